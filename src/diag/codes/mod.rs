@@ -1,0 +1,36 @@
+//! The stable codes of diagnostics. Each has a page beside this file that `xpipe explain CODE` prints; a new one is
+//! a page and a line below.
+
+macro_rules! codes {
+    ($($variant:ident = $code:literal, $page:literal;)*) => {
+        /// A stable diagnostic code.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[expect(missing_docs, reason = "each code has a page")]
+        pub enum Code { $($variant,)* }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &'static [Code] = &[$(Code::$variant,)*];
+
+            /// The code as users see it.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Code::$variant => $code,)* }
+            }
+
+            /// The page: what it means, a wrong and a right example.
+            pub fn page(self) -> &'static str {
+                match self { $(Code::$variant => include_str!($page),)* }
+            }
+        }
+    };
+}
+
+codes! {
+    Syntax = "syntax::unexpected", "syntax__unexpected.md";
+}
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,3 @@
+//! Text to syntax tree: source map, grammar, parser with recovery.
+
+pub mod ast;

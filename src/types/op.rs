@@ -1,0 +1,229 @@
+//! Signatures: what an operation or constructor takes, what it gives, and how it runs.
+//!
+//! One file an operation in `ops/` builds one of these and the registry lists it; the checker, the planner, the
+//! engine and `describe` read it. An argument that is not in the signature does not exist.
+
+use indexmap::IndexMap;
+
+use super::Type;
+use crate::task::RunFn;
+use crate::value::{Record, Value};
+
+/// What a signature is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Makes an artifact: a stage, or an anonymous stage inside an argument.
+    Stage,
+    /// Makes a value: `objective.bce()`, `pairs(32)`, `ndcg(10)`.
+    Constructor,
+}
+
+/// One argument.
+#[derive(Clone, Debug)]
+pub struct Param {
+    /// Its name.
+    pub name: &'static str,
+    /// Its type.
+    pub ty: Type,
+    /// What it means, with unit and range.
+    pub doc: &'static str,
+    /// The value when it is not given. `None`: it must be given, unless it is derived.
+    pub default: Option<Value>,
+    /// The sibling argument it is taken from when it is not given: the corpus of a re-ranking is the corpus of its
+    /// run. Looked up through artifacts, calls and records by this argument's own name; then `default` applies.
+    pub derived_from: Option<&'static str>,
+}
+
+/// A domain check over the arguments of one cell, after defaults. Returns `(argument, what is wrong, help)`.
+pub type CheckFn = fn(&Record, &dyn Facts) -> Vec<Issue>;
+
+/// Something a domain check found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issue {
+    /// The code.
+    pub code: crate::diag::Code,
+    /// The argument to point at.
+    pub argument: &'static str,
+    /// What is wrong.
+    pub message: String,
+    /// What to type.
+    pub help: Option<String>,
+}
+
+/// What a domain check may ask about arguments that are other actions' results.
+pub trait Facts {
+    /// The argument `name` of the action, call or record in `value`, found as [`Param::derived_from`] does.
+    fn find(&self, value: &Value, name: &str) -> Option<Value>;
+    /// The operation that makes this value, when an action does.
+    fn op(&self, value: &Value) -> Option<&'static str>;
+}
+
+/// An operation or constructor.
+#[derive(Clone, Debug)]
+pub struct Op {
+    /// Full name: `train.cross_encoder`.
+    pub name: &'static str,
+    /// Raised by hand when the output for the same arguments changes. Part of the key.
+    pub version: u32,
+    /// One or more sentences for people.
+    pub doc: &'static str,
+    /// Stage or constructor.
+    pub kind: Kind,
+    /// Arguments in positional order.
+    pub params: Vec<Param>,
+    /// What it gives.
+    pub returns: Type,
+    /// Whether it draws at random: then `seed` must be given.
+    pub random: bool,
+    /// Whether it runs in a worker process of its own.
+    pub heavy: bool,
+    /// Whether arguments beyond the signature are allowed (only `exec` and records of names).
+    pub open: bool,
+    /// The implementation; `None` when this build or version has none.
+    pub run: Option<RunFn>,
+    /// Domain checks.
+    pub check: Option<CheckFn>,
+}
+
+impl Op {
+    fn new(kind: Kind, name: &'static str, version: u32, returns: &str, doc: &'static str) -> Self {
+        let returns = Type::parse(returns).unwrap_or_else(|| panic!("BUG: {name} returns unknown type {returns}"));
+        Self {
+            name,
+            version,
+            doc,
+            kind,
+            params: Vec::new(),
+            returns,
+            random: false,
+            heavy: false,
+            open: false,
+            run: None,
+            check: None,
+        }
+    }
+
+    /// An operation that makes an artifact.
+    #[must_use]
+    pub fn stage(name: &'static str, version: u32, returns: &str, doc: &'static str) -> Self {
+        Self::new(Kind::Stage, name, version, returns, doc)
+    }
+
+    /// A constructor of a value. Its version is that of the operations that read it.
+    #[must_use]
+    pub fn constructor(name: &'static str, returns: &str, doc: &'static str) -> Self {
+        Self::new(Kind::Constructor, name, 0, returns, doc)
+    }
+
+    fn push(mut self, name: &'static str, ty: &str, default: Option<Value>, doc: &'static str) -> Self {
+        let ty = Type::parse(ty).unwrap_or_else(|| panic!("BUG: {}: {name} has unknown type {ty}", self.name));
+        self.params.push(Param { name, ty, doc, default, derived_from: None });
+        self
+    }
+
+    /// An argument that must be given.
+    #[must_use]
+    pub fn needs(self, name: &'static str, ty: &str, doc: &'static str) -> Self {
+        self.push(name, ty, None, doc)
+    }
+
+    /// An argument with a default, which enters the key.
+    #[must_use]
+    pub fn takes(self, name: &'static str, ty: &str, default: Value, doc: &'static str) -> Self {
+        self.push(name, ty, Some(default), doc)
+    }
+
+    /// An argument that may be absent ([`Value::Null`]).
+    #[must_use]
+    pub fn optional(self, name: &'static str, ty: &str, doc: &'static str) -> Self {
+        self.push(name, ty, Some(Value::Null), doc)
+    }
+
+    /// An argument taken from a sibling when not given, and then from the default, if there is one.
+    #[must_use]
+    pub fn derived(
+        self,
+        name: &'static str,
+        ty: &str,
+        from: &'static str,
+        default: Option<Value>,
+        doc: &'static str,
+    ) -> Self {
+        let mut op = self.push(name, ty, default, doc);
+        if let Some(p) = op.params.last_mut() {
+            p.derived_from = Some(from);
+        }
+        op
+    }
+
+    /// Marks it as drawing at random: adds the argument `seed`, which must be given.
+    #[must_use]
+    pub fn random(mut self) -> Self {
+        self.random = true;
+        self.needs("seed", "Int", "Seed of every random draw of this operation.")
+    }
+
+    /// Marks it as running in a worker process.
+    #[must_use]
+    pub fn heavy(mut self) -> Self {
+        self.heavy = true;
+        self
+    }
+
+    /// Allows arguments beyond the signature.
+    #[must_use]
+    pub fn open(mut self) -> Self {
+        self.open = true;
+        self
+    }
+
+    /// Sets the implementation.
+    #[must_use]
+    pub fn runs(mut self, run: RunFn) -> Self {
+        self.run = Some(run);
+        self
+    }
+
+    /// Sets the domain checks.
+    #[must_use]
+    pub fn checks(mut self, check: CheckFn) -> Self {
+        self.check = Some(check);
+        self
+    }
+
+    /// The argument of a name.
+    pub fn param(&self, name: &str) -> Option<&Param> {
+        self.params.iter().find(|p| p.name == name)
+    }
+}
+
+/// All operations and constructors, by name.
+#[derive(Debug, Default)]
+pub struct Registry {
+    ops: IndexMap<&'static str, Op>,
+}
+
+impl Registry {
+    /// A registry of the operations given.
+    ///
+    /// # Panics
+    /// When two have one name, which is a defect of xpipe.
+    pub fn new(ops: impl IntoIterator<Item = Op>) -> Self {
+        let mut registry = Self::default();
+        for op in ops {
+            let name = op.name;
+            assert!(registry.ops.insert(name, op).is_none(), "BUG: operation {name} is registered twice");
+        }
+        registry
+    }
+
+    /// The operation of a name.
+    pub fn get(&self, name: &str) -> Option<&Op> {
+        self.ops.get(name)
+    }
+
+    /// All, in registration order.
+    pub fn iter(&self) -> impl Iterator<Item = &Op> {
+        self.ops.values()
+    }
+}
