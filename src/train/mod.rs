@@ -12,3 +12,7 @@ pub mod schedule;
 pub mod checkpoint;
 #[cfg(feature = "models")]
 pub mod optimiser;
+#[cfg(feature = "models")]
+pub mod trainer;
+#[cfg(feature = "models")]
+pub mod scoring;
