@@ -16,3 +16,5 @@ pub mod optimiser;
 pub mod trainer;
 #[cfg(feature = "models")]
 pub mod scoring;
+#[cfg(feature = "models")]
+pub mod source;

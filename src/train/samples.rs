@@ -40,8 +40,7 @@ pub struct Lists {
     teacher: Vec<f32>,
     positive_starts: Vec<usize>,
     positives: Vec<u32>,
-    /// Places of a list, from 0, before which no negative is drawn.
-    from: usize,
+    from: Vec<u32>,
 }
 
 /// One query's candidates.
@@ -52,23 +51,42 @@ struct List<'a> {
     teacher: Option<&'a [f32]>,
     /// Places of the positives, rising.
     positives: &'a [u32],
+    /// The place from which on negatives are drawn.
+    from: u32,
+}
+
+impl List<'_> {
+    /// Places from which negatives may be drawn.
+    fn negatives(&self) -> Vec<u32> {
+        (self.from..self.documents.len() as u32)
+            .filter(|p| self.positives.binary_search(p).is_err())
+            .collect()
+    }
 }
 
 impl Lists {
-    /// No lists yet. Negatives will be drawn from places ≥ `from` (counted from 0).
-    pub fn new(from: usize) -> Self {
-        Self { starts: vec![0], positive_starts: vec![0], from, ..Self::default() }
+    /// No lists yet.
+    pub fn new() -> Self {
+        Self { starts: vec![0], positive_starts: vec![0], ..Self::default() }
     }
 
-    /// Adds a query: its documents in run order, the places of its positives, and the teacher's scores. Either all
-    /// lists have scores, or none.
-    pub fn push(&mut self, query: u32, documents: &[u32], positives: &[u32], teacher: Option<&[f32]>) {
+    /// Adds a query: its documents in run order, the places of its positives (rising, from 0), the place from which
+    /// on negatives are drawn, and the teacher's scores. Either all lists have scores, or none.
+    pub fn push(
+        &mut self,
+        query: u32,
+        documents: &[u32],
+        positives: &[u32],
+        from: u32,
+        teacher: Option<&[f32]>,
+    ) {
         debug_assert!(teacher.is_none_or(|t| t.len() == documents.len()));
         self.queries.push(query);
         self.documents.extend_from_slice(documents);
         self.starts.push(self.documents.len());
         self.positives.extend_from_slice(positives);
         self.positive_starts.push(self.positives.len());
+        self.from.push(from);
         self.teacher.extend_from_slice(teacher.unwrap_or_default());
     }
 
@@ -89,14 +107,8 @@ impl Lists {
             documents: &self.documents[range.clone()],
             teacher: (!self.teacher.is_empty()).then(|| &self.teacher[range]),
             positives: &self.positives[self.positive_starts[i]..self.positive_starts[i + 1]],
+            from: self.from[i],
         }
-    }
-
-    /// Places from which negatives may be drawn.
-    fn negatives(&self, list: &List<'_>) -> Vec<u32> {
-        (self.from as u32..list.documents.len() as u32)
-            .filter(|place| list.positives.binary_search(place).is_err())
-            .collect()
     }
 }
 
@@ -130,6 +142,8 @@ impl Pool {
         match self {
             Self::Lists(_) => vec![Form::Pairs, Form::Group, Form::RankedList],
             Self::Triples(_) => vec![Form::Pairs],
+            // A pair is a group of one and one.
+            Self::Fixed(Form::Pairs, _) => vec![Form::Pairs, Form::Group],
             Self::Fixed(form, _) => vec![*form],
         }
     }
@@ -164,6 +178,23 @@ impl Samples {
                 shape.form().name()
             );
             return Err(Failure::wrong(message).help("use a `candidates` source, which can give every shape"));
+        }
+        if let Pool::Fixed(_, samples) = &pool {
+            let fits = |s: &Sample| match shape {
+                Shape::RankedList { depth } => s.documents.len() <= depth,
+                Shape::Pairs => s.documents.len() == 2,
+                Shape::Group { positives, .. } => {
+                    s.documents.len() == shape.documents() && s.positives == positives
+                }
+            };
+            if let Some(other) = samples.iter().find(|s| !fits(s)) {
+                return Err(Failure::wrong(format!(
+                    "the samples have {} documents with {} positives, which is not the shape asked for",
+                    other.documents.len(),
+                    other.positives
+                ))
+                .help("ask for the shape they were drawn in"));
+            }
         }
         let (mut usable, mut skipped) = (Vec::new(), BTreeMap::new());
         if let Pool::Lists(lists) = &pool {
@@ -238,7 +269,7 @@ impl Samples {
             without_replacement(stream, from.len(), n).into_iter().map(|at| from[at]).collect()
         };
         let mut places = pick(list.positives, positives, stream.sub(0));
-        places.extend(pick(&lists.negatives(&list), negatives, stream.sub(1)));
+        places.extend(pick(&list.negatives(), negatives, stream.sub(1)));
         Sample {
             query: list.query,
             documents: places.iter().map(|p| list.documents[*p as usize]).collect(),
@@ -283,7 +314,7 @@ fn reason(lists: &Lists, i: usize, shape: Shape) -> Option<&'static str> {
         Some("queries without a judged positive in the run")
     } else if list.positives.len() < positives {
         Some("queries with too few judged positives in the run")
-    } else if lists.negatives(&list).len() < negatives {
+    } else if list.negatives().len() < negatives {
         Some("queries with too few negatives in the run")
     } else {
         None

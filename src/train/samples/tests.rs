@@ -6,11 +6,15 @@ use super::*;
 
 /// Query q (0..n) has documents 100q..100q+20; its positives are at places 3 and 5.
 fn lists(n: u32, teacher: bool) -> Lists {
-    let mut lists = Lists::new(0);
+    lists_from(n, teacher, 0)
+}
+
+fn lists_from(n: u32, teacher: bool, from: u32) -> Lists {
+    let mut lists = Lists::new();
     for q in 0..n {
         let documents: Vec<u32> = (100 * q..100 * q + 20).collect();
         let scores: Vec<f32> = (0..20).map(|i| ((i * 7) % 20) as f32).collect();
-        lists.push(q, &documents, &[3, 5], teacher.then_some(&scores));
+        lists.push(q, &documents, &[3, 5], from, teacher.then_some(&scores));
     }
     lists
 }
@@ -52,9 +56,7 @@ fn each_epoch_has_every_query_once_in_another_order_with_other_negatives() {
 
 #[test]
 fn negatives_come_from_the_window() {
-    let mut pool = lists(5, false);
-    pool.from = 10;
-    let samples = Samples::new(Pool::Lists(pool), GROUP, 1).unwrap();
+    let samples = Samples::new(Pool::Lists(lists_from(5, false, 10)), GROUP, 1).unwrap();
     for position in 0..50 {
         let s = samples.at(position);
         assert!(s.documents[1..].iter().all(|d| d - 100 * s.query >= 10));
@@ -64,9 +66,9 @@ fn negatives_come_from_the_window() {
 #[test]
 fn lists_that_cannot_give_a_sample_are_counted() {
     let mut pool = lists(2, false);
-    pool.push(2, &[200, 201, 202], &[], None);
-    pool.push(3, &[300, 301, 302], &[0], None);
-    pool.push(4, &[400], &[0], None);
+    pool.push(2, &[200, 201, 202], &[], 0, None);
+    pool.push(3, &[300, 301, 302], &[0], 0, None);
+    pool.push(4, &[400], &[0], 0, None);
     let samples = Samples::new(Pool::Lists(pool.clone()), GROUP, 1).unwrap();
     assert_eq!(samples.epoch(), 2);
     let skipped: Vec<(&str, u64)> = samples.skipped().iter().map(|(w, n)| (*w, *n)).collect();
@@ -79,8 +81,8 @@ fn lists_that_cannot_give_a_sample_are_counted() {
     );
     let ranked = Samples::new(Pool::Lists(pool), Shape::RankedList { depth: 50 }, 1).unwrap();
     assert_eq!(ranked.epoch(), 4);
-    let mut none = Lists::new(0);
-    none.push(0, &[1, 2], &[], None);
+    let mut none = Lists::new();
+    none.push(0, &[1, 2], &[], 0, None);
     let failure = Samples::new(Pool::Lists(none), GROUP, 1).unwrap_err();
     assert!(failure.message.contains("1 queries without a judged positive"), "{failure}");
 }
