@@ -11,10 +11,9 @@
 //! Files carry random names, so the content digest is over what they mean: see [`Index::digest`].
 //! Must not know: scoring, collections.
 
-use std::borrow::Cow;
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -72,9 +71,9 @@ impl std::fmt::Debug for Index {
 /// Analysis runs on the threads of the current rayon pool, writing on one thread more.
 ///
 /// # Errors
-/// An error of the documents, two documents of one id, no document at all, a full disk, an interruption.
+/// Two documents of one id, no document at all, a full disk, an interruption.
 pub fn build<'a>(
-    documents: impl Iterator<Item = Result<(Cow<'a, str>, Cow<'a, str>), Failure>>,
+    documents: impl Iterator<Item = (&'a str, &'a str)>,
     total: u64,
     dir: &Path,
     analysis: Analysis,
@@ -85,7 +84,7 @@ pub fn build<'a>(
 
 /// As [`build`], with a segment flushed after every `part` documents, so that tests see segments merged.
 fn build_in_parts<'a>(
-    documents: impl Iterator<Item = Result<(Cow<'a, str>, Cow<'a, str>), Failure>>,
+    documents: impl Iterator<Item = (&'a str, &'a str)>,
     total: u64,
     dir: &Path,
     analysis: Analysis,
@@ -101,9 +100,7 @@ fn build_in_parts<'a>(
             return Err(Failure::interrupted());
         }
         batch.clear();
-        for document in documents.by_ref().take(BATCH.min(part)) {
-            batch.push(document?);
-        }
+        batch.extend(documents.by_ref().take(BATCH.min(part)));
         if batch.is_empty() {
             break;
         }
@@ -212,6 +209,7 @@ fn failed(e: tantivy::TantivyError) -> Failure {
 
 /// The writing side of the postings.
 struct Writer {
+    dir: PathBuf,
     index: tantivy::Index,
     writer: IndexWriter,
     terms: Field,
@@ -229,7 +227,7 @@ impl Writer {
             .set_fieldnorms(false);
         let terms = schema.add_text_field(TERMS_FIELD, TextOptions::default().set_indexing_options(indexing));
         let number = schema.add_u64_field(NUMBER_FIELD, FAST);
-        let tokenizers = TokenizerManager::new();
+        let tokenizers = TokenizerManager::default();
         tokenizers.register(TERMS_FIELD, TextAnalyzer::from(WhitespaceTokenizer::default()));
         let index = tantivy::Index::builder()
             .schema(schema.build())
@@ -238,7 +236,7 @@ impl Writer {
             .map_err(failed)?;
         let writer = index.writer_with_num_threads(1, WRITER_MEMORY).map_err(failed)?;
         writer.set_merge_policy(Box::new(NoMergePolicy));
-        Ok(Self { index, writer, terms, number })
+        Ok(Self { dir: postings, index, writer, terms, number })
     }
 
     fn add(&self, number: u64, terms: &str) -> Result<(), Failure> {
@@ -276,6 +274,13 @@ impl Writer {
         let in_order = (0..documents as u32).all(|i| numbers.first(i) == Some(u64::from(i)));
         if reader.max_doc() as usize != documents || !in_order {
             return Err(Failure::bug("the index writer did not keep the order of documents"));
+        }
+        // Locks of the writer, which is gone; a reader needs none.
+        for lock in [".tantivy-writer.lock", ".tantivy-meta.lock"] {
+            match fs::remove_file(self.dir.join(lock)) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e.into()),
+                _ => {}
+            }
         }
         Ok(())
     }
@@ -419,4 +424,86 @@ impl Index {
 fn cleared(mut v: Vec<u32>) -> Vec<u32> {
     v.clear();
     v
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::task::{FailureKind, Silent};
+
+    /// An index of texts with ids.
+    pub(crate) fn small(dir: &Path, documents: &[(&str, &str)], part: usize) -> Result<Index, Failure> {
+        build_in_parts(documents.iter().copied(), documents.len() as u64, dir, Analysis::English, &Silent, part)
+    }
+
+    const TEXTS: [(&str, &str); 5] = [
+        ("d2", "the cat sat on the mat"),
+        ("d1", "cats and dogs: cats!"),
+        ("e", ""),
+        ("D", "dogs"),
+        ("é", "a mat for a cat"),
+    ];
+
+    fn files(dir: &Path) -> Vec<std::path::PathBuf> {
+        let mut out = Vec::new();
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { out.extend(files(&path)) } else { out.push(path) }
+        }
+        out.sort();
+        out
+    }
+
+    #[test]
+    fn holds_documents_and_postings_in_corpus_order() {
+        let dir = tempfile::tempdir().unwrap();
+        small(dir.path(), &TEXTS, usize::MAX).unwrap();
+        let before = files(dir.path());
+        let index = Index::open(dir.path()).unwrap();
+        assert_eq!(files(dir.path()), before, "opening writes nothing");
+        assert!(!before.iter().any(|p| p.to_string_lossy().ends_with(".lock")), "{before:?}");
+        assert_eq!((index.documents(), index.documents_with_terms(), index.total_terms()), (5, 4, 9));
+        assert_eq!(index.lengths(), [3, 3, 0, 1, 2]);
+        assert_eq!(index.order(), [2, 1, 3, 0, 4]);
+        assert_eq!((0..5).map(|i| index.id(i)).collect::<Vec<_>>(), ["d2", "d1", "e", "D", "é"]);
+        let cat = index.postings("cat").unwrap().unwrap();
+        assert_eq!((cat.docs(), cat.freqs()), (&[0, 1, 4][..], &[1, 2, 1][..]));
+        assert!(index.postings("the").unwrap().is_none());
+        assert_eq!(index.vocabulary(), 4);
+    }
+
+    #[test]
+    fn the_digest_is_of_the_content() {
+        let digest = |texts: &[(&str, &str)], part| {
+            let dir = tempfile::tempdir().unwrap();
+            let index = small(dir.path(), texts, part).unwrap();
+            index.digest().unwrap()
+        };
+        let whole = digest(&TEXTS, usize::MAX);
+        assert_eq!(whole, digest(&TEXTS, usize::MAX), "segments have random names");
+        assert_eq!(whole, digest(&TEXTS, 2), "merged from three segments");
+        assert_eq!(whole, digest(&TEXTS, 1), "merged from five segments");
+        let mut other = TEXTS;
+        other[3].1 = "cats";
+        assert_ne!(whole, digest(&other, usize::MAX));
+        other = TEXTS;
+        other[3].0 = "F";
+        assert_ne!(whole, digest(&other, usize::MAX));
+        other.swap(0, 1);
+        assert_ne!(whole, digest(&other, usize::MAX));
+    }
+
+    #[test]
+    fn bad_input_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let twice = small(dir.path(), &[("a", "x"), ("b", "y"), ("a", "z")], usize::MAX).unwrap_err();
+        assert!(twice.message.contains("documents 1 and 3") && twice.message.contains("`a`"), "{twice}");
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(small(dir.path(), &[], usize::MAX).unwrap_err().kind, FailureKind::Wrong);
+        assert!(Index::open(dir.path()).unwrap_err().message.contains("not an index"));
+        let dir = tempfile::tempdir().unwrap();
+        small(dir.path(), &TEXTS, usize::MAX).unwrap();
+        fs::write(dir.path().join("lengths.u32"), [0; 7]).unwrap();
+        assert!(Index::open(dir.path()).unwrap_err().message.contains("7 bytes, expected 20"));
+    }
 }

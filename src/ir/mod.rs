@@ -12,3 +12,4 @@ pub mod lengths;
 pub mod metrics;
 pub mod porter;
 pub mod significance;
+pub mod top;
