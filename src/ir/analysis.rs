@@ -23,9 +23,9 @@ pub enum Analysis {
 
 /// Lucene's `EnglishAnalyzer.ENGLISH_STOP_WORDS_SET`, sorted.
 pub const STOP_WORDS: [&str; 33] = [
-    "a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in", "into", "is", "it", "no", "not",
-    "of", "on", "or", "such", "that", "the", "their", "then", "there", "these", "they", "this", "to", "was",
-    "will", "with",
+    "a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in", "into", "is", "it", "no",
+    "not", "of", "on", "or", "such", "that", "the", "their", "then", "there", "these", "they", "this", "to",
+    "was", "will", "with",
 ];
 
 /// The longest token, in UTF-16 units (Lucene's default); longer ones are cut into pieces of this length.
@@ -208,7 +208,10 @@ mod tests {
         assert_eq!(tokens("_ab_c __ _"), ["_ab_c"]);
         assert_eq!(tokens("a:b"), ["a:b"]);
         assert_eq!(tokens("3ns_2 2.0m"), ["3ns_2", "2.0m"]);
-        assert_eq!(tokens("我是中国人。 １２３４ Ｔｅｓｔｓ "), ["我", "是", "中", "国", "人", "１２３４", "Ｔｅｓｔｓ"]);
+        assert_eq!(
+            tokens("我是中国人。 １２３４ Ｔｅｓｔｓ "),
+            ["我", "是", "中", "国", "人", "１２３４", "Ｔｅｓｔｓ"]
+        );
         assert_eq!(tokens("仮名遣い カタカナ"), ["仮", "名", "遣", "い", "カタカナ"]);
         assert_eq!(tokens("안녕하세요 한글입니다"), ["안녕하세요", "한글입니다"]);
         assert_eq!(tokens("การที่ได้ต้องแสดงว่างานดี. แล้ว"), ["การที่ได้ต้องแสดงว่างานดี", "แล้ว"]);
@@ -229,7 +232,8 @@ mod tests {
         let lengths: Vec<usize> = english(&long).iter().map(String::len).collect();
         assert_eq!(lengths, [255, 255, 90]);
         let wide = "é".repeat(300);
-        let lengths: Vec<usize> = Analysis::Whitespace.list(&wide).iter().map(|t| t.chars().count()).collect();
+        let lengths: Vec<usize> =
+            Analysis::Whitespace.list(&wide).iter().map(|t| t.chars().count()).collect();
         assert_eq!(lengths, [255, 45]);
     }
 

@@ -109,11 +109,9 @@ impl<'a> Searcher<'a> {
     /// A cursor for each different term of the query that some document has.
     fn cursors(&self, query: &str) -> Result<Vec<Cursor>, Failure> {
         let mut terms: Vec<(String, u32)> = Vec::new();
-        self.index.analysis().terms(query, &mut |term| {
-            match terms.iter_mut().find(|(t, _)| t == term) {
-                Some((_, n)) => *n += 1,
-                None => terms.push((term.to_owned(), 1)),
-            }
+        self.index.analysis().terms(query, &mut |term| match terms.iter_mut().find(|(t, _)| t == term) {
+            Some((_, n)) => *n += 1,
+            None => terms.push((term.to_owned(), 1)),
         });
         let mut cursors = Vec::with_capacity(terms.len());
         for (term, count) in terms {

@@ -120,7 +120,9 @@ fn build_in_parts<'a>(
         progress.progress(lengths.len() as u64, total, "documents", "");
     }
     if lengths.is_empty() {
-        return Err(Failure::wrong("the corpus has no documents").help("name a corpus with at least one document"));
+        return Err(
+            Failure::wrong("the corpus has no documents").help("name a corpus with at least one document")
+        );
     }
     let order = order_of(&ids, &starts)?;
     writer.finish(lengths.len())?;
@@ -320,7 +322,10 @@ impl Index {
         let starts = read_words(&dir.join("ids.u64"), n + 1, u64::from_le_bytes)?;
         let ids_path = dir.join("ids.bin");
         let ids = fs::read(&ids_path)?;
-        if !starts.is_sorted() || starts.last() != Some(&(ids.len() as u64)) || std::str::from_utf8(&ids).is_err() {
+        if !starts.is_sorted()
+            || starts.last() != Some(&(ids.len() as u64))
+            || std::str::from_utf8(&ids).is_err()
+        {
             return Err(damaged(&ids_path, "the document ids do not fit their table"));
         }
         let postings = dir.join(POSTINGS);
@@ -433,7 +438,14 @@ pub(crate) mod tests {
 
     /// An index of texts with ids.
     pub(crate) fn small(dir: &Path, documents: &[(&str, &str)], part: usize) -> Result<Index, Failure> {
-        build_in_parts(documents.iter().copied(), documents.len() as u64, dir, Analysis::English, &Silent, part)
+        build_in_parts(
+            documents.iter().copied(),
+            documents.len() as u64,
+            dir,
+            Analysis::English,
+            &Silent,
+            part,
+        )
     }
 
     const TEXTS: [(&str, &str); 5] = [

@@ -75,7 +75,17 @@ mod tests {
         for exact in 0..=40 {
             assert_eq!(Lengths::Lucene.of(exact), exact);
         }
-        let table = [(41, 40), (42, 42), (55, 54), (57, 56), (100, 96), (104, 104), (512, 504), (1000, 984), (1048, 1048)];
+        let table = [
+            (41, 40),
+            (42, 42),
+            (55, 54),
+            (57, 56),
+            (100, 96),
+            (104, 104),
+            (512, 504),
+            (1000, 984),
+            (1048, 1048),
+        ];
         for (exact, kept) in table {
             assert_eq!(Lengths::Lucene.of(exact), kept, "{exact}");
         }

@@ -6,6 +6,7 @@
 pub mod analysis;
 #[cfg(feature = "models")]
 pub mod bm25;
+pub mod correction;
 #[cfg(feature = "models")]
 pub mod index;
 pub mod lengths;

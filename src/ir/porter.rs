@@ -26,12 +26,11 @@ pub fn stem(word: &mut String) {
     let bytes: Vec<u8> = chars.iter().enumerate().map(|(i, c)| stand_in(&chars, i, *c)).collect();
     let mut w = Word { b: bytes, j: 0 };
     w.run();
-    *word = w
-        .b
-        .iter()
-        .enumerate()
-        .map(|(i, b)| if *b >= 128 { chars.get(i).copied().unwrap_or_default() } else { char::from(*b) })
-        .collect();
+    *word =
+        w.b.iter()
+            .enumerate()
+            .map(|(i, b)| if *b >= 128 { chars.get(i).copied().unwrap_or_default() } else { char::from(*b) })
+            .collect();
 }
 
 /// A byte from 128 that equals its neighbour's exactly when the letters are equal.
@@ -208,8 +207,8 @@ impl Word {
     /// Step 4.
     fn long_suffixes(&mut self) {
         const SUFFIXES: [&str; 19] = [
-            "al", "ance", "ence", "er", "ic", "able", "ible", "ant", "ement", "ment", "ent", "ion", "ou", "ism",
-            "ate", "iti", "ous", "ive", "ize",
+            "al", "ance", "ence", "er", "ic", "able", "ible", "ant", "ement", "ment", "ent", "ion", "ou",
+            "ism", "ate", "iti", "ous", "ive", "ize",
         ];
         for suffix in SUFFIXES {
             if self.ends(suffix) {

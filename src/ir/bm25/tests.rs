@@ -70,7 +70,9 @@ fn equals_a_direct_computation() {
 fn parameters_out_of_range_are_errors() {
     let dir = tempfile::tempdir().unwrap();
     let index = small(dir.path(), &[("a", "x")], usize::MAX).unwrap();
-    for (k1, b) in [(-0.1, 0.4), (f32::NAN, 0.4), (f32::INFINITY, 0.4), (0.9, 1.1), (0.9, -0.1), (0.9, f32::NAN)] {
+    for (k1, b) in
+        [(-0.1, 0.4), (f32::NAN, 0.4), (f32::INFINITY, 0.4), (0.9, 1.1), (0.9, -0.1), (0.9, f32::NAN)]
+    {
         assert!(Searcher::new(&index, Bm25 { k1, b, lengths: Lengths::Exact }).is_err(), "{k1} {b}");
     }
 }
@@ -93,7 +95,10 @@ fn cacm_scores_are_anserinis() {
         let name = entry.path().unwrap().file_stem().unwrap().to_string_lossy().into_owned();
         let mut html = String::new();
         entry.read_to_string(&mut html).unwrap();
-        documents.push((name, html.replace("<html>", "").replace("<pre>", "").replace("</pre>", "").replace("</html>", "")));
+        documents.push((
+            name,
+            html.replace("<html>", "").replace("<pre>", "").replace("</pre>", "").replace("</html>", ""),
+        ));
     }
     let borrowed: Vec<(&str, &str)> = documents.iter().map(|(i, t)| (i.as_str(), t.as_str())).collect();
     let at = tempfile::tempdir().unwrap();

@@ -24,9 +24,8 @@ fn query(qrels: &Judgements, run: &Rankings, id: &str, depth: usize) -> (Vec<Opt
 /// The measure of a name in ir-measures' form.
 fn named(name: &str) -> Measure {
     let (head, k) = name.split_once('@').map_or((name, None), |(h, k)| (h, Some(k.parse().unwrap())));
-    let (head, rel) = head
-        .split_once("(rel=")
-        .map_or((head, 1), |(h, r)| (h, r.trim_end_matches(')').parse().unwrap()));
+    let (head, rel) =
+        head.split_once("(rel=").map_or((head, 1), |(h, r)| (h, r.trim_end_matches(')').parse().unwrap()));
     let cut = k.unwrap_or(0);
     match head {
         "nDCG" => Measure::Ndcg { k },
@@ -42,14 +41,16 @@ fn named(name: &str) -> Measure {
 
 #[test]
 fn equal_to_independent_implementations() {
-    let cases: serde_json::Value = serde_json::from_str(include_str!("../../../tests/data/metrics/cases.json")).unwrap();
+    let cases: serde_json::Value =
+        serde_json::from_str(include_str!("../../../tests/data/metrics/cases.json")).unwrap();
     let qrels: Judgements = serde_json::from_value(cases["qrels"].clone()).unwrap();
     let run: BTreeMap<String, BTreeMap<String, f64>> = serde_json::from_value(cases["run"].clone()).unwrap();
     let run: Rankings = run
         .into_iter()
         .map(|(q, hits)| (q, hits.into_iter().map(|(d, s)| (d, s as f32)).collect()))
         .collect();
-    let figures: BTreeMap<String, BTreeMap<String, f64>> = serde_json::from_value(cases["figures"].clone()).unwrap();
+    let figures: BTreeMap<String, BTreeMap<String, f64>> =
+        serde_json::from_value(cases["figures"].clone()).unwrap();
     assert!(figures.len() > 25);
     for (name, values) in &figures {
         let measure = named(name);
@@ -113,7 +114,8 @@ fn equal_to_trec_eval_to_all_printed_digits() {
     ];
     let mut compared = 0;
     for (out, qrels, run, rel, depth, complete) in cases {
-        let (Some(out_text), Some(qrels), Some(run)) = (trec_eval(out), trec_eval(qrels), trec_eval(run)) else {
+        let (Some(out_text), Some(qrels), Some(run)) = (trec_eval(out), trec_eval(qrels), trec_eval(run))
+        else {
             return eprintln!("skipped: equal_to_trec_eval_to_all_printed_digits (no shared data)");
         };
         let (qrels, run) = read(&qrels, &run);
