@@ -27,6 +27,13 @@ macro_rules! codes {
 
 codes! {
     Syntax = "syntax::unexpected", "syntax__unexpected.md";
+    OpNeedsTeacher = "op::needs_teacher", "op__needs_teacher.md";
+    OpShapeFit = "op::shape_fit", "op__shape_fit.md";
+    OpTooManyNegatives = "op::too_many_negatives", "op__too_many_negatives.md";
+    OpPercentOfSteps = "op::percent_of_steps", "op__percent_of_steps.md";
+    OpRange = "op::range", "op__range.md";
+    OpOneOf = "op::one_of", "op__one_of.md";
+    OpNeedsCount = "op::needs_count", "op__needs_count.md";
 }
 
 impl std::fmt::Display for Code {
