@@ -36,7 +36,8 @@ impl Graph<'_> {
             let mut p = softmax(&scores)?;
             if let Some(mask) = &mask {
                 let factors = mask.attention(self.first_token + start, length, heads);
-                p = (p * Tensor::from_vec(factors, (heads, length, length), q.device())?)?;
+                p = (p * Tensor::from_vec(factors, (heads, length, length), q.device())?
+                    .to_dtype(q.dtype())?)?;
             }
             let context = p.matmul(&split(v)?)?;
             contexts.push(context.transpose(0, 1)?.contiguous()?.reshape((length, width))?);
@@ -58,6 +59,6 @@ impl Graph<'_> {
         let first = if site == Site::Classifier { self.first_pair } else { self.first_token };
         let mut factors = vec![0.0; rows * width];
         mask.fill((first * width) as u64, &mut factors);
-        x * Tensor::from_vec(factors, (rows, width), x.device())?
+        x * Tensor::from_vec(factors, (rows, width), x.device())?.to_dtype(x.dtype())?
     }
 }
