@@ -2,12 +2,32 @@
 //!
 //! To add one: write a file with `pub(crate) fn op() -> Op`, declare it here and add one line to [`registry`].
 
+mod data_samples;
+mod feeding;
+mod fit;
 mod hf;
+#[cfg(feature = "models")]
+mod models;
+mod objectives;
 mod query_document;
+mod rerank_cross_encoder;
+mod score_cross_encoder;
+mod score_mean;
+mod train_cross_encoder;
+mod training;
 
 use crate::types::Registry;
 
 /// Every operation and constructor of this build.
 pub fn registry() -> Registry {
-    Registry::new([hf::op(), query_document::op()])
+    let single = [
+        hf::op(),
+        query_document::op(),
+        data_samples::op(),
+        train_cross_encoder::op(),
+        score_cross_encoder::op(),
+        score_mean::op(),
+        rerank_cross_encoder::op(),
+    ];
+    Registry::new(single.into_iter().chain(objectives::ops()).chain(feeding::ops()).chain(training::ops()))
 }

@@ -13,8 +13,12 @@ pub mod checkpoint;
 #[cfg(feature = "models")]
 pub mod optimiser;
 #[cfg(feature = "models")]
-pub mod trainer;
+pub mod ranker;
 #[cfg(feature = "models")]
 pub mod scoring;
 #[cfg(feature = "models")]
 pub mod source;
+#[cfg(feature = "models")]
+pub mod trainer;
+#[cfg(feature = "models")]
+pub mod validation;

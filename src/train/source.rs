@@ -17,7 +17,10 @@ mod triples;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::samples::Pool;
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use super::samples::{Pool, Samples, Shape};
 use crate::data::run::RUN_FILE;
 use crate::data::scores::Scores;
 use crate::data::store::TextStore;
@@ -116,12 +119,67 @@ pub fn describe(value: &Value) -> serde_json::Value {
         }
         Value::Located(l) => json!(l.digest.hex()),
         Value::Int(i) => json!(i),
+        Value::Float(x) => json!(x),
         Value::Bool(b) => json!(b),
         Value::Str(s) => json!(&**s),
         Value::Record(r) => Json::Object(r.iter().map(|(name, v)| (name.to_string(), describe(v))).collect()),
         Value::List(items) => Json::Array(items.iter().map(describe).collect()),
         _ => Json::Null,
     }
+}
+
+/// What `data.samples` writes beside a table, or instead of one: `samples.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Description {
+    /// Version of this description.
+    pub version: u32,
+    /// The shape.
+    pub shape: Shape,
+    /// The seed of order and draws.
+    pub seed: u64,
+    /// Samples in the table, when there is one.
+    pub count: Option<u64>,
+    /// Samples in an epoch of the source.
+    pub epoch: u64,
+    /// What was left out, by reason.
+    pub left_out: IndexMap<String, u64>,
+    /// The source: constructors and content digests.
+    pub source: serde_json::Value,
+}
+
+impl Description {
+    const FILE: &'static str = "samples.json";
+
+    /// Writes it into an artifact.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<(), Failure> {
+        let mut json = serde_json::to_vec_pretty(self).map_err(|e| Failure::bug(e.to_string()))?;
+        json.push(b'\n');
+        Ok(std::fs::write(folder.join(Self::FILE), json)?)
+    }
+
+    /// Reads it from an artifact.
+    ///
+    /// # Errors
+    /// When it is not there or damaged.
+    pub fn read(folder: &Path) -> Result<Self, Failure> {
+        let path = folder.join(Self::FILE);
+        let json = std::fs::read(&path).map_err(|e| Failure::missing(format!("{}: {e}", path.display())))?;
+        serde_json::from_slice(&json).map_err(|e| Failure::wrong(format!("{}: {e}", path.display())))
+    }
+}
+
+/// The stream that an artifact of `data.samples` describes; `source` is the source it was drawn from.
+///
+/// # Errors
+/// When files are missing, damaged, or do not fit together.
+pub fn stream(samples: &Value, source: &Value, stores: &Stores) -> Result<Samples, Failure> {
+    let folder = located(samples).ok_or_else(|| Failure::bug(format!("{samples:?} is not samples")))?;
+    let description = Description::read(&folder.path)?;
+    let from = if folder.path.join(finite::FILE).exists() { samples } else { source };
+    Samples::new(open(from, stores)?.pool, description.shape, description.seed)
 }
 
 fn folder<'a>(call: &'a Call, name: &str) -> Result<&'a Path, Failure> {

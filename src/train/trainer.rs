@@ -18,7 +18,7 @@ use super::objectives::Definition;
 use super::optimiser::{self, AdamW, Moments};
 use super::schedule::Schedule;
 use crate::nn::Reranker;
-use crate::task::{Failure, Progress};
+use crate::task::{Failure, FailureKind, Progress};
 use crate::value::Call;
 use crate::value::rng::Stream;
 
@@ -56,7 +56,7 @@ pub struct Plan<'a> {
 }
 
 /// What a validation measures: the figure of each collection. Their mean decides.
-pub type Validate<'a> = dyn FnMut(&mut dyn Reranker) -> Result<Vec<(String, f64)>, Failure> + 'a;
+pub type Validate<'a> = dyn FnMut(&mut dyn Reranker) -> Result<Vec<(String, f64)>, Failure> + Send + 'a;
 
 /// Gives the example at a position of the endless stream.
 pub type Feed<'a> = dyn Fn(u64) -> Result<Example, Failure> + Sync + 'a;
@@ -78,14 +78,31 @@ pub fn train(
 ) -> Result<State, Failure> {
     let path = plan.scratch.join("checkpoint");
     let mut run = Run::start(plan, model, &path, progress);
+    let first = run.state.step;
     let mut clock = Instant::now();
     let mut shown: Option<Instant> = None;
     let (mut rate_since, mut rate_documents) = (Instant::now(), run.state.documents);
     let mut next = batch_at(plan, feed, run.state.step)?;
-    while run.state.step < plan.steps {
+    loop {
+        if run.validation_due(plan)
+            && let Err(failure) = run.validate(model, validate, progress)
+        {
+            if failure.kind == FailureKind::Interrupted {
+                run.save(plan, model, &path)?;
+            }
+            return Err(failure);
+        }
+        if run.state.step >= plan.steps {
+            break;
+        }
         if progress.cancelled() {
             run.save(plan, model, &path)?;
             return Err(Failure::interrupted());
+        }
+        let due = plan.checkpoint.is_some_and(|n| run.state.step.is_multiple_of(n.max(1)));
+        if run.state.step > first && (due || clock.elapsed().as_secs() >= CHECKPOINT_SECONDS) {
+            run.save(plan, model, &path)?;
+            clock = Instant::now();
         }
         let examples = next;
         // The next batch is read and tokenised while this one is computed.
@@ -94,21 +111,12 @@ pub fn train(
         next = ahead?;
         let loss = loss?;
         let step = run.state.step;
-        if plan.every.is_some_and(|n| step.is_multiple_of(n.max(1)) || step == plan.steps) {
-            run.validate(model, validate, progress)?;
-        }
-        let last = step == plan.steps;
-        if last || shown.is_none_or(|at| at.elapsed() > Duration::from_millis(500)) {
-            let pairs =
-                (run.state.documents - rate_documents) as f64 / rate_since.elapsed().as_secs_f64().max(1e-9);
+        if step == plan.steps || shown.is_none_or(|at| at.elapsed() > Duration::from_millis(500)) {
+            let seconds = rate_since.elapsed().as_secs_f64().max(1e-9);
+            let pairs = (run.state.documents - rate_documents) as f64 / seconds;
             progress.progress(step, plan.steps, "steps", &format!("loss {loss:.4}, {pairs:.0} pairs/s"));
             (rate_since, rate_documents) = (Instant::now(), run.state.documents);
             shown = Some(Instant::now());
-        }
-        let due = plan.checkpoint.is_some_and(|n| step.is_multiple_of(n.max(1)));
-        if !last && (due || clock.elapsed().as_secs() >= CHECKPOINT_SECONDS) {
-            run.save(plan, model, &path)?;
-            clock = Instant::now();
         }
     }
     Ok(run.finish(plan, model))
@@ -183,6 +191,13 @@ impl Run {
         self.state.add(plan.steps, CurvePoint { step: step + 1, loss, rate, norm }, pairs, tokens);
         self.state.samples += examples.len() as u64;
         Ok(loss)
+    }
+
+    /// Whether the step just done is to be validated and was not yet (a stop may have come between).
+    fn validation_due(&self, plan: &Plan<'_>) -> bool {
+        let step = self.state.step;
+        let done = self.state.validation.last().is_some_and(|v| v.step == step);
+        step > 0 && !done && plan.every.is_some_and(|n| step.is_multiple_of(n.max(1)) || step == plan.steps)
     }
 
     fn validate(

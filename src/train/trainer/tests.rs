@@ -140,6 +140,27 @@ fn a_stopped_and_resumed_training_ends_with_the_same_bits() {
 }
 
 #[test]
+fn a_stop_during_a_validation_loses_nothing() {
+    let call = call("objective.bce");
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let figure = |model: &mut dyn Reranker| Ok(vec![("v".to_owned(), f64::from(model.weights()[1]))]);
+    let broken = Plan { every: Some(4), ..plan(folder.path(), &call, 10) };
+    let mut asked = 0;
+    let mut stop = |model: &mut dyn Reranker| {
+        asked += 1;
+        if asked == 2 { Err(Failure::interrupted()) } else { figure(model) }
+    };
+    assert!(train(&broken, &mut Toy::new(9, 0.1), &feed, &mut stop, &crate::task::Silent).is_err());
+    let mut resumed = Toy::new(9, 0.1);
+    let state = train(&broken, &mut resumed, &feed, &mut { figure }, &crate::task::Silent).unwrap();
+    let unbroken = Plan { every: Some(4), ..plan(other.path(), &call, 10) };
+    let mut model = Toy::new(9, 0.1);
+    assert_eq!(train(&unbroken, &mut model, &feed, &mut { figure }, &crate::task::Silent).unwrap(), state);
+    assert_eq!(bits(&resumed), bits(&model));
+    assert_eq!(state.validation.iter().map(|v| v.step).collect::<Vec<_>>(), [4, 8, 10]);
+}
+
+#[test]
 fn a_checkpoint_every_so_many_steps_survives_a_crash() {
     let call = call("objective.bce");
     let folder = tempfile::tempdir().unwrap();
