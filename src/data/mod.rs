@@ -6,8 +6,11 @@
 
 pub mod html;
 pub mod json;
+pub mod judgements;
+pub mod known;
 pub mod lines;
 pub mod order;
+pub mod pairs;
 pub mod parts;
 pub mod place;
 pub mod qrels;
@@ -23,3 +26,4 @@ pub mod table;
 pub(crate) mod testing;
 pub mod texts;
 pub mod topics;
+pub mod triples;

@@ -262,7 +262,7 @@ mod tests {
         let e = write(dir.path(), &[("d", ""), ("b", ""), ("c", ""), ("b", ""), ("d", "")]).unwrap_err();
         assert_eq!(
             e.message,
-            "c.tsv:4: found the id `b` again, first used at c.tsv:2, expected each id once"
+            "c.tsv:4: found the id `b` again, first used at c.tsv:2, expected each id once (1 more line like it)"
         );
     }
 
