@@ -120,7 +120,7 @@ pub(super) fn is_header(column: &str) -> bool {
 mod tests {
     use super::super::known::Unknown;
     use super::super::store::TextStore;
-    use super::super::store_writer::{Duplicates, TextStoreWriter};
+    use super::super::store_writer::TextStoreWriter;
     use super::super::testing::{file, gzip, shared};
     use super::*;
     use crate::task::{FailureKind, Silent};
@@ -135,7 +135,7 @@ mod tests {
         for (i, id) in ids.iter().enumerate() {
             writer.push(id, "x", "f", i as u64).unwrap();
         }
-        writer.finish(Duplicates::Error).unwrap();
+        writer.finish().unwrap();
         TextStore::open(dir).unwrap()
     }
 

@@ -97,12 +97,20 @@ impl TextStoreWriter {
         self.text_starts.last().copied().unwrap_or(0)
     }
 
+    /// Sorts the ids, checks that each is there once, and writes the index.
+    ///
+    /// # Errors
+    /// An id that is there twice, with both places, or a disk that is full.
+    pub fn finish(self) -> Result<(), Failure> {
+        self.finish_with(Duplicates::Error).map(|_| ())
+    }
+
     /// Sorts the ids, does with ids that are there twice what is asked, and writes the index. Gives back how many
     /// texts were left out.
     ///
     /// # Errors
     /// An id that is there twice, with both places, or a disk that is full.
-    pub fn finish(mut self, duplicates: Duplicates) -> Result<u64, Failure> {
+    pub fn finish_with(mut self, duplicates: Duplicates) -> Result<u64, Failure> {
         self.texts.flush().map_err(|e| place::io(self.dir.join(TEXT_FILE), e))?;
         let mut order = self.order();
         let again = self.again(&order);
@@ -228,7 +236,7 @@ mod tests {
         for (i, (id, text)) in texts.iter().enumerate() {
             writer.push(id, text, "c.tsv", i as u64 + 1)?;
         }
-        writer.finish(duplicates)
+        writer.finish_with(duplicates)
     }
 
     #[test]

@@ -115,7 +115,7 @@ pub fn import(
             .help("check that this is the right file"));
     }
     let (texts, bytes) = (writer.len() as u64, writer.text_bytes());
-    let left_out = writer.finish(options.duplicates)?;
+    let left_out = writer.finish_with(options.duplicates)?;
     if left_out > 0 {
         progress.note(&format!(
             "{}: left out {left_out} texts whose id was there more than once",

@@ -268,7 +268,7 @@ mod import {
 #[cfg(all(test, feature = "models"))]
 mod tests {
     use super::super::known::{Known, Unknown};
-    use super::super::store_writer::{Duplicates, TextStoreWriter};
+    use super::super::store_writer::TextStoreWriter;
     use super::super::table::{Kind, TableReader};
     use super::super::testing::file;
     use super::*;
@@ -279,7 +279,7 @@ mod tests {
         for (i, id) in ids.iter().enumerate() {
             writer.push(id, "x", "f", i as u64).unwrap();
         }
-        writer.finish(Duplicates::Error).unwrap();
+        writer.finish().unwrap();
         TextStore::open(dir).unwrap()
     }
 
