@@ -4,12 +4,26 @@
 //! turn them into records; [`store`] keeps texts and [`table`] keeps rows. A corpus is never held in memory.
 //! Must not know: the language, the graph, the cache, models.
 
+pub mod html;
+pub mod json;
+pub mod judgements;
+pub mod known;
+pub mod lines;
 pub mod order;
+pub mod pairs;
+pub mod parts;
 pub mod place;
 pub mod qrels;
+pub mod recognise;
 pub mod run;
 pub mod scores;
+pub mod sgml;
 pub mod store;
 pub mod store_writer;
 #[cfg(feature = "models")]
 pub mod table;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod texts;
+pub mod topics;
+pub mod triples;

@@ -30,7 +30,10 @@ pub fn io(file: impl AsRef<Path>, e: std::io::Error) -> Failure {
 
 /// A piece of input as a message shows it: quoted, control characters escaped, cut after 40 characters.
 pub fn quote(text: &str) -> String {
-    let mut shown: String = text.chars().take(40).flat_map(char::escape_debug).collect();
+    let mut shown = String::new();
+    for c in text.chars().take(40) {
+        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
     if text.chars().nth(40).is_some() {
         shown.push('…');
     }
@@ -59,7 +62,7 @@ mod tests {
 
     #[test]
     fn quotes_are_short_and_printable() {
-        assert_eq!(quote("a\tb"), "`a\\tb`");
+        assert_eq!(quote("a\t\"b\""), "`a\\t\"b\"`");
         assert_eq!(quote(&"x".repeat(50)).chars().count(), 43);
         assert_eq!((count(1, "column"), count(0, "column")), ("1 column".into(), "0 columns".into()));
     }

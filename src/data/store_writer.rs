@@ -2,13 +2,26 @@
 //!
 //! Memory: the ids, and 24 bytes a text. 8.8 million passages with ids of 7 bytes need about 270 MB.
 
+use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::place;
 use super::store::{HEADER, INDEX_FILE, MAGIC, TEXT_FILE, VERSION};
 use crate::task::Failure;
+
+/// What happens with ids that are there more than once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Duplicates {
+    /// They are an error.
+    #[default]
+    Error,
+    /// The first text of an id is kept.
+    First,
+    /// All texts of such an id are left out: nobody can tell which one a judgement means.
+    Drop,
+}
 
 /// Writes a [`super::store::TextStore`].
 #[derive(Debug)]
@@ -88,24 +101,93 @@ impl TextStoreWriter {
     ///
     /// # Errors
     /// An id that is there twice, with both places, or a disk that is full.
-    pub fn finish(mut self) -> Result<(), Failure> {
+    pub fn finish(self) -> Result<(), Failure> {
+        self.finish_with(Duplicates::Error).map(|_| ())
+    }
+
+    /// Sorts the ids, does with ids that are there twice what is asked, and writes the index. Gives back how many
+    /// texts were left out.
+    ///
+    /// # Errors
+    /// An id that is there twice, with both places, or a disk that is full.
+    pub fn finish_with(mut self, duplicates: Duplicates) -> Result<u64, Failure> {
         self.texts.flush().map_err(|e| place::io(self.dir.join(TEXT_FILE), e))?;
-        let mut order: Vec<u32> = (0..self.lines.len() as u32).collect();
-        order.sort_unstable_by(|a, b| self.id(*a).cmp(self.id(*b)).then(a.cmp(b)));
-        // Of several duplicates the one met first while reading is named.
-        let twice =
-            order.windows(2).filter(|pair| self.id(pair[0]) == self.id(pair[1])).min_by_key(|pair| pair[1]);
-        if let Some(&[first, second]) = twice {
-            let id = String::from_utf8_lossy(self.id(first)).into_owned();
-            let (file, line) = self.origin(second);
-            let (before_file, before_line) = self.origin(first);
-            let found =
-                format!("the id {} again, first used at {before_file}:{before_line}", place::quote(&id));
-            return Err(place::wrong_line(file, u64::from(line), found, "each id once")
-                .help("remove one of the two, or give them different ids"));
+        let mut order = self.order();
+        let again = self.again(&order);
+        if !again.is_empty() && duplicates == Duplicates::Error {
+            return Err(self.twice(&again));
+        }
+        let left_out: BTreeSet<u32> = match duplicates {
+            Duplicates::Error | Duplicates::First => again.iter().map(|(_, later)| *later).collect(),
+            Duplicates::Drop => again.iter().flat_map(|(first, later)| [*first, *later]).collect(),
+        };
+        if !left_out.is_empty() {
+            let path = self.dir.join(TEXT_FILE);
+            self.leave_out(&left_out).map_err(|e| place::io(&path, e))?;
+            order = self.order();
         }
         let path = self.dir.join(INDEX_FILE);
-        self.write_index(&path, &order).map_err(|e| place::io(&path, e))
+        self.write_index(&path, &order).map_err(|e| place::io(&path, e))?;
+        Ok(left_out.len() as u64)
+    }
+
+    /// Numbers in order of their ids; equal ids in order of number.
+    fn order(&self) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..self.lines.len() as u32).collect();
+        order.sort_unstable_by(|a, b| self.id(*a).cmp(self.id(*b)).then(a.cmp(b)));
+        order
+    }
+
+    /// Texts whose id was there before, each with the first of that id, in reading order.
+    fn again(&self, order: &[u32]) -> Vec<(u32, u32)> {
+        let mut again = Vec::new();
+        for same in order.chunk_by(|a, b| self.id(*a) == self.id(*b)) {
+            again.extend(same[1..].iter().map(|later| (same[0], *later)));
+        }
+        again.sort_unstable_by_key(|(_, later)| *later);
+        again
+    }
+
+    fn twice(&self, again: &[(u32, u32)]) -> Failure {
+        let (first, later) = again[0];
+        let id = String::from_utf8_lossy(self.id(first)).into_owned();
+        let (file, line) = self.origin(later);
+        let (before_file, before_line) = self.origin(first);
+        let found = format!("the id {} again, first used at {before_file}:{before_line}", place::quote(&id));
+        let more = match again.len() - 1 {
+            0 => String::new(),
+            n => format!(" ({} like it)", place::count(n, "more line")),
+        };
+        place::wrong_line(file, u64::from(line), found, format!("each id once{more}")).help(
+            "give them different ids, or say `duplicates = first` to keep the first text of each id, or \
+             `duplicates = drop` to leave out every text whose id is not its own",
+        )
+    }
+
+    /// Writes the texts again without some of them.
+    fn leave_out(&mut self, left_out: &BTreeSet<u32>) -> std::io::Result<()> {
+        let (old, new) = (self.dir.join(TEXT_FILE), self.dir.join("texts.new"));
+        let mut from = BufReader::with_capacity(1 << 20, File::open(&old)?);
+        let mut to = BufWriter::with_capacity(1 << 20, File::create(&new)?);
+        let (mut text_starts, mut id_starts, mut ids) = (vec![0], vec![0], Vec::new());
+        for number in 0..self.lines.len() as u32 {
+            let i = number as usize;
+            let length = self.text_starts[i + 1] - self.text_starts[i];
+            let mut text = from.by_ref().take(length);
+            if left_out.contains(&number) {
+                std::io::copy(&mut text, &mut std::io::sink())?;
+                continue;
+            }
+            std::io::copy(&mut text, &mut to)?;
+            text_starts.push(text_starts.last().copied().unwrap_or(0) + length);
+            ids.extend_from_slice(self.id(number));
+            id_starts.push(ids.len() as u64);
+        }
+        to.flush()?;
+        std::fs::rename(new, old)?;
+        self.lines.truncate(text_starts.len() - 1);
+        (self.text_starts, self.id_starts, self.ids) = (text_starts, id_starts, ids);
+        Ok(())
     }
 
     fn write_index(&self, path: &Path, order: &[u32]) -> std::io::Result<()> {
@@ -145,12 +227,16 @@ mod tests {
     use super::super::store::TextStore;
     use super::*;
 
-    fn write(dir: &Path, texts: &[(&str, &str)]) -> Result<(), Failure> {
+    fn write(dir: &Path, texts: &[(&str, &str)]) -> Result<u64, Failure> {
+        write_with(dir, texts, Duplicates::Error)
+    }
+
+    fn write_with(dir: &Path, texts: &[(&str, &str)], duplicates: Duplicates) -> Result<u64, Failure> {
         let mut writer = TextStoreWriter::create(dir)?;
         for (i, (id, text)) in texts.iter().enumerate() {
             writer.push(id, text, "c.tsv", i as u64 + 1)?;
         }
-        writer.finish()
+        writer.finish_with(duplicates)
     }
 
     #[test]
@@ -184,7 +270,7 @@ mod tests {
         let e = write(dir.path(), &[("d", ""), ("b", ""), ("c", ""), ("b", ""), ("d", "")]).unwrap_err();
         assert_eq!(
             e.message,
-            "c.tsv:4: found the id `b` again, first used at c.tsv:2, expected each id once"
+            "c.tsv:4: found the id `b` again, first used at c.tsv:2, expected each id once (1 more line like it)"
         );
     }
 
