@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `candidates { run, qrels, depth, from, scores }` | `run.parquet`, `qrels.parquet`, `scores.parquet` | every shape |
 //! | `ranked_lists { run, depth }`, or a run itself | `run.parquet` | ranked lists |
-//! | triples | `triples.parquet` | pairs |
+//! | imported triples | `triples.bin` | pairs |
 //! | `scored_triples { triples, scores }` | both | pairs with teacher scores |
 //! | finite samples of another stage | `samples.parquet` | its own shape |
 //!
@@ -87,7 +87,7 @@ pub fn open(source: &Value, stores: &Stores) -> Result<Opened, Failure> {
             "ranked_lists" => lists::ranked(folder(call, "run")?, depth(call), stores),
             "scored_triples" => {
                 let scores = Scores::read(folder(call, "scores")?)?;
-                triples::open(folder(call, "triples")?, Some(&scores), stores)
+                triples::scored(folder(call, "triples")?, &scores, stores)
             }
             other => Err(Failure::bug(format!("`{other}` is not a source"))),
         },
@@ -97,7 +97,7 @@ pub fn open(source: &Value, stores: &Stores) -> Result<Opened, Failure> {
             if path.join(RUN_FILE).exists() {
                 lists::ranked(path, usize::MAX, stores)
             } else if path.join(triples::FILE).exists() {
-                triples::open(path, None, stores)
+                triples::open(path, stores)
             } else if path.join(finite::FILE).exists() {
                 let pool = finite::read(path, stores)?;
                 Ok(Opened { pool, left_out: BTreeMap::new() })

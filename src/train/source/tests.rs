@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::data::known::Known;
 use crate::data::qrels::Qrels;
 use crate::data::run::{Hit, Run, RunQuery};
 use crate::data::store_writer::TextStoreWriter;
-use crate::data::table::{Cell, Kind, TableWriter};
+use crate::data::triples::import;
 use crate::train::samples::{Samples, Shape};
 use crate::value::{Digest, Located, Record};
 
@@ -157,14 +158,13 @@ fn finite_samples_read_back_as_they_were_drawn() {
 #[test]
 fn triples_take_scores_from_a_table_or_from_their_own() {
     let w = world();
-    let columns = [("query_id", Kind::Text), ("positive_id", Kind::Text), ("negative_id", Kind::Text)];
     let dir = w.dir.path().join("triples");
     std::fs::create_dir_all(&dir).unwrap();
-    let mut table = TableWriter::create(&dir.join(triples::FILE), &columns).unwrap();
-    for (q, p, n) in [("q0", "d2", "d3"), ("q1", "d14", "d20")] {
-        table.row(&[Cell::Text(q), Cell::Text(p), Cell::Text(n)]).unwrap();
-    }
-    table.finish().unwrap();
+    let raw = w.dir.path().join("triples.tsv");
+    std::fs::write(&raw, "q0\td2\td3\nq1\td14\td20\n").unwrap();
+    let again = Stores::open(&w.dir.path().join("corpus"), &w.dir.path().join("queries")).unwrap();
+    let known = Known { corpus: Some(again.corpus), queries: Some(again.queries), ..Known::default() };
+    import(&raw, "triples", &known, &dir, &crate::task::Silent).unwrap();
     let plain = w.samples(&w.located("triples"), Shape::Pairs).unwrap();
     assert_eq!((plain.epoch(), plain.at(0).teacher), (2, None));
     let with = [("triples", w.located("triples")), ("scores", w.located("scores"))];
