@@ -1,4 +1,5 @@
 //! The operations of training together, over a small collection with a committed model; and by hand over MedQuAD.
+#![cfg(feature = "models")]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -48,6 +48,9 @@ fn bert_tiny_learns_medquad() {
     let bench = Bench::new(2);
     let (documents, queries) =
         (jsonl(&shared().join("corpus.jsonl.gz")), jsonl(&shared().join("queries.jsonl.gz")));
+    // A few query ids are used twice, for different questions: neither is known to be the one that was judged.
+    let times = |id: &str| queries.iter().filter(|(other, _)| other == id).count();
+    let queries: Vec<(String, String)> = queries.iter().filter(|(id, _)| times(id) == 1).cloned().collect();
     store(&bench.path("corpus"), documents.iter().cloned());
     store(&bench.path("queries"), queries.iter().cloned());
     let of = documents.iter().map(|(id, text)| (id.as_str(), text.as_str()));

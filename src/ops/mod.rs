@@ -3,7 +3,7 @@
 //! To add one: write a file with `pub(crate) fn op() -> Op`, declare it here and add one line to [`registry`].
 
 mod data_samples;
-#[cfg(all(test, feature = "models"))]
+#[cfg(test)]
 mod end_to_end;
 mod feeding;
 mod fit;
