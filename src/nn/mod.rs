@@ -4,6 +4,8 @@
 //! differentiable candle operations, any device) and, beside it, the explicit CPU engine. Batches are packed:
 //! pairs one after the other with cumulative lengths, no padding anywhere.
 
+pub mod cpu;
+
 use std::path::Path;
 
 use crate::task::Failure;
