@@ -224,7 +224,9 @@ mod tests {
         for h in 0..heads {
             for i in 0..length {
                 let s: Vec<f64> = (0..length)
-                    .map(|j| (0..size).map(|d| at(i, 0, h, d) * at(j, 1, h, d)).sum::<f64>() / (size as f64).sqrt())
+                    .map(|j| {
+                        (0..size).map(|d| at(i, 0, h, d) * at(j, 1, h, d)).sum::<f64>() / (size as f64).sqrt()
+                    })
                     .collect();
                 let total: f64 = s.iter().map(|s| s.exp()).sum();
                 for j in 0..length {
@@ -270,7 +272,11 @@ mod tests {
                         y.iter().zip(&dout).map(|(y, d)| y * f64::from(*d)).sum::<f64>()
                     };
                     let slope = (at(1e-5) - at(-1e-5)) / 2e-5;
-                    assert!((f64::from(got[i]) - slope).abs() < 1e-4, "{heads} {size} {length} {i}: {} {slope}", got[i]);
+                    assert!(
+                        (f64::from(got[i]) - slope).abs() < 1e-4,
+                        "{heads} {size} {length} {i}: {} {slope}",
+                        got[i]
+                    );
                 }
             }
         }

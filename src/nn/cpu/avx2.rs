@@ -80,7 +80,8 @@ impl Lanes for Avx2 {
     #[inline(always)]
     fn scale2(self, n: Self) -> Self {
         compute!({
-            let bits = _mm256_slli_epi32::<23>(_mm256_add_epi32(_mm256_cvtps_epi32(n.0), _mm256_set1_epi32(127)));
+            let bits =
+                _mm256_slli_epi32::<23>(_mm256_add_epi32(_mm256_cvtps_epi32(n.0), _mm256_set1_epi32(127)));
             _mm256_mul_ps(self.0, _mm256_castsi256_ps(bits))
         })
     }

@@ -285,8 +285,19 @@ mod tests {
             let b = L::splat(2.0);
             let mut out = Vec::new();
             for x in [
-                a.add(b), a.sub(b), a.mul(b), a.div(b), a.mul_add(b, b), a.max(b), a.min(b), a.round(), a.abs(),
-                a.neg(), L::splat(3.0).scale2(a.round()), L::choose(a, b, a, b), a.lost(b, a.mul(b)),
+                a.add(b),
+                a.sub(b),
+                a.mul(b),
+                a.div(b),
+                a.mul_add(b, b),
+                a.max(b),
+                a.min(b),
+                a.round(),
+                a.abs(),
+                a.neg(),
+                L::splat(3.0).scale2(a.round()),
+                L::choose(a, b, a, b),
+                a.lost(b, a.mul(b)),
             ] {
                 out.extend(x.array());
             }

@@ -11,19 +11,18 @@ const WORDS: usize = 4 * BLOCKS;
 #[inline(always)]
 pub(super) fn fill(mask: &Mask, first: u64, out: &mut [f32]) {
     let (stream, threshold, scale) = mask.parts();
-    let mut words = [[0u32; 4]; BLOCKS];
     let mut block = first / 4;
     let skip = (first % 4) as usize;
     let (head, rest) = out.split_at_mut(if skip == 0 { 0 } else { out.len().min(WORDS - skip) });
     if !head.is_empty() {
-        words = stream.blocks::<BLOCKS>(block);
+        let words = stream.blocks::<BLOCKS>(block);
         for (x, word) in head.iter_mut().zip(&words.as_flattened()[skip..]) {
             *x = if *word >= threshold { scale } else { 0.0 };
         }
         block += BLOCKS as u64;
     }
     for chunk in rest.chunks_mut(WORDS) {
-        words = stream.blocks::<BLOCKS>(block);
+        let words = stream.blocks::<BLOCKS>(block);
         block += BLOCKS as u64;
         for (x, word) in chunk.iter_mut().zip(words.as_flattened()) {
             *x = if *word >= threshold { scale } else { 0.0 };
@@ -69,7 +68,9 @@ mod tests {
     fn factors_are_those_of_the_definition_from_any_place_on() {
         let mask = Mask::new(&Stream::new(1, &["mask"]), Site::Output(2), 0.3);
         for level in [Level::PORTABLE, Level::detect()] {
-            for (first, n) in [(0, 1), (0, 384), (3, 2), (5, 300), (31, 33), ((1 << 34) + 2, 65), (7, 0), (6, 1000)] {
+            for (first, n) in
+                [(0, 1), (0, 384), (3, 2), (5, 300), (31, 33), ((1 << 34) + 2, 65), (7, 0), (6, 1000)]
+            {
                 let mut x = vec![1.0; n];
                 level.run(Drop { mask: &mask, first, x: &mut x });
                 let mut expected = vec![0.0; n];

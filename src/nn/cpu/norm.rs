@@ -157,7 +157,9 @@ impl Kernel for NormBackward<'_> {
             let mean = L::splat(total.sum() * share);
             let along = L::splat(along.sum() * share);
             let rho = L::splat(self.rho[row]);
-            for ((d, hat), gamma) in d.chunks_exact_mut(N).zip(hat.chunks_exact(N)).zip(self.gamma.chunks_exact(N)) {
+            for ((d, hat), gamma) in
+                d.chunks_exact_mut(N).zip(hat.chunks_exact(N)).zip(self.gamma.chunks_exact(N))
+            {
                 let g = L::load(d).mul(L::load(gamma)).sub(mean);
                 L::load(hat).neg().mul_add(along, g).mul(rho).store(d);
             }
@@ -190,7 +192,8 @@ mod tests {
     fn naive(x: &[f64], z: &[f64], f: &[f32], gamma: &[f64], beta: &[f64]) -> Vec<f64> {
         let mut out = Vec::new();
         for row in 0..ROWS {
-            let r: Vec<f64> = (row * WIDTH..(row + 1) * WIDTH).map(|i| x[i] + z[i] * f64::from(f[i])).collect();
+            let r: Vec<f64> =
+                (row * WIDTH..(row + 1) * WIDTH).map(|i| x[i] + z[i] * f64::from(f[i])).collect();
             let mean = r.iter().sum::<f64>() / WIDTH as f64;
             let var = r.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / WIDTH as f64;
             let rho = 1.0 / (var + 1e-12).sqrt();

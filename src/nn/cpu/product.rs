@@ -245,7 +245,8 @@ mod tests {
 
     #[test]
     fn products_of_all_layouts_equal_naive_sums() {
-        let shapes = [(1, 1, 1), (7, 5, 3), (6, 16, 16), (13, 400, 33), (97, 31, 17), (2, 0, 4), (100, 800, 48)];
+        let shapes =
+            [(1, 1, 1), (7, 5, 3), (6, 16, 16), (13, 400, 33), (97, 31, 17), (2, 0, 4), (100, 800, 48)];
         for (rows, depth, columns) in shapes {
             let a = random(rows * depth, 1);
             let w = random(columns * depth, 2);
@@ -276,8 +277,8 @@ mod tests {
                     });
                     for i in 0..rows {
                         for j in 0..columns {
-                            let terms = (0..depth)
-                                .map(|d| f64::from(a[i * depth + d]) * f64::from(w[j * depth + d]));
+                            let terms =
+                                (0..depth).map(|d| f64::from(a[i * depth + d]) * f64::from(w[j * depth + d]));
                             let (mut exact, mut size) = (0.0, 1.0);
                             for t in terms {
                                 exact += t;
@@ -285,7 +286,10 @@ mod tests {
                             }
                             exact += [0.0, f64::from(bias[j]), f64::from(there[i * columns + j])][kind];
                             let got = f64::from(c[i * columns + j]);
-                            assert!((got - exact).abs() < 1e-6 * size, "{rows} {depth} {columns}: {got} {exact}");
+                            assert!(
+                                (got - exact).abs() < 1e-6 * size,
+                                "{rows} {depth} {columns}: {got} {exact}"
+                            );
                         }
                     }
                 }
@@ -306,7 +310,18 @@ mod tests {
                 let a = &a[from * depth..(from + rows) * depth];
                 let (store, across) = (Store::Set, false);
                 let c_stride = columns;
-                level.run(Product { a, a_stride: depth, across, rows, b: &b, depth, columns, c: &mut c, c_stride, store });
+                level.run(Product {
+                    a,
+                    a_stride: depth,
+                    across,
+                    rows,
+                    b: &b,
+                    depth,
+                    columns,
+                    c: &mut c,
+                    c_stride,
+                    store,
+                });
                 c
             };
             let all = product(0, 101);

@@ -122,13 +122,15 @@ impl Kernel for SoftmaxBackward<'_> {
             if let Some(drop) = self.dropped {
                 let factors = &mut self.factors[..self.stride];
                 drop.fill(i, factors);
-                for ((s, d), f) in row.chunks_exact_mut(N).zip(d.chunks_exact(N)).zip(factors.chunks_exact(N)) {
+                for ((s, d), f) in row.chunks_exact_mut(N).zip(d.chunks_exact(N)).zip(factors.chunks_exact(N))
+                {
                     let p = exp(L::load(s).mul_add(scale, shift)).mul(part);
                     along = p.mul_add(L::load(d).mul(L::load(f)), along);
                     p.store(s);
                 }
                 let along = L::splat(along.sum());
-                for ((s, d), f) in row.chunks_exact_mut(N).zip(d.chunks_exact_mut(N)).zip(factors.chunks_exact(N))
+                for ((s, d), f) in
+                    row.chunks_exact_mut(N).zip(d.chunks_exact_mut(N)).zip(factors.chunks_exact(N))
                 {
                     let (p, f) = (L::load(s), L::load(f));
                     L::load(d).mul(f).sub(along).mul(p).mul(scale).store(d);
