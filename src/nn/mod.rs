@@ -12,6 +12,8 @@ pub mod layers;
 pub mod load;
 pub mod reference;
 #[cfg(test)]
+mod roundtrip;
+#[cfg(test)]
 pub(crate) mod testing;
 pub mod tokenizer;
 pub mod weights;

@@ -45,8 +45,8 @@ impl Checkpoint {
         let parameters = arch::layout(&declared);
         let files = files(folder)?;
         let mut fill = Fill::new(&*model, &declared, &parameters);
-        for (path, only) in &files {
-            fill.file(path, only.as_ref())?;
+        for file in &files {
+            fill.file(file)?;
         }
         fill.finish(folder, seed).map(|(weights, ignored, drawn)| Self {
             model,
@@ -58,11 +58,17 @@ impl Checkpoint {
     }
 }
 
-/// The weight files of a folder; of shards also the tensors that the index promises in each.
-fn files(folder: &Path) -> Result<Vec<(PathBuf, Option<Vec<String>>)>, Failure> {
+/// A weight file, and the tensors that an index of shards promises in it.
+struct File {
+    path: PathBuf,
+    promised: Vec<String>,
+}
+
+/// The weight files of a folder.
+fn files(folder: &Path) -> Result<Vec<File>, Failure> {
     let single = folder.join("model.safetensors");
     if single.is_file() {
-        return Ok(vec![(single, None)]);
+        return Ok(vec![File { path: single, promised: Vec::new() }]);
     }
     let index = folder.join("model.safetensors.index.json");
     if !index.is_file() {
@@ -87,7 +93,7 @@ fn files(folder: &Path) -> Result<Vec<(PathBuf, Option<Vec<String>>)>, Failure> 
     }
     shards
         .into_iter()
-        .map(|(file, tensors)| {
+        .map(|(file, promised)| {
             if Path::new(&file).file_name().and_then(|f| f.to_str()) != Some(file.as_str()) {
                 return Err(Failure::wrong(format!("{name}: the shard `{file}` is not a file name")));
             }
@@ -95,7 +101,7 @@ fn files(folder: &Path) -> Result<Vec<(PathBuf, Option<Vec<String>>)>, Failure> 
             if !path.is_file() {
                 return Err(Failure::missing(format!("{name}: the shard `{file}` is not in the folder")));
             }
-            Ok((path, Some(tensors)))
+            Ok(File { path, promised })
         })
         .collect()
 }
@@ -127,14 +133,14 @@ impl<'a> Fill<'a> {
         }
     }
 
-    fn file(&mut self, path: &Path, promised: Option<&Vec<String>>) -> Result<(), Failure> {
+    fn file(&mut self, File { path, promised }: &File) -> Result<(), Failure> {
         let name = path.display();
         let bytes = map(path)?;
         let tensors = SafeTensors::deserialize(&bytes).map_err(|e| {
             Failure::wrong(format!("{name}: not a whole safetensors file: {e}"))
                 .help("it may be cut off, or a Git LFS pointer instead of the file")
         })?;
-        if let Some(gone) = promised.into_iter().flatten().find(|t| tensors.tensor(t).is_err()) {
+        if let Some(gone) = promised.iter().find(|t| tensors.tensor(t).is_err()) {
             return Err(Failure::wrong(format!(
                 "{name}: the index promises tensor `{gone}`, which is not here"
             )));

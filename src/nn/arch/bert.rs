@@ -83,7 +83,7 @@ pub fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
         config: fields.map().clone(),
     };
     fields.finish(HARMLESS)?;
-    if bert.hidden % bert.heads != 0 {
+    if !bert.hidden.is_multiple_of(bert.heads) {
         return Err(Failure::wrong(format!(
             "{}: `hidden_size` {} is not a multiple of `num_attention_heads` {}",
             fields.file(),
