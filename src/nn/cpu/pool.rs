@@ -30,9 +30,10 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// A number of threads; one means the caller's own.
+    /// A number of threads; one means the caller's own, none as many as there are cores.
     pub(super) fn new(threads: usize) -> Result<Self, Failure> {
-        let threads = threads.max(1);
+        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let threads = if threads == 0 { cores() } else { threads };
         let pool = if threads == 1 {
             None
         } else {
@@ -90,7 +91,7 @@ mod tests {
             let mut done = vec![0; 50];
             pool.each(done.iter_mut().enumerate().collect(), |(i, d), _| *d += i + 1);
             assert_eq!(done, (1..=50).collect::<Vec<_>>());
-            assert_eq!(pool.threads(), threads.max(1));
+            assert!(pool.threads() == threads || threads == 0);
         }
     }
 }

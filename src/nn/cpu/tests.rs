@@ -69,7 +69,7 @@ fn a_score_does_not_depend_on_the_batch() {
         let mut engine = Bert::new(random(ODD), 2).unwrap().at_level(level);
         check_batch_independence(&mut engine, 50, 130);
         let mut engine = Bert::new(random(ODD), 1).unwrap().at_level(level);
-        let lengths: Vec<usize> = (0..60).map(|i| 1 + i * 37 % 130).collect();
+        let lengths: Vec<usize> = (0..12).map(|i| 1 + i * 37 % 130).collect();
         let batch = random_batch(&lengths, 50, 2);
         let together = engine.score(&batch).unwrap();
         for i in 0..batch.len() {
@@ -80,10 +80,10 @@ fn a_score_does_not_depend_on_the_batch() {
 
 #[test]
 fn threads_change_no_bit_and_a_score_is_the_forward_without_dropout() {
-    let lengths: Vec<usize> = (0..40).map(|i| 1 + i * 53 % 130).collect();
-    let batch = random_batch(&lengths, 50, 2);
-    let slope: Vec<f32> = (0..batch.len()).map(|i| 0.5 - i as f32 / 40.0).collect();
-    for level in [Level::PORTABLE, Level::detect()] {
+    for (level, pairs) in [(Level::PORTABLE, 8), (Level::detect(), 40)] {
+        let lengths: Vec<usize> = (0..pairs).map(|i| 1 + i * 53 % 130).collect();
+        let batch = random_batch(&lengths, 50, 2);
+        let slope: Vec<f32> = (0..pairs).map(|i| 0.5 - i as f32 / pairs as f32).collect();
         let run = |threads: usize| {
             let mut e = Bert::new(random(ODD), threads).unwrap().at_level(level);
             let scores = e.score(&batch).unwrap();
