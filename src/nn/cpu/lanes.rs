@@ -84,13 +84,14 @@ pub(super) trait Lanes: Copy {
 #[derive(Clone, Copy)]
 pub(super) struct Portable([f32; N]);
 
+/// One expression for each lane, written out: loops would cost unoptimised builds dearly.
 macro_rules! by_lane {
-    ($a:expr, $b:expr, $f:expr) => {{
-        let mut out = [0.0; N];
-        for i in 0..N {
-            out[i] = $f($a.0[i], $b.0[i]);
-        }
-        Self(out)
+    ($f:expr $(, $a:expr)*) => {{
+        let f = $f;
+        Self([
+            f($($a.0[0]),*), f($($a.0[1]),*), f($($a.0[2]),*), f($($a.0[3]),*),
+            f($($a.0[4]),*), f($($a.0[5]),*), f($($a.0[6]),*), f($($a.0[7]),*),
+        ])
     }};
 }
 
@@ -101,9 +102,8 @@ impl Lanes for Portable {
     }
     #[inline(always)]
     fn load(x: &[f32]) -> Self {
-        let mut out = [0.0; N];
-        out.copy_from_slice(&x[..N]);
-        Self(out)
+        let x = &x[..N];
+        Self([x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7]])
     }
     #[inline(always)]
     fn store(self, x: &mut [f32]) {
@@ -118,59 +118,48 @@ impl Lanes for Portable {
     }
     #[inline(always)]
     fn add(self, b: Self) -> Self {
-        by_lane!(self, b, |x: f32, y: f32| x + y)
+        by_lane!(|x: f32, y: f32| x + y, self, b)
     }
     #[inline(always)]
     fn sub(self, b: Self) -> Self {
-        by_lane!(self, b, |x: f32, y: f32| x - y)
+        by_lane!(|x: f32, y: f32| x - y, self, b)
     }
     #[inline(always)]
     fn mul(self, b: Self) -> Self {
-        by_lane!(self, b, |x: f32, y: f32| x * y)
+        by_lane!(|x: f32, y: f32| x * y, self, b)
     }
     #[inline(always)]
     fn div(self, b: Self) -> Self {
-        by_lane!(self, b, |x: f32, y: f32| x / y)
+        by_lane!(|x: f32, y: f32| x / y, self, b)
     }
     #[inline(always)]
     fn mul_add(self, b: Self, c: Self) -> Self {
-        self.mul(b).add(c)
+        by_lane!(|x: f32, y: f32, z: f32| x * y + z, self, b, c)
     }
     #[inline(always)]
     fn lost(self, b: Self, product: Self) -> Self {
-        let mut out = [0.0; N];
-        for i in 0..N {
-            out[i] = (f64::from(self.0[i]) * f64::from(b.0[i]) - f64::from(product.0[i])) as f32;
-        }
-        Self(out)
+        let lost = |x: f32, y: f32, p: f32| (f64::from(x) * f64::from(y) - f64::from(p)) as f32;
+        by_lane!(lost, self, b, product)
     }
     #[inline(always)]
     fn max(self, b: Self) -> Self {
-        by_lane!(self, b, |x: f32, y: f32| if x > y { x } else { y })
+        by_lane!(|x: f32, y: f32| if x > y { x } else { y }, self, b)
     }
     #[inline(always)]
     fn min(self, b: Self) -> Self {
-        by_lane!(self, b, |x: f32, y: f32| if x < y { x } else { y })
+        by_lane!(|x: f32, y: f32| if x < y { x } else { y }, self, b)
     }
     #[inline(always)]
     fn round(self) -> Self {
-        let mut out = self.0;
-        for x in &mut out {
-            *x = x.round_ties_even();
-        }
-        Self(out)
+        by_lane!(f32::round_ties_even, self)
     }
     #[inline(always)]
     fn scale2(self, n: Self) -> Self {
-        by_lane!(self, n, |x: f32, n: f32| x * f32::from_bits(((n as i32 + 127) << 23) as u32))
+        by_lane!(|x: f32, n: f32| x * f32::from_bits(((n as i32 + 127) << 23) as u32), self, n)
     }
     #[inline(always)]
     fn choose(a: Self, b: Self, yes: Self, no: Self) -> Self {
-        let mut out = [0.0; N];
-        for i in 0..N {
-            out[i] = if a.0[i] < b.0[i] { yes.0[i] } else { no.0[i] };
-        }
-        Self(out)
+        by_lane!(|a: f32, b: f32, y: f32, n: f32| if a < b { y } else { n }, a, b, yes, no)
     }
 }
 

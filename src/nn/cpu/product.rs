@@ -168,17 +168,22 @@ unsafe fn tile<L: Lanes, const M: usize, const ACROSS: bool>(
     b: *const f32,
 ) -> [[L; 2]; M] {
     let mut sums = [[L::splat(0.0); 2]; M];
-    for d in 0..depth {
+    // Loops are written out by hand, as iterators would cost unoptimised builds dearly.
+    let mut d = 0;
+    while d < depth {
         // SAFETY: d < depth, r < M; the function's contract.
         unsafe {
             let left = L::load_at(b.add(d * WIDTH));
             let right = L::load_at(b.add(d * WIDTH + N));
-            for (r, sum) in sums.iter_mut().enumerate() {
+            let mut r = 0;
+            while r < M {
                 let x = L::splat(*a.add(if ACROSS { d * stride + r } else { r * stride + d }));
-                sum[0] = x.mul_add(left, sum[0]);
-                sum[1] = x.mul_add(right, sum[1]);
+                sums[r][0] = x.mul_add(left, sums[r][0]);
+                sums[r][1] = x.mul_add(right, sums[r][1]);
+                r += 1;
             }
         }
+        d += 1;
     }
     sums
 }
