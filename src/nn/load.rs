@@ -4,6 +4,7 @@ use std::path::Path;
 
 use candle_core::Device;
 
+use super::cpu;
 use super::Reranker;
 use super::reference::Reference;
 use super::tokenizer::Tokenizer;
@@ -13,9 +14,13 @@ use crate::task::Failure;
 /// Which engine computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Engine {
-    /// Plain differentiable candle operations, on any device.
+    /// The explicit engine where it runs this model on the CPU, the reference elsewhere.
     #[default]
+    Auto,
+    /// Plain differentiable candle operations, on any device.
     Reference,
+    /// Forward and backward written out for the CPU ([`super::cpu`]).
+    Explicit,
 }
 
 /// How a model is to be run; none of it is part of what the model is.
@@ -27,11 +32,13 @@ pub struct Options {
     pub threads: usize,
     /// `cpu` or `cuda:N`.
     pub device: String,
+    /// The kernel level of the explicit engine: `auto`, `portable` or `avx2`.
+    pub kernels: String,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { engine: Engine::default(), threads: 0, device: "cpu".into() }
+        Self { engine: Engine::default(), threads: 0, device: "cpu".into(), kernels: "auto".into() }
     }
 }
 
@@ -76,8 +83,19 @@ pub fn load(
         drawn: checkpoint.drawn.clone(),
         ignored: checkpoint.ignored.clone(),
     };
-    let engine: Box<dyn Reranker> = match options.engine {
-        Engine::Reference => Box::new(Reference::new(checkpoint, options.threads, device)?),
+    let explicit = match options.engine {
+        Engine::Auto => device.is_cpu() && cpu::supports(model),
+        Engine::Reference => false,
+        Engine::Explicit if device.is_cpu() => true,
+        Engine::Explicit => {
+            return Err(Failure::missing("the explicit engine runs on the CPU only").help("use the device cpu"));
+        }
+    };
+    let engine: Box<dyn Reranker> = if explicit {
+        let level = cpu::Level::named(&options.kernels)?;
+        Box::new(cpu::Bert::new(checkpoint, options.threads)?.at_level(level))
+    } else {
+        Box::new(Reference::new(checkpoint, options.threads, device)?)
     };
     Ok((engine, tokenizer, facts))
 }
@@ -113,6 +131,18 @@ mod tests {
         if !cfg!(feature = "cuda") {
             assert_eq!(device("cuda:0").unwrap_err().kind, FailureKind::Missing);
         }
+    }
+
+    #[test]
+    fn the_engine_is_the_explicit_one_unless_said_otherwise() {
+        let Some(folder) = testing::real("bert-tiny", "the engine is the explicit one") else { return };
+        let kernels = |options: Options| load(&folder, 1, &options).map(|(e, ..)| e.kernels());
+        let best = cpu::Level::detect().name();
+        assert_eq!(kernels(Options::default()).unwrap(), best);
+        assert_eq!(kernels(Options { kernels: "portable".into(), ..Options::default() }).unwrap(), "portable");
+        assert_eq!(kernels(Options { engine: Engine::Explicit, ..Options::default() }).unwrap(), best);
+        assert_eq!(kernels(Options { engine: Engine::Reference, ..Options::default() }).unwrap(), "reference");
+        assert!(kernels(Options { kernels: "abacus".into(), ..Options::default() }).is_err());
     }
 
     #[test]

@@ -71,6 +71,11 @@ impl Mask {
         }
     }
 
+    /// The site's stream, the smallest word kept, and the factor of what is kept: for engines that draw side by side.
+    pub(crate) fn parts(&self) -> (&Stream, u32, f32) {
+        (&self.stream, self.threshold, self.scale)
+    }
+
     /// Number of the first element of a row of attention probabilities.
     pub fn row(token: usize, heads: usize, head: usize) -> u64 {
         (token as u64 * heads as u64 + head as u64) * ROW
