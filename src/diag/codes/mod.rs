@@ -27,6 +27,8 @@ macro_rules! codes {
 
 codes! {
     Syntax = "syntax::unexpected", "syntax__unexpected.md";
+    CutoffTooDeep = "op::cutoff_too_deep", "op__cutoff_too_deep.md";
+    OutOfRange = "op::out_of_range", "op__out_of_range.md";
 }
 
 impl std::fmt::Display for Code {
