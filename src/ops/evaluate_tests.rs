@@ -177,6 +177,40 @@ mod run {
         assert_eq!((run.len(), run.get("2").unwrap().hits[0].document.as_str()), (1, "a"));
     }
 
+    /// Output of version 1. When this fails, raise `VERSION` of the operation that changed, or undo the change.
+    #[test]
+    fn golden_outputs() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let texts =
+            |xs: &[(&str, &str)]| xs.iter().map(|(i, t)| ((*i).into(), (*t).into())).collect::<Vec<_>>();
+        let corpus = store(
+            &path("corpus"),
+            &texts(&[
+                ("a", "The dog's tails were wagging."),
+                ("b", "Cats and dogs, dogs and cats"),
+                ("c", "naïve café"),
+                ("d", ""),
+                ("e", "A tail of dogs"),
+                ("f", "A tail of dogs"),
+            ]),
+        );
+        let built = act("bm25.index", &[("corpus", corpus.clone())], &path("index")).unwrap();
+        assert_eq!(
+            built.digest.unwrap().hex(),
+            "76a4d5cb7fab682ecd8deaf2920c5f63fc045e3ed0e983305ef6df47348a7791"
+        );
+        let queries = store(&path("queries"), &texts(&[("1", "dogs with tails"), ("2", "Café cats cats")]));
+        let args = [("index", at(&path("index"))), ("queries", queries), ("corpus", corpus)];
+        act("bm25.search", &args, &path("run")).unwrap();
+        let mut rows = Vec::new();
+        Run::read(&path("run")).unwrap().export(&mut rows, "x").unwrap();
+        assert_eq!(
+            String::from_utf8(rows).unwrap(),
+            "1 Q0 f 1 0.45999607 x\n1 Q0 e 2 0.45999607 x\n1 Q0 a 3 0.40241656 x\n1 Q0 b 4 0.18837929 x\n2 Q0 b 1 1.8155398 x\n2 Q0 c 2 0.771388 x\n"
+        );
+    }
+
     #[test]
     fn cacm_means_are_anserinis() {
         let Some(cacm) = cacm() else {
