@@ -98,12 +98,8 @@ fn without_possessive(token: &str) -> &str {
 /// The tokens of Lucene's `StandardTokenizer`.
 fn tokens(text: &str, f: &mut dyn FnMut(&str)) {
     if text.is_ascii() {
-        for segment in text.split_word_bounds() {
-            // In ASCII only letters and digits make a token; the underscore joins but does not make one.
-            if segment.bytes().any(|b| b.is_ascii_alphanumeric()) {
-                pieces(segment, f);
-            }
-        }
+        // In ASCII only letters and digits make a token (the underscore joins but does not), as here.
+        text.unicode_words().for_each(|word| pieces(word, f));
         return;
     }
     // Scripts without word boundaries (Thai, Khmer, …) are kept together by run, as Lucene does.
@@ -218,6 +214,21 @@ mod tests {
         assert_eq!(tokens("x² ½ ©"), ["x"]);
         assert_eq!(tokens("💩 💩💩"), ["💩", "💩", "💩"]);
         assert_eq!(tokens("naïve—café"), ["naïve", "café"]);
+    }
+
+    proptest::proptest! {
+        /// ASCII goes another way than the rest of Unicode; the tokens are the same.
+        #[test]
+        fn ascii_is_cut_as_all_text(text in "[ -~\\n\\t]{0,40}|[a-c1-3_.,:;' -]{0,20}") {
+            let list = |text: &str| {
+                let mut out = Vec::new();
+                super::tokens(text, &mut |t| out.push(t.to_owned()));
+                out
+            };
+            let mut expected = list(&text);
+            expected.push("é".to_owned());
+            proptest::prop_assert_eq!(list(&format!("{text} é")), expected);
+        }
     }
 
     #[test]

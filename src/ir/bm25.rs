@@ -176,4 +176,4 @@ impl Scratch {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

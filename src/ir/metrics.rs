@@ -164,7 +164,7 @@ impl Measure {
             }
             Self::P { k, .. } => found() / k as f64,
             Self::R { .. } => ratio(found(), all()),
-            Self::Success { .. } => f64::from(u8::from(cut.iter().any(|g| relevant(g)))),
+            Self::Success { .. } => f64::from(u8::from(cut.iter().any(relevant))),
             Self::Judged { .. } => ratio(cut.iter().filter(|g| g.is_some()).count() as f64, cut.len() as f64),
         }
     }

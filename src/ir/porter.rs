@@ -11,8 +11,7 @@ pub fn stem(word: &mut String) {
         if word.len() > 2 {
             let mut w = Word { b: std::mem::take(word).into_bytes(), j: 0 };
             w.run();
-            // Only ASCII bytes were there, and only ASCII bytes are put in.
-            *word = w.b.iter().map(|b| char::from(*b)).collect();
+            *word = String::from_utf8(w.b).expect("only ASCII was there, and only ASCII is put in");
         }
         return;
     }
@@ -100,7 +99,13 @@ impl Word {
     }
 
     fn ends(&mut self, suffix: &str) -> bool {
-        let found = self.b.ends_with(suffix.as_bytes());
+        let (word, end) = (self.b.as_slice(), suffix.as_bytes());
+        // Most rules fail here, without a call.
+        let (Some(a), Some(b)) = (word.last(), end.last()) else { return false };
+        if a != b || (end.len() > 1 && word.len() > 1 && word[word.len() - 2] != end[end.len() - 2]) {
+            return false;
+        }
+        let found = word.ends_with(end);
         if found {
             self.j = self.b.len() - suffix.len();
         }

@@ -2,12 +2,16 @@
 //!
 //! To add one: write a file with `pub(crate) fn op() -> Op`, declare it here and add one line to [`registry`].
 
+mod bm25_index;
+mod bm25_search;
 mod data_samples;
 #[cfg(test)]
 mod end_to_end;
+mod evaluate;
 mod feeding;
 mod fit;
 mod hf;
+mod measures;
 #[cfg(feature = "models")]
 mod models;
 mod objectives;
@@ -15,6 +19,9 @@ mod query_document;
 mod rerank_cross_encoder;
 mod score_cross_encoder;
 mod score_mean;
+mod sparse_encode;
+mod sparse_index;
+mod sparse_search;
 mod train_cross_encoder;
 mod training;
 
@@ -30,6 +37,20 @@ pub fn registry() -> Registry {
         score_cross_encoder::op(),
         score_mean::op(),
         rerank_cross_encoder::op(),
+        bm25_index::op(),
+        bm25_search::op(),
+        sparse_encode::op(),
+        sparse_index::op(),
+        sparse_search::op(),
+        evaluate::op(),
+        measures::ndcg(),
+        measures::rr(),
+        measures::mrr(),
+        measures::ap(),
+        measures::p(),
+        measures::recall(),
+        measures::success(),
+        measures::judged(),
     ];
     Registry::new(single.into_iter().chain(objectives::ops()).chain(feeding::ops()).chain(training::ops()))
 }

@@ -34,6 +34,8 @@ codes! {
     OpRange = "op::range", "op__range.md";
     OpOneOf = "op::one_of", "op__one_of.md";
     OpNeedsCount = "op::needs_count", "op__needs_count.md";
+    CutoffTooDeep = "op::cutoff_too_deep", "op__cutoff_too_deep.md";
+    OutOfRange = "op::out_of_range", "op__out_of_range.md";
 }
 
 impl std::fmt::Display for Code {

@@ -100,7 +100,6 @@ fn trec_measure(name: &str, rel: i32) -> Option<Measure> {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 fn equal_to_trec_eval_to_all_printed_digits() {
     // Output, judgements, run, lowest relevant grade, depth; whether the mean is over all judged queries.
     let cases = [
