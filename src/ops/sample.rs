@@ -57,7 +57,8 @@ mod run {
     }
 }
 
-#[cfg(all(test, feature = "models"))]
+#[cfg(test)]
+#[cfg(feature = "models")]
 mod tests {
     use super::super::importing::testing::{at, run};
     use crate::data::store::TextStore;
