@@ -93,7 +93,7 @@ impl Sink {
             Some("docno") => self.id.borrow_mut().push(piece),
             Some(_) => {}
             None if self.fields.is_empty() || !self.open.borrow().is_empty() => {
-                self.text.borrow_mut().push(piece)
+                self.text.borrow_mut().push(piece);
             }
             None => {}
         }

@@ -90,7 +90,7 @@ impl<'a> Lines<'a> {
     /// The file is truncated, damaged or unreadable, a line is longer than [`MAX_LINE`], or a stop was asked for.
     #[expect(clippy::should_implement_trait, reason = "lines borrow the buffer")]
     pub fn next(&mut self) -> Result<Option<Line<'_>>, Failure> {
-        if self.number % CHECK_EVERY == 0 {
+        if self.number.is_multiple_of(CHECK_EVERY) {
             self.meter.check()?;
         }
         self.buffer.clear();

@@ -26,4 +26,5 @@ pub mod table;
 pub(crate) mod testing;
 pub mod texts;
 pub mod topics;
+#[cfg(feature = "models")]
 pub mod triples;

@@ -33,7 +33,7 @@ impl<'l, 'a> Blocks<'l, 'a> {
     ///
     /// # Errors
     /// Text outside blocks, a block inside a block, a block without its end, or a failure to read.
-    pub fn next(&mut self) -> Result<Option<Block>, Failure> {
+    pub fn block(&mut self) -> Result<Option<Block>, Failure> {
         loop {
             let outside = std::mem::take(&mut self.rest);
             let Some(at) = find(&outside, self.open) else {
@@ -126,7 +126,7 @@ mod tests {
         each_part(&path, &Silent, &mut |part| {
             let mut lines = Lines::new(part);
             let mut blocks = Blocks::new(&mut lines, "<DOC>", "</DOC>");
-            while let Some(block) = blocks.next()? {
+            while let Some(block) = blocks.block()? {
                 all.push((block.line, block.text));
             }
             Ok(())

@@ -29,7 +29,7 @@ use crate::task::Failure;
 pub(super) const MAGIC: &[u8; 8] = b"XPIPETXT";
 pub(super) const VERSION: u32 = 1;
 pub(super) const HEADER: usize = 40;
-pub(super) const INDEX_FILE: &str = "texts.idx";
+pub(crate) const INDEX_FILE: &str = "texts.idx";
 pub(super) const TEXT_FILE: &str = "texts.bin";
 
 /// Texts by number and by id.

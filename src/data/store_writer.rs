@@ -281,6 +281,18 @@ mod tests {
         assert!(write(dir.path(), &[("a b", "x")]).unwrap_err().message.contains("white space"));
     }
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_is_named() {
+        for file in [TEXT_FILE, INDEX_FILE] {
+            let dir = tempfile::tempdir().unwrap();
+            std::os::unix::fs::symlink("/dev/full", dir.path().join(file)).unwrap();
+            let e = write(dir.path(), &[("a", "some text")]).unwrap_err();
+            assert_eq!(e.kind, crate::task::FailureKind::Missing);
+            assert!(e.message.contains(file) && e.message.contains("the disk is full"), "{e}");
+        }
+    }
+
     #[test]
     fn damage_is_an_error_not_a_panic() {
         let dir = tempfile::tempdir().unwrap();

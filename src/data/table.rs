@@ -472,6 +472,24 @@ mod tests {
         assert!(!bytes.windows(version.len()).any(|w| w == version));
     }
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_is_named() {
+        for rows in [3, ROW_GROUP] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("full.parquet");
+            std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+            let write = || {
+                let mut table = TableWriter::create(&path, &[("n", Kind::Int)])?;
+                (0..rows).try_for_each(|i| table.row(&[Cell::Int(i as i32)]))?;
+                table.finish()
+            };
+            let e: Failure = write().unwrap_err();
+            assert_eq!(e.kind, crate::task::FailureKind::Missing, "{e}");
+            assert!(e.message.contains("full.parquet") && e.message.contains("the disk is full"), "{e}");
+        }
+    }
+
     #[test]
     fn no_parquet_file_is_a_plain_error() {
         let dir = tempfile::tempdir().unwrap();

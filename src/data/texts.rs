@@ -1,5 +1,6 @@
 //! Imports documents and queries of any of the field's formats into a store of texts.
 
+use std::io::Read;
 use std::path::Path;
 
 use super::html::{html_text, sgml_document};
@@ -243,7 +244,7 @@ impl Reading<'_> {
         let mut lines = Lines::new(part);
         let name = lines.name();
         let mut blocks = Blocks::new(&mut lines, "<DOC>", "</DOC>");
-        while let Some(block) = blocks.next()? {
+        while let Some(block) = blocks.block()? {
             let document = sgml_document(&block.text, &tags);
             let id = document.id.filter(|id| !id.is_empty()).ok_or_else(|| {
                 place::wrong_line(name, block.line, "`<DOC>` without an id", "`<DOCNO> id </DOCNO>` inside")
@@ -261,7 +262,7 @@ impl Reading<'_> {
         let mut lines = Lines::new(part);
         let name = lines.name();
         let mut blocks = Blocks::new(&mut lines, "<top>", "</top>");
-        while let Some(block) = blocks.next()? {
+        while let Some(block) = blocks.block()? {
             let fields = topics::fields(&block.text);
             let get = |wanted: &str| fields.iter().find(|(n, _)| n == wanted).map(|(_, text)| text.as_str());
             let missing = |wanted: &str| {
@@ -283,15 +284,16 @@ impl Reading<'_> {
 
     fn html(self, part: Part<'_>, emit: Emit<'_>) -> Result<(), Failure> {
         self.no_fields(&part, "an HTML document")?;
+        let id = part.stem().to_owned();
+        let Part { name, reader, meter, .. } = part;
         let mut bytes = Vec::new();
-        std::io::Read::read_to_end(&mut std::io::Read::take(&mut *part.reader, MAX_LINE + 1), &mut bytes)
-            .map_err(|e| read_failed(part.name, None, e))?;
+        reader.take(MAX_LINE + 1).read_to_end(&mut bytes).map_err(|e| read_failed(name, None, e))?;
         if bytes.len() as u64 > MAX_LINE {
             let found = format!("more than {} MiB", MAX_LINE >> 20);
-            return Err(place::wrong_line(part.name, 1, found, "one document a file"));
+            return Err(place::wrong_line(name, 1, found, "one document a file"));
         }
-        part.meter.check()?;
-        emit(part.stem(), &html_text(&decode(&bytes)), 1)
+        meter.check()?;
+        emit(&id, &html_text(&decode(&bytes)), 1)
     }
 }
 

@@ -36,7 +36,7 @@ fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
     };
     let mut issues = fit::shape_over_source(shape, source, facts);
     if args.get("count").and_then(Value::as_int).is_some_and(|n| n < 1) {
-        issues.push(fit::issue(Code::OpRange, "count", "`count` is below 1", "write a number from 1 up"));
+        issues.push(fit::issue(Code::OutOfRange, "count", "`count` is below 1", "write a number from 1 up"));
     }
     if facts.op(source) == Some("data.samples")
         && facts.find(source, "count").unwrap_or_default() == Value::Null

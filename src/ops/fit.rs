@@ -75,15 +75,23 @@ pub(super) fn signal(source: &Value, facts: &dyn Facts) -> Signal {
         let form = shape.as_ref().and_then(Value::as_call).and_then(|c| Form::of(&c.name));
         return Signal { forms: form.map(|f| vec![f]), judged: Some(true), depth: None, ..inner };
     }
-    if name.contains("triples") {
-        let teacher = Some(name.contains("scored"));
-        return Signal { forms: Some(vec![Form::Pairs]), teacher, judged: Some(true), ..Signal::default() };
+    match name.as_str() {
+        "scored_triples" | "import.triples" => {
+            let teacher = match facts.find(source, "format").as_ref().and_then(Value::as_str) {
+                Some("triples") => Some(false),
+                Some("scored_triples") => Some(true),
+                _ if name == "scored_triples" => Some(true),
+                // The format is told by the number of columns.
+                _ => None,
+            };
+            Signal { forms: Some(vec![Form::Pairs]), teacher, judged: Some(true), ..Signal::default() }
+        }
+        "rerank.cross_encoder" | "bm25.search" | "sparse.search" | "import.run" => {
+            let depth = whole(facts.find(source, "depth"));
+            Signal { forms: Some(vec![Form::RankedList]), depth, from: 1, ..Signal::default() }
+        }
+        _ => Signal::default(),
     }
-    if name == "rerank.cross_encoder" {
-        let depth = whole(facts.find(source, "depth"));
-        return Signal { forms: Some(vec![Form::RankedList]), depth, from: 1, ..Signal::default() };
-    }
-    Signal::default()
 }
 
 /// Issues of a shape over a source.
@@ -110,7 +118,7 @@ pub(super) fn shape_over_source(shape: &Call, source: &Value, facts: &dyn Facts)
     for (name, least) in [("positives", 1), ("negatives", 1), ("depth", 2)] {
         if size(name).is_some_and(|n| n < least) {
             let message = format!("`{name}` of {} is {}", shape.name, size(name).unwrap_or(0));
-            issues.push(issue(Code::OpRange, "shape", message, format!("write a number from {least} up")));
+            issues.push(issue(Code::OutOfRange, "shape", message, format!("write a number from {least} up")));
         }
     }
     let signal = signal(source, facts);
@@ -167,7 +175,8 @@ pub(super) fn objective_over_samples(
         )];
     }
     if objective.teacher && form != Form::RankedList && signal(source, facts).teacher == Some(false) {
-        let documents = if form == Form::Pairs { "both documents of a pair" } else { "each document of a group" };
+        let documents =
+            if form == Form::Pairs { "both documents of a pair" } else { "each document of a group" };
         return vec![issue(
             Code::OpNeedsTeacher,
             "data",
@@ -188,7 +197,7 @@ pub(super) fn batch_over_shape(batch: &Call, shape: Option<&Call>) -> Vec<Issue>
     }
     if n.as_int().is_some_and(|n| n < 1) {
         let message = format!("the batch is {}", n.as_int().unwrap_or(0));
-        return vec![issue(Code::OpRange, "batch", message, "write a number from 1 up")];
+        return vec![issue(Code::OutOfRange, "batch", message, "write a number from 1 up")];
     }
     let Some(form) = shape.and_then(|s| Form::of(&s.name)) else { return Vec::new() };
     let wanted = if form == Form::Pairs { "pairs" } else { "queries" };

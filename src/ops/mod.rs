@@ -8,15 +8,26 @@ mod data_samples;
 #[cfg(test)]
 mod end_to_end;
 mod evaluate;
+pub mod exec;
+mod exec_part;
 mod feeding;
 mod fit;
 mod hf;
+mod import_corpus;
+mod import_qrels;
+mod import_queries;
+mod import_run;
+mod import_scores;
+mod import_triples;
+#[cfg(feature = "models")]
+mod importing;
 mod measures;
 #[cfg(feature = "models")]
 mod models;
 mod objectives;
 mod query_document;
 mod rerank_cross_encoder;
+mod sample;
 mod score_cross_encoder;
 mod score_mean;
 mod sparse_encode;
@@ -51,6 +62,16 @@ pub fn registry() -> Registry {
         measures::recall(),
         measures::success(),
         measures::judged(),
+        import_corpus::op(),
+        import_queries::op(),
+        import_qrels::op(),
+        import_run::op(),
+        import_scores::op(),
+        import_triples::op(),
+        sample::op(),
+        sample::short(),
+        exec::op(),
+        exec_part::op(),
     ];
     Registry::new(single.into_iter().chain(objectives::ops()).chain(feeding::ops()).chain(training::ops()))
 }

@@ -40,7 +40,7 @@ pub(crate) fn op() -> Op {
 
 fn check(args: &Record, _: &dyn Facts) -> Vec<Issue> {
     if args.get("depth").and_then(Value::as_int).is_some_and(|d| d < 1) {
-        return vec![fit::issue(Code::OpRange, "depth", "`depth` is below 1", "write a number from 1 up")];
+        return vec![fit::issue(Code::OutOfRange, "depth", "`depth` is below 1", "write a number from 1 up")];
     }
     Vec::new()
 }

@@ -60,7 +60,7 @@ fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
         ));
     }
     if args.get("depth").and_then(Value::as_int).is_some_and(|d| d < 1) {
-        issues.push(fit::issue(Code::OpRange, "depth", "`depth` is below 1", "write a number from 1 up"));
+        issues.push(fit::issue(Code::OutOfRange, "depth", "`depth` is below 1", "write a number from 1 up"));
     }
     if let Some(samples) = args.get("samples")
         && facts.op(samples) == Some("data.samples")

@@ -27,7 +27,7 @@ pub(crate) fn op() -> Op {
 fn check(args: &Record, _: &dyn Facts) -> Vec<Issue> {
     if args.get("scores").and_then(Value::as_list).is_some_and(<[Value]>::is_empty) {
         let help = "give at least one stage of scores";
-        return vec![super::fit::issue(Code::OpRange, "scores", "the mean of no scores", help)];
+        return vec![super::fit::issue(Code::OutOfRange, "scores", "the mean of no scores", help)];
     }
     Vec::new()
 }

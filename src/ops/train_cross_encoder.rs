@@ -56,7 +56,7 @@ fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
         && let Some(definition) = objectives::find(&objective.name)
     {
         for (argument, message) in definition.faults(objective) {
-            issues.push(fit::issue(Code::OpRange, "objective", message, format!("change `{argument}`")));
+            issues.push(fit::issue(Code::OutOfRange, "objective", message, format!("change `{argument}`")));
         }
         if let Some(shape) = shape.as_call() {
             issues.extend(fit::objective_over_samples(definition, shape, &source, facts));
@@ -74,7 +74,7 @@ fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
         )),
         Some(Value::Budget(Budget::Epochs(x))) if *x < 0.0 => {
             issues.push(fit::issue(
-                Code::OpRange,
+                Code::OutOfRange,
                 "steps",
                 format!("{x} epochs"),
                 "write a number from 0 up",
@@ -126,7 +126,7 @@ fn optimiser(call: &Call) -> Vec<Issue> {
                 _ => "a number from 0 up".to_owned(),
             };
             let message = format!("`{name}` of {} is {x}", call.name);
-            issues.push(fit::issue(Code::OpRange, "optimiser", message, format!("write {range}")));
+            issues.push(fit::issue(Code::OutOfRange, "optimiser", message, format!("write {range}")));
         }
     }
     issues

@@ -15,7 +15,6 @@ pub use draw::without_replacement;
 pub use shape::Shape;
 
 use super::objectives::Form;
-use crate::data::triples::{Triple, Triples};
 use crate::task::Failure;
 use crate::value::rng::{Permutation, Stream};
 
@@ -113,39 +112,17 @@ impl Lists {
     }
 }
 
-/// Triples on disk or in memory.
-#[derive(Debug)]
-pub enum TripleTable {
-    /// Imported triples, mapped; any number of them.
-    Mapped(Triples),
-    /// Triples with scores looked up.
-    Memory(Vec<Triple>),
-}
-
-impl TripleTable {
-    /// The number of triples.
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Mapped(t) => t.len(),
-            Self::Memory(t) => t.len(),
-        }
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Triple `i`, for `i < len()`.
-    ///
-    /// # Panics
-    /// When `i` is not below `len()`, as a slice does.
-    pub fn get(&self, i: usize) -> Triple {
-        match self {
-            Self::Mapped(t) => t.get(i),
-            Self::Memory(t) => t[i],
-        }
-    }
+/// A (query, positive, negative) triple, with the teacher's two scores or without.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Triple {
+    /// The query's number.
+    pub query: u32,
+    /// The positive's number.
+    pub positive: u32,
+    /// The negative's number.
+    pub negative: u32,
+    /// The teacher's scores of the positive and of the negative.
+    pub scores: Option<(f32, f32)>,
 }
 
 /// Where samples are drawn from.
@@ -154,7 +131,7 @@ pub enum Pool {
     /// Candidate lists; every shape can be drawn.
     Lists(Lists),
     /// Triples; only pairs.
-    Triples(TripleTable),
+    Triples(Vec<Triple>),
     /// Samples drawn before, all of one form; only that form.
     Fixed(Form, Vec<Sample>),
 }
@@ -269,7 +246,7 @@ impl Samples {
                 self.draw(lists, i, self.draws.sub(epoch).sub(u64::from(lists.queries[i])))
             }
             Pool::Triples(triples) => {
-                let t = triples.get(item);
+                let t = triples[item];
                 Sample {
                     query: t.query,
                     documents: vec![t.positive, t.negative],

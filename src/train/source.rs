@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `candidates { run, qrels, depth, from, scores }` | `run.parquet`, `qrels.parquet`, `scores.parquet` | every shape |
 //! | `ranked_lists { run, depth }`, or a run itself | `run.parquet` | ranked lists |
-//! | imported triples | `triples.bin` | pairs |
+//! | imported triples | `triples.parquet` | pairs |
 //! | `scored_triples { triples, scores }` | both | pairs with teacher scores |
 //! | finite samples of another stage | `samples.parquet` | its own shape |
 //!

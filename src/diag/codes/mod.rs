@@ -31,7 +31,6 @@ codes! {
     OpShapeFit = "op::shape_fit", "op__shape_fit.md";
     OpTooManyNegatives = "op::too_many_negatives", "op__too_many_negatives.md";
     OpPercentOfSteps = "op::percent_of_steps", "op__percent_of_steps.md";
-    OpRange = "op::range", "op__range.md";
     OpOneOf = "op::one_of", "op__one_of.md";
     OpNeedsCount = "op::needs_count", "op__needs_count.md";
     CutoffTooDeep = "op::cutoff_too_deep", "op__cutoff_too_deep.md";

@@ -37,7 +37,7 @@ fn world(shape: &Value, scores: bool) -> Actions {
         [("run", RUN), ("qrels", Value::Artifact(ActionId(4))), ("scores", scores), ("depth", Value::Null)];
     let samples = [("source", call("candidates", &source)), ("shape", shape.clone())];
     let mut actions = Actions::default();
-    actions.0.insert(1, ("bm25", Record::of([("depth", Value::Int(20))])));
+    actions.0.insert(1, ("bm25.search", Record::of([("depth", Value::Int(20))])));
     actions.0.insert(2, ("data.samples", Record::of(samples)));
     actions
 }
@@ -93,12 +93,14 @@ fn objectives_meet_the_shapes_they_can_use() {
 #[test]
 fn triples_without_scores_are_no_teacher() {
     let mut actions = world(&shape("pairs"), false);
-    for (op, wanted) in [("import.triples", vec!["op::needs_teacher"]), ("import.scored_triples", vec![])] {
+    for (format, wanted) in
+        [("triples", vec!["op::needs_teacher"]), ("scored_triples", vec![]), ("auto", vec![])]
+    {
         let samples = [("source", Value::Artifact(ActionId(9))), ("shape", shape("pairs"))];
-        actions.0.insert(9, (op, Record::default()));
+        actions.0.insert(9, ("import.triples", Record::of([("format", Value::str(format))])));
         actions.0.insert(2, ("data.samples", Record::of(samples)));
         let issues = check(&training("objective.margin_mse", batch_of("pairs")), &actions);
-        assert_eq!(codes(&issues), wanted, "{op}");
+        assert_eq!(codes(&issues), wanted, "{format}");
         let drawn = Record::of([("source", Value::Artifact(ActionId(9))), ("shape", shape("group"))]);
         let check = super::super::data_samples::op().check.unwrap();
         assert_eq!(codes(&check(&drawn, &actions)), ["op::shape_fit"]);
@@ -111,7 +113,7 @@ fn batches_meet_shapes() {
         ("pairs", call("queries", &[("n", Value::Int(8))]), vec!["op::shape_fit"]),
         ("group", call("pairs", &[("n", Value::Int(8))]), vec!["op::shape_fit"]),
         ("pairs", call("pairs", &[("n", Value::Null)]), vec!["op::shape_fit"]),
-        ("pairs", call("pairs", &[("n", Value::Int(0))]), vec!["op::range"]),
+        ("pairs", call("pairs", &[("n", Value::Int(0))]), vec!["op::out_of_range"]),
     ] {
         let objective = if shape_name == "pairs" { "objective.bce" } else { "objective.infonce" };
         let issues = check(&training(objective, batch), &world(&shape(shape_name), false));
@@ -130,11 +132,11 @@ fn percentages_and_ranges_are_checked() {
         ("schedule", call("linear", &[("warmup", Value::Percent(150.0))]), "op::percent_of_steps"),
         ("select", best(Value::Percent(0.0)), "op::percent_of_steps"),
         ("select", best(Value::Budget(Budget::Steps(0))), "op::percent_of_steps"),
-        ("steps", Value::Budget(Budget::Epochs(-1.0)), "op::range"),
-        ("optimiser", adamw("learning_rate", 0.0), "op::range"),
-        ("optimiser", adamw("beta2", 1.0), "op::range"),
-        ("optimiser", adamw("clip_norm", -1.0), "op::range"),
-        ("objective", call("objective.infonce", &[("temperature", Value::Float(0.0))]), "op::range"),
+        ("steps", Value::Budget(Budget::Epochs(-1.0)), "op::out_of_range"),
+        ("optimiser", adamw("learning_rate", 0.0), "op::out_of_range"),
+        ("optimiser", adamw("beta2", 1.0), "op::out_of_range"),
+        ("optimiser", adamw("clip_norm", -1.0), "op::out_of_range"),
+        ("objective", call("objective.infonce", &[("temperature", Value::Float(0.0))]), "op::out_of_range"),
     ] {
         // InfoNCE learns from pairs too.
         assert_eq!(codes(&check(&base.with(name, value.clone()), &actions)), [wanted], "{name} = {value:?}");
@@ -184,7 +186,7 @@ fn scoring_needs_one_finite_thing() {
     assert_eq!(given(&[("model", Value::Artifact(ActionId(7)))]), ["op::one_of"]);
     assert_eq!(given(&[("samples", DATA)]), ["op::needs_count"]);
     assert_eq!(given(&[("run", RUN), ("samples", DATA)]), ["op::one_of", "op::needs_count"]);
-    assert_eq!(given(&[("run", RUN), ("depth", Value::Int(0))]), ["op::range"]);
+    assert_eq!(given(&[("run", RUN), ("depth", Value::Int(0))]), ["op::out_of_range"]);
 }
 
 #[test]

@@ -106,22 +106,12 @@ fn triples_give_pairs_only() {
     let triples: Vec<Triple> = (0..10)
         .map(|i| Triple { query: i, positive: 10 + i, negative: 20 + i, scores: Some((2.0, 0.5)) })
         .collect();
-    let samples = Samples::new(Pool::Triples(TripleTable::Memory(triples.clone())), Shape::Pairs, 1).unwrap();
+    let samples = Samples::new(Pool::Triples(triples.clone()), Shape::Pairs, 1).unwrap();
     let seen: BTreeSet<u32> = (0..10).map(|p| samples.at(p).query).collect();
     assert_eq!(seen.len(), 10);
     let s = samples.at(3);
     assert_eq!(s.documents, [s.query + 10, s.query + 20]);
     assert_eq!((s.teacher.as_deref(), s.positives), (Some(&[2.0, 0.5][..]), 1));
-    assert!(
-        Samples::new(Pool::Triples(TripleTable::Memory(triples)), GROUP, 1)
-            .unwrap_err()
-            .message
-            .contains("`pairs`")
-    );
-    assert!(
-        Samples::new(Pool::Triples(TripleTable::Memory(vec![])), Shape::Pairs, 1)
-            .unwrap_err()
-            .message
-            .contains("empty")
-    );
+    assert!(Samples::new(Pool::Triples(triples), GROUP, 1).unwrap_err().message.contains("`pairs`"));
+    assert!(Samples::new(Pool::Triples(vec![]), Shape::Pairs, 1).unwrap_err().message.contains("empty"));
 }
