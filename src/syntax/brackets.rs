@@ -9,12 +9,12 @@ use super::scan::Bracket;
 /// What is wrong with the brackets of an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Imbalance {
-    /// The bracket at this byte is never closed.
-    Unclosed(usize),
+    /// The bracket at `at` is never closed; its partner is put in at `close`. `block`: nothing follows it on its line.
+    Unclosed { at: usize, close: usize, block: bool },
     /// The bracket at this byte closes nothing.
     Extra(usize),
-    /// The bracket at `at` closes `opened`, but is not its kind.
-    Wrong { at: usize, opened: usize },
+    /// The bracket at `at` belongs to `partner`, but is not its kind: `right` should stand there.
+    Wrong { at: usize, partner: usize, right: &'static str },
     /// The bracket at `at` closes one that is missing at the end of the line that ends at `after`.
     Missing { at: usize, after: usize },
 }
@@ -93,34 +93,38 @@ pub(super) fn mend(
             Some(top) if top.byte == kind => {
                 let own =
                     |c: &Bracket| c.first && !opens(c) && opening(c.byte) == kind && c.indent == top.indent;
-                if top.line != b.line && !b.first && count(kind) < 0 && rest.iter().any(own) {
+                let odd = count(kind) < 0 || !m.found.is_empty();
+                if top.line != b.line && !b.first && odd && rest.iter().any(own) {
                     m.extra(b);
                 } else {
                     stack.pop();
                 }
             }
-            Some(top) => {
-                if let Some(k) = stack.iter().rposition(|o| o.byte == kind && o.line == b.line) {
-                    m.unclosed(&stack[k + 1..], b.at);
-                    stack.truncate(k);
-                } else if top.line == b.line
-                    && !rest.iter().any(|c| c.line == b.line && !opens(c) && opening(c.byte) == top.byte)
-                {
-                    m.wrong(b, stack.pop());
-                } else if let Some(k) =
-                    stack.iter().rposition(|o| o.byte == kind).filter(|_| count(kind) >= 0 && b.first)
-                {
-                    m.unclosed(&stack[k + 1..], b.at);
-                    stack.truncate(k);
-                } else {
-                    m.extra(b);
-                }
-            }
+            Some(_) => m.mismatch(b, &mut stack, rest),
             None => m.extra(b),
         }
     }
     m.unclosed(&stack, end);
     (m.found, m.edits)
+}
+
+/// How many more mistakes the brackets `rest` of a line make after the open ones.
+fn cost(open: &[Bracket], rest: &[Bracket], line: usize) -> usize {
+    let mut stack: Vec<&Bracket> = open.iter().collect();
+    let mut wrong = 0;
+    let here = rest.iter().take_while(|b| b.line == line);
+    let block = here.clone().last().filter(|b| opens(b)).map(|b| b.at);
+    for b in here {
+        if opens(b) {
+            stack.push(b);
+        } else if stack.last().is_some_and(|top| top.byte == opening(b.byte)) {
+            // A bracket in the middle of a line seldom closes what another line opened.
+            wrong += usize::from(stack.pop().is_some_and(|top| top.line != line));
+        } else {
+            wrong += 1;
+        }
+    }
+    wrong + stack.iter().filter(|b| b.line == line && Some(b.at) != block).count()
 }
 
 struct Mender<'a> {
@@ -135,12 +139,33 @@ impl Mender<'_> {
     /// Closes brackets, the last one first, no later than `limit`.
     fn unclosed(&mut self, open: &[Bracket], limit: usize) {
         for b in open.iter().rev() {
-            self.found.push(Imbalance::Unclosed(b.at));
             let at = self.block_end(b).min(limit);
+            // What stands alone at the end of its line opens a block, whose end is far away.
+            let rest = &self.text[b.at + 1..self.end];
+            let rest = rest.split('\n').next().unwrap_or(rest);
+            let block = code_len(rest) == 0;
+            self.found.push(Imbalance::Unclosed { at: b.at, close: at, block });
             let fresh = at == 0 || self.text[..at].ends_with('\n') || at < self.end;
             let close = closing(b.byte);
             let put = if fresh { close.into() } else { format!("\n{close}").into() };
             self.edits.push(Edit { at, cut: 0, put });
+        }
+    }
+
+    /// A closing bracket of another kind than what was opened last: the reading with the fewest mistakes on its line.
+    fn mismatch(&mut self, b: &Bracket, stack: &mut Vec<Bracket>, rest: &[Bracket]) {
+        let last = stack.len() - 1;
+        let partner = stack.iter().rposition(|o| o.byte == opening(b.byte) && (o.line == b.line || b.first));
+        let forgotten = partner.map(|k| (last - k + cost(&stack[..k], rest, b.line), k));
+        let wrong = 1 + cost(&stack[..last], rest, b.line) + usize::from(stack[last].line != b.line);
+        let extra = 1 + cost(stack, rest, b.line);
+        match forgotten {
+            Some((n, k)) if n <= wrong && n <= extra => {
+                self.unclosed(&stack[k + 1..], b.at);
+                stack.truncate(k);
+            }
+            _ if wrong <= extra => self.wrong(b, stack.pop()),
+            _ => self.extra(b),
         }
     }
 
@@ -151,8 +176,17 @@ impl Mender<'_> {
 
     fn wrong(&mut self, b: &Bracket, opened: Option<Bracket>) {
         let Some(opened) = opened else { return };
-        self.found.push(Imbalance::Wrong { at: b.at, opened: opened.at });
-        self.edits.push(Edit { at: b.at, cut: 1, put: closing(opened.byte).into() });
+        let between = self.text[opened.at + 1..b.at].trim_start_matches([' ', '\t', '\r']);
+        let commas = between.lines().any(|l| l[..code_len(l)].ends_with(','));
+        if b.first && b.byte == b'}' && between.starts_with('\n') && !commas {
+            // Lines without commas are the fields of a block.
+            self.found.push(Imbalance::Wrong { at: opened.at, partner: b.at, right: "{" });
+            self.edits.push(Edit { at: opened.at, cut: 1, put: "{".into() });
+            return;
+        }
+        let right = closing(opened.byte);
+        self.found.push(Imbalance::Wrong { at: b.at, partner: opened.at, right });
+        self.edits.push(Edit { at: b.at, cut: 1, put: right.into() });
     }
 
     /// Puts a `{` at the end of the nearest line above that is indented as far as this `}`.

@@ -51,7 +51,8 @@ impl Cx<'_> {
         if let Some((start, before)) = previous {
             let next_line = text[start..at].contains('\n');
             let innocent = found.starts_with(|c: char| c.is_alphanumeric() || "_\"'{}[]()".contains(c));
-            if found.is_empty() || (next_line && innocent) {
+            let ends = what == "the end of the line";
+            if found.is_empty() || (next_line && innocent && !ends) {
                 let span = self.span(start, start + before.len());
                 let message = format!("expected {what} after `{last}`");
                 let label = "nothing follows on this line";
@@ -156,6 +157,7 @@ pub(super) fn foreign(found: &str) -> Option<&'static str> {
         ";" => "no `;` is needed: a field or item ends with its line",
         "->" => "arms of `match` use `=>`; `->` stands only before what a `def` gives",
         ":=" | "<-" => "a value is given with `=`",
+        "=>" => "a value is given with `=`; `=>` stands only in the arms of `match`",
         "==" | "===" => "a value is given with `=`; `==` compares",
         "&&" | "&" => "write `and`",
         "||" => "write `or`",

@@ -202,6 +202,14 @@ impl Cx<'_> {
         };
         let span = span.to(self.span_of(&rest));
         let block = rest.as_rule() == Rule::record;
+        if block && has_arms(&rest) {
+            let start = path.first().map_or(span, |i| i.span);
+            self.report(
+                Diagnostic::error(Code::Syntax, "expected `match` before this", start, "its block has arms with `=>`")
+                    .help(format!("write `match {} {{ … }}`", path.iter().map(|i| &*i.name).collect::<Vec<_>>().join("."))),
+            );
+            return Expr { kind: ExprKind::Error, span };
+        }
         let args =
             if block { self.fields(rest).into_iter().map(Arg::from).collect() } else { self.args(rest) };
         Expr { kind: ExprKind::Call { path, args, block }, span }
@@ -362,6 +370,17 @@ impl From<Field> for Arg {
 /// The text of a `##` line.
 pub(super) fn doc_text(line: &str) -> String {
     line.trim_start_matches('#').trim().to_owned()
+}
+
+/// Whether a block that should have fields has the arms of a `match`.
+fn has_arms(record: &Pair<'_, Rule>) -> bool {
+    let arm = |p: Pair<'_, Rule>| {
+        let text = p.as_str();
+        let arrow = text.find("=>");
+        p.as_rule() == Rule::bad_field && arrow.is_some_and(|n| !text[..n].contains(['{', '"', '#']))
+    };
+    let mut pieces = record.clone().into_inner().filter(|p| p.as_rule() != Rule::COMMENT).peekable();
+    pieces.peek().is_some() && pieces.all(arm)
 }
 
 /// `True` and `False`.

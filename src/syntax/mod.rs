@@ -13,6 +13,8 @@ mod edits;
 mod explain;
 mod expr;
 mod literal;
+#[cfg(test)]
+pub(crate) mod mutate;
 mod parser;
 mod pieces;
 mod recover;

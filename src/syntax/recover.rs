@@ -28,11 +28,13 @@ pub(super) fn chunk(file: FileId, text: &str, mut chunk: Chunk, sink: &mut Diagn
         // What was mended must be sound before the grammar, which relies on it, may see it.
         let source = r.edited(&chunk);
         let again = scan(&source.text);
-        if again.iter().any(|c| c.deep.is_some() || !c.faults.is_empty())
-            || !balanced(&again.iter().flat_map(|c| c.brackets.clone()).collect::<Vec<Bracket>>())
-        {
+        if again.iter().any(|c| c.deep.is_some() || !c.faults.is_empty() || !balanced(&c.brackets)) {
             return r.salvage(&chunk, chunk.end, out);
         }
+        let starts = again.iter().skip(1).map(|c| c.start).chain(again.iter().flat_map(|c| c.soft.iter().copied()));
+        chunk.soft = starts.map(|at| source.place(at)).collect();
+        chunk.soft.sort_unstable();
+        chunk.soft.dedup();
     }
     r.read(chunk, out);
 }
@@ -165,15 +167,23 @@ impl<'a> Recovery<'a> {
     fn imbalance(&self, found: &Imbalance) -> (Diagnostic, Vec<usize>) {
         let sign = |at: usize| &self.text[at..=at];
         match *found {
-            Imbalance::Unclosed(at) => {
-                let close = closing(self.text.as_bytes()[at]);
-                let d = Diagnostic::error(
-                    Code::SyntaxUnclosed,
-                    format!("this `{}` is never closed", sign(at)),
-                    self.span(at, at + 1),
-                    "opened here",
-                );
-                (d.help(format!("write the `{close}` that closes it")), vec![at])
+            Imbalance::Unclosed { at, close, block } => {
+                let sign = sign(at);
+                let partner = closing(self.text.as_bytes()[at]);
+                let message = format!("this `{sign}` is never closed");
+                let help = format!("write the `{partner}` that closes it");
+                let open = self.span(at, at + 1);
+                let (start, last) = token::before(self.text, close).unwrap_or((at, sign));
+                let d = if !block || self.text[at..start.max(at)].matches('\n').count() <= 1 {
+                    Diagnostic::error(Code::SyntaxUnclosed, message, open, "opened here")
+                } else {
+                    // Far from its end, the end is what must be mended.
+                    let message = format!("expected `{partner}` after `{}`", token::short(last));
+                    let end = self.span(start, start + last.len());
+                    let d = Diagnostic::error(Code::SyntaxUnclosed, message, end, "the block seems to end here");
+                    d.related(open, "opened here and never closed")
+                };
+                (d.help(help), vec![at, start, close])
             }
             Imbalance::Extra(at) => {
                 let d = Diagnostic::error(
@@ -184,18 +194,16 @@ impl<'a> Recovery<'a> {
                 );
                 (d.help("remove it, or write the bracket that it closes"), vec![at])
             }
-            Imbalance::Wrong { at, opened } => {
-                let close = closing(self.text.as_bytes()[opened]);
+            Imbalance::Wrong { at, partner, right } => {
+                let (first, last) = (at.min(partner), at.max(partner));
                 let d = Diagnostic::error(
                     Code::SyntaxUnclosed,
-                    format!("`{}` is closed by `{}`", sign(opened), sign(at)),
+                    format!("`{}` is closed by `{}`", sign(first), sign(last)),
                     self.span(at, at + 1),
-                    format!("`{close}` should stand here"),
+                    format!("`{right}` should stand here"),
                 );
-                (
-                    d.related(self.span(opened, opened + 1), "opened here").help(format!("write `{close}`")),
-                    vec![at, opened],
-                )
+                let label = if partner < at { "opened here" } else { "closed here" };
+                (d.related(self.span(partner, partner + 1), label).help(format!("write `{right}`")), vec![at, partner])
             }
             Imbalance::Missing { at, after } => {
                 let (start, last) = token::before(self.text, after).unwrap_or((after, ""));

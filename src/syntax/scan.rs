@@ -70,6 +70,11 @@ pub(super) fn scan(text: &str) -> Vec<Chunk> {
     s.chunks
 }
 
+/// How many blanks a text starts with.
+fn blanks(text: &str) -> usize {
+    text.len() - text.trim_start_matches([' ', '\t']).len()
+}
+
 #[derive(Default)]
 struct Scanner<'a> {
     text: &'a str,
@@ -135,9 +140,9 @@ impl Scanner<'_> {
         let start = self.docs.unwrap_or(i);
         if keyword && i == self.line {
             // Inside brackets the word must be followed by something that an item could go on with.
-            let after = self.text[i + word.len()..].trim_start_matches([' ', '\t']);
-            let named = after.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '"' | '\''));
-            if self.open == 0 || (named && after.len() < self.text.len() - i - word.len()) {
+            let after = i + word.len() + blanks(&self.text[i + word.len()..]);
+            let named = self.text[after..].starts_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '"' | '\''));
+            if self.open == 0 || (named && after > i + word.len()) {
                 if self.now.head.is_some() || self.now.start < start {
                     self.finish(start);
                 }
@@ -145,7 +150,10 @@ impl Scanner<'_> {
                 return;
             }
         }
-        let other = i == self.line && word.starts_with(|c: char| c.is_alphabetic() || c == '_');
+        let named = word.starts_with(|c: char| c.is_alphabetic() || c == '_');
+        let after = super::token::at(self.text, i + word.len() + blanks(&self.text[i + word.len()..]));
+        let declares = matches!(after, ":" | "=" | "for" | "{");
+        let other = named && (i == self.line || declares);
         let continues =
             matches!(word, "with" | "for" | "where" | "then" | "else" | "and" | "or" | "in" | "not" | "as");
         if self.open == 0 && self.now.head.is_some() && (keyword || other) && !continues {
@@ -349,10 +357,11 @@ impl Scanner<'_> {
     /// A string that does not end: it is closed before the brackets and commas at the end of its line.
     fn open_string(&mut self, start: usize, end: usize, quote: &'static str) -> usize {
         let body = &self.text[start + 1..end];
-        let trimmed = body.trim_end_matches([')', ']', '}', ',', ' ', '\t', '\r']);
+        let signs = [')', ']', '}', '(', '[', '{', ',', ' ', '\t', '\r'];
+        let trimmed = body.trim_end_matches(signs);
         // A comment that stands after it is not part of it.
         let trimmed = match trimmed.find(" #") {
-            Some(n) => trimmed[..n].trim_end_matches([')', ']', '}', ',', ' ']),
+            Some(n) => trimmed[..n].trim_end_matches(signs),
             None => trimmed,
         };
         let close = start + 1 + trimmed.len();
