@@ -208,7 +208,8 @@ impl Cx<'_> {
         let (mut axes, mut condition) = (Vec::new(), None);
         for part in parts(pair) {
             match part.as_rule() {
-                Rule::ident => axes.push(self.ident(&part)),
+                // `_` was put in where a name is missing.
+                Rule::ident if part.as_str() != "_" => axes.push(self.ident(&part)),
                 Rule::expr | Rule::condition => condition = Some(self.expr(part)),
                 _ => {}
             }
@@ -220,7 +221,7 @@ impl Cx<'_> {
         let span = self.span(pair.as_span().start(), token_end(pair));
         let mut inner = parts(pair.clone());
         let name = inner.next().map_or(Ident { name: "".into(), span }, |p| self.ident(&p));
-        let args = inner.map(|p| self.type_expr(&p)).collect();
+        let args = inner.filter(|p| p.as_rule() == Rule::ty).map(|p| self.type_expr(&p)).collect();
         TypeExpr { name, args, span }
     }
 

@@ -9,10 +9,18 @@ use super::parser::{Grammar, Rule};
 use super::token;
 use crate::diag::{Code, Diagnostic};
 
+/// What is expected where nothing can be named.
+const NOTHING: &str = "something else";
+
 impl Cx<'_> {
     /// Reports why a piece is not what `rule` says it should be.
     pub(super) fn explain(&mut self, bad: &Pair<'_, Rule>, rule: Rule) {
         let base = bad.as_span().start();
+        if bad.as_str().trim().is_empty() {
+            let at = bad.as_span().end();
+            let d = Diagnostic::error(Code::Syntax, "expected a value", self.span(at, at + 1), "nothing stands before this");
+            return self.report(d.help("write a value between the brackets"));
+        }
         match Grammar::parse(rule, bad.as_str()) {
             Err(error) => {
                 let end = base + bad.as_str().trim_end().len();
@@ -63,6 +71,8 @@ impl Cx<'_> {
         let span = self.span(at, at + found.len());
         let (message, label) = if found.is_empty() {
             (format!("expected {what}"), "nothing is written here".to_owned())
+        } else if what == NOTHING {
+            (format!("unexpected `{}`", token::short(found)), "cannot stand here".to_owned())
         } else {
             let short = token::short(found);
             let reserved = Grammar::parse(Rule::reserved, found).is_ok();
@@ -101,9 +111,10 @@ fn expected(rules: &[Rule]) -> String {
     add(has(Rule::alias) || has(Rule::kw_as), "`as`");
     add(has(Rule::formals), "`(`");
     add(has(Rule::returns), "`->`");
-    let block = [Rule::names, Rule::limits, Rule::body].into_iter().any(has) || (has(Rule::record) && !value);
+    let block = [Rule::names, Rule::limits, Rule::body].into_iter().any(has) || (has(Rule::record) && !value && !has(Rule::args));
     add(block, "`{`");
     add(has(Rule::ty), "a type");
+    add(has(Rule::ty_end), "`>`");
     add(has(Rule::version_op), "`>=`");
     add(has(Rule::version), "a version");
     add(!value && has(Rule::number), "a number");
@@ -112,14 +123,14 @@ fn expected(rules: &[Rule]) -> String {
     let name = !value && [Rule::ident, Rule::name, Rule::formal, Rule::path].into_iter().any(has);
     add(name || (has(Rule::field) && !value), "a name");
     let ends = has(Rule::EOI) || has(Rule::doc) || has(Rule::key);
-    if words.is_empty() && ends {
+    if (words.is_empty() && ends) || (has(Rule::EOI) && !value) {
         words.push("the end of the line");
     }
     if words.is_empty() && (has(Rule::add) || has(Rule::eq) || has(Rule::index)) {
         words.push("an operator");
     }
     match words.as_slice() {
-        [] => "something else".to_owned(),
+        [] => NOTHING.to_owned(),
         [one] => (*one).to_owned(),
         [all @ .., last] => format!("{} or {last}", all.join(", ")),
     }
@@ -130,10 +141,18 @@ fn advice(found: &str, before: &str, what: &str) -> Option<String> {
     if let Some(help) = foreign(found) {
         return Some(help.to_owned());
     }
+    if found.starts_with(|c: char| c.is_ascii_digit()) && what.starts_with("a value") {
+        return Some("numbers are written `32`, `1_000`, `2e-5`, and with a unit `20h`, `24GiB`, `5%`".to_owned());
+    }
     let help = match what {
+        _ if before == "edition" => "write `edition 2026`",
+        "`>=`" | "a version" => "write `requires xpipe >= 0.1`",
+        w if found == "in" && w.contains("`where`") => {
+            "name only the axes: `for seed`; the values of an axis are given by `axis`, some of them by `where`"
+        }
         "a value" if before == "=" => "write a value: a number, a string, a name, a call, `[…]` or `{…}`",
         "a value" => "write a value there, or remove what is in its place",
-        "a name" => "names are letters, digits and `_`, and are no word of the language",
+        "a name" => "a name is letters a to z, digits and `_`, and no word of the language",
         "a type" => "write a type, such as `Int`, `Budget` or `List<Int>`",
         "`then`" => "a choice is written `if condition then value else other`",
         w if w.contains("`else`") => "a choice needs both ways: `if condition then value else other`",

@@ -194,6 +194,11 @@ impl Cx<'_> {
         let span = self.span_of(&path_pair);
         let path: Vec<Ident> = path_pair.into_inner().map(|p| self.ident(&p)).collect();
         let Some(rest) = inner.next() else {
+            if matches!(path.as_slice(), [only] if &*only.name == "_") {
+                let d = Diagnostic::error(Code::Syntax, "expected a value, found `_`", span, "not a value");
+                self.report(d.help("`_` stands only for all other labels of a `match`"));
+                return Expr { kind: ExprKind::Error, span };
+            }
             if let Some(right) = foreign_word(&path) {
                 self.foreign(span, &path[0].name, if right { "true" } else { "false" });
                 return Expr { kind: ExprKind::Bool(right), span };

@@ -196,25 +196,13 @@ pub(super) fn token_end(pair: &Pair<'_, Rule>) -> usize {
         | Rule::restrict
         | Rule::policy
         | Rule::alias
-        | Rule::yields
+        | Rule::ty | Rule::yields
         | Rule::label => pair
             .clone()
             .into_inner()
             .filter(|p| p.as_rule() != Rule::COMMENT)
             .last()
             .map_or(end, |p| token_end(&p)),
-        Rule::ty => {
-            let all: Vec<_> = pair.clone().into_inner().filter(|p| p.as_rule() != Rule::COMMENT).collect();
-            match all.last() {
-                Some(last) if all.len() > 1 => {
-                    let from = token_end(last);
-                    let start = pair.as_span().start();
-                    pair.as_str()[from - start..].find('>').map_or(end, |i| from + i + 1)
-                }
-                Some(last) => last.as_span().end(),
-                None => end,
-            }
-        }
         _ => end,
     }
 }

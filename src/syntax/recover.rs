@@ -324,14 +324,16 @@ impl<'a> Recovery<'a> {
         if let Some((before, _)) = token::before(self.text, at) {
             self.quiet.push(self.line(before));
         }
+        // Another item begins in the middle of this one.
+        out.incomplete |= at > head && ITEM_WORDS.contains(&token::at(self.text, at));
         match repaired {
-            Some((edits, word)) => {
+            Some((edits, _)) => {
                 let mended = Chunk { edits, ..chunk.clone() };
                 let source = self.edited(&mended);
-                out.incomplete |= word == "_";
                 if let Ok(pairs) = Grammar::parse(Rule::only_item, &source.text) {
                     self.build(&mended, &source, pairs, true, out);
                 }
+                out.incomplete |= out.items.last().and_then(|i| name(&i.kind)).is_some_and(|n| &*n.name == "_");
             }
             None => self.salvage(chunk, failed, out),
         }
@@ -340,8 +342,8 @@ impl<'a> Recovery<'a> {
     fn unknown_item(&mut self, head: usize, word: &str, fits: Option<&str>) {
         let word = if word.is_empty() { &self.text[head..head + 1] } else { word };
         let help = match (suggest::did_you_mean(word, ITEM_WORDS.iter().copied()), foreign_item(word), fits) {
-            (Some(help), ..) => help,
             (_, Some(ours), _) => format!("write `{ours}`"),
+            (Some(help), ..) => help,
             (_, _, Some(fits)) => format!("write `{fits} {word} …`"),
             _ => format!("items start with {}", quoted(ITEM_WORDS)),
         };
@@ -499,6 +501,22 @@ fn remains(
         "profile" => ItemKind::Profile { name, fields, only: Vec::new() },
         "use" | "requires" | "edition" => return None,
         _ => ItemKind::Let(Let { name, sweep, ty: None, value: error }),
+    })
+}
+
+/// The name an item declares.
+fn name(kind: &ItemKind) -> Option<&Ident> {
+    Some(match kind {
+        ItemKind::Edition { .. } | ItemKind::Requires { .. } | ItemKind::Use(_) => return None,
+        ItemKind::Let(Let { name, .. }) | ItemKind::Stage(Stage { name, .. }) | ItemKind::Def(Def { name, .. }) => name,
+        ItemKind::Study { name, .. }
+        | ItemKind::Param { name, .. }
+        | ItemKind::Axis { name, .. }
+        | ItemKind::Dataset { name, .. }
+        | ItemKind::Table { name, .. }
+        | ItemKind::Claim { name, .. }
+        | ItemKind::Report { name, .. }
+        | ItemKind::Profile { name, .. } => name,
     })
 }
 

@@ -151,7 +151,7 @@ fn operators_bind_by_the_table() {
         ("mean(scores[eval = dl19].ndcg_10, over = seed)", "mean(scores[eval=dl19].ndcg_10, over=seed)"),
         ("{ a, b = 1 } + c", "({a, b=1} Add c)"),
         ("op { a = 1, only = 2 # c\n report = 3\n seed }", "op(block a=1, only=2, report=3, seed=seed)"),
-        ("match axis { a | b => 1, 1_000 => 2\n 3e-6 => 3\n 'x y' => 4\n _ => 5 }", "match axis {a|b=>1; 1000=>2; 3e-6=>3; x y=>4; =>5}"),
+        ("match ax { a | b => 1, 1_000 => 2\n 3e-6 => 3\n 'x y' => 4\n _ => 5 }", "match ax {a|b=>1; 1000=>2; 3e-6=>3; x y=>4; =>5}"),
         ("[a\nb\n(c)]", "[a, b(c)]"),
         ("a .b", "a.b"),
         ("f(report = 1).table", "f(report=1).table"),
@@ -206,7 +206,7 @@ fn items_of_the_paper_have_their_parts() {
     assert_eq!(model.sweep.as_ref().map(|s| s.axes.len()), Some(3));
     assert_eq!(model.policy.len(), 6);
     let ExprKind::Call { args, block: true, .. } = &model.call.kind else { panic!("{:?}", model.call) };
-    assert_eq!(args.len(), 10);
+    assert_eq!(args.len(), 11);
     let text = &PAPER[item.span.start as usize..item.span.end as usize];
     assert!(text.starts_with("stage model for") && text.ends_with("steps(10_000)\n}"), "{text}");
     let ItemKind::Profile { fields, only, .. } = &file.items[30].kind else { panic!("{:?}", file.items[30]) };
@@ -261,5 +261,36 @@ fn settings_and_expressions_of_the_command_line() {
         assert!(parse_setting(FileId(0), wrong, &mut sink).is_none(), "{wrong}");
         assert_eq!(sink.len(), 1, "{wrong}: {:?}", lines(wrong, &sink));
         check_spans(wrong, &sink);
+    }
+}
+
+#[test]
+fn scratch() {
+    let cases = [
+        "axis seed [1, 2, 3]\n", "axis a = \nlet b = 2\n", "let x = a && b || !c\n", "let x = True\n",
+        "stage s foreach a = f()\n", "stage s for a in b = f()\n", "let x := 3\n", "study s { title: \"x\"\n a == 3\n b := 2 }\n",
+        "// hello\nlet x = 1 // y\n/* a\nb */\nlet y = 2\n",
+        "let x = if a then 1\n", "let x = if a { 1 } else { 2 }\n", "let x = a ? b : c\n", "let x = if a then 1 elif b then 2 else 3\n",
+        "let x = \"${a} {b\"\nlet y = 1\n", "let x = \"abc\nlet y = 1\n", "let x = 'abc # c\n", "let x = \"\\q }\"\n",
+        "param steps = Budget\n", "param steps: Budget == 3\n", "def f(x: T) { yield x }\n", "def f(x) -> R { yield x }\n", "def f() -> R { stage s = f() }\n",
+        "dataset d = beir(\"x\")\n", "stage s for a = if a then f() else g()\n", "stage s = x\n",
+        "let x = f(a, , b)\n", "let x = [a b, c]\n", "let x = f(a = 1 b = 2)\n", "let x = 99999999999999999999\n", "let x = 5 %\n", "let x = 0x10\n",
+        "let x = match a { b -> 1, c: 2, d }\n", "let x = a < b < c\n", "let x = g[a == b]\n",
+        "use std.msmarco as\n", "use std::beir\n", "use \"{x}\"\n", "edition\n", "edition twenty\nlet x = 1\n", "requires xpipe\n", "requires xpipe = 0.1\n",
+        "process foo { }\n", "stge x = f()\n", "x = 3\n", "  let x = 3\n", "let x = 3;\nlet y = 4\n", "let x = 3 let y = 4\n",
+        "profile p { only a [x]\n seeds = }\n", "table t { rows = a, columns = , value = 3 }\n", "report r = { }\n",
+        "stage s = f {\n a = 1\n b = (2\n c = 3\n}\n", "stage s = f {\n a = 1\n\n let y = 2\nlet z = 3\n", "let stage = 3\n", "let x = report\n",
+        "claim c for a where b in d { expect = 1 }\nlet x = @\n", "@@@\n", "let x = f(1)(2)\n", "let x =\n", "let\n", "let é = 1\n", "let x = 1 .. \n", "let x = `a`\n", "## lonely\n", "let x = {\n ## lonely\n}\n",
+        "stage s for a, b, = f()\n", "stage s for = f()\n", "stage for a = f()\n", "let x = f(x = )\n", "let x = - \n", "let x = \"{}\"\n", "let x = \"{a b}\"\n", "let x = ()\n",
+        "axis a: = [1]\n", "axis a: List<Int = [1]\n", "table t for a\n { rows = 1 }\n", "study s\n", "stage s = f { a = 1 } with\n", "stage s = f { a = 1 } with gpu = 1\n",
+    ];
+    for text in cases {
+        let (file, sink) = read(text);
+        println!("---\n{text}");
+        for d in sink.sorted() {
+            let (s, e) = (d.primary.span.start as usize, d.primary.span.end as usize);
+            println!("   >> {} | {} | `{}` {} | {}", d.code, d.message, &text[s..e], d.primary.text, d.help.as_deref().unwrap_or("-"));
+        }
+        println!("   items {} broken {:?} incomplete {}", file.items.len(), file.items.iter().map(|i| i.broken).collect::<Vec<_>>(), file.incomplete);
     }
 }
