@@ -35,6 +35,15 @@ codes! {
     OpNeedsCount = "op::needs_count", "op__needs_count.md";
     CutoffTooDeep = "op::cutoff_too_deep", "op__cutoff_too_deep.md";
     OutOfRange = "op::out_of_range", "op__out_of_range.md";
+    SyntaxCall = "syntax::not_a_call", "syntax__not_a_call.md";
+    SyntaxDeep = "syntax::too_deep", "syntax__too_deep.md";
+    SyntaxDoc = "syntax::dangling_doc", "syntax__dangling_doc.md";
+    SyntaxForeign = "syntax::foreign", "syntax__foreign.md";
+    SyntaxItem = "syntax::not_an_item", "syntax__not_an_item.md";
+    SyntaxNumber = "syntax::number", "syntax__number.md";
+    SyntaxString = "syntax::string", "syntax__string.md";
+    SyntaxUnclosed = "syntax::unclosed", "syntax__unclosed.md";
+    SyntaxUnopened = "syntax::unopened", "syntax__unopened.md";
 }
 
 impl std::fmt::Display for Code {
