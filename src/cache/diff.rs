@@ -87,7 +87,7 @@ pub fn diff(old: &Recipe, new: &Recipe) -> Difference {
         match (old.get(path), new.get(path)) {
             (_, Some(Flat::Unknown)) => out.changes.push(Change::Unknown { path: path_text() }),
             (Some(Flat::Content(a)), Some(Flat::Content(b))) if a == b => {
-                out.same_content.push((path_text(), *a))
+                out.same_content.push((path_text(), *a));
             }
             (Some(Flat::Content(a)), Some(Flat::Content(b))) => {
                 out.changes.push(Change::Content { path: path_text(), old: *a, new: *b });

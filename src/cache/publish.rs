@@ -63,6 +63,7 @@ impl Store {
         let outputs = self.publish_blobs(&work.out)?;
         let tree = tree_digest(outputs.iter().map(|o| (o.name.as_str(), o.digest)));
         self.publish_tree(&work.out, &tree)?;
+        drop(work);
         let key = what.recipe.key();
         let manifest = Manifest {
             format: FORMAT,

@@ -16,8 +16,7 @@ use super::{Error, Manifest, Miss, Output, Recipe, json};
 use crate::value::Digest;
 
 const FORMAT: &str = "xpipe cache format 1\n";
-const FOLDERS: [&str; 9] =
-    ["objects", "trees", "actions", "tmp", "runs", "studies", "locks", "scratch", "logs"];
+const FOLDERS: [&str; 8] = ["objects", "trees", "actions", "tmp", "runs", "studies", "locks", "scratch"];
 
 /// A cache. One value a process; shared by its threads.
 #[derive(Debug)]

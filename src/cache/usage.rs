@@ -100,8 +100,7 @@ pub fn usage(store: &Store) -> Result<Usage, Error> {
         blobs.extend(m.outputs.into_iter().map(|o| (o.digest, o.size)));
     }
     usage.unique = blobs.iter().map(|(_, size)| size).sum();
-    usage.other =
-        ["scratch", "tmp", "runs", "logs", "damaged"].iter().map(|f| size(&store.dir().join(f))).sum();
+    usage.other = ["scratch", "tmp", "runs", "damaged"].iter().map(|f| size(&store.dir().join(f))).sum();
     Ok(usage)
 }
 

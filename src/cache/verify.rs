@@ -80,7 +80,7 @@ pub fn verify(
                 match store.recipe(&key) {
                     None => out.damage.push(bad("its recipe cannot be read")),
                     Some(recipe) if recipe.key() != key => {
-                        out.damage.push(bad("its recipe does not give its key"))
+                        out.damage.push(bad("its recipe does not give its key"));
                     }
                     Some(_) => {}
                 }

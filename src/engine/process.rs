@@ -1,0 +1,247 @@
+//! The parent's side of a heavy action: a child process with its own group, its standard error in a log file.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{RecvTimeoutError, Sender};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::plan::{Gpu, WorkerCommand};
+use super::protocol::{FromWorker, ToWorker};
+use crate::task::{Failure, FailureKind, Outcome, Progress, Spec};
+
+/// Between asking a worker to stop and killing it, when its time is over.
+pub(crate) const GRACE: Duration = Duration::from_secs(60);
+
+/// How a worker is watched while it runs.
+pub(crate) struct Watch<'a> {
+    /// Where it reports to; its `cancelled` asks the worker to stop.
+    pub(crate) progress: &'a dyn Progress,
+    /// Whether to kill it now.
+    pub(crate) killing: &'a dyn Fn() -> bool,
+    /// When its time is over.
+    pub(crate) deadline: Option<Instant>,
+    /// How long it may take to stop then.
+    pub(crate) grace: Duration,
+    /// Its log.
+    pub(crate) log: &'a Path,
+}
+
+/// Runs a spec in a worker process. Gives the outcome, and the most memory it used in bytes.
+pub(crate) fn run_worker(
+    command: &WorkerCommand,
+    spec: &Spec,
+    gpus: &[Gpu],
+    watch: &Watch<'_>,
+) -> Result<(Outcome, Option<u64>), Failure> {
+    let log =
+        OpenOptions::new().create(true).append(true).open(watch.log).map_err(|e| {
+            Failure::missing(format!("the log {} cannot be written: {e}", watch.log.display()))
+        })?;
+    let mut child = start(command, spec, gpus, &log)?;
+    let (tx, rx) = crossbeam_channel::unbounded();
+    let ended = std::thread::scope(|scope| {
+        let stdin = child.stdin.take();
+        if let Some(out) = child.stdout.take() {
+            let log = log.try_clone().ok();
+            scope.spawn(move || listen(BufReader::new(out), &tx, log));
+        }
+        let ended = attend(&mut child, stdin, spec, watch, &rx);
+        // Whatever it started goes with it, also what still holds its output open.
+        let group = Pid::from_child(&child);
+        let _ = kill_process_group(group, Signal::KILL);
+        let status = child.wait();
+        (ended, status)
+    });
+    match ended {
+        (Ended::Said(result), _) => result,
+        (Ended::Killed, _) => Err(Failure::interrupted()),
+        (Ended::OutOfTime, _) => Err(out_of_time()),
+        (Ended::Silent(status), _) => Err(died(status, watch.log)),
+    }
+}
+
+/// The failure of an action whose `time` is over.
+pub(crate) fn out_of_time() -> Failure {
+    Failure::wrong("its time limit is over")
+        .help("raise `time` in the stage's `with`; it goes on from its last checkpoint")
+}
+
+enum Ended {
+    Said(Result<(Outcome, Option<u64>), Failure>),
+    Killed,
+    OutOfTime,
+    Silent(Option<ExitStatus>),
+}
+
+fn start(command: &WorkerCommand, spec: &Spec, gpus: &[Gpu], log: &File) -> Result<Child, Failure> {
+    let ids: Vec<String> = gpus.iter().map(|g| g.id.to_string()).collect();
+    let mut c = Command::new(&command.program);
+    c.args(&command.args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .env("RAYON_NUM_THREADS", spec.threads.to_string())
+        // A group of its own: Ctrl-C reaches the parent alone, which asks the worker to keep a checkpoint.
+        .process_group(0);
+    if !gpus.is_empty() {
+        c.env("CUDA_VISIBLE_DEVICES", ids.join(","));
+    }
+    match log.try_clone() {
+        Ok(log) => c.stderr(log),
+        Err(_) => c.stderr(Stdio::null()),
+    };
+    c.spawn().map_err(|e| {
+        Failure::missing(format!("the worker {} cannot be started: {e}", command.program.display()))
+    })
+}
+
+/// Reads what the worker says; what is no message goes to the log.
+fn listen(out: impl BufRead, tx: &Sender<FromWorker>, mut log: Option<File>) {
+    for line in out.split(b'\n') {
+        let Ok(line) = line else { return };
+        match serde_json::from_slice(&line) {
+            Ok(message) => {
+                if tx.send(message).is_err() {
+                    return;
+                }
+            }
+            Err(_) => {
+                if let Some(log) = &mut log {
+                    let _ = log.write_all(&line).and_then(|()| log.write_all(b"\n"));
+                }
+            }
+        }
+    }
+}
+
+fn attend(
+    child: &mut Child,
+    mut stdin: Option<ChildStdin>,
+    spec: &Spec,
+    watch: &Watch<'_>,
+    rx: &crossbeam_channel::Receiver<FromWorker>,
+) -> Ended {
+    let mut tell = |message: &ToWorker| {
+        let mut line = serde_json::to_vec(message).unwrap_or_default();
+        line.push(b'\n');
+        // A worker that cannot be told has died, which is seen below.
+        if let Some(pipe) = &mut stdin {
+            let _ = pipe.write_all(&line).and_then(|()| pipe.flush());
+        }
+    };
+    tell(&ToWorker::Start { spec: Box::new(spec.clone()) });
+    let mut asked = false;
+    let mut gone = None;
+    loop {
+        match rx.recv_timeout(Duration::from_millis(100)) {
+            Ok(FromWorker::Progress { done, total, unit, note }) => {
+                watch.progress.progress(done, total, &unit, &note);
+            }
+            Ok(FromWorker::Note { text }) => watch.progress.note(&text),
+            Ok(FromWorker::Done { outcome, peak_memory }) => return Ended::Said(Ok((outcome, peak_memory))),
+            Ok(FromWorker::Failed { failure }) => {
+                let late = watch.deadline.is_some_and(|d| Instant::now() >= d);
+                if failure.kind == FailureKind::Interrupted && late {
+                    return Ended::OutOfTime;
+                }
+                return Ended::Said(Err(failure));
+            }
+            Err(RecvTimeoutError::Disconnected) => return Ended::Silent(child.wait().ok()),
+            Err(RecvTimeoutError::Timeout) => {
+                // Dead with its output still open in a program it started: one more turn for what is in the pipe.
+                if gone.is_some() {
+                    return Ended::Silent(gone);
+                }
+                gone = child.try_wait().ok().flatten();
+            }
+        }
+        let now = Instant::now();
+        let late = watch.deadline.is_some_and(|d| now >= d);
+        if !asked && (late || watch.progress.cancelled()) {
+            tell(&ToWorker::Cancel);
+            asked = true;
+        }
+        if (watch.killing)() {
+            return Ended::Killed;
+        }
+        if watch.deadline.is_some_and(|d| now >= d + watch.grace) {
+            return Ended::OutOfTime;
+        }
+    }
+}
+
+/// The failure of a worker that ended without a result.
+fn died(status: Option<ExitStatus>, log: &Path) -> Failure {
+    let tail = tail(log);
+    let last = tail.as_deref().map(|t| format!(": {t}")).unwrap_or_default();
+    if tail.as_deref().is_some_and(|t| t.contains("memory allocation of")) {
+        return Failure::missing(format!("the worker ran out of memory{last}")).help(MEMORY);
+    }
+    let Some(signal) = status.and_then(|s| s.signal()) else {
+        let code = status.and_then(|s| s.code()).map(|c| format!(" with exit code {c}")).unwrap_or_default();
+        return Failure::bug(format!("the worker ended without a result{code}{last}"));
+    };
+    let name = match signal {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        15 => "SIGTERM",
+        _ => "",
+    };
+    let name = if name.is_empty() { format!("signal {signal}") } else { name.to_owned() };
+    match signal {
+        // Sent from outside: most often by the system, when memory runs out.
+        1 | 2 | 9 | 15 => Failure {
+            kind: FailureKind::Transient,
+            message: format!("the worker was killed ({name})"),
+            help: Some(MEMORY.into()),
+        },
+        _ => Failure::bug(format!("the worker crashed ({name}){last}")),
+    }
+}
+
+const MEMORY: &str = "if the system ran out of memory, let fewer stages run at once (`memory` in `with`), or take a \
+    smaller batch; `retries` in `with` tries again";
+
+/// The last line of a log that says something.
+fn tail(log: &Path) -> Option<String> {
+    let text = std::fs::read(log).ok()?;
+    let text = String::from_utf8_lossy(&text[text.len().saturating_sub(4096)..]).into_owned();
+    text.lines().rev().map(str::trim).find(|l| !l.is_empty() && !l.starts_with("note: ")).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_death_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        let status = |signal| Some(ExitStatus::from_raw(signal));
+        let killed = died(status(9), &log);
+        assert_eq!(
+            (killed.kind, killed.message.as_str()),
+            (FailureKind::Transient, "the worker was killed (SIGKILL)")
+        );
+        std::fs::write(&log, "warming up\nstack overflow\n\n").unwrap();
+        let crash = died(status(11), &log);
+        assert_eq!(crash.message, "the worker crashed (SIGSEGV): stack overflow");
+        assert_eq!(crash.kind, FailureKind::Bug);
+        std::fs::write(&log, "memory allocation of 99 bytes failed\n").unwrap();
+        assert_eq!(died(status(6), &log).kind, FailureKind::Missing);
+        assert_eq!(
+            died(Some(ExitStatus::from_raw(3 << 8)), &dir.path().join("none")).message,
+            "the worker ended without a result with exit code 3"
+        );
+    }
+}
