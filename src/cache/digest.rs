@@ -1,6 +1,6 @@
 //! Digests of files and folders by content alone.
 
-use std::fs::{File, Metadata};
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -135,11 +135,6 @@ pub(crate) fn path_digest(path: &Path, memo: &Memo, read_again: bool) -> Result<
         .collect::<Result<Vec<_>, Error>>()?;
     let digest = tree_digest(files.iter().map(|f| f.name.as_str()).zip(digests));
     Ok((digest, files.iter().map(|f| f.meta.len()).sum()))
-}
-
-/// Makes what was written to a file or a folder's list of names durable.
-pub(crate) fn sync(path: &Path) -> Result<(), Error> {
-    File::open(path).and_then(|f| f.sync_all()).at("syncing", path)
 }
 
 #[cfg(test)]

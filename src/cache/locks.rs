@@ -7,29 +7,30 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// A lock that this process holds; dropping it removes the file and lets go.
+/// A lock that this process holds; dropping it lets go, and removes the file where that was asked for.
 #[derive(Debug)]
 pub struct Held {
     file: File,
     path: PathBuf,
     /// Whether the file system really locked it.
     pub real: bool,
+    remove: bool,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
         // Removed while still held: who waits for the old file sees that its path has gone and starts over.
-        if is_at(&self.file, &self.path).unwrap_or(false) {
+        if self.remove && is_at(&self.file, &self.path).unwrap_or(false) {
             let _ = std::fs::remove_file(&self.path);
         }
     }
 }
 
-/// Takes the exclusive lock of a path when nobody holds it.
+/// Takes the exclusive lock of a path when nobody holds it. With `remove`, the file goes when the lock does.
 ///
 /// # Errors
 /// When the file cannot be opened.
-pub(crate) fn try_lock(path: &Path) -> io::Result<Option<Held>> {
+pub(crate) fn try_lock(path: &Path, remove: bool) -> io::Result<Option<Held>> {
     loop {
         let file = open(path)?;
         let real = match file.try_lock() {
@@ -39,7 +40,7 @@ pub(crate) fn try_lock(path: &Path) -> io::Result<Option<Held>> {
             Err(TryLockError::Error(e)) => return Err(e),
         };
         if is_at(&file, path)? {
-            return Ok(Some(Held { file, path: path.to_owned(), real }));
+            return Ok(Some(Held { file, path: path.to_owned(), real, remove }));
         }
     }
 }
@@ -86,11 +87,11 @@ mod tests {
     fn one_holder_at_a_time_and_no_file_left() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("key.lock");
-        let held = try_lock(&path).unwrap().unwrap();
-        assert!(try_lock(&path).unwrap().is_none());
+        let held = try_lock(&path, true).unwrap().unwrap();
+        assert!(try_lock(&path, true).unwrap().is_none());
         drop(held);
         assert!(!path.exists());
-        assert!(try_lock(&path).unwrap().is_some());
+        assert!(try_lock(&path, true).unwrap().is_some());
     }
 
     #[test]
@@ -98,7 +99,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("key.lock");
         std::fs::write(&path, "").unwrap();
-        assert!(try_lock(&path).unwrap().is_some());
+        assert!(try_lock(&path, true).unwrap().is_some());
     }
 
     #[test]
@@ -110,7 +111,7 @@ mod tests {
             for _ in 0..8 {
                 s.spawn(|| {
                     while taken.load(Ordering::SeqCst) < 200 {
-                        if let Some(held) = try_lock(&path).unwrap() {
+                        if let Some(held) = try_lock(&path, true).unwrap() {
                             assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
                             taken.fetch_add(1, Ordering::SeqCst);
                             inside.fetch_sub(1, Ordering::SeqCst);

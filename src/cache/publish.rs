@@ -1,7 +1,7 @@
 //! Making a finished action's files part of the store: files are made durable and read-only, blobs appear by link or
 //! rename, then the folder view, and last the manifest. A stop between any two of these leaves a valid store.
 
-use std::fs::{OpenOptions, Permissions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use indexmap::IndexMap;
 use rayon::prelude::*;
 use serde_json::Value as Json;
 
-use super::digest::{Found, Walk, file_digest, sync, tree_digest, walk};
+use super::digest::{Found, Walk, file_digest, tree_digest, walk};
 use super::error::At;
 use super::manifest::FORMAT;
 use super::{Error, InputNote, Manifest, Output, Recipe, Store, Workspace, json};
@@ -92,6 +92,25 @@ impl Store {
         Ok(manifest)
     }
 
+    /// Makes what was written to a file, or a folder's list of names, survive a loss of power.
+    fn sync(&self, path: &Path) -> Result<(), Error> {
+        if !self.durable {
+            return Ok(());
+        }
+        File::open(path).and_then(|f| f.sync_all()).at("syncing", path)
+    }
+
+    /// Makes the folder of a file below `objects` or `actions`.
+    fn make_folder(&self, file: &Path, of: &str) -> Result<(), Error> {
+        match file.parent() {
+            Some(folder) if !folder.is_dir() => {
+                std::fs::create_dir_all(folder).at("making", folder)?;
+                self.sync(&self.dir.join(of))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Publishes every file below `out` as a blob, and leaves `out` made of links to blobs.
     pub(super) fn publish_blobs(&self, out: &Path) -> Result<Vec<Output>, Error> {
         let files = walk(out, Walk::Result)?;
@@ -101,10 +120,7 @@ impl Store {
         folders.sort_unstable();
         folders.dedup();
         for folder in &folders {
-            sync(folder)?;
-        }
-        if !folders.is_empty() {
-            sync(&self.dir.join("objects"))?;
+            self.sync(folder)?;
         }
         Ok(outputs)
     }
@@ -112,12 +128,10 @@ impl Store {
     fn publish_blob(&self, found: &Found) -> Result<Output, Error> {
         let path = &found.path;
         std::fs::set_permissions(path, Permissions::from_mode(0o444)).at("protecting", path)?;
-        sync(path)?;
+        self.sync(path)?;
         let digest = file_digest(path)?;
         let blob = self.blob(&digest);
-        if let Some(folder) = blob.parent() {
-            std::fs::create_dir_all(folder).at("making", folder)?;
-        }
+        self.make_folder(&blob, "objects")?;
         // The first writer wins. What is there already is used only when it is whole.
         loop {
             match std::fs::hard_link(path, &blob) {
@@ -154,16 +168,16 @@ impl Store {
     fn copy_in(&self, from: &Path, to: &Path) -> Result<(), Error> {
         let temp = self.temp("copy")?;
         std::fs::copy(from, &temp).at("writing", &temp)?;
-        sync(&temp)?;
+        self.sync(&temp)?;
         std::fs::rename(&temp, to).at("writing", to)
     }
 
     fn publish_tree(&self, out: &Path, tree: &Digest) -> Result<(), Error> {
-        let trees = self.dir.join("trees");
-        let path = trees.join(tree.hex());
+        let path = self.dir.join("trees").join(tree.hex());
         match std::fs::rename(out, &path) {
-            Ok(()) => sync(&trees),
-            // There already: it is checked, and made again if need be, when somebody uses it.
+            // Not synced: a view that a crash takes away is made again from its blobs. One that is there already
+            // is checked when somebody uses it.
+            Ok(()) => Ok(()),
             Err(_) if path.is_dir() => Ok(()),
             Err(e) => Err(Error::io("writing", &path, e)),
         }
@@ -204,10 +218,7 @@ impl Store {
     fn write_manifest(&self, manifest: &Manifest, recipe: &Recipe) -> Result<(), Error> {
         let path = self.manifest_path(&manifest.key);
         let folder = path.parent().unwrap_or(&self.dir);
-        if !folder.is_dir() {
-            std::fs::create_dir_all(folder).at("making", folder)?;
-            sync(&self.dir.join("actions"))?;
-        }
+        self.make_folder(&path, "actions")?;
         let mut json = serde_json::to_value(manifest).map_err(|e| Error::io("writing", &path, e.into()))?;
         if let Some(fields) = json.as_object_mut() {
             fields.insert("recipe".into(), json::write(recipe));
@@ -218,11 +229,11 @@ impl Store {
         let write = || -> io::Result<()> {
             let mut file = OpenOptions::new().create_new(true).write(true).open(&temp)?;
             file.write_all(&text)?;
-            file.sync_all()
+            if self.durable { file.sync_all() } else { Ok(()) }
         };
         write().at("writing", &temp)?;
         std::fs::rename(&temp, &path).at("writing", &path)?;
-        sync(folder)
+        self.sync(folder)
     }
 }
 

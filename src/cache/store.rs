@@ -27,8 +27,12 @@ pub struct Store {
     pub(super) memo: Memo,
     /// Blobs whose content this process has checked or written.
     pub(super) verified: Mutex<BTreeSet<Digest>>,
+    /// Keys whose lock file and folder for checkpoints may be there; cleared away when the store is closed, since
+    /// some file systems are slow at making files just after others were removed.
+    used: Mutex<BTreeSet<Digest>>,
     counter: AtomicU64,
     verify_always: bool,
+    pub(super) durable: bool,
 }
 
 /// What a living, writing process holds.
@@ -51,14 +55,22 @@ impl Drop for Session {
 /// A fresh, empty folder for one attempt at an action; removed when dropped.
 #[derive(Debug)]
 pub struct Workspace {
-    dir: PathBuf,
     /// Where the operation writes its files.
     pub out: PathBuf,
 }
 
 impl Drop for Workspace {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.dir);
+        let _ = std::fs::remove_dir_all(&self.out);
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if self.session.is_some() {
+            let used = std::mem::take(&mut *self.used.lock().unwrap_or_else(PoisonError::into_inner));
+            used.iter().for_each(|key| tidy(&self.dir, key));
+        }
     }
 }
 
@@ -95,13 +107,10 @@ impl Store {
             std::fs::write(dir.join("FORMAT"), FORMAT).map_err(not_writable)?;
         }
         let shared = locks::share(&dir.join("locks/store")).map_err(not_writable)?;
-        sweep(&dir.join("tmp"));
+        sweep(&dir);
         let (session, own) = new_session(&dir.join("tmp")).map_err(not_writable)?;
-        Ok(Self {
-            session: Some(Session { dir: session, _own: own, _shared: shared }),
-            memo: Memo::new(dir.join("memo.digests"), true),
-            ..Self::bare(root, dir)
-        })
+        let session = Session { dir: session, _own: own, _shared: shared };
+        Ok(Self::new(root, dir, Some(session)))
     }
 
     /// Opens a cache to look into it: writes nothing, takes no lock. A cache that does not exist is an empty one.
@@ -111,18 +120,20 @@ impl Store {
     pub fn reading(root: &Path) -> Result<Self, Error> {
         let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
         let dir = check_version(&root)?;
-        Ok(Self::bare(root, dir))
+        Ok(Self::new(root, dir, None))
     }
 
-    fn bare(root: PathBuf, dir: PathBuf) -> Self {
+    fn new(root: PathBuf, dir: PathBuf, session: Option<Session>) -> Self {
         Self {
-            memo: Memo::new(dir.join("memo.digests"), false),
+            memo: Memo::new(dir.join("memo.digests"), session.is_some()),
             root,
             dir,
-            session: None,
+            session,
             verified: Mutex::default(),
+            used: Mutex::default(),
             counter: AtomicU64::new(0),
             verify_always: false,
+            durable: true,
         }
     }
 
@@ -130,6 +141,14 @@ impl Store {
     #[must_use]
     pub fn verify_always(mut self, always: bool) -> Self {
         self.verify_always = always;
+        self
+    }
+
+    /// Whether what is published is made to survive a loss of power, which takes milliseconds a result. On unless
+    /// switched off; without it such a loss can cost results, never give wrong ones. For tests and benchmarks.
+    #[must_use]
+    pub fn durable(mut self, durable: bool) -> Self {
+        self.durable = durable;
         self
     }
 
@@ -297,10 +316,9 @@ impl Store {
     /// # Errors
     /// When it cannot be made, or the store is open for reading only.
     pub fn workspace(&self, key: &Digest) -> Result<Workspace, Error> {
-        let dir = self.temp(&key.hex()[..16])?;
-        let out = dir.join("out");
-        std::fs::create_dir_all(&out).at("making", &out)?;
-        Ok(Workspace { dir, out })
+        let out = self.temp(&key.hex()[..16])?;
+        std::fs::create_dir(&out).at("making", &out)?;
+        Ok(Workspace { out })
     }
 
     /// A name that nobody else uses, below this process's part of `tmp/`.
@@ -330,7 +348,10 @@ impl Store {
 
     /// Removes the checkpoints of a key.
     pub fn clear_scratch(&self, key: &Digest) {
-        let _ = std::fs::remove_dir_all(self.dir.join("scratch").join(key.hex()));
+        let path = self.dir.join("scratch").join(key.hex());
+        if std::fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_some()) {
+            let _ = std::fs::remove_dir_all(path);
+        }
     }
 
     /// Takes the lock of a key; `None` while another action of a living process holds it.
@@ -339,7 +360,11 @@ impl Store {
     /// When the lock file cannot be made.
     pub fn try_lock(&self, key: &Digest) -> Result<Option<Held>, Error> {
         let path = self.dir.join("locks").join(key.hex());
-        locks::try_lock(&path).at("locking", &path)
+        let held = locks::try_lock(&path, false).at("locking", &path)?;
+        if held.is_some() {
+            self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(*key);
+        }
+        Ok(held)
     }
 
     /// Which key each address of a study had last.
@@ -405,7 +430,7 @@ fn new_session(tmp: &Path) -> io::Result<(PathBuf, Held)> {
         let nanos =
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos());
         let dir = tmp.join(format!("{}-{nanos:x}-{n}", std::process::id()));
-        let Some(own) = locks::try_lock(&dir.with_extension("lock"))? else { continue };
+        let Some(own) = locks::try_lock(&dir.with_extension("lock"), true)? else { continue };
         match std::fs::create_dir(&dir) {
             Ok(()) => return Ok((dir, own)),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
@@ -415,13 +440,29 @@ fn new_session(tmp: &Path) -> io::Result<(PathBuf, Held)> {
     unreachable!("a free name is found before the numbers end")
 }
 
-/// Removes what dead processes left: folders whose lock can be taken, or that have none.
-fn sweep(tmp: &Path) {
-    let Ok(entries) = std::fs::read_dir(tmp) else { return };
+/// Removes the lock file of a key, and its folder for checkpoints when it is empty, unless somebody is at work on it.
+fn tidy(dir: &Path, key: &Digest) {
+    if let Ok(Some(held)) = locks::try_lock(&dir.join("locks").join(key.hex()), true) {
+        if held.real {
+            let _ = std::fs::remove_dir(dir.join("scratch").join(key.hex()));
+        }
+        drop(held);
+    }
+}
+
+/// Removes what dead processes left: temporary folders whose lock can be taken, or that have none, and lock files.
+fn sweep(dir: &Path) {
+    let names = |folder: &str| std::fs::read_dir(dir.join(folder)).into_iter().flatten().flatten();
+    for entry in names("locks") {
+        if let Some(key) = entry.file_name().to_str().and_then(Digest::parse) {
+            tidy(dir, &key);
+        }
+    }
+    let Ok(entries) = std::fs::read_dir(dir.join("tmp")) else { return };
     for entry in entries.flatten() {
         let path = entry.path();
         let lock = path.with_extension("lock");
-        if let Ok(Some(held)) = locks::try_lock(&lock)
+        if let Ok(Some(held)) = locks::try_lock(&lock, true)
             && held.real
         {
             let _ = std::fs::remove_dir_all(lock.with_extension(""));

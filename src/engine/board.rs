@@ -45,7 +45,7 @@ pub(crate) enum Obstacle {
 /// What a look at one action gives.
 #[derive(Debug)]
 pub(crate) enum Look {
-    Hit(Prepared, Manifest),
+    Hit(Prepared, Arc<Manifest>),
     Miss(Prepared, Miss),
     Obstacle(Obstacle),
 }
@@ -60,7 +60,7 @@ impl<'a> Board<'a> {
         match self.prepare(self.job.action(id)) {
             Err(obstacle) => Look::Obstacle(obstacle),
             Ok(prepared) => match self.store.look(&prepared.key) {
-                Ok(manifest) => Look::Hit(prepared, manifest),
+                Ok(manifest) => Look::Hit(prepared, Arc::new(manifest)),
                 Err(miss) => Look::Miss(prepared, miss),
             },
         }

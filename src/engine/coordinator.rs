@@ -124,8 +124,9 @@ struct Coordinator<'s, 'env, 'scope> {
     input_users: BTreeMap<Arc<Input>, Vec<ActionId>>,
     inputs_open: usize,
     ready: Vec<ActionId>,
-    /// Queued actions, the most urgent first: the deepest, so that results come early; then by number.
-    queue: BTreeSet<Urgency>,
+    /// Queued actions, light and heavy ones, the most urgent first: the deepest, so that results come early; then by
+    /// number.
+    queues: [BTreeSet<Urgency>; 2],
     depth: Vec<u32>,
     pools: Pools,
     running: usize,
@@ -174,7 +175,7 @@ where
             input_users: BTreeMap::new(),
             inputs_open: 0,
             ready: Vec::new(),
-            queue: BTreeSet::new(),
+            queues: Default::default(),
             depth,
             pools: Pools::new(set.options),
             running: 0,
@@ -236,8 +237,10 @@ where
 
     /// Whether something is on its way, or could be.
     fn goes_on(&self) -> bool {
-        let waiting =
-            !self.ready.is_empty() || !self.queue.is_empty() || !self.busy.is_empty() || self.inputs_open > 0;
+        let waiting = !self.ready.is_empty()
+            || self.queues.iter().any(|q| !q.is_empty())
+            || !self.busy.is_empty()
+            || self.inputs_open > 0;
         self.running > 0 || (waiting && !self.stopping())
     }
 
@@ -323,10 +326,10 @@ where
                 self.enqueue(id, prepared, None);
             }
             Look::Miss(prepared, miss) => self.enqueue(id, prepared, Some(miss)),
-            Look::Obstacle(Obstacle::Failure(failure)) => self.fail(id, failure, false),
+            Look::Obstacle(Obstacle::Failure(failure)) => self.fail(id, &failure, false),
             Look::Obstacle(Obstacle::Action(other)) => {
                 let text = format!("{} is not among its dependencies", self.address(other));
-                self.fail(id, Failure::bug(text), false);
+                self.fail(id, &Failure::bug(text), false);
             }
         }
     }
@@ -341,7 +344,7 @@ where
         }
         let need = match Need::of(self.set.job.action(id), self.set.options) {
             Ok(need) => need,
-            Err(failure) => return self.fail(id, failure, false),
+            Err(failure) => return self.fail(id, &failure, false),
         };
         let forced = self.forced.contains(&id);
         let reasons = why::reasons(&self.board, &self.history, id, miss.as_ref(), forced);
@@ -350,7 +353,8 @@ where
         }
         self.makers.insert(key, id);
         self.states[id.0 as usize] = State::Queued(Arc::new(prepared), need);
-        self.queue.insert((std::cmp::Reverse(self.depth[id.0 as usize]), id));
+        let heavy = usize::from(self.set.job.action(id).heavy);
+        self.queues[heavy].insert((std::cmp::Reverse(self.depth[id.0 as usize]), id));
         self.say_queued(id, key, reasons);
     }
 
@@ -367,9 +371,12 @@ where
 
     /// Starts what the resources allow.
     fn start(&mut self) {
+        // Not many more than there are threads can start together.
+        let most = self.set.options.threads + 64;
         let (queued, needs): (Vec<Urgency>, Vec<Need>) = self
-            .queue
+            .queues
             .iter()
+            .flat_map(|queue| queue.iter().take(most))
             .filter_map(|entry| match &self.states[entry.1.0 as usize] {
                 State::Queued(_, need) => Some((*entry, *need)),
                 _ => None,
@@ -377,7 +384,9 @@ where
             .unzip();
         for (i, grant) in self.pools.grant(&needs) {
             let entry = queued[i];
-            self.queue.remove(&entry);
+            self.queues.iter_mut().for_each(|q| {
+                q.remove(&entry);
+            });
             self.launch(entry.1, grant);
         }
     }
@@ -478,7 +487,7 @@ where
         };
         match end {
             End::Ran(manifest) => self.ran(id, *manifest),
-            End::Hit(manifest) => self.hit(id, *manifest),
+            End::Hit(manifest) => self.hit(id, Arc::new(*manifest)),
             End::Busy => {
                 self.note(Some(id), "another run is making it; waiting for that".into());
                 self.states[at] = State::Busy(prepared);
@@ -490,7 +499,7 @@ where
                 let address = self.address(id);
                 self.voice.say(&Event::Stopped { id: id.0, address });
             }
-            End::Failed(failure, store) => self.fail(id, failure, store),
+            End::Failed(failure, store) => self.fail(id, &failure, store),
         }
     }
 
@@ -511,10 +520,10 @@ where
             self.note(Some(id), text.into());
         }
         self.states[id.0 as usize] = State::Ran;
-        self.done(id, manifest);
+        self.done(id, Arc::new(manifest));
     }
 
-    fn hit(&mut self, id: ActionId, manifest: Manifest) {
+    fn hit(&mut self, id: ActionId, manifest: Arc<Manifest>) {
         let action = self.set.job.action(id);
         self.voice.say(&Event::Cached {
             id: id.0,
@@ -526,7 +535,7 @@ where
         self.done(id, manifest);
     }
 
-    fn done(&mut self, id: ActionId, manifest: Manifest) {
+    fn done(&mut self, id: ActionId, manifest: Arc<Manifest>) {
         let at = id.0 as usize;
         let action = self.set.job.action(id);
         for address in std::iter::once(&action.address).chain(&action.also) {
@@ -534,7 +543,7 @@ where
         }
         self.forced.remove(&id);
         self.makers.remove(&manifest.key);
-        let first = self.board.results[at].replace(Arc::new(manifest)).is_none();
+        let first = self.board.results[at].replace(manifest).is_none();
         let redone = self.again.remove(&id);
         for follower in self.followers.remove(&id).unwrap_or_default() {
             // Looked up again: what it follows is there now.
@@ -572,7 +581,7 @@ where
         self.again.entry(read).or_default().push(id);
     }
 
-    fn fail(&mut self, id: ActionId, failure: Failure, store: bool) {
+    fn fail(&mut self, id: ActionId, failure: &Failure, store: bool) {
         let action = self.set.job.action(id);
         self.voice.say(&Event::Failed {
             id: id.0,
@@ -590,7 +599,7 @@ where
             self.set.halt.store(true, Ordering::SeqCst);
         }
         for follower in self.followers.remove(&id).unwrap_or_default() {
-            self.fail(follower, failure.clone(), store);
+            self.fail(follower, failure, store);
         }
         self.again.remove(&id);
         self.block_dependents(id, id);

