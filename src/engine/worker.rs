@@ -172,8 +172,7 @@ mod tests {
     }
 
     fn breaks(_: &Job<'_>) -> Result<Outcome, Failure> {
-        let none: Option<u32> = None;
-        Err(Failure::wrong(format!("{}", none.expect("a layer"))))
+        panic!("no such layer")
     }
 
     impl Runner for Ops {
