@@ -168,8 +168,7 @@ impl Store {
     }
 
     pub(super) fn manifest_path(&self, key: &Digest) -> PathBuf {
-        let hex = key.hex();
-        self.dir.join("actions").join(&hex[..2]).join(format!("{hex}.json"))
+        manifest_of(&self.dir, key)
     }
 
     /// The result of a key: readable, and every file there with the right size. Content is checked on first use, by
@@ -400,6 +399,11 @@ impl Store {
     }
 }
 
+fn manifest_of(dir: &Path, key: &Digest) -> PathBuf {
+    let hex = key.hex();
+    dir.join("actions").join(&hex[..2]).join(format!("{hex}.json"))
+}
+
 fn check_version(root: &Path) -> Result<PathBuf, Error> {
     const EXPECTED: &str = "1";
     let other = |found: String| Err(Error::OtherVersion { path: root.to_owned(), found, expected: EXPECTED });
@@ -440,11 +444,13 @@ fn new_session(tmp: &Path) -> io::Result<(PathBuf, Held)> {
     unreachable!("a free name is found before the numbers end")
 }
 
-/// Removes the lock file of a key, and its folder for checkpoints when it is empty, unless somebody is at work on it.
+/// Removes the lock file of a key, and its folder for checkpoints when it is empty or the key's result is there, unless
+/// somebody is at work on it.
 fn tidy(dir: &Path, key: &Digest) {
     if let Ok(Some(held)) = locks::try_lock(&dir.join("locks").join(key.hex()), true) {
-        if held.real {
-            let _ = std::fs::remove_dir(dir.join("scratch").join(key.hex()));
+        let scratch = dir.join("scratch").join(key.hex());
+        if held.real && std::fs::remove_dir(&scratch).is_err() && manifest_of(dir, key).exists() {
+            let _ = std::fs::remove_dir_all(&scratch);
         }
         drop(held);
     }
@@ -453,7 +459,8 @@ fn tidy(dir: &Path, key: &Digest) {
 /// Removes what dead processes left: temporary folders whose lock can be taken, or that have none, and lock files.
 fn sweep(dir: &Path) {
     let names = |folder: &str| std::fs::read_dir(dir.join(folder)).into_iter().flatten().flatten();
-    for entry in names("locks") {
+    // A process may also have ended between publishing a result and clearing its checkpoints away.
+    for entry in names("locks").chain(names("scratch")) {
         if let Some(key) = entry.file_name().to_str().and_then(Digest::parse) {
             tidy(dir, &key);
         }
@@ -522,6 +529,24 @@ mod tests {
         assert!(!tmp.join("lockless").exists());
         drop((work, living, second));
         assert_eq!(std::fs::read_dir(&tmp).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn checkpoints_left_by_dead_processes_are_kept_only_without_a_result() {
+        let dir = tempfile::tempdir().unwrap();
+        let (done, open) = (Digest::of(b"done"), Digest::of(b"open"));
+        let scratch = |key: &Digest| {
+            let store = Store::open(dir.path()).unwrap();
+            let path = store.scratch(key).unwrap();
+            std::fs::write(path.join("checkpoint"), "x").unwrap();
+            let manifest = store.manifest_path(key);
+            std::fs::create_dir_all(manifest.parent().unwrap()).unwrap();
+            (path, manifest)
+        };
+        let ((left, manifest), (kept, _)) = (scratch(&done), scratch(&open));
+        std::fs::write(manifest, "{}").unwrap();
+        drop(Store::open(dir.path()).unwrap());
+        assert!(!left.exists() && kept.join("checkpoint").exists());
     }
 
     #[test]

@@ -176,10 +176,10 @@ fn attend(
 
 /// The failure of a worker that ended without a result.
 fn died(status: Option<ExitStatus>, log: &Path) -> Failure {
-    let tail = tail(log);
-    let last = tail.as_deref().map(|t| format!(": {t}")).unwrap_or_default();
-    if tail.as_deref().is_some_and(|t| t.contains("memory allocation of")) {
-        return Failure::missing(format!("the worker ran out of memory{last}")).help(MEMORY);
+    let text = tail(log);
+    let last = telling_line(&text).map(|t| format!(": {t}")).unwrap_or_default();
+    if let Some(line) = text.lines().find(|l| l.contains("memory allocation of")) {
+        return Failure::missing(format!("the worker ran out of memory: {}", line.trim())).help(MEMORY);
     }
     let Some(signal) = status.and_then(|s| s.signal()) else {
         let code = status.and_then(|s| s.code()).map(|c| format!(" with exit code {c}")).unwrap_or_default();
@@ -212,11 +212,20 @@ fn died(status: Option<ExitStatus>, log: &Path) -> Failure {
 const MEMORY: &str = "if the system ran out of memory, let fewer stages run at once (`memory` in `with`), or take a \
     smaller batch; `retries` in `with` tries again";
 
-/// The last line of a log that says something.
-fn tail(log: &Path) -> Option<String> {
-    let text = std::fs::read(log).ok()?;
-    let text = String::from_utf8_lossy(&text[text.len().saturating_sub(4096)..]).into_owned();
-    text.lines().rev().map(str::trim).find(|l| !l.is_empty() && !l.starts_with("note: ")).map(str::to_owned)
+/// The end of a log.
+fn tail(log: &Path) -> String {
+    let bytes = std::fs::read(log).unwrap_or_default();
+    String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(64 * 1024)..]).into_owned()
+}
+
+/// The last line that says something: no line of a backtrace, no advice about one.
+fn telling_line(text: &str) -> Option<&str> {
+    let frame = |l: &str| {
+        l.starts_with("at ")
+            || l.split_once(": ").is_some_and(|(n, _)| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let mut lines = text.lines().rev().map(str::trim);
+    lines.find(|l| !l.is_empty() && !l.starts_with("note: ") && *l != "stack backtrace:" && !frame(l))
 }
 
 #[cfg(test)]
@@ -233,11 +242,16 @@ mod tests {
             (killed.kind, killed.message.as_str()),
             (FailureKind::Transient, "the worker was killed (SIGKILL)")
         );
-        std::fs::write(&log, "warming up\nstack overflow\n\n").unwrap();
+        std::fs::write(
+            &log,
+            "warming up\nstack overflow\nstack backtrace:\n   0: f::g\n        at /x.rs\n\n",
+        )
+        .unwrap();
         let crash = died(status(11), &log);
         assert_eq!(crash.message, "the worker crashed (SIGSEGV): stack overflow");
         assert_eq!(crash.kind, FailureKind::Bug);
-        std::fs::write(&log, "memory allocation of 99 bytes failed\n").unwrap();
+        std::fs::write(&log, "memory allocation of 99 bytes failed\nstack backtrace:\n   0: f\n  at x.rs\n")
+            .unwrap();
         assert_eq!(died(status(6), &log).kind, FailureKind::Missing);
         assert_eq!(
             died(Some(ExitStatus::from_raw(3 << 8)), &dir.path().join("none")).message,
