@@ -1,1 +1,5 @@
-fn main(){}
+//! The program.
+
+fn main() -> std::process::ExitCode {
+    std::process::ExitCode::from(xpipe::cli::main())
+}

@@ -1,2 +1,61 @@
-//! (being written)
+//! The command line: one file a verb. The only place that prints.
+
+pub mod args;
+pub mod check;
 pub mod progress;
+
+mod cache;
+mod export;
+mod explain;
+mod graph;
+mod job;
+mod lock;
+mod out;
+mod plan;
+mod results;
+mod run;
+mod runner;
+mod show;
+mod study;
+mod why;
+
+use clap::Parser;
+
+use args::{Cli, Verb};
+
+/// Runs the program with the arguments of this process; returns the exit code.
+pub fn main() -> u8 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            let _ = e.print();
+            return if e.use_stderr() { 2 } else { 0 };
+        }
+    };
+    let result = match &cli.verb {
+        Verb::Run(a) => run::run(a, &cli.common),
+        Verb::Plan(a) => plan::plan(a, &cli.common),
+        Verb::Check(a) => check::check(a, &cli.common),
+        Verb::Why(a) => why::why(a, &cli.common),
+        Verb::Show(a) => show::show(a, &cli.common),
+        Verb::Graph(a) => graph::graph(a, &cli.common),
+        Verb::Export(a) => export::export(a, &cli.common),
+        Verb::Cache(a) => cache::cache(a, &cli.common),
+        Verb::Explain(a) => explain::explain(a, &cli.common),
+        Verb::Worker => return worker(),
+    };
+    match result {
+        Ok(code) => code,
+        Err(stop) => stop.print(cli.common.json),
+    }
+}
+
+fn worker() -> u8 {
+    let runner = runner::Local::new(&args::Common::default());
+    u8::try_from(crate::engine::worker_main(&runner)).unwrap_or(70)
+}
+
+/// The parser of the command line, for completions and tests.
+pub fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}

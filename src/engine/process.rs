@@ -85,6 +85,8 @@ fn start(command: &WorkerCommand, spec: &Spec, gpus: &[Gpu], log: &File) -> Resu
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .env("RAYON_NUM_THREADS", spec.threads.to_string())
+        // candle has one global pool of spinning threads, which fights with ours.
+        .env("CANDLE_NUM_THREADS", "1")
         // A group of its own: Ctrl-C reaches the parent alone, which asks the worker to keep a checkpoint.
         .process_group(0);
     if !gpus.is_empty() {

@@ -351,7 +351,14 @@ impl<'a> Expander<'a> {
                 }
             };
             let value = e.eval(expr, Some(&ty), &env)?;
-            e.conform(value, &ty, expr.span, &format!("param `{}`", name.name))
+            let value = e.conform(value, &ty, expr.span, &format!("param `{}`", name.name))?;
+            // A path is relative to what wrote it: the file, or for `--set` the working directory.
+            match (&ty, &value) {
+                (Type::Path, Value::Str(text)) => {
+                    Ok(Value::str(&e.file_path(text, &env).display().to_string()))
+                }
+                _ => Ok(value),
+            }
         });
         self.params[id.0] = Some(value.clone());
         value

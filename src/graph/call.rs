@@ -3,7 +3,6 @@
 use std::rc::Rc;
 
 use super::expand::{ArgMemo, Env, Eval, Expander, Item, Local, Stop, an};
-use super::path::words_of;
 use super::{Action, address};
 use crate::diag::suggest::did_you_mean;
 use crate::diag::{Code, Diagnostic, Span};
@@ -368,6 +367,7 @@ impl<'a> Expander<'a> {
         let value = self
             .eval(&arg.value, Some(&param.ty), env)
             .and_then(|v| self.conform(v, &param.ty, arg.value.span, &format!("`{}`", param.name)))
+            .map(|v| self.as_input(v, &param.ty, env))
             .map(|v| {
                 let print = Self::fingerprint(&v);
                 (v, print)
@@ -376,6 +376,19 @@ impl<'a> Expander<'a> {
             self.stages[id.0].memos[index].known.insert(key, value.clone());
         }
         value
+    }
+
+    /// Paths of an operation's arguments are inputs, whose content counts.
+    fn as_input(&self, value: Value, ty: &Type, env: &Env<'a>) -> Value {
+        match (ty, value) {
+            (Type::Path, Value::Str(text)) if !text.starts_with("self:") => {
+                Value::Input(std::sync::Arc::new(crate::value::Input::File(self.file_path(&text, env))))
+            }
+            (Type::List(inner), Value::List(items)) if **inner == Type::Path => {
+                Value::list(items.iter().map(|v| self.as_input(v.clone(), inner, env)).collect())
+            }
+            (_, value) => value,
+        }
     }
 
     /// An operation at a point: an action, shared with every equal recipe. Says whether it is new.
@@ -643,9 +656,7 @@ impl<'a> Expander<'a> {
             }
         }
         // A table read from a file varies over its key axes.
-        let keys: Vec<AxisId> = self.csv.iter().flat_map(|t| t.keys.iter().copied()).collect();
-        out.extend(keys);
-        let _ = words_of(None);
+        out.extend(self.csv.iter().flat_map(|t| t.keys.iter().copied()));
     }
 }
 

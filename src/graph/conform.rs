@@ -81,7 +81,6 @@ pub(super) fn conform(value: Value, wanted: &Type, op_type: &dyn Fn(&Value) -> T
         }
         (Value::Str(s), Type::Word(words)) if words.contains(&&*s) => Ok(Value::Str(s)),
         (v @ (Value::Percent(_) | Value::Budget(_)), Type::Budget) => Ok(v),
-        (Value::Percent(p), Type::Float) => Err(Type::Percent).or(if p.is_nan() { Err(Type::Percent) } else { Err(Type::Percent) }),
         (v @ (Value::Str(_) | Value::Input(_)), Type::Path) => Ok(v),
         (Value::Record(r), Type::TestCollection)
             if ["corpus", "queries", "qrels"].iter().all(|f| r.get(f).is_some()) =>

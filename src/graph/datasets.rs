@@ -221,7 +221,7 @@ impl<'a> Expander<'a> {
             Some("trec_run" | "trec_qrels") => Value::str("trec"),
             Some(f) => Value::str(f),
         };
-        let mut one = |e: &mut Self, op: &str, file: &str, extra: &[(&str, Value)]| -> Eval {
+        let one = |e: &mut Self, op: &str, file: &str, extra: &[(&str, Value)]| -> Eval {
             let Some(source) = from(file) else {
                 return Err(e.missing(file, "the dataset", span));
             };

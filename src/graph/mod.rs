@@ -93,6 +93,10 @@ pub struct TestSpec {
     pub correct: String,
     /// Level, in (0, 1).
     pub alpha: f64,
+    /// Draws of randomisation and bootstrap.
+    pub draws: u64,
+    /// Their seed.
+    pub seed: u64,
 }
 
 /// A table: values to be computed when results exist.

@@ -85,7 +85,7 @@ impl<'a> Expander<'a> {
             self.missing("value", "table", name.span);
             return;
         };
-        let mut side = |e: &mut Self, which: &str| -> Option<AxisId> {
+        let side = |e: &mut Self, which: &str| -> Option<AxisId> {
             let Some(expr) = value_of(fields, which) else {
                 // `rows` alone is enough for a table of one column.
                 if which == "rows" {
@@ -125,7 +125,7 @@ impl<'a> Expander<'a> {
             };
             let row_labels = e.kept_labels(rows);
             let column_labels = columns.map_or_else(|| vec![0], |c| e.kept_labels(c));
-            let mut grid = |e: &mut Self, expr: &'a Expr| -> Eval<Vec<Vec<Option<Value>>>> {
+            let grid = |e: &mut Self, expr: &'a Expr| -> Eval<Vec<Vec<Option<Value>>>> {
                 let mut out = Vec::new();
                 for r in &row_labels {
                     let mut line = Vec::new();
@@ -193,9 +193,6 @@ impl<'a> Expander<'a> {
         let mark = typed(self, "mark", "Mark")?;
         let test = typed(self, "test", "Test")?;
         let digits = typed(self, "digits", "Int")?;
-        let write = typed(self, "write", "List<Word>")
-            .map(|_| ())
-            .and_then(|()| typed(self, "write", "List<Any>"));
         let write = match value_of(fields, "write") {
             None => Vec::new(),
             Some(expr) => {
@@ -204,7 +201,6 @@ impl<'a> Expander<'a> {
                 ));
                 let v = self.eval(expr, Some(&ty), &env)?;
                 let v = self.conform(v, &ty, expr.span, "`write`")?;
-                let _ = write;
                 v.as_list().unwrap_or_default().iter().filter_map(|v| v.as_str().map(str::to_owned)).collect()
             }
         };
@@ -235,12 +231,15 @@ impl<'a> Expander<'a> {
                     Some(v) => v.as_f64().unwrap_or(0.05),
                     None => 0.05,
                 };
+                let whole = |n: &str| call.args.get(n).and_then(Value::as_int);
                 let correct = call.args.get("correct").and_then(Value::as_str).unwrap_or("holm");
                 Some(TestSpec {
                     kind: call.name.to_string(),
                     against: (axis, label),
                     correct: correct.to_owned(),
                     alpha,
+                    draws: whole("draws").map_or(10_000, |n| n.max(1) as u64),
+                    seed: whole("seed").unwrap_or(0) as u64,
                 })
             }
         };

@@ -1,0 +1,234 @@
+//! What can be written on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Studies of re-ranking models in one file.
+#[derive(Debug, Parser)]
+#[command(name = "xpipe", version, about, max_term_width = 100, disable_help_subcommand = true)]
+pub struct Cli {
+    /// The verb.
+    #[command(subcommand)]
+    pub verb: Verb,
+    /// What every verb takes.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// What every verb takes.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Common {
+    /// Print one JSON value instead of text.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// The cache; by default XPIPE_CACHE, else `cache/` of the checkout, else the user's cache folder.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+    /// A folder of models: DIR/NAME or DIR/OWNER/NAME (also XPIPE_MODELS).
+    #[arg(long, global = true, value_name = "DIR")]
+    pub models: Vec<PathBuf>,
+    /// Threads to use; all of the machine by default.
+    #[arg(long, global = true, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Forbid changes of the lock file.
+    #[arg(long, global = true)]
+    pub locked: bool,
+    /// `always` reads inputs again instead of trusting their size and times.
+    #[arg(long, global = true, value_enum, default_value_t = Verify::Changed)]
+    pub verify: Verify,
+}
+
+/// When inputs and blobs are read to verify their content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Verify {
+    /// When size or times changed.
+    #[default]
+    Changed,
+    /// Always.
+    Always,
+}
+
+/// What the program does.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Run a study: what is cached is used, the rest is computed; ends with the tables.
+    Run(RunArgs),
+    /// Say what `run` would do.
+    Plan(StudyArgs),
+    /// Check a study without running it.
+    Check(CheckArgs),
+    /// Say why a cell will run, or why it is cached.
+    Why(WhyArgs),
+    /// Print tables and claims from what is cached, without running.
+    Show(StudyArgs),
+    /// Draw the graph.
+    Graph(GraphArgs),
+    /// Look at the cache.
+    Cache(CacheArgs),
+    /// Write a result as files other tools read (TREC run, qrels, CSV, model folder).
+    Export(ExportArgs),
+    /// Explain a diagnostic code, or list all.
+    Explain(ExplainArgs),
+    /// Carry out one action; used by `run` itself.
+    #[command(hide = true)]
+    Worker,
+}
+
+/// A study and what is changed in it.
+#[derive(Clone, Debug, Args)]
+pub struct StudyArgs {
+    /// The study.
+    pub file: PathBuf,
+    /// Set a param: `--set 'steps=steps(1_000)'`.
+    #[arg(long, value_name = "PARAM=VALUE")]
+    pub set: Vec<String>,
+    /// Use a profile of the study.
+    #[arg(long)]
+    pub profile: Option<String>,
+    /// Keep only these labels of an axis.
+    #[arg(long, value_name = "AXIS=LABEL,…")]
+    pub only: Vec<String>,
+    /// Only this stage or cell: `model` or `model[infonce, bert_base, 1]`.
+    #[arg(long, value_name = "STAGE[LABEL, …]")]
+    pub target: Vec<String>,
+}
+
+/// Arguments of `run`.
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    /// The study.
+    #[command(flatten)]
+    pub study: StudyArgs,
+    /// Stop at the first failure instead of going on with what is independent.
+    #[arg(long)]
+    pub fail_fast: bool,
+    /// Run these again although they are cached.
+    #[arg(long, value_name = "STAGE[LABEL, …]")]
+    pub force: Vec<String>,
+    /// Where to compute.
+    #[arg(long, value_enum, default_value_t = DeviceArg::Auto)]
+    pub device: DeviceArg,
+    /// The kernel level; equal bits are promised for one level.
+    #[arg(long, value_parser = ["auto", "portable", "avx2", "avx512"], default_value = "auto")]
+    pub kernels: String,
+    /// Where tables go; `results/` beside the study by default.
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Write a trace in Chrome's format.
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+    /// Lines instead of bars.
+    #[arg(long)]
+    pub plain: bool,
+}
+
+/// Where to compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DeviceArg {
+    /// A GPU where a stage asks for one and there is one.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// GPUs only.
+    Cuda,
+}
+
+/// Arguments of `check`.
+#[derive(Clone, Debug, Args)]
+pub struct CheckArgs {
+    /// The studies.
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// Set a param.
+    #[arg(long, value_name = "PARAM=VALUE")]
+    pub set: Vec<String>,
+    /// How diagnostics are printed.
+    #[arg(long, value_enum, default_value_t = Format::Full)]
+    pub format: Format,
+}
+
+/// How diagnostics are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// With the text they are about.
+    Full,
+    /// One line each.
+    Short,
+}
+
+/// Arguments of `why`.
+#[derive(Clone, Debug, Args)]
+pub struct WhyArgs {
+    /// The study.
+    #[command(flatten)]
+    pub study: StudyArgs,
+    /// The cells: `model[infonce, bert_base, 1]`, or a stage.
+    #[arg(required = true)]
+    pub cells: Vec<String>,
+}
+
+/// Arguments of `graph`.
+#[derive(Clone, Debug, Args)]
+pub struct GraphArgs {
+    /// The study.
+    #[command(flatten)]
+    pub study: StudyArgs,
+    /// The language of the drawing.
+    #[arg(long, value_enum, default_value_t = Drawing::Mermaid)]
+    pub format: Drawing,
+    /// One node a cell instead of one a stage.
+    #[arg(long)]
+    pub cells: bool,
+}
+
+/// Languages of drawings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Drawing {
+    /// Mermaid.
+    Mermaid,
+    /// Graphviz.
+    Dot,
+}
+
+/// Arguments of `cache`.
+#[derive(Clone, Debug, Args)]
+pub struct CacheArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub what: CacheVerb,
+}
+
+/// What can be done with the cache.
+#[derive(Clone, Debug, Subcommand)]
+pub enum CacheVerb {
+    /// List results.
+    Ls,
+    /// Sizes by operation.
+    Du,
+    /// Read everything again and compare with its digest.
+    Verify {
+        /// Set damaged blobs aside, so that what made them runs again.
+        #[arg(long)]
+        set_aside: bool,
+    },
+}
+
+/// Arguments of `export`.
+#[derive(Clone, Debug, Args)]
+pub struct ExportArgs {
+    /// The study.
+    #[command(flatten)]
+    pub study: StudyArgs,
+    /// The cell: `reranked[infonce, 1]`.
+    pub cell: String,
+    /// The file or folder to write.
+    pub to: PathBuf,
+}
+
+/// Arguments of `explain`.
+#[derive(Clone, Debug, Args)]
+pub struct ExplainArgs {
+    /// The code, for instance `types::free_axis`; all codes without it.
+    pub code: Option<String>,
+}

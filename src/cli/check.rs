@@ -1,0 +1,85 @@
+//! `xpipe check`: everything that can be told without running.
+
+use std::path::Path;
+
+use super::args::{CheckArgs, Common, Format};
+use super::out::{self, Stop};
+use super::study;
+use crate::diag::Severity;
+use crate::diag::render::Sources as _;
+use crate::graph::Graph;
+
+/// What a check found, for tests.
+#[derive(Debug)]
+pub struct Checked {
+    /// File, line, code and message of each diagnostic, sorted.
+    pub diagnostics: Vec<(String, u32, String, String)>,
+    /// The graph, as far as the study is sound.
+    pub graph: Graph,
+}
+
+/// Checks one file, with `--set` texts.
+///
+/// # Errors
+/// The message when the file cannot be read.
+pub fn check_file(path: &Path, set: &[String]) -> Result<Checked, String> {
+    let loaded = study::read(path, set, None, &[], &[]).map_err(|stop| match stop {
+        Stop::Other { message, .. } => message,
+        Stop::Study { .. } => String::new(),
+    })?;
+    let diagnostics = loaded
+        .diagnostics
+        .sorted()
+        .iter()
+        .map(|d| {
+            let at = loaded.sources.position(d.primary.span.file, d.primary.span.start);
+            let file = loaded.sources.name(d.primary.span.file).to_owned();
+            (file, at.line, d.code.to_string(), d.message.clone())
+        })
+        .collect();
+    Ok(Checked { diagnostics, graph: loaded.graph })
+}
+
+pub(super) fn check(args: &CheckArgs, common: &Common) -> Result<u8, Stop> {
+    let mut worst = 0;
+    let mut all = Vec::new();
+    for file in &args.files {
+        let loaded = study::read(file, &args.set, None, &[], &study::model_folders(common))?;
+        let short = args.format == Format::Short;
+        if common.json {
+            all.push(crate::diag::render::json(&loaded.diagnostics.sorted(), &loaded.sources));
+        } else {
+            out::show_diagnostics(&loaded.diagnostics, &loaded.sources, false, short);
+        }
+        let count = |s| loaded.diagnostics.iter().filter(|d| d.severity == s).count();
+        let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+        if errors > 0 {
+            worst = 3;
+        }
+        if !common.json {
+            let verdict = match (errors, warnings) {
+                (0, 0) => "ok".to_owned(),
+                (e, 0) => format!("{e} error{}", plural(e)),
+                (0, w) => format!("ok, {w} warning{}", plural(w)),
+                (e, w) => format!("{e} error{}, {w} warning{}", plural(e), plural(w)),
+            };
+            let cells: usize = loaded.graph.rows.iter().filter(|r| r.named).map(|r| r.cells.len()).sum();
+            let note = if errors == 0 {
+                format!(" ({cells} cells, {} actions)", loaded.graph.actions.len())
+            } else {
+                String::new()
+            };
+            out::line(&format!("{}: {verdict}{note}", file.display()));
+        }
+    }
+    if common.json {
+        let list: Vec<serde_json::Value> =
+            all.into_iter().flat_map(|v| v.as_array().cloned().unwrap_or_default()).collect();
+        out::json(&serde_json::Value::Array(list));
+    }
+    Ok(worst)
+}
+
+pub(super) fn plural(n: usize) -> &'static str {
+    if n == 1 { "" } else { "s" }
+}

@@ -1,0 +1,99 @@
+//! `xpipe export`: a result as files that other tools read.
+
+use std::path::Path;
+
+use super::args::{Common, ExportArgs};
+use super::lock::Lock;
+use super::out::{self, Stop};
+use super::runner::Local;
+use super::{job, study};
+use crate::engine::{Forecast, Heavy, Options, forecast};
+
+pub(super) fn export(args: &ExportArgs, common: &Common) -> Result<u8, Stop> {
+    let mut loaded = study::sound(&args.study, common)?;
+    let ids = study::cells(&loaded.graph, std::slice::from_ref(&args.cell))?;
+    let [id] = ids.as_slice() else {
+        return Err(Stop::usage(format!(
+            "`{}` names {} results; name one cell: `stage[label, …]`",
+            args.cell,
+            ids.len()
+        )));
+    };
+    loaded.wanted = vec![*id];
+    let job = job::job(&loaded)?;
+    let store = job::reading(common)?;
+    let runner = Local::new(common).with_lock(Lock::beside(&loaded.path, common.locked)?);
+    let options = Options::new(job::threads(common), Heavy::Thread);
+    let fates = forecast(&job, &runner, &store, &options);
+    let Forecast::Cached { key } = &fates[id.0 as usize] else {
+        return Err(Stop::missing(
+            format!("{} has no result yet", args.cell),
+            Some(format!("run it first: `xpipe run {} --target '{}'`", args.study.file.display(), args.cell)),
+        ));
+    };
+    let manifest = store
+        .lookup(key)
+        .ok_or_else(|| Stop::missing(format!("the result of {} is gone", args.cell), None))?;
+    let folder = store
+        .tree(&manifest)?
+        .map_err(|miss| Stop::missing(format!("the result of {} is damaged: {miss}", args.cell), None))?;
+    let written = write(&folder, &args.to)?;
+    if common.json {
+        out::json(&serde_json::json!({ "cell": args.cell, "written": written, "key": key }));
+    } else {
+        out::line(&format!("{} -> {}", args.cell, written.join(", ")));
+    }
+    Ok(0)
+}
+
+/// Tables become the field's text formats; everything else is copied as it is.
+fn write(folder: &Path, to: &Path) -> Result<Vec<String>, Stop> {
+    if to.exists() && to.is_file() {
+        return Err(Stop::usage(format!("{} exists; give another name", to.display())));
+    }
+    #[cfg(feature = "models")]
+    {
+        let failed = |f: crate::task::Failure| Stop::from(f);
+        let mut text = Vec::new();
+        if folder.join("run.parquet").is_file() {
+            crate::data::run::Run::read(folder).map_err(failed)?.export(&mut text, "xpipe")?;
+        } else if folder.join("qrels.parquet").is_file() {
+            crate::data::qrels::Qrels::read(folder).map_err(failed)?.export(&mut text)?;
+        } else if folder.join("scores.parquet").is_file() {
+            crate::data::scores::Scores::read(folder).map_err(failed)?.export(&mut text)?;
+        }
+        if !text.is_empty() {
+            std::fs::write(to, &text)?;
+            return Ok(vec![to.display().to_string()]);
+        }
+    }
+    std::fs::create_dir_all(to)?;
+    let mut written = Vec::new();
+    copy(folder, to, &mut written)?;
+    Ok(written)
+}
+
+fn copy(from: &Path, to: &Path, written: &mut Vec<String>) -> Result<(), Stop> {
+    let mut names: Vec<_> = std::fs::read_dir(from)?.collect::<Result<_, _>>()?;
+    names.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in names {
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            std::fs::create_dir_all(&target)?;
+            copy(&entry.path(), &target, written)?;
+        } else {
+            // Not a link: the store's files are read-only and shared.
+            let mut source = std::fs::File::open(entry.path())?;
+            let mut file = std::fs::File::create(&target)?;
+            std::io::copy(&mut source, &mut file)?;
+            written.push(target.display().to_string());
+        }
+    }
+    Ok(())
+}
+
+impl From<std::io::Error> for Stop {
+    fn from(e: std::io::Error) -> Self {
+        Self::from(crate::task::Failure::from(e))
+    }
+}

@@ -1,0 +1,104 @@
+//! Printing, and what ends a verb early.
+
+use std::io::Write as _;
+
+use crate::diag::{Diagnostics, render};
+use crate::syntax::source::SourceMap;
+use crate::task::{Failure, FailureKind};
+
+/// Prints a text to standard output; a closed pipe is no error.
+pub(super) fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes());
+    let _ = out.flush();
+}
+
+/// Prints a line to standard output.
+pub(super) fn line(text: &str) {
+    say(&format!("{text}\n"));
+}
+
+/// Prints a text to standard error.
+pub(super) fn warn(text: &str) {
+    let mut out = std::io::stderr().lock();
+    let _ = writeln!(out, "{text}");
+}
+
+/// Prints a JSON value.
+pub(super) fn json(value: &serde_json::Value) {
+    line(&serde_json::to_string_pretty(value).unwrap_or_default());
+}
+
+/// Why a verb ends without doing its work.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The study is wrong: exit 3.
+    Study { diagnostics: Box<Diagnostics>, sources: Box<SourceMap>, short: bool },
+    /// Anything else, with its exit code.
+    Other { code: u8, message: String, help: Option<String> },
+}
+
+impl Stop {
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Self::Other { code: 2, message: message.into(), help: None }
+    }
+
+    pub(super) fn missing(message: impl Into<String>, help: Option<String>) -> Self {
+        Self::Other { code: 4, message: message.into(), help }
+    }
+
+    pub(super) fn print(self, as_json: bool) -> u8 {
+        match self {
+            Self::Study { diagnostics, sources, short } => {
+                show_diagnostics(&diagnostics, &sources, as_json, short);
+                3
+            }
+            Self::Other { code, message, help } => {
+                if as_json {
+                    json(&serde_json::json!({ "error": message, "help": help, "exit": code }));
+                } else {
+                    warn(&format!("error: {message}"));
+                    if let Some(h) = help {
+                        warn(&format!("  help: {h}"));
+                    }
+                }
+                code
+            }
+        }
+    }
+}
+
+impl From<crate::cache::Error> for Stop {
+    fn from(e: crate::cache::Error) -> Self {
+        Self::Other { code: e.exit_code(), message: e.to_string(), help: e.help().map(str::to_owned) }
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(f: Failure) -> Self {
+        let code = match f.kind {
+            FailureKind::Missing => 4,
+            FailureKind::Bug => 70,
+            FailureKind::Interrupted => 130,
+            FailureKind::Wrong | FailureKind::Transient => 1,
+        };
+        Self::Other { code, message: f.message, help: f.help }
+    }
+}
+
+/// Prints diagnostics as asked for.
+pub(super) fn show_diagnostics(list: &Diagnostics, sources: &SourceMap, as_json: bool, short: bool) {
+    let sorted = list.sorted();
+    if as_json {
+        json(&render::json(&sorted, sources));
+    } else if short {
+        say(&render::short(&sorted, sources));
+    } else if !sorted.is_empty() {
+        use std::io::IsTerminal as _;
+        let terminal = std::io::stderr().is_terminal();
+        let colour = terminal && std::env::var_os("NO_COLOR").is_none();
+        let width = 100;
+        let text = render::graphical(&sorted, sources, render::Look { colour, unicode: terminal, width });
+        warn(text.trim_end());
+    }
+}

@@ -1,0 +1,162 @@
+//! `xpipe plan`: what a run would do, by the code that a run uses.
+
+use super::args::{Common, StudyArgs};
+use super::lock::Lock;
+use super::out::{self, Stop};
+use super::progress::thousands;
+use super::runner::Local;
+use super::{job, study};
+use crate::engine::{Forecast, Heavy, Options, forecast};
+use crate::value::{ActionId, Value};
+
+/// Counts of a row.
+#[derive(Clone, Debug, Default)]
+struct Line {
+    name: String,
+    axes: String,
+    cells: usize,
+    actions: usize,
+    cached: usize,
+    run: usize,
+    depends: usize,
+    unknown: usize,
+    needs: String,
+}
+
+pub(super) fn plan(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
+    let loaded = study::sound(args, common)?;
+    let job = job::job(&loaded)?;
+    let store = job::reading(common)?;
+    let runner = Local::new(common).with_lock(Lock::beside(&loaded.path, common.locked)?);
+    let options = Options::new(job::threads(common), Heavy::Thread);
+    let fates = forecast(&job, &runner, &store, &options);
+    let needed = job.needed();
+    let mut lines = Vec::new();
+    for row in &loaded.graph.rows {
+        let mut ids: Vec<ActionId> = row.cells.iter().map(|c| c.action).collect();
+        let cells = ids.iter().filter(|id| needed[id.0 as usize]).count();
+        ids.sort_unstable();
+        ids.dedup();
+        ids.retain(|id| needed[id.0 as usize]);
+        if ids.is_empty() {
+            continue;
+        }
+        let mut line = Line { name: row.name.clone(), axes: row.axes.join(", "), cells, ..Line::default() };
+        for id in &ids {
+            line.actions += 1;
+            match &fates[id.0 as usize] {
+                Forecast::Cached { .. } => line.cached += 1,
+                Forecast::WillRun { .. } => line.run += 1,
+                Forecast::Depends { .. } => line.depends += 1,
+                Forecast::Unknown { .. } => line.unknown += 1,
+                Forecast::NotNeeded => {}
+            }
+        }
+        let action = loaded.graph.action(ids[0]);
+        line.needs = wishes(&action.policy);
+        lines.push(line);
+    }
+    if common.json {
+        out::json(&serde_json::Value::Array(
+            lines
+                .iter()
+                .map(|l| {
+                    serde_json::json!({
+                        "stage": l.name, "for": l.axes, "cells": l.cells, "actions": l.actions, "cached": l.cached,
+                        "run": l.run, "depends": l.depends, "unknown": l.unknown,
+                    })
+                })
+                .collect(),
+        ));
+        return Ok(0);
+    }
+    out::say(&text(&lines));
+    let missing: Vec<String> = {
+        let mut seen: Vec<String> = Vec::new();
+        for f in &fates {
+            if let Forecast::Unknown { why } = f
+                && !seen.contains(&why.message)
+            {
+                seen.push(why.message.clone());
+            }
+        }
+        seen
+    };
+    for (op, address, _) in job::unimplemented(&loaded.graph, &job) {
+        out::line(&format!("note: this version cannot run `{op}` yet ({address})"));
+    }
+    for m in missing.iter().take(8) {
+        out::line(&format!("note: {m}"));
+    }
+    if missing.len() > 8 {
+        out::line(&format!("note: and {} more inputs that are not on this machine", missing.len() - 8));
+    }
+    Ok(0)
+}
+
+fn text(lines: &[Line]) -> String {
+    let n = |x: usize| if x == 0 { "0".to_owned() } else { thousands(x as u64) };
+    let mut table = vec![["stage", "for", "cells", "actions", "cached", "run", ""].map(str::to_owned)];
+    for l in lines {
+        let mut notes = Vec::new();
+        if l.depends > 0 {
+            notes.push(format!("{} depends", n(l.depends)));
+        }
+        if l.unknown > 0 {
+            notes.push(format!("{} wait for missing input", n(l.unknown)));
+        }
+        if !l.needs.is_empty() {
+            notes.push(l.needs.clone());
+        }
+        table.push([
+            l.name.clone(),
+            l.axes.clone(),
+            n(l.cells),
+            n(l.actions),
+            n(l.cached),
+            n(l.run),
+            notes.join("  "),
+        ]);
+    }
+    let widths: Vec<usize> =
+        (0..7).map(|c| table.iter().map(|r| r[c].chars().count()).max().unwrap_or(0)).collect();
+    let mut out = String::new();
+    for row in &table {
+        let mut line = String::new();
+        for (c, cell) in row.iter().enumerate() {
+            let w = widths[c];
+            if (2..6).contains(&c) {
+                line.push_str(&format!("{cell:>w$}  "));
+            } else {
+                line.push_str(&format!("{cell:<w$}  "));
+            }
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    let sum = |f: fn(&Line) -> usize| lines.iter().map(f).sum::<usize>();
+    out.push_str(&format!(
+        "total: {} actions, {} cached, {} to run{}\n",
+        n(sum(|l| l.actions)),
+        n(sum(|l| l.cached)),
+        n(sum(|l| l.run)),
+        match sum(|l| l.depends) {
+            0 => String::new(),
+            d => format!(", {} depend on what runs before them", n(d)),
+        }
+    ));
+    out
+}
+
+fn wishes(policy: &crate::value::Record) -> String {
+    let mut out = Vec::new();
+    if let Some(n) = policy.get("gpu").and_then(Value::as_int).filter(|n| *n > 0) {
+        out.push(format!("gpu {n}"));
+    }
+    for name in ["vram", "memory"] {
+        if let Some(Value::Bytes(b)) = policy.get(name) {
+            out.push(crate::cache::text::rough_bytes(*b));
+        }
+    }
+    out.join(", ")
+}

@@ -1,0 +1,125 @@
+//! Results of a study from the store: what tables and claims are computed from, and how they are printed.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::out::Stop;
+use crate::cache::{Manifest, Store};
+use crate::engine::RunReport;
+use crate::graph::Graph;
+use crate::report::{self, Evaluated, Results};
+use crate::value::{ActionId, Digest};
+
+/// Manifests of a graph's actions, where there are results.
+pub(super) struct Stored<'s> {
+    store: &'s Store,
+    manifests: Vec<Option<Arc<Manifest>>>,
+}
+
+impl<'s> Stored<'s> {
+    pub(super) fn of_run(store: &'s Store, report: &RunReport) -> Self {
+        Self { store, manifests: report.actions.iter().map(|a| a.manifest.clone()).collect() }
+    }
+
+    pub(super) fn of_keys(store: &'s Store, keys: impl Iterator<Item = Option<Digest>>) -> Self {
+        Self { store, manifests: keys.map(|k| store.lookup(&k?).map(Arc::new)).collect() }
+    }
+
+    fn manifest(&self, id: ActionId) -> Option<&Manifest> {
+        self.manifests.get(id.0 as usize)?.as_deref()
+    }
+}
+
+impl Results for Stored<'_> {
+    fn number(&self, action: ActionId, member: &str) -> Option<f64> {
+        self.manifest(action)?.values.get(member).copied()
+    }
+
+    #[cfg(feature = "models")]
+    fn per_query(&self, action: ActionId, member: &str) -> Option<Vec<(String, f64)>> {
+        let folder = self.store.tree(self.manifest(action)?).ok()?.ok()?;
+        report::per_query::read(&folder, member).ok()
+    }
+
+    #[cfg(not(feature = "models"))]
+    fn per_query(&self, action: ActionId, _: &str) -> Option<Vec<(String, f64)>> {
+        // This build reads no tables; the manifest alone has only the mean.
+        let _ = (self.store.root(), self.manifest(action));
+        None
+    }
+
+    fn facts(&self, action: ActionId) -> Option<serde_json::Map<String, serde_json::Value>> {
+        self.manifest(action).map(|m| m.facts.clone())
+    }
+
+    fn seconds(&self, action: ActionId) -> Option<f64> {
+        self.manifest(action).map(|m| m.seconds)
+    }
+}
+
+/// Tables and claims, computed.
+pub(super) struct Outcome(Evaluated);
+
+/// Computes what the graph's outputs say. With only part of the stages wanted, the rest are holes.
+pub(super) fn evaluate(graph: &Graph, stored: &Stored<'_>, wanted: &[ActionId]) -> Outcome {
+    let _ = wanted;
+    Outcome(report::evaluate(graph, stored))
+}
+
+impl Outcome {
+    pub(super) fn failed_claims(&self) -> usize {
+        self.0.failed_claims()
+    }
+
+    /// What a terminal shows.
+    pub(super) fn text(&self) -> String {
+        use std::io::IsTerminal as _;
+        let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let mut out = String::new();
+        for t in &self.0.tables {
+            out.push_str(&report::terminal(t, colour));
+            out.push('\n');
+        }
+        if !self.0.claims.is_empty() {
+            out.push_str(&report::terminal_claims(&self.0.claims, colour));
+            out.push('\n');
+        }
+        for c in &self.0.costs {
+            out.push_str(&report::terminal_costs(c, colour));
+            out.push('\n');
+        }
+        for n in &self.0.notes {
+            out.push_str(&format!("note: {n}\n"));
+        }
+        out
+    }
+
+    /// Tables as text, claims with their outcome.
+    pub(super) fn json(&self) -> serde_json::Value {
+        let tables: Vec<serde_json::Value> = self
+            .0
+            .tables
+            .iter()
+            .map(|t| serde_json::json!({ "name": t.name, "labels": t.labels, "title": t.title, "csv": report::csv(t) }))
+            .collect();
+        let claims: Vec<serde_json::Value> = self
+            .0
+            .claims
+            .iter()
+            .map(|c| {
+                serde_json::json!({
+                    "name": c.name, "labels": c.labels, "text": c.text, "outcome": format!("{:?}", c.outcome),
+                })
+            })
+            .collect();
+        serde_json::json!({ "tables": tables, "claims": claims, "notes": self.0.notes })
+    }
+
+    /// Writes the files that tables ask for.
+    pub(super) fn write(&self, folder: &Path, graph: &Graph) -> Result<Vec<std::path::PathBuf>, Stop> {
+        if graph.tables.is_empty() && graph.reports.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(report::write_all(folder, &self.0)?.files)
+    }
+}

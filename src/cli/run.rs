@@ -1,0 +1,162 @@
+//! `xpipe run`: everything a study asks for, then its tables.
+
+use std::path::PathBuf;
+
+use super::args::{Common, DeviceArg, RunArgs};
+use super::lock::Lock;
+use super::out::{self, Stop};
+use super::progress::{self, words};
+use super::results::{self, Stored};
+use super::runner::Local;
+use super::study::{self, Loaded};
+use super::{check::plural, job};
+use crate::diag::render::Sources as _;
+use crate::engine::{self, CancelToken, Device, Event, EventSink, Final, Heavy, Options, WorkerCommand};
+
+/// A view that shows nothing, for `--json`.
+struct Quiet;
+
+impl EventSink for Quiet {
+    fn event(&mut self, _: f64, _: &Event) {}
+}
+
+pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
+    let loaded = study::sound(&args.study, common)?;
+    if !common.json {
+        out::show_diagnostics(&loaded.diagnostics, &loaded.sources, false, false);
+    }
+    let job = job::job(&loaded)?;
+    let lacking = job::unimplemented(&loaded.graph, &job);
+    if !lacking.is_empty() {
+        return Err(not_implemented(&loaded, &lacking));
+    }
+    let runner = Local::new(common).with_lock(Lock::beside(&loaded.path, common.locked)?);
+    missing_inputs(&job, &runner)?;
+    let store = job::writing(common)?;
+    let program = std::env::current_exe()
+        .map_err(|e| Stop::missing(format!("this program's own file is not known: {e}"), None))?;
+    let heavy = Heavy::Process(WorkerCommand { program, args: vec!["worker".into()] });
+    let mut options = Options::new(job::threads(common), heavy);
+    options.fail_fast = args.fail_fast;
+    options.kernels.clone_from(&args.kernels);
+    options.trace.clone_from(&args.trace);
+    options.device = match args.device {
+        DeviceArg::Auto => Device::Auto,
+        DeviceArg::Cpu => Device::Cpu,
+        DeviceArg::Cuda => Device::Cuda,
+    };
+    options.force = study::cells(&loaded.graph, &args.force)?.into_iter().collect();
+    let cancel = CancelToken::new();
+    let token = cancel.clone();
+    // Absent where a handler is installed already, as in tests: then only the system's default remains.
+    let _ = ctrlc::set_handler(move || {
+        if token.request() > 2 {
+            std::process::exit(130);
+        }
+    });
+    let mut view: Box<dyn EventSink> = if common.json { Box::new(Quiet) } else { progress::view(args.plain) };
+    let report = engine::run(&job, &runner, &store, &options, &mut *view, &cancel)?;
+    drop(view);
+    runner.save_lock()?;
+    let stored = Stored::of_run(&store, &report);
+    let outcome = results::evaluate(&loaded.graph, &stored, &loaded.wanted);
+    let folder = args.output.clone().unwrap_or_else(|| results_folder(&loaded));
+    let files = outcome.write(&folder, &loaded.graph)?;
+    let claims_failed = outcome.failed_claims() > 0 && !loaded.graph.advisory_claims;
+    let code = report.exit_code(claims_failed);
+    if common.json {
+        let failures: Vec<serde_json::Value> = failures(&job, &report)
+            .into_iter()
+            .map(|(address, failure, log)| {
+                serde_json::json!({ "address": address, "message": failure.message, "help": failure.help, "log": log })
+            })
+            .collect();
+        out::json(&serde_json::json!({
+            "exit": code, "seconds": report.seconds, "counts": report.counts, "cancelled": report.cancelled,
+            "failures": failures, "results": outcome.json(), "files": files, "run": report.dir,
+            "cache": store.root(),
+        }));
+        return Ok(code);
+    }
+    out::say(&outcome.text());
+    for (address, failure, log) in failures(&job, &report) {
+        out::warn(&format!("failed: {address}: {}", failure.message));
+        if let Some(h) = &failure.help {
+            out::warn(&format!("  help: {h}"));
+        }
+        if let Some(l) = log {
+            out::warn(&format!("  log: {}", l.display()));
+        }
+    }
+    let counts = words(&report.counts);
+    let what = if counts.is_empty() { "nothing to do".to_owned() } else { counts.join(", ") };
+    out::line(&format!("{what} in {}", crate::cache::text::rough_seconds(report.seconds)));
+    if !files.is_empty() {
+        let n = files.len();
+        out::line(&format!("{n} file{} in {}", plural(n), folder.display()));
+    }
+    out::line(&format!("events and logs: {}", report.dir.display()));
+    Ok(code)
+}
+
+fn results_folder(loaded: &Loaded) -> PathBuf {
+    let stem = loaded.path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+    loaded.path.with_file_name("results").join(stem)
+}
+
+type Failed<'r> = (String, &'r crate::task::Failure, Option<PathBuf>);
+
+fn failures<'r>(job: &engine::Job, report: &'r engine::RunReport) -> Vec<Failed<'r>> {
+    job.actions
+        .iter()
+        .zip(&report.actions)
+        .filter(|(_, r)| r.state == Final::Failed)
+        .filter_map(|(a, r)| Some((a.address.clone(), r.failure.as_ref()?, r.log.clone())))
+        .collect()
+}
+
+/// Names every operation without an implementation at its place, before anything starts.
+fn not_implemented(loaded: &Loaded, lacking: &[(String, String, crate::diag::Span)]) -> Stop {
+    let places: Vec<String> = lacking
+        .iter()
+        .map(|(op, address, span)| {
+            let at = loaded.sources.position(span.file, span.start);
+            format!("`{op}` for {address} ({}:{}:{})", loaded.sources.name(span.file), at.line, at.column)
+        })
+        .collect();
+    Stop::missing(
+        format!("this version has no implementation of {}", places.join(", ")),
+        Some("nothing was started; leave these stages out with `--target`, or give their results with `local { … }`".into()),
+    )
+}
+
+/// Names every input that is not on this machine, before anything starts.
+fn missing_inputs(job: &engine::Job, runner: &Local) -> Result<(), Stop> {
+    use crate::engine::{Reach, Runner as _};
+    let mut seen = std::collections::BTreeSet::new();
+    let mut missing: Vec<crate::task::Failure> = Vec::new();
+    for (action, _) in job.actions.iter().zip(job.needed()).filter(|(_, needed)| *needed) {
+        for (_, value) in action.args.iter() {
+            value.walk(&mut |v| {
+                if let crate::value::Value::Input(input) = v
+                    && seen.insert(input.clone())
+                    && let Err(f) = runner.find_input(input, Reach::Fetch)
+                {
+                    missing.push(crate::task::Failure {
+                        message: format!("{}, which {} reads", f.message, action.address),
+                        ..f
+                    });
+                }
+            });
+        }
+    }
+    let Some(first) = missing.first().cloned() else { return Ok(()) };
+    let mut message = first.message;
+    for other in missing.iter().skip(1).take(7) {
+        message.push_str(&format!("\n       {}", other.message));
+    }
+    if missing.len() > 8 {
+        message.push_str(&format!("\n       and {} more", missing.len() - 8));
+    }
+    Err(Stop::missing(message, first.help))
+}

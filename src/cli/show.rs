@@ -1,0 +1,33 @@
+//! `xpipe show`: tables and claims from what is cached, without running.
+
+use super::args::{Common, StudyArgs};
+use super::lock::Lock;
+use super::out::{self, Stop};
+use super::results::{self, Stored};
+use super::runner::Local;
+use super::{job, study};
+use crate::engine::{Forecast, Heavy, Options, forecast};
+
+pub(super) fn show(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
+    let loaded = study::sound(args, common)?;
+    let job = job::job(&loaded)?;
+    let store = job::reading(common)?;
+    let runner = Local::new(common).with_lock(Lock::beside(&loaded.path, common.locked)?);
+    let options = Options::new(job::threads(common), Heavy::Thread);
+    let fates = forecast(&job, &runner, &store, &options);
+    let stored = Stored::of_keys(
+        &store,
+        fates.iter().map(|f| if let Forecast::Cached { key } = f { Some(*key) } else { None }),
+    );
+    let outcome = results::evaluate(&loaded.graph, &stored, &loaded.wanted);
+    if common.json {
+        out::json(&outcome.json());
+        return Ok(0);
+    }
+    out::say(&outcome.text());
+    let missing = fates.iter().filter(|f| matches!(f, Forecast::WillRun { .. } | Forecast::Depends { .. })).count();
+    if missing > 0 {
+        out::line(&format!("{missing} actions have no result yet: `xpipe run {}`", args.file.display()));
+    }
+    Ok(0)
+}

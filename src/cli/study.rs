@@ -1,0 +1,134 @@
+//! From a path and overrides to a graph, with everything the verbs need.
+
+use std::path::{Path, PathBuf};
+
+use super::args::{Common, StudyArgs};
+use super::out::Stop;
+use crate::diag::{Diagnostics, FileId};
+use crate::graph::{Graph, Overrides, expand, select};
+use crate::resolve::{Disk, Study, load};
+use crate::syntax::source::SourceMap;
+use crate::value::ActionId;
+
+/// A study, read and expanded.
+pub(super) struct Loaded {
+    pub path: PathBuf,
+    pub sources: SourceMap,
+    pub diagnostics: Diagnostics,
+    pub graph: Graph,
+    /// What is asked for.
+    pub wanted: Vec<ActionId>,
+}
+
+/// The folders that models are looked for in.
+pub(super) fn model_folders(common: &Common) -> Vec<PathBuf> {
+    let mut folders = common.models.clone();
+    if let Some(dir) = std::env::var_os("XPIPE_MODELS") {
+        folders.push(PathBuf::from(dir));
+    }
+    folders
+}
+
+/// Reads and expands a study without judging it.
+pub(super) fn read(
+    file: &Path,
+    set: &[String],
+    profile: Option<&str>,
+    only: &[String],
+    models: &[PathBuf],
+) -> Result<Loaded, Stop> {
+    let cwd = std::env::current_dir().map_err(|e| Stop::missing(format!("no working directory: {e}"), None))?;
+    let path = crate::resolve::modules::normal(&cwd.join(file));
+    let world = Disk { models: models.to_vec() };
+    let mut sources = SourceMap::new();
+    let mut diagnostics = Diagnostics::new();
+    let study: Study = load(&path, &world, &mut sources, &mut diagnostics).map_err(|e| {
+        Stop::missing(
+            format!("cannot read {}: {e}", file.display()),
+            Some("give the path of a `.xpipe` file".into()),
+        )
+    })?;
+    let mut overrides = Overrides { profile: profile.map(str::to_owned), folder: cwd, ..Overrides::default() };
+    for text in set {
+        let id: FileId = sources.add(format!("--set {text}"), text.as_str());
+        if let Some(setting) = crate::syntax::parse_setting(id, text, &mut diagnostics) {
+            overrides.set.push(setting);
+        }
+    }
+    for text in only {
+        let Some((axis, labels)) = text.split_once('=') else {
+            return Err(Stop::usage(format!("--only {text}: write `--only axis=label,label`")));
+        };
+        let labels = labels.split(',').map(|l| l.trim().to_owned()).filter(|l| !l.is_empty()).collect();
+        overrides.only.push((axis.trim().to_owned(), labels));
+    }
+    if let Some(p) = profile
+        && !study.modules.first().is_some_and(|m| m.names.contains_key(p))
+    {
+        return Err(Stop::usage(format!("the study has no profile `{p}`")));
+    }
+    for (axis, _) in &overrides.only {
+        let known = study.modules.first().and_then(|m| m.names.get(axis.as_str()));
+        if !matches!(known, Some((crate::resolve::Named::Axis(_), _))) {
+            return Err(Stop::usage(format!("--only: the study has no axis `{axis}`")));
+        }
+    }
+    let registry = crate::ops::registry();
+    let graph = expand(&study, &registry, &world, &overrides, &mut diagnostics);
+    Ok(Loaded { path, sources, diagnostics, graph, wanted: Vec::new() })
+}
+
+/// Reads a study and refuses a wrong one; finds what is asked for.
+pub(super) fn sound(args: &StudyArgs, common: &Common) -> Result<Loaded, Stop> {
+    let models = model_folders(common);
+    let mut loaded = read(&args.file, &args.set, args.profile.as_deref(), &args.only, &models)?;
+    if loaded.diagnostics.has_errors() {
+        return Err(Stop::Study {
+            diagnostics: Box::new(loaded.diagnostics),
+            sources: Box::new(loaded.sources),
+            short: false,
+        });
+    }
+    loaded.wanted = if args.target.is_empty() {
+        select::all(&loaded.graph)
+    } else {
+        cells(&loaded.graph, &args.target)?
+    };
+    Ok(loaded)
+}
+
+/// The actions of the cells that texts name.
+pub(super) fn cells(graph: &Graph, texts: &[String]) -> Result<Vec<ActionId>, Stop> {
+    let mut ids = Vec::new();
+    for text in texts {
+        let (_, cells) = select::target(graph, text).map_err(|e| Stop::usage(e.to_string()))?;
+        ids.extend(cells.iter().map(|c| c.action));
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    Ok(ids)
+}
+
+/// The root of the cache: `--cache`, `XPIPE_CACHE`, `cache/` of a checkout of xpipe, the user's cache folder.
+pub(super) fn cache_root(common: &Common) -> Result<PathBuf, Stop> {
+    if let Some(dir) = &common.cache {
+        return Ok(dir.clone());
+    }
+    if let Some(dir) = std::env::var_os("XPIPE_CACHE").filter(|d| !d.is_empty()) {
+        return Ok(PathBuf::from(dir));
+    }
+    if let Ok(cwd) = std::env::current_dir() {
+        for dir in cwd.ancestors() {
+            let own = dir.join("grammar/xpipe.pest").exists() && dir.join("cache/CACHEDIR.TAG").exists();
+            if own {
+                return Ok(dir.join("cache"));
+            }
+        }
+    }
+    let home = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|h| PathBuf::from(h).join(".cache")));
+    home.map(|h| h.join("xpipe")).ok_or_else(|| {
+        Stop::missing("there is no place for the cache", Some("give `--cache DIR` or set XPIPE_CACHE".into()))
+    })
+}

@@ -1,0 +1,51 @@
+//! `xpipe why`: what changed since the last run of a cell.
+
+use super::args::{Common, WhyArgs};
+use super::lock::Lock;
+use super::out::{self, Stop};
+use super::runner::Local;
+use super::{job, study};
+use crate::diag::render::Sources as _;
+use crate::engine::{self, Heavy, Options};
+
+pub(super) fn why(args: &WhyArgs, common: &Common) -> Result<u8, Stop> {
+    let loaded = study::sound(&args.study, common)?;
+    let job = job::job(&loaded)?;
+    let store = job::reading(common)?;
+    let runner = Local::new(common).with_lock(Lock::beside(&loaded.path, common.locked)?);
+    let options = Options::new(job::threads(common), Heavy::Thread);
+    let mut all = Vec::new();
+    for id in study::cells(&loaded.graph, &args.cells)? {
+        let answer = engine::why(&job, id, &runner, &store, &options);
+        if common.json {
+            all.push(serde_json::json!({
+                "address": answer.address, "outlook": answer.outlook, "since": answer.since, "reasons": answer.reasons,
+            }));
+            continue;
+        }
+        let span = loaded.graph.action(id).span;
+        let place = |path: &str| {
+            let first = path.split(['.', '[']).next().unwrap_or(path);
+            let text = loaded.sources.slice(span);
+            // The argument's own line where it is written, else the call's.
+            let offset = text
+                .match_indices(first)
+                .find(|(i, _)| {
+                    let before = text[..*i].chars().next_back();
+                    let after = text[i + first.len()..].chars().next();
+                    !before.is_some_and(|c| c.is_alphanumeric() || c == '_')
+                        && !after.is_some_and(|c| c.is_alphanumeric() || c == '_')
+                })
+                .map_or(0, |(i, _)| i as u32);
+            let at = loaded.sources.position(span.file, span.start + offset);
+            let name = loaded.sources.name(span.file);
+            let name = name.rsplit('/').next().unwrap_or(name);
+            Some(format!("{name}:{}", at.line))
+        };
+        out::line(answer.render(&place).trim_end());
+    }
+    if common.json {
+        out::json(&serde_json::Value::Array(all));
+    }
+    Ok(0)
+}
