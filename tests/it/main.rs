@@ -1,1 +1,3 @@
+//! Tests of the whole checker, on files.
 
+mod standard_modules;
