@@ -101,15 +101,17 @@ fn faults(path: &Path) -> Vec<String> {
     let (mut found, graph) = checked(path);
     let mut faults = Vec::new();
     for e in expected(&text) {
-        let place = found
-            .iter()
-            .position(|f| f.file == name && f.line == e.line && f.code == e.code && f.message.contains(&e.text));
+        let place = found.iter().position(|f| {
+            f.file == name && f.line == e.line && f.code == e.code && f.message.contains(&e.text)
+        });
         match place {
             Some(i) => drop(found.remove(i)),
             None => faults.push(format!("{name}:{}: missing {}: {}", e.line, e.code, e.text)),
         }
     }
-    faults.extend(found.iter().map(|f| format!("{}:{}: not expected {}: {}", f.file, f.line, f.code, f.message)));
+    faults.extend(
+        found.iter().map(|f| format!("{}:{}: not expected {}: {}", f.file, f.line, f.code, f.message)),
+    );
     for line in text.lines().map(str::trim) {
         if let Some(note) = line.strip_prefix("# plan ") {
             let (row, counts) = note.split_once(": ").unwrap();
@@ -151,7 +153,12 @@ fn every_code_of_resolve_types_and_op_has_a_case() {
     for path in cases() {
         let text = std::fs::read_to_string(&path).unwrap();
         for e in expected(&text) {
-            assert!(Code::ALL.iter().any(|c| c.as_str() == e.code), "{}: unknown code {}", path.display(), e.code);
+            assert!(
+                Code::ALL.iter().any(|c| c.as_str() == e.code),
+                "{}: unknown code {}",
+                path.display(),
+                e.code
+            );
             seen.insert(e.code);
         }
     }
@@ -216,7 +223,8 @@ fn the_studies_of_the_method_check_and_plan() {
         let (found, graph) = checked(&studies.join(file));
         assert!(found.is_empty(), "{file}: {found:#?}");
         for (name, cells, actions) in rows {
-            let row = graph.rows.iter().find(|r| r.name == *name).unwrap_or_else(|| panic!("{file}: no {name}"));
+            let row =
+                graph.rows.iter().find(|r| r.name == *name).unwrap_or_else(|| panic!("{file}: no {name}"));
             let unique: BTreeSet<u32> = row.cells.iter().map(|c| c.action.0).collect();
             assert_eq!((row.cells.len(), unique.len()), (*cells, *actions), "{file}: {name}");
         }
