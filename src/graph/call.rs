@@ -203,9 +203,10 @@ impl<'a> Expander<'a> {
         if let Some(s) = stop {
             return Err(s);
         }
+        let caller = Rc::new((env.row.clone(), env.policy.clone()));
         for item in &def.items {
             locals.push(match item {
-                DefItem::Stage(s) => (s.name.name.clone(), Local::Stage(s)),
+                DefItem::Stage(s) => (s.name.name.clone(), Local::Stage(s, caller.clone())),
                 DefItem::Let(l) => (l.name.name.clone(), Local::Let(l)),
             });
         }
@@ -432,7 +433,8 @@ impl<'a> Expander<'a> {
             let print = Self::fingerprint(&value);
             values[i] = (value, print);
         }
-        self.expand_selection(op, &mut values, span, env)?;
+        let select = args.iter().find(|a| a.name.as_ref().is_some_and(|n| &*n.name == "select"));
+        self.expand_selection(op, &mut values, select.map_or(span, |a| a.value.span), env)?;
         let mut bytes = Vec::with_capacity(op.name.len() + 8 + 16 * values.len());
         bytes.extend_from_slice(op.name.as_bytes());
         bytes.extend_from_slice(&op.version.to_le_bytes());

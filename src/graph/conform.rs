@@ -79,6 +79,14 @@ pub(super) fn conform(value: Value, wanted: &Type, op_type: &dyn Fn(&Value) -> T
                 items.iter().map(|v| conform(v.clone(), inner, op_type)).collect::<Result<Vec<_>, _>>()?;
             Ok(Value::list(items))
         }
+        // A record of collections, as axes are made of, is also a list of them.
+        (Value::Record(r), Type::List(inner)) if **inner == Type::TestCollection && r.get("qrels").is_none() => {
+            let items = r
+                .iter()
+                .map(|(_, v)| conform(v.clone(), inner, op_type))
+                .collect::<Result<Vec<_>, _>>()?;
+            Ok(Value::list(items))
+        }
         (Value::Str(s), Type::Word(words)) if words.contains(&&*s) => Ok(Value::Str(s)),
         (v @ (Value::Percent(_) | Value::Budget(_)), Type::Budget) => Ok(v),
         (v @ (Value::Str(_) | Value::Input(_)), Type::Path) => Ok(v),

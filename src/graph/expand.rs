@@ -42,7 +42,8 @@ pub(super) type Eval<T = Value> = Result<T, Stop>;
 #[derive(Clone, Debug)]
 pub(super) enum Local<'a> {
     Value(Value),
-    Stage(&'a ast::Stage),
+    /// A stage, with the row and the policy of the stage that calls the def.
+    Stage(&'a ast::Stage, Rc<(Rc<str>, Record)>),
     Let(&'a ast::Let),
 }
 

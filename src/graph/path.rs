@@ -30,7 +30,12 @@ impl<'a> Expander<'a> {
         if let Some((_, local)) = env.locals.iter().rev().find(|(n, _)| *n == first.name).cloned() {
             let value = match local {
                 Local::Value(v) => v,
-                Local::Stage(stage) => self.inner_stage(stage, env, first.span)?,
+                Local::Stage(stage, caller) => {
+                    let mut env = env.clone();
+                    env.row = caller.0.clone();
+                    env.policy = caller.1.clone();
+                    self.inner_stage(stage, &env, first.span)?
+                }
                 Local::Let(l) => self.inner_let(l, env, first.span)?,
             };
             return self.members(value, rest, env);

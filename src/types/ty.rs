@@ -86,7 +86,8 @@ impl Type {
     pub fn fits(&self, wanted: &Type) -> bool {
         match (self, wanted) {
             (Self::Any, _) | (_, Self::Any) => true,
-            (Self::Either(all), w) => all.iter().all(|t| t.fits(w)),
+            // `pairs()` is a shape or a batch: one of the two is enough.
+            (Self::Either(any), w) => any.iter().any(|t| t.fits(w)),
             (s, Self::Either(any)) => any.iter().any(|t| s.fits(t)),
             (Self::Word(a), Self::Word(b)) => a.iter().all(|w| b.contains(w)),
             (Self::List(a), Self::List(b)) => a.fits(b),
