@@ -2,8 +2,10 @@
 //!
 //! To add one: write a file with `pub(crate) fn op() -> Op`, declare it here and add one line to [`registry`].
 
+mod best;
 mod bm25_index;
 mod bm25_search;
+mod costs;
 mod data_samples;
 #[cfg(test)]
 mod end_to_end;
@@ -33,6 +35,7 @@ mod score_mean;
 mod sparse_encode;
 mod sparse_index;
 mod sparse_search;
+mod tests_of_tables;
 mod train_cross_encoder;
 mod training;
 
@@ -72,6 +75,11 @@ pub fn registry() -> Registry {
         sample::short(),
         exec::op(),
         exec_part::op(),
+        best::op(),
+        tests_of_tables::paired_t(),
+        tests_of_tables::randomisation(),
+        tests_of_tables::bootstrap(),
+        costs::op(),
     ];
     Registry::new(single.into_iter().chain(objectives::ops()).chain(feeding::ops()).chain(training::ops()))
 }

@@ -1,0 +1,12 @@
+//! `costs`: a section of a report. What it counts is in [`crate::report`].
+
+use crate::types::Op;
+
+pub(crate) fn op() -> Op {
+    Op::constructor(
+        "costs",
+        "Section",
+        "What stages cost: seconds, and the documents, tokens and pairs that they saw.",
+    )
+    .needs("of", "Any", "The stage, or a list of stages.")
+}

@@ -1,0 +1,333 @@
+//! Filling a table in: numbers, spread, best marks, the test, and the notes that go under it.
+
+use std::collections::BTreeMap;
+
+use super::layout;
+use super::missing::{self, Reason};
+use super::significance::{self, CellTest, TestOutcome};
+use super::Results;
+use crate::graph::{Graph, Table};
+use crate::value::pending::Reduction;
+use crate::value::{Name, Pending, Value};
+
+/// What stands in a cell.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    /// A number, printed with the digits of the table.
+    Number(f64),
+    /// A whole number, printed as it is.
+    Whole(i64),
+    /// Another value, as text.
+    Text(String),
+    /// Nothing, and why: a lowercase fragment.
+    Hole(String),
+}
+
+/// A cell of a filled table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FilledCell {
+    /// What stands in it.
+    pub content: Content,
+    /// The spread; `None` where none is declared or it is empty.
+    pub spread: Option<f64>,
+    /// Whether it is a best one.
+    pub best: bool,
+    /// Whether the test compares others with it.
+    pub reference: bool,
+    /// Its comparison with the reference, when there is one.
+    pub test: Option<CellTest>,
+}
+
+impl FilledCell {
+    /// The number in it, when it is one.
+    pub fn number(&self) -> Option<f64> {
+        match self.content {
+            Content::Number(x) => Some(x),
+            Content::Whole(i) => Some(i as f64),
+            Content::Text(_) | Content::Hole(_) => None,
+        }
+    }
+}
+
+/// The sign in the table that a note explains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// The mark of best cells.
+    Best,
+    /// The mark of cells that differ from the reference.
+    Differs,
+    /// What stands after ±.
+    Spread,
+    /// A hole.
+    Hole,
+    /// No sign: a remark.
+    Remark,
+}
+
+/// A line under a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// What it explains.
+    pub sign: Sign,
+    /// The explanation, a lowercase fragment.
+    pub text: String,
+}
+
+impl Note {
+    fn new(sign: Sign, text: impl Into<String>) -> Self {
+        Self { sign, text: text.into() }
+    }
+}
+
+/// A table with everything that is printed of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Filled {
+    /// Its name.
+    pub name: String,
+    /// Labels of its `for` axes.
+    pub labels: Vec<Name>,
+    /// Its title; empty when none is declared.
+    pub title: String,
+    /// Axis and labels of the rows.
+    pub rows: (Name, Vec<Name>),
+    /// Axis and labels of the columns.
+    pub columns: (Name, Vec<Name>),
+    /// What its value is called, for instance `nDCG@10`; may be empty.
+    pub measure: String,
+    /// Digits after the point.
+    pub digits: usize,
+    /// `cells[row][column]`, as many as there are labels.
+    pub cells: Vec<Vec<FilledCell>>,
+    /// What came of its test, when one is declared.
+    pub test: Option<TestOutcome>,
+    /// Lines under it.
+    pub notes: Vec<Note>,
+    /// Formats to write.
+    pub write: Vec<String>,
+}
+
+/// Fills a table in. What cannot be computed is a hole or a note, never left out silently.
+pub fn evaluate_table(table: &Table, graph: &Graph, results: &dyn Results) -> Filled {
+    let mut notes = Vec::new();
+    let mut cells: Vec<Vec<FilledCell>> = Vec::new();
+    let mut holes: Vec<(String, Vec<String>)> = Vec::new();
+    let mut spreads = Spreads::default();
+    for (r, row) in table.rows.1.iter().enumerate() {
+        let mut line = Vec::new();
+        for (c, column) in table.columns.1.iter().enumerate() {
+            let content = content(at(&table.values, r, c), graph, results);
+            if let Content::Hole(why) = &content {
+                let name = format!("{row}, {column}");
+                match holes.iter_mut().find(|(known, _)| known == why) {
+                    Some((_, names)) => names.push(name),
+                    None => holes.push((why.clone(), vec![name])),
+                }
+            }
+            let hole = matches!(content, Content::Hole(_));
+            let spread = match &table.spread {
+                Some(spread) if !hole => spreads.value(at(spread, r, c), graph, results),
+                _ => None,
+            };
+            line.push(FilledCell { content, spread, best: false, reference: false, test: None });
+        }
+        cells.push(line);
+    }
+    if let Some(per) = &table.best_per
+        && mark_best(&mut cells, per, table.smallest, table.digits)
+    {
+        let which = if table.smallest { "smallest" } else { "best" };
+        notes.push(Note::new(Sign::Best, format!("{which} of its {per}")));
+    }
+    notes.extend(spreads.notes());
+    let test = table.test.as_ref().map(|spec| {
+        let (outcome, legend, remarks) = significance::run(spec, table, graph, results, &mut cells);
+        notes.extend(legend.map(|text| Note::new(Sign::Differs, text)));
+        notes.extend(remarks.into_iter().map(|text| Note::new(Sign::Remark, text)));
+        outcome
+    });
+    let all = cells.iter().map(Vec::len).sum::<usize>();
+    for (why, names) in holes {
+        let which = if names.len() == all { "all cells".to_owned() } else { listed(&names) };
+        notes.push(Note::new(Sign::Hole, format!("{which}: {why}")));
+    }
+    Filled {
+        name: table.name.clone(),
+        labels: table.labels.clone(),
+        title: table.title.clone(),
+        rows: table.rows.clone(),
+        columns: table.columns.clone(),
+        measure: table.measure.clone(),
+        digits: table.digits,
+        cells,
+        test,
+        notes,
+        write: table.write.clone(),
+    }
+}
+
+/// Names of cells, at most six.
+pub(super) fn listed(names: &[String]) -> String {
+    let mut shown = names.iter().take(6).map(|n| format!("({n})")).collect::<Vec<_>>();
+    if names.len() > shown.len() {
+        shown.push(format!("{} more cells", names.len() - shown.len()));
+    }
+    shown.join(" ")
+}
+
+pub(super) fn at(values: &[Vec<Option<Value>>], r: usize, c: usize) -> Option<&Value> {
+    values.get(r).and_then(|row| row.get(c)).and_then(Option::as_ref)
+}
+
+fn content(value: Option<&Value>, graph: &Graph, results: &dyn Results) -> Content {
+    let found = value.ok_or(Reason::Cut).and_then(|v| missing::value(v, results));
+    match found {
+        Ok(Value::Float(x)) if !x.is_finite() => Content::Hole("it is not a number".into()),
+        Ok(Value::Float(x)) => Content::Number(x),
+        Ok(Value::Int(i)) => Content::Whole(i),
+        Ok(other) => Content::Text(text(&other)),
+        Err(reason) => Content::Hole(reason.text(graph)),
+    }
+}
+
+/// A value that is no number, as a cell shows it.
+pub(super) fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "none".into(),
+        Value::Bool(b) => b.to_string(),
+        Value::Int(i) => i.to_string(),
+        Value::Float(x) => x.to_string(),
+        Value::Str(s) => s.to_string(),
+        Value::Bytes(n) => format!("{} bytes", layout::count(*n)),
+        Value::Seconds(s) => layout::duration(*s),
+        Value::Percent(p) => format!("{p}%"),
+        Value::Budget(crate::value::Budget::Steps(n)) => format!("{} steps", layout::count(*n)),
+        Value::Budget(crate::value::Budget::Epochs(x)) => format!("{x} epochs"),
+        Value::List(items) => items.iter().map(text).collect::<Vec<_>>().join(", "),
+        Value::Record(r) => r.iter().map(|(n, v)| format!("{n} = {}", text(v))).collect::<Vec<_>>().join(", "),
+        Value::Call(c) => {
+            let args: Vec<String> = c.args.iter().map(|(n, v)| format!("{n} = {}", text(v))).collect();
+            format!("{}({})", c.name, args.join(", "))
+        }
+        Value::Input(_) | Value::Artifact(_) | Value::Located(_) => "a result".into(),
+        Value::Pending(_) => "not known yet".into(),
+    }
+}
+
+/// Marks the best cells; equal ones, as printed, are all marked. Returns whether any was.
+fn mark_best(cells: &mut [Vec<FilledCell>], per: &str, smallest: bool, digits: usize) -> bool {
+    let mut groups: BTreeMap<usize, Vec<(usize, usize, f64)>> = BTreeMap::new();
+    for (r, row) in cells.iter().enumerate() {
+        for (c, cell) in row.iter().enumerate() {
+            let group = match per {
+                "row" => r,
+                "column" => c,
+                _ => 0,
+            };
+            if let Some(x) = cell.number() {
+                groups.entry(group).or_default().push((r, c, if smallest { -x } else { x }));
+            }
+        }
+    }
+    let mut any = false;
+    for group in groups.into_values() {
+        let Some(best) = group.iter().max_by(|a, b| a.2.total_cmp(&b.2)) else { continue };
+        let printed = layout::content(&cells[best.0][best.1], digits, "");
+        for (r, c, _) in &group {
+            let cell = &mut cells[*r][*c];
+            if layout::content(cell, digits, "") == printed {
+                cell.best = true;
+                any = true;
+            }
+        }
+    }
+    any
+}
+
+/// What is learned about spreads while cells are filled.
+#[derive(Default)]
+struct Spreads {
+    any: bool,
+    /// What they are, as long as all are alike.
+    kind: Option<(Reduction, Vec<Name>)>,
+    mixed: bool,
+    /// Over how many values, from and to.
+    over: Option<(usize, usize)>,
+    empty: bool,
+    missing: Vec<String>,
+}
+
+impl Spreads {
+    fn value(&mut self, value: Option<&Value>, graph: &Graph, results: &dyn Results) -> Option<f64> {
+        let found = value.ok_or(Reason::Cut).and_then(|v| missing::value(v, results).map(|found| (v, found)));
+        match found {
+            Ok((declared, found)) => {
+                let Some(x) = found.as_f64().filter(|x| x.is_finite()) else {
+                    self.note_missing("it is not a number".into());
+                    return None;
+                };
+                self.any = true;
+                self.describe(declared);
+                Some(x)
+            }
+            Err(Reason::Empty) => {
+                self.empty = true;
+                None
+            }
+            Err(reason) => {
+                self.note_missing(reason.text(graph));
+                None
+            }
+        }
+    }
+
+    fn note_missing(&mut self, why: String) {
+        if !self.missing.contains(&why) {
+            self.missing.push(why);
+        }
+    }
+
+    fn describe(&mut self, declared: &Value) {
+        let kind = match declared {
+            Value::Pending(p) => match &**p {
+                Pending::Reduce { how, cells } => {
+                    let n = cells.len();
+                    let (from, to) = self.over.unwrap_or((n, n));
+                    self.over = Some((from.min(n), to.max(n)));
+                    let axes = cells.first().map(|c| c.labels.iter().map(|(axis, _)| axis.clone()).collect());
+                    axes.map(|axes| (*how, axes))
+                }
+                _ => None,
+            },
+            _ => None,
+        };
+        self.mixed |= kind.is_none() || self.kind.as_ref().is_some_and(|known| Some(known) != kind.as_ref());
+        self.kind = kind;
+    }
+
+    fn notes(&self) -> Vec<Note> {
+        let mut notes = Vec::new();
+        if self.any {
+            let text = match (&self.kind, self.mixed, self.over) {
+                (Some((how, axes)), false, Some((from, to))) => {
+                    let how = match how {
+                        Reduction::Sd => "standard deviation (n - 1)",
+                        Reduction::Mean => "mean",
+                        Reduction::Min => "smallest",
+                        Reduction::Max => "largest",
+                        Reduction::All => "all",
+                    };
+                    let n = if from == to { from.to_string() } else { format!("{from} to {to}") };
+                    format!("{how} over `{}`, n = {n}", axes.join("`, `"))
+                }
+                _ => "the declared spread".into(),
+            };
+            notes.push(Note::new(Sign::Spread, text));
+        }
+        if self.empty {
+            let text = "a spread is left out where there are too few values for one";
+            notes.push(Note::new(Sign::Remark, text));
+        }
+        notes.extend(self.missing.iter().map(|why| Note::new(Sign::Remark, format!("a spread is left out: {why}"))));
+        notes
+    }
+}

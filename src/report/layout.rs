@@ -1,0 +1,80 @@
+//! Words and numbers that all renderings share.
+
+use super::fill::{Content, Filled, FilledCell};
+use crate::graph;
+
+/// A number with digits after the point, as papers print it; never `-0.000`.
+pub(super) fn number(x: f64, digits: usize) -> String {
+    let text = format!("{x:.digits$}");
+    match text.strip_prefix('-') {
+        Some(rest) if rest.chars().all(|c| c == '0' || c == '.') => rest.to_owned(),
+        _ => text,
+    }
+}
+
+/// What stands in a cell before its spread and signs; `hole` for nothing.
+pub(super) fn content(cell: &FilledCell, digits: usize, hole: &str) -> String {
+    match &cell.content {
+        Content::Number(x) => number(*x, digits),
+        Content::Whole(i) => i.to_string(),
+        Content::Text(text) => text.clone(),
+        Content::Hole(_) => hole.to_owned(),
+    }
+}
+
+/// The title with the measure, when the title does not say it; the address of the table without a title.
+pub(super) fn title(table: &Filled) -> String {
+    let title =
+        if table.title.is_empty() { graph::address(&table.name, &table.labels) } else { table.title.clone() };
+    if table.measure.is_empty() || title.contains(&table.measure) {
+        title
+    } else {
+        format!("{title} ({})", table.measure)
+    }
+}
+
+/// Seconds as people read them: `0.42 s`, `3 min 20 s`, `2 h 05 min`.
+pub(super) fn duration(seconds: f64) -> String {
+    if seconds < 60.0 {
+        return format!("{seconds:.2} s");
+    }
+    let whole = seconds.round() as u64;
+    if whole < 3600 {
+        format!("{} min {:02} s", whole / 60, whole % 60)
+    } else {
+        format!("{} h {:02} min", whole / 3600, whole % 3600 / 60)
+    }
+}
+
+/// A count with `,` between thousands.
+pub(super) fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_as_papers_print_them() {
+        assert_eq!(number(0.5125, 3), "0.512");
+        assert_eq!(number(-0.0001, 3), "0.000");
+        assert_eq!(number(-0.0016, 3), "-0.002");
+        assert_eq!(number(-0.4, 0), "0");
+        assert_eq!(number(12.0, 1), "12.0");
+        assert_eq!(count(0), "0");
+        assert_eq!(count(1234), "1,234");
+        assert_eq!(count(1_234_567), "1,234,567");
+        assert_eq!(duration(0.421), "0.42 s");
+        assert_eq!(duration(200.2), "3 min 20 s");
+        assert_eq!(duration(7500.0), "2 h 05 min");
+    }
+}

@@ -1,0 +1,94 @@
+//! The units of a test: what a cell's number is made of, query by query.
+//!
+//! The number must be a mean (also of means) of numbers of evaluations. A unit is a query of a collection, and a
+//! collection is what the evaluation names as `qrels`; its value is the mean over the evaluations of the same
+//! collection (the seeds), with the weights they have in the number.
+
+use std::collections::BTreeMap;
+
+use super::Results;
+use super::missing::address;
+use crate::graph::Graph;
+use crate::value::pending::Reduction;
+use crate::value::{ActionId, Name, Pending, Value};
+
+/// Values of a cell: by (number of the collection, query id).
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Units {
+    /// The measure: the published name.
+    pub(super) member: Name,
+    /// The values.
+    pub(super) values: BTreeMap<(usize, String), f64>,
+}
+
+struct Leaf {
+    action: ActionId,
+    member: Name,
+    weight: f64,
+}
+
+/// Takes a cell's value apart. `collections` numbers the collections of the whole table.
+///
+/// # Errors
+/// Why its queries cannot be told, a lowercase fragment.
+pub(super) fn units(
+    value: &Value,
+    graph: &Graph,
+    results: &dyn Results,
+    collections: &mut Vec<Value>,
+) -> Result<Units, String> {
+    let mut leaves = Vec::new();
+    take_apart(value, 1.0, &mut leaves)?;
+    let member = leaves.first().map(|l| l.member.clone()).ok_or("the value is a mean over nothing")?;
+    if let Some(other) = leaves.iter().find(|l| l.member != member) {
+        return Err(format!("the value mixes the measures `{member}` and `{}`", other.member));
+    }
+    let mut found: BTreeMap<usize, Vec<(f64, BTreeMap<String, f64>)>> = BTreeMap::new();
+    for leaf in leaves {
+        let name = || address(graph, leaf.action);
+        let action = graph.actions.get(leaf.action.0 as usize);
+        let Some(qrels) = action.and_then(|a| a.args.get("qrels")) else {
+            return Err(format!("`{}` does not say which qrels it measures with", name()));
+        };
+        let Some(queries) = results.per_query(leaf.action, &leaf.member) else {
+            return Err(format!("`{}` has no values for each query", name()));
+        };
+        let number = collections.iter().position(|c| c == qrels).unwrap_or_else(|| {
+            collections.push(qrels.clone());
+            collections.len() - 1
+        });
+        found.entry(number).or_default().push((leaf.weight, queries.into_iter().collect()));
+    }
+    let mut values = BTreeMap::new();
+    for (collection, runs) in found {
+        let Some((_, first)) = runs.first() else { continue };
+        let total: f64 = runs.iter().map(|(weight, _)| weight).sum();
+        for query in first.keys() {
+            let sum: Option<f64> =
+                runs.iter().map(|(weight, run)| run.get(query).map(|x| weight * x)).sum::<Option<f64>>();
+            let Some(sum) = sum else {
+                return Err(format!("query `{query}` is not in all evaluations of one collection"));
+            };
+            values.insert((collection, query.clone()), sum / total);
+        }
+        if runs.iter().any(|(_, run)| run.len() != first.len()) {
+            return Err("evaluations of one collection have different queries".into());
+        }
+    }
+    Ok(Units { member, values })
+}
+
+fn take_apart(value: &Value, weight: f64, leaves: &mut Vec<Leaf>) -> Result<(), String> {
+    let not_a_mean = "the value is not a plain mean of numbers of evaluations";
+    let Value::Pending(pending) = value else { return Err(not_a_mean.into()) };
+    match &**pending {
+        Pending::Metric { action, member } => {
+            leaves.push(Leaf { action: *action, member: member.clone(), weight });
+            Ok(())
+        }
+        Pending::Reduce { how: Reduction::Mean, cells } => {
+            cells.iter().try_for_each(|c| take_apart(&c.value, weight / cells.len() as f64, leaves))
+        }
+        _ => Err(not_a_mean.into()),
+    }
+}
