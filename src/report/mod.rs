@@ -17,7 +17,7 @@ pub mod per_query;
 mod significance;
 mod terminal;
 #[cfg(test)]
-mod testing;
+mod tests;
 mod units;
 mod write;
 

@@ -12,8 +12,9 @@ use crate::value::{Call, Name, Record, Value};
 /// # Errors
 /// A name that is no measure's, and a folder without a readable `metrics.parquet` or without that measure.
 pub fn read(folder: &Path, member: &str) -> Result<Vec<(String, f64)>, Failure> {
-    let measure = measure(member)
-        .ok_or_else(|| Failure::wrong(format!("`{member}` is the name of no measure, expected for instance `ndcg_10`")))?;
+    let measure = measure(member).ok_or_else(|| {
+        Failure::wrong(format!("`{member}` is the name of no measure, expected for instance `ndcg_10`"))
+    })?;
     let printed = measure.to_string();
     let path = folder.join("metrics.parquet");
     let columns = [("query_id", Kind::Text), ("metric", Kind::Text), ("value", Kind::Double)];
