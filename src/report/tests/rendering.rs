@@ -30,9 +30,9 @@ fn filled() -> Filled {
 fn terminal_is_aligned() {
     let expected = "\
 Effect of 5% & more (nDCG@10)
-  backbone          infonce              bce
+  backbone         infonce             bce
   bert_base  0.427 ± 0.014   0.667 ± 0.000*†
-  mini       0.457 ± 0.014*                –
+  mini       0.457 ± 0.014*              –
   * best of its column
   ± standard deviation (n - 1) over `seed`, n = 2
   † differs from `infonce`: paired t-test over queries, Holm over 1 cell, alpha 0.05, n = 3 queries

@@ -200,11 +200,11 @@ fn resampling_tests_are_seeded_and_near_scipys() {
     let all = row(&mut s, q, &[&f.differences]);
     let p = |kind: &str, seed| {
         let mut t = table(&["bert"], &["infonce", "a"], vec![all.clone()]);
-        t.test = Some(TestSpec { kind: kind.into(), draws: 20_000, seed, ..against("objective", "infonce") });
+        t.test = Some(TestSpec { kind: kind.into(), draws: 5_000, seed, ..against("objective", "infonce") });
         s.fill(&t).cells[0][1].test.unwrap().p
     };
     for (kind, expected) in [("randomisation", f.randomisation), ("bootstrap", f.bootstrap)] {
-        let error = 5.0 * (expected * (1.0 - expected) / 20_000.0).sqrt();
+        let error = 5.0 * (expected * (1.0 - expected) / 5_000.0).sqrt() + 1e-3;
         near(p(kind, 1), expected, error);
         assert_eq!(p(kind, 1), p(kind, 1));
         assert_ne!(p(kind, 1), p(kind, 2));
