@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::Results;
 use super::layout;
 use super::missing::{self, Reason};
+use super::names;
 use super::significance::{self, CellTest, TestOutcome};
 use crate::graph::{Graph, Table};
 use crate::value::pending::Reduction;
@@ -156,7 +157,7 @@ pub fn evaluate_table(table: &Table, graph: &Graph, results: &dyn Results) -> Fi
         title: table.title.clone(),
         rows: table.rows.clone(),
         columns: table.columns.clone(),
-        measure: table.measure.clone(),
+        measure: names::printed(&table.measure),
         digits: table.digits,
         cells,
         test,

@@ -12,6 +12,7 @@ mod latex;
 mod layout;
 mod markdown;
 mod missing;
+mod names;
 #[cfg(feature = "models")]
 pub mod per_query;
 mod significance;

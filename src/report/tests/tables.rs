@@ -1,4 +1,4 @@
-use super::super::{Content, Sign};
+use super::super::{Content, Sign, terminal};
 use super::*;
 use crate::value::pending::BinaryOp;
 
@@ -95,4 +95,17 @@ fn empty_spreads_and_other_values() {
     let notes: Vec<&str> = f.notes.iter().map(|n| n.text.as_str()).collect();
     assert!(notes.contains(&"a spread is left out where there are too few values for one"), "{notes:?}");
     assert!(notes.contains(&"a spread is left out: a cell it needs was cut away"), "{notes:?}");
+}
+
+#[test]
+fn titles_tell_the_measure_and_the_point() {
+    let mut t = table(&["a"], &["b"], vec![vec![Some(Value::Float(0.5))]]);
+    let title = |t: &Table| terminal(&Study::default().fill(t), false).lines().next().unwrap().to_owned();
+    t.measure = "ndcg_10".into();
+    assert_eq!(title(&t), "Results (nDCG@10)");
+    t.title = "nDCG@10 on TREC DL".into();
+    assert_eq!(title(&t), "nDCG@10 on TREC DL");
+    t.labels = names(&["bce"]);
+    t.title = "dl".into();
+    assert_eq!(title(&t), "dl[bce] (nDCG@10)");
 }
