@@ -8,7 +8,12 @@ use crate::value::{Record, Value};
 
 fn test(name: &'static str, doc: &'static str) -> Op {
     Op::constructor(name, "Test", doc)
-        .takes("over", "'query'", Value::str("query"), "The unit: a query of a collection, averaged over seeds first.")
+        .takes(
+            "over",
+            "'query'",
+            Value::str("query"),
+            "The unit: a query of a collection, averaged over seeds first.",
+        )
         .needs("against", "Any", "A label of the rows or columns: what the other cells are compared with.")
         .takes(
             "correct",

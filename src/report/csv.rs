@@ -9,8 +9,20 @@ use super::fill::{Content, Filled};
 /// confidence interval. `mark` is words: `best`, `reference`, `significant`.
 pub fn table(table: &Filled) -> String {
     let mut out = String::new();
-    let header =
-        ["row", "column", "value", "spread", "n", "p", "p_adjusted", "effect", "difference", "low", "high", "mark"];
+    let header = [
+        "row",
+        "column",
+        "value",
+        "spread",
+        "n",
+        "p",
+        "p_adjusted",
+        "effect",
+        "difference",
+        "low",
+        "high",
+        "mark",
+    ];
     line(&mut out, header.iter().map(|h| (*h).to_owned()));
     let number = |x: Option<f64>| x.map(|x| x.to_string()).unwrap_or_default();
     for (row, cells) in table.rows.1.iter().zip(&table.cells) {

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::Results;
 use super::layout;
 use super::missing::{self, Reason};
+use super::names;
 use super::significance::{self, CellTest, TestOutcome};
-use super::Results;
 use crate::graph::{Graph, Table};
 use crate::value::pending::Reduction;
 use crate::value::{Name, Pending, Value};
@@ -156,7 +157,7 @@ pub fn evaluate_table(table: &Table, graph: &Graph, results: &dyn Results) -> Fi
         title: table.title.clone(),
         rows: table.rows.clone(),
         columns: table.columns.clone(),
-        measure: table.measure.clone(),
+        measure: names::printed(&table.measure),
         digits: table.digits,
         cells,
         test,
@@ -203,7 +204,9 @@ pub(super) fn text(value: &Value) -> String {
         Value::Budget(crate::value::Budget::Steps(n)) => format!("{} steps", layout::count(*n)),
         Value::Budget(crate::value::Budget::Epochs(x)) => format!("{x} epochs"),
         Value::List(items) => items.iter().map(text).collect::<Vec<_>>().join(", "),
-        Value::Record(r) => r.iter().map(|(n, v)| format!("{n} = {}", text(v))).collect::<Vec<_>>().join(", "),
+        Value::Record(r) => {
+            r.iter().map(|(n, v)| format!("{n} = {}", text(v))).collect::<Vec<_>>().join(", ")
+        }
         Value::Call(c) => {
             let args: Vec<String> = c.args.iter().map(|(n, v)| format!("{n} = {}", text(v))).collect();
             format!("{}({})", c.name, args.join(", "))
@@ -327,7 +330,9 @@ impl Spreads {
             let text = "a spread is left out where there are too few values for one";
             notes.push(Note::new(Sign::Remark, text));
         }
-        notes.extend(self.missing.iter().map(|why| Note::new(Sign::Remark, format!("a spread is left out: {why}"))));
+        notes.extend(
+            self.missing.iter().map(|why| Note::new(Sign::Remark, format!("a spread is left out: {why}"))),
+        );
         notes
     }
 }

@@ -22,10 +22,11 @@ pub(super) fn content(cell: &FilledCell, digits: usize, hole: &str) -> String {
     }
 }
 
-/// The title with the measure, when the title does not say it; the address of the table without a title.
+/// The title with the measure, when the title does not say it; the table's address without one.
 pub(super) fn title(table: &Filled) -> String {
-    let title =
-        if table.title.is_empty() { graph::address(&table.name, &table.labels) } else { table.title.clone() };
+    // A table without a title has its name for one, which does not tell its points apart.
+    let untitled = table.title.is_empty() || table.title == table.name;
+    let title = if untitled { graph::address(&table.name, &table.labels) } else { table.title.clone() };
     if table.measure.is_empty() || title.contains(&table.measure) {
         title
     } else {

@@ -9,7 +9,10 @@ pub fn table(table: &Filled) -> String {
     let mut out = format!("**{}**\n\n", escape(&layout::title(table)));
     let header = std::iter::once(escape(&table.rows.0)).chain(table.columns.1.iter().map(|c| escape(c)));
     line(&mut out, header);
-    line(&mut out, std::iter::once("---".to_owned()).chain(table.columns.1.iter().map(|_| "---:".to_owned())));
+    line(
+        &mut out,
+        std::iter::once("---".to_owned()).chain(table.columns.1.iter().map(|_| "---:".to_owned())),
+    );
     for (row, cells) in table.rows.1.iter().zip(&table.cells) {
         line(&mut out, std::iter::once(escape(row)).chain(cells.iter().map(|c| cell(c, table.digits))));
     }
@@ -34,7 +37,10 @@ pub fn costs(costs: &Costs) -> String {
     let mut out = format!("**Costs of {}**\n\n", escape(&costs.stage));
     let names = costs.counted.iter().map(|n| (*n).to_owned());
     line(&mut out, [escape(&costs.stage), "seconds".into()].into_iter().chain(names));
-    line(&mut out, std::iter::once("---".to_owned()).chain((0..=costs.counted.len()).map(|_| "---:".to_owned())));
+    line(
+        &mut out,
+        std::iter::once("---".to_owned()).chain((0..=costs.counted.len()).map(|_| "---:".to_owned())),
+    );
     for row in &costs.rows {
         let seconds = row.seconds.map_or_else(|| "–".into(), |s| layout::number(s, 2));
         let counts = row.counts.iter().map(|n| n.map_or_else(|| "–".into(), layout::count));

@@ -12,12 +12,13 @@ mod latex;
 mod layout;
 mod markdown;
 mod missing;
+mod names;
 #[cfg(feature = "models")]
 pub mod per_query;
 mod significance;
 mod terminal;
 #[cfg(test)]
-mod testing;
+mod tests;
 mod units;
 mod write;
 

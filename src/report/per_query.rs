@@ -2,18 +2,18 @@
 
 use std::path::Path;
 
+use super::names::measure;
 use crate::data::table::{Kind, TableReader};
-use crate::ir::metrics::Measure;
 use crate::task::Failure;
-use crate::value::{Call, Name, Record, Value};
 
 /// Reads the values of one measure, by its published name (`ndcg_10`), in the order of the file.
 ///
 /// # Errors
 /// A name that is no measure's, and a folder without a readable `metrics.parquet` or without that measure.
 pub fn read(folder: &Path, member: &str) -> Result<Vec<(String, f64)>, Failure> {
-    let measure = measure(member)
-        .ok_or_else(|| Failure::wrong(format!("`{member}` is the name of no measure, expected for instance `ndcg_10`")))?;
+    let measure = measure(member).ok_or_else(|| {
+        Failure::wrong(format!("`{member}` is the name of no measure, expected for instance `ndcg_10`"))
+    })?;
     let printed = measure.to_string();
     let path = folder.join("metrics.parquet");
     let columns = [("query_id", Kind::Text), ("metric", Kind::Text), ("value", Kind::Double)];
@@ -31,43 +31,10 @@ pub fn read(folder: &Path, member: &str) -> Result<Vec<(String, f64)>, Failure> 
     Ok(values)
 }
 
-/// The measure of a published name: the inverse of [`Measure::member`].
-fn measure(member: &str) -> Option<Measure> {
-    let mut parts = member.split('_');
-    let name = parts.next()?;
-    let mut args: Vec<(&'static str, Value)> = Vec::new();
-    for part in parts {
-        let (field, digits) = part.strip_prefix("rel").map_or(("k", part), |rest| ("rel", rest));
-        args.push((field, Value::Int(digits.parse().ok()?)));
-    }
-    let measure = Measure::from_call(&Call { name: Name::from(name), args: Record::of(args) }).ok()?;
-    if measure.member() == member { Some(measure) } else { None }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::data::table::{Cell, TableWriter};
-
-    #[test]
-    fn names_of_measures_are_read_back() {
-        for (member, printed) in [
-            ("ndcg_10", "nDCG@10"),
-            ("ndcg", "nDCG"),
-            ("ap", "AP"),
-            ("ap_rel2", "AP(rel=2)"),
-            ("p_5_rel2", "P(rel=2)@5"),
-            ("recall_100", "R@100"),
-            ("rr_10", "RR@10"),
-            ("success_5", "Success@5"),
-            ("judged_10", "Judged@10"),
-        ] {
-            assert_eq!(measure(member).unwrap().to_string(), printed);
-        }
-        for bad in ["", "ndcg_", "ndcg_x", "ndcg_0", "mrr_10", "p", "ndcg_10_10", "ap_rel1", "p_05"] {
-            assert_eq!(measure(bad), None, "{bad}");
-        }
-    }
 
     #[test]
     fn one_measure_of_a_folder() {

@@ -103,8 +103,8 @@ fn compare(
     cells: &mut [Vec<FilledCell>],
 ) -> Result<(TestOutcome, String, Vec<String>), Failed> {
     let bare = |reason: String| (reason, Vec::new());
-    let correction =
-        Correction::parse(&spec.correct).ok_or_else(|| bare(format!("there is no correction `{}`", spec.correct)))?;
+    let correction = Correction::parse(&spec.correct)
+        .ok_or_else(|| bare(format!("there is no correction `{}`", spec.correct)))?;
     if !KINDS.iter().any(|(name, _)| *name == spec.kind) {
         return Err(bare(format!("there is no test `{}`", spec.kind)));
     }
@@ -154,7 +154,10 @@ fn compare(
         let (r, c) = (comparison.row, comparison.column);
         let (Some((tested, differences)), Some(p_adjusted)) = (tested, p_adjusted) else {
             let name = format!("{}, {}", table.rows.1[r], table.columns.1[c]);
-            let why = format!("not tested: {} queries to compare on, or a value that is no number", comparison.differences.len());
+            let why = format!(
+                "not tested: {} queries to compare on, or a value that is no number",
+                comparison.differences.len()
+            );
             remarks.add(why, name);
             continue;
         };
@@ -176,11 +179,18 @@ fn compare(
         return Err(("no cell can be compared with it".into(), remarks.lines()));
     };
     let legend = legend(spec, family, sizes, collections.len());
-    Ok((TestOutcome::Evaluated { family, units: sizes, collections: collections.len() }, legend, remarks.lines()))
+    Ok((
+        TestOutcome::Evaluated { family, units: sizes, collections: collections.len() },
+        legend,
+        remarks.lines(),
+    ))
 }
 
 /// The place of the reference for a cell: in its row when the label is a column, in its column when it is a row.
-fn reference(spec: &TestSpec, table: &Table) -> Result<impl Fn(usize, usize) -> (usize, usize) + use<>, String> {
+fn reference(
+    spec: &TestSpec,
+    table: &Table,
+) -> Result<impl Fn(usize, usize) -> (usize, usize) + use<>, String> {
     let (axis, label) = &spec.against;
     let find = |labels: &[crate::value::Name]| {
         labels.iter().position(|l| l == label).ok_or_else(|| format!("`{label}` was cut away from `{axis}`"))

@@ -131,7 +131,8 @@ pub fn costs(costs: &Costs, colour: bool) -> String {
         line.extend(row.counts.iter().map(|n| plain(n.map_or_else(|| "–".into(), layout::count))));
         grid.push(line);
     }
-    let mut total = vec![plain(format!("total of {}", costs.rows.len())), plain(layout::duration(costs.seconds()))];
+    let mut total =
+        vec![plain(format!("total of {}", costs.rows.len())), plain(layout::duration(costs.seconds()))];
     total.extend((0..costs.counted.len()).map(|c| plain(layout::count(costs.total(c)))));
     grid.push(total);
     let title = format!("costs of {}", costs.stage);

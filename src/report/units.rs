@@ -27,6 +27,9 @@ struct Leaf {
     weight: f64,
 }
 
+/// The weight of an evaluation, and its values by query.
+type Weighted = (f64, BTreeMap<String, f64>);
+
 /// Takes a cell's value apart. `collections` numbers the collections of the whole table.
 ///
 /// # Errors
@@ -43,7 +46,7 @@ pub(super) fn units(
     if let Some(other) = leaves.iter().find(|l| l.member != member) {
         return Err(format!("the value mixes the measures `{member}` and `{}`", other.member));
     }
-    let mut found: BTreeMap<usize, Vec<(f64, BTreeMap<String, f64>)>> = BTreeMap::new();
+    let mut found: BTreeMap<usize, Vec<Weighted>> = BTreeMap::new();
     for leaf in leaves {
         let name = || address(graph, leaf.action);
         let action = graph.actions.get(leaf.action.0 as usize);

@@ -1,0 +1,87 @@
+use super::super::{Evaluated, evaluate, write_all};
+use super::*;
+use crate::graph::{Claim, Report, Row};
+
+fn study() -> Study {
+    let mut s = Study::default();
+    let mut t = table(&["a"], &["b"], vec![vec![Some(Value::Float(0.5))]]);
+    t.write = ["html", "latex", "csv", "markdown"].map(str::to_owned).to_vec();
+    for labels in [names(&["x"]), names(&["\"a/b\""]), names(&["\"a?b\""])] {
+        s.graph.tables.push(Table { labels, ..t.clone() });
+    }
+    s.graph.tables.push(Table { name: "quiet".into(), write: Vec::new(), ..t });
+    s.graph.claims.push(Claim {
+        name: "holds".into(),
+        span: SPAN,
+        labels: Vec::new(),
+        text: String::new(),
+        expect: Some(Value::Bool(false)),
+    });
+    s.graph.rows.push(Row {
+        name: "model".into(),
+        axes: Vec::new(),
+        cells: Vec::new(),
+        named: true,
+        docs: Vec::new(),
+    });
+    s.graph.reports.push(Report {
+        name: "main".into(),
+        span: SPAN,
+        sections: ["dl", "holds", "costs(model)", "costs(nothing)", "odd"].map(str::to_owned).to_vec(),
+        html: Some("report/index.html".into()),
+    });
+    s
+}
+
+#[test]
+fn everything_asked_for_is_there_or_told() {
+    let s = study();
+    let e = evaluate(&s.graph, &s.results);
+    assert_eq!((e.tables.len(), e.claims.len(), e.costs.len()), (4, 1, 1));
+    assert_eq!((e.failed_claims(), e.holes()), (1, 0));
+    assert_eq!(
+        e.notes,
+        [
+            "report `main`: `costs(nothing)` names no stage of this study: `nothing`",
+            "report `main`: there is nothing to show for `odd`",
+            "report `main`: html is not written by this version",
+            "table `dl`: html is not written by this version",
+        ]
+    );
+}
+
+#[test]
+fn files_appear_whole_under_their_names() {
+    let s = study();
+    let e = evaluate(&s.graph, &s.results);
+    let dir = tempfile::tempdir().unwrap();
+    let written = write_all(dir.path(), &e).unwrap();
+    let mut found: Vec<String> = std::fs::read_dir(dir.path().join("tables"))
+        .unwrap()
+        .map(|f| f.unwrap().file_name().into_string().unwrap())
+        .collect();
+    found.sort();
+    let mut expected: Vec<String> = ["dl[_a_b_]", "dl[_a_b_]~2", "dl[x]"]
+        .iter()
+        .flat_map(|n| ["csv", "md", "tex"].map(|s| format!("{n}.{s}")))
+        .chain(["costs(model).csv".to_owned(), "costs(model).md".to_owned()])
+        .collect();
+    expected.sort();
+    assert_eq!(found, expected);
+    assert_eq!(written.files.len(), found.len());
+    let text = std::fs::read_to_string(dir.path().join("tables/dl[x].csv")).unwrap();
+    assert_eq!(text.lines().nth(1), Some("a,b,0.5,,,,,,,,,"));
+    // Again over the old files, with the same result.
+    assert_eq!(write_all(dir.path(), &e).unwrap(), written);
+    assert_eq!(write_all(&dir.path().join("none"), &Evaluated::default()).unwrap().files.len(), 0);
+    assert!(!dir.path().join("none").exists());
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    let s = study();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("tables"), "in the way").unwrap();
+    let e = write_all(dir.path(), &evaluate(&s.graph, &s.results)).unwrap_err();
+    assert!(e.message.contains("tables"), "{e}");
+}
