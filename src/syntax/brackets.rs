@@ -145,9 +145,12 @@ impl Mender<'_> {
             let rest = rest.split('\n').next().unwrap_or(rest);
             let block = code_len(rest) == 0;
             self.found.push(Imbalance::Unclosed { at: b.at, close: at, block });
-            let fresh = at == 0 || self.text[..at].ends_with('\n') || at < self.end;
             let close = closing(b.byte);
-            let put = if fresh { close.into() } else { format!("\n{close}").into() };
+            let put = match self.text[..at].ends_with('\n') {
+                true => format!("{close}\n").into(),
+                false if at == self.end => format!("\n{close}").into(),
+                false => close.into(),
+            };
             self.edits.push(Edit { at, cut: 0, put });
         }
     }

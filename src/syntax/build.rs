@@ -155,7 +155,7 @@ impl Cx<'_> {
                     }));
                 }
                 Rule::alias => {
-                    alias = parts(part).find(|p| p.as_rule() == Rule::ident).map(|p| self.ident(&p))
+                    alias = parts(part).find(|p| p.as_rule() == Rule::ident).map(|p| self.ident(&p));
                 }
                 _ => {}
             }

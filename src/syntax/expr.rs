@@ -210,8 +210,16 @@ impl Cx<'_> {
         if block && has_arms(&rest) {
             let start = path.first().map_or(span, |i| i.span);
             self.report(
-                Diagnostic::error(Code::Syntax, "expected `match` before this", start, "its block has arms with `=>`")
-                    .help(format!("write `match {} {{ … }}`", path.iter().map(|i| &*i.name).collect::<Vec<_>>().join("."))),
+                Diagnostic::error(
+                    Code::Syntax,
+                    "expected `match` before this",
+                    start,
+                    "its block has arms with `=>`",
+                )
+                .help(format!(
+                    "write `match {} {{ … }}`",
+                    path.iter().map(|i| &*i.name).collect::<Vec<_>>().join(".")
+                )),
             );
             return Expr { kind: ExprKind::Error, span };
         }
