@@ -132,7 +132,7 @@ fn expected(rules: &[Rule]) -> String {
     if (words.is_empty() && ends) || (has(Rule::EOI) && !value) {
         words.push("the end of the line");
     }
-    if words.is_empty() && (has(Rule::add) || has(Rule::eq) || has(Rule::index)) {
+    if words.is_empty() && (has(Rule::infix_op) || has(Rule::index)) {
         words.push("an operator");
     }
     match words.as_slice() {

@@ -201,7 +201,7 @@ pub(super) fn token_end(pair: &Pair<'_, Rule>) -> usize {
         | Rule::label => pair
             .clone()
             .into_inner()
-            .filter(|p| p.as_rule() != Rule::COMMENT)
+            .filter(|p| p.as_rule() != Rule::remark)
             .last()
             .map_or(end, |p| token_end(&p)),
         _ => end,

@@ -508,35 +508,6 @@ fn windows_line_ends_and_byte_order_marks_are_blanks() {
     assert!(file.items[0].docs.iter().all(|d| !d.contains('\r')));
 }
 
-#[test]
-
-fn speed() {
-    let body = PAPER.split_once("study ce").map_or(PAPER, |(_, b)| b);
-    let mut text = String::new();
-    while text.lines().count() < 5000 {
-        text.push_str("study ce");
-        text.push_str(body);
-    }
-    for _ in 0..5 {
-        let start = std::time::Instant::now();
-        let (file, sink) = read(&text);
-        let t = start.elapsed();
-        println!("{} items {} diags {} bytes {} lines {:?} {:.1} MB/s", file.items.len(), sink.len(), text.len(), text.lines().count(), t, text.len() as f64 / t.as_secs_f64() / 1e6);
-    }
-    for _ in 0..3 {
-        let start = std::time::Instant::now();
-        let n = super::scan::scan(&text).len();
-        println!("scan {n} {:?}", start.elapsed());
-        let start = std::time::Instant::now();
-        let mut tokens = 0;
-        for c in super::scan::scan(&text) {
-            use pest::Parser;
-            tokens += super::parser::Grammar::parse(super::parser::Rule::only_item, &text[c.start..c.end]).unwrap().flatten().count();
-        }
-        println!("pest {tokens} {:?}", start.elapsed());
-    }
-}
-
 proptest::proptest! {
     #[test]
     fn no_text_makes_it_panic(text in "\\PC*") {
