@@ -4,6 +4,20 @@
 //! differentiable candle operations, any device) and, beside it, the explicit CPU engine. Batches are packed:
 //! pairs one after the other with cumulative lengths, no padding anywhere.
 
+pub mod arch;
+pub mod config;
+pub mod cpu;
+mod float;
+pub mod layers;
+pub mod load;
+pub mod reference;
+#[cfg(test)]
+mod roundtrip;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod tokenizer;
+pub mod weights;
+
 use std::path::Path;
 
 use crate::task::Failure;
@@ -46,6 +60,60 @@ impl Packed {
     /// The number of tokens.
     pub fn tokens(&self) -> usize {
         self.ids.len()
+    }
+
+    /// Pair `i` of [`Packed::len`]: its tokens' places in the batch.
+    pub fn pair(&self, i: usize) -> std::ops::Range<usize> {
+        self.starts[i]..self.starts[i + 1]
+    }
+
+    /// Some pairs of this batch as a batch.
+    pub fn slice(&self, pairs: std::ops::Range<usize>) -> Self {
+        let first = self.starts[pairs.start];
+        let tokens = first..self.starts[pairs.end];
+        Self {
+            ids: self.ids[tokens.clone()].to_vec(),
+            types: self.types[tokens].to_vec(),
+            starts: self.starts[pairs.start..=pairs.end].iter().map(|s| s - first).collect(),
+        }
+    }
+
+    /// Checks the form of the batch and that ids, types and lengths are inside a model's tables; `types` is `None`
+    /// for an architecture without token types.
+    ///
+    /// # Errors
+    /// Names the pair and the number that does not fit.
+    pub fn check(&self, vocabulary: usize, types: Option<usize>, positions: usize) -> Result<(), Failure> {
+        let form = self.starts.first() == Some(&0)
+            && self.starts.last() == Some(&self.ids.len())
+            && self.types.len() == self.ids.len()
+            && self.starts.windows(2).all(|w| w[0] <= w[1]);
+        if !form {
+            return Err(Failure::bug("a packed batch whose ids, types and starts do not belong together"));
+        }
+        for i in 0..self.len() {
+            let pair = self.pair(i);
+            if pair.is_empty() || pair.len() > positions {
+                return Err(Failure::wrong(format!(
+                    "pair {i} of the batch has {} tokens; the model takes 1 to {positions}",
+                    pair.len()
+                ))
+                .help("lower the input limits"));
+            }
+            if let Some(id) = self.ids[pair.clone()].iter().find(|id| **id as usize >= vocabulary) {
+                return Err(Failure::wrong(format!(
+                    "pair {i} of the batch has token id {id}; the model's table has {vocabulary} rows"
+                ))
+                .help("the tokenizer does not belong to these weights"));
+            }
+            let off = types.and_then(|n| self.types[pair].iter().find(|t| **t as usize >= n));
+            if let Some(t) = off {
+                return Err(Failure::wrong(format!(
+                    "pair {i} of the batch has token type {t}; the model has fewer"
+                )));
+            }
+        }
+        Ok(())
     }
 }
 

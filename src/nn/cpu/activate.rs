@@ -1,0 +1,232 @@
+//! Activations of the feed-forward layer over whole slices, whose length is a multiple of eight.
+
+use super::lanes::{Kernel, Lanes, N};
+use super::math::{gelu, gelu_both, tanh};
+use crate::nn::layers::activation::Activation;
+
+/// Value and derivative of the tanh form of the Gaussian error linear unit.
+#[inline(always)]
+fn gelu_tanh<L: Lanes>(x: L) -> (L, L) {
+    let (half, one) = (L::splat(0.5), L::splat(1.0));
+    let (root, cubic) = (L::splat(0.797_884_6), L::splat(0.044_715));
+    let square = x.mul(x);
+    let t = tanh(x.mul(root).mul(square.mul_add(cubic, one)));
+    let both = half.mul(t.add(one));
+    let inner = square.mul(L::splat(3.0 * 0.044_715)).add(one).mul(root);
+    let slope = one.sub(t.mul(t)).mul(inner).mul(x).mul(half);
+    (x.mul(both), both.add(slope))
+}
+
+#[inline(always)]
+fn relu<L: Lanes>(x: L) -> (L, L) {
+    let zero = L::splat(0.0);
+    (L::choose(zero, x, x, zero), L::choose(zero, x, L::splat(1.0), zero))
+}
+
+#[inline(always)]
+fn tanh_both<L: Lanes>(x: L) -> (L, L) {
+    let t = tanh(x);
+    (t, L::splat(1.0).sub(t.mul(t)))
+}
+
+/// `to` = activation of `from`.
+pub(super) struct Activate<'a> {
+    /// Which.
+    pub activation: Activation,
+    /// Inputs.
+    pub from: &'a [f32],
+    /// Outputs.
+    pub to: &'a mut [f32],
+}
+
+impl Kernel for Activate<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        macro_rules! all {
+            ($f:expr) => {
+                for (x, y) in self.from.chunks_exact(N).zip(self.to.chunks_exact_mut(N)) {
+                    $f(L::load(x)).store(y);
+                }
+            };
+        }
+        match self.activation {
+            Activation::Gelu => all!(gelu::<L>),
+            Activation::GeluTanh => all!(|x| gelu_tanh::<L>(x).0),
+            Activation::Relu => all!(|x| relu::<L>(x).0),
+            Activation::Tanh => all!(tanh::<L>),
+        }
+    }
+}
+
+/// [`Activate`] in place.
+pub(super) struct ActivateInPlace<'a> {
+    /// Which.
+    pub activation: Activation,
+    /// Inputs before, outputs after.
+    pub x: &'a mut [f32],
+}
+
+impl Kernel for ActivateInPlace<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        macro_rules! all {
+            ($f:expr) => {
+                for x in self.x.chunks_exact_mut(N) {
+                    $f(L::load(x)).store(x);
+                }
+            };
+        }
+        match self.activation {
+            Activation::Gelu => all!(gelu::<L>),
+            Activation::GeluTanh => all!(|x| gelu_tanh::<L>(x).0),
+            Activation::Relu => all!(|x| relu::<L>(x).0),
+            Activation::Tanh => all!(tanh::<L>),
+        }
+    }
+}
+
+/// Gradient through an activation; its value takes the place of its input (the same bits as [`Activate`]'s).
+pub(super) struct ActivateBackward<'a> {
+    /// Which.
+    pub activation: Activation,
+    /// Inputs before, outputs after.
+    pub x: &'a mut [f32],
+    /// The gradient of the outputs before, of the inputs after.
+    pub d: &'a mut [f32],
+}
+
+impl Kernel for ActivateBackward<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        macro_rules! all {
+            ($f:expr) => {
+                for (x, d) in self.x.chunks_exact_mut(N).zip(self.d.chunks_exact_mut(N)) {
+                    let (value, slope) = $f(L::load(x));
+                    value.store(x);
+                    L::load(d).mul(slope).store(d);
+                }
+            };
+        }
+        match self.activation {
+            Activation::Gelu => all!(gelu_both::<L>),
+            Activation::GeluTanh => all!(gelu_tanh::<L>),
+            Activation::Relu => all!(relu::<L>),
+            Activation::Tanh => all!(tanh_both::<L>),
+        }
+    }
+}
+
+/// `to` = tanh of `from`, any length.
+pub(super) struct Tanh<'a>(pub &'a mut [f32]);
+
+impl Kernel for Tanh<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        for x in self.0.chunks_mut(N) {
+            let mut lanes = [0.0; N];
+            lanes[..x.len()].copy_from_slice(x);
+            tanh(L::load(&lanes)).store(&mut lanes);
+            x.copy_from_slice(&lanes[..x.len()]);
+        }
+    }
+}
+
+/// Σ aᵢ bᵢ, for a length that is a multiple of eight.
+pub(super) struct Dot<'a>(pub &'a [f32], pub &'a [f32]);
+
+impl Kernel for Dot<'_> {
+    type Output = f32;
+    #[inline(always)]
+    fn run<L: Lanes>(self) -> f32 {
+        let mut sum = L::splat(0.0);
+        for (a, b) in self.0.chunks_exact(N).zip(self.1.chunks_exact(N)) {
+            sum = L::load(a).mul_add(L::load(b), sum);
+        }
+        sum.sum()
+    }
+}
+
+/// Adds the columns' sums of `rows` (of which `out.len()` numbers count, from the start of each) to `out`.
+pub(super) struct ColumnSums<'a> {
+    /// `[rows, stride]`, beginning at the first column that counts.
+    pub rows: &'a [f32],
+    /// Row length in memory.
+    pub stride: usize,
+    /// Where sums are added; a multiple of eight long.
+    pub out: &'a mut [f32],
+}
+
+impl Kernel for ColumnSums<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        /// Rows summed before their sum is added, which keeps rounding small.
+        const TOGETHER: usize = 256;
+        for block in self.rows.chunks(TOGETHER * self.stride) {
+            for (c, out) in self.out.chunks_exact_mut(N).enumerate() {
+                let mut sum = L::splat(0.0);
+                for row in block.chunks(self.stride) {
+                    sum = sum.add(L::load(&row[c * N..]));
+                }
+                L::load(out).add(sum).store(out);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lanes::Level;
+    use super::*;
+
+    #[test]
+    fn slopes_are_those_of_the_values() {
+        let x: Vec<f32> = (0..160).map(|i| (i as f32 - 79.5) * 0.06).collect();
+        for level in [Level::PORTABLE, Level::detect()] {
+            for activation in [Activation::Gelu, Activation::GeluTanh, Activation::Relu, Activation::Tanh] {
+                let value = |shift: f32| {
+                    let from: Vec<f32> = x.iter().map(|x| x + shift).collect();
+                    let mut to = vec![0.0; x.len()];
+                    level.run(Activate { activation, from: &from, to: &mut to });
+                    to
+                };
+                let (mut y, mut d) = (x.clone(), vec![2.0; x.len()]);
+                level.run(ActivateBackward { activation, x: &mut y, d: &mut d });
+                assert_eq!(y, value(0.0));
+                let h = 0.01;
+                for ((d, up), down) in d.iter().zip(value(h)).zip(value(-h)) {
+                    assert!((d - (up - down) / h).abs() < 3e-4, "{activation:?} {d} {}", (up - down) / h);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_tanh_form_equals_its_formula() {
+        let x: Vec<f32> = (0..80).map(|i| (i as f32 - 40.0) * 0.1).collect();
+        let mut y = vec![0.0; 80];
+        Level::detect().run(Activate { activation: Activation::GeluTanh, from: &x, to: &mut y });
+        for (x, y) in x.iter().zip(y) {
+            let x = f64::from(*x);
+            let e =
+                0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh());
+            assert!((f64::from(y) - e).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn sums_of_columns_and_products() {
+        let rows: Vec<f32> = (0..600 * 20).map(|i| (i % 7) as f32).collect();
+        let mut out = vec![1.0; 16];
+        Level::detect().run(ColumnSums { rows: &rows[3..], stride: 20, out: &mut out });
+        for (c, x) in out.iter().enumerate() {
+            let expected: f32 = (0..600).map(|r| rows[r * 20 + 3 + c]).sum();
+            assert_eq!(*x, 1.0 + expected);
+        }
+        assert_eq!(Level::detect().run(Dot(&[2.0; 24], &[0.5; 24])), 24.0);
+    }
+}

@@ -1,0 +1,166 @@
+//! What a forward pass keeps for backward, and what backward works in: memory that grows to the largest batch seen
+//! and is used again.
+
+use super::layer::{Group, Kept, Left};
+use super::softmax::Stat;
+
+/// Of one layer, by token; see [`Kept`].
+#[derive(Debug, Default)]
+pub(super) struct KeptLayer {
+    pub qkv: Vec<f32>,
+    pub stats: Vec<Stat>,
+    pub context: Vec<f32>,
+    pub inner: Vec<f32>,
+    pub hat1: Vec<f32>,
+    pub rho1: Vec<f32>,
+    pub hat2: Vec<f32>,
+    pub rho2: Vec<f32>,
+}
+
+/// Of a whole batch.
+#[derive(Debug, Default)]
+pub(super) struct Keep {
+    /// x̂ and ρ of the embeddings' norm.
+    pub hat: Vec<f32>,
+    pub rho: Vec<f32>,
+    pub layers: Vec<KeptLayer>,
+    /// Last hidden state of each pair's first token, and what the pooler made of it, before dropout.
+    pub first: Vec<f32>,
+    pub pooled: Vec<f32>,
+}
+
+/// What backward works in; see [`Left`].
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    pub d: Vec<f32>,
+    pub attention: Vec<f32>,
+    pub output: Vec<f32>,
+    pub inner: Vec<f32>,
+    pub qkv: Vec<f32>,
+    pub norms: Vec<f32>,
+    /// Inputs of the layer.
+    pub x: Vec<f32>,
+    /// Packed inputs of all products.
+    pub panels: Vec<f32>,
+}
+
+fn size<T: Clone + Default>(v: &mut Vec<T>, n: usize) {
+    if v.capacity() < n {
+        // Nothing of the old content is needed, and giving it back first keeps the peak low.
+        *v = Vec::new();
+    }
+    v.resize(n, T::default());
+}
+
+impl Keep {
+    /// Makes room for a batch.
+    pub(super) fn size(
+        &mut self,
+        tokens: usize,
+        pairs: usize,
+        layers: usize,
+        hidden: usize,
+        inner: usize,
+        heads: usize,
+    ) {
+        size(&mut self.hat, tokens * hidden);
+        size(&mut self.rho, tokens);
+        size(&mut self.first, pairs * hidden);
+        size(&mut self.pooled, pairs * hidden);
+        self.layers.resize_with(layers, KeptLayer::default);
+        for l in &mut self.layers {
+            size(&mut l.qkv, tokens * 3 * hidden);
+            size(&mut l.stats, tokens * heads);
+            size(&mut l.context, tokens * hidden);
+            size(&mut l.inner, tokens * inner);
+            size(&mut l.hat1, tokens * hidden);
+            size(&mut l.rho1, tokens);
+            size(&mut l.hat2, tokens * hidden);
+            size(&mut l.rho2, tokens);
+        }
+    }
+}
+
+impl Work {
+    /// Makes room for a batch.
+    pub(super) fn size(&mut self, tokens: usize, pairs: usize, hidden: usize, inner: usize) {
+        for v in [&mut self.d, &mut self.attention, &mut self.output, &mut self.x] {
+            size(v, tokens * hidden);
+        }
+        size(&mut self.inner, tokens * inner);
+        size(&mut self.qkv, tokens * 3 * hidden);
+        size(&mut self.norms, pairs * 4 * hidden);
+    }
+}
+
+/// Cuts a buffer with `width` numbers a token into the groups' shares.
+pub(super) fn by_token<'a, T>(v: &'a mut [T], width: usize, groups: &[Group<'_>]) -> Vec<&'a mut [T]> {
+    cut(v, groups.iter().map(|g| g.tokens().len() * width))
+}
+
+/// Cuts a buffer with `width` numbers a pair into the groups' shares.
+pub(super) fn by_pair<'a, T>(v: &'a mut [T], width: usize, groups: &[Group<'_>]) -> Vec<&'a mut [T]> {
+    cut(v, groups.iter().map(|g| g.pairs.len() * width))
+}
+
+fn cut<T>(mut v: &mut [T], lengths: impl Iterator<Item = usize>) -> Vec<&mut [T]> {
+    let mut out = Vec::new();
+    for n in lengths {
+        let (own, rest) = std::mem::take(&mut v).split_at_mut(n);
+        out.push(own);
+        v = rest;
+    }
+    out
+}
+
+impl KeptLayer {
+    /// The groups' shares.
+    pub(super) fn split(
+        &mut self,
+        hidden: usize,
+        inner: usize,
+        heads: usize,
+        groups: &[Group<'_>],
+    ) -> Vec<Kept<'_>> {
+        let qkv = by_token(&mut self.qkv, 3 * hidden, groups);
+        let stats = by_token(&mut self.stats, heads, groups);
+        let context = by_token(&mut self.context, hidden, groups);
+        let active = by_token(&mut self.inner, inner, groups);
+        let hat1 = by_token(&mut self.hat1, hidden, groups);
+        let rho1 = by_token(&mut self.rho1, 1, groups);
+        let hat2 = by_token(&mut self.hat2, hidden, groups);
+        let rho2 = by_token(&mut self.rho2, 1, groups);
+        let first = qkv.into_iter().zip(stats).zip(context).zip(active);
+        let second = hat1.into_iter().zip(rho1).zip(hat2.into_iter().zip(rho2));
+        first
+            .zip(second)
+            .map(|((((qkv, stats), context), inner), ((hat1, rho1), (hat2, rho2)))| Kept {
+                qkv,
+                stats,
+                context,
+                inner,
+                hat1,
+                rho1,
+                hat2,
+                rho2,
+            })
+            .collect()
+    }
+}
+
+/// The groups' shares of what backward leaves.
+pub(super) fn left<'a>(
+    buffers: [&'a mut [f32]; 5],
+    hidden: usize,
+    inner: usize,
+    groups: &[Group<'_>],
+) -> Vec<Left<'a>> {
+    let [attention, output, active, qkv, norms] = buffers;
+    let first = by_token(attention, hidden, groups).into_iter().zip(by_token(output, hidden, groups));
+    let second = by_token(active, inner, groups).into_iter().zip(by_token(qkv, 3 * hidden, groups));
+    first
+        .zip(second)
+        .zip(by_pair(norms, 4 * hidden, groups))
+        .map(|(((attention, output), (inner, qkv)), norms)| Left { attention, output, inner, qkv, norms })
+        .collect()
+}

@@ -1,0 +1,305 @@
+//! Eight f32 numbers at a time: one trait, a portable form and (beside it) AVX2, and the choice between them.
+//!
+//! A kernel is written once over [`Lanes`] and compiled once for each [`Level`]. Both levels work on the same eight
+//! lanes in the same order, so a level's bits are the same on every machine that has it; levels differ from one
+//! another because AVX2 multiplies and adds in one rounding.
+
+use crate::task::Failure;
+
+/// Numbers in a vector.
+pub(super) const N: usize = 8;
+
+/// Eight f32 numbers.
+pub(super) trait Lanes: Copy {
+    /// The same number in every lane.
+    fn splat(x: f32) -> Self;
+    /// The first eight numbers of a slice, which has them.
+    fn load(x: &[f32]) -> Self;
+    /// Writes to the first eight places of a slice, which has them.
+    fn store(self, x: &mut [f32]);
+    /// The eight numbers from an address on.
+    ///
+    /// # Safety
+    /// They must be readable; no alignment is needed.
+    #[expect(unsafe_code, reason = "declares a contract; the microkernel reads without bounds checks")]
+    unsafe fn load_at(x: *const f32) -> Self;
+    /// self + b.
+    fn add(self, b: Self) -> Self;
+    /// self − b.
+    fn sub(self, b: Self) -> Self;
+    /// self · b.
+    fn mul(self, b: Self) -> Self;
+    /// self / b.
+    fn div(self, b: Self) -> Self;
+    /// self · b + c, in one rounding where the level has that instruction.
+    fn mul_add(self, b: Self, c: Self) -> Self;
+    /// self · b − product, where `product` is self · b rounded: what the rounding lost, exactly.
+    fn lost(self, b: Self, product: Self) -> Self;
+    /// The larger, by lane; the second where either is not a number.
+    fn max(self, b: Self) -> Self;
+    /// The smaller, by lane; the second where either is not a number.
+    fn min(self, b: Self) -> Self;
+    /// The nearest whole number, halves to even.
+    fn round(self) -> Self;
+    /// self · 2ⁿ for whole n in −126..=127.
+    fn scale2(self, n: Self) -> Self;
+    /// `yes` where a < b, else `no`.
+    fn choose(a: Self, b: Self, yes: Self, no: Self) -> Self;
+
+    /// All lanes as an array.
+    #[inline(always)]
+    fn array(self) -> [f32; N] {
+        let mut out = [0.0; N];
+        self.store(&mut out);
+        out
+    }
+
+    /// The sum, always in the same order.
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        let a = self.array();
+        ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]))
+    }
+
+    /// The largest.
+    #[inline(always)]
+    fn largest(self) -> f32 {
+        self.array().into_iter().fold(f32::NEG_INFINITY, f32::max)
+    }
+
+    /// −self.
+    #[inline(always)]
+    fn neg(self) -> Self {
+        Self::splat(0.0).sub(self)
+    }
+
+    /// |self|.
+    #[inline(always)]
+    fn abs(self) -> Self {
+        self.max(self.neg())
+    }
+}
+
+/// [`Lanes`] in plain Rust.
+#[derive(Clone, Copy)]
+pub(super) struct Portable([f32; N]);
+
+/// One expression for each lane, written out: loops would cost unoptimised builds dearly.
+macro_rules! by_lane {
+    ($f:expr $(, $a:expr)*) => {{
+        let f = $f;
+        Self([
+            f($($a.0[0]),*), f($($a.0[1]),*), f($($a.0[2]),*), f($($a.0[3]),*),
+            f($($a.0[4]),*), f($($a.0[5]),*), f($($a.0[6]),*), f($($a.0[7]),*),
+        ])
+    }};
+}
+
+impl Lanes for Portable {
+    #[inline(always)]
+    fn splat(x: f32) -> Self {
+        Self([x; N])
+    }
+    #[inline(always)]
+    fn load(x: &[f32]) -> Self {
+        let x = &x[..N];
+        Self([x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7]])
+    }
+    #[inline(always)]
+    fn store(self, x: &mut [f32]) {
+        x[..N].copy_from_slice(&self.0);
+    }
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "the caller of the trait method promises eight readable numbers")]
+    unsafe fn load_at(x: *const f32) -> Self {
+        // SAFETY: eight readable numbers by the trait's contract; f32 arrays need no more than f32's alignment,
+        // and the pointer comes from a slice of f32.
+        Self(unsafe { x.cast::<[f32; N]>().read_unaligned() })
+    }
+    #[inline(always)]
+    fn add(self, b: Self) -> Self {
+        by_lane!(|x: f32, y: f32| x + y, self, b)
+    }
+    #[inline(always)]
+    fn sub(self, b: Self) -> Self {
+        by_lane!(|x: f32, y: f32| x - y, self, b)
+    }
+    #[inline(always)]
+    fn mul(self, b: Self) -> Self {
+        by_lane!(|x: f32, y: f32| x * y, self, b)
+    }
+    #[inline(always)]
+    fn div(self, b: Self) -> Self {
+        by_lane!(|x: f32, y: f32| x / y, self, b)
+    }
+    #[inline(always)]
+    fn mul_add(self, b: Self, c: Self) -> Self {
+        by_lane!(|x: f32, y: f32, z: f32| x * y + z, self, b, c)
+    }
+    #[inline(always)]
+    fn lost(self, b: Self, product: Self) -> Self {
+        let lost = |x: f32, y: f32, p: f32| (f64::from(x) * f64::from(y) - f64::from(p)) as f32;
+        by_lane!(lost, self, b, product)
+    }
+    #[inline(always)]
+    fn max(self, b: Self) -> Self {
+        by_lane!(|x: f32, y: f32| if x > y { x } else { y }, self, b)
+    }
+    #[inline(always)]
+    fn min(self, b: Self) -> Self {
+        by_lane!(|x: f32, y: f32| if x < y { x } else { y }, self, b)
+    }
+    #[inline(always)]
+    fn round(self) -> Self {
+        by_lane!(f32::round_ties_even, self)
+    }
+    #[inline(always)]
+    fn scale2(self, n: Self) -> Self {
+        by_lane!(|x: f32, n: f32| x * f32::from_bits(((n as i32 + 127) << 23) as u32), self, n)
+    }
+    #[inline(always)]
+    fn choose(a: Self, b: Self, yes: Self, no: Self) -> Self {
+        by_lane!(|a: f32, b: f32, y: f32, n: f32| if a < b { y } else { n }, a, b, yes, no)
+    }
+}
+
+/// Work written over [`Lanes`]; `run` and all it calls are `#[inline(always)]`, so that each level compiles its own.
+pub(super) trait Kernel {
+    /// What comes out.
+    type Output;
+    /// Does the work.
+    fn run<L: Lanes>(self) -> Self::Output;
+}
+
+/// Which instructions the kernels use. Equal bits are promised within one level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Level(Inner);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Inner {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+}
+
+impl Level {
+    /// Plain Rust, for any machine.
+    pub const PORTABLE: Self = Self(Inner::Portable);
+
+    /// The fastest level this machine has.
+    pub fn detect() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
+            return Self(Inner::Avx2);
+        }
+        Self::PORTABLE
+    }
+
+    /// The level of a name: `auto`, `portable` or `avx2`.
+    ///
+    /// # Errors
+    /// When the name is not known, or this machine lacks the level.
+    pub fn named(name: &str) -> Result<Self, Failure> {
+        let best = Self::detect();
+        match name {
+            "auto" => Ok(best),
+            "portable" => Ok(Self::PORTABLE),
+            _ if name == best.name() => Ok(best),
+            "avx2" | "avx512" => Err(Failure::missing(format!(
+                "the kernel level `{name}` was asked for; there is `portable` and `{}` here",
+                best.name()
+            ))
+            .help("use `auto`")),
+            _ => Err(Failure::wrong(format!("unknown kernel level `{name}`"))
+                .help("one of `auto`, `portable`, `avx2`")),
+        }
+    }
+
+    /// Its name, for manifests.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            Inner::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Inner::Avx2 => "avx2",
+        }
+    }
+
+    /// Runs a kernel at this level.
+    #[inline]
+    pub(super) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        match self.0 {
+            Inner::Portable => portable(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Inner::Avx2 => {
+                #[expect(unsafe_code, reason = "calls a function compiled for AVX2 and FMA")]
+                // SAFETY: this variant is only made by `detect`, which found both features on this machine.
+                unsafe {
+                    avx2(kernel)
+                }
+            }
+        }
+    }
+}
+
+#[inline(never)]
+fn portable<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run::<Portable>()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+#[inline(never)]
+fn avx2<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run::<super::avx2::Avx2>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_have_names_and_unknown_ones_are_refused() {
+        assert_eq!(Level::named("auto").unwrap(), Level::detect());
+        assert_eq!(Level::named("portable").unwrap(), Level::PORTABLE);
+        assert_eq!(Level::named("avx512").unwrap_err().kind, crate::task::FailureKind::Missing);
+        assert_eq!(Level::named("fast").unwrap_err().kind, crate::task::FailureKind::Wrong);
+    }
+
+    struct All;
+    impl Kernel for All {
+        type Output = Vec<f32>;
+        #[inline(always)]
+        fn run<L: Lanes>(self) -> Vec<f32> {
+            let a = L::load(&[1.5, -2.5, 3.0, 0.0, -0.25, 8.5, -7.0, 100.0]);
+            let b = L::splat(2.0);
+            let mut out = Vec::new();
+            for x in [
+                a.add(b),
+                a.sub(b),
+                a.mul(b),
+                a.div(b),
+                a.mul_add(b, b),
+                a.max(b),
+                a.min(b),
+                a.round(),
+                a.abs(),
+                a.neg(),
+                L::splat(3.0).scale2(a.round()),
+                L::choose(a, b, a, b),
+                a.lost(b, a.mul(b)),
+            ] {
+                out.extend(x.array());
+            }
+            out.extend([a.sum(), a.largest()]);
+            out
+        }
+    }
+
+    #[test]
+    fn the_levels_agree_where_rounding_plays_no_part() {
+        let expected = Level::PORTABLE.run(All);
+        assert_eq!(Level::detect().run(All), expected);
+        assert_eq!(&expected[..3], &[3.5, -0.5, 5.0]);
+        assert_eq!(expected[expected.len() - 2..], [103.25, 100.0]);
+    }
+}

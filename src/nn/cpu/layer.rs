@@ -1,0 +1,308 @@
+//! One layer of a post-norm encoder over a group of whole pairs, forward and backward.
+//!
+//! A group is one thread's; every row's result depends on its own pair only, so how pairs are grouped changes no
+//! bit. Sums over tokens (gradients of parameters) are not made here: backward leaves what they need in place and
+//! [`super::gradients`] makes them over the whole batch in one order. Only the norms' are begun here, pair by pair.
+
+use std::ops::Range;
+
+use super::activate::{Activate, ActivateBackward, ActivateInPlace};
+use super::attention::{Attention, room};
+use super::lanes::Level;
+use super::norm::{Affine, Dropped, Norm, NormBackward};
+use super::pool::Scratch;
+use super::product::{Product, Store};
+use super::softmax::Stat;
+use super::weights::{Layer, PackedLayer};
+use crate::nn::layers::activation::Activation;
+use crate::nn::layers::dropout::Mask;
+
+/// Rows that pass through a sub-layer together, while they are in the second cache.
+const BLOCK: usize = 96;
+
+/// What all layers share.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    pub level: Level,
+    pub hidden: usize,
+    pub heads: usize,
+    pub inner: usize,
+    pub epsilon: f32,
+    pub activation: Activation,
+}
+
+/// Dropout of one layer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Masks {
+    pub attention: Option<Mask>,
+    pub attention_output: Option<Mask>,
+    pub output: Option<Mask>,
+}
+
+/// One layer's parameters.
+#[derive(Clone, Copy)]
+pub(super) struct Parts<'a> {
+    pub shape: Shape,
+    pub places: &'a Layer,
+    pub weights: &'a [f32],
+    pub packed: &'a PackedLayer,
+    pub masks: Masks,
+}
+
+/// Which pairs.
+#[derive(Clone, Debug)]
+pub(super) struct Group<'a> {
+    /// Places of the pairs in the batch.
+    pub pairs: Range<usize>,
+    /// Where all pairs of the batch begin.
+    pub starts: &'a [usize],
+}
+
+impl Group<'_> {
+    /// Their tokens' places in the batch.
+    pub(super) fn tokens(&self) -> Range<usize> {
+        self.starts[self.pairs.start]..self.starts[self.pairs.end]
+    }
+
+    /// Each pair's tokens, counted from the group's first.
+    pub(super) fn each(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+        let first = self.starts[self.pairs.start];
+        self.pairs.clone().map(move |i| self.starts[i] - first..self.starts[i + 1] - first)
+    }
+}
+
+/// What a layer's backward pass needs of a group, by token.
+pub(super) struct Kept<'a> {
+    /// Queries, keys, values: 3 · hidden.
+    pub qkv: &'a mut [f32],
+    /// Softmax statistics: heads.
+    pub stats: &'a mut [Stat],
+    /// Attention output: hidden.
+    pub context: &'a mut [f32],
+    /// Input of the activation: inner. Backward leaves its output.
+    pub inner: &'a mut [f32],
+    /// x̂ of the first norm: hidden. Backward leaves the norm's output.
+    pub hat1: &'a mut [f32],
+    /// ρ of the first norm.
+    pub rho1: &'a mut [f32],
+    /// x̂ of the second norm: hidden.
+    pub hat2: &'a mut [f32],
+    /// ρ of the second norm.
+    pub rho2: &'a mut [f32],
+}
+
+/// Gradients that backward leaves for [`super::gradients`], by token.
+pub(super) struct Left<'a> {
+    /// Of the output projection's result: hidden.
+    pub attention: &'a mut [f32],
+    /// Of the feed-forward part's result: hidden.
+    pub output: &'a mut [f32],
+    /// Of the activation's input: inner.
+    pub inner: &'a mut [f32],
+    /// Of queries, keys and values: 3 · hidden.
+    pub qkv: &'a mut [f32],
+    /// By pair: γ and β of the first norm, γ and β of the second; zero before.
+    pub norms: &'a mut [f32],
+}
+
+impl Parts<'_> {
+    fn product(&self, a: &[f32], depth: usize, b: &[f32], columns: usize, c: &mut [f32], store: Store<'_>) {
+        let (rows, across) = (c.len() / columns, false);
+        let level = self.shape.level;
+        level.run(Product {
+            a,
+            a_stride: depth,
+            across,
+            rows,
+            b,
+            depth,
+            columns,
+            c,
+            c_stride: columns,
+            store,
+        });
+    }
+
+    fn weight(&self, range: &Range<usize>) -> &[f32] {
+        &self.weights[range.clone()]
+    }
+
+    /// Hidden states in, hidden states out, in place.
+    pub(super) fn forward(
+        &self,
+        group: &Group<'_>,
+        x: &mut [f32],
+        scratch: &mut Scratch,
+        kept: Option<Kept<'_>>,
+    ) {
+        let Shape { level, hidden, heads, inner, epsilon, activation } = self.shape;
+        let token = group.tokens().start;
+        let n = group.tokens().len();
+        // Queries to context go where they are kept, or into scratch; the rest is kept block by block.
+        let (qkv, context, mut stats, mut rest) = match kept {
+            Some(Kept { qkv, stats, context, inner, hat1, rho1, hat2, rho2 }) => {
+                (qkv, context, Some(stats), Some((inner, (hat1, rho1), (hat2, rho2))))
+            }
+            None => {
+                (room(&mut scratch.qkv, n * 3 * hidden), room(&mut scratch.context, n * hidden), None, None)
+            }
+        };
+        self.product(
+            x,
+            hidden,
+            &self.packed.qkv.forward,
+            3 * hidden,
+            qkv,
+            Store::Bias(&self.packed.qkv_bias),
+        );
+        for pair in group.each() {
+            let attention = Attention {
+                level,
+                heads,
+                size: hidden / heads,
+                length: pair.len(),
+                token: token + pair.start,
+                dropped: self.masks.attention.as_ref(),
+            };
+            let stats = stats.as_deref_mut().map(|s| &mut s[pair.start * heads..pair.end * heads]);
+            attention.forward(
+                &qkv[pair.start * 3 * hidden..pair.end * 3 * hidden],
+                &mut context[pair.start * hidden..pair.end * hidden],
+                stats,
+                &mut scratch.attention,
+            );
+        }
+        for first in (0..n).step_by(BLOCK) {
+            let rows = first..(first + BLOCK).min(n);
+            let wide = rows.start * hidden..rows.end * hidden;
+            let x = &mut x[wide.clone()];
+            let z = room(&mut scratch.z, x.len());
+            let dropped = |mask| Dropped { mask, first: ((token + first) * hidden) as u64 };
+
+            let bias = Store::Bias(self.weight(&self.places.output.bias));
+            self.product(&context[wide.clone()], hidden, &self.packed.output.forward, hidden, z, bias);
+            level.run(Norm {
+                x,
+                z: Some(&mut *z),
+                dropped: self.masks.attention_output.as_ref().map(dropped),
+                gamma: self.weight(&self.places.norm1.weight),
+                beta: self.weight(&self.places.norm1.bias),
+                epsilon,
+                keep: rest.as_mut().map(|(_, k, _)| (&mut k.0[wide.clone()], &mut k.1[rows.clone()])),
+            });
+
+            let bias = Store::Bias(self.weight(&self.places.up.bias));
+            let active = room(&mut scratch.inner, rows.len() * inner);
+            match &mut rest {
+                None => {
+                    self.product(x, hidden, &self.packed.up.forward, inner, active, bias);
+                    level.run(ActivateInPlace { activation, x: active });
+                }
+                Some((k, _, _)) => {
+                    let before = &mut k[rows.start * inner..rows.end * inner];
+                    self.product(x, hidden, &self.packed.up.forward, inner, before, bias);
+                    level.run(Activate { activation, from: before, to: active });
+                }
+            }
+            let bias = Store::Bias(self.weight(&self.places.down.bias));
+            self.product(active, inner, &self.packed.down.forward, hidden, z, bias);
+            level.run(Norm {
+                x,
+                z: Some(z),
+                dropped: self.masks.output.as_ref().map(dropped),
+                gamma: self.weight(&self.places.norm2.weight),
+                beta: self.weight(&self.places.norm2.bias),
+                epsilon,
+                keep: rest.as_mut().map(|(_, _, k)| (&mut k.0[wide.clone()], &mut k.1[rows.clone()])),
+            });
+        }
+    }
+
+    /// Gradient of the output in, of the input out, in place of `d`.
+    pub(super) fn backward(
+        &self,
+        group: &Group<'_>,
+        d: &mut [f32],
+        scratch: &mut Scratch,
+        kept: Kept<'_>,
+        left: Left<'_>,
+    ) {
+        let Shape { level, hidden, heads, inner, activation, .. } = self.shape;
+        let token = group.tokens().start;
+        let n = group.tokens().len();
+        let mut norms: Vec<_> = left.norms.chunks_exact_mut(4 * hidden).collect();
+        let dropped =
+            |mask, pair: &Range<usize>| Dropped { mask, first: ((token + pair.start) * hidden) as u64 };
+
+        for (pair, norms) in group.each().zip(&mut norms) {
+            let wide = pair.start * hidden..pair.end * hidden;
+            let (dgamma, dbeta) = norms[2 * hidden..].split_at_mut(hidden);
+            level.run(NormBackward {
+                d: &mut d[wide.clone()],
+                dz: Some(&mut left.output[wide.clone()]),
+                dropped: self.masks.output.as_ref().map(|m| dropped(m, &pair)),
+                hat: &kept.hat2[wide],
+                rho: &kept.rho2[pair],
+                gamma: self.weight(&self.places.norm2.weight),
+                dgamma,
+                dbeta,
+            });
+        }
+        for first in (0..n).step_by(BLOCK) {
+            let rows = first..(first + BLOCK).min(n);
+            let wide = rows.start * hidden..rows.end * hidden;
+            let active = rows.start * inner..rows.end * inner;
+            let dinner = &mut left.inner[active.clone()];
+            self.product(
+                &left.output[wide.clone()],
+                hidden,
+                &self.packed.down.backward,
+                inner,
+                dinner,
+                Store::Set,
+            );
+            level.run(ActivateBackward { activation, x: &mut kept.inner[active], d: dinner });
+            self.product(dinner, inner, &self.packed.up.backward, hidden, &mut d[wide], Store::Add);
+        }
+        for (pair, norms) in group.each().zip(&mut norms) {
+            let wide = pair.start * hidden..pair.end * hidden;
+            let (dgamma, dbeta) = norms[..2 * hidden].split_at_mut(hidden);
+            level.run(NormBackward {
+                d: &mut d[wide.clone()],
+                dz: Some(&mut left.attention[wide.clone()]),
+                dropped: self.masks.attention_output.as_ref().map(|m| dropped(m, &pair)),
+                hat: &kept.hat1[wide.clone()],
+                rho: &kept.rho1[pair],
+                gamma: self.weight(&self.places.norm1.weight),
+                dgamma,
+                dbeta,
+            });
+            level.run(Affine {
+                x: &mut kept.hat1[wide],
+                gamma: self.weight(&self.places.norm1.weight),
+                beta: self.weight(&self.places.norm1.bias),
+            });
+        }
+        let dcontext = room(&mut scratch.context, n * hidden);
+        self.product(left.attention, hidden, &self.packed.output.backward, hidden, dcontext, Store::Set);
+        for pair in group.each() {
+            let attention = Attention {
+                level,
+                heads,
+                size: hidden / heads,
+                length: pair.len(),
+                token: token + pair.start,
+                dropped: self.masks.attention.as_ref(),
+            };
+            let wide = pair.start * 3 * hidden..pair.end * 3 * hidden;
+            attention.backward(
+                &kept.qkv[wide.clone()],
+                &kept.stats[pair.start * heads..pair.end * heads],
+                &dcontext[pair.start * hidden..pair.end * hidden],
+                &mut left.qkv[wide],
+                &mut scratch.attention,
+            );
+        }
+        self.product(left.qkv, 3 * hidden, &self.packed.qkv.backward, hidden, d, Store::Add);
+    }
+}

@@ -1,0 +1,82 @@
+//! Dropout factors made eight blocks of the generator at a time, equal to those of [`Mask::fill`].
+
+use super::lanes::{Kernel, Lanes};
+use crate::nn::layers::dropout::Mask;
+
+/// Blocks drawn together, of four words each.
+const BLOCKS: usize = 8;
+const WORDS: usize = 4 * BLOCKS;
+
+/// Writes the factors of the elements from `first` on.
+#[inline(always)]
+pub(super) fn fill(mask: &Mask, first: u64, out: &mut [f32]) {
+    let (stream, threshold, scale) = mask.parts();
+    let mut block = first / 4;
+    let skip = (first % 4) as usize;
+    let (head, rest) = out.split_at_mut(if skip == 0 { 0 } else { out.len().min(WORDS - skip) });
+    if !head.is_empty() {
+        let words = stream.blocks::<BLOCKS>(block);
+        for (x, word) in head.iter_mut().zip(&words.as_flattened()[skip..]) {
+            *x = if *word >= threshold { scale } else { 0.0 };
+        }
+        block += BLOCKS as u64;
+    }
+    for chunk in rest.chunks_mut(WORDS) {
+        let words = stream.blocks::<BLOCKS>(block);
+        block += BLOCKS as u64;
+        for (x, word) in chunk.iter_mut().zip(words.as_flattened()) {
+            *x = if *word >= threshold { scale } else { 0.0 };
+        }
+    }
+}
+
+/// Multiplies elements by their factors.
+pub(super) struct Drop<'a> {
+    /// Where from.
+    pub mask: &'a Mask,
+    /// Number of the first element.
+    pub first: u64,
+    /// The elements.
+    pub x: &'a mut [f32],
+}
+
+impl Kernel for Drop<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        let mut factors = [0.0; 4 * WORDS];
+        let mut first = self.first;
+        for chunk in self.x.chunks_mut(4 * WORDS) {
+            let factors = &mut factors[..chunk.len()];
+            fill(self.mask, first, factors);
+            first += chunk.len() as u64;
+            for (x, f) in chunk.iter_mut().zip(factors) {
+                *x *= *f;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lanes::Level;
+    use super::*;
+    use crate::nn::layers::dropout::Site;
+    use crate::value::rng::Stream;
+
+    #[test]
+    fn factors_are_those_of_the_definition_from_any_place_on() {
+        let mask = Mask::new(&Stream::new(1, &["mask"]), Site::Output(2), 0.3);
+        for level in [Level::PORTABLE, Level::detect()] {
+            for (first, n) in
+                [(0, 1), (0, 384), (3, 2), (5, 300), (31, 33), ((1 << 34) + 2, 65), (7, 0), (6, 1000)]
+            {
+                let mut x = vec![1.0; n];
+                level.run(Drop { mask: &mask, first, x: &mut x });
+                let mut expected = vec![0.0; n];
+                mask.fill(first, &mut expected);
+                assert_eq!(x, expected, "{first} {n}");
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Threads of one engine, each with its own scratch memory. Which thread does what changes no bit of any result.
+
+use std::sync::Mutex;
+
+use super::attention;
+use crate::task::Failure;
+
+/// What one thread works in.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    /// Hidden states of a group.
+    pub x: Vec<f32>,
+    /// Queries, keys and values of a group.
+    pub qkv: Vec<f32>,
+    /// Attention output of a group, or its gradient.
+    pub context: Vec<f32>,
+    /// A block of sub-layer outputs.
+    pub z: Vec<f32>,
+    /// A block of the feed-forward layer.
+    pub inner: Vec<f32>,
+    /// For attention.
+    pub attention: attention::Scratch,
+}
+
+/// The threads.
+#[derive(Debug)]
+pub(super) struct Pool {
+    pool: Option<rayon::ThreadPool>,
+    scratch: Vec<Mutex<Scratch>>,
+}
+
+impl Pool {
+    /// A number of threads; one means the caller's own, none as many as there are cores.
+    pub(super) fn new(threads: usize) -> Result<Self, Failure> {
+        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let threads = if threads == 0 { cores() } else { threads };
+        let pool = if threads == 1 {
+            None
+        } else {
+            let built = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .thread_name(|i| format!("encoder-{i}"))
+                .build()
+                .map_err(|e| Failure::missing(format!("threads of the encoder: {e}")))?;
+            Some(built)
+        };
+        Ok(Self { pool, scratch: (0..threads).map(|_| Mutex::default()).collect() })
+    }
+
+    /// The number of threads.
+    pub(super) fn threads(&self) -> usize {
+        self.scratch.len()
+    }
+
+    /// Does all tasks; each thread takes the next as soon as it is free.
+    pub(super) fn each<T: Send>(&self, tasks: Vec<T>, work: impl Fn(T, &mut Scratch) + Sync) {
+        let own = |i: usize| {
+            // A panic in another task poisons the scratch only in name: every use fills what it reads.
+            self.scratch[i].lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        };
+        match &self.pool {
+            Some(pool) if tasks.len() > 1 => {
+                let queue = Mutex::new(tasks.into_iter());
+                pool.broadcast(|thread| {
+                    let mut scratch = own(thread.index());
+                    loop {
+                        let next = queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
+                        let Some(task) = next else { break };
+                        work(task, &mut scratch);
+                    }
+                });
+            }
+            _ => {
+                let mut scratch = own(0);
+                for task in tasks {
+                    work(task, &mut scratch);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_task_is_done_once() {
+        for threads in [0, 1, 3] {
+            let pool = Pool::new(threads).unwrap();
+            let mut done = vec![0; 50];
+            pool.each(done.iter_mut().enumerate().collect(), |(i, d), _| *d += i + 1);
+            assert_eq!(done, (1..=50).collect::<Vec<_>>());
+            assert!(pool.threads() == threads || threads == 0);
+        }
+    }
+}

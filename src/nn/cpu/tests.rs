@@ -1,0 +1,220 @@
+//! The engine as a whole.
+
+use candle_core::Device;
+
+use super::*;
+use crate::nn::arch;
+use crate::nn::config::Fields;
+use crate::nn::reference::Reference;
+use crate::nn::testing::{
+    Fixture, check_batch_independence, check_fixture, check_hidden, check_same, fixture, random_batch, real,
+};
+use crate::nn::weights::Checkpoint;
+use crate::nn::{Packed, Reranker};
+use crate::value::rng::Stream;
+
+fn load(name: &str, threads: usize) -> Bert {
+    Bert::new(Checkpoint::load(&fixture(name), 0).unwrap(), threads).unwrap()
+}
+
+/// A model of any shape with random weights (norms near one).
+fn random(config: &str) -> Checkpoint {
+    let model = arch::from_fields(&Fields::parse("config.json", config.as_bytes()).unwrap()).unwrap();
+    let parameters = arch::layout(&model.declared());
+    let s = Stream::new(4, &["random model"]);
+    let mut weights = Vec::new();
+    for p in &parameters {
+        let gamma = p.name.ends_with("LayerNorm.weight");
+        let spread = if p.decays { 0.2 } else { 0.1 };
+        let each = (p.offset..p.offset + p.len()).map(|i| spread * s.normal(i as u64) as f32);
+        weights.extend(each.map(|x| if gamma { 1.0 + x } else { x }));
+    }
+    Checkpoint { model, parameters, weights, ignored: Vec::new(), drawn: Vec::new() }
+}
+
+const ODD: &str = r#"{"model_type": "bert", "vocab_size": 50, "hidden_size": 72, "num_hidden_layers": 2,
+    "num_attention_heads": 6, "intermediate_size": 104, "max_position_embeddings": 130,
+    "hidden_dropout_prob": 0.2, "attention_probs_dropout_prob": 0.15, "classifier_dropout": 0.3}"#;
+
+const LENGTHS: [usize; 7] = [9, 1, 130, 33, 16, 97, 60];
+
+#[test]
+fn fixtures_hold_at_every_level() {
+    for name in ["bert", "minilm"] {
+        for level in [Level::PORTABLE, Level::detect()] {
+            let mut engine = load(name, 2).at_level(level);
+            let hidden = engine.hidden_states(&Fixture::open(name).batch).unwrap();
+            let states = check_hidden(name, &hidden);
+            let errors = check_fixture(name, &mut engine);
+            println!("{name} {}: hidden {states:.1e} {errors:?}", level.name());
+        }
+    }
+}
+
+#[test]
+fn the_reference_engine_agrees_with_and_without_dropout() {
+    for activation in ["gelu", "gelu_new", "relu", "tanh"] {
+        let config = ODD.replace("\"vocab", &format!("\"hidden_act\": \"{activation}\", \"vocab"));
+        let mut reference = Reference::new(random(&config), 1, Device::Cpu).unwrap();
+        let mut engine = Bert::new(random(&config), 2).unwrap();
+        let batch = random_batch(&LENGTHS, 50, 1);
+        check_same(&mut engine, &mut reference, &batch, None);
+        check_same(&mut engine, &mut reference, &batch, Some(Stream::new(3, &["dropout"])));
+    }
+}
+
+#[test]
+fn a_score_does_not_depend_on_the_batch() {
+    for level in [Level::PORTABLE, Level::detect()] {
+        let mut engine = Bert::new(random(ODD), 2).unwrap().at_level(level);
+        check_batch_independence(&mut engine, 50, 130);
+        let mut engine = Bert::new(random(ODD), 1).unwrap().at_level(level);
+        let lengths: Vec<usize> = (0..12).map(|i| 1 + i * 37 % 130).collect();
+        let batch = random_batch(&lengths, 50, 2);
+        let together = engine.score(&batch).unwrap();
+        for i in 0..batch.len() {
+            assert_eq!(engine.score(&batch.slice(i..i + 1)).unwrap()[0].to_bits(), together[i].to_bits());
+        }
+    }
+}
+
+#[test]
+fn threads_change_no_bit_and_a_score_is_the_forward_without_dropout() {
+    for (level, pairs) in [(Level::PORTABLE, 8), (Level::detect(), 40)] {
+        let lengths: Vec<usize> = (0..pairs).map(|i| 1 + i * 53 % 130).collect();
+        let batch = random_batch(&lengths, 50, 2);
+        let slope: Vec<f32> = (0..pairs).map(|i| 0.5 - i as f32 / pairs as f32).collect();
+        let run = |threads: usize| {
+            let mut e = Bert::new(random(ODD), threads).unwrap().at_level(level);
+            let scores = e.score(&batch).unwrap();
+            assert_eq!(e.forward(&batch, None).unwrap(), scores);
+            let mut bits = scores;
+            for step in 0..2 {
+                bits.extend(e.forward(&batch, Some(Stream::new(1, &["d"]).sub(step))).unwrap());
+                e.backward(&slope).unwrap();
+                let (g, w) = e.gradients_mut();
+                w.iter_mut().zip(g).for_each(|(w, g)| *w -= 0.01 * *g);
+            }
+            bits.extend(e.score(&batch).unwrap());
+            bits.extend(e.gradients_mut().0.iter());
+            bits.iter().map(|b| b.to_bits()).collect::<Vec<_>>()
+        };
+        let one = run(1);
+        assert!(one == run(2) && one == run(3));
+    }
+}
+
+#[test]
+fn gradients_with_dropout_are_the_slopes_of_the_same_dropout() {
+    let mut engine = Bert::new(random(ODD), 2).unwrap();
+    let batch = random_batch(&LENGTHS, 50, 3);
+    let stream = Some(Stream::new(8, &["finite"]));
+    let slope: Vec<f32> = (0..batch.len()).map(|i| 1.0 - 0.3 * i as f32).collect();
+    engine.forward(&batch, stream).unwrap();
+    engine.backward(&slope).unwrap();
+    let gradients = engine.gradients_mut().0.to_vec();
+    let direction = Stream::new(9, &["direction"]);
+    for p in engine.parameters().to_vec() {
+        // Along a random direction of each parameter, scaled to its gradient so that the change stands out.
+        let along: Vec<f32> = (0..p.len()).map(|i| direction.normal((p.offset + i) as u64) as f32).collect();
+        let g = &gradients[p.offset..p.offset + p.len()];
+        let expected: f64 = g.iter().zip(&along).map(|(g, a)| f64::from(g * a)).sum();
+        let mut at = |h: f32| {
+            let before = engine.weights()[p.offset..p.offset + p.len()].to_vec();
+            for (w, a) in engine.weights_mut()[p.offset..].iter_mut().zip(&along) {
+                *w += h * a;
+            }
+            let logits = engine.forward(&batch, stream).unwrap();
+            engine.weights_mut()[p.offset..p.offset + p.len()].copy_from_slice(&before);
+            logits.iter().zip(&slope).map(|(l, s)| f64::from(*l) * f64::from(*s)).sum::<f64>()
+        };
+        let h = 1e-3f32;
+        let found = (at(h) - at(-h)) / f64::from(2.0 * h);
+        let size = g.iter().map(|g| f64::from(g * g)).sum::<f64>().sqrt();
+        assert!((found - expected).abs() < 0.02 * size + 3e-3, "{}: {found} {expected} of {size}", p.name);
+    }
+}
+
+#[test]
+fn dropout_keeps_the_mean_of_the_input_and_changes_with_the_stream() {
+    let mut engine = Bert::new(random(ODD), 2).unwrap();
+    let batch = random_batch(&[20; 8], 50, 3);
+    let a = engine.forward(&batch, Some(Stream::new(1, &["a"]))).unwrap();
+    assert_eq!(a, engine.forward(&batch, Some(Stream::new(1, &["a"]))).unwrap());
+    assert_ne!(a, engine.forward(&batch, Some(Stream::new(2, &["a"]))).unwrap());
+    assert_ne!(a, engine.forward(&batch, None).unwrap());
+    // Equal pairs at different places are dropped differently.
+    let mut twice = Packed::new();
+    for _ in 0..2 {
+        twice.push(&batch.ids[..20], &batch.types[..20]);
+    }
+    let logits = engine.forward(&twice, Some(Stream::new(1, &["a"]))).unwrap();
+    assert_ne!(logits[0], logits[1]);
+}
+
+#[test]
+fn gradients_add_up_and_backward_needs_a_forward() {
+    let mut engine = load("bert", 1);
+    let f = Fixture::open("bert");
+    let ones = vec![1.0; f.batch.len()];
+    assert_eq!(engine.backward(&ones).unwrap_err().kind, crate::task::FailureKind::Bug);
+    engine.forward(&f.batch, None).unwrap();
+    engine.backward(&ones).unwrap();
+    let once = engine.gradients_mut().0.to_vec();
+    assert!(engine.backward(&ones).is_err());
+    engine.forward(&f.batch, None).unwrap();
+    engine.backward(&ones).unwrap();
+    let scale = once.iter().fold(0.0f32, |m, x| m.max(x.abs()));
+    for (a, b) in engine.gradients_mut().0.iter().zip(&once) {
+        assert!((a - 2.0 * b).abs() < 1e-5 * scale);
+    }
+    engine.forward(&f.batch, None).unwrap();
+    assert!(engine.backward(&[1.0]).is_err());
+    assert_eq!(engine.score(&Packed::new()).unwrap(), Vec::<f32>::new());
+    engine.forward(&Packed::new(), None).unwrap();
+    engine.backward(&[]).unwrap();
+}
+
+#[test]
+fn a_batch_that_does_not_fit_the_model_is_an_error() {
+    let mut engine = Bert::new(random(ODD), 1).unwrap();
+    for (ids, types) in
+        [(vec![50], vec![0]), (vec![0], vec![2]), (vec![0; 131], vec![0; 131]), (vec![], vec![])]
+    {
+        let mut batch = Packed::new();
+        batch.push(&ids, &types);
+        assert_eq!(engine.score(&batch).unwrap_err().kind, crate::task::FailureKind::Wrong);
+        assert_eq!(engine.forward(&batch, None).unwrap_err().kind, crate::task::FailureKind::Wrong);
+    }
+}
+
+#[test]
+fn a_saved_model_loads_and_scores_the_same() {
+    let mut engine = load("minilm", 1);
+    let batch = Fixture::open("minilm").batch;
+    engine.weights_mut().iter_mut().for_each(|w| *w *= 1.01);
+    let folder = tempfile::tempdir().unwrap();
+    engine.save(folder.path()).unwrap();
+    let mut again = Bert::new(Checkpoint::load(folder.path(), 0).unwrap(), 2).unwrap();
+    assert_eq!(again.score(&batch).unwrap(), engine.score(&batch).unwrap());
+    assert_eq!(engine.kernels(), Level::detect().name());
+}
+
+#[test]
+fn widths_that_are_no_multiple_of_eight_are_refused() {
+    let odd = random(&ODD.replace("104", "100"));
+    assert!(!supports(&*odd.model));
+    assert_eq!(Bert::new(odd, 1).unwrap_err().kind, crate::task::FailureKind::Missing);
+    assert!(supports(&*random(ODD).model));
+}
+
+#[test]
+fn a_real_model_agrees_with_the_reference() {
+    for name in ["bert-tiny", "minilm-l6"] {
+        let Some(folder) = real(name, "a_real_model_agrees_with_the_reference") else { continue };
+        let mut reference = Reference::new(Checkpoint::load(&folder, 1).unwrap(), 2, Device::Cpu).unwrap();
+        let mut engine = Bert::new(Checkpoint::load(&folder, 1).unwrap(), 2).unwrap();
+        let batch = random_batch(&[40, 7], 20_000, 1);
+        check_same(&mut engine, &mut reference, &batch, Some(Stream::new(1, &["real"])));
+    }
+}

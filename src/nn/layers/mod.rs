@@ -1,0 +1,79 @@
+//! Layers of the reference: plain differentiable candle operations over a packed piece of a batch.
+//!
+//! candle's fused layer norm, softmax, rotary embedding and attention cut the gradient silently and are not used
+//! anywhere. A [`Graph`] is one forward over a few pairs: it finds parameters by name, knows where pairs begin, and
+//! draws dropout. Must not know: architectures, files, the flat buffer.
+
+pub mod activation;
+pub mod attention;
+pub mod dropout;
+pub mod norm;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use candle_core::{Error, Result, Tensor};
+
+use crate::value::rng::Stream;
+
+/// Rows of one embedding table, one for each token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lookup {
+    /// The table's parameter name.
+    pub parameter: &'static str,
+    /// A row for each token.
+    pub rows: Vec<u32>,
+}
+
+/// One forward over some pairs of a batch.
+#[derive(Debug)]
+pub struct Graph<'a> {
+    /// Parameters by name.
+    pub tensors: &'a BTreeMap<String, Tensor>,
+    /// Where each pair begins inside this piece, and the total at the end.
+    pub starts: &'a [usize],
+    /// The place of the first token in the whole batch: dropout is addressed by it.
+    pub first_token: usize,
+    /// The place of the first pair in the whole batch.
+    pub first_pair: usize,
+    /// The stream of the whole batch, when there is dropout.
+    pub dropout: Option<Stream>,
+    /// Hidden states, when they are asked for.
+    pub kept: Option<RefCell<Vec<Tensor>>>,
+}
+
+impl Graph<'_> {
+    /// The parameter of a name.
+    ///
+    /// # Errors
+    /// When there is none: a defect of the architecture's file.
+    pub fn parameter(&self, name: &str) -> Result<&Tensor> {
+        self.tensors.get(name).ok_or_else(|| Error::Msg(format!("no parameter `{name}`")))
+    }
+
+    /// `x · Wᵀ + b` with `name.weight` `[out, in]` and `name.bias`.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub fn linear(&self, name: &str, x: &Tensor) -> Result<Tensor> {
+        let weight = self.parameter(&format!("{name}.weight"))?;
+        x.matmul(&weight.t()?)?.broadcast_add(self.parameter(&format!("{name}.bias"))?)
+    }
+
+    /// The hidden state of each pair's first token, `[pairs, width]`.
+    ///
+    /// # Errors
+    /// A defect of the graph.
+    pub fn first_tokens(&self, x: &Tensor) -> Result<Tensor> {
+        let pairs = self.starts.len() - 1;
+        let rows = self.starts[..pairs].iter().map(|&s| x.narrow(0, s, 1)).collect::<Result<Vec<_>>>()?;
+        Tensor::cat(&rows, 0)
+    }
+
+    /// Remembers a hidden state `[tokens, width]` for whoever looks inside (tests).
+    pub fn keep(&self, x: &Tensor) {
+        if let Some(kept) = &self.kept {
+            kept.borrow_mut().push(x.detach());
+        }
+    }
+}

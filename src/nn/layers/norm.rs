@@ -1,0 +1,31 @@
+//! Layer norm and softmax, spelled out so that candle differentiates them.
+
+use candle_core::{D, Result, Tensor};
+
+use super::Graph;
+
+impl Graph<'_> {
+    /// `(x - mean) / √(variance + ε) · name.weight + name.bias` over the last dimension, with the biased variance.
+    ///
+    /// **Source:** Ba, Kiros, Hinton 2016; torch `LayerNorm`.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub fn layer_norm(&self, name: &str, x: &Tensor, epsilon: f64) -> Result<Tensor> {
+        let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+        let deviation = (centred.sqr()?.mean_keepdim(D::Minus1)? + epsilon)?.sqrt()?;
+        centred
+            .broadcast_div(&deviation)?
+            .broadcast_mul(self.parameter(&format!("{name}.weight"))?)?
+            .broadcast_add(self.parameter(&format!("{name}.bias"))?)
+    }
+}
+
+/// Softmax over the last dimension; the maximum taken away is a constant to the gradient.
+///
+/// # Errors
+/// A defect of the graph.
+pub fn softmax(x: &Tensor) -> Result<Tensor> {
+    let e = x.broadcast_sub(&x.max_keepdim(D::Minus1)?.detach())?.exp()?;
+    e.broadcast_div(&e.sum_keepdim(D::Minus1)?)
+}

@@ -1,0 +1,171 @@
+//! A model folder to an engine, a tokenizer and the facts a report states.
+
+use std::path::Path;
+
+use candle_core::Device;
+
+use super::cpu;
+use super::Reranker;
+use super::reference::Reference;
+use super::tokenizer::Tokenizer;
+use super::weights::Checkpoint;
+use crate::task::Failure;
+
+/// Which engine computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// The explicit engine where it runs this model on the CPU, the reference elsewhere.
+    #[default]
+    Auto,
+    /// Plain differentiable candle operations, on any device.
+    Reference,
+    /// Forward and backward written out for the CPU ([`super::cpu`]).
+    Explicit,
+}
+
+/// How a model is to be run; none of it is part of what the model is.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The engine.
+    pub engine: Engine,
+    /// Threads; 0 for all cores.
+    pub threads: usize,
+    /// `cpu` or `cuda:N`.
+    pub device: String,
+    /// The kernel level of the explicit engine: `auto`, `portable` or `avx2`.
+    pub kernels: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { engine: Engine::default(), threads: 0, device: "cpu".into(), kernels: "auto".into() }
+    }
+}
+
+/// What a report says about a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelFacts {
+    /// `model_type`: `bert`.
+    pub architecture: &'static str,
+    /// The longest pair in tokens, special tokens included.
+    pub position_limit: usize,
+    /// Width of the hidden states.
+    pub hidden: usize,
+    /// Number of layers.
+    pub layers: usize,
+    /// Number of weights.
+    pub parameters: usize,
+    /// Parameters that the folder lacks and that were drawn from the seed.
+    pub drawn: Vec<String>,
+    /// Tensors of the folder that have no use in a re-ranker.
+    pub ignored: Vec<String>,
+}
+
+/// Loads a model folder; `seed` draws a head that the folder lacks.
+///
+/// # Errors
+/// When files are missing or do not fit together, the architecture has no implementation, or the device is not there.
+pub fn load(
+    folder: &Path,
+    seed: u64,
+    options: &Options,
+) -> Result<(Box<dyn Reranker>, Tokenizer, ModelFacts), Failure> {
+    let device = device(&options.device)?;
+    let checkpoint = Checkpoint::load(folder, seed)?;
+    let tokenizer = Tokenizer::load(folder)?;
+    let model = &*checkpoint.model;
+    let facts = ModelFacts {
+        architecture: model.name(),
+        position_limit: model.position_limit(),
+        hidden: model.hidden(),
+        layers: model.layers(),
+        parameters: checkpoint.weights.len(),
+        drawn: checkpoint.drawn.clone(),
+        ignored: checkpoint.ignored.clone(),
+    };
+    let explicit = match options.engine {
+        Engine::Auto => device.is_cpu() && cpu::supports(model),
+        Engine::Reference => false,
+        Engine::Explicit if device.is_cpu() => true,
+        Engine::Explicit => {
+            return Err(Failure::missing("the explicit engine runs on the CPU only").help("use the device cpu"));
+        }
+    };
+    let engine: Box<dyn Reranker> = if explicit {
+        let level = cpu::Level::named(&options.kernels)?;
+        Box::new(cpu::Bert::new(checkpoint, options.threads)?.at_level(level))
+    } else {
+        Box::new(Reference::new(checkpoint, options.threads, device)?)
+    };
+    Ok((engine, tokenizer, facts))
+}
+
+/// The candle device of a name.
+fn device(name: &str) -> Result<Device, Failure> {
+    if name == "cpu" {
+        return Ok(Device::Cpu);
+    }
+    let number = name.strip_prefix("cuda:").and_then(|n| n.parse::<usize>().ok());
+    let Some(number) = number else {
+        return Err(Failure::wrong(format!("the device `{name}` is not known")).help("write cpu, or cuda:0"));
+    };
+    if !cfg!(feature = "cuda") {
+        return Err(Failure::missing(format!("this build has no support for `{name}`"))
+            .help("build with the feature `cuda`, or use the device cpu"));
+    }
+    Device::new_cuda(number)
+        .map_err(|e| Failure::missing(format!("the device `{name}` does not answer: {e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::testing;
+    use crate::nn::tokenizer::{Limits, TokenCache};
+    use crate::task::FailureKind;
+
+    #[test]
+    fn devices_are_told_by_name() {
+        assert!(matches!(device("cpu"), Ok(Device::Cpu)));
+        assert_eq!(device("gpu").unwrap_err().kind, FailureKind::Wrong);
+        if !cfg!(feature = "cuda") {
+            assert_eq!(device("cuda:0").unwrap_err().kind, FailureKind::Missing);
+        }
+    }
+
+    #[test]
+    fn the_engine_is_the_explicit_one_unless_said_otherwise() {
+        let Some(folder) = testing::real("bert-tiny", "the engine is the explicit one") else { return };
+        let kernels = |options: Options| load(&folder, 1, &options).map(|(e, ..)| e.kernels());
+        let best = cpu::Level::detect().name();
+        assert_eq!(kernels(Options::default()).unwrap(), best);
+        assert_eq!(kernels(Options { kernels: "portable".into(), ..Options::default() }).unwrap(), "portable");
+        assert_eq!(kernels(Options { engine: Engine::Explicit, ..Options::default() }).unwrap(), best);
+        assert_eq!(kernels(Options { engine: Engine::Reference, ..Options::default() }).unwrap(), "reference");
+        assert!(kernels(Options { kernels: "abacus".into(), ..Options::default() }).is_err());
+    }
+
+    #[test]
+    fn a_real_model_loads_scores_and_saves() {
+        let Some(folder) = testing::real("bert-tiny", "loading a real model") else { return };
+        let (mut model, tokenizer, facts) = load(&folder, 1, &Options::default()).unwrap();
+        assert_eq!(
+            (facts.architecture, facts.position_limit, facts.hidden, facts.layers),
+            ("bert", 512, 128, 2)
+        );
+        assert_eq!(facts.parameters, model.weights().len());
+        assert_eq!(facts.drawn.len(), 4);
+        assert!(facts.ignored.iter().all(|n| n.starts_with("cls.")) && facts.ignored.len() == 5);
+        let pairs =
+            [("what is a cell", "a cell is the smallest unit of life"), ("", ""), ("q", "long text ")];
+        let limits = Limits { query: 32, document: 256, total: facts.position_limit };
+        let batch = tokenizer.pack(&pairs, &limits, &TokenCache::default()).unwrap();
+        let scores = model.score(&batch).unwrap();
+        let out = tempfile::tempdir().unwrap();
+        model.save(out.path()).unwrap();
+        tokenizer.save(out.path()).unwrap();
+        let (mut again, _, facts) = load(out.path(), 2, &Options::default()).unwrap();
+        assert!(facts.drawn.is_empty() && facts.ignored.is_empty());
+        assert_eq!(again.score(&batch).unwrap(), scores);
+    }
+}

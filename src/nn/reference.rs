@@ -1,0 +1,355 @@
+//! The reference engine: an architecture's plain candle operations behind [`Reranker`].
+//!
+//! Scoring runs each pair alone, so a score has the same bits in any batch at any place. Training runs pieces of
+//! about [`PIECE`] tokens, side by side on the threads of this engine; gradients are added in the order of the
+//! pieces, so threads change no bit. Embedding rows are gathered and their gradients scattered here, outside the
+//! graph: a table's gradient stays as sparse as the batch.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor, Var};
+use rayon::prelude::*;
+
+use super::arch::Architecture;
+use super::layers::{Graph, Lookup};
+use super::weights::{self, Checkpoint};
+use super::{Packed, Parameter, Reranker};
+use crate::task::Failure;
+use crate::value::rng::Stream;
+
+/// Tokens of one piece of a training batch; a longer pair is a piece of its own. Part of what fixes the bits.
+const PIECE: usize = 512;
+
+/// Stack of a thread: candle walks its graph by recursion.
+const STACK: usize = 16 << 20;
+
+/// The reference engine.
+#[derive(Debug)]
+pub struct Reference {
+    model: Arc<dyn Architecture>,
+    parameters: Vec<Parameter>,
+    weights: Vec<f32>,
+    gradients: Vec<f32>,
+    device: Device,
+    pool: rayon::ThreadPool,
+    /// Pieces that run at the same time.
+    together: usize,
+    /// Candle's copies of the weights, until somebody may have changed them.
+    variables: Option<Arc<Variables>>,
+    /// The pieces of the last forward, with the variables they were made of.
+    last: Option<(Arc<Variables>, Vec<Piece>)>,
+}
+
+/// Candle's copies of all parameters but the embedding tables.
+#[derive(Debug)]
+struct Variables {
+    places: Vec<(usize, Var)>,
+    tracked: BTreeMap<String, Tensor>,
+    detached: BTreeMap<String, Tensor>,
+}
+
+/// The graph of some pairs, waiting for its backward pass.
+#[derive(Debug)]
+struct Piece {
+    pairs: Range<usize>,
+    logits: Tensor,
+    embedded: Var,
+    lookups: Vec<Lookup>,
+}
+
+/// What a backward pass of one piece gives.
+struct Gradient {
+    dense: Vec<(usize, Vec<f32>)>,
+    embedded: Vec<f32>,
+    lookups: Vec<Lookup>,
+}
+
+impl Reference {
+    /// The engine of a checkpoint on a device, with a number of threads (0: all cores).
+    ///
+    /// # Errors
+    /// When threads cannot be started.
+    pub fn new(checkpoint: Checkpoint, threads: usize, device: Device) -> Result<Self, Failure> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .stack_size(STACK)
+            .thread_name(|i| format!("reference-{i}"))
+            .build()
+            .map_err(|e| Failure::missing(format!("threads of the reference engine: {e}")))?;
+        let Checkpoint { model, parameters, weights, .. } = checkpoint;
+        let gradients = vec![0.0; weights.len()];
+        // candle spreads every small operation over a pool of its own that is one for the process and waits by
+        // spinning: two pieces side by side would only wait for each other. With CANDLE_NUM_THREADS=1 in the
+        // environment that pool is empty, and pieces side by side use the cores better.
+        let spins = candle_core::utils::barrier_pool().n_workers() > 0;
+        let together = if device.is_cpu() && !spins { pool.current_num_threads() } else { 1 };
+        Ok(Self {
+            model,
+            parameters,
+            weights,
+            gradients,
+            device,
+            pool,
+            together,
+            variables: None,
+            last: None,
+        })
+    }
+
+    /// The architecture behind.
+    pub fn model(&self) -> &dyn Architecture {
+        &*self.model
+    }
+
+    /// Hidden states without dropout, `[tokens, width]` row-major: after the embeddings, then after each layer.
+    ///
+    /// # Errors
+    /// As [`Reranker::score`].
+    pub fn hidden(&mut self, batch: &Packed) -> Result<Vec<Vec<f32>>, Failure> {
+        self.model.check(batch)?;
+        let variables = self.refresh()?;
+        let mut all = vec![Vec::new(); self.model.layers() + 1];
+        for i in 0..batch.len() {
+            let one = batch.slice(i..i + 1);
+            let embedded = self.embed(&one, &self.model.lookups(&one)).map_err(off)?;
+            let graph = Graph {
+                tensors: &variables.detached,
+                starts: &one.starts,
+                first_token: 0,
+                first_pair: 0,
+                dropout: None,
+                kept: Some(RefCell::default()),
+            };
+            self.model.logits(&graph, embedded).map_err(off)?;
+            let kept = graph.kept.map(RefCell::into_inner).unwrap_or_default();
+            for (all, x) in all.iter_mut().zip(&kept) {
+                all.extend(numbers(x).map_err(off)?);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Candle's copies, made again when the weights may have changed.
+    fn refresh(&mut self) -> Result<Arc<Variables>, Failure> {
+        if let Some(variables) = &self.variables {
+            return Ok(variables.clone());
+        }
+        let tables: Vec<&str> = self.model.lookups(&Packed::new()).iter().map(|l| l.parameter).collect();
+        let mut v = Variables { places: Vec::new(), tracked: BTreeMap::new(), detached: BTreeMap::new() };
+        for (place, p) in
+            self.parameters.iter().enumerate().filter(|(_, p)| !tables.contains(&p.name.as_str()))
+        {
+            let numbers = &self.weights[p.offset..p.offset + p.len()];
+            let var = Tensor::from_slice(numbers, p.shape.as_slice(), &self.device)
+                .and_then(|t| Var::from_tensor(&t))
+                .map_err(off)?;
+            v.tracked.insert(p.name.clone(), var.as_tensor().clone());
+            v.detached.insert(p.name.clone(), var.as_detached_tensor());
+            v.places.push((place, var));
+        }
+        Ok(self.variables.insert(Arc::new(v)).clone())
+    }
+
+    /// The sum of the tables' rows for each token, `[tokens, width]`.
+    fn embed(&self, batch: &Packed, lookups: &[Lookup]) -> candle_core::Result<Tensor> {
+        let width = self.table(lookups[0].parameter).map_or(0, |p| p.shape[1]);
+        let mut sum = vec![0.0f32; batch.tokens() * width];
+        for lookup in lookups {
+            let Some(table) = self.table(lookup.parameter) else { continue };
+            for (x, &row) in sum.chunks_exact_mut(width).zip(&lookup.rows) {
+                let from = table.offset + row as usize * width;
+                x.iter_mut().zip(&self.weights[from..from + width]).for_each(|(x, w)| *x += w);
+            }
+        }
+        Tensor::from_vec(sum, (batch.tokens(), width), &self.device)
+    }
+
+    fn table(&self, name: &str) -> Option<&Parameter> {
+        self.parameters.iter().find(|p| p.name == name)
+    }
+
+    /// Does something with each item on the threads of this engine; results in the order of items.
+    fn each<I: Send, T: Send>(
+        &self,
+        items: Vec<I>,
+        f: impl Fn(I) -> Result<T, Failure> + Sync + Send,
+    ) -> Result<Vec<T>, Failure> {
+        self.pool.install(|| {
+            if self.together > 1 {
+                items.into_par_iter().map(f).collect()
+            } else {
+                items.into_iter().map(f).collect()
+            }
+        })
+    }
+
+    fn piece(
+        &self,
+        variables: &Variables,
+        batch: &Packed,
+        pairs: Range<usize>,
+        dropout: Option<Stream>,
+    ) -> candle_core::Result<Piece> {
+        let part = batch.slice(pairs.clone());
+        let lookups = self.model.lookups(&part);
+        let embedded = Var::from_tensor(&self.embed(&part, &lookups)?)?;
+        let graph = Graph {
+            tensors: &variables.tracked,
+            starts: &part.starts,
+            first_token: batch.starts[pairs.start],
+            first_pair: pairs.start,
+            dropout,
+            kept: None,
+        };
+        let logits = self.model.logits(&graph, embedded.as_tensor().clone())?;
+        Ok(Piece { pairs, logits, embedded, lookups })
+    }
+
+    fn gradient(&self, variables: &Variables, piece: Piece, dlogits: &[f32]) -> Result<Gradient, Failure> {
+        let part = &dlogits[piece.pairs.clone()];
+        let store = Tensor::from_slice(part, part.len(), &self.device)
+            .and_then(|d| (piece.logits * d)?.sum_all()?.backward())
+            .map_err(off)?;
+        let of = |var: &Var, name: &str| match store.get(var) {
+            Some(g) => numbers(g).map_err(off),
+            None => Err(Failure::bug(format!("no gradient reaches `{name}`"))),
+        };
+        let embedded = of(&piece.embedded, "embeddings")?;
+        let dense = variables
+            .places
+            .iter()
+            .map(|(place, var)| Ok((*place, of(var, &self.parameters[*place].name)?)))
+            .collect::<Result<Vec<_>, Failure>>()?;
+        Ok(Gradient { dense, embedded, lookups: piece.lookups })
+    }
+
+    fn add(&mut self, gradient: &Gradient) {
+        let Self { parameters, gradients, .. } = self;
+        for (place, numbers) in &gradient.dense {
+            let p = &parameters[*place];
+            gradients[p.offset..p.offset + p.len()].iter_mut().zip(numbers).for_each(|(g, x)| *g += x);
+        }
+        for lookup in &gradient.lookups {
+            let Some(table) = parameters.iter().find(|p| p.name == lookup.parameter) else { continue };
+            let width = table.shape[1];
+            for (x, &row) in gradient.embedded.chunks_exact(width).zip(&lookup.rows) {
+                let to = table.offset + row as usize * width;
+                gradients[to..to + width].iter_mut().zip(x).for_each(|(g, x)| *g += x);
+            }
+        }
+    }
+}
+
+/// Pairs in pieces of at most [`PIECE`] tokens, or of one pair.
+fn pieces(batch: &Packed) -> Vec<Range<usize>> {
+    let mut list: Vec<Range<usize>> = Vec::new();
+    for i in 0..batch.len() {
+        match list.last_mut() {
+            Some(last) if batch.starts[i + 1] - batch.starts[last.start] <= PIECE => last.end = i + 1,
+            _ => list.push(i..i + 1),
+        }
+    }
+    list
+}
+
+fn numbers(x: &Tensor) -> candle_core::Result<Vec<f32>> {
+    x.flatten_all()?.to_vec1::<f32>()
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "passed to map_err")]
+fn off(e: candle_core::Error) -> Failure {
+    let text = e.to_string();
+    if text.to_ascii_lowercase().contains("out of memory") {
+        return Failure::missing(format!("the device is out of memory: {text}"))
+            .help("use a smaller micro-batch");
+    }
+    Failure::bug(format!("reference engine: {text}"))
+}
+
+impl Reranker for Reference {
+    fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    fn weights(&self) -> &[f32] {
+        &self.weights
+    }
+
+    fn weights_mut(&mut self) -> &mut [f32] {
+        self.variables = None;
+        &mut self.weights
+    }
+
+    fn gradients_mut(&mut self) -> (&mut [f32], &mut [f32]) {
+        self.variables = None;
+        (&mut self.gradients, &mut self.weights)
+    }
+
+    fn score(&mut self, batch: &Packed) -> Result<Vec<f32>, Failure> {
+        self.model.check(batch)?;
+        let variables = self.refresh()?;
+        let one = |i: usize| -> candle_core::Result<f32> {
+            let pair = batch.slice(i..i + 1);
+            let graph = Graph {
+                tensors: &variables.detached,
+                starts: &pair.starts,
+                first_token: 0,
+                first_pair: 0,
+                dropout: None,
+                kept: None,
+            };
+            let embedded = self.embed(&pair, &self.model.lookups(&pair))?;
+            self.model.logits(&graph, embedded)?.squeeze(0)?.to_scalar::<f32>()
+        };
+        self.each((0..batch.len()).collect(), |i| one(i).map_err(off))
+    }
+
+    fn forward(&mut self, batch: &Packed, dropout: Option<Stream>) -> Result<Vec<f32>, Failure> {
+        self.model.check(batch)?;
+        self.last = None;
+        let variables = self.refresh()?;
+        let list =
+            self.each(pieces(batch), |pairs| self.piece(&variables, batch, pairs, dropout).map_err(off))?;
+        let mut logits = Vec::with_capacity(batch.len());
+        for piece in &list {
+            logits.extend(numbers(&piece.logits).map_err(off)?);
+        }
+        self.last = Some((variables, list));
+        Ok(logits)
+    }
+
+    fn backward(&mut self, dlogits: &[f32]) -> Result<(), Failure> {
+        let Some((variables, list)) = self.last.take() else {
+            return Err(Failure::bug("backward without a forward"));
+        };
+        if list.last().map_or(0, |p| p.pairs.end) != dlogits.len() {
+            return Err(Failure::bug(format!("{} gradients for another number of logits", dlogits.len())));
+        }
+        // No more pieces at a time than run together: each holds a gradient of the whole model.
+        let mut rest = list.into_iter();
+        loop {
+            let now: Vec<Piece> = rest.by_ref().take(self.together).collect();
+            if now.is_empty() {
+                return Ok(());
+            }
+            let gradients = self.each(now, |piece| self.gradient(&variables, piece, dlogits))?;
+            gradients.iter().for_each(|g| self.add(g));
+        }
+    }
+
+    fn save(&self, folder: &Path) -> Result<(), Failure> {
+        weights::save(&*self.model, &self.parameters, &self.weights, folder)
+    }
+
+    fn kernels(&self) -> &'static str {
+        "reference"
+    }
+}
+
+#[cfg(test)]
+#[path = "reference_tests.rs"]
+mod tests;

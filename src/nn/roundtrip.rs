@@ -1,0 +1,117 @@
+//! Saved models as other programs see them: the same scores in `transformers` and in sentence-transformers.
+//!
+//! `tests/data/roundtrip/scores.py` computes the other side. With `XPIPE_PYTHON` set to a Python that has torch and
+//! transformers the test runs it; otherwise it compares with the committed figures.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde::{Deserialize, Serialize};
+
+use super::load::{Options, load};
+use super::testing;
+use super::tokenizer::{Limits, TokenCache};
+
+/// What the issue asks of a saved model: the same score to this.
+const SAME: f32 = 1e-4;
+
+#[derive(Serialize, Deserialize, Debug)]
+struct Scores {
+    transformers: Vec<f32>,
+    cross_encoder: Option<Vec<f32>>,
+    versions: BTreeMap<String, String>,
+}
+
+fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/roundtrip").join(name)
+}
+
+/// The committed BERT fixture with a vocabulary of letters, as a model folder.
+fn spelling() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for file in ["config.json", "model.safetensors"] {
+        std::fs::copy(testing::fixture("bert").join(file), dir.path().join(file)).unwrap();
+    }
+    // 128 rows: special tokens, letters, letter pieces, then digits and marks.
+    let mut words: Vec<String> = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(String::from).to_vec();
+    words.extend(('a'..='z').map(String::from));
+    words.extend(('a'..='z').map(|c| format!("##{c}")));
+    words.extend("0123456789.,;!?-@()".chars().map(String::from));
+    words.extend(["the", "is", "what", "how", "do"].map(String::from));
+    words.extend((words.len()..128).map(|i| format!("[unused{i}]")));
+    std::fs::write(dir.path().join("vocab.txt"), words.join("\n") + "\n").unwrap();
+    dir
+}
+
+fn python(folder: &Path, pairs: &[(&str, &str)]) -> Option<Scores> {
+    let python = std::env::var_os("XPIPE_PYTHON")?;
+    let mut child = Command::new(python)
+        .arg(data("scores.py"))
+        .arg(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pairs = serde_json::to_vec(pairs).unwrap();
+    child.stdin.take().unwrap().write_all(&pairs).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "scores.py failed");
+    Some(serde_json::from_slice(&output.stdout).unwrap())
+}
+
+fn far(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+#[test]
+fn other_programs_give_a_saved_model_the_same_scores() {
+    let spelling = spelling();
+    let pairs: Vec<(String, String)> =
+        serde_json::from_slice(&std::fs::read(data("pairs.json")).unwrap()).unwrap();
+    let figures = std::fs::read(data("figures.json")).unwrap_or_else(|_| b"{}".to_vec());
+    let mut figures: BTreeMap<String, Scores> = serde_json::from_slice(&figures).unwrap();
+    let models = [
+        ("fixture", Some(spelling.path().to_owned())),
+        ("bert-tiny", testing::real("bert-tiny", "round trip")),
+        ("minilm-l6", testing::real("minilm-l6", "round trip")),
+    ];
+    for (name, folder) in models.into_iter().filter_map(|(n, f)| Some((n, f?))) {
+        let (mut model, tokenizer, facts) = load(&folder, 1, &Options::default()).unwrap();
+        // A fresh head gives scores near zero, where any model would agree.
+        let head = model.parameters().iter().find(|p| p.name == "classifier.weight").unwrap().clone();
+        if facts.drawn.contains(&head.name) {
+            model.weights_mut()[head.offset..head.offset + head.len()].iter_mut().for_each(|w| *w *= 50.0);
+        }
+        let limits = Limits { query: 256, document: 256, total: facts.position_limit };
+        let texts: Vec<(&str, &str)> = pairs.iter().map(|(q, d)| (&**q, &**d)).collect();
+        // Other programs are not told to cut, so a model gets the pairs that it can read whole.
+        let whole = Limits { total: usize::MAX, ..limits };
+        let fits = |(q, d): &(&str, &str)| {
+            tokenizer.encode_pair(q, d, &whole).unwrap().0.len() <= facts.position_limit
+        };
+        let texts: Vec<(&str, &str)> = texts.into_iter().filter(fits).collect();
+        assert!(texts.len() >= 4);
+        let scores = model.score(&tokenizer.pack(&texts, &limits, &TokenCache::default()).unwrap()).unwrap();
+        let spread = far(&scores, &vec![scores[0]; scores.len()]);
+        assert!(spread > 0.05, "{name}: scores that say nothing: {scores:?}");
+        let out = tempfile::tempdir().unwrap();
+        model.save(out.path()).unwrap();
+        tokenizer.save(out.path()).unwrap();
+        if let Some(theirs) = python(out.path(), &texts) {
+            figures.insert(name.to_owned(), theirs);
+        }
+        let Some(theirs) = figures.get(name) else { panic!("no figures of {name}: set XPIPE_PYTHON") };
+        let (a, b) =
+            (far(&scores, &theirs.transformers), theirs.cross_encoder.as_ref().map(|c| far(&scores, c)));
+        println!("{name}: transformers {a:.1e}, CrossEncoder {b:?}; scores {scores:?}");
+        assert!(a <= SAME, "{name}: {scores:?} against {theirs:?}");
+        assert!(b.is_none_or(|b| b <= SAME), "{name}: {scores:?} against {theirs:?}");
+    }
+    if std::env::var_os("XPIPE_UPDATE").is_some() {
+        let text = serde_json::to_string_pretty(&figures).unwrap();
+        std::fs::write(data("figures.json"), text + "\n").unwrap();
+    }
+}

@@ -1,0 +1,375 @@
+//! Texts to token ids, and pairs to what an encoder reads.
+//!
+//! Query and document are tokenised apart and cut apart, so ids of a text can be kept and used in many pairs. What
+//! stands around them (special tokens, token types) is learnt once from the tokenizer's own pair template. Stored
+//! truncation and padding settings never apply. Must not know: weights, engines.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rayon::prelude::*;
+use serde_json::{Value as Json, json};
+
+use super::Packed;
+use crate::task::Failure;
+use crate::value::Call;
+
+/// Files beside `tokenizer.json` that other programs read; copied into saved models.
+const BESIDE: &[&str] = &["tokenizer_config.json", "special_tokens_map.json", "vocab.txt"];
+
+/// How long the parts of a pair may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Tokens of the query, special tokens not counted.
+    pub query: usize,
+    /// Tokens of the document, special tokens not counted.
+    pub document: usize,
+    /// Tokens of the pair with its special tokens: the model's position limit. The document is cut for it.
+    pub total: usize,
+}
+
+impl Limits {
+    /// The limits of the constructor `query_document(query, document)` for a model.
+    ///
+    /// # Errors
+    /// [`crate::task::FailureKind::Bug`]: the checker lets nothing else pass.
+    pub fn of(call: &Call, position_limit: usize) -> Result<Self, Failure> {
+        let count = |name: &str| {
+            let value = call.args.get(name).and_then(crate::value::Value::as_int);
+            value.and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0).ok_or_else(|| {
+                Failure::bug(format!("{}: `{name}` is not a count above zero: {:?}", call.name, call.args))
+            })
+        };
+        Ok(Self { query: count("query")?, document: count("document")?, total: position_limit })
+    }
+}
+
+/// Special tokens of one place: ids and their token types.
+type Specials = Vec<(u32, u32)>;
+
+/// What stands around a query and a document.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Template {
+    before: Specials,
+    between: Specials,
+    after: Specials,
+    query_type: u32,
+    document_type: u32,
+}
+
+/// A tokenizer with its pair template.
+#[derive(Clone, Debug)]
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    template: Template,
+    files: BTreeMap<&'static str, Arc<[u8]>>,
+}
+
+impl Tokenizer {
+    /// Reads `tokenizer.json` of a model folder, or builds BERT's tokenizer from `vocab.txt` (with the settings of
+    /// `tokenizer_config.json`) when there is none.
+    ///
+    /// # Errors
+    /// When there is neither, or the file is damaged or has no pair template.
+    pub fn load(folder: &Path) -> Result<Self, Failure> {
+        let mut files = BTreeMap::new();
+        for name in BESIDE {
+            match std::fs::read(folder.join(name)) {
+                Ok(bytes) => drop(files.insert(*name, Arc::from(bytes))),
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                Err(e) => return Err(Failure::missing(format!("{}: {e}", folder.join(name).display()))),
+            }
+        }
+        let path = folder.join("tokenizer.json");
+        let bytes: Arc<[u8]> = match std::fs::read(&path) {
+            Ok(bytes) => Arc::from(bytes),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => match files.get("vocab.txt") {
+                Some(vocabulary) => Arc::from(word_piece(folder, vocabulary, files.get(BESIDE[0]))?),
+                None => {
+                    return Err(Failure::missing(format!(
+                        "{}: no tokenizer.json in this folder",
+                        folder.display()
+                    ))
+                    .help("a tokenizer is read from tokenizer.json, or from vocab.txt of a BERT model"));
+                }
+            },
+            Err(e) => return Err(Failure::missing(format!("{}: {e}", path.display()))),
+        };
+        let mut inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(|e| {
+            Failure::wrong(format!("{}: not a tokenizer: {e}", path.display()))
+                .help("it may be cut off, or of a newer format than this version reads")
+        })?;
+        inner.with_padding(None);
+        inner
+            .with_truncation(None)
+            .map_err(|e| Failure::bug(format!("{}: truncation cannot be turned off: {e}", path.display())))?;
+        let template =
+            template(&inner).map_err(|what| Failure::wrong(format!("{}: {what}", path.display())))?;
+        files.insert("tokenizer.json", bytes);
+        Ok(Self { inner, template, files })
+    }
+
+    /// Writes the tokenizer's files into a model folder, as they were read.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn save(&self, folder: &Path) -> Result<(), Failure> {
+        std::fs::create_dir_all(folder)?;
+        for (name, bytes) in &self.files {
+            std::fs::write(folder.join(name), bytes)?;
+        }
+        Ok(())
+    }
+
+    /// The tokenizer's content, for digests: equal bytes tokenise equally.
+    pub fn json(&self) -> &[u8] {
+        self.files.get("tokenizer.json").map_or(&[], |b| b)
+    }
+
+    /// Special tokens of a pair.
+    pub fn specials(&self) -> usize {
+        self.template.before.len() + self.template.between.len() + self.template.after.len()
+    }
+
+    /// The first `limit` ids of a text, without special tokens around it.
+    ///
+    /// # Errors
+    /// When the tokenizer cannot read the text (a vocabulary without its unknown token).
+    pub fn ids(&self, text: &str, limit: usize) -> Result<Vec<u32>, Failure> {
+        let encoding = self.inner.encode_fast(text, false).map_err(|e| {
+            let start: String = text.chars().take(40).collect();
+            Failure::wrong(format!("the tokenizer cannot read the text \"{start}…\": {e}"))
+        })?;
+        let ids = encoding.get_ids();
+        Ok(ids[..ids.len().min(limit)].to_vec())
+    }
+
+    /// [`Tokenizer::ids`] of many texts, in parallel on the current rayon pool.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::ids`].
+    pub fn batch(&self, texts: &[&str], limit: usize) -> Result<Vec<Vec<u32>>, Failure> {
+        texts.par_iter().map(|t| self.ids(t, limit)).collect()
+    }
+
+    /// Adds the pair of ids to a batch: cut, with special tokens and types.
+    pub fn push(&self, query: &[u32], document: &[u32], limits: &Limits, batch: &mut Packed) {
+        let t = &self.template;
+        let room = limits.total.saturating_sub(self.specials());
+        let query = &query[..query.len().min(limits.query).min(room)];
+        let document = &document[..document.len().min(limits.document).min(room - query.len())];
+        let parts =
+            [(&t.before, query, t.query_type), (&t.between, document, t.document_type), (&t.after, &[], 0)];
+        for (specials, ids, kind) in parts {
+            for &(id, kind) in specials {
+                batch.ids.push(id);
+                batch.types.push(kind);
+            }
+            batch.ids.extend_from_slice(ids);
+            batch.types.extend(std::iter::repeat_n(kind, ids.len()));
+        }
+        batch.starts.push(batch.ids.len());
+    }
+
+    /// Ids and token types of one pair of texts.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::ids`].
+    pub fn encode_pair(
+        &self,
+        query: &str,
+        document: &str,
+        limits: &Limits,
+    ) -> Result<(Vec<u32>, Vec<u32>), Failure> {
+        let mut batch = Packed::new();
+        let (q, d) = (self.ids(query, limits.query)?, self.ids(document, limits.document)?);
+        self.push(&q, &d, limits, &mut batch);
+        Ok((batch.ids, batch.types))
+    }
+
+    /// A batch of pairs of texts, tokenised in parallel; texts in the cache are not tokenised again.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::ids`].
+    pub fn pack(
+        &self,
+        pairs: &[(&str, &str)],
+        limits: &Limits,
+        cache: &TokenCache,
+    ) -> Result<Packed, Failure> {
+        let queries: Vec<&str> = pairs.iter().map(|p| p.0).collect();
+        let documents: Vec<&str> = pairs.iter().map(|p| p.1).collect();
+        let queries = cache.batch(self, &queries, limits.query)?;
+        let documents = cache.batch(self, &documents, limits.document)?;
+        let mut batch = Packed::new();
+        for (q, d) in queries.iter().zip(&documents) {
+            self.push(q, d, limits, &mut batch);
+        }
+        Ok(batch)
+    }
+}
+
+/// Learns the pair template by encoding a pair and looking at what is not from a text.
+fn template(inner: &tokenizers::Tokenizer) -> Result<Template, String> {
+    let pair = inner.encode_fast(("a", "a"), true).map_err(|e| format!("cannot encode a pair: {e}"))?;
+    let sources = pair.get_sequence_ids();
+    let mut template = Template::default();
+    let mut seen = [false; 2];
+    for (i, source) in sources.iter().enumerate() {
+        let (id, kind) = (pair.get_ids()[i], pair.get_type_ids()[i]);
+        match (source, seen) {
+            (Some(0), [_, false]) => (template.query_type, seen[0]) = (kind, true),
+            (Some(1), [true, _]) => (template.document_type, seen[1]) = (kind, true),
+            (None, [false, false]) => template.before.push((id, kind)),
+            (None, [true, false]) => template.between.push((id, kind)),
+            (None, [true, true]) => template.after.push((id, kind)),
+            _ => return Err("its pair template is not query before document".into()),
+        }
+    }
+    if seen != [true, true] {
+        return Err("it gives no token for the text \"a\"".into());
+    }
+    if !template.before.is_empty() {
+        return Ok(template);
+    }
+    match (inner.token_to_id("[CLS]"), inner.token_to_id("[SEP]")) {
+        (Some(cls), Some(sep)) => Ok(Template {
+            before: vec![(cls, 0)],
+            between: vec![(sep, 0)],
+            after: vec![(sep, 1)],
+            query_type: 0,
+            document_type: 1,
+        }),
+        _ => Err("it has no pair template, and no [CLS] and [SEP] to make BERT's".into()),
+    }
+}
+
+/// `tokenizer.json` of a BERT vocabulary.
+///
+/// **Source:** transformers `BertTokenizerFast` and its converter from the slow tokenizer.
+fn word_piece(folder: &Path, vocabulary: &[u8], config: Option<&Arc<[u8]>>) -> Result<Vec<u8>, Failure> {
+    let name = folder.join("vocab.txt");
+    let text = std::str::from_utf8(vocabulary)
+        .map_err(|e| Failure::wrong(format!("{}: not UTF-8 text: {e}", name.display())))?;
+    let config: Json = match config {
+        Some(bytes) => serde_json::from_slice(bytes).map_err(|e| {
+            Failure::wrong(format!("{}: not JSON: {e}", folder.join("tokenizer_config.json").display()))
+        })?,
+        None => Json::Null,
+    };
+    let flag = |field: &str, default: Json| config.get(field).cloned().unwrap_or(default);
+    let mut words = serde_json::Map::new();
+    for (id, word) in text.lines().enumerate() {
+        words.insert(word.trim_end().to_owned(), id.into());
+    }
+    let mut added = Vec::new();
+    for (token, always) in
+        [("[PAD]", false), ("[UNK]", true), ("[CLS]", true), ("[SEP]", true), ("[MASK]", false)]
+    {
+        match words.get(token) {
+            Some(id) => added.push(json!({"id": id, "special": true, "content": token, "single_word": false,
+                "lstrip": false, "rstrip": false, "normalized": false})),
+            None if always => {
+                return Err(Failure::wrong(format!("{}: no line `{token}`", name.display()))
+                    .help("a BERT vocabulary has one token a line, [UNK], [CLS] and [SEP] among them"));
+            }
+            None => {}
+        }
+    }
+    added.sort_by_key(|t| t["id"].as_u64());
+    let special = |token: &str| json!({"id": token, "ids": [words[token]], "tokens": [token]});
+    let (cls, sep) = (special("[CLS]"), special("[SEP]"));
+    let at = |token: &str, kind: u32| json!({"SpecialToken": {"id": token, "type_id": kind}});
+    let sequence = |which: &str, kind: u32| json!({"Sequence": {"id": which, "type_id": kind}});
+    let single = [at("[CLS]", 0), sequence("A", 0), at("[SEP]", 0)];
+    let pair = [at("[CLS]", 0), sequence("A", 0), at("[SEP]", 0), sequence("B", 1), at("[SEP]", 1)];
+    let tokenizer = json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": added,
+        "normalizer": {"type": "BertNormalizer", "clean_text": true,
+            "handle_chinese_chars": flag("tokenize_chinese_chars", true.into()),
+            "strip_accents": flag("strip_accents", Json::Null), "lowercase": flag("do_lower_case", true.into())},
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": {"type": "TemplateProcessing", "single": single, "pair": pair,
+            "special_tokens": {"[CLS]": cls, "[SEP]": sep}},
+        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": true},
+        "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+            "max_input_chars_per_word": 100, "vocab": words},
+    });
+    serde_json::to_vec(&tokenizer).map_err(|e| Failure::bug(format!("a tokenizer cannot be written: {e}")))
+}
+
+/// Ids of texts met in one run, by content of the text. Shared between threads; never larger than its capacity.
+#[derive(Debug)]
+pub struct TokenCache {
+    known: Mutex<Known>,
+    capacity: usize,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    ids: HashMap<([u8; 16], usize), Arc<[u32]>>,
+    tokens: usize,
+}
+
+impl Default for TokenCache {
+    fn default() -> Self {
+        Self::new(64 << 20)
+    }
+}
+
+impl TokenCache {
+    /// A cache of at most this many token ids (4 bytes each); it starts over when it is full.
+    pub fn new(capacity: usize) -> Self {
+        Self { known: Mutex::default(), capacity }
+    }
+
+    /// The first `limit` ids of each text.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::ids`].
+    pub fn batch(
+        &self,
+        tokenizer: &Tokenizer,
+        texts: &[&str],
+        limit: usize,
+    ) -> Result<Vec<Arc<[u32]>>, Failure> {
+        let key = |text: &&str| {
+            let mut key = [0; 16];
+            key.copy_from_slice(&blake3::hash(text.as_bytes()).as_bytes()[..16]);
+            (key, limit)
+        };
+        let keys: Vec<_> = texts.par_iter().map(key).collect();
+        let mut found: Vec<Option<Arc<[u32]>>> = {
+            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            keys.iter().map(|k| known.ids.get(k).cloned()).collect()
+        };
+        // One of each text that is not known yet.
+        let mut first = HashMap::new();
+        for (i, key) in keys.iter().enumerate().filter(|(i, _)| found[*i].is_none()) {
+            first.entry(*key).or_insert(i);
+        }
+        let mut fresh: Vec<usize> = first.values().copied().collect();
+        fresh.sort_unstable();
+        let ids: Vec<Arc<[u32]>> = fresh
+            .par_iter()
+            .map(|&i| tokenizer.ids(texts[i], limit).map(Arc::from))
+            .collect::<Result<_, Failure>>()?;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        for (&i, ids) in fresh.iter().zip(ids) {
+            if known.tokens + ids.len() > self.capacity {
+                *known = Known::default();
+            }
+            known.tokens += ids.len();
+            known.ids.insert(keys[i], ids.clone());
+            found[i] = Some(ids);
+        }
+        drop(known);
+        let of = |i: usize| found[i].clone().or_else(|| first.get(&keys[i]).and_then(|f| found[*f].clone()));
+        (0..keys.len()).map(|i| of(i).ok_or_else(|| Failure::bug("a text was not tokenised"))).collect()
+    }
+}
+
+#[cfg(test)]
+#[path = "tokenizer_tests.rs"]
+mod tests;

@@ -1,0 +1,182 @@
+//! Ids against committed ones, limits, templates, the cache.
+
+use super::*;
+use crate::nn::testing;
+
+const WIDE: Limits = Limits { query: 1000, document: 1000, total: 512 };
+
+/// A vocabulary that spells lower-case letters.
+fn small() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let mut words = vec!["[PAD]".to_owned(), "[UNK]".into(), "[CLS]".into(), "[SEP]".into(), "[MASK]".into()];
+    words.extend(('a'..='z').map(String::from));
+    words.extend(('a'..='z').map(|c| format!("##{c}")));
+    std::fs::write(dir.path().join("vocab.txt"), words.join("\n") + "\n").unwrap();
+    dir
+}
+
+#[derive(serde::Deserialize)]
+struct Golden {
+    texts: Vec<String>,
+    pairs: Vec<(String, String)>,
+    golden: BTreeMap<String, Ids>,
+}
+
+#[derive(serde::Deserialize)]
+struct Ids {
+    single: Vec<Vec<u32>>,
+    pair: Vec<Vec<u32>>,
+    #[serde(default)]
+    pair_type_ids: Option<Vec<Vec<u32>>>,
+}
+
+/// Compares every golden text and pair; `around` is the single text's first and last token count.
+fn meets(tokenizer: &Tokenizer, golden: &Golden, which: &str) {
+    let ids = &golden.golden[which];
+    for (text, expected) in golden.texts.iter().zip(&ids.single) {
+        let inside = &expected[1..expected.len() - 1];
+        assert_eq!(tokenizer.ids(text, 1000).unwrap(), inside, "{text:?}");
+    }
+    for (i, (q, d)) in golden.pairs.iter().enumerate() {
+        let (got, types) = tokenizer.encode_pair(q, d, &WIDE).unwrap();
+        assert_eq!(got, ids.pair[i], "{q:?} {d:?}");
+        if let Some(expected) = &ids.pair_type_ids {
+            assert_eq!(types, expected[i], "types of {q:?} {d:?}");
+        }
+    }
+}
+
+fn golden() -> Golden {
+    serde_json::from_slice(&std::fs::read(testing::fixture("real").join("tokenization.json")).unwrap())
+        .unwrap()
+}
+
+#[test]
+fn ids_are_those_of_the_reference_tokenizers() {
+    let golden = golden();
+    for (model, which) in
+        [("minilm-l6", "bert-uncased"), ("bert-tiny", "bert-uncased"), ("deberta-v3-tokenizer", "deberta-v3")]
+    {
+        let folder = testing::real("minilm-l6", "token ids").map(|f| f.with_file_name(model));
+        let Some(folder) = folder.filter(|f| f.join("tokenizer.json").is_file()) else { continue };
+        meets(&Tokenizer::load(&folder).unwrap(), &golden, which);
+    }
+}
+
+#[test]
+fn a_vocabulary_gives_the_same_ids_as_tokenizer_json() {
+    let Some(folder) = testing::real("minilm-l6", "ids of vocab.txt") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    for file in ["vocab.txt", "tokenizer_config.json"] {
+        std::fs::copy(folder.join(file), dir.path().join(file)).unwrap();
+    }
+    meets(&Tokenizer::load(dir.path()).unwrap(), &golden(), "bert-uncased");
+}
+
+#[test]
+fn real_pairs_have_the_expected_ids() {
+    let file = testing::fixture("real").join("expected.json");
+    let expected: Json = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    for (model, name) in [("minilm-l6", "all-minilm-l6-v2"), ("bert-tiny", "bert-tiny-splade")] {
+        let Some(folder) = testing::real(model, "ids of real pairs") else { continue };
+        let tokenizer = Tokenizer::load(&folder).unwrap();
+        for (pair, ids) in
+            expected["pairs"].as_array().unwrap().iter().zip(expected[name]["ids"].as_array().unwrap())
+        {
+            let text = |i: usize| pair[i].as_str().unwrap();
+            let got = tokenizer.encode_pair(text(0), text(1), &WIDE).unwrap().0;
+            assert_eq!(json!(got), *ids);
+        }
+    }
+}
+
+#[test]
+fn parts_are_cut_apart_and_the_document_gives_way() {
+    let dir = small();
+    let t = Tokenizer::load(dir.path()).unwrap();
+    let cut = |query, document, total| {
+        let limits = Limits { query, document, total };
+        t.encode_pair("abcd", "efghij", &limits).unwrap()
+    };
+    let (a, sep) = (5, 3); // `##b` is 26 + 5 + 1
+    let tail = |c: u32| 5 + 26 + c;
+    let (ids, types) = cut(2, 3, 512);
+    assert_eq!(ids, [2, a, tail(1), sep, a + 4, tail(5), tail(6), sep]);
+    assert_eq!(types, [0, 0, 0, 0, 1, 1, 1, 1]);
+    assert_eq!(cut(2, 3, 7).0, [2, a, tail(1), sep, a + 4, tail(5), sep]);
+    assert_eq!(cut(2, 3, 5).0, [2, a, tail(1), sep, sep]);
+    assert_eq!(cut(2, 3, 4).0, [2, a, sep, sep]);
+    assert_eq!(cut(32, 256, 512).0.len(), 4 + 6 + t.specials());
+    let empty = t.encode_pair("", " ", &WIDE).unwrap();
+    assert_eq!((empty.0, empty.1), (vec![2, 3, 3], vec![0, 0, 1]));
+}
+
+#[test]
+fn stored_truncation_and_padding_do_not_apply() {
+    let dir = small();
+    let mut json: Json = serde_json::from_slice(Tokenizer::load(dir.path()).unwrap().json()).unwrap();
+    json["truncation"] =
+        json!({"direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0});
+    json["padding"] = json!({"strategy": {"Fixed": 30}, "direction": "Right", "pad_to_multiple_of": null,
+        "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"});
+    std::fs::write(dir.path().join("tokenizer.json"), json.to_string()).unwrap();
+    let t = Tokenizer::load(dir.path()).unwrap();
+    assert_eq!(t.encode_pair("abcdefgh", "a", &WIDE).unwrap().0.len(), 8 + 1 + 3);
+    json["post_processor"] = Json::Null;
+    std::fs::write(dir.path().join("tokenizer.json"), json.to_string()).unwrap();
+    assert_eq!(Tokenizer::load(dir.path()).unwrap().encode_pair("a", "b", &WIDE).unwrap().1, [0, 0, 0, 1, 1]);
+}
+
+#[test]
+fn cased_vocabularies_stay_cased() {
+    let dir = small();
+    std::fs::write(dir.path().join("tokenizer_config.json"), r#"{"do_lower_case": false}"#).unwrap();
+    assert_eq!(Tokenizer::load(dir.path()).unwrap().ids("A a", 9).unwrap(), [1, 5]);
+    std::fs::remove_file(dir.path().join("tokenizer_config.json")).unwrap();
+    assert_eq!(Tokenizer::load(dir.path()).unwrap().ids("A a", 9).unwrap(), [5, 5]);
+}
+
+#[test]
+fn saving_copies_the_files_and_loads_the_same() {
+    let (dir, out) = (small(), tempfile::tempdir().unwrap());
+    let t = Tokenizer::load(dir.path()).unwrap();
+    t.save(out.path()).unwrap();
+    let again = Tokenizer::load(out.path()).unwrap();
+    assert_eq!(t.json(), again.json());
+    assert_eq!(t.template, again.template);
+}
+
+#[test]
+fn the_cache_changes_no_id_and_keeps_within_its_capacity() {
+    let dir = small();
+    let t = Tokenizer::load(dir.path()).unwrap();
+    let texts = ["abc", "d", "abc", "", "zz zz", "d"];
+    for capacity in [0, 3, 1000] {
+        let cache = TokenCache::new(capacity);
+        for limit in [2, 9, 2] {
+            let got = cache.batch(&t, &texts, limit).unwrap();
+            for (text, ids) in texts.iter().zip(&got) {
+                assert_eq!(**ids, *t.ids(text, limit).unwrap());
+            }
+        }
+        let known = cache.known.lock().unwrap();
+        assert!(known.tokens <= capacity.max(4) && (capacity < 1000 || known.ids.len() == 8));
+    }
+    let pairs = [("abc", "d"), ("", "abc")];
+    let packed = t.pack(&pairs, &WIDE, &TokenCache::default()).unwrap();
+    for (i, (q, d)) in pairs.iter().enumerate() {
+        let (ids, types) = t.encode_pair(q, d, &WIDE).unwrap();
+        assert_eq!((&packed.ids[packed.pair(i)], &packed.types[packed.pair(i)]), (&*ids, &*types));
+    }
+}
+
+#[test]
+fn damage_is_told_with_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let e = Tokenizer::load(dir.path()).unwrap_err();
+    assert!(e.kind == crate::task::FailureKind::Missing && e.message.contains("no tokenizer.json"), "{e}");
+    std::fs::write(dir.path().join("vocab.txt"), "a\nb\n").unwrap();
+    assert!(Tokenizer::load(dir.path()).unwrap_err().message.contains("no line `[UNK]`"));
+    std::fs::write(dir.path().join("tokenizer.json"), r#"{"version": "1.0", "mod"#).unwrap();
+    assert!(Tokenizer::load(dir.path()).unwrap_err().message.contains("tokenizer.json: not a tokenizer"));
+}

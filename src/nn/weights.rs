@@ -1,0 +1,325 @@
+//! Weights of a model folder in, weights out: safetensors, single or in shards, as `transformers` writes them.
+//!
+//! Everything becomes one flat f32 buffer in the order the architecture declares. A tensor that is missing, left
+//! over, of another shape or kind, or not finite is an error that names it; only a missing head is drawn fresh.
+//! Must not know: how a model computes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+
+use super::Parameter;
+use super::arch::{self, Architecture, Declared, Fresh, Role};
+use super::config;
+use super::float;
+use crate::task::Failure;
+use crate::value::rng::Stream;
+
+/// A model as a folder holds it: configuration, layout, weights.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    /// The architecture with its configuration.
+    pub model: Arc<dyn Architecture>,
+    /// The layout of [`Checkpoint::weights`].
+    pub parameters: Vec<Parameter>,
+    /// The flat buffer.
+    pub weights: Vec<f32>,
+    /// Tensors of the file that have no use here (masked-LM heads, buffers), sorted.
+    pub ignored: Vec<String>,
+    /// Parameters that the file lacks and that were drawn from the seed, in layout order.
+    pub drawn: Vec<String>,
+}
+
+impl Checkpoint {
+    /// Reads `config.json` and the weights of a folder. A missing head is drawn from
+    /// `Stream::new(seed, &["head init"])`: sub-stream = place of the tensor among the drawn ones of the
+    /// declaration (the pooler's weight is 0, its bias 1, the classifier's weight 2), index = element.
+    ///
+    /// # Errors
+    /// As [`arch::read`]; and when the weights are absent, damaged or do not fit the configuration.
+    pub fn load(folder: &Path, seed: u64) -> Result<Self, Failure> {
+        let model = arch::read(folder)?;
+        let declared = model.declared();
+        let parameters = arch::layout(&declared);
+        let files = files(folder)?;
+        let mut fill = Fill::new(&*model, &declared, &parameters);
+        for file in &files {
+            fill.file(file)?;
+        }
+        fill.finish(folder, seed).map(|(weights, ignored, drawn)| Self {
+            model,
+            parameters,
+            weights,
+            ignored,
+            drawn,
+        })
+    }
+}
+
+/// A weight file, and the tensors that an index of shards promises in it.
+struct File {
+    path: PathBuf,
+    promised: Vec<String>,
+}
+
+/// The weight files of a folder.
+fn files(folder: &Path) -> Result<Vec<File>, Failure> {
+    let single = folder.join("model.safetensors");
+    if single.is_file() {
+        return Ok(vec![File { path: single, promised: Vec::new() }]);
+    }
+    let index = folder.join("model.safetensors.index.json");
+    if !index.is_file() {
+        let failure = Failure::missing(format!("{}: no model.safetensors in this folder", folder.display()));
+        return Err(if folder.join("pytorch_model.bin").is_file() {
+            failure.help("pytorch_model.bin has no implementation yet; save the model as safetensors")
+        } else {
+            failure.help("weights are read from model.safetensors or model.safetensors.index.json")
+        });
+    }
+    #[derive(serde::Deserialize)]
+    struct Index {
+        weight_map: BTreeMap<String, String>,
+    }
+    let name = index.display();
+    let text = std::fs::read(&index)?;
+    let Index { weight_map } = serde_json::from_slice(&text)
+        .map_err(|e| Failure::wrong(format!("{name}: not an index of shards: {e}")))?;
+    let mut shards: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (tensor, file) in weight_map {
+        shards.entry(file).or_default().push(tensor);
+    }
+    shards
+        .into_iter()
+        .map(|(file, promised)| {
+            if Path::new(&file).file_name().and_then(|f| f.to_str()) != Some(file.as_str()) {
+                return Err(Failure::wrong(format!("{name}: the shard `{file}` is not a file name")));
+            }
+            let path = folder.join(&file);
+            if !path.is_file() {
+                return Err(Failure::missing(format!("{name}: the shard `{file}` is not in the folder")));
+            }
+            Ok(File { path, promised })
+        })
+        .collect()
+}
+
+/// The buffer while it is filled.
+struct Fill<'a> {
+    model: &'a dyn Architecture,
+    declared: &'a [Declared],
+    parameters: &'a [Parameter],
+    places: BTreeMap<&'a str, usize>,
+    weights: Vec<f32>,
+    /// For each parameter the tensor it came from.
+    from: Vec<Option<String>>,
+    ignored: Vec<String>,
+    left: Vec<String>,
+}
+
+impl<'a> Fill<'a> {
+    fn new(model: &'a dyn Architecture, declared: &'a [Declared], parameters: &'a [Parameter]) -> Self {
+        Self {
+            model,
+            declared,
+            parameters,
+            places: parameters.iter().enumerate().map(|(i, p)| (p.name.as_str(), i)).collect(),
+            weights: vec![0.0; parameters.iter().map(Parameter::len).sum()],
+            from: vec![None; parameters.len()],
+            ignored: Vec::new(),
+            left: Vec::new(),
+        }
+    }
+
+    fn file(&mut self, File { path, promised }: &File) -> Result<(), Failure> {
+        let name = path.display();
+        let bytes = map(path)?;
+        let tensors = SafeTensors::deserialize(&bytes).map_err(|e| {
+            Failure::wrong(format!("{name}: not a whole safetensors file: {e}"))
+                .help("it may be cut off, or a Git LFS pointer instead of the file")
+        })?;
+        if let Some(gone) = promised.iter().find(|t| tensors.tensor(t).is_err()) {
+            return Err(Failure::wrong(format!(
+                "{name}: the index promises tensor `{gone}`, which is not here"
+            )));
+        }
+        let mut all = tensors.tensors();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        for (tensor, view) in all {
+            match self.model.role(&tensor) {
+                Role::Ignored => self.ignored.push(tensor),
+                Role::Parameter(regular) => match self.places.get(regular.as_str()).copied() {
+                    Some(place) => self.tensor(path, tensor, place, &view)?,
+                    None => self.left.push(tensor),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    fn tensor(
+        &mut self,
+        path: &Path,
+        tensor: String,
+        at: usize,
+        view: &TensorView<'_>,
+    ) -> Result<(), Failure> {
+        let (name, parameter) = (path.display(), &self.parameters[at]);
+        if let Some(other) = &self.from[at] {
+            return Err(Failure::wrong(format!("{name}: `{tensor}` and `{other}` are the same parameter")));
+        }
+        if view.shape() != parameter.shape {
+            let found = view.shape();
+            let failure = Failure::wrong(format!(
+                "{name}: tensor `{tensor}` has shape {found:?}; the configuration gives {:?}",
+                parameter.shape
+            ));
+            let labels = matches!(self.declared[at].fresh, Fresh::Normal(_) | Fresh::Zeros)
+                && parameter.shape[0] == 1
+                && found.len() == parameter.shape.len()
+                && found[1..] == parameter.shape[1..];
+            return Err(if labels {
+                failure.help(format!(
+                    "this classifier has {} labels and a re-ranker needs one; remove the two classifier tensors to \
+                     start from a fresh head",
+                    found[0]
+                ))
+            } else {
+                failure
+            });
+        }
+        let out = &mut self.weights[parameter.offset..parameter.offset + parameter.len()];
+        match view.dtype() {
+            Dtype::F32 => float::from_f32(view.data(), out),
+            Dtype::F16 => float::from_f16(view.data(), out),
+            Dtype::BF16 => float::from_bf16(view.data(), out),
+            other => {
+                return Err(Failure::wrong(format!(
+                    "{name}: tensor `{tensor}` has numbers of kind {other:?}; expected F32, F16 or BF16"
+                )));
+            }
+        }
+        if let Some(i) = out.iter().position(|x| !x.is_finite()) {
+            return Err(Failure::wrong(format!("{name}: tensor `{tensor}` is {} at element {i}", out[i])));
+        }
+        self.from[at] = Some(tensor);
+        Ok(())
+    }
+
+    #[expect(clippy::type_complexity, reason = "the three parts go straight into the fields of Checkpoint")]
+    fn finish(mut self, folder: &Path, seed: u64) -> Result<(Vec<f32>, Vec<String>, Vec<String>), Failure> {
+        let name = folder.display();
+        let missing: Vec<&str> = (0..self.parameters.len())
+            .filter(|&i| self.from[i].is_none() && self.declared[i].fresh == Fresh::Never)
+            .map(|i| self.parameters[i].name.as_str())
+            .collect();
+        let mut wrong = Vec::new();
+        if !missing.is_empty() {
+            wrong.push(format!("missing {}", listed(&missing)));
+        }
+        if !self.left.is_empty() {
+            let left: Vec<&str> = self.left.iter().map(String::as_str).collect();
+            wrong.push(format!("left over {}", listed(&left)));
+        }
+        if !wrong.is_empty() {
+            return Err(Failure::wrong(format!(
+                "{name}: the weights do not fit config.json of architecture `{}`: {}",
+                self.model.name(),
+                wrong.join("; ")
+            ))
+            .help("a tensor is never ignored silently: check that config.json belongs to these weights"));
+        }
+        let drawn = self.draw(seed)?;
+        self.ignored.sort();
+        Ok((self.weights, self.ignored, drawn))
+    }
+
+    /// Draws what is missing of the head. Half a layer (a weight without its bias) is damage, not a missing head.
+    fn draw(&mut self, seed: u64) -> Result<Vec<String>, Failure> {
+        let stream = Stream::new(seed, &["head init"]);
+        let mut drawn = Vec::new();
+        let head = (0..self.declared.len()).filter(|&i| self.declared[i].fresh != Fresh::Never);
+        for (place, i) in head.enumerate() {
+            if self.from[i].is_some() {
+                continue;
+            }
+            let p = &self.parameters[i];
+            let pair = p
+                .name
+                .strip_suffix(".bias")
+                .map(|stem| format!("{stem}.weight"))
+                .or_else(|| p.name.strip_suffix(".weight").map(|stem| format!("{stem}.bias")));
+            let other = pair.and_then(|n| self.places.get(n.as_str()).copied());
+            if let Some(other) = other.filter(|&o| self.from[o].is_some()) {
+                return Err(Failure::wrong(format!(
+                    "the weights have `{}` but not `{}`",
+                    self.parameters[other].name, p.name
+                )));
+            }
+            if let Fresh::Normal(deviation) = self.declared[i].fresh {
+                let numbers = stream.sub(place as u64);
+                for (element, w) in self.weights[p.offset..p.offset + p.len()].iter_mut().enumerate() {
+                    *w = (numbers.normal(element as u64) * deviation) as f32;
+                }
+            }
+            drawn.push(p.name.clone());
+        }
+        Ok(drawn)
+    }
+}
+
+/// Up to eight names, and how many more.
+fn listed(names: &[&str]) -> String {
+    let shown: Vec<String> = names.iter().take(8).map(|n| format!("`{n}`")).collect();
+    let more = if names.len() > 8 { format!(" and {} more", names.len() - 8) } else { String::new() };
+    format!("{}{more}", shown.join(", "))
+}
+
+/// Writes `config.json` and `model.safetensors` (f32, metadata `format = pt`) as a one-label model of
+/// `transformers`; the same weights give the same bytes.
+///
+/// # Errors
+/// When the folder cannot be written.
+pub fn save(
+    model: &dyn Architecture,
+    parameters: &[Parameter],
+    weights: &[f32],
+    folder: &Path,
+) -> Result<(), Failure> {
+    std::fs::create_dir_all(folder)?;
+    let config = config::saved(model.config(), model.class());
+    let mut text = serde_json::to_string_pretty(&config)
+        .map_err(|e| Failure::bug(format!("the configuration cannot be written: {e}")))?;
+    text.push('\n');
+    std::fs::write(folder.join("config.json"), text)?;
+    let bytes: Vec<Vec<u8>> = parameters
+        .iter()
+        .map(|p| weights[p.offset..p.offset + p.len()].iter().flat_map(|x| x.to_le_bytes()).collect())
+        .collect();
+    let views = parameters
+        .iter()
+        .zip(&bytes)
+        .map(|(p, b)| Ok((p.name.as_str(), TensorView::new(Dtype::F32, p.shape.clone(), b)?)))
+        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
+        .map_err(|e| Failure::bug(format!("the weights cannot be written: {e}")))?;
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let path = folder.join("model.safetensors");
+    safetensors::serialize_to_file(views, Some(metadata), &path).map_err(|e| match e {
+        safetensors::SafeTensorError::IoError(e) => Failure::from(e),
+        other => Failure::wrong(format!("{}: {other}", path.display())),
+    })
+}
+
+fn map(path: &Path) -> Result<memmap2::Mmap, Failure> {
+    let file = std::fs::File::open(path)?;
+    #[expect(unsafe_code, reason = "a read-only map of a weight file that nobody writes while it is read")]
+    // SAFETY: the map is read once, here, and dropped; models are read-only by convention of the store.
+    let map = unsafe { memmap2::Mmap::map(&file) };
+    Ok(map?)
+}
+
+#[cfg(test)]
+#[path = "weights_tests.rs"]
+mod tests;

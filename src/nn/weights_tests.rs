@@ -1,0 +1,198 @@
+//! Reading and writing weights: names, shapes, kinds, shards, heads, damage.
+
+use std::path::Path;
+
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+
+use super::*;
+use crate::nn::testing;
+use crate::task::FailureKind;
+
+/// The tensors of the committed BERT fixture: (name, shape, numbers).
+fn bert() -> Vec<(String, Vec<usize>, Vec<f32>)> {
+    let c = Checkpoint::load(&testing::fixture("bert"), 0).unwrap();
+    c.parameters
+        .iter()
+        .map(|p| (p.name.clone(), p.shape.clone(), c.weights[p.offset..p.offset + p.len()].to_vec()))
+        .collect()
+}
+
+fn write(path: &Path, tensors: &[(String, Vec<usize>, Vec<f32>)], kind: Dtype) {
+    let bytes: Vec<Vec<u8>> = tensors
+        .iter()
+        .map(|(_, _, x)| match kind {
+            Dtype::BF16 => x.iter().flat_map(|x| ((x.to_bits() >> 16) as u16).to_le_bytes()).collect(),
+            Dtype::F64 => x.iter().flat_map(|x| f64::from(*x).to_le_bytes()).collect(),
+            _ => x.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        })
+        .collect();
+    let views = tensors
+        .iter()
+        .zip(&bytes)
+        .map(|((n, s, _), b)| (n.as_str(), TensorView::new(kind, s.clone(), b).unwrap()));
+    safetensors::serialize_to_file(views, None, path).unwrap();
+}
+
+/// A folder with the fixture's configuration and these tensors.
+fn folder(tensors: &[(String, Vec<usize>, Vec<f32>)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::copy(testing::fixture("bert").join("config.json"), dir.path().join("config.json")).unwrap();
+    write(&dir.path().join("model.safetensors"), tensors, Dtype::F32);
+    dir
+}
+
+fn failure(tensors: &[(String, Vec<usize>, Vec<f32>)]) -> Failure {
+    Checkpoint::load(folder(tensors).path(), 0).unwrap_err()
+}
+
+#[test]
+fn saving_and_loading_gives_the_same_bytes() {
+    let c = Checkpoint::load(&testing::fixture("bert"), 0).unwrap();
+    let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    save(&*c.model, &c.parameters, &c.weights, a.path()).unwrap();
+    let again = Checkpoint::load(a.path(), 9).unwrap();
+    assert_eq!(again.weights, c.weights);
+    assert!(again.drawn.is_empty() && again.ignored.is_empty());
+    save(&*again.model, &again.parameters, &again.weights, b.path()).unwrap();
+    for file in ["config.json", "model.safetensors"] {
+        let read = |d: &tempfile::TempDir| std::fs::read(d.path().join(file)).unwrap();
+        assert_eq!(read(&a), read(&b), "{file}");
+    }
+    let header = std::fs::read(a.path().join("model.safetensors")).unwrap();
+    let (_, metadata) = SafeTensors::read_metadata(&header).unwrap();
+    assert_eq!(metadata.metadata().as_ref().unwrap()["format"], "pt");
+}
+
+#[test]
+fn old_names_without_prefix_and_buffers_load_the_same() {
+    let mut tensors = bert();
+    for (name, _, _) in &mut tensors {
+        *name = name.trim_start_matches("bert.").replace("LayerNorm.weight", "LayerNorm.gamma");
+        *name = name.replace("LayerNorm.bias", "LayerNorm.beta");
+    }
+    tensors.push(("cls.predictions.bias".into(), vec![2], vec![0.0; 2]));
+    tensors.push(("embeddings.position_ids".into(), vec![1, 2], vec![0.0; 2]));
+    let c = Checkpoint::load(folder(&tensors).path(), 0).unwrap();
+    assert_eq!(c.weights, Checkpoint::load(&testing::fixture("bert"), 0).unwrap().weights);
+    assert_eq!(c.ignored, ["cls.predictions.bias", "embeddings.position_ids"]);
+}
+
+#[test]
+fn shards_load_the_same_and_a_broken_promise_is_named() {
+    let tensors = bert();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::copy(testing::fixture("bert").join("config.json"), dir.path().join("config.json")).unwrap();
+    let (one, two) = tensors.split_at(7);
+    write(&dir.path().join("model-1.safetensors"), one, Dtype::F32);
+    write(&dir.path().join("model-2.safetensors"), two, Dtype::F32);
+    let index = |extra: Option<&str>| {
+        let mut map = serde_json::Map::new();
+        one.iter().for_each(|t| drop(map.insert(t.0.clone(), "model-1.safetensors".into())));
+        two.iter().for_each(|t| drop(map.insert(t.0.clone(), "model-2.safetensors".into())));
+        extra.into_iter().for_each(|t| drop(map.insert(t.into(), "model-2.safetensors".into())));
+        let text = serde_json::json!({"metadata": {}, "weight_map": map}).to_string();
+        std::fs::write(dir.path().join("model.safetensors.index.json"), text).unwrap();
+    };
+    index(None);
+    let c = Checkpoint::load(dir.path(), 0).unwrap();
+    assert_eq!(c.weights, Checkpoint::load(&testing::fixture("bert"), 0).unwrap().weights);
+    index(Some("bert.ghost"));
+    assert!(Checkpoint::load(dir.path(), 0).unwrap_err().message.contains("`bert.ghost`"));
+    std::fs::remove_file(dir.path().join("model-2.safetensors")).unwrap();
+    let e = Checkpoint::load(dir.path(), 0).unwrap_err();
+    assert!(e.message.contains("`model-2.safetensors`") && e.kind == FailureKind::Missing, "{e}");
+}
+
+#[test]
+fn bfloat16_loads_as_its_upper_halves() {
+    let tensors = bert();
+    let dir = folder(&tensors);
+    write(&dir.path().join("model.safetensors"), &tensors, Dtype::BF16);
+    let c = Checkpoint::load(dir.path(), 0).unwrap();
+    let exact = tensors.iter().flat_map(|t| t.2.iter());
+    assert!(c.weights.iter().zip(exact).all(|(a, b)| a.to_bits() == b.to_bits() & 0xffff_0000));
+    write(&dir.path().join("model.safetensors"), &tensors, Dtype::F64);
+    assert!(Checkpoint::load(dir.path(), 0).unwrap_err().message.contains("F64"));
+}
+
+#[test]
+fn a_missing_head_is_drawn_from_the_seed() {
+    let mut tensors = bert();
+    tensors.retain(|t| !t.0.contains("classifier") && !t.0.contains("pooler"));
+    let dir = folder(&tensors);
+    let load = |seed| Checkpoint::load(dir.path(), seed).unwrap();
+    let (a, b) = (load(1), load(1));
+    assert_eq!(a.weights, b.weights);
+    assert_eq!(
+        a.drawn,
+        ["bert.pooler.dense.weight", "bert.pooler.dense.bias", "classifier.weight", "classifier.bias"]
+    );
+    let part = |c: &Checkpoint, name: &str| {
+        let p = c.parameters.iter().find(|p| p.name == name).unwrap();
+        c.weights[p.offset..p.offset + p.len()].to_vec()
+    };
+    let pooler = part(&a, "bert.pooler.dense.weight");
+    let deviation = (pooler.iter().map(|x| x * x).sum::<f32>() / pooler.len() as f32).sqrt();
+    assert!((deviation - 0.02).abs() < 0.002, "{deviation}");
+    assert!(part(&a, "bert.pooler.dense.bias").iter().all(|x| *x == 0.0));
+    assert_ne!(part(&a, "classifier.weight"), part(&load(2), "classifier.weight"));
+    // A head that loses only its classifier draws the same classifier.
+    let mut tensors = bert();
+    tensors.retain(|t| !t.0.contains("classifier"));
+    let c = Checkpoint::load(folder(&tensors).path(), 1).unwrap();
+    assert_eq!(c.drawn.len(), 2);
+    assert_eq!(part(&a, "classifier.weight"), part(&c, "classifier.weight"));
+}
+
+#[test]
+fn tensors_that_do_not_fit_are_named() {
+    let mut tensors = bert();
+    tensors.retain(|t| t.0 != "bert.encoder.layer.1.output.dense.bias");
+    tensors.push(("qa_outputs.weight".into(), vec![1], vec![0.0]));
+    let e = failure(&tensors).message;
+    assert!(e.contains("missing `bert.encoder.layer.1.output.dense.bias`"), "{e}");
+    assert!(e.contains("left over `qa_outputs.weight`"), "{e}");
+
+    let mut tensors = bert();
+    let word = tensors.iter_mut().find(|t| t.0.contains("word_embeddings")).unwrap();
+    (word.1, word.2) = (vec![2, 32], vec![0.0; 64]);
+    let e = failure(&tensors).message;
+    assert!(e.contains("`bert.embeddings.word_embeddings.weight`") && e.contains("[2, 32]"), "{e}");
+
+    let mut tensors = bert();
+    for (_, shape, numbers) in tensors.iter_mut().filter(|t| t.0.starts_with("classifier")) {
+        shape[0] = 2;
+        numbers.extend(numbers.clone());
+    }
+    let e = failure(&tensors);
+    assert!(e.message.contains("`classifier.") && e.help.unwrap().contains("2 labels"));
+
+    let mut tensors = bert();
+    tensors[3].2[1] = f32::NAN;
+    assert!(failure(&tensors).message.contains("NaN at element 1"));
+
+    let mut tensors = bert();
+    tensors.retain(|t| t.0 != "classifier.bias");
+    assert!(failure(&tensors).message.contains("but not `classifier.bias`"));
+
+    let mut tensors = bert();
+    tensors.push(("embeddings.LayerNorm.gamma".into(), vec![32], vec![1.0; 32]));
+    assert!(failure(&tensors).message.contains("the same parameter"));
+}
+
+#[test]
+fn a_damaged_or_absent_file_is_told_apart() {
+    let dir = folder(&bert());
+    let path = dir.path().join("model.safetensors");
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() - 5]).unwrap();
+    let e = Checkpoint::load(dir.path(), 0).unwrap_err();
+    assert!(e.kind == FailureKind::Wrong && e.message.contains("model.safetensors"), "{e}");
+    std::fs::write(&path, b"version https://git-lfs").unwrap();
+    assert_eq!(Checkpoint::load(dir.path(), 0).unwrap_err().kind, FailureKind::Wrong);
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(Checkpoint::load(dir.path(), 0).unwrap_err().kind, FailureKind::Missing);
+    std::fs::remove_file(dir.path().join("config.json")).unwrap();
+    assert_eq!(Checkpoint::load(dir.path(), 0).unwrap_err().kind, FailureKind::Missing);
+}

@@ -1,0 +1,16 @@
+//! `query_document(…)`: how much of a query and of a document a model reads.
+
+use crate::types::Op;
+use crate::value::Value;
+
+/// The constructor of input limits.
+pub(crate) fn op() -> Op {
+    Op::constructor(
+        "query_document",
+        "InputLimits",
+        "How many tokens of the query and of the document a model reads, each cut by itself, special tokens not \
+         counted. When a model has fewer positions than a pair needs, the document is cut further.",
+    )
+    .takes("query", "Int", Value::Int(32), "Tokens of the query, at least 1.")
+    .takes("document", "Int", Value::Int(256), "Tokens of the document, at least 1.")
+}
