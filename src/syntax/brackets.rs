@@ -94,7 +94,8 @@ pub(super) fn mend(
                 let own =
                     |c: &Bracket| c.first && !opens(c) && opening(c.byte) == kind && c.indent == top.indent;
                 let odd = count(kind) < 0 || !m.found.is_empty();
-                if top.line != b.line && !b.first && odd && rest.iter().any(own) {
+                let astray = !b.first || b.indent != top.indent;
+                if top.line != b.line && astray && odd && rest.iter().any(own) {
                     m.extra(b);
                 } else {
                     stack.pop();
@@ -145,9 +146,12 @@ impl Mender<'_> {
             let rest = rest.split('\n').next().unwrap_or(rest);
             let block = code_len(rest) == 0;
             self.found.push(Imbalance::Unclosed { at: b.at, close: at, block });
-            let fresh = at == 0 || self.text[..at].ends_with('\n') || at < self.end;
             let close = closing(b.byte);
-            let put = if fresh { close.into() } else { format!("\n{close}").into() };
+            let put = match self.text[..at].ends_with('\n') {
+                true => format!("{close}\n").into(),
+                false if at == self.end => format!("\n{close}").into(),
+                false => close.into(),
+            };
             self.edits.push(Edit { at, cut: 0, put });
         }
     }
@@ -192,16 +196,22 @@ impl Mender<'_> {
     /// Puts a `{` at the end of the nearest line above that is indented as far as this `}`.
     fn missing(&mut self, b: &Bracket) -> bool {
         let mut end = b.line;
+        let mut body = false;
         while end > self.start {
             let line_start = self.text[..end - 1].rfind('\n').map_or(0, |n| n + 1).max(self.start);
             let line = &self.text[line_start..end - 1];
             let code = &line[..code_len(line)];
-            if !code.trim().is_empty() && indent(line) == b.indent {
+            if !code.trim().is_empty() && indent(line) <= b.indent {
+                // Only a line with something indented below it can open a block.
+                if indent(line) < b.indent || !body || code.ends_with(['{', '(', '[']) {
+                    return false;
+                }
                 let after = line_start + code.len();
                 self.found.push(Imbalance::Missing { at: b.at, after });
                 self.edits.push(Edit { at: after, cut: 0, put: " {".into() });
                 return true;
             }
+            body |= !code.trim().is_empty();
             end = line_start;
         }
         false

@@ -155,7 +155,7 @@ impl Cx<'_> {
                     }));
                 }
                 Rule::alias => {
-                    alias = parts(part).find(|p| p.as_rule() == Rule::ident).map(|p| self.ident(&p))
+                    alias = parts(part).find(|p| p.as_rule() == Rule::ident).map(|p| self.ident(&p));
                 }
                 _ => {}
             }
@@ -197,6 +197,15 @@ impl Cx<'_> {
                     .to_owned(),
             ),
             ExprKind::Path(_) => ("a name, not a call", format!("call it, as in `{such_as}`")),
+            ExprKind::Binary { left, right, .. } | ExprKind::In { left, right } => {
+                let operator = Span { start: left.span.end, end: right.span.start, ..value.span };
+                let message = format!("{what} is one call");
+                let d = Diagnostic::error(Code::SyntaxCall, message, operator, "an operator makes it more");
+                self.report(
+                    d.related(left.span, "this alone could stand").help("end the item before the operator"),
+                );
+                return Expr { kind: ExprKind::Error, span: value.span };
+            }
             _ => ("not a call", format!("write a call, as in `{such_as}`")),
         };
         let message = format!("{what} is one call");

@@ -53,5 +53,5 @@ impl Cx<'_> {
 
 /// The parts of a pair without comments.
 pub(super) fn parts(pair: Pair<'_, Rule>) -> impl Iterator<Item = Pair<'_, Rule>> {
-    pair.into_inner().filter(|p| !matches!(p.as_rule(), Rule::COMMENT | Rule::EOI))
+    pair.into_inner().filter(|p| !matches!(p.as_rule(), Rule::remark | Rule::EOI))
 }

@@ -67,11 +67,6 @@ impl<'a> Edited<'a> {
             Some((start, origin, false)) => origin + (at - start),
         }
     }
-
-    /// Where the piece starts in the file.
-    pub(super) fn base(&self) -> usize {
-        self.base
-    }
 }
 
 #[cfg(test)]
@@ -90,6 +85,6 @@ mod tests {
     #[test]
     fn without_edits_nothing_moves() {
         let e = Edited::plain("abc", 7);
-        assert_eq!((e.place(0), e.place(3), e.base()), (7, 10, 7));
+        assert_eq!((e.place(0), e.place(3)), (7, 10));
     }
 }

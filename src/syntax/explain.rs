@@ -18,7 +18,12 @@ impl Cx<'_> {
         let base = bad.as_span().start();
         if bad.as_str().trim().is_empty() {
             let at = bad.as_span().end();
-            let d = Diagnostic::error(Code::Syntax, "expected a value", self.span(at, at + 1), "nothing stands before this");
+            let d = Diagnostic::error(
+                Code::Syntax,
+                "expected a value",
+                self.span(at, at + 1),
+                "nothing stands before this",
+            );
             return self.report(d.help("write a value between the brackets"));
         }
         match Grammar::parse(rule, bad.as_str()) {
@@ -96,8 +101,8 @@ fn expected(rules: &[Rule]) -> String {
     let has = |r: Rule| rules.contains(&r);
     let mut words: Vec<&str> = Vec::new();
     let mut add = |yes: bool, word: &'static str| words.extend(Some(word).filter(|_| yes));
-    let value =
-        [Rule::expr, Rule::call, Rule::quantity, Rule::plain_call, Rule::condition].into_iter().any(has);
+    let value = [Rule::expr, Rule::call, Rule::quantity, Rule::plain_call, Rule::condition, Rule::list];
+    let value = value.into_iter().any(has);
     add(value, "a value");
     add(!value && (has(Rule::string) || has(Rule::raw_string)), "a path or file");
     add(has(Rule::assign) || has(Rule::foreign_assign), "`=`");
@@ -111,7 +116,8 @@ fn expected(rules: &[Rule]) -> String {
     add(has(Rule::alias) || has(Rule::kw_as), "`as`");
     add(has(Rule::formals), "`(`");
     add(has(Rule::returns), "`->`");
-    let block = [Rule::names, Rule::limits, Rule::body].into_iter().any(has) || (has(Rule::record) && !value && !has(Rule::args));
+    let block = [Rule::names, Rule::limits, Rule::body].into_iter().any(has)
+        || (has(Rule::record) && !value && !has(Rule::args));
     add(block, "`{`");
     add(has(Rule::ty), "a type");
     add(has(Rule::ty_end), "`>`");
@@ -126,7 +132,7 @@ fn expected(rules: &[Rule]) -> String {
     if (words.is_empty() && ends) || (has(Rule::EOI) && !value) {
         words.push("the end of the line");
     }
-    if words.is_empty() && (has(Rule::add) || has(Rule::eq) || has(Rule::index)) {
+    if words.is_empty() && (has(Rule::infix_op) || has(Rule::index)) {
         words.push("an operator");
     }
     match words.as_slice() {
@@ -142,7 +148,9 @@ fn advice(found: &str, before: &str, what: &str) -> Option<String> {
         return Some(help.to_owned());
     }
     if found.starts_with(|c: char| c.is_ascii_digit()) && what.starts_with("a value") {
-        return Some("numbers are written `32`, `1_000`, `2e-5`, and with a unit `20h`, `24GiB`, `5%`".to_owned());
+        return Some(
+            "numbers are written `32`, `1_000`, `2e-5`, and with a unit `20h`, `24GiB`, `5%`".to_owned(),
+        );
     }
     let help = match what {
         _ if before == "edition" => "write `edition 2026`",

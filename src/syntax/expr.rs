@@ -52,22 +52,14 @@ impl Cx<'_> {
         for part in parts(pair) {
             let span = self.span_of(&part);
             let operator = match part.as_rule() {
-                Rule::neg => Operator::Prefix(UnaryOp::Neg, span),
-                Rule::not_op => Operator::Prefix(UnaryOp::Not, span),
-                Rule::foreign_not => {
-                    self.foreign(span, "!", "not");
+                Rule::prefix_op if part.as_str() == "-" => Operator::Prefix(UnaryOp::Neg, span),
+                Rule::prefix_op => {
+                    if part.as_str() == "!" {
+                        self.foreign(span, "!", "not");
+                    }
                     Operator::Prefix(UnaryOp::Not, span)
                 }
-                Rule::in_op => Operator::In(span),
-                Rule::span_op => Operator::Range(span),
-                Rule::foreign_op => {
-                    let (op, right) = match part.as_str() {
-                        "&&" => (BinaryOp::And, "and"),
-                        _ => (BinaryOp::Or, "or"),
-                    };
-                    self.foreign(span, part.as_str(), right);
-                    Operator::Binary(op, span)
-                }
+                Rule::infix_op => self.infix(part.as_str(), span),
                 Rule::member | Rule::index => {
                     if let Some(of) = operands.pop() {
                         let expr = self.postfix(of.expr, part);
@@ -75,14 +67,11 @@ impl Cx<'_> {
                     }
                     continue;
                 }
-                rule => match binary(rule) {
-                    Some(op) => Operator::Binary(op, span),
-                    None => {
-                        let expr = self.primary(part);
-                        operands.push(Operand { expr, compares: false });
-                        continue;
-                    }
-                },
+                _ => {
+                    let expr = self.primary(part);
+                    operands.push(Operand { expr, compares: false });
+                    continue;
+                }
             };
             if !matches!(operator, Operator::Prefix(..)) {
                 while operators.last().is_some_and(|top| top.strength() >= operator.strength()) {
@@ -95,6 +84,34 @@ impl Cx<'_> {
             self.reduce(&mut operands, &mut operators);
         }
         operands.pop().map_or(Expr { kind: ExprKind::Error, span: whole }, |o| o.expr)
+    }
+
+    fn infix(&mut self, sign: &str, span: Span) -> Operator {
+        let op = match sign {
+            "in" => return Operator::In(span),
+            ".." => return Operator::Range(span),
+            "or" => BinaryOp::Or,
+            "and" => BinaryOp::And,
+            "==" => BinaryOp::Eq,
+            "!=" => BinaryOp::Ne,
+            "<" => BinaryOp::Lt,
+            "<=" => BinaryOp::Le,
+            ">" => BinaryOp::Gt,
+            ">=" => BinaryOp::Ge,
+            "+" => BinaryOp::Add,
+            "-" => BinaryOp::Sub,
+            "*" => BinaryOp::Mul,
+            "/" => BinaryOp::Div,
+            "&&" => {
+                self.foreign(span, sign, "and");
+                BinaryOp::And
+            }
+            _ => {
+                self.foreign(span, sign, "or");
+                BinaryOp::Or
+            }
+        };
+        Operator::Binary(op, span)
     }
 
     /// Applies the last operator to the last operands.
@@ -210,8 +227,16 @@ impl Cx<'_> {
         if block && has_arms(&rest) {
             let start = path.first().map_or(span, |i| i.span);
             self.report(
-                Diagnostic::error(Code::Syntax, "expected `match` before this", start, "its block has arms with `=>`")
-                    .help(format!("write `match {} {{ … }}`", path.iter().map(|i| &*i.name).collect::<Vec<_>>().join("."))),
+                Diagnostic::error(
+                    Code::Syntax,
+                    "expected `match` before this",
+                    start,
+                    "its block has arms with `=>`",
+                )
+                .help(format!(
+                    "write `match {} {{ … }}`",
+                    path.iter().map(|i| &*i.name).collect::<Vec<_>>().join(".")
+                )),
             );
             return Expr { kind: ExprKind::Error, span };
         }
@@ -384,7 +409,7 @@ fn has_arms(record: &Pair<'_, Rule>) -> bool {
         let arrow = text.find("=>");
         p.as_rule() == Rule::bad_field && arrow.is_some_and(|n| !text[..n].contains(['{', '"', '#']))
     };
-    let mut pieces = record.clone().into_inner().filter(|p| p.as_rule() != Rule::COMMENT).peekable();
+    let mut pieces = record.clone().into_inner().filter(|p| p.as_rule() != Rule::remark).peekable();
     pieces.peek().is_some() && pieces.all(arm)
 }
 
@@ -395,22 +420,4 @@ fn foreign_word(path: &[Ident]) -> Option<bool> {
         [only] if matches!(&*only.name, "False" | "FALSE") => Some(false),
         _ => None,
     }
-}
-
-fn binary(rule: Rule) -> Option<BinaryOp> {
-    Some(match rule {
-        Rule::or_op => BinaryOp::Or,
-        Rule::and_op => BinaryOp::And,
-        Rule::eq => BinaryOp::Eq,
-        Rule::ne => BinaryOp::Ne,
-        Rule::lt => BinaryOp::Lt,
-        Rule::le => BinaryOp::Le,
-        Rule::gt => BinaryOp::Gt,
-        Rule::ge => BinaryOp::Ge,
-        Rule::add => BinaryOp::Add,
-        Rule::sub => BinaryOp::Sub,
-        Rule::mul => BinaryOp::Mul,
-        Rule::div => BinaryOp::Div,
-        _ => return None,
-    })
 }

@@ -84,7 +84,7 @@ impl Cx<'_> {
                 }
                 Rule::bad_field | Rule::bad_arg | Rule::bad_elem | Rule::bad_arm | Rule::bad_formal => {
                     doc = None;
-                    if !(same_line && !separated) {
+                    if separated || !same_line {
                         self.bad_piece::<T>(&part, rule, separated, &out);
                     }
                     reported = Some(start);
@@ -196,11 +196,12 @@ pub(super) fn token_end(pair: &Pair<'_, Rule>) -> usize {
         | Rule::restrict
         | Rule::policy
         | Rule::alias
-        | Rule::ty | Rule::yields
+        | Rule::ty
+        | Rule::yields
         | Rule::label => pair
             .clone()
             .into_inner()
-            .filter(|p| p.as_rule() != Rule::COMMENT)
+            .filter(|p| p.as_rule() != Rule::remark)
             .last()
             .map_or(end, |p| token_end(&p)),
         _ => end,

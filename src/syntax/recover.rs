@@ -31,12 +31,13 @@ pub(super) fn chunk(file: FileId, text: &str, mut chunk: Chunk, sink: &mut Diagn
         if again.iter().any(|c| c.deep.is_some() || !c.faults.is_empty() || !balanced(&c.brackets)) {
             return r.salvage(&chunk, chunk.end, out);
         }
-        let starts = again.iter().skip(1).map(|c| c.start).chain(again.iter().flat_map(|c| c.soft.iter().copied()));
+        let starts =
+            again.iter().skip(1).map(|c| c.start).chain(again.iter().flat_map(|c| c.soft.iter().copied()));
         chunk.soft = starts.map(|at| source.place(at)).collect();
         chunk.soft.sort_unstable();
         chunk.soft.dedup();
     }
-    r.read(chunk, out);
+    r.read(&chunk, out);
 }
 
 /// Whether a text that is no file has sound strings, brackets and nesting; reports what is not.
@@ -180,10 +181,13 @@ impl<'a> Recovery<'a> {
                     // Far from its end, the end is what must be mended.
                     let message = format!("expected `{partner}` after `{}`", token::short(last));
                     let end = self.span(start, start + last.len());
-                    let d = Diagnostic::error(Code::SyntaxUnclosed, message, end, "the block seems to end here");
+                    let d =
+                        Diagnostic::error(Code::SyntaxUnclosed, message, end, "the block seems to end here");
                     d.related(open, "opened here and never closed")
                 };
-                (d.help(help), vec![at, start, close])
+                // Behind a block of several lines something else may stand in place of the bracket.
+                let one_line = self.line(at) == self.line(start);
+                (d.help(help), if one_line { vec![at] } else { vec![at, start, close] })
             }
             Imbalance::Extra(at) => {
                 let d = Diagnostic::error(
@@ -203,7 +207,10 @@ impl<'a> Recovery<'a> {
                     format!("`{right}` should stand here"),
                 );
                 let label = if partner < at { "opened here" } else { "closed here" };
-                (d.related(self.span(partner, partner + 1), label).help(format!("write `{right}`")), vec![at, partner])
+                (
+                    d.related(self.span(partner, partner + 1), label).help(format!("write `{right}`")),
+                    vec![at, partner],
+                )
             }
             Imbalance::Missing { at, after } => {
                 let (start, last) = token::before(self.text, after).unwrap_or((after, ""));
@@ -223,24 +230,24 @@ impl<'a> Recovery<'a> {
     }
 
     /// Parses a sound chunk, or the chunks it may consist of.
-    fn read(&mut self, chunk: Chunk, out: &mut File) {
-        let source = self.edited(&chunk);
+    fn read(&mut self, chunk: &Chunk, out: &mut File) {
+        let source = self.edited(chunk);
         match Grammar::parse(Rule::only_item, &source.text) {
-            Ok(pairs) => self.build(&chunk, &source, pairs, false, out),
+            Ok(pairs) => self.build(chunk, &source, pairs, false, out),
             Err(_) if !chunk.soft.is_empty() => {
                 let mut starts = vec![chunk.start];
                 starts.extend(chunk.soft.iter().copied().filter(|s| *s > chunk.start));
                 starts.push(chunk.end);
                 for pair in starts.windows(2) {
-                    let piece = self.part(&chunk, pair[0], pair[1]);
+                    let piece = self.part(chunk, pair[0], pair[1]);
                     if piece.head.is_some() {
-                        self.read(piece, out);
+                        self.read(&piece, out);
                     }
                 }
             }
             Err(error) => {
                 let failed = source.place(failed_at(&error));
-                self.failed(&chunk, &source, &error, failed, out);
+                self.failed(chunk, &source, &error, failed, out);
             }
         }
     }
@@ -272,13 +279,13 @@ impl<'a> Recovery<'a> {
         &mut self,
         chunk: &Chunk,
         source: &Edited<'_>,
-        mut pairs: pest::iterators::Pairs<'_, Rule>,
+        pairs: pest::iterators::Pairs<'_, Rule>,
         broken: bool,
         out: &mut File,
     ) {
         let broken = broken || !chunk.edits.is_empty();
         let mut cx = Cx { file: self.file, source, sink: self.sink, quiet: &self.quiet, broken };
-        let item = pairs.next().and_then(|pair| cx.item(pair));
+        let item = pairs.into_iter().next().and_then(|pair| cx.item(pair));
         if let Some(head) = chunk.head.filter(|at| !broken && self.line(*at).0 != *at) {
             let word = token::at(self.text, head);
             let bom = self.text.starts_with('\u{feff}') && head == 3;
@@ -333,7 +340,8 @@ impl<'a> Recovery<'a> {
                 if let Ok(pairs) = Grammar::parse(Rule::only_item, &source.text) {
                     self.build(&mended, &source, pairs, true, out);
                 }
-                out.incomplete |= out.items.last().and_then(|i| name(&i.kind)).is_some_and(|n| &*n.name == "_");
+                out.incomplete |=
+                    out.items.last().and_then(|i| name(&i.kind)).is_some_and(|n| &*n.name == "_");
             }
             None => self.salvage(chunk, failed, out),
         }
@@ -361,10 +369,14 @@ impl<'a> Recovery<'a> {
         let close =
             |ours: &&&str| strsim::jaro_winkler(word, ours) >= 0.8 || foreign_item(word) == Some(**ours);
         let replace = ITEM_WORDS.iter().filter(close).map(|w| (word.len(), *w));
-        let order = [
-            "stage", "let", "axis", "param", "dataset", "table", "claim", "report", "profile", "use",
-            "study", "def",
-        ];
+        let text = &self.text[head..chunk.end];
+        let (start, value) = text.split_once('=').unwrap_or((text, ""));
+        let order: &[&str] = match (start.contains(':'), start.contains('{'), value.contains('{')) {
+            (true, ..) => &["param", "dataset", "axis", "let"],
+            (_, true, _) => &["table", "claim", "report", "study", "profile", "use"],
+            (.., true) => &["stage", "let", "axis"],
+            _ => &["let", "axis", "stage", "use"],
+        };
         let insert = order.iter().map(|w| (0, *w));
         let anyway = order.iter().map(|w| (word.len(), *w));
         let all: Vec<(usize, &str)> = replace.chain(insert).chain(anyway).collect();
@@ -508,7 +520,9 @@ fn remains(
 fn name(kind: &ItemKind) -> Option<&Ident> {
     Some(match kind {
         ItemKind::Edition { .. } | ItemKind::Requires { .. } | ItemKind::Use(_) => return None,
-        ItemKind::Let(Let { name, .. }) | ItemKind::Stage(Stage { name, .. }) | ItemKind::Def(Def { name, .. }) => name,
+        ItemKind::Let(Let { name, .. })
+        | ItemKind::Stage(Stage { name, .. })
+        | ItemKind::Def(Def { name, .. }) => name,
         ItemKind::Study { name, .. }
         | ItemKind::Param { name, .. }
         | ItemKind::Axis { name, .. }

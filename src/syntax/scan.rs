@@ -89,6 +89,8 @@ struct Scanner<'a> {
     total: u32,
     /// Whether the last token ends a value.
     operand: bool,
+    /// Whether the last token is a closing bracket.
+    closed: bool,
     /// Start of the `##` lines just above.
     docs: Option<usize>,
     line: usize,
@@ -128,6 +130,7 @@ impl Scanner<'_> {
             self.docs = None;
             self.now.head.get_or_insert(i);
             i = self.token(i, b);
+            self.closed = matches!(b, b')' | b']' | b'}');
             self.first = false;
         }
         self.finish(self.bytes.len());
@@ -141,7 +144,8 @@ impl Scanner<'_> {
         if keyword && i == self.line {
             // Inside brackets the word must be followed by something that an item could go on with.
             let after = i + word.len() + blanks(&self.text[i + word.len()..]);
-            let named = self.text[after..].starts_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '"' | '\''));
+            let named = self.text[after..]
+                .starts_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '"' | '\''));
             if self.open == 0 || (named && after > i + word.len()) {
                 if self.now.head.is_some() || self.now.start < start {
                     self.finish(start);
@@ -186,7 +190,7 @@ impl Scanner<'_> {
             }
             b'(' | b'[' | b'{' => {
                 self.bracket(i, b);
-                if b == b'{' && !self.operand {
+                if b == b'{' && self.closed {
                     self.reset();
                 }
                 self.open += 1;
@@ -241,10 +245,11 @@ impl Scanner<'_> {
                 self.step(NEST, i);
                 self.operand = false;
             }
-            "and" | "or" | "not" | "in" | "then" | "else" => {
+            "and" | "or" | "not" | "in" => {
                 self.step(1, i);
                 self.operand = false;
             }
+            "then" | "else" => self.operand = false,
             _ => self.value(),
         }
         let len = if word.is_empty() {

@@ -12,6 +12,9 @@ pub(super) fn at(text: &str, start: usize) -> &str {
     let Some(first) = rest.chars().next() else { return "" };
     if first.is_alphanumeric() || first == '_' {
         let word = |c: char| c.is_alphanumeric() || c == '_';
+        if first.is_ascii_digit() {
+            return &rest[..number(rest.as_bytes())];
+        }
         return &rest[..rest.find(|c| !word(c)).unwrap_or(rest.len())];
     }
     if first == '"' || first == '\'' {
@@ -23,6 +26,25 @@ pub(super) fn at(text: &str, start: usize) -> &str {
         return &rest[..sign.len()];
     }
     &rest[..first.len_utf8()]
+}
+
+/// The length of the number that a text starts with, with its exponent and unit.
+fn number(text: &[u8]) -> usize {
+    let word = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_');
+    let digit = |b: Option<&u8>| b.is_some_and(u8::is_ascii_digit);
+    let mut i = 1;
+    loop {
+        let exponent = matches!(text[i - 1], b'e' | b'E') && matches!(text.get(i), Some(b'+' | b'-'));
+        let more = match text.get(i) {
+            Some(b'.') => digit(text.get(i + 1)) && digit(text.get(i - 1)),
+            Some(b'%') => return i + 1,
+            _ => word(text.get(i)) || (exponent && digit(text.get(i + 1))),
+        };
+        if !more {
+            return i;
+        }
+        i += 1;
+    }
 }
 
 /// The last token that ends at or before a byte, with its place; comments and blanks are passed over.
@@ -75,6 +97,9 @@ mod tests {
         assert_eq!(at(text, 7), "\"x y\"");
         assert_eq!(at(text, 18), "20h");
         assert_eq!(at(text, text.len()), "");
+        assert_eq!(at("1_0.5e-3+2", 0), "1_0.5e-3");
+        assert_eq!(at("2.5%,", 0), "2.5%");
+        assert_eq!(at("1..5", 0), "1");
         assert_eq!(before(text, 18), Some((7, "\"x y\"")));
         assert_eq!(before(text, 4), Some((0, "a_1")));
         assert_eq!(before(text, 0), None);
