@@ -224,8 +224,8 @@ impl Parts<'_> {
         group: &Group<'_>,
         d: &mut [f32],
         scratch: &mut Scratch,
-        kept: Kept<'_>,
-        left: Left<'_>,
+        kept: &mut Kept<'_>,
+        left: &mut Left<'_>,
     ) {
         let Shape { level, hidden, heads, inner, activation, .. } = self.shape;
         let token = group.tokens().start;

@@ -127,10 +127,10 @@ impl Product<'_> {
                 for first in (0..columns).step_by(WIDTH) {
                     let panel = b[first * depth + done * WIDTH..].as_ptr();
                     let wide = (columns - first).min(WIDTH);
-                    let mut row = first_row;
+                    let (mut row, mut left) = (first_row, last_row - first_row);
                     macro_rules! tiles {
                         ($($tall:expr),*) => {$(
-                            while row + $tall <= last_row {
+                            while left >= $tall {
                                 let from = if ACROSS { done * a_stride + row } else { row * a_stride + done };
                                 #[expect(unsafe_code, reason = "the innermost loop, without bounds checks")]
                                 // SAFETY: the asserts above cover rows `row..row + $tall` (≤ rows) at depths
@@ -141,6 +141,7 @@ impl Product<'_> {
                                 };
                                 put(sums, c, row * c_stride + first, c_stride, wide, first, store);
                                 row += $tall;
+                                left -= $tall;
                             }
                         )*};
                     }
