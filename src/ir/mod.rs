@@ -1,1 +1,16 @@
-//! (being written)
+//! Retrieval and evaluation: analysis of text, the inverted index, BM25, measures, significance.
+//!
+//! Must not know: the language, the graph, operations, nor how collections are stored; documents, queries, runs
+//! and judgements come in through small traits and slices.
+
+pub mod analysis;
+#[cfg(feature = "models")]
+pub mod bm25;
+pub mod correction;
+#[cfg(feature = "models")]
+pub mod index;
+pub mod lengths;
+pub mod metrics;
+pub mod porter;
+pub mod significance;
+pub mod top;

@@ -36,6 +36,8 @@ pub struct Reference {
     gradients: Vec<f32>,
     device: Device,
     pool: rayon::ThreadPool,
+    /// Pieces that run at the same time.
+    together: usize,
     /// Candle's copies of the weights, until somebody may have changed them.
     variables: Option<Arc<Variables>>,
     /// The pieces of the last forward, with the variables they were made of.
@@ -80,7 +82,22 @@ impl Reference {
             .map_err(|e| Failure::missing(format!("threads of the reference engine: {e}")))?;
         let Checkpoint { model, parameters, weights, .. } = checkpoint;
         let gradients = vec![0.0; weights.len()];
-        Ok(Self { model, parameters, weights, gradients, device, pool, variables: None, last: None })
+        // candle spreads every small operation over a pool of its own that is one for the process and waits by
+        // spinning: two pieces side by side would only wait for each other. With CANDLE_NUM_THREADS=1 in the
+        // environment that pool is empty, and pieces side by side use the cores better.
+        let spins = candle_core::utils::barrier_pool().n_workers() > 0;
+        let together = if device.is_cpu() && !spins { pool.current_num_threads() } else { 1 };
+        Ok(Self {
+            model,
+            parameters,
+            weights,
+            gradients,
+            device,
+            pool,
+            together,
+            variables: None,
+            last: None,
+        })
     }
 
     /// The architecture behind.
@@ -153,6 +170,21 @@ impl Reference {
 
     fn table(&self, name: &str) -> Option<&Parameter> {
         self.parameters.iter().find(|p| p.name == name)
+    }
+
+    /// Does something with each item on the threads of this engine; results in the order of items.
+    fn each<I: Send, T: Send>(
+        &self,
+        items: Vec<I>,
+        f: impl Fn(I) -> Result<T, Failure> + Sync + Send,
+    ) -> Result<Vec<T>, Failure> {
+        self.pool.install(|| {
+            if self.together > 1 {
+                items.into_par_iter().map(f).collect()
+            } else {
+                items.into_iter().map(f).collect()
+            }
+        })
     }
 
     fn piece(
@@ -273,24 +305,15 @@ impl Reranker for Reference {
             let embedded = self.embed(&pair, &self.model.lookups(&pair))?;
             self.model.logits(&graph, embedded)?.squeeze(0)?.to_scalar::<f32>()
         };
-        self.pool
-            .install(|| (0..batch.len()).into_par_iter().map(one).collect::<candle_core::Result<_>>())
-            .map_err(off)
+        self.each((0..batch.len()).collect(), |i| one(i).map_err(off))
     }
 
     fn forward(&mut self, batch: &Packed, dropout: Option<Stream>) -> Result<Vec<f32>, Failure> {
         self.model.check(batch)?;
         self.last = None;
         let variables = self.refresh()?;
-        let list = self
-            .pool
-            .install(|| {
-                let list = pieces(batch);
-                list.into_par_iter()
-                    .map(|pairs| self.piece(&variables, batch, pairs, dropout))
-                    .collect::<candle_core::Result<Vec<_>>>()
-            })
-            .map_err(off)?;
+        let list =
+            self.each(pieces(batch), |pairs| self.piece(&variables, batch, pairs, dropout).map_err(off))?;
         let mut logits = Vec::with_capacity(batch.len());
         for piece in &list {
             logits.extend(numbers(&piece.logits).map_err(off)?);
@@ -306,19 +329,14 @@ impl Reranker for Reference {
         if list.last().map_or(0, |p| p.pairs.end) != dlogits.len() {
             return Err(Failure::bug(format!("{} gradients for another number of logits", dlogits.len())));
         }
-        // As many pieces at a time as there are threads: each holds a gradient of the whole model.
-        let together = self.pool.current_num_threads();
+        // No more pieces at a time than run together: each holds a gradient of the whole model.
         let mut rest = list.into_iter();
         loop {
-            let now: Vec<Piece> = rest.by_ref().take(together).collect();
+            let now: Vec<Piece> = rest.by_ref().take(self.together).collect();
             if now.is_empty() {
                 return Ok(());
             }
-            let gradients = self.pool.install(|| {
-                now.into_par_iter()
-                    .map(|piece| self.gradient(&variables, piece, dlogits))
-                    .collect::<Result<Vec<_>, Failure>>()
-            })?;
+            let gradients = self.each(now, |piece| self.gradient(&variables, piece, dlogits))?;
             gradients.iter().for_each(|g| self.add(g));
         }
     }

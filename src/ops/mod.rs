@@ -2,12 +2,76 @@
 //!
 //! To add one: write a file with `pub(crate) fn op() -> Op`, declare it here and add one line to [`registry`].
 
+mod bm25_index;
+mod bm25_search;
+mod data_samples;
+#[cfg(test)]
+mod end_to_end;
+mod evaluate;
+pub mod exec;
+mod exec_part;
+mod feeding;
+mod fit;
 mod hf;
+mod import_corpus;
+mod import_qrels;
+mod import_queries;
+mod import_run;
+mod import_scores;
+mod import_triples;
+#[cfg(feature = "models")]
+mod importing;
+mod measures;
+#[cfg(feature = "models")]
+mod models;
+mod objectives;
 mod query_document;
+mod rerank_cross_encoder;
+mod sample;
+mod score_cross_encoder;
+mod score_mean;
+mod sparse_encode;
+mod sparse_index;
+mod sparse_search;
+mod train_cross_encoder;
+mod training;
 
 use crate::types::Registry;
 
 /// Every operation and constructor of this build.
 pub fn registry() -> Registry {
-    Registry::new([hf::op(), query_document::op()])
+    let single = [
+        hf::op(),
+        query_document::op(),
+        data_samples::op(),
+        train_cross_encoder::op(),
+        score_cross_encoder::op(),
+        score_mean::op(),
+        rerank_cross_encoder::op(),
+        bm25_index::op(),
+        bm25_search::op(),
+        sparse_encode::op(),
+        sparse_index::op(),
+        sparse_search::op(),
+        evaluate::op(),
+        measures::ndcg(),
+        measures::rr(),
+        measures::mrr(),
+        measures::ap(),
+        measures::p(),
+        measures::recall(),
+        measures::success(),
+        measures::judged(),
+        import_corpus::op(),
+        import_queries::op(),
+        import_qrels::op(),
+        import_run::op(),
+        import_scores::op(),
+        import_triples::op(),
+        sample::op(),
+        sample::short(),
+        exec::op(),
+        exec_part::op(),
+    ];
+    Registry::new(single.into_iter().chain(objectives::ops()).chain(feeding::ops()).chain(training::ops()))
 }

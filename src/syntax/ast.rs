@@ -19,6 +19,8 @@ pub struct Ident {
 pub struct File {
     /// The items.
     pub items: Vec<Item>,
+    /// Whether an item, or its name, could not be read: names that seem unknown may be its.
+    pub incomplete: bool,
 }
 
 /// One item with the `##` comments above it.
@@ -30,6 +32,8 @@ pub struct Item {
     pub span: Span,
     /// What it is.
     pub kind: ItemKind,
+    /// Whether a part of it could not be read, which is already reported: nobody should report what is missing in it.
+    pub broken: bool,
 }
 
 /// The kinds of items.

@@ -1,1 +1,24 @@
-//! (being written)
+//! Training and scoring of re-rankers: objectives, sampling, optimiser, schedule, checkpoints, the training loop and
+//! the scoring loop.
+//!
+//! A model is seen only through [`crate::nn::Reranker`]. Must not know: architectures, kernels, the language, the
+//! cache.
+
+pub mod objectives;
+pub mod samples;
+pub mod schedule;
+
+#[cfg(feature = "models")]
+pub mod checkpoint;
+#[cfg(feature = "models")]
+pub mod optimiser;
+#[cfg(feature = "models")]
+pub mod ranker;
+#[cfg(feature = "models")]
+pub mod scoring;
+#[cfg(feature = "models")]
+pub mod source;
+#[cfg(feature = "models")]
+pub mod trainer;
+#[cfg(feature = "models")]
+pub mod validation;

@@ -31,6 +31,7 @@ pub struct Param {
     pub default: Option<Value>,
     /// The sibling argument it is taken from when it is not given: the corpus of a re-ranking is the corpus of its
     /// run. Looked up through artifacts, calls and records by this argument's own name; then `default` applies.
+    /// `a | b` is the first of several siblings that is given.
     pub derived_from: Option<&'static str>,
 }
 

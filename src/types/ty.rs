@@ -29,6 +29,8 @@ pub enum Type {
     Model,
     Metrics,
     Index,
+    /// Texts encoded as weighted terms.
+    Vectors,
     Backbone,
     Objective,
     Shape,
@@ -129,6 +131,7 @@ const NAMED: &[(&str, Type)] = &[
     ("Model", Type::Model),
     ("Metrics", Type::Metrics),
     ("Index", Type::Index),
+    ("Vectors", Type::Vectors),
     ("Backbone", Type::Backbone),
     ("Objective", Type::Objective),
     ("Shape", Type::Shape),

@@ -27,6 +27,23 @@ macro_rules! codes {
 
 codes! {
     Syntax = "syntax::unexpected", "syntax__unexpected.md";
+    OpNeedsTeacher = "op::needs_teacher", "op__needs_teacher.md";
+    OpShapeFit = "op::shape_fit", "op__shape_fit.md";
+    OpTooManyNegatives = "op::too_many_negatives", "op__too_many_negatives.md";
+    OpPercentOfSteps = "op::percent_of_steps", "op__percent_of_steps.md";
+    OpOneOf = "op::one_of", "op__one_of.md";
+    OpNeedsCount = "op::needs_count", "op__needs_count.md";
+    CutoffTooDeep = "op::cutoff_too_deep", "op__cutoff_too_deep.md";
+    OutOfRange = "op::out_of_range", "op__out_of_range.md";
+    SyntaxCall = "syntax::not_a_call", "syntax__not_a_call.md";
+    SyntaxDeep = "syntax::too_deep", "syntax__too_deep.md";
+    SyntaxDoc = "syntax::dangling_doc", "syntax__dangling_doc.md";
+    SyntaxForeign = "syntax::foreign", "syntax__foreign.md";
+    SyntaxItem = "syntax::not_an_item", "syntax__not_an_item.md";
+    SyntaxNumber = "syntax::number", "syntax__number.md";
+    SyntaxString = "syntax::string", "syntax__string.md";
+    SyntaxUnclosed = "syntax::unclosed", "syntax__unclosed.md";
+    SyntaxUnopened = "syntax::unopened", "syntax__unopened.md";
 }
 
 impl std::fmt::Display for Code {

@@ -1,0 +1,196 @@
+//! Digests of files and folders by content alone.
+
+use std::fs::Metadata;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use super::Error;
+use super::error::At;
+use super::memo::{Memo, Stamp};
+use crate::value::Digest;
+
+/// The digest of a folder: over its files' names relative to it, sorted bytewise, and their digests. An artifact and
+/// a folder given as an input with the same files have the same digest.
+pub fn tree_digest<'a>(files: impl IntoIterator<Item = (&'a str, Digest)>) -> Digest {
+    let mut files: Vec<(&str, Digest)> = files.into_iter().collect();
+    files.sort_unstable();
+    let mut hasher = blake3::Hasher::new_derive_key("xpipe folder v1");
+    for (name, digest) in files {
+        hasher.update(&(name.len() as u64).to_le_bytes());
+        hasher.update(name.as_bytes());
+        hasher.update(&digest.0);
+    }
+    Digest(*hasher.finalize().as_bytes())
+}
+
+/// A file below a folder.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// Its path relative to the folder, with `/`.
+    pub(crate) name: String,
+    /// Its path.
+    pub(crate) path: PathBuf,
+    /// Its metadata (of the target, where links are followed).
+    pub(crate) meta: Metadata,
+}
+
+/// What a walk does with hidden names and with links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Walk {
+    /// An input: hidden names are passed over, links are followed (the hub's cache is made of links).
+    Input,
+    /// A result: hidden names count, links are refused.
+    Result,
+}
+
+/// All files below a folder, sorted by relative name.
+pub(crate) fn walk(root: &Path, how: Walk) -> Result<Vec<Found>, Error> {
+    let mut files = Vec::new();
+    enter(root, "", how, 0, &mut files)?;
+    files.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    Ok(files)
+}
+
+fn enter(folder: &Path, prefix: &str, how: Walk, depth: u32, files: &mut Vec<Found>) -> Result<(), Error> {
+    if depth > 64 {
+        return Err(Error::Odd { path: folder.to_owned(), what: "64 folders deep, or a circle of links" });
+    }
+    for entry in std::fs::read_dir(folder).at("reading", folder)? {
+        let entry = entry.at("reading", folder)?;
+        let path = entry.path();
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else {
+            return Err(Error::Odd { path, what: "a name that is no UTF-8" });
+        };
+        if how == Walk::Input && name.starts_with('.') {
+            continue;
+        }
+        let name = format!("{prefix}{name}");
+        let mut meta = entry.metadata().at("reading", &path)?;
+        if meta.is_symlink() {
+            if how == Walk::Result {
+                return Err(Error::Odd { path, what: "a link" });
+            }
+            meta = std::fs::metadata(&path).at("reading", &path)?;
+        }
+        if meta.is_dir() {
+            enter(&path, &format!("{name}/"), how, depth + 1, files)?;
+        } else if meta.is_file() {
+            files.push(Found { name, path, meta });
+        } else {
+            return Err(Error::Odd { path, what: "a device, pipe or socket" });
+        }
+    }
+    Ok(())
+}
+
+/// Reads and digests a file.
+pub(crate) fn file_digest(path: &Path) -> Result<Digest, Error> {
+    let before = Stamp::of(&std::fs::metadata(path).at("reading", path)?);
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_mmap_rayon(path).at("reading", path)?;
+    let after = Stamp::of(&std::fs::metadata(path).at("reading", path)?);
+    if before != after {
+        return Err(Error::Changing { path: path.to_owned() });
+    }
+    Ok(Digest(*hasher.finalize().as_bytes()))
+}
+
+/// The digest of a file, from the memo when it is there and `read_again` is not asked for.
+pub(crate) fn remembered(
+    path: &Path,
+    meta: &Metadata,
+    memo: &Memo,
+    read_again: bool,
+) -> Result<Digest, Error> {
+    let stamp = Stamp::of(meta);
+    if !read_again && let Some(digest) = memo.get(&stamp) {
+        return Ok(digest);
+    }
+    let digest = file_digest(path)?;
+    memo.put(stamp, digest);
+    Ok(digest)
+}
+
+/// The digest and size of a file or folder given as an input.
+pub(crate) fn path_digest(path: &Path, memo: &Memo, read_again: bool) -> Result<(Digest, u64), Error> {
+    let meta = match std::fs::metadata(path) {
+        Ok(meta) => meta,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            return Err(Error::NoInput { path: path.to_owned() });
+        }
+        Err(e) => return Err(Error::io("reading", path, e)),
+    };
+    if meta.is_file() {
+        return Ok((remembered(path, &meta, memo, read_again)?, meta.len()));
+    }
+    if !meta.is_dir() {
+        return Err(Error::Odd { path: path.to_owned(), what: "a device, pipe or socket" });
+    }
+    let files = walk(path, Walk::Input)?;
+    let digests = files
+        .par_iter()
+        .map(|f| remembered(&f.path, &f.meta, memo, read_again))
+        .collect::<Result<Vec<_>, Error>>()?;
+    let digest = tree_digest(files.iter().map(|f| f.name.as_str()).zip(digests));
+    Ok((digest, files.iter().map(|f| f.meta.len()).sum()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn memo(dir: &Path) -> Memo {
+        Memo::new(dir.join(".memo"), true)
+    }
+
+    #[test]
+    fn a_file_is_its_content() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a.txt");
+        std::fs::write(&file, "hello").unwrap();
+        assert_eq!(path_digest(&file, &memo(dir.path()), false).unwrap(), (Digest::of(b"hello"), 5));
+        assert!(matches!(
+            path_digest(&dir.path().join("none"), &memo(dir.path()), false),
+            Err(Error::NoInput { .. })
+        ));
+    }
+
+    #[test]
+    fn a_folder_is_its_names_and_contents() {
+        let a = tempfile::tempdir().unwrap();
+        let b = tempfile::tempdir().unwrap();
+        for (dir, first) in [(&a, "x"), (&b, "y")] {
+            // Made in different orders, under different roots.
+            let second = if first == "x" { "y" } else { "x" };
+            for name in [first, second] {
+                std::fs::create_dir_all(dir.path().join("sub")).unwrap();
+                std::fs::write(dir.path().join("sub").join(name), name).unwrap();
+            }
+        }
+        std::fs::write(a.path().join(".hidden"), "not counted").unwrap();
+        let digest = |d: &Path| path_digest(d, &memo(d), false).unwrap().0;
+        assert_eq!(digest(a.path()), digest(b.path()));
+        std::fs::rename(b.path().join("sub/x"), b.path().join("sub/z")).unwrap();
+        assert_ne!(digest(a.path()), digest(b.path()));
+        // The names of a folder cannot be moved into its contents.
+        let pair = |n: &'static str, c: &str| tree_digest([(n, Digest::of(c.as_bytes()))]);
+        assert_ne!(pair("a", "bc"), pair("ab", "c"));
+    }
+
+    #[test]
+    fn links_of_an_input_are_followed_and_circles_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let (blobs, model) = (dir.path().join("blobs"), dir.path().join("model"));
+        std::fs::create_dir_all(&blobs).unwrap();
+        std::fs::create_dir_all(&model).unwrap();
+        std::fs::write(blobs.join("123"), "weights").unwrap();
+        std::os::unix::fs::symlink("../blobs/123", model.join("model.safetensors")).unwrap();
+        let m = memo(dir.path());
+        let want = tree_digest([("model.safetensors", Digest::of(b"weights"))]);
+        assert_eq!(path_digest(&model, &m, false).unwrap(), (want, 7));
+        std::os::unix::fs::symlink(".", model.join("circle")).unwrap();
+        assert!(matches!(path_digest(&model, &m, false), Err(Error::Odd { .. } | Error::Io { .. })));
+    }
+}

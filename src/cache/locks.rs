@@ -1,0 +1,125 @@
+//! Locks held by living processes. The operating system lets go of them when a process ends in any way, so nothing
+//! that a person must remove survives a crash. Correctness does not depend on them: where the file system has no
+//! locks, every lock is granted and marked as not real.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// A lock that this process holds; dropping it lets go, and removes the file where that was asked for.
+#[derive(Debug)]
+pub struct Held {
+    file: File,
+    path: PathBuf,
+    /// Whether the file system really locked it.
+    pub real: bool,
+    remove: bool,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Removed while still held: who waits for the old file sees that its path has gone and starts over.
+        if self.remove && is_at(&self.file, &self.path).unwrap_or(false) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Takes the exclusive lock of a path when nobody holds it. With `remove`, the file goes when the lock does.
+///
+/// # Errors
+/// When the file cannot be opened.
+pub(crate) fn try_lock(path: &Path, remove: bool) -> io::Result<Option<Held>> {
+    loop {
+        let file = open(path)?;
+        let real = match file.try_lock() {
+            Ok(()) => true,
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(e)) if no_locks(&e) => false,
+            Err(TryLockError::Error(e)) => return Err(e),
+        };
+        if is_at(&file, path)? {
+            return Ok(Some(Held { file, path: path.to_owned(), real, remove }));
+        }
+    }
+}
+
+/// Takes a shared lock of a file that stays, waiting for whoever holds it alone.
+///
+/// # Errors
+/// When the file cannot be opened.
+pub(crate) fn share(path: &Path) -> io::Result<File> {
+    let file = open(path)?;
+    match file.lock_shared() {
+        Ok(()) => Ok(file),
+        Err(e) if no_locks(&e) => Ok(file),
+        Err(e) => Err(e),
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).truncate(false).write(true).read(true).open(path)
+}
+
+fn no_locks(e: &io::Error) -> bool {
+    e.kind() == io::ErrorKind::Unsupported
+        || e.raw_os_error() == Some(rustix::io::Errno::NOLCK.raw_os_error())
+}
+
+/// Whether the path still leads to this open file.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let here = file.metadata()?;
+    match std::fs::metadata(path) {
+        Ok(there) => Ok((here.dev(), here.ino()) == (there.dev(), there.ino())),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn one_holder_at_a_time_and_no_file_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key.lock");
+        let held = try_lock(&path, true).unwrap().unwrap();
+        assert!(try_lock(&path, true).unwrap().is_none());
+        drop(held);
+        assert!(!path.exists());
+        assert!(try_lock(&path, true).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_file_left_by_a_dead_process_is_taken_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key.lock");
+        std::fs::write(&path, "").unwrap();
+        assert!(try_lock(&path, true).unwrap().is_some());
+    }
+
+    #[test]
+    fn many_threads_never_hold_it_together() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key.lock");
+        let (inside, taken) = (AtomicU32::new(0), AtomicU32::new(0));
+        std::thread::scope(|s| {
+            for _ in 0..8 {
+                s.spawn(|| {
+                    while taken.load(Ordering::SeqCst) < 200 {
+                        if let Some(held) = try_lock(&path, true).unwrap() {
+                            assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                            taken.fetch_add(1, Ordering::SeqCst);
+                            inside.fetch_sub(1, Ordering::SeqCst);
+                            drop(held);
+                        }
+                    }
+                });
+            }
+        });
+    }
+}

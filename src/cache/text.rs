@@ -1,0 +1,113 @@
+//! Leaves of a recipe as a person would write them in a study.
+
+use crate::value::canonical::Leaf;
+
+/// The text of a leaf, with its unit: `2e-5`, `24GiB`, `90min`, `steps(200000)`, `fp32`.
+pub fn leaf(leaf: Leaf<'_>) -> String {
+    match leaf {
+        Leaf::Null => "none".into(),
+        Leaf::Bool(b) => b.to_string(),
+        Leaf::Int(i) => i.to_string(),
+        Leaf::Float(x) => number(x),
+        Leaf::Str(s) => word(s),
+        Leaf::Bytes(n) => bytes(n),
+        Leaf::Seconds(x) => seconds(x),
+        Leaf::Percent(x) => format!("{}%", short(x)),
+        Leaf::Steps(n) => format!("steps({n})"),
+        Leaf::Epochs(x) => format!("epochs({})", short(x)),
+        Leaf::Digest(d) => format!("content {}", &d.hex()[..12]),
+        Leaf::Input(i) => format!("{i:?}"),
+        Leaf::Action(n) => format!("the result of action {n}"),
+        Leaf::Pending(_) => "a value that is not known yet".into(),
+    }
+}
+
+/// A float in the shortest form that reads back as the same float, never looking like a whole number.
+pub fn number(x: f64) -> String {
+    format!("{:?}", if x == 0.0 { 0.0 } else { x })
+}
+
+/// An amount of memory in the largest unit that is exact.
+pub fn bytes(n: u64) -> String {
+    const UNITS: [(&str, u64); 4] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    UNITS
+        .iter()
+        .find(|(_, size)| n >= *size && n.is_multiple_of(*size))
+        .map_or_else(|| format!("{n}B"), |(unit, size)| format!("{}{unit}", n / size))
+}
+
+/// An amount of memory rounded for reading: `1.4 GiB`.
+pub fn rough_bytes(n: u64) -> String {
+    const UNITS: [(&str, u64); 4] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    UNITS
+        .iter()
+        .find(|(_, size)| n >= *size)
+        .map_or_else(|| format!("{n} B"), |(unit, size)| format!("{:.1} {unit}", n as f64 / *size as f64))
+}
+
+/// A duration in the largest unit that is exact.
+pub fn seconds(x: f64) -> String {
+    let whole = |unit: f64| x >= unit && (x / unit).fract() == 0.0;
+    if whole(3600.0) {
+        format!("{}h", x / 3600.0)
+    } else if whole(60.0) {
+        format!("{}min", x / 60.0)
+    } else {
+        format!("{}s", short(x))
+    }
+}
+
+/// A duration rounded for reading: `0.42 s`, `12 s`, `3 min 20 s`, `2 h 05 min`.
+pub fn rough_seconds(x: f64) -> String {
+    let whole = x.round() as u64;
+    match x {
+        x if x < 10.0 => format!("{x:.2} s"),
+        x if x < 100.0 => format!("{whole} s"),
+        x if x < 6000.0 => format!("{} min {:02} s", whole / 60, whole % 60),
+        _ => format!("{} h {:02} min", whole / 3600, whole / 60 % 60),
+    }
+}
+
+fn short(x: f64) -> String {
+    let text = number(x);
+    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
+}
+
+fn word(s: &str) -> String {
+    let plain = s.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '/' || c == '.')
+        && s.chars().all(|c| c.is_ascii_alphanumeric() || "_./:@-".contains(c));
+    if plain { s.to_owned() } else { format!("{s:?}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leaves_read_as_they_are_written() {
+        let cases = [
+            (Leaf::Float(2e-5), "2e-5"),
+            (Leaf::Float(0.001), "0.001"),
+            (Leaf::Float(1.0), "1.0"),
+            (Leaf::Int(32), "32"),
+            (Leaf::Bytes(24 << 30), "24GiB"),
+            (Leaf::Bytes(1500), "1500B"),
+            (Leaf::Seconds(72_000.0), "20h"),
+            (Leaf::Seconds(5400.0), "90min"),
+            (Leaf::Seconds(1.5), "1.5s"),
+            (Leaf::Percent(5.0), "5%"),
+            (Leaf::Steps(1000), "steps(1000)"),
+            (Leaf::Epochs(2.0), "epochs(2)"),
+            (Leaf::Str("fp32"), "fp32"),
+            (Leaf::Str("two words"), "\"two words\""),
+            (Leaf::Str("1"), "\"1\""),
+            (Leaf::Null, "none"),
+        ];
+        for (value, text) in cases {
+            assert_eq!(leaf(value), text);
+        }
+        assert_eq!(rough_seconds(7_530.0), "2 h 05 min");
+        assert_eq!(rough_seconds(200.4), "3 min 20 s");
+        assert_eq!(rough_bytes(1_500_000_000), "1.4 GiB");
+    }
+}

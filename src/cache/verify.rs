@@ -1,0 +1,114 @@
+//! Reading everything again: `cache verify`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::digest::file_digest;
+use super::usage::{blobs, keys};
+use super::{Error, Miss, Store};
+use crate::value::Digest;
+
+/// Something wrong in the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "damage", rename_all = "snake_case")]
+pub enum Damage {
+    /// A blob's content is not what its name says.
+    Blob {
+        /// The name.
+        digest: Digest,
+        /// Addresses of the results that hold it.
+        used_by: Vec<String>,
+    },
+    /// A result's file is missing, or has another size.
+    Result {
+        /// The key.
+        key: Digest,
+        /// The cell that asked first.
+        address: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// A manifest cannot be read, or its recipe does not give its key.
+    Manifest {
+        /// The key.
+        key: Digest,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// What a verification found.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Verification {
+    /// Manifests read.
+    pub manifests: usize,
+    /// Blobs read.
+    pub blobs: usize,
+    /// Bytes read.
+    pub bytes: u64,
+    /// What is wrong; exit code 5 when there is any.
+    pub damage: Vec<Damage>,
+}
+
+/// Reads every manifest and every blob again. With `set_aside`, damaged blobs are moved out of the way, so that the
+/// next run makes them again; `progress` hears of blobs done and of how many there are.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn verify(
+    store: &Store,
+    set_aside: bool,
+    progress: &(dyn Fn(usize, usize) + Sync),
+) -> Result<Verification, Error> {
+    let mut out = Verification::default();
+    let mut users: BTreeMap<Digest, BTreeSet<String>> = BTreeMap::new();
+    for key in keys(store) {
+        out.manifests += 1;
+        let bad = |why: &str| Damage::Manifest { key, why: why.to_owned() };
+        match store.look(&key) {
+            Err(Miss::Unreadable { why, .. }) => out.damage.push(bad(&why)),
+            Err(miss) => {
+                let address = store.record(&key).map(|m| m.address).unwrap_or_default();
+                out.damage.push(Damage::Result { key, address, why: miss.to_string() });
+            }
+            Ok(manifest) => {
+                for output in &manifest.outputs {
+                    users.entry(output.digest).or_default().insert(manifest.address.clone());
+                }
+                match store.recipe(&key) {
+                    None => out.damage.push(bad("its recipe cannot be read")),
+                    Some(recipe) if recipe.key() != key => {
+                        out.damage.push(bad("its recipe does not give its key"));
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+    }
+    let blobs = blobs(store);
+    let done = std::sync::atomic::AtomicUsize::new(0);
+    let read: Vec<(Digest, u64, bool)> = blobs
+        .par_iter()
+        .map(|digest| {
+            let path = store.blob(digest);
+            let size = std::fs::metadata(&path).map_or(0, |m| m.len());
+            let sound = file_digest(&path).is_ok_and(|d| d == *digest);
+            progress(done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1, blobs.len());
+            (*digest, size, sound)
+        })
+        .collect();
+    for (digest, size, sound) in read {
+        out.blobs += 1;
+        out.bytes += size;
+        if !sound {
+            if set_aside {
+                store.set_aside(&digest);
+            }
+            let used_by = users.get(&digest).map(|u| u.iter().cloned().collect()).unwrap_or_default();
+            out.damage.push(Damage::Blob { digest, used_by });
+        }
+    }
+    Ok(out)
+}

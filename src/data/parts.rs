@@ -1,0 +1,388 @@
+//! Opens inputs: a file, a folder of files, a tar archive, each plain or gzip, told by magic bytes.
+//!
+//! Every reader of a format sees a [`Part`]: one file's name, its first bytes, and a stream. Bytes read from disk
+//! are counted for progress; a stop that was asked for ends reading.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Chain, Cursor, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::bufread::MultiGzDecoder;
+
+use super::place;
+use crate::task::{Failure, Progress};
+
+/// How many bytes of each part can be looked at before it is read.
+pub const HEAD: usize = 4096;
+const BUFFER: usize = 256 << 10;
+const REPORT_EVERY: u64 = 4 << 20;
+const MAX_DEPTH: usize = 32;
+
+/// Counts bytes read from disk and reports them.
+pub struct Meter<'p> {
+    progress: &'p dyn Progress,
+    read: Cell<u64>,
+    reported: Cell<u64>,
+    total: u64,
+}
+
+impl std::fmt::Debug for Meter<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Meter({} of {} bytes)", self.read.get(), self.total)
+    }
+}
+
+impl Meter<'_> {
+    fn add(&self, bytes: u64) {
+        let read = self.read.get() + bytes;
+        self.read.set(read);
+        if read - self.reported.get() >= REPORT_EVERY {
+            self.reported.set(read);
+            self.progress.progress(read, self.total, "bytes", "");
+        }
+    }
+
+    /// Fails when a stop was asked for.
+    ///
+    /// # Errors
+    /// The interruption.
+    pub fn check(&self) -> Result<(), Failure> {
+        if self.progress.cancelled() { Err(Failure::interrupted()) } else { Ok(()) }
+    }
+}
+
+/// One file, in a folder or an archive or by itself.
+pub struct Part<'a> {
+    /// Its path as messages name it; members of archives after the archive's name.
+    pub name: &'a str,
+    /// Its first bytes, decompressed, at most [`HEAD`].
+    pub head: &'a [u8],
+    /// All its bytes, decompressed.
+    pub reader: &'a mut dyn BufRead,
+    /// Where to report and ask whether to stop.
+    pub meter: &'a Meter<'a>,
+}
+
+impl std::fmt::Debug for Part<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Part({})", self.name)
+    }
+}
+
+impl Part<'_> {
+    /// The file's own name without folders and without `.gz`.
+    pub fn file_name(&self) -> &str {
+        let name = self.name.rsplit(['/', '\\']).next().unwrap_or(self.name);
+        name.strip_suffix(".gz").unwrap_or(name)
+    }
+
+    /// The file's name without its last suffix.
+    pub fn stem(&self) -> &str {
+        let name = self.file_name();
+        name.rsplit_once('.').map_or(name, |(stem, _)| stem)
+    }
+
+    /// The suffix in lower case, without `.gz`; empty when there is none.
+    pub fn suffix(&self) -> String {
+        self.file_name().rsplit_once('.').map_or(String::new(), |(_, suffix)| suffix.to_ascii_lowercase())
+    }
+}
+
+/// What is done with each part.
+pub type Each<'f> = &'f mut dyn FnMut(Part<'_>) -> Result<(), Failure>;
+
+/// Reads a source part by part: files of a folder in bytewise order of their paths, members of an archive in its
+/// order, hidden files left out. Gives back the number of parts.
+///
+/// # Errors
+/// What `each` returns; a source that is missing, empty, cut short, damaged, or packed in another way.
+pub fn each_part(source: &Path, progress: &dyn Progress, each: Each<'_>) -> Result<u64, Failure> {
+    let mut files = Vec::new();
+    collect(source, 0, &mut files)?;
+    if files.is_empty() {
+        return Err(Failure::wrong(format!("{}: the folder holds no files", source.display()))
+            .help("check the path: a collection's files are expected in it"));
+    }
+    let total = files.iter().map(|(_, size)| size).sum();
+    let meter = Meter { progress, read: Cell::new(0), reported: Cell::new(0), total };
+    let mut parts = 0;
+    for (path, _) in &files {
+        meter.check()?;
+        let name = path.display().to_string();
+        let file = File::open(path).map_err(|e| place::io(path, e))?;
+        let mut reader = BufReader::with_capacity(BUFFER, Counted { inner: file, meter: &meter });
+        open(&name, &mut reader, 0, &meter, &mut parts, each)?;
+    }
+    progress.progress(total, total, "bytes", "");
+    Ok(parts)
+}
+
+fn collect(path: &Path, depth: usize, files: &mut Vec<(PathBuf, u64)>) -> Result<(), Failure> {
+    let found = std::fs::metadata(path).map_err(|e| place::io(path, e))?;
+    if !found.is_dir() {
+        files.push((path.to_owned(), found.len()));
+        return Ok(());
+    }
+    if depth == MAX_DEPTH {
+        return Err(Failure::wrong(format!(
+            "{}: folders are nested deeper than {MAX_DEPTH}",
+            path.display()
+        ))
+        .help("look for a link that leads back up"));
+    }
+    let mut inside = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(|e| place::io(path, e))? {
+        let entry = entry.map_err(|e| place::io(path, e))?;
+        if !entry.file_name().as_encoded_bytes().starts_with(b".") {
+            inside.push(entry.path());
+        }
+    }
+    inside.sort_unstable_by(|a, b| a.as_os_str().as_encoded_bytes().cmp(b.as_os_str().as_encoded_bytes()));
+    inside.iter().try_for_each(|p| collect(p, depth + 1, files))
+}
+
+/// Unwraps gzip and tar, at most three deep, and hands on what is inside.
+fn open(
+    name: &str,
+    reader: &mut dyn BufRead,
+    depth: usize,
+    meter: &Meter<'_>,
+    parts: &mut u64,
+    each: Each<'_>,
+) -> Result<(), Failure> {
+    let (head, mut reader) = peek(reader).map_err(|e| read_failed(name, None, e))?;
+    if depth < 3 && head.starts_with(&[0x1F, 0x8B]) {
+        let mut inner = BufReader::with_capacity(BUFFER, MultiGzDecoder::new(reader));
+        return open(name, &mut inner, depth + 1, meter, parts, each);
+    }
+    if let Some((kind, tool)) = foreign(&head) {
+        return Err(Failure::wrong(format!("{name}: found {kind}, expected plain text, gzip or tar"))
+            .help(format!("{tool}, and point to the result")));
+    }
+    if depth < 3 && is_tar(&head) {
+        return members(name, &mut reader, depth + 1, meter, parts, each);
+    }
+    *parts += 1;
+    each(Part { name, head: &head, reader: &mut reader, meter })
+}
+
+fn members(
+    name: &str,
+    reader: &mut dyn BufRead,
+    depth: usize,
+    meter: &Meter<'_>,
+    parts: &mut u64,
+    each: Each<'_>,
+) -> Result<(), Failure> {
+    let seen = Cell::new(0);
+    let mut archive = tar::Archive::new(Bytes { inner: reader, seen: &seen });
+    let mut end = 0;
+    for entry in archive.entries().map_err(|e| read_failed(name, None, e))? {
+        meter.check()?;
+        let entry = entry.map_err(|e| read_failed(name, None, e))?;
+        let size = entry.size();
+        end = (entry.raw_file_position() + size).next_multiple_of(512);
+        let member = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let own = member.rsplit('/').next().unwrap_or_default();
+        if !entry.header().entry_type().is_file() || own.starts_with('.') {
+            continue;
+        }
+        let member = format!("{name}/{}", member.trim_start_matches("./"));
+        let taken = Cell::new(0);
+        let mut reader = BufReader::with_capacity(BUFFER, Bytes { inner: entry, seen: &taken });
+        open(&member, &mut reader, depth, meter, parts, each)?;
+        std::io::copy(&mut reader, &mut std::io::sink()).map_err(|e| read_failed(&member, None, e))?;
+        if taken.get() != size {
+            return Err(cut_short(&member, None));
+        }
+    }
+    // What follows the last member holds the end mark and, under gzip, the checksum.
+    let mut rest = archive.into_inner();
+    std::io::copy(&mut rest, &mut std::io::sink()).map_err(|e| read_failed(name, None, e))?;
+    if seen.get() <= end { Err(cut_short(name, None)) } else { Ok(()) }
+}
+
+type Peeked<R> = Chain<Cursor<Vec<u8>>, R>;
+
+fn peek<R: BufRead>(mut reader: R) -> std::io::Result<(Vec<u8>, Peeked<R>)> {
+    let mut head = Vec::with_capacity(HEAD);
+    reader.by_ref().take(HEAD as u64).read_to_end(&mut head)?;
+    Ok((head.clone(), Cursor::new(head).chain(reader)))
+}
+
+/// The failure of a read, at a line when one is known.
+pub(super) fn read_failed(name: &str, line: Option<u64>, e: std::io::Error) -> Failure {
+    use std::io::ErrorKind as K;
+    let at = line.map_or_else(|| name.to_owned(), |n| format!("{name}:{n}"));
+    match e.kind() {
+        K::UnexpectedEof => cut_short(name, line),
+        K::InvalidData | K::InvalidInput => {
+            Failure::wrong(format!("{at}: the compressed data is damaged: {e}"))
+                .help("copy or download the file again")
+        }
+        K::Other => Failure::wrong(format!("{at}: the archive is damaged or cut short: {e}"))
+            .help("copy or download the file again"),
+        _ => place::io(at, e),
+    }
+}
+
+fn cut_short(name: &str, line: Option<u64>) -> Failure {
+    let after = line.map_or(String::new(), |n| format!(" after line {}", n.saturating_sub(1)));
+    Failure::wrong(format!(
+        "{name}: the file is truncated: its compressed or archived data ends{after} in the middle"
+    ))
+    .help("copy or download the file again")
+}
+
+/// Ways of packing that are not read, with what to do.
+fn foreign(head: &[u8]) -> Option<(&'static str, &'static str)> {
+    let known: [(&[u8], _, _); 8] = [
+        (&[0x28, 0xB5, 0x2F, 0xFD], "zstd-compressed data", "unpack it with `zstd -d`"),
+        (b"BZh", "bzip2-compressed data", "unpack it with `bunzip2`"),
+        (&[0xFD, b'7', b'z', b'X', b'Z', 0], "xz-compressed data", "unpack it with `unxz`"),
+        (b"PK\x03\x04", "a zip archive", "unpack it with `unzip`"),
+        (&[0x1F, 0x9D], "compress(1)-ed data", "unpack it with `gzip -d`"),
+        (b"PAR1", "a Parquet file", "write it out as text"),
+        (&[0xFF, 0xFE], "UTF-16 text", "convert it with `iconv -f UTF-16 -t UTF-8`"),
+        (&[0xFE, 0xFF], "UTF-16 text", "convert it with `iconv -f UTF-16 -t UTF-8`"),
+    ];
+    known.into_iter().find(|(magic, ..)| head.starts_with(magic)).map(|(_, kind, tool)| (kind, tool))
+}
+
+/// Whether the first block is a tar header: its checksum is right.
+fn is_tar(head: &[u8]) -> bool {
+    let Some(block) = head.get(..512) else { return false };
+    let stated = std::str::from_utf8(&block[148..156]).unwrap_or_default();
+    let stated = u32::from_str_radix(stated.trim_matches(['\0', ' ']), 8);
+    let sum =
+        block.iter().enumerate().map(|(i, b)| if (148..156).contains(&i) { 32 } else { u32::from(*b) }).sum();
+    stated == Ok(sum) && block[0] != 0
+}
+
+struct Counted<'m, 'p> {
+    inner: File,
+    meter: &'m Meter<'p>,
+}
+
+impl Read for Counted<'_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let n = self.inner.read(buffer)?;
+        self.meter.add(n as u64);
+        Ok(n)
+    }
+}
+
+struct Bytes<'c, R> {
+    inner: R,
+    seen: &'c Cell<u64>,
+}
+
+impl<R: Read> Read for Bytes<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let n = self.inner.read(buffer)?;
+        self.seen.set(self.seen.get() + n as u64);
+        Ok(n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::task::{FailureKind, Silent};
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (name, bytes) in files {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(bytes.len() as u64);
+            header.set_mode(0o644);
+            builder.append_data(&mut header, name, *bytes).unwrap();
+        }
+        builder.into_inner().unwrap()
+    }
+
+    fn read(path: &Path) -> Result<Vec<(String, String)>, Failure> {
+        let mut all = Vec::new();
+        each_part(path, &Silent, &mut |part| {
+            let mut text = String::new();
+            part.reader.read_to_string(&mut text).map_err(|e| read_failed(part.name, Some(1), e))?;
+            all.push((part.file_name().to_owned(), text));
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    #[test]
+    fn packing_is_told_by_content_not_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.txt");
+        let both = [gzip(b"one\n"), gzip(b"two\n")].concat();
+        for (bytes, text) in [(b"one\n".to_vec(), "one\n"), (gzip(b"one\n"), "one\n"), (both, "one\ntwo\n")] {
+            std::fs::write(&path, bytes).unwrap();
+            assert_eq!(read(&path).unwrap(), [("x.txt".to_owned(), text.to_owned())]);
+        }
+        std::fs::write(&path, b"").unwrap();
+        assert_eq!(read(&path).unwrap()[0].1, "");
+    }
+
+    #[test]
+    fn folders_are_sorted_and_archives_keep_their_order() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("b")).unwrap();
+        for name in ["c", "b/2", "b/1", "a", ".hidden"] {
+            std::fs::write(dir.path().join(name), name).unwrap();
+        }
+        let names = |all: Vec<(String, String)>| all.into_iter().map(|(_, text)| text).collect::<Vec<_>>();
+        assert_eq!(names(read(dir.path()).unwrap()), ["a", "b/1", "b/2", "c"]);
+        let packed = archive(&[("z", b"z"), ("./d/a", b"a"), ("d/.DS_Store", b"x"), ("g.gz", &gzip(b"g"))]);
+        let path = dir.path().join("t");
+        for bytes in [packed.clone(), gzip(&packed)] {
+            std::fs::write(&path, bytes).unwrap();
+            assert_eq!(names(read(&path).unwrap()), ["z", "a", "g"]);
+        }
+    }
+
+    #[test]
+    fn every_cut_of_gzip_and_tar_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        let text: String = (0..500).map(|i| format!("line {i} {}\n", i * 7919 % 1000)).collect();
+        let packed = archive(&[("a", text.as_bytes()), ("b", text.as_bytes())]);
+        for whole in [gzip(text.as_bytes()), gzip(&packed), packed] {
+            let end = if whole.starts_with(&[0x1F]) { whole.len() } else { whole.len() - 1024 };
+            for cut in (512.min(end / 2)..=end - 1).step_by(101).chain([end - 1, end - 8, end]) {
+                if cut == whole.len() {
+                    continue;
+                }
+                std::fs::write(&path, &whole[..cut]).unwrap();
+                let e = read(&path).unwrap_err();
+                assert!(e.message.contains("truncated") || e.message.contains("cut short"), "{cut}: {e}");
+                assert!(e.kind == FailureKind::Wrong && e.help.is_some());
+            }
+        }
+    }
+
+    #[test]
+    fn other_packings_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        std::fs::write(&path, b"PK\x03\x04....").unwrap();
+        let e = read(&path).unwrap_err();
+        assert!(e.message.contains("a zip archive") && e.help.unwrap().contains("unzip"));
+        std::fs::write(&path, [0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 3, 0xFF, 0xFF, 0xFF]).unwrap();
+        assert!(read(&path).unwrap_err().message.contains("damaged"));
+        assert_eq!(read(&dir.path().join("none")).unwrap_err().kind, FailureKind::Missing);
+        let empty = dir.path().join("empty");
+        std::fs::create_dir(&empty).unwrap();
+        assert!(read(&empty).unwrap_err().message.contains("no files"));
+    }
+}

@@ -1,0 +1,262 @@
+//! One action, on a thread of its own: the key's lock, the inputs, the attempts, the publication. Tells the
+//! coordinator what happens and changes nothing of its state.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+
+use super::board::Prepared;
+use super::call::{call, caught};
+use super::cancel::CancelToken;
+use super::plan::{Action, Heavy, Options, Runner};
+use super::pools::Grant;
+use super::process::{GRACE, Watch, out_of_time, run_worker};
+use super::report::failure_of;
+use super::worker::due;
+use crate::cache::{Error, Manifest, Miss, Publication, Store};
+use crate::task::{Failure, FailureKind, Job, Outcome, Progress, Spec};
+use crate::value::{ActionId, Input, Located, Value};
+
+/// What executors and finders tell the coordinator.
+pub(crate) enum Message {
+    /// An input was found, or not.
+    Input(Arc<Input>, Result<Arc<Located>, Failure>),
+    /// An attempt begins.
+    Started { id: ActionId, attempt: u32, threads: usize, device: String, log: Option<PathBuf> },
+    /// It goes on.
+    Progress { id: ActionId, done: u64, total: u64, unit: String, note: String },
+    /// A sentence.
+    Note { id: ActionId, text: String },
+    /// It is over.
+    Ended { id: ActionId, end: End, seconds: f64 },
+}
+
+/// How an action ended.
+pub(crate) enum End {
+    /// Its result is in the store.
+    Ran(Box<Manifest>),
+    /// Another process made it in the meantime.
+    Hit(Box<Manifest>),
+    /// Another process is making it.
+    Busy,
+    /// The stored result of an action that it reads is damaged; it must be made again.
+    Damaged(ActionId, Miss),
+    /// It failed; `true` when it was the store that failed.
+    Failed(Failure, bool),
+}
+
+/// Everything an executor needs.
+pub(crate) struct Executor<'a> {
+    pub(crate) id: ActionId,
+    pub(crate) action: &'a Action,
+    pub(crate) study: &'a str,
+    pub(crate) prepared: Arc<Prepared>,
+    /// The results it reads.
+    pub(crate) reads: Vec<(ActionId, Arc<Manifest>)>,
+    pub(crate) forced: bool,
+    pub(crate) grant: Grant,
+    pub(crate) store: &'a Store,
+    pub(crate) runner: &'a dyn Runner,
+    pub(crate) options: &'a Options,
+    pub(crate) cancel: &'a CancelToken,
+    /// Set when the run stops at a failure.
+    pub(crate) halt: &'a AtomicBool,
+    pub(crate) log: PathBuf,
+    pub(crate) tx: Sender<Message>,
+}
+
+impl Executor<'_> {
+    /// Carries the action out.
+    pub(crate) fn run(self) {
+        let begun = Instant::now();
+        let end = match caught(|| Ok(self.attempt_all())) {
+            Ok(Ok(end)) => end,
+            Ok(Err(e)) => End::Failed(failure_of(&e), e.exit_code() == 5),
+            Err(bug) => End::Failed(bug, false),
+        };
+        let _ = self.tx.send(Message::Ended { id: self.id, end, seconds: begun.elapsed().as_secs_f64() });
+    }
+
+    fn attempt_all(&self) -> Result<End, Error> {
+        let key = &self.prepared.key;
+        let Some(_lock) = self.store.try_lock(key)? else { return Ok(End::Busy) };
+        if !self.forced
+            && let Ok(manifest) = self.store.look(key)
+        {
+            return Ok(End::Hit(Box::new(manifest)));
+        }
+        for (id, manifest) in &self.reads {
+            if let Err(miss) = self.store.tree(manifest)? {
+                return Ok(End::Damaged(*id, miss));
+            }
+        }
+        let retries = self.action.policy.get("retries").and_then(Value::as_int).unwrap_or(0).max(0) as u64;
+        for attempt in 1u32.. {
+            let end = self.attempt(attempt)?;
+            match end {
+                End::Failed(failure, false)
+                    if failure.kind == FailureKind::Transient
+                        && u64::from(attempt) <= retries
+                        && !self.stopping() =>
+                {
+                    self.say(format!("attempt {attempt} of {}: {failure}; trying again", retries + 1));
+                    self.pause(attempt);
+                }
+                end => return Ok(end),
+            }
+        }
+        unreachable!("attempts end with the retries")
+    }
+
+    fn attempt(&self, attempt: u32) -> Result<End, Error> {
+        let key = &self.prepared.key;
+        let work = self.store.workspace(key)?;
+        let device = match self.grant.gpus.first() {
+            None => "cpu".to_owned(),
+            // A worker sees only its own GPUs, numbered from 0.
+            Some(_) if self.in_process() => "cuda:0".to_owned(),
+            Some(gpu) => format!("cuda:{}", gpu.id),
+        };
+        let spec = Spec {
+            op: self.action.op.clone(),
+            version: self.action.version,
+            key: key.hex(),
+            address: self.action.address.clone(),
+            args: self.prepared.recipe.args.clone(),
+            policy: self.action.policy.clone(),
+            out: work.out.clone(),
+            scratch: self.store.scratch(key)?,
+            threads: self.grant.threads,
+            device: device.clone(),
+            kernels: self.options.kernels.clone(),
+        };
+        let log = self.in_process().then(|| self.log.clone());
+        let _ = self.tx.send(Message::Started {
+            id: self.id,
+            attempt,
+            threads: spec.threads,
+            device: device.clone(),
+            log: log.clone(),
+        });
+        let started = jiff::Timestamp::now();
+        let begun = Instant::now();
+        let (outcome, peak_memory) = match self.carry_out(&spec) {
+            Ok(done) => done,
+            Err(failure) => return Ok(End::Failed(failure, false)),
+        };
+        let published = self.store.publish(
+            work,
+            Publication {
+                recipe: &self.prepared.recipe,
+                study: self.study,
+                address: &self.action.address,
+                digest: outcome.digest,
+                values: outcome.values,
+                facts: outcome.facts,
+                inputs: self.prepared.notes.clone(),
+                seconds: begun.elapsed().as_secs_f64(),
+                peak_memory,
+                device,
+                kernels: spec.kernels,
+                threads: spec.threads,
+                started,
+                log,
+            },
+        );
+        match published {
+            Ok(manifest) => {
+                self.store.clear_scratch(key);
+                Ok(End::Ran(Box::new(manifest)))
+            }
+            // What the operation made cannot be kept: its own failure.
+            Err(e @ (Error::Odd { .. } | Error::NotFinite { .. })) => Ok(End::Failed(failure_of(&e), false)),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn carry_out(&self, spec: &Spec) -> Result<(Outcome, Option<u64>), Failure> {
+        let limit = match self.action.policy.get("time") {
+            Some(Value::Seconds(s)) if *s > 0.0 => {
+                Instant::now().checked_add(Duration::from_secs_f64(s.min(1e9)))
+            }
+            _ => None,
+        };
+        let told = Told { executor: self, deadline: limit, last: Mutex::new(None) };
+        let killing = || self.cancel.killing();
+        match (&self.options.heavy, self.action.heavy) {
+            (Heavy::Process(command), true) => {
+                // The deadline is the watcher's own business, so that it can kill.
+                let told = Told { deadline: None, ..told };
+                let watch = Watch {
+                    progress: &told,
+                    killing: &killing,
+                    deadline: limit,
+                    grace: GRACE,
+                    log: &self.log,
+                };
+                run_worker(command, spec, &self.grant.gpus, &watch)
+            }
+            _ => {
+                let run = self.runner.implementation(&spec.op).ok_or_else(|| {
+                    Failure::missing(format!("`{}` has no implementation in this build", spec.op))
+                })?;
+                let result = call(run, &Job { spec, progress: &told });
+                let late = limit.is_some_and(|d| Instant::now() >= d);
+                match result {
+                    Err(f) if f.kind == FailureKind::Interrupted && late && !self.stopping() => {
+                        Err(out_of_time())
+                    }
+                    result => result.map(|outcome| (outcome, None)),
+                }
+            }
+        }
+    }
+
+    fn in_process(&self) -> bool {
+        self.action.heavy && matches!(self.options.heavy, Heavy::Process(_))
+    }
+
+    fn stopping(&self) -> bool {
+        self.cancel.stopping() || self.halt.load(Ordering::SeqCst)
+    }
+
+    /// Waits before another attempt, longer each time, unless a stop is asked for.
+    fn pause(&self, attempt: u32) {
+        let end = Instant::now() + Duration::from_millis(250).saturating_mul(1 << attempt.min(7));
+        while Instant::now() < end && !self.stopping() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn say(&self, text: String) {
+        let _ = self.tx.send(Message::Note { id: self.id, text });
+    }
+}
+
+/// The progress of an action, told to the coordinator at most ten times a second.
+struct Told<'a> {
+    executor: &'a Executor<'a>,
+    deadline: Option<Instant>,
+    last: Mutex<Option<Instant>>,
+}
+
+impl Progress for Told<'_> {
+    fn progress(&self, done: u64, total: u64, unit: &str, note: &str) {
+        if due(&self.last, done == total) {
+            let (unit, note) = (unit.to_owned(), note.to_owned());
+            let _ =
+                self.executor.tx.send(Message::Progress { id: self.executor.id, done, total, unit, note });
+        }
+    }
+
+    fn note(&self, text: &str) {
+        self.executor.say(text.to_owned());
+    }
+
+    fn cancelled(&self) -> bool {
+        self.executor.stopping() || self.deadline.is_some_and(|d| Instant::now() >= d)
+    }
+}

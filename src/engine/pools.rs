@@ -1,0 +1,289 @@
+//! Counted resources: threads, memory, GPUs, and the rule by which waiting actions get them.
+//!
+//! A heavy action takes the threads that its `with { cpus = … }` names, by default all: one packed stage uses a whole
+//! machine well, and two would fight for its caches. Light actions share what is free, one thread each at least. While
+//! heavy actions hold every thread, one light action at a time may run beside them, so that results do not wait behind
+//! a long training. What the first waiting action lacks is kept for it: small ones behind it cannot starve it.
+
+use super::plan::{Action, Device, Gpu, Options};
+use crate::task::Failure;
+use crate::value::Value;
+
+/// What an action asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Need {
+    cpus: Option<usize>,
+    memory: u64,
+    gpus: usize,
+    vram: u64,
+    heavy: bool,
+}
+
+/// What an action was given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Grant {
+    /// Threads it may use, at least 1.
+    pub(crate) threads: usize,
+    /// Threads it holds of the pool; fewer than `threads` when it runs beside.
+    held: usize,
+    memory: u64,
+    /// GPUs it holds.
+    pub(crate) gpus: Vec<Gpu>,
+    heavy: bool,
+}
+
+/// What is free.
+#[derive(Clone, Debug)]
+pub(crate) struct Pools {
+    all_threads: usize,
+    threads: usize,
+    all_memory: u64,
+    memory: u64,
+    gpus: Vec<Gpu>,
+    light_running: usize,
+}
+
+impl Need {
+    /// What an action's `with` block asks for on this machine.
+    pub(crate) fn of(action: &Action, options: &Options) -> Result<Self, Failure> {
+        let count = |name: &str| {
+            action.policy.get(name).and_then(Value::as_int).and_then(|n| usize::try_from(n).ok())
+        };
+        let bytes = |name: &str| match action.policy.get(name) {
+            Some(Value::Bytes(n)) => Some(*n),
+            _ => None,
+        };
+        let vram = bytes("vram").unwrap_or(0);
+        let asked = count("gpu").unwrap_or(usize::from(vram > 0));
+        let enough = |n: usize| options.gpus.iter().filter(|g| g.memory >= vram).count() >= n;
+        let gpus = match options.device {
+            Device::Cpu => 0,
+            Device::Auto if enough(asked) => asked,
+            Device::Auto => 0,
+            Device::Cuda => {
+                let asked = if action.heavy { asked.max(1) } else { asked };
+                if !enough(asked) {
+                    let vram = if vram > 0 {
+                        format!(" of {}", crate::cache::text::bytes(vram))
+                    } else {
+                        String::new()
+                    };
+                    return Err(Failure::missing(format!(
+                        "{asked} GPU{vram} asked for, and this machine has {} that fit",
+                        options.gpus.iter().filter(|g| g.memory >= vram_of(action)).count()
+                    ))
+                    .help("lower `gpu` or `vram` in the stage's `with`, or run with `--device auto`"));
+                }
+                asked
+            }
+        };
+        Ok(Self {
+            cpus: count("cpus").map(|n| n.clamp(1, options.threads)),
+            memory: bytes("memory").unwrap_or(0).min(options.memory),
+            gpus,
+            vram,
+            heavy: action.heavy,
+        })
+    }
+}
+
+fn vram_of(action: &Action) -> u64 {
+    if let Some(Value::Bytes(n)) = action.policy.get("vram") { *n } else { 0 }
+}
+
+impl Pools {
+    pub(crate) fn new(options: &Options) -> Self {
+        Self {
+            all_threads: options.threads,
+            threads: options.threads,
+            all_memory: options.memory,
+            memory: options.memory,
+            gpus: options.gpus.clone(),
+            light_running: 0,
+        }
+    }
+
+    /// Which of the waiting actions may start now; they come in the order of their importance. What they get is taken
+    /// from the pools.
+    pub(crate) fn grant(&mut self, waiting: &[Need]) -> Vec<(usize, Grant)> {
+        let mut granted = Vec::new();
+        // What is free after keeping what waiting actions lack.
+        let mut open = self.clone();
+        for (i, need) in waiting.iter().enumerate().filter(|(_, n)| n.heavy) {
+            let threads = need.cpus.unwrap_or(self.all_threads);
+            if let Some(grant) = open.take(need, threads, threads) {
+                self.taken(&grant);
+                granted.push((i, grant));
+            } else {
+                open.keep(need, threads);
+            }
+        }
+        let light: Vec<(usize, &Need)> = waiting.iter().enumerate().filter(|(_, n)| !n.heavy).collect();
+        let mut left = light.len();
+        for (i, need) in light {
+            let share = (open.threads / left.max(1)).max(1);
+            left -= 1;
+            let threads = need.cpus.unwrap_or(share);
+            let grant = if threads <= open.threads {
+                open.take(need, threads, threads)
+            } else if self.light_running == 0 && need.gpus == 0 {
+                open.take(need, 1, 0)
+            } else {
+                None
+            };
+            if let Some(grant) = grant {
+                self.taken(&grant);
+                granted.push((i, grant));
+            } else {
+                open.keep(need, threads);
+            }
+        }
+        granted
+    }
+
+    /// Takes what is needed when it is there.
+    fn take(&mut self, need: &Need, threads: usize, held: usize) -> Option<Grant> {
+        let idle = self.threads == self.all_threads && self.memory == self.all_memory;
+        if held > self.threads || (need.memory > self.memory && !idle) {
+            return None;
+        }
+        let gpus: Vec<Gpu> =
+            self.gpus.iter().filter(|g| g.memory >= need.vram).take(need.gpus).copied().collect();
+        if gpus.len() < need.gpus {
+            return None;
+        }
+        let memory = need.memory.min(self.memory);
+        self.threads -= held;
+        self.memory -= memory;
+        self.gpus.retain(|g| !gpus.contains(g));
+        self.light_running += usize::from(!need.heavy);
+        Some(Grant { threads, held, memory, gpus, heavy: need.heavy })
+    }
+
+    fn taken(&mut self, grant: &Grant) {
+        self.threads -= grant.held;
+        self.memory -= grant.memory;
+        self.gpus.retain(|g| !grant.gpus.contains(g));
+        self.light_running += usize::from(!grant.heavy);
+    }
+
+    /// Keeps what is free for an action that must wait for more.
+    fn keep(&mut self, need: &Need, threads: usize) {
+        self.threads = self.threads.saturating_sub(threads);
+        self.memory = self.memory.saturating_sub(need.memory);
+        let kept: Vec<Gpu> =
+            self.gpus.iter().filter(|g| g.memory >= need.vram).take(need.gpus).copied().collect();
+        self.gpus.retain(|g| !kept.contains(g));
+    }
+
+    /// Gives back what an action held.
+    pub(crate) fn give_back(&mut self, grant: &Grant) {
+        self.threads += grant.held;
+        self.memory += grant.memory;
+        self.gpus.extend(&grant.gpus);
+        self.gpus.sort_unstable_by_key(|g| g.id);
+        self.light_running -= usize::from(!grant.heavy);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Heavy;
+    use crate::value::Record;
+
+    fn action(heavy: bool, policy: Record) -> Action {
+        Action {
+            op: "op".into(),
+            version: 1,
+            heavy,
+            address: "a".into(),
+            also: vec![],
+            args: Record::default(),
+            policy,
+            deps: vec![],
+        }
+    }
+
+    fn options(threads: usize) -> Options {
+        Options { memory: 100, ..Options::new(threads, Heavy::Thread) }
+    }
+
+    fn need(heavy: bool, policy: Record, options: &Options) -> Need {
+        Need::of(&action(heavy, policy), options).unwrap()
+    }
+
+    fn cpus(n: i64) -> Record {
+        Record::of([("cpus", Value::Int(n))])
+    }
+
+    fn shape(granted: &[(usize, Grant)]) -> Vec<(usize, usize)> {
+        granted.iter().map(|(i, g)| (*i, g.threads)).collect()
+    }
+
+    #[test]
+    fn a_heavy_action_takes_the_machine_and_one_light_runs_beside() {
+        let o = options(4);
+        let mut pools = Pools::new(&o);
+        let (h, l) = (need(true, Record::default(), &o), need(false, Record::default(), &o));
+        let first = pools.grant(&[h, l, l, h]);
+        assert_eq!(shape(&first), [(0, 4), (1, 1)]);
+        assert!(pools.grant(&[l, h]).is_empty());
+        // When the light one is done the next may run; when the heavy one is done the next heavy may.
+        pools.give_back(&first[1].1);
+        let second = pools.grant(&[l, h]);
+        assert_eq!(shape(&second), [(0, 1)]);
+        pools.give_back(&first[0].1);
+        assert_eq!(shape(&pools.grant(&[h, l])), [(0, 4)]);
+    }
+
+    #[test]
+    fn light_actions_share_and_a_lone_one_takes_all() {
+        let o = options(4);
+        let l = need(false, Record::default(), &o);
+        assert_eq!(shape(&Pools::new(&o).grant(&[l])), [(0, 4)]);
+        assert_eq!(shape(&Pools::new(&o).grant(&[l, l])), [(0, 2), (1, 2)]);
+        assert_eq!(shape(&Pools::new(&o).grant(&[l; 9])), [(0, 1), (1, 1), (2, 1), (3, 1)]);
+    }
+
+    #[test]
+    fn named_cpus_pack_and_are_never_more_than_there_are() {
+        let o = options(4);
+        let (two, many) = (need(true, cpus(2), &o), need(true, cpus(64), &o));
+        assert_eq!(shape(&Pools::new(&o).grant(&[two, two, two])), [(0, 2), (1, 2)]);
+        assert_eq!(shape(&Pools::new(&o).grant(&[many])), [(0, 4)]);
+        // What the large one lacks is kept for it.
+        let mut pools = Pools::new(&o);
+        assert_eq!(shape(&pools.grant(&[two])), [(0, 2)]);
+        assert!(pools.grant(&[many, two]).is_empty());
+    }
+
+    #[test]
+    fn memory_is_counted_and_too_large_a_wish_runs_alone() {
+        let o = options(4);
+        let of = |cpu, n| need(true, cpus(cpu).with("memory", Value::Bytes(n)), &o);
+        let mut pools = Pools::new(&o);
+        let first = pools.grant(&[of(1, 60), of(1, 60), of(1, 30)]);
+        assert_eq!(shape(&first), [(0, 1)], "the second keeps what is left");
+        pools.give_back(&first[0].1);
+        assert_eq!(shape(&pools.grant(&[of(1, 1_000), of(1, 1)])), [(0, 1)]);
+    }
+
+    #[test]
+    fn gpus_are_wishes_under_auto_and_conditions_under_cuda() {
+        let wish = Record::of([("gpu", Value::Int(1)), ("vram", Value::Bytes(40))]);
+        let mut o = options(2);
+        let mut pools = Pools::new(&o);
+        assert!(pools.grant(&[need(true, wish.clone(), &o)])[0].1.gpus.is_empty());
+        o.device = Device::Cuda;
+        let failure = Need::of(&action(true, wish.clone()), &o).unwrap_err();
+        assert_eq!(failure.message, "1 GPU of 40B asked for, and this machine has 0 that fit");
+        o.gpus = vec![Gpu { id: 0, memory: 24 }, Gpu { id: 1, memory: 80 }];
+        let mut pools = Pools::new(&o);
+        let got = pools.grant(&[need(true, wish.with("cpus", Value::Int(1)), &o)]);
+        assert_eq!(got[0].1.gpus, [Gpu { id: 1, memory: 80 }]);
+        assert!(pools.grant(&[need(true, wish.with("cpus", Value::Int(1)), &o)]).is_empty());
+        pools.give_back(&got[0].1);
+        assert_eq!(pools.gpus.len(), 2);
+    }
+}

@@ -1,0 +1,211 @@
+//! What a run comes to, and its exit code.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cache::{Error, Manifest};
+use crate::task::{Failure, FailureKind};
+use crate::value::{ActionId, Digest};
+
+/// What became of an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Final {
+    /// Nobody asked for it.
+    NotNeeded,
+    /// The store had its result.
+    Cached,
+    /// It ran.
+    Ran,
+    /// It failed.
+    Failed,
+    /// Something it needs failed.
+    Blocked,
+    /// The run was stopped before or while it ran.
+    Stopped,
+}
+
+/// How many actions became what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "each counts the variant of `Final` of its name")]
+pub struct Counts {
+    pub ran: usize,
+    pub cached: usize,
+    pub failed: usize,
+    pub blocked: usize,
+    pub stopped: usize,
+}
+
+impl Counts {
+    /// All actions that were wanted or needed.
+    pub fn total(&self) -> usize {
+        self.ran + self.cached + self.failed + self.blocked + self.stopped
+    }
+}
+
+/// One action after a run.
+#[derive(Clone, Debug)]
+pub struct ActionReport {
+    /// What became of it.
+    pub state: Final,
+    /// Its key, when it became known.
+    pub key: Option<Digest>,
+    /// Its result, when there is one.
+    pub manifest: Option<Arc<Manifest>>,
+    /// Why it failed.
+    pub failure: Option<Failure>,
+    /// Whether it failed because the store could not be read or written.
+    pub store_error: bool,
+    /// The failed action it waits for.
+    pub blocked_by: Option<ActionId>,
+    /// Seconds it took in this run, 0 when it did not run.
+    pub seconds: f64,
+    /// Its log in this run.
+    pub log: Option<PathBuf>,
+}
+
+/// A finished run.
+#[derive(Clone, Debug)]
+pub struct RunReport {
+    /// The run's name.
+    pub run: String,
+    /// Where its events and logs are.
+    pub dir: PathBuf,
+    /// By action.
+    pub actions: Vec<ActionReport>,
+    /// How many became what.
+    pub counts: Counts,
+    /// Seconds it took.
+    pub seconds: f64,
+    /// Whether it was asked to stop.
+    pub cancelled: bool,
+    /// Whether it stopped at the first failure.
+    pub fail_fast: bool,
+    wanted: Vec<ActionId>,
+}
+
+impl RunReport {
+    pub(crate) fn new(
+        run: String,
+        dir: PathBuf,
+        actions: Vec<ActionReport>,
+        wanted: Vec<ActionId>,
+        seconds: f64,
+        cancelled: bool,
+        fail_fast: bool,
+    ) -> Self {
+        let count = |state| actions.iter().filter(|a| a.state == state).count();
+        let counts = Counts {
+            ran: count(Final::Ran),
+            cached: count(Final::Cached),
+            failed: count(Final::Failed),
+            blocked: count(Final::Blocked),
+            stopped: count(Final::Stopped),
+        };
+        Self { run, dir, actions, counts, seconds, cancelled, fail_fast, wanted }
+    }
+
+    /// The report of an action.
+    pub fn action(&self, id: ActionId) -> &ActionReport {
+        &self.actions[id.0 as usize]
+    }
+
+    /// A number that an action published, for tables and claims.
+    pub fn number(&self, id: ActionId, member: &str) -> Option<f64> {
+        self.actions.get(id.0 as usize)?.manifest.as_ref()?.values.get(member).copied()
+    }
+
+    /// The exit code. When several apply: 130 interrupted, 70 a defect, 5 the store, 4 something is missing,
+    /// 7 some requested actions failed and the rest is done, 1 a claim failed, or a failure under `--fail-fast`, or
+    /// nothing requested was finished; else 0.
+    pub fn exit_code(&self, claims_failed: bool) -> u8 {
+        let any = |kind| {
+            self.actions.iter().any(|a| a.failure.as_ref().is_some_and(|f| f.kind == kind) && !a.store_error)
+        };
+        let unfinished = self.counts.failed + self.counts.blocked + self.counts.stopped > 0;
+        let finished = |id: &ActionId| matches!(self.action(*id).state, Final::Cached | Final::Ran);
+        if self.cancelled {
+            130
+        } else if any(FailureKind::Bug) {
+            70
+        } else if self.actions.iter().any(|a| a.store_error) {
+            5
+        } else if any(FailureKind::Missing) {
+            4
+        } else if unfinished && (self.fail_fast || !self.wanted.iter().any(finished)) {
+            1
+        } else if unfinished {
+            7
+        } else {
+            u8::from(claims_failed)
+        }
+    }
+}
+
+/// An error of the store as the failure of an action. Whether the store itself is damaged is
+/// [`Error::exit_code`] 5.
+pub fn failure_of(e: &Error) -> Failure {
+    let failure = match e {
+        Error::NotWritable { .. }
+        | Error::OtherVersion { .. }
+        | Error::Full { .. }
+        | Error::Io { .. }
+        | Error::NoInput { .. }
+        | Error::Changing { .. } => Failure::missing(e.to_string()),
+        Error::Odd { .. } | Error::NotFinite { .. } => Failure::wrong(e.to_string()),
+    };
+    match e.help() {
+        Some(help) => failure.help(help),
+        None => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(states: &[(Final, Option<FailureKind>)], cancelled: bool, fail_fast: bool) -> RunReport {
+        let actions: Vec<ActionReport> = states
+            .iter()
+            .map(|(state, kind)| ActionReport {
+                state: *state,
+                key: None,
+                manifest: None,
+                failure: kind.map(|kind| Failure { kind, message: "x".into(), help: None }),
+                store_error: false,
+                blocked_by: None,
+                seconds: 0.0,
+                log: None,
+            })
+            .collect();
+        let wanted = (0..actions.len() as u32).map(ActionId).collect();
+        RunReport::new("r".into(), "d".into(), actions, wanted, 0.0, cancelled, fail_fast)
+    }
+
+    #[test]
+    fn exit_codes_have_their_precedence() {
+        use FailureKind as K;
+        let ran = (Final::Ran, None);
+        let failed = |k| (Final::Failed, Some(k));
+        let blocked = (Final::Blocked, None);
+        let cases = [
+            (report(&[ran, (Final::Cached, None), (Final::NotNeeded, None)], false, false), 0),
+            (report(&[ran, failed(K::Wrong), blocked], false, false), 7),
+            (report(&[failed(K::Wrong), blocked], false, false), 1),
+            (report(&[ran, failed(K::Wrong)], false, true), 1),
+            (report(&[ran, failed(K::Wrong), failed(K::Missing)], false, false), 4),
+            (report(&[ran, failed(K::Missing), failed(K::Bug)], false, false), 70),
+            (report(&[ran, failed(K::Bug), (Final::Stopped, None)], true, false), 130),
+        ];
+        for (i, (report, code)) in cases.iter().enumerate() {
+            assert_eq!(report.exit_code(false), *code, "case {i}");
+        }
+        assert_eq!(report(&[ran], false, false).exit_code(true), 1);
+        assert_eq!(report(&[ran, failed(K::Wrong)], false, false).exit_code(true), 7);
+        let mut store = report(&[ran, failed(K::Missing)], false, false);
+        store.actions[1].store_error = true;
+        assert_eq!(store.exit_code(false), 5);
+    }
+}

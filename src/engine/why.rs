@@ -1,0 +1,298 @@
+//! Why an action will run: its recipe compared with the one recorded last under the same address.
+
+use serde::{Deserialize, Serialize};
+
+use super::board::{Board, Obstacle};
+use super::forecast::{Forecast, survey};
+use super::plan::{Job, Options, Runner};
+use crate::cache::{Change, History, InputNote, Manifest, Miss, Store, diff};
+use crate::value::{ActionId, Digest};
+
+/// A reason to run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reason", rename_all = "kebab-case")]
+pub enum Stale {
+    /// Nothing is recorded for this address.
+    First,
+    /// It was asked for.
+    Forced,
+    /// The program's key format changed.
+    KeyFormat {
+        /// Before.
+        old: u32,
+        /// Now.
+        new: u32,
+    },
+    /// Another operation.
+    Op {
+        /// Before.
+        old: String,
+        /// Now.
+        new: String,
+    },
+    /// The operation's version was raised.
+    OpVersion {
+        /// Before.
+        old: u32,
+        /// Now.
+        new: u32,
+    },
+    /// An argument changed.
+    Argument {
+        /// Where: `optimiser.learning_rate`.
+        path: String,
+        /// Before; `None` when there was none.
+        old: Option<String>,
+        /// Now; `None` when there is none.
+        new: Option<String>,
+    },
+    /// An input or another action's result has other content.
+    Content {
+        /// Where: `data`.
+        path: String,
+        /// The file, or the address of the action.
+        label: String,
+        /// Before.
+        old: Digest,
+        /// Now.
+        new: Digest,
+    },
+    /// Another action ran again and gave the same content: no reason, but worth saying.
+    SameContent {
+        /// Where.
+        path: String,
+        /// The address of the action.
+        label: String,
+    },
+    /// Not known before another action has run.
+    Waits {
+        /// Where.
+        path: String,
+        /// The address of the action, or what is missing.
+        on: String,
+    },
+    /// The recorded result is gone or damaged.
+    Missing {
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+/// What `why` says about an action.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Why {
+    /// Its address.
+    pub address: String,
+    /// What a run would do.
+    pub outlook: Outlook,
+    /// When the recorded result was made, RFC 3339.
+    pub since: Option<String>,
+    /// The reasons; empty when it is up to date.
+    pub reasons: Vec<Stale>,
+}
+
+/// What a run would do, in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outlook {
+    /// Nothing.
+    Cached,
+    /// Run it.
+    WillRun,
+    /// That depends on what runs before it.
+    Depends,
+    /// Fail: an input is missing.
+    Fails,
+}
+
+/// Why a run would do what it would do with an action (which is looked at as if it were wanted).
+pub fn why(job: &Job, id: ActionId, runner: &dyn Runner, store: &Store, options: &Options) -> Why {
+    let job = Job { wanted: vec![id], ..job.clone() };
+    let (board, forecasts) = survey(&job, runner, store, options);
+    let history = store.history(&job.study);
+    let address = job.action(id).address.clone();
+    let last = last(&history, &board, id);
+    let mut why =
+        Why { address, outlook: Outlook::Cached, since: last.map(|m| m.finished), reasons: Vec::new() };
+    match &forecasts[id.0 as usize] {
+        Forecast::Cached { key } => {
+            why.since = store.record(key).map(|m| m.finished);
+            return why;
+        }
+        Forecast::WillRun { miss, .. } => {
+            why.outlook = Outlook::WillRun;
+            why.reasons = reasons(&board, &history, id, miss.as_ref(), miss.is_none());
+        }
+        Forecast::Depends { .. } => {
+            why.outlook = Outlook::Depends;
+            why.reasons = reasons(&board, &history, id, None, false);
+        }
+        Forecast::Unknown { why: failure } => {
+            why.outlook = Outlook::Fails;
+            why.reasons = reasons(&board, &history, id, None, false);
+            why.reasons.push(Stale::Missing { what: failure.to_string() });
+        }
+        Forecast::NotNeeded => {}
+    }
+    why
+}
+
+/// The reasons to run an action, as far as its arguments are known.
+pub(crate) fn reasons(
+    board: &Board<'_>,
+    history: &History,
+    id: ActionId,
+    miss: Option<&Miss>,
+    forced: bool,
+) -> Vec<Stale> {
+    let mut reasons = Vec::new();
+    if forced {
+        reasons.push(Stale::Forced);
+    }
+    let action = board.job.action(id);
+    let (new, notes, unknown) = board.sketch(action);
+    let waits = unknown.into_iter().map(|(path, obstacle)| {
+        let on = match obstacle {
+            Obstacle::Action(on) => board.job.action(on).address.clone(),
+            Obstacle::Failure(f) => f.to_string(),
+        };
+        Stale::Waits { path, on }
+    });
+    let last_key = last_key(history, board, id);
+    let old = last_key.and_then(|key| board.store.recipe(&key));
+    let Some(old) = old else {
+        match miss.filter(|m| m.is_damage()) {
+            Some(miss) => reasons.push(Stale::Missing { what: miss.to_string() }),
+            None if !forced => reasons.push(Stale::First),
+            None => {}
+        }
+        reasons.extend(waits);
+        return reasons;
+    };
+    let old_notes = last_key.and_then(|key| board.store.record(&key)).map(|m| m.inputs).unwrap_or_default();
+    let label = |path: &str| find(&notes, path).map(|n| n.label.clone()).unwrap_or_default();
+    let difference = diff(&old, &new);
+    for change in difference.changes {
+        reasons.push(match change {
+            Change::Format { old, new } => Stale::KeyFormat { old, new },
+            Change::Op { old, new } => Stale::Op { old, new },
+            Change::OpVersion { old, new } => Stale::OpVersion { old, new },
+            Change::Argument { path, old, new } => Stale::Argument { path, old, new },
+            Change::Content { path, old, new } => Stale::Content { label: label(&path), path, old, new },
+            // Told below, with what it waits for.
+            Change::Unknown { .. } => continue,
+        });
+    }
+    reasons.extend(waits);
+    if let Some(miss) = miss.filter(|m| m.is_damage()) {
+        reasons.push(Stale::Missing { what: miss.to_string() });
+    }
+    if !reasons.is_empty() {
+        for (path, _) in difference.same_content {
+            let key = |notes: &[InputNote]| find(notes, &path).and_then(|n| n.key);
+            if let (Some(before), Some(now)) = (key(&old_notes), key(&notes))
+                && before != now
+            {
+                reasons.push(Stale::SameContent { label: label(&path), path });
+            }
+        }
+    } else if miss.is_some() {
+        // The same recipe, and nothing recorded under its key: the manifest was removed.
+        reasons.push(Stale::Missing { what: "the recorded result is gone".into() });
+    }
+    reasons
+}
+
+fn find<'a>(notes: &'a [InputNote], path: &str) -> Option<&'a InputNote> {
+    notes.iter().find(|n| n.path == path)
+}
+
+fn last_key(history: &History, board: &Board<'_>, id: ActionId) -> Option<Digest> {
+    let action = board.job.action(id);
+    std::iter::once(&action.address).chain(&action.also).find_map(|a| history.last(a))
+}
+
+fn last(history: &History, board: &Board<'_>, id: ActionId) -> Option<Manifest> {
+    board.store.record(&last_key(history, board, id)?)
+}
+
+impl Stale {
+    /// The place of the study this is about, when it is an argument's.
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Self::Argument { path, .. }
+            | Self::Content { path, .. }
+            | Self::SameContent { path, .. }
+            | Self::Waits { path, .. } => Some(path),
+            _ => None,
+        }
+    }
+
+    /// What it says beside its place.
+    pub fn text(&self) -> String {
+        let shown = |v: &Option<String>| v.clone().unwrap_or_else(|| "(not given)".into());
+        match self {
+            Self::First => "nothing is recorded for it".into(),
+            Self::Forced => "it was asked for".into(),
+            Self::KeyFormat { old, new } => format!("the key format of xpipe changed: {old} -> {new}"),
+            Self::Op { old, new } => format!("another operation: {old} -> {new}"),
+            Self::OpVersion { old, new } => {
+                format!("the operation gives other results since its version {new} (was {old})")
+            }
+            Self::Argument { old, new, .. } => format!("{} -> {}", shown(old), shown(new)),
+            Self::Content { label, .. } => format!("other content ({label})"),
+            Self::SameContent { label, .. } => {
+                format!("same content ({label} re-ran and gave the same bytes)")
+            }
+            Self::Waits { on, .. } => format!("depends on {on}"),
+            Self::Missing { what } => what.clone(),
+        }
+    }
+}
+
+impl Why {
+    /// The text of `xpipe why`. `place` tells where in the study an argument stands: `study.xpipe:87`.
+    pub fn render(&self, place: &dyn Fn(&str) -> Option<String>) -> String {
+        let since = self.since.as_deref().map(local_time);
+        let first = self.reasons.contains(&Stale::First);
+        let changed = self.reasons.iter().any(|r| !matches!(r, Stale::Forced | Stale::Missing { .. }));
+        let head = match (self.outlook, &since) {
+            (Outlook::Cached, Some(since)) => format!("{} is up to date: made {since}", self.address),
+            (Outlook::Cached, None) => format!("{} is up to date", self.address),
+            (Outlook::WillRun, _) if first => format!("{} will run: first run", self.address),
+            (Outlook::WillRun, Some(since)) if changed => {
+                format!("{} will run: its recipe changed since {since}", self.address)
+            }
+            (Outlook::WillRun, _) => format!("{} will run", self.address),
+            (Outlook::Depends, _) => format!("{} may run: that depends on what runs before it", self.address),
+            (Outlook::Fails, _) => format!("{} cannot run", self.address),
+        };
+        let rows: Vec<(&str, String)> = self
+            .reasons
+            .iter()
+            .filter(|r| **r != Stale::First)
+            .map(|r| (r.path().unwrap_or_default(), r.text()))
+            .collect();
+        let width = |f: &dyn Fn(&(&str, String)) -> usize| rows.iter().map(f).max().unwrap_or(0);
+        let (left, middle) = (width(&|r| r.0.chars().count()), width(&|r| r.1.chars().count()).min(48));
+        let mut text = head;
+        for (path, what) in rows {
+            let line = if path.is_empty() {
+                format!("\n  {what}")
+            } else {
+                let at = place(path).unwrap_or_default();
+                format!("\n  {path:left$}   {what:middle$}   {at}")
+            };
+            text.push_str(line.trim_end_matches(' '));
+        }
+        text
+    }
+}
+
+/// A time in this machine's zone: `12 Nov 14:02`; with the year when it is not this one.
+fn local_time(rfc3339: &str) -> String {
+    let Ok(time) = rfc3339.parse::<jiff::Timestamp>() else { return rfc3339.to_owned() };
+    let zoned = time.to_zoned(jiff::tz::TimeZone::system());
+    let format = if zoned.year() == jiff::Zoned::now().year() { "%-d %b %H:%M" } else { "%-d %b %Y %H:%M" };
+    zoned.strftime(format).to_string()
+}

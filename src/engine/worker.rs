@@ -1,0 +1,283 @@
+//! The child's side of a heavy action: `xpipe worker`.
+
+use std::io::{BufRead, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::call::{call, caught};
+use super::plan::Runner;
+use super::protocol::{FromWorker, ToWorker};
+use crate::task::{Failure, Job, Progress};
+
+/// Runs the one action that the parent names on standard input, and returns the exit code. When the parent goes away,
+/// this process and the programs it started are killed at once.
+pub fn worker_main(runner: &dyn Runner) -> i32 {
+    let orphaned = || {
+        // The parent made this process the leader of its own group; otherwise only this process ends.
+        let me = rustix::process::getpid();
+        if rustix::process::getpgrp() == me {
+            let _ = rustix::process::kill_process_group(me, rustix::process::Signal::KILL);
+        }
+        std::process::exit(1);
+    };
+    serve(runner, std::io::BufReader::new(std::io::stdin()), std::io::stdout(), orphaned)
+}
+
+/// The same over any pipes; `orphaned` is called when the input ends before the work does.
+pub fn serve(
+    runner: &dyn Runner,
+    mut input: impl BufRead + Send + 'static,
+    output: impl Write + Send,
+    orphaned: impl FnOnce() + Send + 'static,
+) -> i32 {
+    let output = Mutex::new(output);
+    let say = |message: &FromWorker| {
+        let mut line = serde_json::to_vec(message).unwrap_or_default();
+        line.push(b'\n');
+        let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nobody listens any more: the end of the input tells that too.
+        let _ = output.write_all(&line).and_then(|()| output.flush());
+    };
+    let mut line = String::new();
+    let spec = match input.read_line(&mut line).map(|_| serde_json::from_str(&line)) {
+        Ok(Ok(ToWorker::Start { spec })) => spec,
+        Ok(Ok(ToWorker::Cancel)) => {
+            say(&FromWorker::Failed { failure: Failure::interrupted() });
+            return 1;
+        }
+        Ok(Err(e)) => {
+            say(&FromWorker::Failed {
+                failure: Failure::bug(format!("the worker cannot read its spec: {e}")),
+            });
+            return 1;
+        }
+        Err(e) => {
+            say(&FromWorker::Failed {
+                failure: Failure::bug(format!("the worker cannot read its input: {e}")),
+            });
+            return 1;
+        }
+    };
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let over = Arc::new(AtomicBool::new(false));
+    {
+        let (cancelled, over) = (cancelled.clone(), over.clone());
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            loop {
+                line.clear();
+                match input.read_line(&mut line) {
+                    Ok(0) | Err(_) => break,
+                    Ok(_) => {
+                        if matches!(serde_json::from_str(&line), Ok(ToWorker::Cancel)) {
+                            cancelled.store(true, Ordering::SeqCst);
+                        }
+                    }
+                }
+            }
+            if !over.load(Ordering::SeqCst) {
+                orphaned();
+            }
+        });
+    }
+    let progress = Said { say: &say, cancelled: &cancelled, last: Mutex::new(None) };
+    let job = Job { spec: &spec, progress: &progress };
+    let result = match runner.implementation(&spec.op) {
+        Some(run) => caught(|| call(run, &job)),
+        None => Err(Failure::missing(format!("`{}` has no implementation in this build", spec.op))),
+    };
+    over.store(true, Ordering::SeqCst);
+    match result {
+        Ok(outcome) => {
+            say(&FromWorker::Done { outcome, peak_memory: peak_memory() });
+            0
+        }
+        Err(failure) => {
+            say(&FromWorker::Failed { failure });
+            1
+        }
+    }
+}
+
+/// Tells about progress at most ten times a second.
+struct Said<'a, F: Fn(&FromWorker)> {
+    say: &'a F,
+    cancelled: &'a AtomicBool,
+    last: Mutex<Option<Instant>>,
+}
+
+// The closure locks its output, so that any thread may speak.
+impl<F: Fn(&FromWorker) + Sync> Progress for Said<'_, F> {
+    fn progress(&self, done: u64, total: u64, unit: &str, note: &str) {
+        if due(&self.last, done == total) {
+            (self.say)(&FromWorker::Progress { done, total, unit: unit.into(), note: note.into() });
+        }
+    }
+
+    fn note(&self, text: &str) {
+        (self.say)(&FromWorker::Note { text: text.into() });
+    }
+
+    fn cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::SeqCst)
+    }
+}
+
+/// Whether a tenth of a second has passed since the last time this said yes.
+pub(crate) fn due(last: &Mutex<Option<Instant>>, always: bool) -> bool {
+    let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+    let now = Instant::now();
+    let due = always || last.is_none_or(|l| now.duration_since(l) >= Duration::from_millis(100));
+    if due {
+        *last = Some(now);
+    }
+    due
+}
+
+/// The most memory this process has used, in bytes, where the system tells.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufReader, PipeReader, PipeWriter, pipe};
+
+    use super::*;
+    use crate::engine::{Found, Reach};
+    use crate::task::{FailureKind, Outcome, RunFn, Spec};
+    use crate::value::{Input, Record, Value};
+
+    struct Ops;
+
+    fn echo(job: &Job<'_>) -> Result<Outcome, Failure> {
+        job.progress.progress(1, 2, "steps", "loss 0.5");
+        job.progress.note("half way");
+        job.progress.progress(2, 2, "steps", "");
+        let mut outcome = Outcome::default();
+        outcome.values.insert("x".into(), job.number("x")?);
+        Ok(outcome)
+    }
+
+    fn until_cancelled(job: &Job<'_>) -> Result<Outcome, Failure> {
+        job.progress.note("waiting");
+        while !job.progress.cancelled() {
+            std::thread::yield_now();
+        }
+        Err(Failure::interrupted())
+    }
+
+    fn breaks(_: &Job<'_>) -> Result<Outcome, Failure> {
+        panic!("no such layer")
+    }
+
+    impl Runner for Ops {
+        fn implementation(&self, op: &str) -> Option<RunFn> {
+            Some(match op {
+                "echo" => echo,
+                "until_cancelled" => until_cancelled,
+                "breaks" => breaks,
+                _ => return None,
+            })
+        }
+
+        fn find_input(&self, _: &Input, _: Reach) -> Result<Found, Failure> {
+            Err(Failure::bug("a worker finds no inputs"))
+        }
+    }
+
+    fn start(op: &str) -> Vec<u8> {
+        let spec = Spec {
+            op: op.into(),
+            version: 1,
+            key: "k".into(),
+            address: "a".into(),
+            args: Record::of([("x", Value::Float(0.1))]),
+            policy: Record::default(),
+            out: "out".into(),
+            scratch: "scratch".into(),
+            threads: 1,
+            device: "cpu".into(),
+            kernels: "auto".into(),
+        };
+        let mut line = serde_json::to_vec(&ToWorker::Start { spec: Box::new(spec) }).unwrap();
+        line.push(b'\n');
+        line
+    }
+
+    /// A worker on a thread: what it is told, what it says, and whether it thinks that its parent is gone.
+    struct Rig {
+        tell: PipeWriter,
+        hear: BufReader<PipeReader>,
+        code: std::thread::JoinHandle<i32>,
+        orphaned: crossbeam_channel::Receiver<()>,
+    }
+
+    fn rig(first: &[u8]) -> Rig {
+        let ((input, mut tell), (said, output)) = (pipe().unwrap(), pipe().unwrap());
+        let (tx, orphaned) = crossbeam_channel::bounded(1);
+        tell.write_all(first).unwrap();
+        let code = std::thread::spawn(move || {
+            serve(&Ops, BufReader::new(input), output, move || {
+                let _ = tx.send(());
+            })
+        });
+        Rig { tell, hear: BufReader::new(said), code, orphaned }
+    }
+
+    fn next(rig: &mut Rig) -> FromWorker {
+        let mut line = String::new();
+        rig.hear.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
+    #[test]
+    fn a_worker_tells_its_progress_and_last_its_result() {
+        let mut rig = rig(&start("echo"));
+        assert!(matches!(next(&mut rig), FromWorker::Progress { done: 1, total: 2, .. }));
+        assert!(matches!(next(&mut rig), FromWorker::Note { text } if text == "half way"));
+        assert!(matches!(next(&mut rig), FromWorker::Progress { done: 2, .. }));
+        let FromWorker::Done { outcome, peak_memory } = next(&mut rig) else { panic!("no result") };
+        assert_eq!(outcome.values["x"], 0.1);
+        assert!(peak_memory.is_none_or(|m| m > 1_000_000));
+        assert_eq!(rig.code.join().unwrap(), 0);
+        drop(rig.tell);
+        assert!(rig.orphaned.recv().is_err(), "the end of the input after the work is no alarm");
+    }
+
+    #[test]
+    fn a_worker_stops_when_it_is_told() {
+        let mut rig = rig(&start("until_cancelled"));
+        assert!(matches!(next(&mut rig), FromWorker::Note { .. }));
+        let mut line = serde_json::to_vec(&ToWorker::Cancel).unwrap();
+        line.push(b'\n');
+        rig.tell.write_all(&line).unwrap();
+        let FromWorker::Failed { failure } = next(&mut rig) else { panic!("no failure") };
+        assert_eq!((failure.kind, rig.code.join().unwrap()), (FailureKind::Interrupted, 1));
+    }
+
+    #[test]
+    fn a_worker_notices_that_its_parent_is_gone() {
+        let mut rig = rig(&start("until_cancelled"));
+        assert!(matches!(next(&mut rig), FromWorker::Note { .. }));
+        drop(rig.tell);
+        assert!(rig.orphaned.recv().is_ok());
+    }
+
+    #[test]
+    fn a_defect_a_missing_operation_and_nonsense_are_failures() {
+        for (first, kind) in [
+            (start("breaks"), FailureKind::Bug),
+            (start("none"), FailureKind::Missing),
+            (b"hello\n".to_vec(), FailureKind::Bug),
+        ] {
+            let mut rig = rig(&first);
+            let FromWorker::Failed { failure } = next(&mut rig) else { panic!("no failure") };
+            assert_eq!(failure.kind, kind, "{failure}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! BM25 against a direct computation, and against Anserini on CACM.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::PathBuf;
+
+use super::*;
+use crate::ir::analysis::Analysis;
+use crate::ir::index::tests::small;
+use crate::value::rng::Stream;
+
+/// BM25 over analysed texts, document by document, in double precision; documents without a term of it left out.
+fn direct(texts: &[Vec<String>], query: &str, bm25: Bm25) -> BTreeMap<usize, f64> {
+    let n = texts.iter().filter(|t| !t.is_empty()).count() as f64;
+    let average = texts.iter().map(Vec::len).sum::<usize>() as f64 / n;
+    let (k1, b) = (f64::from(bm25.k1), f64::from(bm25.b));
+    let mut out = BTreeMap::new();
+    for term in Analysis::English.list(query) {
+        let df = texts.iter().filter(|t| t.contains(&term)).count() as f64;
+        for (i, text) in texts.iter().enumerate().filter(|(_, t)| t.contains(&term)) {
+            let f = text.iter().filter(|t| **t == term).count() as f64;
+            let length = f64::from(bm25.lengths.of(text.len() as u32));
+            *out.entry(i).or_default() +=
+                (1.0 + (n - df + 0.5) / (df + 0.5)).ln() * f / (f + k1 * (1.0 - b + b * length / average));
+        }
+    }
+    out
+}
+
+#[test]
+fn equals_a_direct_computation() {
+    let stream = Stream::new(5, &["bm25"]);
+    let word = |i: u64| format!("w{}", (60.0 * stream.unit(i).powi(3)) as u32);
+    // More documents than a window, so that cursors cross one.
+    let documents: Vec<(String, String)> = (0..5000u64)
+        .map(|d| {
+            let length = stream.below(900_000 + d, 60);
+            let words: Vec<String> = (0..length).map(|i| word(d * 100 + i)).collect();
+            (format!("doc{}", d.wrapping_mul(7919) % 5003), words.join(" "))
+        })
+        .collect();
+    let borrowed: Vec<(&str, &str)> = documents.iter().map(|(i, t)| (i.as_str(), t.as_str())).collect();
+    let texts: Vec<Vec<String>> = documents.iter().map(|(_, t)| Analysis::English.list(t)).collect();
+    let dir = tempfile::tempdir().unwrap();
+    let index = small(dir.path(), &borrowed, usize::MAX).unwrap();
+    let mut scratch = Scratch::default();
+    for bm25 in [
+        Bm25::default(),
+        Bm25 { k1: 1.2, b: 0.75, lengths: Lengths::Exact },
+        Bm25 { k1: 0.0, b: 0.0, lengths: Lengths::Exact },
+    ] {
+        let searcher = Searcher::new(&index, bm25).unwrap();
+        for query in ["w59", "w0 w0 w40 nothing", "w3 w17 w58 w3 w3", "unheard of", "", "the"] {
+            let expected = direct(&texts, query, bm25);
+            let all = searcher.search(query, 10_000, &mut scratch).unwrap();
+            assert_eq!(all.len(), expected.len(), "{query}");
+            for hit in &all {
+                let want = expected[&(hit.document as usize)];
+                assert!((f64::from(hit.score) - want).abs() < 2e-6 * want.max(1.0), "{query} {hit:?} {want}");
+            }
+            let key = |h: &Hit| (h.score, index.id(h.document));
+            assert!(all.windows(2).all(|w| key(&w[0]) > key(&w[1])), "order of {query}");
+            let ten = searcher.search(query, 10, &mut scratch).unwrap();
+            assert_eq!(ten, all[..all.len().min(10)], "{query}");
+        }
+    }
+}
+
+#[test]
+fn parameters_out_of_range_are_errors() {
+    let dir = tempfile::tempdir().unwrap();
+    let index = small(dir.path(), &[("a", "x")], usize::MAX).unwrap();
+    for (k1, b) in
+        [(-0.1, 0.4), (f32::NAN, 0.4), (f32::INFINITY, 0.4), (0.9, 1.1), (0.9, -0.1), (0.9, f32::NAN)]
+    {
+        assert!(Searcher::new(&index, Bm25 { k1, b, lengths: Lengths::Exact }).is_err(), "{k1} {b}");
+    }
+}
+
+/// CACM as its files have it.
+pub(crate) struct Cacm {
+    pub(crate) documents: Vec<(String, String)>,
+    pub(crate) topics: Vec<(String, String)>,
+    /// Query, document, grade.
+    pub(crate) qrels: Vec<(String, String, i32)>,
+    /// Query, document, score: what Anserini found.
+    pub(crate) run: Vec<(String, String, f32)>,
+}
+
+/// The shared CACM, when it is there.
+pub(crate) fn cacm() -> Option<Cacm> {
+    let shared = std::env::var_os("XPIPE_SHARED")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
+    let dir = shared.join("data/cacm");
+    let file = std::fs::File::open(dir.join("cacm.tar.gz")).ok()?;
+    let text = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap();
+    let mut documents = Vec::new();
+    for entry in tar::Archive::new(flate2::read::GzDecoder::new(file)).entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let name = entry.path().unwrap().file_stem().unwrap().to_string_lossy().into_owned();
+        let mut html = String::new();
+        entry.read_to_string(&mut html).unwrap();
+        let tags = ["<html>", "<pre>", "</pre>", "</html>"];
+        documents.push((name, tags.iter().fold(html, |text, tag| text.replace(tag, ""))));
+    }
+    let topics = text("topics.cacm.txt");
+    let topic = |part: &str| {
+        let (id, text) = part.split_once("</DOCNO>").unwrap();
+        (id.replace("<DOCNO>", "").trim().to_owned(), text.split("</DOC>").next().unwrap().to_owned())
+    };
+    let rows = |text: String| -> Vec<Vec<String>> {
+        text.lines().map(|l| l.split_whitespace().map(str::to_owned).collect()).collect()
+    };
+    Some(Cacm {
+        documents,
+        topics: topics.split("<DOC>").skip(1).map(topic).collect(),
+        qrels: rows(text("qrels.cacm.txt"))
+            .into_iter()
+            .map(|f| (f[0].clone(), f[2].clone(), f[3].parse().unwrap()))
+            .collect(),
+        run: rows(text("anserini.cacm-bm25.run.txt"))
+            .into_iter()
+            .map(|f| (f[0].clone(), f[2].clone(), f[4].parse().unwrap()))
+            .collect(),
+    })
+}
+
+#[test]
+fn cacm_scores_are_anserinis() {
+    let Some(cacm) = cacm() else { return eprintln!("skipped: cacm_scores_are_anserinis (no shared data)") };
+    let borrowed: Vec<(&str, &str)> = cacm.documents.iter().map(|(i, t)| (i.as_str(), t.as_str())).collect();
+    let at = tempfile::tempdir().unwrap();
+    let index = small(at.path(), &borrowed, usize::MAX).unwrap();
+    let mut theirs: BTreeMap<&str, Vec<(&str, f32)>> = BTreeMap::new();
+    for (query, document, score) in &cacm.run {
+        theirs.entry(query).or_default().push((document, *score));
+    }
+    assert_eq!((theirs.len(), cacm.run.len()), (64, 1920));
+
+    // The largest difference in score of the same document, and at the same rank.
+    let worst = |lengths: Lengths| {
+        let searcher = Searcher::new(&index, Bm25 { lengths, ..Bm25::default() }).unwrap();
+        let (mut scratch, mut by_document, mut by_rank) = (Scratch::default(), 0f32, 0f32);
+        for (id, text) in &cacm.topics {
+            let hits = searcher.search(text, 5000, &mut scratch).unwrap();
+            for (rank, (document, score)) in theirs[id.as_str()].iter().enumerate() {
+                let ours = hits.iter().find(|h| index.id(h.document) == *document).map_or(0.0, |h| h.score);
+                by_document = by_document.max((score - ours).abs());
+                by_rank = by_rank.max((score - hits[rank].score).abs());
+            }
+        }
+        (by_document, by_rank)
+    };
+    // The file's scores are rounded to four digits; equal ones are lowered a little, one after the other.
+    let (by_document, by_rank) = worst(Lengths::Lucene);
+    assert!(by_document < 1e-4 && by_rank < 1e-4, "{by_document} {by_rank}");
+    // What the default was chosen by.
+    assert!(worst(Lengths::Exact).0 > 0.5);
+}

@@ -1,0 +1,176 @@
+//! `bm25.search`: the best documents of each query by BM25.
+
+use crate::diag::Code;
+use crate::types::Op;
+use crate::types::op::{Facts, Issue};
+use crate::value::{Record, Value};
+
+const VERSION: u32 = 1;
+
+pub(crate) fn op() -> Op {
+    let op = Op::stage(
+        "bm25.search",
+        VERSION,
+        "Run",
+        "Ranks the documents of an index for each query by BM25, exactly; equal scores by document id descending.",
+    )
+    .needs("index", "Index", "An index made by `bm25.index`.")
+    .needs("queries", "Queries", "The queries; analysed as the documents were.")
+    .takes("depth", "Int", Value::Int(1000), "Documents kept for each query, from 1.")
+    .takes("k1", "Float", Value::Float(0.9), "Saturation of term frequencies, from 0.")
+    .takes("b", "Float", Value::Float(0.4), "Weight of the document length, from 0 to 1.")
+    .takes(
+        "lengths",
+        "'lucene' | 'exact'",
+        Value::str("lucene"),
+        "Document lengths: as Lucene keeps them in one byte, so that scores equal Anserini's, or exact.",
+    )
+    .derived("corpus", "Corpus", "index", None, "The corpus, which later stages read; that of the index.")
+    .heavy()
+    .checks(check);
+    #[cfg(feature = "models")]
+    let op = op.runs(run::run);
+    op
+}
+
+fn check(args: &Record, _: &dyn Facts) -> Vec<Issue> {
+    let ranges: [(&'static str, f64, f64, &str); 3] = [
+        ("depth", 1.0, f64::INFINITY, "a depth from 1, for instance `depth = 1_000`"),
+        ("k1", 0.0, f64::INFINITY, "a number from 0, for instance `k1 = 0.9`"),
+        ("b", 0.0, 1.0, "a number from 0 to 1, for instance `b = 0.4`"),
+    ];
+    let mut issues = Vec::new();
+    for (argument, low, high, expected) in ranges {
+        let Some(x) = args.get(argument).and_then(Value::as_f64) else { continue };
+        if !(low..=high).contains(&x) {
+            issues.push(Issue {
+                code: Code::OutOfRange,
+                argument,
+                message: format!("`{argument}` is {x}"),
+                help: Some(format!("write {expected}")),
+            });
+        }
+    }
+    issues
+}
+
+#[cfg(feature = "models")]
+pub(super) use run::in_pool;
+
+#[cfg(feature = "models")]
+mod run {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use rayon::prelude::*;
+
+    use crate::data::run::{Hit, RunQuery, RunWriter};
+    use crate::data::store::TextStore;
+    use crate::ir::bm25::{Bm25, Scratch, Searcher};
+    use crate::ir::index::Index;
+    use crate::ir::lengths::Lengths;
+    use crate::task::{Failure, Job, Outcome};
+
+    /// Queries searched before their rankings are written.
+    const BATCH: usize = 1024;
+
+    pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
+        let index = Index::open(job.path("index")?)?;
+        let queries = TextStore::open(job.path("queries")?)?;
+        let word = job.text("lengths")?;
+        let lengths =
+            Lengths::parse(word).ok_or_else(|| Failure::bug(format!("unknown lengths `{word}`")))?;
+        let bm25 = Bm25 { k1: job.number("k1")? as f32, b: job.number("b")? as f32, lengths };
+        let depth = job.count("depth")?;
+        if depth == 0 {
+            return Err(Failure::wrong("depth is 0, expected 1 or more"));
+        }
+        let searcher = Searcher::new(&index, bm25)?;
+        let mut writer = RunWriter::create(&job.spec.out)?;
+        let without_terms = AtomicUsize::new(0);
+        let (mut without_hits, mut hits) = (0usize, 0u64);
+
+        let search = |scratch: &mut Scratch, i: usize| -> Result<RunQuery, Failure> {
+            let text = queries.text(i);
+            let mut any = false;
+            index.analysis().terms(text, &mut |_| any = true);
+            if !any {
+                without_terms.fetch_add(1, Ordering::Relaxed);
+            }
+            let found = searcher.search(text, depth, scratch)?;
+            let hits =
+                found.iter().map(|h| Hit { document: index.id(h.document).to_owned(), score: h.score });
+            Ok(RunQuery { id: queries.id(i).to_owned(), hits: hits.collect() })
+        };
+        in_pool(job, || {
+            for start in (0..queries.len()).step_by(BATCH) {
+                job.check_cancelled()?;
+                let end = (start + BATCH).min(queries.len());
+                let batch: Vec<RunQuery> = (start..end)
+                    .into_par_iter()
+                    .map_init(Scratch::default, |scratch, i| search(scratch, i))
+                    .collect::<Result<_, Failure>>()?;
+                for query in &batch {
+                    without_hits += usize::from(query.hits.is_empty());
+                    hits += query.hits.len() as u64;
+                    writer.push(query)?;
+                }
+                job.progress.progress(end as u64, queries.len() as u64, "queries", "");
+            }
+            Ok(())
+        })?;
+        writer.finish()?;
+
+        let without_terms = without_terms.into_inner();
+        if without_terms > 0 {
+            job.progress.note(&format!(
+                "{without_terms} of {} queries have no term after {} analysis and find nothing",
+                queries.len(),
+                index.analysis().as_str()
+            ));
+        }
+        let mut outcome = Outcome::default();
+        outcome.facts.insert("queries".into(), queries.len().into());
+        outcome.facts.insert("queries_without_terms".into(), without_terms.into());
+        outcome.facts.insert("queries_without_hits".into(), without_hits.into());
+        outcome.facts.insert("hits".into(), hits.into());
+        Ok(outcome)
+    }
+
+    /// Runs work with a rayon pool of the size that the job may use.
+    pub(in crate::ops) fn in_pool<R: Send>(
+        job: &Job<'_>,
+        work: impl FnOnce() -> Result<R, Failure> + Send,
+    ) -> Result<R, Failure> {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(job.spec.threads.max(1))
+            .build()
+            .map_err(|e| Failure::missing(format!("threads could not be started: {e}")))?
+            .install(work)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nothing;
+
+    impl Facts for Nothing {
+        fn find(&self, _: &Value, _: &str) -> Option<Value> {
+            None
+        }
+        fn op(&self, _: &Value) -> Option<&'static str> {
+            None
+        }
+    }
+
+    #[test]
+    fn parameters_out_of_range_are_reported() {
+        let args = |depth, k1, b| {
+            Record::of([("depth", Value::Int(depth)), ("k1", Value::Float(k1)), ("b", Value::Float(b))])
+        };
+        assert!(check(&args(1, 0.0, 1.0), &Nothing).is_empty());
+        let found: Vec<_> = check(&args(0, -1.0, 1.5), &Nothing).iter().map(|i| i.argument).collect();
+        assert_eq!(found, ["depth", "k1", "b"]);
+    }
+}

@@ -1,0 +1,214 @@
+//! What fits together in a training, told from arguments alone: sources, shapes, batches, objectives.
+//!
+//! Everything here answers "surely wrong" or nothing: a source that is not known until it is read, or a number that
+//! is known only after a stage has run, is no issue.
+
+use crate::diag::Code;
+use crate::train::objectives::{Definition, Form};
+use crate::types::op::{Facts, Issue};
+use crate::value::{Call, Record, Value};
+
+/// What is known of a source before it is read.
+#[derive(Debug, Default)]
+pub(super) struct Signal {
+    /// The forms it can give; `None` when that is not known.
+    pub forms: Option<Vec<Form>>,
+    /// Whether pairs and groups of it carry teacher scores.
+    pub teacher: Option<bool>,
+    /// Whether it knows positives.
+    pub judged: Option<bool>,
+    /// Documents of a query at most.
+    pub depth: Option<i64>,
+    /// The first rank that negatives come from.
+    pub from: i64,
+}
+
+/// An issue with an argument.
+pub(super) fn issue(
+    code: Code,
+    argument: &'static str,
+    message: impl Into<String>,
+    help: impl Into<String>,
+) -> Issue {
+    Issue { code, argument, message: message.into(), help: Some(help.into()) }
+}
+
+/// The argument, or what it would be derived from.
+pub(super) fn derived(args: &Record, facts: &dyn Facts, name: &str, from: &str) -> Value {
+    match args.get(name) {
+        Some(v) if *v != Value::Null => v.clone(),
+        _ => args.get(from).and_then(|v| facts.find(v, name)).unwrap_or_default(),
+    }
+}
+
+/// What is known of a source.
+pub(super) fn signal(source: &Value, facts: &dyn Facts) -> Signal {
+    let whole = |value: Option<Value>| value.and_then(|v| v.as_int());
+    let depth_of = |call: &Call| {
+        let own = call.args.get("depth").and_then(Value::as_int);
+        let run = whole(call.args.get("run").and_then(|r| facts.find(r, "depth")));
+        own.into_iter().chain(run).min()
+    };
+    let name = match source {
+        Value::Call(call) => match &*call.name {
+            "candidates" => {
+                let given = |name| call.args.get(name).is_some_and(|v| *v != Value::Null);
+                return Signal {
+                    forms: Some(vec![Form::Pairs, Form::Group, Form::RankedList]),
+                    teacher: Some(given("scores")),
+                    judged: Some(given("qrels")),
+                    depth: depth_of(call),
+                    from: call.args.get("from").and_then(Value::as_int).unwrap_or(1),
+                };
+            }
+            "ranked_lists" => {
+                let depth = depth_of(call);
+                return Signal { forms: Some(vec![Form::RankedList]), depth, from: 1, ..Signal::default() };
+            }
+            name => name.to_owned(),
+        },
+        other => facts.op(other).unwrap_or_default().to_owned(),
+    };
+    if name == "data.samples" {
+        let inner = facts.find(source, "source").map(|s| signal(&s, facts)).unwrap_or_default();
+        let shape = facts.find(source, "shape");
+        let form = shape.as_ref().and_then(Value::as_call).and_then(|c| Form::of(&c.name));
+        return Signal { forms: form.map(|f| vec![f]), judged: Some(true), depth: None, ..inner };
+    }
+    match name.as_str() {
+        "scored_triples" | "import.triples" => {
+            let teacher = match facts.find(source, "format").as_ref().and_then(Value::as_str) {
+                Some("triples") => Some(false),
+                Some("scored_triples") => Some(true),
+                _ if name == "scored_triples" => Some(true),
+                // The format is told by the number of columns.
+                _ => None,
+            };
+            Signal { forms: Some(vec![Form::Pairs]), teacher, judged: Some(true), ..Signal::default() }
+        }
+        "rerank.cross_encoder" | "bm25.search" | "sparse.search" | "import.run" => {
+            let depth = whole(facts.find(source, "depth"));
+            Signal { forms: Some(vec![Form::RankedList]), depth, from: 1, ..Signal::default() }
+        }
+        _ => Signal::default(),
+    }
+}
+
+/// Issues of a shape over a source.
+pub(super) fn shape_over_source(shape: &Call, source: &Value, facts: &dyn Facts) -> Vec<Issue> {
+    let mut issues = Vec::new();
+    let Some(form) = Form::of(&shape.name) else {
+        issues.push(issue(
+            Code::OpShapeFit,
+            "shape",
+            format!("`{}` is not a shape of samples", shape.name),
+            "write `pairs()`, `group(positives = 1, negatives = 7)` or `ranked_list(depth = 50)`",
+        ));
+        return issues;
+    };
+    if form == Form::Pairs && shape.args.get("n").is_some_and(|n| *n != Value::Null) {
+        issues.push(issue(
+            Code::OpShapeFit,
+            "shape",
+            "`pairs(n)` is a batch, and a shape is wanted here",
+            "write `pairs()`; the number of pairs in a step is the `batch` of the training",
+        ));
+    }
+    let size = |name: &str| shape.args.get(name).and_then(Value::as_int);
+    for (name, least) in [("positives", 1), ("negatives", 1), ("depth", 2)] {
+        if size(name).is_some_and(|n| n < least) {
+            let message = format!("`{name}` of {} is {}", shape.name, size(name).unwrap_or(0));
+            issues.push(issue(Code::OutOfRange, "shape", message, format!("write a number from {least} up")));
+        }
+    }
+    let signal = signal(source, facts);
+    if let Some(forms) = signal.forms.as_ref().filter(|f| !f.contains(&form)) {
+        let names: Vec<String> = forms.iter().map(|f| format!("`{}`", f.name())).collect();
+        issues.push(issue(
+            Code::OpShapeFit,
+            "shape",
+            format!("the source gives {}, and not `{}`", names.join(", "), form.name()),
+            "ask for a shape that the source gives, or make it a `candidates { run, qrels }` source",
+        ));
+        return issues;
+    }
+    if form != Form::RankedList && signal.judged == Some(false) {
+        issues.push(issue(
+            Code::OpShapeFit,
+            "source",
+            format!("`{}` needs positives, and the source has no judgements", form.name()),
+            "give `candidates` the `qrels` of the collection",
+        ));
+    }
+    if let (Form::Group | Form::Pairs, Some(depth)) = (form, signal.depth) {
+        let positives = size("positives").unwrap_or(1);
+        let negatives = size("negatives").unwrap_or(1);
+        let window = (depth - signal.from + 1).max(0);
+        if negatives > window || positives + negatives > depth {
+            issues.push(issue(
+                Code::OpTooManyNegatives,
+                "shape",
+                format!("{negatives} negatives and {positives} positives of each query, from {window} ranks of a run"),
+                "retrieve deeper, or ask for fewer negatives",
+            ));
+        }
+    }
+    issues
+}
+
+/// Issues of an objective over samples of a shape drawn from a source.
+pub(super) fn objective_over_samples(
+    objective: &Definition,
+    shape: &Call,
+    source: &Value,
+    facts: &dyn Facts,
+) -> Vec<Issue> {
+    let Some(form) = Form::of(&shape.name) else { return Vec::new() };
+    let short = objective.name.trim_start_matches("objective.");
+    if !objective.forms.contains(&form) {
+        let wanted: Vec<String> = objective.forms.iter().map(|f| format!("`{}`", f.name())).collect();
+        return vec![issue(
+            Code::OpShapeFit,
+            "data",
+            format!("`{short}` learns from {}, and these samples are `{}`", wanted.join(" or "), form.name()),
+            format!("draw the samples with `shape = {}(…)`", objective.forms[0].name()),
+        )];
+    }
+    if objective.teacher && form != Form::RankedList && signal(source, facts).teacher == Some(false) {
+        let documents =
+            if form == Form::Pairs { "both documents of a pair" } else { "each document of a group" };
+        return vec![issue(
+            Code::OpNeedsTeacher,
+            "data",
+            format!("`{short}` needs a teacher score for {documents}, and the source has none"),
+            "score them first: `stage scored = score.cross_encoder { model = …, run = … }`, then \
+             `candidates { run, qrels, scores = scored }`",
+        )];
+    }
+    Vec::new()
+}
+
+/// Issues of a batch over samples of a shape.
+pub(super) fn batch_over_shape(batch: &Call, shape: Option<&Call>) -> Vec<Issue> {
+    let n = batch.args.get("n").unwrap_or(&Value::Null);
+    if *n == Value::Null {
+        let help = "write `pairs(32)` or `queries(8)`";
+        return vec![issue(Code::OpShapeFit, "batch", "the batch has no size", help)];
+    }
+    if n.as_int().is_some_and(|n| n < 1) {
+        let message = format!("the batch is {}", n.as_int().unwrap_or(0));
+        return vec![issue(Code::OutOfRange, "batch", message, "write a number from 1 up")];
+    }
+    let Some(form) = shape.and_then(|s| Form::of(&s.name)) else { return Vec::new() };
+    let wanted = if form == Form::Pairs { "pairs" } else { "queries" };
+    if &*batch.name == wanted {
+        return Vec::new();
+    }
+    let size = n.as_int().map_or_else(|| "n".to_owned(), |n| n.to_string());
+    vec![issue(
+        Code::OpShapeFit,
+        "batch",
+        format!("a batch of `{}` over samples of shape `{}`", batch.name, form.name()),
+        format!("write `{wanted}({size})`"),
+    )]
+}

@@ -1,0 +1,58 @@
+//! What the operations that run a model share: loading, threads, batching, and what has no implementation yet.
+
+use crate::nn::load::Options;
+use crate::task::{Failure, Job};
+use crate::train::ranker::Ranker;
+use crate::train::scoring::Batching;
+use crate::value::Value;
+
+/// Loads the model in the argument `name` with the input limits in `input`; `seed` draws a head that it lacks.
+pub(super) fn open(job: &Job<'_>, name: &str, seed: u64) -> Result<Ranker, Failure> {
+    if job.text("precision")? == "bf16" {
+        return Err(
+            Failure::missing("precision `bf16` has no implementation yet").help("write `precision = fp32`")
+        );
+    }
+    let options =
+        Options { threads: job.spec.threads, device: job.spec.device.clone(), ..Options::default() };
+    Ranker::open(job.path(name)?, seed, job.call("input")?, &options)
+}
+
+/// Runs `f` on a pool of the action's own size.
+pub(super) fn with_threads<T: Send>(
+    job: &Job<'_>,
+    f: impl FnOnce() -> Result<T, Failure> + Send,
+) -> Result<T, Failure> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(job.spec.threads.max(1))
+        .build()
+        .map_err(|e| Failure::missing(format!("threads cannot be started: {e}")))?
+        .install(f)
+}
+
+/// A count in the `with` block.
+pub(super) fn policy(job: &Job<'_>, name: &str) -> Result<Option<usize>, Failure> {
+    match job.spec.policy.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => {
+            let n = value.as_int().and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0);
+            let message = || format!("`{name}` in `with` is {value:?}, and must be a whole number above 0");
+            n.map(Some).ok_or_else(|| Failure::wrong(message()))
+        }
+    }
+}
+
+/// Batches of scoring: `with { batch = n }` pairs at a time.
+pub(super) fn batching(job: &Job<'_>) -> Result<Batching, Failure> {
+    let default = Batching::default();
+    Ok(match policy(job, "batch")? {
+        // A batch that was asked for is not cut by the token budget.
+        Some(pairs) => Batching { pairs, tokens: usize::MAX },
+        None => default,
+    })
+}
+
+/// The depth in an argument; everything without it.
+pub(super) fn depth(job: &Job<'_>) -> usize {
+    job.arg("depth").as_int().and_then(|d| usize::try_from(d).ok()).unwrap_or(usize::MAX)
+}

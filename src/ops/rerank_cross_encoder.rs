@@ -1,0 +1,91 @@
+//! `rerank.cross_encoder`: a run in the order of a model's scores.
+
+use super::fit;
+use crate::diag::Code;
+use crate::types::Op;
+use crate::types::op::{Facts, Issue};
+use crate::value::{Record, Value};
+
+const VERSION: u32 = 1;
+
+/// The signature.
+pub(crate) fn op() -> Op {
+    let input = Record::of([("document", Value::Int(256)), ("query", Value::Int(32))]);
+    let op = Op::stage(
+        "rerank.cross_encoder",
+        VERSION,
+        "Run",
+        "Re-ranks the first `depth` documents of each query by a model's scores; what was ranked below is not kept. \
+         Ties go to the larger document id, as trec_eval reads them.",
+    )
+    .needs("model", "Model", "The re-ranker.")
+    .needs("run", "Run", "What is re-ranked.")
+    .derived("depth", "Int", "run", Some(Value::Null), "Ranks re-ranked, at least 1; all of the run without it.")
+    .derived(
+        "input",
+        "InputLimits",
+        "model",
+        Some(Value::call("query_document", input)),
+        "How much of each text is read; as in the model's training, if it was trained here.",
+    )
+    .takes("precision", "'fp32' | 'bf16'", Value::str("fp32"), "Precision of the computation.")
+    .derived("corpus", "Corpus", "run", None, "Documents of the run.")
+    .derived("queries", "Queries", "run", None, "Queries of the run.")
+    .heavy()
+    .checks(check);
+    #[cfg(feature = "models")]
+    let op = op.runs(run::run);
+    op
+}
+
+fn check(args: &Record, _: &dyn Facts) -> Vec<Issue> {
+    if args.get("depth").and_then(Value::as_int).is_some_and(|d| d < 1) {
+        return vec![fit::issue(Code::OutOfRange, "depth", "`depth` is below 1", "write a number from 1 up")];
+    }
+    Vec::new()
+}
+
+#[cfg(feature = "models")]
+mod run {
+    use std::time::Instant;
+
+    use serde_json::json;
+
+    use super::super::models;
+    use crate::data::run::{RunReader, RunWriter};
+    use crate::task::{Failure, Job, Outcome};
+    use crate::train::ranker::{self, Work};
+    use crate::train::source::Stores;
+
+    pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
+        models::with_threads(job, || rerank(job))
+    }
+
+    fn rerank(job: &Job<'_>) -> Result<Outcome, Failure> {
+        let started = Instant::now();
+        let stores = Stores::open(job.path("corpus")?, job.path("queries")?)?;
+        let (mut reader, depth) = (RunReader::open(job.path("run")?)?, models::depth(job));
+        let mut work = Vec::new();
+        while let Some(query) = reader.query()? {
+            work.push(Work::of(&query, depth, &stores)?);
+        }
+        // A head drawn from a seed is allowed here: the untrained model is a baseline.
+        let mut model = models::open(job, "model", 0)?;
+        if let Some(name) = model.facts.drawn.first() {
+            job.progress.note(&format!("the model has no trained head: `{name}` was drawn at random"));
+        }
+        let batching = models::batching(job)?;
+        let scores = ranker::score(&mut *model.model, &model.reader, &stores, &work, batching, job.progress)?;
+        let mut writer = RunWriter::create(&job.spec.out)?;
+        for (work, scores) in work.iter().zip(&scores) {
+            writer.push(&ranker::ranking(work, scores, &stores)?)?;
+        }
+        writer.finish()?;
+        let mut outcome = Outcome::default();
+        outcome.facts.insert("pairs".into(), json!(scores.iter().map(Vec::len).sum::<usize>()));
+        outcome.facts.insert("queries".into(), json!(work.len()));
+        outcome.facts.insert("kernels".into(), json!(model.model.kernels()));
+        outcome.facts.insert("seconds".into(), json!(started.elapsed().as_secs_f64()));
+        Ok(outcome)
+    }
+}

@@ -1,0 +1,172 @@
+//! `score.cross_encoder`: a model's scores of the pairs of samples or of a run, for use as a teacher.
+
+use super::fit;
+use crate::diag::Code;
+use crate::types::Op;
+use crate::types::op::{Facts, Issue};
+use crate::value::{Record, Value};
+
+const VERSION: u32 = 1;
+
+/// The signature.
+pub(crate) fn op() -> Op {
+    let input = Record::of([("document", Value::Int(256)), ("query", Value::Int(32))]);
+    let op = Op::stage(
+        "score.cross_encoder",
+        VERSION,
+        "Scores",
+        "Scores pairs with a re-ranker: those of finite samples, or of a run. The scores are raw logits and do not \
+         depend on batch size or threads.",
+    )
+    .needs("model", "Model", "The re-ranker.")
+    .optional("samples", "Samples", "Finite samples (`count = n`) whose pairs are scored.")
+    .optional("run", "Run", "A run whose pairs are scored.")
+    .optional("depth", "Int", "Ranks of the run that are scored for each query, at least 1; all without it.")
+    .derived(
+        "input",
+        "InputLimits",
+        "model",
+        Some(Value::call("query_document", input)),
+        "How much of each text is read; as in the model's training, if it was trained here.",
+    )
+    .takes("precision", "'fp32' | 'bf16'", Value::str("fp32"), "Precision of the computation.")
+    .derived("corpus", "Corpus", "samples | run", None, "Documents that the pairs name.")
+    .derived(
+        "queries",
+        "Queries",
+        "samples | run",
+        None,
+        "Queries that the pairs name. Given as a part of them, only the pairs of that part are scored.",
+    )
+    .heavy()
+    .checks(check);
+    #[cfg(feature = "models")]
+    let op = op.runs(run::run);
+    op
+}
+
+fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
+    let given = |name: &str| args.get(name).is_some_and(|v| *v != Value::Null);
+    let mut issues = Vec::new();
+    if given("samples") == given("run") {
+        let both = given("run");
+        let message =
+            if both { "both `samples` and `run` are given" } else { "neither `samples` nor `run` is given" };
+        issues.push(fit::issue(
+            Code::OpOneOf,
+            if both { "samples" } else { "model" },
+            message,
+            "give exactly one of them",
+        ));
+    }
+    if args.get("depth").and_then(Value::as_int).is_some_and(|d| d < 1) {
+        issues.push(fit::issue(Code::OutOfRange, "depth", "`depth` is below 1", "write a number from 1 up"));
+    }
+    if let Some(samples) = args.get("samples")
+        && facts.op(samples) == Some("data.samples")
+        && facts.find(samples, "count").unwrap_or_default() == Value::Null
+    {
+        issues.push(fit::issue(
+            Code::OpNeedsCount,
+            "samples",
+            "these samples are an endless stream, and scoring needs a table",
+            "give them `count = n`",
+        ));
+    }
+    issues
+}
+
+#[cfg(feature = "models")]
+mod run {
+    use std::time::Instant;
+
+    use indexmap::{IndexMap, IndexSet};
+    use serde_json::json;
+
+    use super::super::models;
+    use crate::data::run::RunReader;
+    use crate::data::scores::ScoresWriter;
+    use crate::task::{Failure, Job, Outcome};
+    use crate::train::ranker::{self, Work};
+    use crate::train::source::{Stores, finite};
+
+    pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
+        models::with_threads(job, || score(job))
+    }
+
+    fn score(job: &Job<'_>) -> Result<Outcome, Failure> {
+        let started = Instant::now();
+        let stores = Stores::open(job.path("corpus")?, job.path("queries")?)?;
+        let (work, passed_over) =
+            if job.has("run") { of_run(job, &stores)? } else { of_samples(job, &stores)? };
+        if work.is_empty() {
+            return Err(Failure::wrong(
+                "there is nothing to score: none of the pairs is of a query in `queries`",
+            )
+            .help("give the `queries` that the run or the samples were made from, or a part of them"));
+        }
+        let mut model = models::open(job, "model", 0)?;
+        refuse_fresh(&model.facts.drawn)?;
+        let batching = models::batching(job)?;
+        let scores = ranker::score(&mut *model.model, &model.reader, &stores, &work, batching, job.progress)?;
+        let mut writer = ScoresWriter::create(&job.spec.out)?;
+        for (work, scores) in work.iter().zip(&scores) {
+            for (document, score) in work.documents.iter().zip(scores) {
+                let query = stores.queries.id(work.query as usize);
+                writer.push(query, stores.corpus.id(*document as usize), *score)?;
+            }
+        }
+        writer.finish()?;
+        let pairs: usize = scores.iter().map(Vec::len).sum();
+        let mut outcome = Outcome::default();
+        outcome.facts.insert("pairs".into(), json!(pairs));
+        outcome.facts.insert("queries".into(), json!(work.len()));
+        outcome.facts.insert("queries_passed_over".into(), json!(passed_over));
+        outcome.facts.insert("kernels".into(), json!(model.model.kernels()));
+        outcome.facts.insert("seconds".into(), json!(started.elapsed().as_secs_f64()));
+        Ok(outcome)
+    }
+
+    /// A model without a trained head gives random scores.
+    fn refuse_fresh(drawn: &[String]) -> Result<(), Failure> {
+        let Some(name) = drawn.first() else { return Ok(()) };
+        Err(Failure::wrong(format!("the model has no trained head: `{name}` is not in its weights"))
+            .help("train it first, or take a model that is a re-ranker"))
+    }
+
+    /// The pairs of a run, of the queries that `queries` has; how many queries it has not.
+    fn of_run(job: &Job<'_>, stores: &Stores) -> Result<(Vec<Work>, u64), Failure> {
+        let (mut reader, depth) = (RunReader::open(job.path("run")?)?, models::depth(job));
+        let (mut work, mut passed_over) = (Vec::new(), 0);
+        while let Some(query) = reader.query()? {
+            if stores.queries.find(&query.id).is_none() {
+                passed_over += 1;
+            } else if !query.hits.is_empty() {
+                work.push(Work::of(&query, depth, stores)?);
+            }
+        }
+        Ok((work, passed_over))
+    }
+
+    /// The different pairs of finite samples, by query in the order of their first appearance.
+    fn of_samples(job: &Job<'_>, stores: &Stores) -> Result<(Vec<Work>, u64), Failure> {
+        let mut pairs: IndexMap<u32, IndexSet<u32>> = IndexMap::new();
+        let mut passed_over = IndexSet::new();
+        finite::pairs(job.path("samples")?, &mut |query, document| {
+            match stores.queries.find(query) {
+                Some(number) => {
+                    pairs.entry(number).or_default().insert(stores.document(document, "a sample")?);
+                }
+                None => {
+                    passed_over.insert(query.to_owned());
+                }
+            }
+            Ok(())
+        })?;
+        let work = |(query, documents): (u32, IndexSet<u32>)| Work {
+            query,
+            documents: documents.into_iter().collect(),
+        };
+        Ok((pairs.into_iter().map(work).collect(), passed_over.len() as u64))
+    }
+}

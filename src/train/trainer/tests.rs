@@ -1,0 +1,234 @@
+//! The loop over the toy model: learning, micro-batches, resuming, selection, errors.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::toy::Toy;
+use super::*;
+use crate::train::objectives;
+use crate::train::schedule::Decay;
+use crate::value::Record;
+
+/// Query q: its positive has the tokens 1 and q, its negatives 2 and q.
+fn feed(position: u64) -> Result<Example, Failure> {
+    let draw = Stream::new(3, &["trainer test"]).sub(position);
+    let pair = |first: u32| Tokens { ids: vec![first, 3 + draw.below(0, 5) as u32, 8], types: vec![0, 0, 1] };
+    Ok(Example {
+        query: format!("q{position}"),
+        pairs: vec![pair(1), pair(2), pair(2)],
+        teacher: Some(vec![2.0, 0.5, draw.normal(1)]),
+        positives: 1,
+    })
+}
+
+fn plan<'a>(scratch: &'a Path, call: &'a Call, steps: u64) -> Plan<'a> {
+    Plan {
+        key: "key",
+        seed: 1,
+        steps,
+        batch: 4,
+        objective: objectives::find(&call.name).unwrap(),
+        call,
+        optimiser: AdamW {
+            learning_rate: 0.05,
+            weight_decay: 0.01,
+            clip_norm: 1.0,
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+        },
+        schedule: Schedule { decay: Decay::Linear, warmup: 3, total: steps },
+        every: None,
+        micro_batch: MICRO_BATCH,
+        scratch,
+        checkpoint: None,
+    }
+}
+
+fn call(name: &str) -> Call {
+    Call { name: name.into(), args: Record::default() }
+}
+
+fn no_validation(_: &mut dyn Reranker) -> Result<Vec<(String, f64)>, Failure> {
+    unreachable!("nothing is validated")
+}
+
+/// Asks to stop after so many questions.
+struct StopAfter(AtomicU64);
+
+impl Progress for StopAfter {
+    fn progress(&self, _: u64, _: u64, _: &str, _: &str) {}
+    fn note(&self, _: &str) {}
+    fn cancelled(&self) -> bool {
+        self.0.fetch_sub(1, Ordering::SeqCst) == 0
+    }
+}
+
+fn bits(model: &Toy) -> Vec<u32> {
+    model.weights.iter().map(|w| w.to_bits()).collect()
+}
+
+#[test]
+fn every_objective_moves_the_positive_above_the_negatives() {
+    for definition in objectives::ALL {
+        let folder = tempfile::tempdir().unwrap();
+        let (call, mut model) = (call(definition.name), Toy::new(9, 0.0));
+        let plan = plan(folder.path(), &call, 60);
+        let state = train(&plan, &mut model, &feed, &mut no_validation, &crate::task::Silent).unwrap();
+        assert!(model.weights[1] > model.weights[2] + 0.5, "{}: {:?}", definition.name, model.weights);
+        assert_eq!((state.step, state.samples, state.documents, state.tokens), (60, 240, 720, 2160));
+        assert_eq!((state.curve.len(), state.selected), (60, 60));
+        assert!(state.curve[59].loss < state.curve[0].loss, "{}", definition.name);
+        assert_eq!(state.curve[0].rate, 0.0);
+    }
+}
+
+#[test]
+fn micro_batches_do_not_change_the_gradient() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["objective.infonce", "objective.ranknet", "objective.bce"] {
+        let call = call(name);
+        let run = |micro_batch| {
+            let mut model = Toy::new(9, 0.0);
+            let mut plan = Plan { micro_batch, ..plan(folder.path(), &call, 10) };
+            // Adam divides rounding by rounding where a gradient cancels out; a larger eps does not.
+            plan.optimiser.eps = 1e-2;
+            train(&plan, &mut model, &feed, &mut no_validation, &crate::task::Silent).unwrap();
+            (model.weights.clone(), model.forwards)
+        };
+        let (whole, forwards) = run(MICRO_BATCH);
+        assert_eq!(forwards, 10, "a batch that fits is computed once");
+        // 12 pairs of 3 tokens a step: 1, 2 or 4 pairs at a time.
+        for (budget, micros) in [(1, 12), (7, 6), (12, 3)] {
+            let (parts, forwards) = run(budget);
+            assert_eq!(forwards, 10 * (2 * micros - 1), "budget {budget}");
+            for (a, b) in whole.iter().zip(&parts) {
+                assert!((a - b).abs() < 1e-5, "{name}, budget {budget}: {a} and {b}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stopped_and_resumed_training_ends_with_the_same_bits() {
+    let call = call("objective.margin_mse");
+    let validate =
+        |model: &mut dyn Reranker| Ok(vec![("v".to_owned(), f64::from(-(model.weights()[1] - 0.3).abs()))]);
+    let whole = tempfile::tempdir().unwrap();
+    let mut unbroken = Toy::new(9, 0.3);
+    let every = Some(4);
+    let wanted = train(
+        &Plan { every, ..plan(whole.path(), &call, 30) },
+        &mut unbroken,
+        &feed,
+        &mut { validate },
+        &crate::task::Silent,
+    )
+    .unwrap();
+    for stop in [0u64, 1, 7, 8, 29] {
+        let folder = tempfile::tempdir().unwrap();
+        let plan = Plan { every, ..plan(folder.path(), &call, 30) };
+        let failure =
+            train(&plan, &mut Toy::new(9, 0.3), &feed, &mut { validate }, &StopAfter(AtomicU64::new(stop)))
+                .unwrap_err();
+        assert_eq!(failure.kind, crate::task::FailureKind::Interrupted);
+        assert!(folder.path().join("checkpoint").exists());
+        let mut model = Toy::new(9, 0.3);
+        let state = train(&plan, &mut model, &feed, &mut { validate }, &crate::task::Silent).unwrap();
+        assert_eq!(bits(&model), bits(&unbroken), "stopped after {stop} steps");
+        assert_eq!(state, wanted);
+    }
+}
+
+#[test]
+fn a_stop_during_a_validation_loses_nothing() {
+    let call = call("objective.bce");
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let figure = |model: &mut dyn Reranker| Ok(vec![("v".to_owned(), f64::from(model.weights()[1]))]);
+    let broken = Plan { every: Some(4), ..plan(folder.path(), &call, 10) };
+    let mut asked = 0;
+    let mut stop = |model: &mut dyn Reranker| {
+        asked += 1;
+        if asked == 2 { Err(Failure::interrupted()) } else { figure(model) }
+    };
+    assert!(train(&broken, &mut Toy::new(9, 0.1), &feed, &mut stop, &crate::task::Silent).is_err());
+    let mut resumed = Toy::new(9, 0.1);
+    let state = train(&broken, &mut resumed, &feed, &mut { figure }, &crate::task::Silent).unwrap();
+    let unbroken = Plan { every: Some(4), ..plan(other.path(), &call, 10) };
+    let mut model = Toy::new(9, 0.1);
+    assert_eq!(train(&unbroken, &mut model, &feed, &mut { figure }, &crate::task::Silent).unwrap(), state);
+    assert_eq!(bits(&resumed), bits(&model));
+    assert_eq!(state.validation.iter().map(|v| v.step).collect::<Vec<_>>(), [4, 8, 10]);
+}
+
+#[test]
+fn a_checkpoint_every_so_many_steps_survives_a_crash() {
+    let call = call("objective.bce");
+    let folder = tempfile::tempdir().unwrap();
+    let plan = Plan { checkpoint: Some(5), ..plan(folder.path(), &call, 20) };
+    let broken = |position| if position >= 4 * 13 { Err(Failure::wrong("crash")) } else { feed(position) };
+    assert!(train(&plan, &mut Toy::new(9, 0.1), &broken, &mut no_validation, &crate::task::Silent).is_err());
+    let saved: checkpoint::Saved<State> =
+        checkpoint::load(&folder.path().join("checkpoint"), "key", 10).unwrap();
+    assert_eq!(saved.state.step, 10);
+    let mut resumed = Toy::new(9, 0.1);
+    train(&plan, &mut resumed, &feed, &mut no_validation, &crate::task::Silent).unwrap();
+    let other = tempfile::tempdir().unwrap();
+    let mut unbroken = Toy::new(9, 0.1);
+    let plan = Plan { scratch: other.path(), ..plan };
+    train(&plan, &mut unbroken, &feed, &mut no_validation, &crate::task::Silent).unwrap();
+    assert_eq!(bits(&resumed), bits(&unbroken));
+}
+
+#[test]
+fn the_best_mean_wins_and_ties_go_to_the_earlier_step() {
+    let call = call("objective.bce");
+    let folder = tempfile::tempdir().unwrap();
+    let plan = Plan { every: Some(4), ..plan(folder.path(), &call, 18) };
+    // Steps 4, 8, 12, 16 and the last, 18. Each collection's own best step is not the best mean.
+    let figures = [(0.9, 0.1), (0.5, 0.7), (0.7, 0.5), (0.1, 0.8), (0.2, 0.2)];
+    let mut seen = Vec::new();
+    let mut model = Toy::new(9, 0.0);
+    let state = train(
+        &plan,
+        &mut model,
+        &feed,
+        &mut |m| {
+            let (a, b) = figures[seen.len()];
+            seen.push(m.weights().to_vec());
+            Ok(vec![("a".into(), a), ("b".into(), b)])
+        },
+        &crate::task::Silent,
+    )
+    .unwrap();
+    assert_eq!(state.validation.iter().map(|v| v.step).collect::<Vec<_>>(), [4, 8, 12, 16, 18]);
+    assert_eq!(state.selected, 8);
+    assert_eq!(model.weights, seen[1]);
+    assert_eq!(state.validation[0].mean, 0.5);
+}
+
+#[test]
+fn a_loss_that_is_not_finite_names_step_and_queries() {
+    let call = call("objective.margin_mse");
+    let folder = tempfile::tempdir().unwrap();
+    let plan = plan(folder.path(), &call, 20);
+    let bad = |position| {
+        let mut example = feed(position)?;
+        if position == 9 {
+            example.teacher = Some(vec![f64::INFINITY, 0.0, 0.0]);
+        }
+        Ok(example)
+    };
+    let failure =
+        train(&plan, &mut Toy::new(9, 0.0), &bad, &mut no_validation, &crate::task::Silent).unwrap_err();
+    assert!(failure.message.contains("step 3") && failure.message.contains("q8, q9, q10, q11"), "{failure}");
+}
+
+#[test]
+fn no_steps_leave_the_model_as_it_is() {
+    let call = call("objective.bce");
+    let folder = tempfile::tempdir().unwrap();
+    let mut model = Toy::new(9, 0.0);
+    let plan = plan(folder.path(), &call, 0);
+    let state = train(&plan, &mut model, &feed, &mut no_validation, &crate::task::Silent).unwrap();
+    assert_eq!((state.step, model.weights), (0, vec![0.0; 10]));
+}
