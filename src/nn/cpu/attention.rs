@@ -4,7 +4,7 @@
 //! probabilities leaves this file: they live for one block of queries and are made again in backward.
 
 use super::lanes::Level;
-use super::product::{Product, Store, WIDTH, pack, pack_transposed, packed_len};
+use super::product::{Lies, Product, Store, WIDTH, pack, pack_transposed, packed_len};
 use super::softmax::{DroppedRows, Softmax, SoftmaxBackward, Stat};
 use crate::nn::layers::dropout::Mask;
 
@@ -81,8 +81,7 @@ impl Attention<'_> {
                 let scores = &mut scores[..rows * stride];
                 level.run(Product {
                     a: &qkv[first * 3 * width + column..],
-                    a_stride: 3 * width,
-                    across: false,
+                    lies: Lies::Rows(3 * width),
                     rows,
                     b: keys,
                     depth: size,
@@ -102,8 +101,7 @@ impl Attention<'_> {
                 });
                 level.run(Product {
                     a: scores,
-                    a_stride: stride,
-                    across: false,
+                    lies: Lies::Rows(stride),
                     rows,
                     b: values,
                     depth: length,
@@ -150,8 +148,7 @@ impl Attention<'_> {
                 {
                     level.run(Product {
                         a,
-                        a_stride,
-                        across: false,
+                        lies: Lies::Rows(a_stride),
                         rows,
                         b,
                         depth: size,
@@ -173,8 +170,7 @@ impl Attention<'_> {
                 });
                 level.run(Product {
                     a: grads,
-                    a_stride: stride,
-                    across: false,
+                    lies: Lies::Rows(stride),
                     rows,
                     b: straight,
                     depth: length,
@@ -190,8 +186,7 @@ impl Attention<'_> {
                     pack(source, source_stride, rows, size, block);
                     level.run(Product {
                         a,
-                        a_stride: stride,
-                        across: true,
+                        lies: Lies::Columns(stride),
                         rows: length,
                         b: block,
                         depth: rows,

@@ -316,8 +316,8 @@ impl Bert {
             let hidden_wide = by_token(&mut work.d, hidden, &groups).into_iter();
             let inputs = by_token(&mut work.x, hidden, &groups);
             let tasks = groups.iter().zip(kept).zip(left).zip(hidden_wide.zip(inputs)).collect();
-            self.pool.each(tasks, |(((group, kept), left), (d, x)), scratch| {
-                parts.backward(group, d, scratch, kept, left);
+            self.pool.each(tasks, |(((group, mut kept), mut left), (d, x)), scratch| {
+                parts.backward(group, d, scratch, &mut kept, &mut left);
                 let at = group.tokens();
                 x.copy_from_slice(&hat[at.start * hidden..at.end * hidden]);
                 self.affine(x, norm);

@@ -9,7 +9,7 @@ use super::activate::ColumnSums;
 use super::attention::room;
 use super::lanes::Level;
 use super::pool::Pool;
-use super::product::{Product, Store, WIDTH, pack_panel, packed_len};
+use super::product::{Lies, Product, Store, WIDTH, pack_panel, pack_strips, packed_len, strips_len};
 use super::weights::Pair;
 
 /// Rows of a weight in one task; a multiple of the tile's and of eight.
@@ -85,13 +85,14 @@ pub(super) fn accumulate(
     }
     // The longest first, so that threads end together.
     tasks.sort_by_key(|t| std::cmp::Reverse(t.weight.len()));
-    pool.each(tasks, |task, _| {
+    pool.each(tasks, |task, scratch| {
         let shared = &all[task.which];
         let stride = shared.outputs.len() / tokens;
+        let strips = room(&mut scratch.z, strips_len(tokens, task.bias.len()));
+        pack_strips(&shared.outputs[task.column..], stride, tokens, task.bias.len(), strips);
         level.run(Product {
-            a: &shared.outputs[task.column..],
-            a_stride: stride,
-            across: true,
+            a: strips,
+            lies: Lies::Strips,
             rows: task.bias.len(),
             b: panels[task.which],
             depth: tokens,

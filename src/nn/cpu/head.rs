@@ -6,7 +6,7 @@ use super::activate::{Dot, Tanh};
 use super::gradients::carve;
 use super::lanes::Level;
 use super::mask::Drop;
-use super::product::{Product, Store, pack, packed_len};
+use super::product::{Lies, Product, Store, pack, packed_len};
 use super::weights::{Linear, Pair};
 use crate::nn::layers::dropout::Mask;
 
@@ -35,8 +35,7 @@ impl Head<'_> {
         let (level, hidden) = (self.level, self.hidden);
         level.run(Product {
             a: first,
-            a_stride: hidden,
-            across: false,
+            lies: Lies::Rows(hidden),
             rows: logits.len(),
             b: &self.packed.forward,
             depth: hidden,
@@ -95,8 +94,7 @@ impl Head<'_> {
         pack(first, hidden, pairs, hidden, &mut inputs);
         level.run(Product {
             a: &before,
-            a_stride: hidden,
-            across: true,
+            lies: Lies::Columns(hidden),
             rows: hidden,
             b: &inputs,
             depth: pairs,
@@ -107,8 +105,7 @@ impl Head<'_> {
         });
         level.run(Product {
             a: &before,
-            a_stride: hidden,
-            across: false,
+            lies: Lies::Rows(hidden),
             rows: pairs,
             b: &self.packed.backward,
             depth: hidden,

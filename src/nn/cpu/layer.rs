@@ -11,7 +11,7 @@ use super::attention::{Attention, room};
 use super::lanes::Level;
 use super::norm::{Affine, Dropped, Norm, NormBackward};
 use super::pool::Scratch;
-use super::product::{Product, Store};
+use super::product::{Lies, Product, Store};
 use super::softmax::Stat;
 use super::weights::{Layer, PackedLayer};
 use crate::nn::layers::activation::Activation;
@@ -107,20 +107,9 @@ pub(super) struct Left<'a> {
 
 impl Parts<'_> {
     fn product(&self, a: &[f32], depth: usize, b: &[f32], columns: usize, c: &mut [f32], store: Store<'_>) {
-        let (rows, across) = (c.len() / columns, false);
+        let (rows, lies) = (c.len() / columns, Lies::Rows(depth));
         let level = self.shape.level;
-        level.run(Product {
-            a,
-            a_stride: depth,
-            across,
-            rows,
-            b,
-            depth,
-            columns,
-            c,
-            c_stride: columns,
-            store,
-        });
+        level.run(Product { a, lies, rows, b, depth, columns, c, c_stride: columns, store });
     }
 
     fn weight(&self, range: &Range<usize>) -> &[f32] {
@@ -224,8 +213,8 @@ impl Parts<'_> {
         group: &Group<'_>,
         d: &mut [f32],
         scratch: &mut Scratch,
-        kept: Kept<'_>,
-        left: Left<'_>,
+        kept: &mut Kept<'_>,
+        left: &mut Left<'_>,
     ) {
         let Shape { level, hidden, heads, inner, activation, .. } = self.shape;
         let token = group.tokens().start;

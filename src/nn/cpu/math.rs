@@ -14,7 +14,7 @@ pub(super) fn exp<L: Lanes>(x: L) -> L {
     let r = n.mul_add(L::splat(-0.693_359_4), clamped);
     let r = n.mul_add(L::splat(2.121_944_4e-4), r);
     let mut p = L::splat(1.987_569_1e-4);
-    for c in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1] {
+    for c in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
         p = p.mul_add(r, L::splat(c));
     }
     let e = p.mul_add(r.mul(r), r).add(L::splat(1.0)).scale2(n);
@@ -81,7 +81,7 @@ pub(super) fn tanh<L: Lanes>(x: L) -> L {
     let large = L::choose(x, L::splat(0.0), large.neg(), large);
     let z = x.mul(x);
     let mut p = L::splat(-5.704_988_7e-3);
-    for c in [2.063_908_9e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328_2e-1] {
+    for c in [2.063_908_8e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1] {
         p = p.mul_add(z, L::splat(c));
     }
     let small = p.mul(z).mul_add(x, x);

@@ -14,7 +14,7 @@ const TALL: usize = 6;
 /// Depth of one pass; a panel of it fits the first cache.
 const DEPTH: usize = 384;
 /// Rows of one pass, which stay in the second cache.
-const ROWS: usize = 96;
+const TOGETHER: usize = 96;
 
 /// The floats a packed operand of this shape takes.
 pub(super) fn packed_len(depth: usize, columns: usize) -> usize {
@@ -62,6 +62,39 @@ pub(super) fn pack_panel(source: &[f32], stride: usize, columns: usize, panel: u
     }
 }
 
+/// Packs `columns` columns of a matrix as left operand: strips of [`TALL`] columns, each stored row by row, so that
+/// a sum over many rows reads straight through. Places beyond the last column keep what was there.
+pub(super) fn pack_strips(source: &[f32], stride: usize, depth: usize, columns: usize, out: &mut [f32]) {
+    for (d, row) in source.chunks(stride).take(depth).enumerate() {
+        let mut whole = row[..columns].chunks_exact(TALL);
+        let mut at = d * TALL;
+        for six in &mut whole {
+            out[at..at + TALL].copy_from_slice(six);
+            at += depth * TALL;
+        }
+        let rest = whole.remainder();
+        if !rest.is_empty() {
+            out[at..at + rest.len()].copy_from_slice(rest);
+        }
+    }
+}
+
+/// The floats that [`pack_strips`] fills.
+pub(super) fn strips_len(depth: usize, columns: usize) -> usize {
+    columns.next_multiple_of(TALL) * depth
+}
+
+/// How the left operand lies in memory.
+#[derive(Clone, Copy)]
+pub(super) enum Lies {
+    /// `[rows, depth]`, with this distance from row to row.
+    Rows(usize),
+    /// `[depth, rows]`, with this distance from depth to depth.
+    Columns(usize),
+    /// As [`pack_strips`] leaves it.
+    Strips,
+}
+
 /// What to do with a result.
 #[derive(Clone, Copy)]
 pub(super) enum Store<'a> {
@@ -75,12 +108,10 @@ pub(super) enum Store<'a> {
 
 /// `c` = (or +=) `a` · `b`.
 pub(super) struct Product<'a> {
-    /// Left operand `[rows, depth]`, or `[depth, rows]` when `across`.
+    /// Lies operand, `rows` by `depth`.
     pub a: &'a [f32],
-    /// Distance between rows of `a` as it lies in memory.
-    pub a_stride: usize,
-    /// Whether `a` is given transposed.
-    pub across: bool,
+    /// How it lies.
+    pub lies: Lies,
     /// Rows of the result.
     pub rows: usize,
     /// Right operand, packed, `[depth, columns]`.
@@ -102,45 +133,60 @@ impl Kernel for Product<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self) {
-        if self.across { self.go::<L, true>() } else { self.go::<L, false>() }
+        match self.lies {
+            Lies::Rows(stride) => self.go::<L, ROWS>(stride),
+            Lies::Columns(stride) => self.go::<L, COLUMNS>(stride),
+            Lies::Strips => self.go::<L, STRIPS>(TALL),
+        }
     }
 }
 
+const ROWS: u8 = 0;
+const COLUMNS: u8 = 1;
+const STRIPS: u8 = 2;
+
 impl Product<'_> {
     #[inline(always)]
-    fn go<L: Lanes, const ACROSS: bool>(self) {
-        let Self { a, a_stride, rows, b, depth, columns, c, c_stride, store, .. } = self;
+    fn go<L: Lanes, const LEFT: u8>(self, stride: usize) {
+        let Self { a, rows, b, depth, columns, c, c_stride, store, .. } = self;
         assert!(b.len() >= packed_len(depth, columns), "the packed operand is shorter than its shape");
-        let needed = match (rows, depth) {
-            (0, _) => return,
-            (_, 0) => 0,
-            _ if ACROSS => (depth - 1) * a_stride + rows,
-            _ => (rows - 1) * a_stride + depth,
+        let needed = match (rows, depth, LEFT) {
+            (0, ..) => return,
+            (_, 0, _) => 0,
+            (.., ROWS) => (rows - 1) * stride + depth,
+            (.., COLUMNS) => (depth - 1) * stride + rows,
+            _ => strips_len(depth, rows),
         };
         assert!(a.len() >= needed, "the left operand is shorter than its shape");
         let mut done = 0;
         loop {
             let deep = (depth - done).min(DEPTH);
             let store = if done == 0 { store } else { Store::Add };
-            for first_row in (0..rows).step_by(ROWS) {
-                let last_row = (first_row + ROWS).min(rows);
+            for first_row in (0..rows).step_by(TOGETHER) {
+                let last_row = (first_row + TOGETHER).min(rows);
                 for first in (0..columns).step_by(WIDTH) {
                     let panel = b[first * depth + done * WIDTH..].as_ptr();
                     let wide = (columns - first).min(WIDTH);
-                    let mut row = first_row;
+                    let (mut row, mut left) = (first_row, last_row - first_row);
                     macro_rules! tiles {
                         ($($tall:expr),*) => {$(
-                            while row + $tall <= last_row {
-                                let from = if ACROSS { done * a_stride + row } else { row * a_stride + done };
+                            while left >= $tall {
+                                let from = match LEFT {
+                                    ROWS => row * stride + done,
+                                    COLUMNS => done * stride + row,
+                                    // Tiles begin where strips do: all but the last are TALL.
+                                    _ => row * depth + done * TALL,
+                                };
                                 #[expect(unsafe_code, reason = "the innermost loop, without bounds checks")]
                                 // SAFETY: the asserts above cover rows `row..row + $tall` (≤ rows) at depths
                                 // `done..done + deep` (≤ depth) of `a`, and the panel's `deep` rows of WIDTH from
                                 // depth `done` on, as every panel has `depth` rows.
                                 let sums = unsafe {
-                                    tile::<L, $tall, ACROSS>(a.as_ptr().add(from), a_stride, deep, panel)
+                                    tile::<L, $tall, LEFT>(a.as_ptr().add(from), stride, deep, panel)
                                 };
                                 put(sums, c, row * c_stride + first, c_stride, wide, first, store);
                                 row += $tall;
+                                left -= $tall;
                             }
                         )*};
                     }
@@ -158,10 +204,10 @@ impl Product<'_> {
 /// The sums of one tile.
 ///
 /// # Safety
-/// `a` is readable at `r * stride + d` (`d * stride + r` when ACROSS) for r < M, d < depth; `b` for depth · WIDTH.
+/// `a` is readable at `r * stride + d` (`d * stride + r` unless LEFT is ROWS) for r < M, d < depth; `b` for depth · WIDTH.
 #[inline(always)]
 #[expect(unsafe_code, reason = "the innermost loop, without bounds checks")]
-unsafe fn tile<L: Lanes, const M: usize, const ACROSS: bool>(
+unsafe fn tile<L: Lanes, const M: usize, const LEFT: u8>(
     a: *const f32,
     stride: usize,
     depth: usize,
@@ -177,7 +223,7 @@ unsafe fn tile<L: Lanes, const M: usize, const ACROSS: bool>(
             let right = L::load_at(b.add(d * WIDTH + N));
             let mut r = 0;
             while r < M {
-                let x = L::splat(*a.add(if ACROSS { d * stride + r } else { r * stride + d }));
+                let x = L::splat(*a.add(if LEFT == ROWS { r * stride + d } else { d * stride + r }));
                 sums[r][0] = x.mul_add(left, sums[r][0]);
                 sums[r][1] = x.mul_add(right, sums[r][1]);
                 r += 1;
@@ -265,13 +311,15 @@ mod tests {
             assert_eq!(straight, turned);
             let at: Vec<f32> = (0..depth * rows).map(|i| a[(i % rows) * depth + i / rows]).collect();
             for level in levels() {
-                for (kind, across) in [(0, false), (1, false), (2, false), (0, true), (2, true)] {
+                let mut strips = vec![0.0; strips_len(depth, rows)];
+                pack_strips(&at, rows, depth, rows, &mut strips);
+                let all = [(&a, Lies::Rows(depth)), (&at, Lies::Columns(rows)), (&strips, Lies::Strips)];
+                for (kind, (a_there, lies)) in (0..3).flat_map(|k| all.map(|l| (k, l))) {
                     let mut c = there.clone();
                     let store = [Store::Set, Store::Bias(&bias), Store::Add][kind];
                     level.run(Product {
-                        a: if across { &at } else { &a },
-                        a_stride: if across { rows } else { depth },
-                        across,
+                        a: a_there,
+                        lies,
                         rows,
                         b: &straight,
                         depth,
@@ -313,12 +361,11 @@ mod tests {
             let product = |from: usize, rows: usize| {
                 let mut c = vec![0.0; rows * columns];
                 let a = &a[from * depth..(from + rows) * depth];
-                let (store, across) = (Store::Set, false);
+                let store = Store::Set;
                 let c_stride = columns;
                 level.run(Product {
                     a,
-                    a_stride: depth,
-                    across,
+                    lies: Lies::Rows(depth),
                     rows,
                     b: &b,
                     depth,

@@ -72,8 +72,8 @@ fn a_score_does_not_depend_on_the_batch() {
         let lengths: Vec<usize> = (0..12).map(|i| 1 + i * 37 % 130).collect();
         let batch = random_batch(&lengths, 50, 2);
         let together = engine.score(&batch).unwrap();
-        for i in 0..batch.len() {
-            assert_eq!(engine.score(&batch.slice(i..i + 1)).unwrap()[0].to_bits(), together[i].to_bits());
+        for (i, score) in together.iter().enumerate() {
+            assert_eq!(engine.score(&batch.slice(i..i + 1)).unwrap()[0].to_bits(), score.to_bits());
         }
     }
 }

@@ -1,0 +1,169 @@
+//! Speed and memory of the explicit CPU engine: `cargo bench --bench encoder -- [minilm-l6|minilm-l12|bert-base]
+//! [threads] [runs]`.
+//!
+//! Scoring: 384 pairs of mean 83 tokens (those of `$PEER_DATA/p256.ids` when set, so that a peer gets the same).
+//! Training: a step of 16 pairs of 128 tokens with dropout 0.1: forward, backward, clip by global norm, AdamW.
+//! Weights are random; speed does not depend on them. `peer_train.py` and `peer_infer.py` of the peer tools measure
+//! PyTorch on the same work.
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
+use std::time::Instant;
+
+use xpipe::nn::arch;
+use xpipe::nn::config::Fields;
+use xpipe::nn::cpu::Bert;
+use xpipe::nn::weights::Checkpoint;
+use xpipe::nn::{Packed, Reranker};
+use xpipe::task::Failure;
+use xpipe::value::rng::Stream;
+
+fn main() -> Result<(), Failure> {
+    let args: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
+    let shape = args.first().map_or("minilm-l12", String::as_str);
+    let number = |i: usize, default: usize| args.get(i).and_then(|a| a.parse().ok()).unwrap_or(default);
+    let (threads, runs) = (number(1, 2), number(2, 5));
+    let mut engine = Bert::new(random(shape)?, threads)?;
+    println!("{shape}, {} threads, {}", threads, engine.kernels());
+    score(&mut engine, runs)?;
+    for length in [128, 256] {
+        train(&mut engine, length, runs)?;
+    }
+    Ok(())
+}
+
+/// Random weights of a shape.
+fn random(shape: &str) -> Result<Checkpoint, Failure> {
+    let (layers, hidden, heads) = match shape {
+        "minilm-l6" => (6, 384, 12),
+        "minilm-l12" => (12, 384, 12),
+        "bert-base" => (12, 768, 12),
+        _ => return Err(Failure::wrong(format!("unknown shape `{shape}`"))),
+    };
+    let config = format!(
+        r#"{{"model_type": "bert", "vocab_size": 30522, "hidden_size": {hidden}, "num_hidden_layers": {layers},
+            "num_attention_heads": {heads}, "intermediate_size": {}}}"#,
+        4 * hidden
+    );
+    let model = arch::from_fields(&Fields::parse("config.json", config.as_bytes())?)?;
+    let parameters = arch::layout(&model.declared());
+    let s = Stream::new(1, &["benchmark weights"]);
+    let mut weights = Vec::new();
+    for p in &parameters {
+        let base = if p.name.ends_with("LayerNorm.weight") { 1.0 } else { 0.0 };
+        weights.extend((0..p.len()).map(|i| base + 0.05 * (s.unit((p.offset + i) as u64) as f32 - 0.5)));
+    }
+    Ok(Checkpoint { model, parameters, weights, ignored: Vec::new(), drawn: Vec::new() })
+}
+
+/// The pairs to score.
+fn pairs() -> Packed {
+    let mut batch = Packed::new();
+    if let Some(folder) = std::env::var_os("PEER_DATA")
+        && let Ok(text) = std::fs::read_to_string(std::path::Path::new(&folder).join("p256.ids"))
+    {
+        for line in text.lines() {
+            let mut numbers = line.split(' ').filter_map(|n| n.parse::<u32>().ok());
+            let query = numbers.next().unwrap_or(0) as usize;
+            let ids: Vec<u32> = numbers.collect();
+            let types: Vec<u32> = (0..ids.len()).map(|i| u32::from(i >= query)).collect();
+            batch.push(&ids, &types);
+        }
+        return batch;
+    }
+    let s = Stream::new(2, &["benchmark pairs"]);
+    for i in 0..384 {
+        let length = (4.4 + 0.38 * s.normal(i)).exp().clamp(16.0, 256.0) as usize;
+        push(&mut batch, length, s.sub(i));
+    }
+    batch
+}
+
+fn push(batch: &mut Packed, length: usize, s: Stream) {
+    let ids: Vec<u32> = (0..length).map(|t| 1000 + s.below(t as u64, 29_000) as u32).collect();
+    let types: Vec<u32> = (0..length).map(|t| u32::from(t >= 10)).collect();
+    batch.push(&ids, &types);
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+fn score(engine: &mut Bert, runs: usize) -> Result<(), Failure> {
+    let batch = pairs();
+    let mut times = Vec::new();
+    for run in 0..=runs {
+        let start = Instant::now();
+        let scores = engine.score(&batch)?;
+        if run > 0 {
+            times.push(start.elapsed().as_secs_f64());
+        }
+        if scores.iter().any(|s| !s.is_finite()) {
+            return Err(Failure::bug("a score is not finite"));
+        }
+    }
+    let (n, tokens, m) = (batch.len() as f64, batch.tokens() as f64, median(times.clone()));
+    let best = times.iter().copied().fold(f64::MAX, f64::min);
+    println!(
+        "score: {:.1} pairs/s, {:.0} tokens/s (best {:.1} pairs/s), peak {} MB",
+        n / m,
+        tokens / m,
+        n / best,
+        peak()
+    );
+    Ok(())
+}
+
+fn train(engine: &mut Bert, length: usize, runs: usize) -> Result<(), Failure> {
+    let mut batch = Packed::new();
+    for i in 0..16 {
+        push(&mut batch, length, Stream::new(3, &["benchmark training"]).sub(i));
+    }
+    let n = engine.weights().len();
+    let (mut first, mut second) = (vec![0.0f32; n], vec![0.0f32; n]);
+    let mut times = [const { Vec::new() }; 4];
+    for run in 0..=runs {
+        let t0 = Instant::now();
+        let logits = engine.forward(&batch, Some(Stream::new(4, &["benchmark dropout"]).sub(run as u64)))?;
+        let t1 = Instant::now();
+        let slope: Vec<f32> = logits.iter().map(|l| l.tanh() + 0.1).collect();
+        engine.backward(&slope)?;
+        let t2 = Instant::now();
+        step(engine, &mut first, &mut second);
+        let t3 = Instant::now();
+        if run > 0 {
+            for (list, d) in times.iter_mut().zip([t3 - t0, t1 - t0, t2 - t1, t3 - t2]) {
+                list.push(d.as_secs_f64() * 1e3);
+            }
+        }
+    }
+    let best = times[0].iter().copied().fold(f64::MAX, f64::min);
+    let [all, forward, backward, optimiser] = times.map(median);
+    println!(
+        "train 16 x {length}: step {all:.0} ms (best {best:.0}): forward {forward:.0}, backward {backward:.0}, \
+         clip and AdamW on one thread {optimiser:.0}; peak {} MB",
+        peak()
+    );
+    Ok(())
+}
+
+/// Clip and AdamW in one plain pass each.
+fn step(engine: &mut Bert, first: &mut [f32], second: &mut [f32]) {
+    let (gradients, weights) = engine.gradients_mut();
+    let norm = gradients.chunks(4096).map(|c| f64::from(c.iter().map(|g| g * g).sum::<f32>())).sum::<f64>().sqrt();
+    let scale = (1.0 / norm).min(1.0) as f32;
+    for (((g, w), m), v) in gradients.iter_mut().zip(weights).zip(first).zip(second) {
+        let d = *g * scale;
+        *m += 0.1 * (d - *m);
+        *v += 0.001 * (d * d - *v);
+        *w -= 2e-5 * (0.01 * *w + *m / (v.sqrt() + 1e-8));
+        *g = 0.0;
+    }
+}
+
+/// Peak resident memory in MB.
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    line.and_then(|l| l.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) / 1024
+}
