@@ -1,1 +1,183 @@
-//! (being written)
+//! From a study to the graph of actions: cells of stages at points of their axes, equal recipes merged.
+//!
+//! Expansion is evaluation: every stage call is evaluated at every point, calls become actions, equal calls become
+//! one action. What is known only after a stage has run stays a [`crate::value::Pending`] expression.
+
+mod axes;
+mod call;
+mod conform;
+mod datasets;
+mod domain;
+mod eval;
+mod outputs;
+mod path;
+mod reduce;
+mod static_names;
+
+pub mod draw;
+pub mod expand;
+pub mod select;
+
+pub use expand::{Overrides, expand};
+
+use crate::diag::Span;
+use crate::value::{ActionId, Name, Record, Value};
+
+/// One thing to carry out, once, however many cells ask for it.
+#[derive(Clone, Debug)]
+pub struct Action {
+    /// The operation.
+    pub op: &'static str,
+    /// Its version.
+    pub version: u32,
+    /// Whether it runs in a worker process.
+    pub heavy: bool,
+    /// Whether this build can run it.
+    pub implemented: bool,
+    /// The first cell that asked: `model[infonce, bert_base, 1]`.
+    pub address: String,
+    /// Where its call is written.
+    pub span: Span,
+    /// Arguments after defaults; may hold artifacts, inputs and pending values.
+    pub args: Record,
+    /// The `with` block of the first cell that asked.
+    pub policy: Record,
+    /// Actions whose results it reads.
+    pub deps: Vec<ActionId>,
+}
+
+/// A row of the plan: a named stage, a stage inside a def, an anonymous stage, or the imports of datasets.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// `model`, `first_stage.index`, `model.data#1`, `datasets`.
+    pub name: String,
+    /// The axes it varies over.
+    pub axes: Vec<Name>,
+    /// Its cells in axis order.
+    pub cells: Vec<Cell>,
+    /// Whether a user named it (only these are targets).
+    pub named: bool,
+    /// Notes written above it with `##`.
+    pub docs: Vec<String>,
+}
+
+/// A row at one point.
+#[derive(Clone, Debug)]
+pub struct Cell {
+    /// Labels in the order of the row's axes.
+    pub labels: Vec<Name>,
+    /// What makes it.
+    pub action: ActionId,
+}
+
+impl Row {
+    /// The address of a cell: `model[infonce, bert_base, 1]`.
+    pub fn address(&self, cell: &Cell) -> String {
+        address(&self.name, &cell.labels)
+    }
+}
+
+/// `name[label, label]`, or `name` without labels.
+pub fn address(name: &str, labels: &[Name]) -> String {
+    if labels.is_empty() { name.to_owned() } else { format!("{name}[{}]", labels.join(", ")) }
+}
+
+/// A significance test of a table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TestSpec {
+    /// `paired_t`, `randomisation` or `bootstrap`.
+    pub kind: String,
+    /// The axis and label that others are compared with.
+    pub against: (Name, Name),
+    /// `holm`, `bonferroni`, `bh` or `none`.
+    pub correct: String,
+    /// Level, in (0, 1).
+    pub alpha: f64,
+}
+
+/// A table: values to be computed when results exist.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// Its name.
+    pub name: String,
+    /// Where it is declared.
+    pub span: Span,
+    /// Labels of its `for` axes; a table for several points is several of these.
+    pub labels: Vec<Name>,
+    /// Title with labels filled in.
+    pub title: String,
+    /// Axis and labels of the rows.
+    pub rows: (Name, Vec<Name>),
+    /// Axis and labels of the columns.
+    pub columns: (Name, Vec<Name>),
+    /// `values[row][column]`; `None` where a cell was cut away.
+    pub values: Vec<Vec<Option<Value>>>,
+    /// Spread in the same layout, when declared.
+    pub spread: Option<Vec<Vec<Option<Value>>>>,
+    /// What the value is called, for instance `nDCG@10`; empty when it cannot be told.
+    pub measure: String,
+    /// `row`, `column` or `table`: where the best is marked.
+    pub best_per: Option<String>,
+    /// Whether smaller is better.
+    pub smallest: bool,
+    /// The test.
+    pub test: Option<TestSpec>,
+    /// Digits after the point.
+    pub digits: usize,
+    /// Formats to write: `html`, `latex`, `csv`, `markdown`.
+    pub write: Vec<String>,
+}
+
+/// A claim at one point.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// Its name.
+    pub name: String,
+    /// Where it is declared.
+    pub span: Span,
+    /// Labels of its `for` axes.
+    pub labels: Vec<Name>,
+    /// The sentence.
+    pub text: String,
+    /// The expectation, a Bool when results exist; `None` when a cell it needs was cut away.
+    pub expect: Option<Value>,
+}
+
+/// A report.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Its name.
+    pub name: String,
+    /// Where it is declared.
+    pub span: Span,
+    /// Names of tables and claims, or calls such as `costs(model)` as text.
+    pub sections: Vec<String>,
+    /// Where the HTML goes, when it is asked for.
+    pub html: Option<String>,
+}
+
+/// Everything a study comes to.
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    /// Actions; an action only depends on actions before it.
+    pub actions: Vec<Action>,
+    /// Rows of the plan in order of declaration.
+    pub rows: Vec<Row>,
+    /// Tables.
+    pub tables: Vec<Table>,
+    /// Claims.
+    pub claims: Vec<Claim>,
+    /// Reports.
+    pub reports: Vec<Report>,
+    /// Whether a failed claim only reports.
+    pub advisory_claims: bool,
+    /// The study's title and other fields.
+    pub study: Vec<(String, String)>,
+}
+
+impl Graph {
+    /// The action of a number.
+    pub fn action(&self, id: ActionId) -> &Action {
+        &self.actions[id.0 as usize]
+    }
+}

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub use pending::{BinaryOp, Pending, Reduction, UnaryOp};
+pub use pending::{BinaryOp, Pending, Reduction, UnaryOp, Unresolved};
 
 /// A name inside values: a field, a constructor, an axis, a label.
 pub type Name = Arc<str>;

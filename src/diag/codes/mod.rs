@@ -26,6 +26,38 @@ macro_rules! codes {
 }
 
 codes! {
+    Edition = "resolve::edition", "resolve__edition.md";
+    Requires = "resolve::requires", "resolve__requires.md";
+    DeclaredTwice = "resolve::declared_twice", "resolve__declared_twice.md";
+    UnknownName = "resolve::unknown_name", "resolve__unknown_name.md";
+    Module = "resolve::module", "resolve__module.md";
+    Cycle = "resolve::cycle", "resolve__cycle.md";
+    UnknownLabel = "resolve::unknown_label", "resolve__unknown_label.md";
+    UnknownParam = "resolve::unknown_param", "resolve__unknown_param.md";
+    ParamMissing = "resolve::param_missing", "resolve__param_missing.md";
+    UnknownMember = "resolve::unknown_member", "resolve__unknown_member.md";
+    NotAnAxis = "resolve::not_an_axis", "resolve__not_an_axis.md";
+    MissingFile = "resolve::missing_file", "resolve__missing_file.md";
+    Table = "resolve::table", "resolve__table.md";
+    Mismatch = "types::mismatch", "types__mismatch.md";
+    Unit = "types::unit", "types__unit.md";
+    FreeAxis = "types::free_axis", "types__free_axis.md";
+    UnknownType = "types::unknown_type", "types__unknown_type.md";
+    DuplicateLabel = "types::duplicate_label", "types__duplicate_label.md";
+    EmptyAxis = "types::empty_axis", "types__empty_axis.md";
+    MatchMissing = "types::match_missing", "types__match_missing.md";
+    MatchTwice = "types::match_twice", "types__match_twice.md";
+    PendingShape = "types::pending_shape", "types__pending_shape.md";
+    CutCell = "types::cut_cell", "types__cut_cell.md";
+    MissingArgument = "op::missing_argument", "op__missing_argument.md";
+    UnknownArgument = "op::unknown_argument", "op__unknown_argument.md";
+    UnknownOp = "op::unknown_operation", "op__unknown_operation.md";
+    NotAnOperation = "op::not_an_operation", "op__not_an_operation.md";
+    Unseeded = "op::unseeded", "op__unseeded.md";
+    RolesOverlap = "op::roles_overlap", "op__roles_overlap.md";
+    SealedTest = "op::sealed_test", "op__sealed_test.md";
+    InputTooLong = "op::input_too_long", "op__input_too_long.md";
+    NotImplemented = "op::not_implemented", "op__not_implemented.md";
     Syntax = "syntax::unexpected", "syntax__unexpected.md";
     OpNeedsTeacher = "op::needs_teacher", "op__needs_teacher.md";
     OpShapeFit = "op::shape_fit", "op__shape_fit.md";

@@ -1,0 +1,483 @@
+//! Axes: labels and values, what `only` removes, params and what overrides them.
+
+use super::conform::show;
+use super::expand::{Eval, Expander, Item, Stop};
+use crate::diag::suggest::did_you_mean;
+use crate::diag::{Code, Diagnostic, Span};
+use crate::resolve::{AxisId, ModuleId, Named, ParamId};
+use crate::syntax::ast::{Expr, ExprKind, Ident, ItemKind, Sweep, TypeExpr};
+use crate::types::Type;
+use crate::value::{BinaryOp, Name, Value};
+
+/// One label of an axis.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub label: Name,
+    pub value: Eval,
+    pub span: Span,
+    pub kept: bool,
+}
+
+/// An axis, evaluated.
+#[derive(Clone, Debug, Default)]
+pub(super) struct AxisState {
+    pub entries: Vec<Entry>,
+    /// Something in it is wrong and was reported; unknown labels stay silent.
+    pub broken: bool,
+}
+
+impl<'a> Expander<'a> {
+    /// The type a type expression means.
+    pub(super) fn type_expr(&mut self, t: &TypeExpr) -> Type {
+        let inner = t.args.first().map(|a| self.type_expr(a));
+        if &*t.name.name == "List" {
+            return Type::List(Box::new(inner.unwrap_or(Type::Any)));
+        }
+        if &*t.name.name == "Grid" {
+            return inner.unwrap_or(Type::Any);
+        }
+        match Type::parse(&t.name.name) {
+            Some(t) => t,
+            None => {
+                let help = did_you_mean(&t.name.name, Type::names());
+                self.error(
+                    Diagnostic::error(
+                        Code::UnknownType,
+                        format!("there is no type `{}`", t.name.name),
+                        t.name.span,
+                        "not a type",
+                    )
+                    .maybe_help(help),
+                );
+                Type::Any
+            }
+        }
+    }
+
+    pub(super) fn all_axes(&mut self) {
+        for i in 0..self.study.axes.len() {
+            let id = AxisId(i);
+            let span = self.study.axis(id).0.span;
+            self.axis(id, span);
+        }
+    }
+
+    /// The axis, evaluated on first use.
+    pub(super) fn axis(&mut self, id: AxisId, span: Span) -> &AxisState {
+        if self.axes[id.0].is_none() {
+            let state = self
+                .enter(Item::Axis(id), span, |e| Ok(e.build_axis(id)))
+                .unwrap_or(AxisState { entries: Vec::new(), broken: true });
+            self.axes[id.0] = Some(state);
+        }
+        self.axes[id.0].get_or_insert_default()
+    }
+
+    fn build_axis(&mut self, id: AxisId) -> AxisState {
+        let module = self.study.axes[id.0].module;
+        let (name, ty, value) = self.study.axis(id);
+        let ty = ty.map_or(Type::Any, |t| self.type_expr(t));
+        let mut state = AxisState::default();
+        self.entries(value, module, &ty, &mut state);
+        let mut seen = indexmap::IndexMap::new();
+        let mut entries = Vec::new();
+        for entry in state.entries {
+            if let Some(first) = seen.insert(entry.label.clone(), entry.span) {
+                state.broken = true;
+                self.error(
+                    Diagnostic::error(
+                        Code::DuplicateLabel,
+                        format!("axis `{}` has the label `{}` twice", name.name, entry.label),
+                        entry.span,
+                        "again here",
+                    )
+                    .related(first, "first here")
+                    .help("labels are addresses: give each its own"),
+                );
+            } else {
+                entries.push(entry);
+            }
+        }
+        state.entries = entries;
+        if state.entries.is_empty() && !state.broken {
+            state.broken = true;
+            self.error(
+                Diagnostic::error(
+                    Code::EmptyAxis,
+                    format!("axis `{}` has no label", name.name),
+                    value.span,
+                    "nothing here",
+                )
+                .help("write `{ label = value }` or `[value, …]`"),
+            );
+        }
+        state
+    }
+
+    /// Reads entries from a record, a list, a sum of such, or a name that stands for one.
+    fn entries(&mut self, e: &'a Expr, module: ModuleId, ty: &Type, out: &mut AxisState) {
+        let env = self.env_at(module, &[], &[]);
+        match &e.kind {
+            ExprKind::Record(fields) => {
+                for f in fields {
+                    let value = match &f.value {
+                        Some(v) => self.eval(v, Some(ty), &env),
+                        None => self.name_value(&f.name, Some(ty), &env),
+                    };
+                    let value = value.and_then(|v| {
+                        self.conform(v, ty, f.span, &format!("`{}`", f.name.name))
+                    });
+                    out.broken |= value == Err(Stop::Reported);
+                    out.entries.push(Entry { label: f.name.name.clone(), value, span: f.name.span, kept: true });
+                }
+            }
+            ExprKind::Binary { op: BinaryOp::Add, left, right } => {
+                self.entries(left, module, ty, out);
+                self.entries(right, module, ty, out);
+            }
+            ExprKind::Path(path) => {
+                if let Some((expr, module)) = self.record_behind(path, module) {
+                    return self.entries(expr, module, ty, out);
+                }
+                match self.eval(e, None, &env) {
+                    Ok(value) => self.entries_of_value(&value, e.span, ty, out),
+                    Err(_) => out.broken = true,
+                }
+            }
+            ExprKind::Error => out.broken = true,
+            _ => match self.eval(e, None, &env) {
+                Ok(value) => self.entries_of_value(&value, e.span, ty, out),
+                Err(_) => out.broken = true,
+            },
+        }
+    }
+
+    /// The record literal (or sum) behind a name, so that the order written is kept.
+    fn record_behind(&mut self, path: &[Ident], module: ModuleId) -> Option<(&'a Expr, ModuleId)> {
+        let mut at = module;
+        for (i, ident) in path.iter().enumerate() {
+            match self.study.named(at, &ident.name)? {
+                Named::Module(m) => at = m,
+                Named::Let(id) if i + 1 == path.len() => {
+                    let l = self.study.let_(id);
+                    let is_record = matches!(
+                        l.value.kind,
+                        ExprKind::Record(_) | ExprKind::Binary { op: BinaryOp::Add, .. } | ExprKind::Path(_)
+                    );
+                    return (l.sweep.is_none() && is_record)
+                        .then_some((&l.value, self.study.lets[id.0].module));
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    fn entries_of_value(&mut self, value: &Value, span: Span, ty: &Type, out: &mut AxisState) {
+        match value {
+            Value::List(items) => {
+                for item in items.iter() {
+                    let value = self.conform(item.clone(), ty, span, "each value");
+                    out.broken |= value.is_err();
+                    out.entries.push(Entry { label: show(item).into(), value, span, kept: true });
+                }
+            }
+            Value::Record(r) => {
+                for (name, item) in r.iter() {
+                    let value = self.conform(item.clone(), ty, span, &format!("`{name}`"));
+                    out.broken |= value.is_err();
+                    out.entries.push(Entry { label: name.clone(), value, span, kept: true });
+                }
+            }
+            other => {
+                out.broken = true;
+                let found = self.type_of(other);
+                self.error(
+                    Diagnostic::error(
+                        Code::Mismatch,
+                        "an axis must be a record or a list",
+                        span,
+                        format!("this is a {found}"),
+                    )
+                    .help("write `{ label = value }` or `[value, …]`"),
+                );
+            }
+        }
+    }
+
+    pub(super) fn axis_label(&self, id: AxisId, i: usize) -> Option<Name> {
+        self.axes[id.0].as_ref().and_then(|a| a.entries.get(i)).map(|e| e.label.clone())
+    }
+
+    pub(super) fn kept_labels(&mut self, id: AxisId) -> Vec<usize> {
+        let span = self.study.axis(id).0.span;
+        self.axis(id, span).entries.iter().enumerate().filter(|(_, e)| e.kept).map(|(i, _)| i).collect()
+    }
+
+    /// The place of a label, or a diagnostic.
+    pub(super) fn label_at(&mut self, id: AxisId, label: &str, span: Span) -> Eval<usize> {
+        let name = self.study.axis(id).0.name.clone();
+        let state = self.axis(id, span);
+        if let Some(i) = state.entries.iter().position(|e| &*e.label == label) {
+            return Ok(i);
+        }
+        if state.broken {
+            return Err(Stop::Reported);
+        }
+        let labels: Vec<Name> = state.entries.iter().map(|e| e.label.clone()).collect();
+        let help = did_you_mean(label, labels.iter().map(|l| &**l)).or_else(|| {
+            (labels.len() <= 8).then(|| format!("its labels are {}", labels.join(", ")))
+        });
+        Err(self.error(
+            Diagnostic::error(
+                Code::UnknownLabel,
+                format!("axis `{name}` has no `{label}`"),
+                span,
+                "not a label of this axis",
+            )
+            .maybe_help(help),
+        ))
+    }
+
+    /// The axes of a `for`, or `None` when one is unknown (reported).
+    pub(super) fn sweep_axes(&mut self, sweep: Option<&Sweep>, module: ModuleId) -> Option<Vec<AxisId>> {
+        let Some(sweep) = sweep else { return Some(Vec::new()) };
+        let mut axes = Vec::new();
+        let mut fine = true;
+        for ident in &sweep.axes {
+            match self.axis_named(ident, module) {
+                Ok(id) if axes.contains(&id) => {
+                    fine = false;
+                    self.error(
+                        Diagnostic::error(
+                            Code::DeclaredTwice,
+                            format!("`{}` is bound twice", ident.name),
+                            ident.span,
+                            "again here",
+                        )
+                        .help("name each axis once"),
+                    );
+                }
+                Ok(id) => axes.push(id),
+                Err(_) => fine = false,
+            }
+        }
+        fine.then_some(axes)
+    }
+
+    /// The axis of a name, or a diagnostic.
+    pub(super) fn axis_named(&mut self, ident: &Ident, module: ModuleId) -> Eval<AxisId> {
+        match self.study.named(module, &ident.name) {
+            Some(Named::Axis(id)) => Ok(id),
+            Some(Named::Broken) => Err(Stop::Reported),
+            Some(_) => Err(self.error(
+                Diagnostic::error(
+                    Code::NotAnAxis,
+                    format!("`{}` is not an axis", ident.name),
+                    ident.span,
+                    "only axes can be bound, picked and reduced",
+                )
+                .help(format!("declare `axis {} = …`, or remove it here", ident.name)),
+            )),
+            None => {
+                let study = self.study;
+                let names: Vec<&str> = study
+                    .module(module)
+                    .names
+                    .iter()
+                    .filter(|(_, (n, _))| matches!(n, Named::Axis(_)))
+                    .map(|(n, _)| &**n)
+                    .collect();
+                Err(self.unknown_name(ident, module, names, "axis"))
+            }
+        }
+    }
+
+    /// Reports an unknown name, each name once a file.
+    pub(super) fn unknown_name(
+        &mut self,
+        ident: &Ident,
+        module: ModuleId,
+        names: Vec<&str>,
+        kind: &str,
+    ) -> Stop {
+        if self.unknown.insert((module, ident.name.clone()), ()).is_some() {
+            return Stop::Reported;
+        }
+        let help = did_you_mean(&ident.name, names);
+        self.error(
+            Diagnostic::error(
+                Code::UnknownName,
+                format!("there is no {kind} `{}` here", ident.name),
+                ident.span,
+                "not declared in this file",
+            )
+            .maybe_help(help),
+        )
+    }
+
+    /// The value of a param: `--set`, then the profile, then its default.
+    pub(super) fn param(&mut self, id: ParamId, span: Span) -> Eval {
+        if let Some(value) = &self.params[id.0] {
+            return value.clone();
+        }
+        let place = self.study.params[id.0];
+        let ItemKind::Param { name, ty, default } = &self.study.item(place).kind else {
+            return Err(Stop::Reported);
+        };
+        let value = self.enter(Item::Param(id), span, |e| {
+            let ty = e.type_expr(ty);
+            let over =
+                if place.module == ModuleId(0) { e.set_values.get(&name.name).copied() } else { None };
+            let mut env = e.env_at(place.module, &[], &[]);
+            let expr = match (over, default) {
+                (Some((expr, from_command_line)), _) => {
+                    if from_command_line {
+                        env.row = "--set".into();
+                    }
+                    expr
+                }
+                (None, Some(default)) => default,
+                (None, None) => {
+                    return Err(e.error(
+                        Diagnostic::error(
+                            Code::ParamMissing,
+                            format!("param `{}` has no value", name.name),
+                            name.span,
+                            "declared without a default",
+                        )
+                        .help(format!("run with `--set '{}=…'`", name.name)),
+                    ));
+                }
+            };
+            let value = e.eval(expr, Some(&ty), &env)?;
+            e.conform(value, &ty, expr.span, &format!("param `{}`", name.name))
+        });
+        self.params[id.0] = Some(value.clone());
+        value
+    }
+
+    /// Reads `--set` and the profile; returns whether claims are advisory.
+    pub(super) fn apply_overrides(&mut self) -> bool {
+        let study = self.study;
+        let overrides = self.overrides;
+        let Some(root) = study.modules.first() else { return false };
+        let mut advisory = false;
+        for item in &root.ast.items {
+            let ItemKind::Profile { name, fields, only } = &item.kind else { continue };
+            let chosen = overrides.profile.as_deref() == Some(&*name.name);
+            for f in fields {
+                if &*f.name.name == "claims" {
+                    let word = match f.value.as_ref().map(|v| &v.kind) {
+                        Some(ExprKind::Path(p)) if p.len() == 1 => p[0].name.to_string(),
+                        _ => String::new(),
+                    };
+                    match word.as_str() {
+                        "advisory" => advisory |= chosen,
+                        "required" => {}
+                        _ => {
+                            self.error(
+                                Diagnostic::error(
+                                    Code::Mismatch,
+                                    "`claims` must be `advisory` or `required`",
+                                    f.span,
+                                    "neither of them",
+                                )
+                                .help("write `claims = advisory`"),
+                            );
+                        }
+                    }
+                    continue;
+                }
+                if self.root_param(&f.name) && chosen {
+                    match &f.value {
+                        Some(v) => {
+                            self.set_values.insert(f.name.name.clone(), (v, false));
+                        }
+                        None => {
+                            self.error(
+                                Diagnostic::error(
+                                    Code::MissingArgument,
+                                    "a profile gives a param a value",
+                                    f.span,
+                                    "no value here",
+                                )
+                                .help(format!("write `{} = …`", f.name.name)),
+                            );
+                        }
+                    }
+                }
+            }
+            for o in only {
+                let Ok(axis) = self.axis_named(&o.axis, ModuleId(0)) else { continue };
+                let labels = self.labels_in(axis, &o.labels, ModuleId(0));
+                if let (true, Ok(labels)) = (chosen, labels) {
+                    let names = labels.into_iter().filter_map(|i| self.axis_label(axis, i)).collect();
+                    self.only.insert(axis, names);
+                }
+            }
+        }
+        for (ident, expr) in &overrides.set {
+            if self.root_param(ident) {
+                self.set_values.insert(ident.name.clone(), (expr, true));
+            }
+        }
+        advisory
+    }
+
+    fn root_param(&mut self, ident: &Ident) -> bool {
+        let study = self.study;
+        match study.named(ModuleId(0), &ident.name) {
+            Some(Named::Param(_)) => true,
+            Some(Named::Broken) => false,
+            _ => {
+                let params: Vec<&str> = study.modules[0]
+                    .names
+                    .iter()
+                    .filter(|(_, (n, _))| matches!(n, Named::Param(_)))
+                    .map(|(n, _)| &**n)
+                    .collect();
+                let help = did_you_mean(&ident.name, params.iter().copied()).unwrap_or_else(|| {
+                    if params.is_empty() {
+                        "this study declares no param".to_owned()
+                    } else {
+                        format!("its params are {}", params.join(", "))
+                    }
+                });
+                self.error(
+                    Diagnostic::error(
+                        Code::UnknownParam,
+                        format!("there is no param `{}`", ident.name),
+                        ident.span,
+                        "only params can be set from outside",
+                    )
+                    .help(help),
+                );
+                false
+            }
+        }
+    }
+
+    /// Applies `only` of the profile and of the command line.
+    pub(super) fn apply_only(&mut self) {
+        let overrides = self.overrides;
+        for (axis, labels) in &overrides.only {
+            let Some(Named::Axis(id)) = self.study.named(ModuleId(0), axis) else { continue };
+            let span = self.study.axis(id).0.span;
+            let mut kept = Vec::new();
+            for label in labels {
+                if let Ok(i) = self.label_at(id, label, span) {
+                    kept.extend(self.axis_label(id, i));
+                }
+            }
+            self.only.insert(id, kept);
+        }
+        for (id, labels) in self.only.clone() {
+            if let Some(state) = self.axes[id.0].as_mut() {
+                for e in &mut state.entries {
+                    e.kept = labels.contains(&e.label);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! Datasets: what `local`, `download`, `beir` and `collection` come to, as import actions.
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+
+use super::Action;
+use super::call::Callee;
+use super::expand::{Env, Eval, Expander, Stop, an};
+use crate::diag::{Code, Diagnostic, Span};
+use crate::resolve::ModuleId;
+use crate::syntax::ast::{Arg, Expr, ExprKind, Ident};
+use crate::types::{Registry, Type};
+use crate::value::{ActionId, Input, Record, Value};
+
+/// The row that lists imports.
+pub(super) const ROW: &str = "datasets";
+
+/// The type of what an action makes; for external programs it depends on the arguments.
+pub(super) fn result_type(registry: &Registry, action: &Action) -> Type {
+    let text = |name: &str| action.args.get(name).and_then(Value::as_str).unwrap_or_default();
+    match action.op {
+        "exec" => Type::parse(text("gives")).unwrap_or(Type::Any),
+        "exec.part" => match text("part").split('.').next() {
+            Some("corpus") => Type::Corpus,
+            Some("queries") => Type::Queries,
+            Some("qrels") => Type::Qrels,
+            _ => Type::Any,
+        },
+        op => registry.get(op).map_or(Type::Any, |o| o.returns.clone()),
+    }
+}
+
+/// The fields of a dataset's call, evaluated.
+struct Fields {
+    values: IndexMap<String, (Value, Span)>,
+}
+
+impl Fields {
+    fn get(&self, name: &str) -> Value {
+        self.values.get(name).map(|(v, _)| v.clone()).unwrap_or_default()
+    }
+
+    fn word(&self, name: &str) -> Option<String> {
+        self.get(name).as_str().map(str::to_owned)
+    }
+}
+
+/// Where one file of a dataset comes from.
+type Source<'s> = &'s dyn Fn(&str) -> Option<Value>;
+
+impl<'a> Expander<'a> {
+    pub(super) fn dataset_value(
+        &mut self,
+        label: &str,
+        name: &'a Ident,
+        ty: &Type,
+        value: &'a Expr,
+        module: ModuleId,
+    ) -> Eval {
+        let mut env = self.env_at(module, &[], &[]);
+        env.row = ROW.into();
+        let ExprKind::Call { path, args, .. } = &value.kind else {
+            let v = self.eval(value, Some(ty), &env)?;
+            return self.conform(v, ty, value.span, &format!("dataset `{}`", name.name));
+        };
+        let Callee::Special(kind) = self.callee(path, module)? else {
+            let v = self.eval(value, Some(ty), &env)?;
+            return self.conform(v, ty, value.span, &format!("dataset `{}`", name.name));
+        };
+        let known: &[&str] = match kind {
+            "local" => &[
+                "docs", "queries", "qrels", "run", "scores", "triples", "corpus", "format", "fields", "field",
+                "role", "unknown", "duplicates",
+            ],
+            "download" => &[
+                "url", "digest", "format", "member", "queries", "corpus", "role", "unknown", "duplicates",
+                "fields", "field",
+            ],
+            "collection" => &["corpus", "queries", "qrels", "role"],
+            "beir" => &["name", "split", "role", "unknown", "duplicates"],
+            _ => {
+                return Err(self.error(
+                    Diagnostic::error(
+                        Code::Mismatch,
+                        format!("`{kind}` does not declare a dataset"),
+                        value.span,
+                        "not a dataset",
+                    )
+                    .help("write `local { … }`, `download { … }`, `collection { … }` or `beir(\"name\")`"),
+                ));
+            }
+        };
+        let fields = self.dataset_fields(kind, known, args, &env)?;
+        let role = self.role(&fields)?;
+        match kind {
+            "local" => {
+                let file = |e: &Self, n: &str| match fields.get(n) {
+                    Value::Str(text) => Some(Value::Input(Arc::new(Input::File(e.file_path(&text, &env))))),
+                    _ => None,
+                };
+                let sources: IndexMap<&str, Option<Value>> = ["docs", "queries", "qrels", "run", "scores", "triples"]
+                    .into_iter()
+                    .map(|n| (n, file(self, n)))
+                    .collect();
+                let from = |n: &str| sources.get(n).cloned().flatten();
+                self.import(label, ty, &fields, &role, value.span, &from)
+            }
+            "download" => {
+                let Some(url) = fields.word("url") else {
+                    return Err(self.missing("url", "download", value.span));
+                };
+                let address = match fields.word("member") {
+                    Some(m) => format!("{url}#{m}"),
+                    None => url,
+                };
+                let input =
+                    Value::Input(Arc::new(Input::Remote { url: address, digest: fields.word("digest") }));
+                let from = |n: &str| (n == primary(ty)).then(|| input.clone());
+                self.import(label, ty, &fields, &role, value.span, &from)
+            }
+            "beir" => {
+                let Some(set) = fields.word("name") else {
+                    return Err(self.missing("name", "beir", value.span));
+                };
+                let split = fields.word("split").unwrap_or_else(|| "test".to_owned());
+                let zip = format!("{BEIR}{set}.zip");
+                let from = move |n: &str| {
+                    let member = match n {
+                        "docs" => format!("{set}/corpus.jsonl"),
+                        "queries" => format!("{set}/queries.jsonl"),
+                        "qrels" => format!("{set}/qrels/{split}.tsv"),
+                        _ => return None,
+                    };
+                    Some(Value::Input(Arc::new(Input::Remote { url: format!("{zip}#{member}"), digest: None })))
+                };
+                self.import(label, ty, &fields, &role, value.span, &from)
+            }
+            _ => {
+                let mut parts = Vec::new();
+                for (part, wanted) in
+                    [("corpus", Type::Corpus), ("queries", Type::Queries), ("qrels", Type::Qrels)]
+                {
+                    let Some((v, span)) = fields.values.get(part).cloned() else {
+                        return Err(self.missing(part, "collection", value.span));
+                    };
+                    parts.push(self.conform(v, &wanted, span, &format!("`{part}`"))?);
+                }
+                self.collection(label, &parts, &role, value.span)
+            }
+        }
+    }
+
+    fn dataset_fields(
+        &mut self,
+        kind: &'static str,
+        known: &[&str],
+        args: &'a [Arg],
+        env: &Env<'a>,
+    ) -> Eval<Fields> {
+        let mut values = IndexMap::new();
+        let mut stop = None;
+        for (i, arg) in args.iter().enumerate() {
+            let name = match &arg.name {
+                Some(n) if known.contains(&&*n.name) => n.name.to_string(),
+                Some(n) => {
+                    stop = Some(self.unknown_argument(n, kind, known));
+                    continue;
+                }
+                None if i == 0 => known[0].to_owned(),
+                None => {
+                    stop = Some(self.too_many(arg, kind, 1));
+                    continue;
+                }
+            };
+            let words = match name.as_str() {
+                "role" => Type::parse("'train' | 'validation' | 'test'"),
+                "unknown" => Type::parse("'error' | 'drop' | 'keep'"),
+                "duplicates" => Type::parse("'error' | 'first' | 'drop'"),
+                "format" => Type::parse(
+                    "'auto' | 'jsonl' | 'tsv' | 'trec' | 'html' | 'topics' | 'beir' | 'trec_run' | 'trec_qrels' | 'triples' | 'scored_triples'",
+                ),
+                _ => None,
+            };
+            let value = self.eval(&arg.value, words.as_ref(), env).and_then(|v| match (&words, &v) {
+                (Some(t), Value::Str(_)) if name != "format" => {
+                    self.conform(v, t, arg.value.span, &format!("`{name}`"))
+                }
+                _ => Ok(v),
+            });
+            match value {
+                Ok(v) => {
+                    values.insert(name, (v, arg.value.span));
+                }
+                Err(s) => stop = Some(s),
+            }
+        }
+        stop.map_or(Ok(Fields { values }), Err)
+    }
+
+    fn role(&mut self, fields: &Fields) -> Eval<String> {
+        Ok(fields.word("role").unwrap_or_else(|| "test".to_owned()))
+    }
+
+    fn import(
+        &mut self,
+        label: &str,
+        ty: &Type,
+        fields: &Fields,
+        role: &str,
+        span: Span,
+        from: Source<'_>,
+    ) -> Eval {
+        // `queries` and `corpus` may be datasets that ids are checked against, or, in a collection, files.
+        let other = |n: &str| match fields.get(n) {
+            v @ (Value::Artifact(_) | Value::Record(_)) => v,
+            _ => Value::Null,
+        };
+        let format = match fields.word("format").as_deref() {
+            None | Some("auto") => Value::Null,
+            Some("trec_run" | "trec_qrels") => Value::str("trec"),
+            Some(f) => Value::str(f),
+        };
+        let mut one = |e: &mut Self, op: &str, file: &str, extra: &[(&str, Value)]| -> Eval {
+            let Some(source) = from(file) else {
+                return Err(e.missing(file, "the dataset", span));
+            };
+            let mut given = vec![
+                ("source", source),
+                ("format", format.clone()),
+                ("unknown", fields.get("unknown")),
+                ("duplicates", fields.get("duplicates")),
+                ("fields", fields.get("fields")),
+                ("field", fields.get("field")),
+            ];
+            given.extend(extra.iter().cloned());
+            let id = e.make(op, &given, span, label)?;
+            let env = e.env_at(ModuleId(0), &[], &[]);
+            e.list(ROW, &[], &env, id, false);
+            Ok(Value::Artifact(id))
+        };
+        let texts = |v: Value, part: &str| match v {
+            Value::Record(r) => r.get(part).cloned().unwrap_or_default(),
+            v => v,
+        };
+        let queries = texts(other("queries"), "queries");
+        let corpus = texts(other("corpus"), "corpus");
+        match ty {
+            Type::Corpus => one(self, "import.corpus", "docs", &[]),
+            Type::Queries => one(self, "import.queries", "queries", &[]),
+            Type::Qrels => one(self, "import.qrels", "qrels", &[("queries", queries), ("corpus", corpus)]),
+            Type::Run => one(self, "import.run", "run", &[("queries", queries), ("corpus", corpus)]),
+            Type::Scores => one(self, "import.scores", "scores", &[("queries", queries), ("corpus", corpus)]),
+            Type::Source | Type::Samples => {
+                for (n, v) in [("queries", &queries), ("corpus", &corpus)] {
+                    if *v == Value::Null {
+                        return Err(self.missing(n, "a dataset of triples", span));
+                    }
+                }
+                one(self, "import.triples", "triples", &[("queries", queries), ("corpus", corpus)])
+            }
+            Type::TestCollection => {
+                let corpus = one(self, "import.corpus", "docs", &[])?;
+                let queries = one(self, "import.queries", "queries", &[])?;
+                let checked = [("queries", queries.clone()), ("corpus", corpus.clone())];
+                let qrels = one(self, "import.qrels", "qrels", &checked)?;
+                self.collection(label, &[corpus, queries, qrels], role, span)
+            }
+            other => Err(self.error(
+                Diagnostic::error(
+                    Code::Mismatch,
+                    format!("a dataset cannot be {}", an(other)),
+                    span,
+                    "declared with this type",
+                )
+                .help("datasets are TestCollection, Corpus, Queries, Qrels, Run, Scores or Source"),
+            )),
+        }
+    }
+
+    fn collection(&mut self, label: &str, parts: &[Value], role: &str, span: Span) -> Eval {
+        if let Some(Value::Artifact(qrels)) = parts.get(2) {
+            match self.roles.get(qrels).cloned() {
+                Some((first, other, at)) if other != role => {
+                    return Err(self.error(
+                        Diagnostic::error(
+                            Code::RolesOverlap,
+                            format!("`{label}` and `{first}` are the same collection in two roles"),
+                            span,
+                            format!("role {role}"),
+                        )
+                        .related(at, format!("role {other}"))
+                        .help("a collection is for training, validation or testing, not for two of them"),
+                    ));
+                }
+                Some(_) => {}
+                None => {
+                    self.roles.insert(*qrels, (label.to_owned(), role.to_owned(), span));
+                }
+            }
+        }
+        let [corpus, queries, qrels] = parts else { return Err(Stop::Reported) };
+        Ok(Value::Record(Record::of([
+            ("corpus", corpus.clone()),
+            ("queries", queries.clone()),
+            ("qrels", qrels.clone()),
+            ("role", Value::str(role)),
+            ("name", Value::str(label)),
+        ])))
+    }
+
+    /// `docs.corpus`, `docs.qrels_train` of a collection that an external program gives.
+    pub(super) fn collection_part(&mut self, id: ActionId, name: &Ident) -> Eval {
+        let part = match name.name.split_once('_') {
+            Some(("qrels", split)) => format!("qrels.{split}"),
+            _ => name.name.to_string(),
+        };
+        if !["corpus", "queries", "qrels"].contains(&part.split('.').next().unwrap_or_default()) {
+            return Err(self.no_member(name, "a collection", &["corpus", "queries", "qrels", "qrels_SPLIT"]));
+        }
+        let address = format!("{}.{}", self.actions[id.0 as usize].address, name.name);
+        let made = self.make(
+            "exec.part",
+            &[("of", Value::Artifact(id)), ("part", Value::str(&part))],
+            name.span,
+            &address,
+        )?;
+        let env = self.env_at(ModuleId(0), &[], &[]);
+        self.list(ROW, &[], &env, made, false);
+        Ok(Value::Artifact(made))
+    }
+}
+
+/// The file that a dataset of one type is.
+fn primary(ty: &Type) -> &'static str {
+    match ty {
+        Type::Corpus => "docs",
+        Type::Queries => "queries",
+        Type::Qrels => "qrels",
+        Type::Run => "run",
+        Type::Scores => "scores",
+        _ => "triples",
+    }
+}
+
+/// Where BEIR's archives lie.
+const BEIR: &str = "https://public.ukp.informatik.tu-darmstadt.de/thakur/BEIR/datasets/";

@@ -1,0 +1,272 @@
+//! What the checker knows of the field beyond types: fit of signals and objectives, cut-offs, input limits, sealed
+//! test sets, and where a validation run comes from.
+
+use std::collections::BTreeMap;
+
+use super::Action;
+use super::expand::{Env, Eval, Expander};
+use crate::diag::{Code, Diagnostic, Span};
+use crate::syntax::ast::Arg;
+use crate::types::op::Facts;
+use crate::types::{Op, Type};
+use crate::value::pending::PendingCell;
+use crate::value::{ActionId, Input, Record, Value};
+
+/// What `with { … }` may hold: name and type. None of it changes a result.
+pub(super) const POLICY: &[(&str, &str)] = &[
+    ("gpu", "Int"),
+    ("vram", "Bytes"),
+    ("cpus", "Int"),
+    ("memory", "Bytes"),
+    ("time", "Duration"),
+    ("retries", "Int"),
+    ("checkpoint", "Budget | Percent"),
+    ("batch", "Int"),
+    ("micro_batch", "Int"),
+];
+
+/// The numbers that an evaluation publishes.
+pub(super) fn metric_members(action: &Action) -> Vec<String> {
+    let metrics = action.args.get("metrics").and_then(Value::as_list).unwrap_or_default();
+    metrics
+        .iter()
+        .filter_map(|m| {
+            let call = m.as_call()?;
+            let name = if &*call.name == "mrr" { "rr" } else { &*call.name };
+            let k = call.args.get("k").and_then(Value::as_int);
+            let rel = call.args.get("rel").and_then(Value::as_int).filter(|r| *r != 1);
+            let mut member = name.to_owned();
+            if let Some(k) = k {
+                member = format!("{member}_{k}");
+            }
+            if let Some(rel) = rel {
+                member = format!("{member}_rel{rel}");
+            }
+            Some(member)
+        })
+        .collect()
+}
+
+/// What to type when a value has another type than wanted.
+pub(super) fn conversion_help(value: &Value, found: &Type, wanted: &Type) -> Option<String> {
+    let n = super::conform::show(value);
+    match (found, wanted) {
+        (Type::Int, Type::Budget) => Some(format!("write `steps({n})` or `epochs({n})`")),
+        (Type::Int, Type::Either(any)) if any.contains(&Type::Budget) => {
+            Some(format!("write `steps({n})`, or a percentage"))
+        }
+        (Type::Float | Type::Int, Type::Duration) => Some(format!("give a unit: `{n}h`, `{n}min` or `{n}s`")),
+        (Type::Float | Type::Int, Type::Bytes) => Some(format!("give a unit: `{n}GiB` or `{n}MiB`")),
+        (Type::String, Type::Backbone | Type::Model) => Some(format!("write `hf(\"{n}\")`")),
+        (Type::Percent, Type::Float) => Some("write it as a number, for instance `0.05`".to_owned()),
+        (Type::String, Type::Word(words)) => crate::diag::suggest::did_you_mean(&n, words.iter().copied())
+            .or_else(|| Some(format!("write {}", words.join(" or ")))),
+        (Type::TestCollection | Type::Record, Type::Corpus | Type::Queries | Type::Qrels) => {
+            Some(format!("take the part that is needed: `.{}`", wanted.to_string().to_lowercase()))
+        }
+        (found, Type::List(inner)) if found.fits(inner) => Some(format!("write a list: `[{n}]`")),
+        _ => Some(format!("give {} here", super::expand::an(wanted))),
+    }
+}
+
+/// Looks things up through artifacts, calls and records.
+pub(super) struct Look<'e> {
+    pub actions: &'e [Action],
+}
+
+impl Look<'_> {
+    fn field(record: &Record, name: &str) -> Option<Value> {
+        record.get(name).filter(|v| **v != Value::Null).cloned()
+    }
+}
+
+impl Facts for Look<'_> {
+    fn find(&self, value: &Value, name: &str) -> Option<Value> {
+        match value {
+            Value::Artifact(id) => {
+                let args = &self.actions[id.0 as usize].args;
+                Self::field(args, name)
+                    .or_else(|| args.get("reads").and_then(Value::as_record).and_then(|r| Self::field(r, name)))
+                    .or_else(|| args.get("of").and_then(|of| self.find(of, name)))
+            }
+            Value::Call(c) => Self::field(&c.args, name)
+                .or_else(|| c.args.iter().find_map(|(_, v)| self.find(v, name))),
+            Value::Record(r) => Self::field(r, name),
+            Value::List(items) => items.iter().find_map(|v| self.find(v, name)),
+            _ => None,
+        }
+    }
+
+    fn op(&self, value: &Value) -> Option<&'static str> {
+        match value {
+            Value::Artifact(id) => Some(self.actions[id.0 as usize].op),
+            _ => None,
+        }
+    }
+}
+
+impl<'a> Expander<'a> {
+    pub(super) fn find_fact(&self, value: &Value, name: &str) -> Option<Value> {
+        Look { actions: &self.actions }.find(value, name)
+    }
+
+    /// Runs the checks of a new action.
+    pub(super) fn domain_checks(&mut self, op: &'a Op, id: ActionId, args: &'a [Arg], head: Span) {
+        let action = &self.actions[id.0 as usize];
+        let (values, cell) = (action.args.clone(), action.address.clone());
+        let mut issues = op.check.map(|c| c(&values, &Look { actions: &self.actions })).unwrap_or_default();
+        issues.extend(self.input_limit(op, &values));
+        for issue in issues {
+            let span = args
+                .iter()
+                .find(|a| a.name.as_ref().is_some_and(|n| &*n.name == issue.argument))
+                .map_or(head, |a| a.value.span);
+            self.issue(issue.code, span, issue.message, issue.help, cell.clone());
+        }
+    }
+
+    /// Input limits against the position table of the backbone.
+    fn input_limit(&self, op: &Op, args: &Record) -> Vec<crate::types::op::Issue> {
+        let Some(limits) = args.get("input").and_then(Value::as_call) else { return Vec::new() };
+        let number = |n: &str| limits.args.get(n).and_then(Value::as_int).unwrap_or(0);
+        let wanted = number("query") + number("document");
+        let argument = if op.param("backbone").is_some() { "backbone" } else { "model" };
+        let Some(name) = args.get(argument).and_then(|v| self.model_behind(v)) else { return Vec::new() };
+        let Some(positions) = self.positions(&name) else { return Vec::new() };
+        // Every architecture adds at least two special tokens to a pair.
+        if wanted + 2 <= positions {
+            return Vec::new();
+        }
+        vec![crate::types::op::Issue {
+            code: Code::InputTooLong,
+            argument: "input",
+            message: format!(
+                "query and document of {wanted} tokens do not fit {name}, which has {positions} positions"
+            ),
+            help: Some(format!("let query and document be at most {} tokens together", positions - 3)),
+        }]
+    }
+
+    /// The checkpoint that a model was trained from.
+    fn model_behind(&self, value: &Value) -> Option<String> {
+        match value {
+            Value::Input(i) => match &**i {
+                Input::Model { name, .. } => Some(name.clone()),
+                Input::File(_) | Input::Remote { .. } => None,
+            },
+            Value::Artifact(id) => {
+                self.actions[id.0 as usize].args.get("backbone").and_then(|v| self.model_behind(v))
+            }
+            _ => None,
+        }
+    }
+
+    fn positions(&self, name: &str) -> Option<i64> {
+        let known: BTreeMap<&str, i64> = crate::resolve::world::BACKBONES
+            .lines()
+            .skip(1)
+            .filter_map(|l| {
+                let mut f = l.split(',');
+                Some((f.next()?.trim(), f.nth(1)?.trim().parse().ok()?))
+            })
+            .collect();
+        if let Some(p) = known.get(name) {
+            return Some(*p);
+        }
+        let config: serde_json::Value = serde_json::from_str(&self.world.model_config(name)?).ok()?;
+        config.get("max_position_embeddings")?.as_i64()
+    }
+
+    /// Fills in what `best_of` leaves out: BM25's first 100 of each collection. A test collection is refused.
+    pub(super) fn expand_selection(
+        &mut self,
+        op: &Op,
+        values: &mut [(Value, u128)],
+        span: Span,
+        env: &Env<'a>,
+    ) -> Eval<()> {
+        let Some(at) = op.params.iter().position(|p| p.name == "select") else { return Ok(()) };
+        let Value::Call(call) = values[at].0.clone() else { return Ok(()) };
+        let on = match call.args.get("on") {
+            Some(Value::List(items)) => items.to_vec(),
+            // A record of collections, or one collection.
+            Some(Value::Record(r)) if r.get("qrels").is_none() => r.iter().map(|(_, v)| v.clone()).collect(),
+            Some(v @ Value::Record(_)) => vec![v.clone()],
+            _ => return Ok(()),
+        };
+        let given = call.args.get("run").filter(|v| **v != Value::Null).cloned();
+        let mut collections = Vec::new();
+        for one in on {
+            let Some(record) = one.as_record().cloned() else { continue };
+            let get = |n: &str| record.get(n).cloned().unwrap_or_default();
+            if get("role").as_str() == Some("test") {
+                let name = get("name").as_str().unwrap_or("this collection").to_owned();
+                return Err(self.error(
+                    Diagnostic::error(
+                        Code::SealedTest,
+                        format!("`{name}` is a test collection, and `best_of` would choose on it"),
+                        span,
+                        "test collections are sealed",
+                    )
+                    .help("choose on a collection whose role is `validation`"),
+                ));
+            }
+            let run = match &given {
+                Some(run) => run.clone(),
+                None => {
+                    let row = format!("{}.validation", env.row);
+                    let index = self.make("bm25.index", &[("corpus", get("corpus"))], span, &row)?;
+                    let search = [
+                        ("index", Value::Artifact(index)),
+                        ("queries", get("queries")),
+                        ("depth", Value::Int(100)),
+                    ];
+                    let run = self.make("bm25.search", &search, span, &row)?;
+                    let outside = self.env_at(env.module, &[], &[]);
+                    self.list(&row, &[], &outside, index, false);
+                    self.list(&row, &[], &outside, run, false);
+                    Value::Artifact(run)
+                }
+            };
+            // The name is for people; equal collections under two names are one recipe.
+            collections.push(Value::Record(Record::of([
+                ("corpus", get("corpus")),
+                ("queries", get("queries")),
+                ("qrels", get("qrels")),
+                ("run", run),
+            ])));
+        }
+        let args = call.args.with("on", Value::list(collections)).with("run", Value::Null);
+        let value = Value::call(&call.name, args);
+        let print = Self::fingerprint(&value);
+        values[at] = (value, print);
+        Ok(())
+    }
+
+    /// `argmax` and `argmin` may not look at test collections.
+    pub(super) fn sealed(&mut self, cells: &[PendingCell], span: Span) -> Eval<()> {
+        let mut actions = Vec::new();
+        for c in cells {
+            super::call::dependencies(&c.value, &mut actions);
+        }
+        for id in actions {
+            let qrels = self.actions[id.0 as usize].args.get("qrels").cloned();
+            if let Some(Value::Artifact(q)) = qrels
+                && let Some((name, role, _)) = self.roles.get(&q).cloned()
+                && role == "test"
+            {
+                return Err(self.error(
+                    Diagnostic::error(
+                        Code::SealedTest,
+                        format!("this chooses by results on `{name}`, a test collection"),
+                        span,
+                        "test collections are sealed",
+                    )
+                    .help("choose by a collection whose role is `validation`"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+}

@@ -1,0 +1,357 @@
+//! Tables, claims and reports: expressions over results, laid out.
+
+use super::expand::{Env, Eval, Expander, Stop};
+use super::{Claim, Graph, Report, Table, TestSpec};
+use crate::diag::{Code, Diagnostic, Span};
+use crate::resolve::{AxisId, ModuleId, Named};
+use crate::syntax::ast::{Expr, ExprKind, Field, Ident, Item, ItemKind};
+use crate::types::Type;
+use crate::value::{Name, Pending, Value};
+
+const TABLE: &[&str] =
+    &["title", "rows", "columns", "value", "spread", "mark", "test", "digits", "write"];
+const CLAIM: &[&str] = &["text", "expect"];
+const REPORT: &[&str] = &["title", "sections", "html"];
+
+impl<'a> Expander<'a> {
+    pub(super) fn output(&mut self, item: &'a Item, graph: &mut Graph) {
+        let (name, sweep, fields, is_table) = match &item.kind {
+            ItemKind::Table { name, sweep, fields, .. } => (name, sweep, fields, true),
+            ItemKind::Claim { name, sweep, fields, .. } => (name, sweep, fields, false),
+            _ => return,
+        };
+        let module = ModuleId(0);
+        let known = if is_table { TABLE } else { CLAIM };
+        let kind = if is_table { "table" } else { "claim" };
+        if !self.known_fields(kind, fields, known) {
+            return;
+        }
+        let Some(axes) = self.sweep_axes(sweep.as_ref(), module) else { return };
+        if is_table {
+            self.table(name, fields, &axes, item.span, graph);
+        } else {
+            self.claim(name, fields, &axes, item.span, graph);
+        }
+    }
+
+    fn known_fields(&mut self, kind: &str, fields: &'a [Field], known: &[&str]) -> bool {
+        let mut fine = true;
+        let mut seen: Vec<&Name> = Vec::new();
+        for f in fields {
+            if !known.contains(&&*f.name.name) {
+                fine = false;
+                self.unknown_argument(&f.name, kind, known);
+            }
+            if seen.contains(&&f.name.name) {
+                fine = false;
+                self.twice(&f.name.name, f.name.span);
+            }
+            seen.push(&f.name.name);
+        }
+        fine
+    }
+
+    fn labels_at(&self, axes: &[AxisId], point: &[usize]) -> Vec<Name> {
+        axes.iter().zip(point).filter_map(|(a, i)| self.axis_label(*a, *i)).collect()
+    }
+
+    fn claim(&mut self, name: &'a Ident, fields: &'a [Field], axes: &[AxisId], span: Span, graph: &mut Graph) {
+        let Some(expect) = value_of(fields, "expect") else {
+            self.missing("expect", "claim", name.span);
+            return;
+        };
+        self.each_point(axes, &mut |e, point| {
+            let env = e.env_at(ModuleId(0), axes, point);
+            let labels = e.labels_at(axes, point);
+            let text = match value_of(fields, "text").map(|t| e.eval(t, None, &env)) {
+                Some(Ok(v)) => super::conform::show(&v),
+                _ => name.name.to_string(),
+            };
+            let value = e
+                .eval(expect, Some(&Type::Bool), &env)
+                .and_then(|v| e.conform(v, &Type::Bool, expect.span, "`expect`"));
+            let expect = match value {
+                Ok(v) => Some(v),
+                Err(Stop::Cut) => None,
+                Err(Stop::Reported) => return,
+            };
+            graph.claims.push(Claim { name: name.name.to_string(), span, labels, text, expect });
+        });
+    }
+
+    fn table(&mut self, name: &'a Ident, fields: &'a [Field], axes: &[AxisId], span: Span, graph: &mut Graph) {
+        let module = ModuleId(0);
+        let Some(value) = value_of(fields, "value") else {
+            self.missing("value", "table", name.span);
+            return;
+        };
+        let mut side = |e: &mut Self, which: &str| -> Option<AxisId> {
+            let Some(expr) = value_of(fields, which) else {
+                // `rows` alone is enough for a table of one column.
+                if which == "rows" {
+                    e.missing(which, "table", name.span);
+                }
+                return None;
+            };
+            match &expr.kind {
+                ExprKind::Path(p) if p.len() == 1 => e.axis_named(&p[0], module).ok(),
+                ExprKind::Error => None,
+                _ => {
+                    e.error(
+                        Diagnostic::error(
+                            Code::NotAnAxis,
+                            format!("`{which}` must be an axis"),
+                            expr.span,
+                            "not the name of an axis",
+                        )
+                        .help(format!("write `{which} = axis`")),
+                    );
+                    None
+                }
+            }
+        };
+        let Some(rows) = side(self, "rows") else { return };
+        let columns = side(self, "columns");
+        if value_of(fields, "columns").is_some() && columns.is_none() {
+            return;
+        }
+        let Ok(layout) = self.layout(fields) else { return };
+        let spread = value_of(fields, "spread");
+        self.each_point(axes, &mut |e, point| {
+            let env = e.env_at(module, axes, point);
+            let title = match value_of(fields, "title").map(|t| e.eval(t, None, &env)) {
+                Some(Ok(v)) => super::conform::show(&v),
+                _ => name.name.to_string(),
+            };
+            let row_labels = e.kept_labels(rows);
+            let column_labels = columns.map_or_else(|| vec![0], |c| e.kept_labels(c));
+            let mut grid = |e: &mut Self, expr: &'a Expr| -> Eval<Vec<Vec<Option<Value>>>> {
+                let mut out = Vec::new();
+                for r in &row_labels {
+                    let mut line = Vec::new();
+                    for c in &column_labels {
+                        let mut at: Env<'a> = env.bind(rows, *r);
+                        if let Some(axis) = columns {
+                            at = at.bind(axis, *c);
+                        }
+                        let v = e
+                            .eval(expr, None, &at)
+                            .and_then(|v| e.conform(v, &Type::Float, expr.span, "a value of a table"));
+                        line.push(match v {
+                            Ok(v) => Some(v),
+                            Err(Stop::Cut) => None,
+                            Err(Stop::Reported) => return Err(Stop::Reported),
+                        });
+                    }
+                    out.push(line);
+                }
+                Ok(out)
+            };
+            let Ok(values) = grid(e, value) else { return };
+            let spread = match spread {
+                Some(s) => match grid(e, s) {
+                    Ok(g) => Some(g),
+                    Err(_) => return,
+                },
+                None => None,
+            };
+            let measure = values.iter().flatten().flatten().find_map(first_member).unwrap_or_default();
+            let axis_side = |e: &Self, axis: AxisId, labels: &[usize]| {
+                let names = labels.iter().filter_map(|i| e.axis_label(axis, *i)).collect();
+                (e.study.axis(axis).0.name.clone(), names)
+            };
+            graph.tables.push(Table {
+                name: name.name.to_string(),
+                span,
+                labels: e.labels_at(axes, point),
+                title,
+                rows: axis_side(e, rows, &row_labels),
+                columns: match columns {
+                    Some(c) => axis_side(e, c, &column_labels),
+                    None => (Name::from(""), vec![Name::from("value")]),
+                },
+                values,
+                spread,
+                measure,
+                best_per: layout.best_per.clone(),
+                smallest: layout.smallest,
+                test: layout.test.clone(),
+                digits: layout.digits,
+                write: layout.write.clone(),
+            });
+        });
+    }
+
+    fn layout(&mut self, fields: &'a [Field]) -> Eval<Layout> {
+        let env = self.env_at(ModuleId(0), &[], &[]);
+        let typed = |e: &mut Self, name: &str, ty: &str| -> Eval<Option<Value>> {
+            let Some(expr) = value_of(fields, name) else { return Ok(None) };
+            let ty = Type::parse(ty).unwrap_or(Type::Any);
+            let v = e.eval(expr, Some(&ty), &env)?;
+            e.conform(v, &ty, expr.span, &format!("`{name}`")).map(Some)
+        };
+        let mark = typed(self, "mark", "Mark")?;
+        let test = typed(self, "test", "Test")?;
+        let digits = typed(self, "digits", "Int")?;
+        let write = typed(self, "write", "List<Word>")
+            .map(|_| ())
+            .and_then(|()| typed(self, "write", "List<Any>"));
+        let write = match value_of(fields, "write") {
+            None => Vec::new(),
+            Some(expr) => {
+                let ty = Type::List(Box::new(
+                    Type::parse("'html' | 'latex' | 'csv' | 'markdown'").unwrap_or(Type::Any),
+                ));
+                let v = self.eval(expr, Some(&ty), &env)?;
+                let v = self.conform(v, &ty, expr.span, "`write`")?;
+                let _ = write;
+                v.as_list().unwrap_or_default().iter().filter_map(|v| v.as_str().map(str::to_owned)).collect()
+            }
+        };
+        let word = |v: &Value, n: &str| {
+            v.as_call().and_then(|c| c.args.get(n)).and_then(Value::as_str).map(str::to_owned)
+        };
+        let test = match test.as_ref().and_then(Value::as_call) {
+            None => None,
+            Some(call) => {
+                let span = value_of(fields, "test").map_or(fields[0].span, |e| e.span);
+                let against = call.args.get("against").and_then(Value::as_call).filter(|c| &*c.name == "label");
+                let get = |n: &str| {
+                    against.and_then(|c| c.args.get(n)).and_then(Value::as_str).map(Name::from)
+                };
+                let (Some(axis), Some(label)) = (get("axis"), get("label")) else {
+                    return Err(self.error(
+                        Diagnostic::error(
+                            Code::Mismatch,
+                            "`against` must be a label of the rows or columns",
+                            span,
+                            "no label to compare with",
+                        )
+                        .help("write `against = axis.label`"),
+                    ));
+                };
+                let alpha = match call.args.get("alpha") {
+                    Some(Value::Percent(p)) => p / 100.0,
+                    Some(v) => v.as_f64().unwrap_or(0.05),
+                    None => 0.05,
+                };
+                let correct = call.args.get("correct").and_then(Value::as_str).unwrap_or("holm");
+                Some(TestSpec {
+                    kind: call.name.to_string(),
+                    against: (axis, label),
+                    correct: correct.to_owned(),
+                    alpha,
+                })
+            }
+        };
+        Ok(Layout {
+            best_per: mark.as_ref().map(|m| word(m, "per").unwrap_or_else(|| "row".to_owned())),
+            smallest: mark
+                .as_ref()
+                .and_then(|m| m.as_call()?.args.get("smallest").cloned())
+                .is_some_and(|v| v == Value::Bool(true)),
+            test,
+            digits: digits.and_then(|d| d.as_int()).map_or(3, |d| d.clamp(0, 12) as usize),
+            write,
+        })
+    }
+
+    pub(super) fn report(&mut self, name: &'a Ident, fields: &'a [Field], span: Span, graph: &mut Graph) {
+        if !self.known_fields("report", fields, REPORT) {
+            return;
+        }
+        let mut sections = Vec::new();
+        if let Some(list) = value_of(fields, "sections") {
+            let items: Vec<&'a Expr> = match &list.kind {
+                ExprKind::List(items) => items.iter().collect(),
+                _ => vec![list],
+            };
+            for item in items {
+                match &item.kind {
+                    ExprKind::Path(p) if p.len() == 1 => match self.study.named(ModuleId(0), &p[0].name) {
+                        Some(Named::Output(..)) => sections.push(p[0].name.to_string()),
+                        Some(Named::Broken) => {}
+                        _ => {
+                            let study = self.study;
+                            let names: Vec<&str> = study.modules[0]
+                                .names
+                                .iter()
+                                .filter(|(_, (n, _))| matches!(n, Named::Output(..)))
+                                .map(|(n, _)| &**n)
+                                .collect();
+                            self.unknown_name(&p[0], ModuleId(0), names, "table or claim");
+                        }
+                    },
+                    ExprKind::Call { path, args, .. } if path.len() == 1 => {
+                        let stages: Vec<String> = args
+                            .iter()
+                            .filter_map(|a| match &a.value.kind {
+                                ExprKind::Path(p) => Some(p[0].clone()),
+                                _ => None,
+                            })
+                            .map(|ident| {
+                                if !matches!(
+                                    self.study.named(ModuleId(0), &ident.name),
+                                    Some(Named::Stage(_) | Named::Broken)
+                                ) {
+                                    let study = self.study;
+                                    let names: Vec<&str> = study.modules[0].names.keys().map(|n| &**n).collect();
+                                    self.unknown_name(&ident, ModuleId(0), names, "stage");
+                                }
+                                ident.name.to_string()
+                            })
+                            .collect();
+                        sections.push(format!("{}({})", path[0].name, stages.join(", ")));
+                    }
+                    ExprKind::Error => {}
+                    _ => {
+                        self.error(
+                            Diagnostic::error(
+                                Code::Mismatch,
+                                "a section is a table, a claim or `costs(stage)`",
+                                item.span,
+                                "not a section",
+                            )
+                            .help("name a table or claim of this file"),
+                        );
+                    }
+                }
+            }
+        }
+        let env = self.env_at(ModuleId(0), &[], &[]);
+        let html = match value_of(fields, "html") {
+            Some(e) => self.text_arg(Some(e), &env).ok().map(|t| t.to_string()),
+            None => None,
+        };
+        graph.reports.push(Report { name: name.name.to_string(), span, sections, html });
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Layout {
+    best_per: Option<String>,
+    smallest: bool,
+    test: Option<TestSpec>,
+    digits: usize,
+    write: Vec<String>,
+}
+
+fn value_of<'a>(fields: &'a [Field], name: &str) -> Option<&'a Expr> {
+    fields.iter().find(|f| &*f.name.name == name).and_then(|f| f.value.as_ref())
+}
+
+/// The member of the first number a value looks at.
+fn first_member(value: &Value) -> Option<String> {
+    let Value::Pending(p) = value else { return None };
+    match &**p {
+        Pending::Metric { member, .. } => Some(member.to_string()),
+        Pending::Reduce { cells, .. } | Pending::Arg { cells, .. } => {
+            cells.first().and_then(|c| first_member(&c.value))
+        }
+        Pending::Binary { left, right, .. } | Pending::Near { left, right, .. } => {
+            first_member(left).or_else(|| first_member(right))
+        }
+        Pending::Member { of, .. } | Pending::Unary { of, .. } => first_member(of),
+        Pending::If { then, .. } => first_member(then),
+    }
+}

@@ -1,0 +1,255 @@
+//! What can be told without evaluating: names, labels of `match`, operations and their arguments, also in branches
+//! that no cell takes.
+
+use super::call::Callee;
+use super::expand::Expander;
+use crate::diag::{Code, Diagnostic};
+use crate::resolve::{AxisId, ModuleId, Named};
+use crate::syntax::ast::{Arg, DefItem, Expr, ExprKind, Field, Ident, ItemKind, StrPart};
+use crate::types::Type;
+
+/// Calls `f` with every expression inside one, outermost first.
+pub(super) fn each<'a>(e: &'a Expr, f: &mut dyn FnMut(&'a Expr)) {
+    f(e);
+    match &e.kind {
+        ExprKind::Str(parts) => {
+            for p in parts {
+                if let StrPart::Expr(e) = p {
+                    each(e, f);
+                }
+            }
+        }
+        ExprKind::List(items) => items.iter().for_each(|i| each(i, f)),
+        ExprKind::Record(fields) => fields.iter().filter_map(|x| x.value.as_ref()).for_each(|v| each(v, f)),
+        ExprKind::Call { args, .. } => args.iter().for_each(|a| each(&a.value, f)),
+        ExprKind::Index { of, args } => {
+            each(of, f);
+            args.iter().for_each(|a| each(&a.value, f));
+        }
+        ExprKind::Member { of, .. } | ExprKind::Unary { of, .. } => each(of, f),
+        ExprKind::Binary { left, right, .. } | ExprKind::In { left, right } => {
+            each(left, f);
+            each(right, f);
+        }
+        ExprKind::Range { from, to } => {
+            each(from, f);
+            each(to, f);
+        }
+        ExprKind::If { condition, then, other } => {
+            each(condition, f);
+            each(then, f);
+            each(other, f);
+        }
+        ExprKind::Match { arms, .. } => arms.iter().for_each(|a| each(&a.value, f)),
+        ExprKind::Bool(_)
+        | ExprKind::Int(_)
+        | ExprKind::Float(_)
+        | ExprKind::Quantity { .. }
+        | ExprKind::Raw(_)
+        | ExprKind::Path(_)
+        | ExprKind::Error => {}
+    }
+}
+
+/// Calls `f` with every path of values inside an expression, subjects of `match` and short fields included.
+pub(super) fn each_path<'a>(e: &'a Expr, f: &mut dyn FnMut(&'a [Ident])) {
+    each(e, &mut |e| match &e.kind {
+        ExprKind::Path(p) => f(p),
+        ExprKind::Match { subject, .. } => f(subject),
+        ExprKind::Record(fields) => {
+            for field in fields {
+                if field.value.is_none() {
+                    f(std::slice::from_ref(&field.name));
+                }
+            }
+        }
+        _ => {}
+    });
+}
+
+impl<'a> Expander<'a> {
+    /// Checks every expression of the files that were read.
+    pub(super) fn static_names(&mut self) {
+        let study = self.study;
+        for (i, module) in study.modules.iter().enumerate() {
+            let id = ModuleId(i);
+            for item in &module.ast.items {
+                match &item.kind {
+                    ItemKind::Param { default, .. } => self.static_expr(default.as_ref(), id),
+                    ItemKind::Axis { value, .. } | ItemKind::Dataset { value, .. } => {
+                        self.static_expr(Some(value), id);
+                    }
+                    ItemKind::Let(l) => self.static_expr(Some(&l.value), id),
+                    ItemKind::Stage(s) => {
+                        self.static_expr(Some(&s.call), id);
+                        self.static_expr(s.sweep.as_ref().and_then(|s| s.condition.as_ref()), id);
+                    }
+                    ItemKind::Def(d) => {
+                        for inner in &d.items {
+                            match inner {
+                                DefItem::Stage(s) => self.static_expr(Some(&s.call), id),
+                                DefItem::Let(l) => self.static_expr(Some(&l.value), id),
+                            }
+                        }
+                        self.static_expr(Some(&d.result), id);
+                    }
+                    ItemKind::Table { fields, .. }
+                    | ItemKind::Claim { fields, .. }
+                    | ItemKind::Study { fields, .. } => self.static_fields(fields, id),
+                    ItemKind::Report { .. }
+                    | ItemKind::Profile { .. }
+                    | ItemKind::Edition { .. }
+                    | ItemKind::Requires { .. }
+                    | ItemKind::Use(_) => {}
+                }
+            }
+        }
+    }
+
+    fn static_fields(&mut self, fields: &'a [Field], module: ModuleId) {
+        for f in fields {
+            self.static_expr(f.value.as_ref(), module);
+        }
+    }
+
+    fn static_expr(&mut self, e: Option<&'a Expr>, module: ModuleId) {
+        let Some(e) = e else { return };
+        let mut found: Vec<&'a Expr> = Vec::new();
+        each(e, &mut |e| {
+            if matches!(e.kind, ExprKind::Match { .. } | ExprKind::Call { .. }) {
+                found.push(e);
+            }
+        });
+        for e in found {
+            match &e.kind {
+                ExprKind::Call { path, args, .. } => self.static_call(path, args, module),
+                ExprKind::Match { .. } => self.static_match(e, module),
+                _ => {}
+            }
+        }
+    }
+
+    fn static_call(&mut self, path: &'a [Ident], args: &'a [Arg], module: ModuleId) {
+        let Ok(Callee::Op(op)) = self.callee(path, module) else { return };
+        let known: Vec<&str> = op.params.iter().map(|p| p.name).collect();
+        for arg in args {
+            if let Some(n) = &arg.name
+                && !op.open
+                && !known.contains(&&*n.name)
+            {
+                self.unknown_argument(n, op.name, &known);
+            }
+            // Words of an argument that takes only words.
+            if let (Some(n), ExprKind::Path(p)) = (&arg.name, &arg.value.kind)
+                && let Some(Type::Word(words)) = op.param(&n.name).map(|p| p.ty.clone())
+                && let [word] = p.as_slice()
+                && !words.contains(&&*word.name)
+                && self.study.named(module, &word.name).is_none()
+            {
+                let help = crate::diag::suggest::did_you_mean(&word.name, words.iter().copied())
+                    .unwrap_or_else(|| format!("write {}", words.join(" or ")));
+                self.unknown.insert((module, word.name.clone()), ());
+                self.error(
+                    Diagnostic::error(
+                        Code::Mismatch,
+                        format!("`{}` must be {}", n.name, Type::Word(words)),
+                        word.span,
+                        format!("`{}` is neither", word.name),
+                    )
+                    .help(help),
+                );
+            }
+        }
+    }
+
+    /// The axis a `match` is over, or a diagnostic.
+    pub(super) fn match_axis(
+        &mut self,
+        subject: &'a [Ident],
+        span: crate::diag::Span,
+        env: &super::expand::Env<'a>,
+    ) -> Option<AxisId> {
+        self.axis_of_path(subject, span, env.module)
+    }
+
+    fn axis_of_path(
+        &mut self,
+        subject: &'a [Ident],
+        span: crate::diag::Span,
+        module: ModuleId,
+    ) -> Option<AxisId> {
+        let mut at = module;
+        for (i, ident) in subject.iter().enumerate() {
+            match self.study.named(at, &ident.name) {
+                Some(Named::Module(m)) => at = m,
+                Some(Named::Axis(a)) if i + 1 == subject.len() => return Some(a),
+                Some(Named::Broken) => return None,
+                None => {
+                    let _ = self.axis_named(ident, at);
+                    return None;
+                }
+                Some(_) => break,
+            }
+        }
+        self.error(
+            Diagnostic::error(Code::NotAnAxis, "`match` looks at the label of an axis", span, "not an axis")
+                .help("match an axis, or choose with `if … then … else …`"),
+        );
+        None
+    }
+
+    fn static_match(&mut self, e: &'a Expr, module: ModuleId) {
+        let ExprKind::Match { subject, arms, subject_span } = &e.kind else { return };
+        let Some(axis) = self.axis_of_path(subject, *subject_span, module) else { return };
+        let name = self.study.axis(axis).0.name.clone();
+        let mut covered = Vec::new();
+        let mut all = false;
+        for arm in arms {
+            if arm.labels.is_empty() {
+                all = true;
+            }
+            for label in &arm.labels {
+                if let Ok(i) = self.label_at(axis, &label.name, label.span) {
+                    if covered.contains(&i) || all {
+                        self.error(
+                            Diagnostic::error(
+                                Code::MatchTwice,
+                                format!("`{}` is matched before", label.name),
+                                label.span,
+                                "this arm is never taken for it",
+                            )
+                            .help("remove it here or above"),
+                        );
+                    }
+                    covered.push(i);
+                }
+            }
+        }
+        if all {
+            return;
+        }
+        let state = self.axis(axis, *subject_span);
+        if state.broken {
+            return;
+        }
+        let missing: Vec<(crate::value::Name, crate::diag::Span)> = state
+            .entries
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| !covered.contains(i))
+            .map(|(_, e)| (e.label.clone(), e.span))
+            .collect();
+        if let Some((_, at)) = missing.first() {
+            let names: Vec<String> = missing.iter().map(|(l, _)| format!("`{l}`")).collect();
+            let d = Diagnostic::error(
+                Code::MatchMissing,
+                format!("`match {name}` does not cover {}", names.join(", ")),
+                *subject_span,
+                "not every label has an arm",
+            )
+            .related(*at, "declared here")
+            .help("add an arm for it, or `_ => …` for all others");
+            self.error(d);
+        }
+    }
+}
