@@ -4,6 +4,8 @@
 
 mod bm25_index;
 mod bm25_search;
+mod data_answered;
+mod data_judged;
 mod data_samples;
 #[cfg(test)]
 mod end_to_end;
@@ -43,6 +45,8 @@ pub fn registry() -> Registry {
     let single = [
         hf::op(),
         query_document::op(),
+        data_answered::op(),
+        data_judged::op(),
         data_samples::op(),
         train_cross_encoder::op(),
         score_cross_encoder::op(),
