@@ -6,6 +6,8 @@ mod best;
 mod bm25_index;
 mod bm25_search;
 mod costs;
+mod data_answered;
+mod data_judged;
 mod data_samples;
 #[cfg(test)]
 mod end_to_end;
@@ -46,6 +48,8 @@ pub fn registry() -> Registry {
     let single = [
         hf::op(),
         query_document::op(),
+        data_answered::op(),
+        data_judged::op(),
         data_samples::op(),
         train_cross_encoder::op(),
         score_cross_encoder::op(),

@@ -7,6 +7,8 @@
 //! declared inputs (for a program that reads the sources of this package's dependencies: the lock file and the
 //! checksums of the sources).
 
+mod rust_docs;
+
 use std::path::{Path, PathBuf};
 
 use crate::task::{Failure, Job};
@@ -38,7 +40,7 @@ pub struct Call<'a> {
 
 /// The built-in programs of this binary.
 pub fn all() -> &'static [Builtin] {
-    &[]
+    &[rust_docs::PROGRAM]
 }
 
 /// The name in `self:NAME`.
