@@ -110,7 +110,8 @@ mod tests {
         }
         qrels.write(&path("qrels")).unwrap();
         let ranked = |query: &str, documents: &[&str]| {
-            let hits = documents.iter().enumerate().map(|(i, d)| Hit { document: (*d).into(), score: -(i as f32) });
+            let hits =
+                documents.iter().enumerate().map(|(i, d)| Hit { document: (*d).into(), score: -(i as f32) });
             RunQuery::new(query, hits.collect()).unwrap()
         };
         let ranking = vec![ranked("q1", &["a", "b"]), ranked("q2", &["b"]), ranked("q3", &["a", "c"])];

@@ -65,6 +65,9 @@ mod tests {
         let outcome = run(&super::op(), &args, &path("out")).unwrap();
         assert_eq!((&outcome.facts["queries"], &outcome.facts["of"]), (&1.into(), &2.into()));
         let kept = Qrels::read(&path("out")).unwrap();
-        assert_eq!((kept.grade("q1", "a"), kept.grade("q2", "b"), kept.grade("q2", "c")), (None, Some(0), Some(2)));
+        assert_eq!(
+            (kept.grade("q1", "a"), kept.grade("q2", "b"), kept.grade("q2", "c")),
+            (None, Some(0), Some(2))
+        );
     }
 }

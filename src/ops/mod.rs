@@ -30,6 +30,8 @@ mod measures;
 mod models;
 mod objectives;
 mod query_document;
+#[cfg(test)]
+mod quickstart_model;
 mod rerank_cross_encoder;
 mod sample;
 mod score_cross_encoder;

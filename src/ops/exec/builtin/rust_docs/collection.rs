@@ -27,8 +27,10 @@ const OF_A_CRATE: usize = 300;
 const QUERY: std::ops::RangeInclusive<usize> = 4..=40;
 /// Words of the rest of a comment at least.
 const REST: usize = 8;
-/// Characters of the rest of a comment that are kept.
-const LONGEST: usize = 800;
+/// Characters of a signature and of the rest of a comment that are kept: what a small model reads of a passage, so
+/// that BM25 and the model see the same text.
+const SIGNATURE: usize = 100;
+const LONGEST: usize = 220;
 
 /// What is written of an item.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,7 +70,7 @@ pub(super) fn read(of: &Crate) -> Result<Vec<Entry>, Failure> {
                     .replace(char::is_whitespace, "_"),
                 owner: of.name.clone(),
                 query: parts.sentence,
-                signature: item.signature,
+                signature: item.signature.chars().take(SIGNATURE).collect(),
                 rest: parts.rest.chars().take(LONGEST).collect(),
             });
         }

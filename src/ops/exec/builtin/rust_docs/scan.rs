@@ -9,7 +9,7 @@
 pub(super) struct Item {
     /// Line of the item's first word, from 1.
     pub(super) line: usize,
-    /// The item up to its body, on one line, behind the header of the `impl` it stands in.
+    /// The item up to its body, on one line, behind the type whose `impl` it stands in; without `pub`.
     pub(super) signature: String,
     /// The comment as written, without `///`.
     pub(super) doc: String,
@@ -45,13 +45,16 @@ pub(super) fn items(source: &str) -> Vec<Item> {
             let public = is_public(line);
             if public && !doc.trim().is_empty() {
                 let own = signature(&lines[i..]);
-                let header = around.last().map_or("", |(_, header)| header.as_str());
-                let signature = if header.is_empty() { own } else { format!("{header} {own}") };
+                let own = own.strip_prefix("pub ").unwrap_or(&own).replace("( ", "(").replace(", )", ")");
+                let signature = match around.last() {
+                    Some((_, owner)) if !owner.is_empty() => format!("{owner} {own}"),
+                    _ => own,
+                };
                 found.push(Item { line: i + 1, signature, doc: std::mem::take(&mut doc) });
             }
             doc.clear();
             if line.starts_with("impl") && line[4..].starts_with(['<', ' ']) {
-                around.push((indent, signature(&lines[i..])));
+                around.push((indent, owner(&signature(&lines[i..]))));
             }
             i += 1;
         }
@@ -120,6 +123,22 @@ fn signature(lines: &[&str]) -> String {
     folded.chars().take(SIGNATURE).collect::<String>().trim_end().to_owned()
 }
 
+/// The type that an `impl` is for, without its parameters: `Shelf` of `impl<T: Clone> Trait for Shelf<T>`.
+fn owner(header: &str) -> String {
+    let mut depth = 0;
+    let mut bare = String::new();
+    for c in header.replace("->", "").chars() {
+        match c {
+            '<' => depth += 1,
+            '>' => depth -= 1,
+            c if depth == 0 => bare.push(c),
+            _ => {}
+        }
+    }
+    let bare = bare.trim().trim_start_matches("impl").trim();
+    bare.rsplit(" for ").next().unwrap_or("").trim().to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,12 +200,9 @@ macro_rules! shelf {
         assert_eq!(
             found,
             [
-                ("pub struct Shelf<T>", "A shelf of books."),
-                (
-                    "impl<T: Clone> Shelf<T> pub fn take( &mut self, at: usize, ) -> Option<T>",
-                    "Takes a book."
-                ),
-                ("pub const MOST: usize", "How many there may be."),
+                ("struct Shelf<T>", "A shelf of books."),
+                ("Shelf fn take(&mut self, at: usize) -> Option<T>", "Takes a book."),
+                ("const MOST: usize", "How many there may be."),
                 ("macro_rules! shelf", "Makes a shelf."),
             ]
         );
