@@ -61,9 +61,10 @@ pub(super) fn writing(common: &Common) -> Result<Store, Stop> {
 
 /// Threads to use.
 pub(super) fn threads(common: &Common) -> usize {
-    common.threads.filter(|n| *n > 0).unwrap_or_else(|| {
-        std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
-    })
+    common
+        .threads
+        .filter(|n| *n > 0)
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get))
 }
 
 /// What this build cannot carry out among what is needed: operation, first cell and place.

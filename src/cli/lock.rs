@@ -36,7 +36,9 @@ impl Lock {
                     Some("restore it from version control, or remove it to pin anew".into()),
                 )
             })?,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Content { version: 1, ..Content::default() },
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                Content { version: 1, ..Content::default() }
+            }
             Err(e) => return Err(Stop::missing(format!("cannot read {}: {e}", path.display()), None)),
         };
         Ok(Self { path: Some(path), content, locked, changed: false })
@@ -53,8 +55,10 @@ impl Lock {
             return Ok(());
         }
         if self.locked {
-            return Err(Failure::missing(format!("{name} is not pinned at {commit}, and --locked forbids to pin it"))
-                .help("run once without --locked and commit the lock file"));
+            return Err(Failure::missing(format!(
+                "{name} is not pinned at {commit}, and --locked forbids to pin it"
+            ))
+            .help("run once without --locked and commit the lock file"));
         }
         self.content.models.insert(name.to_owned(), commit.to_owned());
         self.content.models.sort_keys();

@@ -5,8 +5,8 @@ pub mod check;
 pub mod progress;
 
 mod cache;
-mod export;
 mod explain;
+mod export;
 mod graph;
 mod job;
 mod lock;

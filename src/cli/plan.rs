@@ -48,6 +48,8 @@ pub(super) fn plan(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
                 Forecast::Cached { .. } => line.cached += 1,
                 Forecast::WillRun { .. } => line.run += 1,
                 Forecast::Depends { .. } => line.depends += 1,
+                // A recipe with a value that is known only later waits for it, whatever else it waits for.
+                Forecast::Unknown { .. } if waits(&job.action(*id).args) => line.depends += 1,
                 Forecast::Unknown { .. } => line.unknown += 1,
                 Forecast::NotNeeded => {}
             }
@@ -71,6 +73,15 @@ pub(super) fn plan(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
         return Ok(0);
     }
     out::say(&text(&lines));
+    let count = |f: &dyn Fn(&Forecast) -> bool| fates.iter().filter(|x| f(x)).count() as u64;
+    let total = count(&|f| !matches!(f, Forecast::NotNeeded));
+    out::line(&format!(
+        "{} actions: {} cached, {} to run, {} depend on what runs before them or wait for input",
+        thousands(total),
+        thousands(count(&|f| matches!(f, Forecast::Cached { .. }))),
+        thousands(count(&|f| matches!(f, Forecast::WillRun { .. }))),
+        thousands(count(&|f| matches!(f, Forecast::Depends { .. } | Forecast::Unknown { .. }))),
+    ));
     let missing: Vec<String> = {
         let mut seen: Vec<String> = Vec::new();
         for f in &fates {
@@ -134,17 +145,6 @@ fn text(lines: &[Line]) -> String {
         out.push_str(line.trim_end());
         out.push('\n');
     }
-    let sum = |f: fn(&Line) -> usize| lines.iter().map(f).sum::<usize>();
-    out.push_str(&format!(
-        "total: {} actions, {} cached, {} to run{}\n",
-        n(sum(|l| l.actions)),
-        n(sum(|l| l.cached)),
-        n(sum(|l| l.run)),
-        match sum(|l| l.depends) {
-            0 => String::new(),
-            d => format!(", {} depend on what runs before them", n(d)),
-        }
-    ));
     out
 }
 
@@ -159,4 +159,13 @@ fn wishes(policy: &crate::value::Record) -> String {
         }
     }
     out.join(", ")
+}
+
+/// Whether arguments hold a value that is known only after a stage has run.
+fn waits(args: &crate::value::Record) -> bool {
+    let mut found = false;
+    for (_, v) in args.iter() {
+        v.walk(&mut |v| found |= matches!(v, Value::Pending(_)));
+    }
+    found
 }

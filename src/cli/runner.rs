@@ -42,8 +42,10 @@ impl Local {
         if path.is_absolute() {
             return match path.join("config.json").is_file() {
                 true => Ok(Found { path: path.to_path_buf(), label: name.to_owned(), digest: None }),
-                false => Err(Failure::missing(format!("{name} is not a model folder: it has no config.json"))
-                    .help("give the folder that holds config.json, model.safetensors and tokenizer.json")),
+                false => {
+                    Err(Failure::missing(format!("{name} is not a model folder: it has no config.json"))
+                        .help("give the folder that holds config.json, model.safetensors and tokenizer.json"))
+                }
             };
         }
         let last = name.rsplit('/').next().unwrap_or(name);
@@ -59,7 +61,11 @@ impl Local {
         let wanted = pinned.as_deref().or(revision).unwrap_or("main");
         if let Some((path, commit)) = hub_snapshot(name, wanted) {
             lock.pin(name, &commit)?;
-            return Ok(Found { path, label: format!("{name}@{}", &commit[..commit.len().min(8)]), digest: None });
+            return Ok(Found {
+                path,
+                label: format!("{name}@{}", &commit[..commit.len().min(8)]),
+                digest: None,
+            });
         }
         drop(lock);
         self.download(name, wanted)
@@ -112,7 +118,8 @@ fn hub_snapshot(name: &str, revision: &str) -> Option<(PathBuf, String)> {
         .map_or_else(|_| revision.to_owned(), |c| c.trim().to_owned());
     let folder = repo.join("snapshots").join(&commit);
     let whole = folder.join("config.json").is_file()
-        && (folder.join("model.safetensors").is_file() || folder.join("model.safetensors.index.json").is_file());
+        && (folder.join("model.safetensors").is_file()
+            || folder.join("model.safetensors.index.json").is_file());
     whole.then_some((folder, commit))
 }
 

@@ -25,7 +25,8 @@ pub(super) fn show(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
         return Ok(0);
     }
     out::say(&outcome.text());
-    let missing = fates.iter().filter(|f| matches!(f, Forecast::WillRun { .. } | Forecast::Depends { .. })).count();
+    let missing =
+        fates.iter().filter(|f| matches!(f, Forecast::WillRun { .. } | Forecast::Depends { .. })).count();
     if missing > 0 {
         out::line(&format!("{missing} actions have no result yet: `xpipe run {}`", args.file.display()));
     }

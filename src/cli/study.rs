@@ -37,7 +37,8 @@ pub(super) fn read(
     only: &[String],
     models: &[PathBuf],
 ) -> Result<Loaded, Stop> {
-    let cwd = std::env::current_dir().map_err(|e| Stop::missing(format!("no working directory: {e}"), None))?;
+    let cwd =
+        std::env::current_dir().map_err(|e| Stop::missing(format!("no working directory: {e}"), None))?;
     let path = crate::resolve::modules::normal(&cwd.join(file));
     let world = Disk { models: models.to_vec() };
     let mut sources = SourceMap::new();
@@ -48,7 +49,8 @@ pub(super) fn read(
             Some("give the path of a `.xpipe` file".into()),
         )
     })?;
-    let mut overrides = Overrides { profile: profile.map(str::to_owned), folder: cwd, ..Overrides::default() };
+    let mut overrides =
+        Overrides { profile: profile.map(str::to_owned), folder: cwd, ..Overrides::default() };
     for text in set {
         let id: FileId = sources.add(format!("--set {text}"), text.as_str());
         if let Some(setting) = crate::syntax::parse_setting(id, text, &mut diagnostics) {
@@ -89,11 +91,8 @@ pub(super) fn sound(args: &StudyArgs, common: &Common) -> Result<Loaded, Stop> {
             short: false,
         });
     }
-    loaded.wanted = if args.target.is_empty() {
-        select::all(&loaded.graph)
-    } else {
-        cells(&loaded.graph, &args.target)?
-    };
+    loaded.wanted =
+        if args.target.is_empty() { select::all(&loaded.graph) } else { cells(&loaded.graph, &args.target)? };
     Ok(loaded)
 }
 

@@ -124,11 +124,15 @@ impl<'a> Expander<'a> {
                         Some(v) => self.eval(v, Some(ty), &env),
                         None => self.name_value(&f.name, Some(ty), &env),
                     };
-                    let value = value.and_then(|v| {
-                        self.conform(v, ty, f.span, &format!("`{}`", f.name.name))
-                    });
+                    let value =
+                        value.and_then(|v| self.conform(v, ty, f.span, &format!("`{}`", f.name.name)));
                     out.broken |= value == Err(Stop::Reported);
-                    out.entries.push(Entry { label: f.name.name.clone(), value, span: f.name.span, kept: true });
+                    out.entries.push(Entry {
+                        label: f.name.name.clone(),
+                        value,
+                        span: f.name.span,
+                        kept: true,
+                    });
                 }
             }
             ExprKind::Binary { op: BinaryOp::Add, left, right } => {
@@ -225,9 +229,8 @@ impl<'a> Expander<'a> {
             return Err(Stop::Reported);
         }
         let labels: Vec<Name> = state.entries.iter().map(|e| e.label.clone()).collect();
-        let help = did_you_mean(label, labels.iter().map(|l| &**l)).or_else(|| {
-            (labels.len() <= 8).then(|| format!("its labels are {}", labels.join(", ")))
-        });
+        let help = did_you_mean(label, labels.iter().map(|l| &**l))
+            .or_else(|| (labels.len() <= 8).then(|| format!("its labels are {}", labels.join(", "))));
         Err(self.error(
             Diagnostic::error(
                 Code::UnknownLabel,
@@ -327,8 +330,7 @@ impl<'a> Expander<'a> {
         };
         let value = self.enter(Item::Param(id), span, |e| {
             let ty = e.type_expr(ty);
-            let over =
-                if place.module == ModuleId(0) { e.set_values.get(&name.name).copied() } else { None };
+            let over = if place.module == ModuleId(0) { e.set_values.get(&name.name).copied() } else { None };
             let mut env = e.env_at(place.module, &[], &[]);
             let expr = match (over, default) {
                 (Some((expr, from_command_line)), _) => {

@@ -20,8 +20,25 @@ pub(super) enum Callee<'a> {
 
 /// Forms that are not ordinary calls because they bind axes or look at files.
 pub(super) const SPECIAL: &[&str] = &[
-    "mean", "sd", "min", "max", "all", "argmax", "argmin", "near", "len", "steps", "epochs", "hf", "checkpoint",
-    "csv", "local", "download", "beir", "collection", "exec_dataset",
+    "mean",
+    "sd",
+    "min",
+    "max",
+    "all",
+    "argmax",
+    "argmin",
+    "near",
+    "len",
+    "steps",
+    "epochs",
+    "hf",
+    "checkpoint",
+    "csv",
+    "local",
+    "download",
+    "beir",
+    "collection",
+    "exec_dataset",
 ];
 
 impl<'a> Expander<'a> {
@@ -52,7 +69,12 @@ impl<'a> Expander<'a> {
         let study = self.study;
         let mut names: Vec<&str> = registry.iter().map(|o| o.name).chain(SPECIAL.iter().copied()).collect();
         names.extend(
-            study.module(module).names.iter().filter(|(_, (n, _))| matches!(n, Named::Def(_))).map(|(n, _)| &**n),
+            study
+                .module(module)
+                .names
+                .iter()
+                .filter(|(_, (n, _))| matches!(n, Named::Def(_)))
+                .map(|(n, _)| &**n),
         );
         let help = did_you_mean(&full, names);
         Err(self.error(
@@ -101,22 +123,29 @@ impl<'a> Expander<'a> {
         }
         let chosen = matches!(stage.call.kind, ExprKind::If { .. } | ExprKind::Match { .. });
         let (label, help) = if chosen {
-            ("an operation may not be chosen", "choose arguments by `if` or `match`, or write two stages with `where`")
+            (
+                "an operation may not be chosen",
+                "choose arguments by `if` or `match`, or write two stages with `where`",
+            )
         } else {
             ("not an operation", "a stage calls an operation or a def, for instance `evaluate { … }`")
         };
-        Err(self.error(Diagnostic::error(
-            Code::NotAnOperation,
-            format!("stage `{}` must call one operation", stage.name.name),
-            stage.call.span,
-            label,
-        )
-        .help(help)))
+        Err(self.error(
+            Diagnostic::error(
+                Code::NotAnOperation,
+                format!("stage `{}` must call one operation", stage.name.name),
+                stage.call.span,
+                label,
+            )
+            .help(help),
+        ))
     }
 
     /// A stage inside a def, at the axes bound here.
     pub(super) fn inner_stage(&mut self, stage: &'a ast::Stage, env: &Env<'a>, span: Span) -> Eval {
-        let Some(axes) = self.sweep_axes(stage.sweep.as_ref(), env.module) else { return Err(Stop::Reported) };
+        let Some(axes) = self.sweep_axes(stage.sweep.as_ref(), env.module) else {
+            return Err(Stop::Reported);
+        };
         self.point_of(&axes, env, span, &stage.name.name)?;
         let ExprKind::Call { path, args, .. } = &stage.call.kind else { return self.not_a_call(stage) };
         if let Some(c) = stage.sweep.as_ref().and_then(|s| s.condition.as_ref())
@@ -172,15 +201,14 @@ impl<'a> Expander<'a> {
                 .find(|a| a.name.as_ref().is_some_and(|n| n.name == formal.name.name))
                 .or_else(|| positional.next());
             let value = match (given, &formal.default) {
-                (Some(arg), _) => self.eval(&arg.value, Some(&ty), env).and_then(|v| {
-                    self.conform(v, &ty, arg.value.span, &format!("`{}`", formal.name.name))
-                }),
+                (Some(arg), _) => self
+                    .eval(&arg.value, Some(&ty), env)
+                    .and_then(|v| self.conform(v, &ty, arg.value.span, &format!("`{}`", formal.name.name))),
                 (None, Some(default)) => {
                     let mut inner = self.env_at(module, &[], &[]);
                     inner.row = env.row.clone();
-                    self.eval(default, Some(&ty), &inner).and_then(|v| {
-                        self.conform(v, &ty, default.span, &format!("`{}`", formal.name.name))
-                    })
+                    self.eval(default, Some(&ty), &inner)
+                        .and_then(|v| self.conform(v, &ty, default.span, &format!("`{}`", formal.name.name)))
                 }
                 (None, None) => Err(self.missing(&formal.name.name, &def.name.name, span)),
             };
@@ -330,7 +358,9 @@ impl<'a> Expander<'a> {
                             head,
                             "no `seed` given",
                         )
-                        .help("add `seed` (an axis or a number), so that the same study gives the same bytes"),
+                        .help(
+                            "add `seed` (an axis or a number), so that the same study gives the same bytes",
+                        ),
                     )),
                     None => Err(self.missing(param.name, op.name, head)),
                 },
@@ -441,14 +471,15 @@ impl<'a> Expander<'a> {
         for (_, print) in &values {
             bytes.extend_from_slice(&print.to_le_bytes());
         }
-        let key = u128::from_le_bytes(
-            crate::value::Digest::of(&bytes).0[..16].try_into().unwrap_or_default(),
-        );
+        let key =
+            u128::from_le_bytes(crate::value::Digest::of(&bytes).0[..16].try_into().unwrap_or_default());
         let labels: Vec<Name> =
             env.row_axes.iter().filter_map(|a| env.at(*a).and_then(|i| self.axis_label(*a, i))).collect();
         let cell = address(&env.row, &labels);
         let (id, new) = self.intern(key, |_| {
-            let args = Record::new(op.params.iter().map(|p| Name::from(p.name)).zip(values.into_iter().map(|v| v.0)));
+            let args = Record::new(
+                op.params.iter().map(|p| Name::from(p.name)).zip(values.into_iter().map(|v| v.0)),
+            );
             let mut deps = Vec::new();
             for (_, v) in args.iter() {
                 dependencies(v, &mut deps);
@@ -562,7 +593,22 @@ impl<'a> Expander<'a> {
     }
 
     pub(super) fn missing(&mut self, name: &str, callee: &str, span: Span) -> Stop {
-        let ty = self.registry.get(callee).and_then(|o| o.param(name)).map(|p| format!("{}: {}", an(&p.ty), p.doc));
+        // What could not be read was reported, and may be just what is missing.
+        let in_broken = self.study.modules.iter().any(|m| {
+            m.file == span.file
+                && m.ast
+                    .items
+                    .iter()
+                    .any(|i| i.broken && i.span.start <= span.start && span.end <= i.span.end)
+        });
+        if in_broken {
+            return Stop::Reported;
+        }
+        let ty = self
+            .registry
+            .get(callee)
+            .and_then(|o| o.param(name))
+            .map(|p| format!("{}: {}", an(&p.ty), p.doc));
         self.error(
             Diagnostic::error(
                 Code::MissingArgument,
@@ -649,7 +695,9 @@ impl<'a> Expander<'a> {
                         out.push(a);
                         break;
                     }
-                    Some(Named::Stage(s)) => (self.study.stage(s).sweep.as_ref(), self.study.stages[s.0].module),
+                    Some(Named::Stage(s)) => {
+                        (self.study.stage(s).sweep.as_ref(), self.study.stages[s.0].module)
+                    }
                     Some(Named::Let(l)) => (self.study.let_(l).sweep.as_ref(), self.study.lets[l.0].module),
                     _ => break,
                 };

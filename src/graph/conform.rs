@@ -15,9 +15,7 @@ pub(super) fn type_of(value: &Value, op_type: &dyn Fn(&Value) -> Type) -> Type {
         Value::Seconds(_) => Type::Duration,
         Value::Percent(_) => Type::Percent,
         Value::Budget(_) => Type::Budget,
-        Value::List(items) => {
-            Type::List(Box::new(items.first().map_or(Type::Any, |v| type_of(v, op_type))))
-        }
+        Value::List(items) => Type::List(Box::new(items.first().map_or(Type::Any, |v| type_of(v, op_type)))),
         Value::Record(_) => Type::Record,
         Value::Call(_) | Value::Artifact(_) | Value::Input(_) | Value::Located(_) => op_type(value),
         Value::Pending(p) => pending_type(p, op_type),
@@ -80,11 +78,11 @@ pub(super) fn conform(value: Value, wanted: &Type, op_type: &dyn Fn(&Value) -> T
             Ok(Value::list(items))
         }
         // A record of collections, as axes are made of, is also a list of them.
-        (Value::Record(r), Type::List(inner)) if **inner == Type::TestCollection && r.get("qrels").is_none() => {
-            let items = r
-                .iter()
-                .map(|(_, v)| conform(v.clone(), inner, op_type))
-                .collect::<Result<Vec<_>, _>>()?;
+        (Value::Record(r), Type::List(inner))
+            if **inner == Type::TestCollection && r.get("qrels").is_none() =>
+        {
+            let items =
+                r.iter().map(|(_, v)| conform(v.clone(), inner, op_type)).collect::<Result<Vec<_>, _>>()?;
             Ok(Value::list(items))
         }
         (Value::Str(s), Type::Word(words)) if words.contains(&&*s) => Ok(Value::Str(s)),
@@ -122,8 +120,10 @@ pub(super) fn quantity(value: f64, unit: &str) -> Result<Value, String> {
         "MB" => bytes(1e6),
         "GB" => bytes(1e9),
         "TB" => bytes(1e12),
-        _ => Err("units are % for shares, s min h d for durations, B KiB MiB GiB TiB (or kB MB GB TB) for memory"
-            .to_owned()),
+        _ => Err(
+            "units are % for shares, s min h d for durations, B KiB MiB GiB TiB (or kB MB GB TB) for memory"
+                .to_owned(),
+        ),
     }
 }
 
@@ -142,7 +142,10 @@ pub(super) fn show(value: &Value) -> String {
         Value::Budget(Budget::Epochs(x)) => format!("epochs({})", shortest(*x)),
         Value::List(items) => format!("[{}]", items.iter().map(show).collect::<Vec<_>>().join(", ")),
         Value::Record(r) => {
-            format!("{{{}}}", r.iter().map(|(n, v)| format!("{n} = {}", show(v))).collect::<Vec<_>>().join(", "))
+            format!(
+                "{{{}}}",
+                r.iter().map(|(n, v)| format!("{n} = {}", show(v))).collect::<Vec<_>>().join(", ")
+            )
         }
         Value::Call(c) => {
             let args: Vec<String> = c

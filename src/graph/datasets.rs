@@ -70,12 +70,32 @@ impl<'a> Expander<'a> {
         };
         let known: &[&str] = match kind {
             "local" => &[
-                "docs", "queries", "qrels", "run", "scores", "triples", "corpus", "format", "fields", "field",
-                "role", "unknown", "duplicates",
+                "docs",
+                "queries",
+                "qrels",
+                "run",
+                "scores",
+                "triples",
+                "corpus",
+                "format",
+                "fields",
+                "field",
+                "role",
+                "unknown",
+                "duplicates",
             ],
             "download" => &[
-                "url", "digest", "format", "member", "queries", "corpus", "role", "unknown", "duplicates",
-                "fields", "field",
+                "url",
+                "digest",
+                "format",
+                "member",
+                "queries",
+                "corpus",
+                "role",
+                "unknown",
+                "duplicates",
+                "fields",
+                "field",
             ],
             "collection" => &["corpus", "queries", "qrels", "role"],
             "beir" => &["name", "split", "role", "unknown", "duplicates"],
@@ -99,10 +119,11 @@ impl<'a> Expander<'a> {
                     Value::Str(text) => Some(Value::Input(Arc::new(Input::File(e.file_path(&text, &env))))),
                     _ => None,
                 };
-                let sources: IndexMap<&str, Option<Value>> = ["docs", "queries", "qrels", "run", "scores", "triples"]
-                    .into_iter()
-                    .map(|n| (n, file(self, n)))
-                    .collect();
+                let sources: IndexMap<&str, Option<Value>> =
+                    ["docs", "queries", "qrels", "run", "scores", "triples"]
+                        .into_iter()
+                        .map(|n| (n, file(self, n)))
+                        .collect();
                 let from = |n: &str| sources.get(n).cloned().flatten();
                 self.import(label, ty, &fields, &role, value.span, &from)
             }
@@ -132,7 +153,10 @@ impl<'a> Expander<'a> {
                         "qrels" => format!("{set}/qrels/{split}.tsv"),
                         _ => return None,
                     };
-                    Some(Value::Input(Arc::new(Input::Remote { url: format!("{zip}#{member}"), digest: None })))
+                    Some(Value::Input(Arc::new(Input::Remote {
+                        url: format!("{zip}#{member}"),
+                        digest: None,
+                    })))
                 };
                 self.import(label, ty, &fields, &role, value.span, &from)
             }

@@ -86,11 +86,14 @@ impl Facts for Look<'_> {
             Value::Artifact(id) => {
                 let args = &self.actions[id.0 as usize].args;
                 Self::field(args, name)
-                    .or_else(|| args.get("reads").and_then(Value::as_record).and_then(|r| Self::field(r, name)))
+                    .or_else(|| {
+                        args.get("reads").and_then(Value::as_record).and_then(|r| Self::field(r, name))
+                    })
                     .or_else(|| args.get("of").and_then(|of| self.find(of, name)))
             }
-            Value::Call(c) => Self::field(&c.args, name)
-                .or_else(|| c.args.iter().find_map(|(_, v)| self.find(v, name))),
+            Value::Call(c) => {
+                Self::field(&c.args, name).or_else(|| c.args.iter().find_map(|(_, v)| self.find(v, name)))
+            }
             Value::Record(r) => Self::field(r, name),
             Value::List(items) => items.iter().find_map(|v| self.find(v, name)),
             _ => None,
@@ -268,5 +271,4 @@ impl<'a> Expander<'a> {
         }
         Ok(())
     }
-
 }

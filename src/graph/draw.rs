@@ -25,7 +25,8 @@ fn drawing(graph: &Graph, cells: bool) -> Drawing {
             let mut actions: Vec<u32> = row.cells.iter().map(|c| c.action.0).collect();
             actions.sort_unstable();
             actions.dedup();
-            let over = if row.axes.is_empty() { String::new() } else { format!(" for {}", row.axes.join(", ")) };
+            let over =
+                if row.axes.is_empty() { String::new() } else { format!(" for {}", row.axes.join(", ")) };
             let counts = format!("{} cells, {} actions", row.cells.len(), actions.len());
             let node = drawing.add_node(format!("{}{over}\n{counts}", row.name));
             for a in actions {
@@ -50,7 +51,8 @@ fn drawing(graph: &Graph, cells: bool) -> Drawing {
 /// Graphviz' language.
 pub fn dot(graph: &Graph, cells: bool) -> String {
     let d = drawing(graph, cells);
-    let mut out = String::from("digraph study {\n  rankdir=LR;\n  node [shape=box, fontname=\"sans-serif\"];\n");
+    let mut out =
+        String::from("digraph study {\n  rankdir=LR;\n  node [shape=box, fontname=\"sans-serif\"];\n");
     for i in d.node_indices() {
         let text = d[i].replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
         let _ = writeln!(out, "  n{} [label=\"{text}\"];", i.index());

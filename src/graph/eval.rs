@@ -52,9 +52,7 @@ impl<'a> Expander<'a> {
             ExprKind::Index { of, args } => self.index(of, args, want, env),
             ExprKind::Call { path, args, .. } => self.call(path, args, e.span, want, env),
             ExprKind::Unary { op, of } => match self.eval(of, None, env)? {
-                v @ Value::Pending(_) => {
-                    Ok(Value::Pending(Arc::new(Pending::Unary { op: *op, of: v })))
-                }
+                v @ Value::Pending(_) => Ok(Value::Pending(Arc::new(Pending::Unary { op: *op, of: v }))),
                 v => unary(*op, &v).map_err(|why| self.misfit(why, e.span, &[&v])),
             },
             ExprKind::Binary { op, left, right } => self.binary(*op, left, right, e.span, env),
@@ -169,14 +167,7 @@ impl<'a> Expander<'a> {
         Ok(Value::str(&text))
     }
 
-    fn binary(
-        &mut self,
-        op: BinaryOp,
-        left: &'a Expr,
-        right: &'a Expr,
-        span: Span,
-        env: &Env<'a>,
-    ) -> Eval {
+    fn binary(&mut self, op: BinaryOp, left: &'a Expr, right: &'a Expr, span: Span, env: &Env<'a>) -> Eval {
         if matches!(op, BinaryOp::Eq | BinaryOp::Ne)
             && let Some(equal) = self.same_label(left, right, env)?
         {
@@ -242,9 +233,10 @@ impl<'a> Expander<'a> {
     fn misfit(&mut self, why: Unresolved, span: Span, operands: &[&Value]) -> Stop {
         let types: Vec<String> = operands.iter().map(|v| self.type_of(v).to_string()).collect();
         let (message, help) = match why {
-            Unresolved::NotANumber => {
-                ("the result is not a number that can be stored".to_owned(), "look for a division by zero or an overflow")
-            }
+            Unresolved::NotANumber => (
+                "the result is not a number that can be stored".to_owned(),
+                "look for a division by zero or an overflow",
+            ),
             Unresolved::Mismatch(op) if op.starts_with('+') && op.len() > 1 => {
                 ("both records have this field".to_owned(), "`+` joins records whose fields differ")
             }

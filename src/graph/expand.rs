@@ -252,10 +252,8 @@ impl<'a> Expander<'a> {
 
     /// Lists an action as a cell of a row; the same cell twice is one.
     pub(super) fn list(&mut self, name: &str, axes: &[AxisId], env: &Env<'_>, action: ActionId, named: bool) {
-        let labels: Vec<Name> = axes
-            .iter()
-            .filter_map(|a| env.at(*a).and_then(|i| self.axis_label(*a, i)))
-            .collect();
+        let labels: Vec<Name> =
+            axes.iter().filter_map(|a| env.at(*a).and_then(|i| self.axis_label(*a, i))).collect();
         let index = match self.rows.get_index_of(name) {
             Some(i) => i,
             None => {
@@ -286,8 +284,7 @@ impl<'a> Expander<'a> {
         f: impl FnOnce(&mut Self) -> Eval<T>,
     ) -> Eval<T> {
         if let Some(first) = self.stack.iter().position(|(i, _)| *i == item) {
-            let names: Vec<String> =
-                self.stack[first..].iter().map(|(i, _)| self.item_name(*i)).collect();
+            let names: Vec<String> = self.stack[first..].iter().map(|(i, _)| self.item_name(*i)).collect();
             let path = format!("{} -> {}", names.join(" -> "), names.first().cloned().unwrap_or_default());
             let mut d = Diagnostic::error(
                 Code::Cycle,
@@ -417,7 +414,8 @@ impl<'a> Expander<'a> {
         if !self.rows.contains_key(&name) {
             // The row's place is the stage's, before the rows of what is inside it.
             let labels = axes.iter().map(|a| self.study.axis(*a).0.name.clone()).collect();
-            let row = Row { name: name.clone(), axes: labels, cells: Vec::new(), named: true, docs: Vec::new() };
+            let row =
+                Row { name: name.clone(), axes: labels, cells: Vec::new(), named: true, docs: Vec::new() };
             self.rows.insert(name.clone(), row);
         }
         let mut listed = Vec::new();

@@ -8,8 +8,7 @@ use crate::syntax::ast::{Expr, ExprKind, Field, Ident, Item, ItemKind};
 use crate::types::Type;
 use crate::value::{Name, Pending, Value};
 
-const TABLE: &[&str] =
-    &["title", "rows", "columns", "value", "spread", "mark", "test", "digits", "write"];
+const TABLE: &[&str] = &["title", "rows", "columns", "value", "spread", "mark", "test", "digits", "write"];
 const CLAIM: &[&str] = &["text", "expect"];
 const REPORT: &[&str] = &["title", "sections", "html"];
 
@@ -55,7 +54,14 @@ impl<'a> Expander<'a> {
         axes.iter().zip(point).filter_map(|(a, i)| self.axis_label(*a, *i)).collect()
     }
 
-    fn claim(&mut self, name: &'a Ident, fields: &'a [Field], axes: &[AxisId], span: Span, graph: &mut Graph) {
+    fn claim(
+        &mut self,
+        name: &'a Ident,
+        fields: &'a [Field],
+        axes: &[AxisId],
+        span: Span,
+        graph: &mut Graph,
+    ) {
         let Some(expect) = value_of(fields, "expect") else {
             self.missing("expect", "claim", name.span);
             return;
@@ -79,7 +85,14 @@ impl<'a> Expander<'a> {
         });
     }
 
-    fn table(&mut self, name: &'a Ident, fields: &'a [Field], axes: &[AxisId], span: Span, graph: &mut Graph) {
+    fn table(
+        &mut self,
+        name: &'a Ident,
+        fields: &'a [Field],
+        axes: &[AxisId],
+        span: Span,
+        graph: &mut Graph,
+    ) {
         let module = ModuleId(0);
         let Some(value) = value_of(fields, "value") else {
             self.missing("value", "table", name.span);
@@ -211,10 +224,10 @@ impl<'a> Expander<'a> {
             None => None,
             Some(call) => {
                 let span = value_of(fields, "test").map_or(fields[0].span, |e| e.span);
-                let against = call.args.get("against").and_then(Value::as_call).filter(|c| &*c.name == "label");
-                let get = |n: &str| {
-                    against.and_then(|c| c.args.get(n)).and_then(Value::as_str).map(Name::from)
-                };
+                let against =
+                    call.args.get("against").and_then(Value::as_call).filter(|c| &*c.name == "label");
+                let get =
+                    |n: &str| against.and_then(|c| c.args.get(n)).and_then(Value::as_str).map(Name::from);
                 let (Some(axis), Some(label)) = (get("axis"), get("label")) else {
                     return Err(self.error(
                         Diagnostic::error(
@@ -294,7 +307,8 @@ impl<'a> Expander<'a> {
                                     Some(Named::Stage(_) | Named::Broken)
                                 ) {
                                     let study = self.study;
-                                    let names: Vec<&str> = study.modules[0].names.keys().map(|n| &**n).collect();
+                                    let names: Vec<&str> =
+                                        study.modules[0].names.keys().map(|n| &**n).collect();
                                     self.unknown_name(&ident, ModuleId(0), names, "stage");
                                 }
                                 ident.name.to_string()

@@ -16,13 +16,7 @@ impl<'a> Expander<'a> {
         self.path(std::slice::from_ref(ident), ident.span, want, env)
     }
 
-    pub(super) fn path(
-        &mut self,
-        path: &'a [Ident],
-        span: Span,
-        want: Option<&Type>,
-        env: &Env<'a>,
-    ) -> Eval {
+    pub(super) fn path(&mut self, path: &'a [Ident], span: Span, want: Option<&Type>, env: &Env<'a>) -> Eval {
         let Some((first, rest)) = path.split_first() else { return Err(Stop::Reported) };
         if rest.is_empty() && word(want, &first.name) {
             return Ok(Value::Str(first.name.clone()));
@@ -139,13 +133,14 @@ impl<'a> Expander<'a> {
                     extra.span,
                     "asked of a label",
                 )
-                .help(format!("bind `{}` with `for`, or pick a cell: `…[{} = {}]`", first.name, first.name, next.name)),
+                .help(format!(
+                    "bind `{}` with `for`, or pick a cell: `…[{} = {}]`",
+                    first.name, first.name, next.name
+                )),
             ));
         }
-        let args = Record::of([
-            ("axis", Value::Str(first.name.clone())),
-            ("label", Value::Str(next.name.clone())),
-        ]);
+        let args =
+            Record::of([("axis", Value::Str(first.name.clone())), ("label", Value::Str(next.name.clone()))]);
         Ok(Value::call("label", args))
     }
 

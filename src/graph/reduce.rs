@@ -64,7 +64,11 @@ impl<'a> Expander<'a> {
                     Value::Int(n) if n >= 0 => Ok(Value::Budget(Budget::Steps(n as u64))),
                     other => {
                         let found = self.type_of(&other);
-                        Err(self.mismatch("`steps` takes a whole number that is not negative", n.span, &found))
+                        Err(self.mismatch(
+                            "`steps` takes a whole number that is not negative",
+                            n.span,
+                            &found,
+                        ))
                     }
                 }
             }
@@ -355,9 +359,9 @@ impl<'a> Expander<'a> {
     }
 
     fn cut_by_only(&self, env: &Env<'a>) -> bool {
-        env.bound.iter().any(|(a, i)| {
-            self.axes[a.0].as_ref().and_then(|s| s.entries.get(*i)).is_some_and(|e| !e.kept)
-        })
+        env.bound
+            .iter()
+            .any(|(a, i)| self.axes[a.0].as_ref().and_then(|s| s.entries.get(*i)).is_some_and(|e| !e.kept))
     }
 
     /// The place of the label an expression names, for a known axis.
@@ -408,10 +412,7 @@ impl<'a> Expander<'a> {
                         }
                         Some(Named::Param(id)) if i + 1 == path.len() => {
                             let Value::List(items) = self.param(id, ident.span)? else { break };
-                            return items
-                                .iter()
-                                .map(|v| self.label_at(axis, &show(v), e.span))
-                                .collect();
+                            return items.iter().map(|v| self.label_at(axis, &show(v), e.span)).collect();
                         }
                         Some(Named::Broken) => return Err(Stop::Reported),
                         None => {
@@ -431,8 +432,13 @@ impl<'a> Expander<'a> {
 
     fn not_labels(&mut self, span: Span) -> Stop {
         self.error(
-            Diagnostic::error(Code::Mismatch, "a list of labels is needed here", span, "not a list of labels")
-                .help("write `[label, label]`, or name a `let` that is such a list"),
+            Diagnostic::error(
+                Code::Mismatch,
+                "a list of labels is needed here",
+                span,
+                "not a list of labels",
+            )
+            .help("write `[label, label]`, or name a `let` that is such a list"),
         )
     }
 
@@ -468,9 +474,8 @@ impl<'a> Expander<'a> {
         if items.is_empty() || names.len() != items.len() {
             return false;
         }
-        let in_axis = |name: &Name| {
-            self.axes.iter().flatten().any(|a| a.entries.iter().any(|e| e.label == *name))
-        };
+        let in_axis =
+            |name: &Name| self.axes.iter().flatten().any(|a| a.entries.iter().any(|e| e.label == *name));
         names.iter().any(|n| self.study.named(module, &n.name).is_none())
             && names.iter().filter(|n| in_axis(&n.name)).count() * 2 >= names.len()
     }
@@ -555,7 +560,12 @@ impl<'a> Expander<'a> {
                         Ok(x) if x.is_finite() => Some(x),
                         _ => {
                             let what = format!("`{text}` is not a number");
-                            return Err(wrong(self, n, what, "leave the field empty where there is no value"));
+                            return Err(wrong(
+                                self,
+                                n,
+                                what,
+                                "leave the field empty where there is no value",
+                            ));
                         }
                     },
                 });

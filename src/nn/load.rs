@@ -4,8 +4,8 @@ use std::path::Path;
 
 use candle_core::Device;
 
-use super::cpu;
 use super::Reranker;
+use super::cpu;
 use super::reference::Reference;
 use super::tokenizer::Tokenizer;
 use super::weights::Checkpoint;
@@ -88,7 +88,9 @@ pub fn load(
         Engine::Reference => false,
         Engine::Explicit if device.is_cpu() => true,
         Engine::Explicit => {
-            return Err(Failure::missing("the explicit engine runs on the CPU only").help("use the device cpu"));
+            return Err(
+                Failure::missing("the explicit engine runs on the CPU only").help("use the device cpu")
+            );
         }
     };
     let engine: Box<dyn Reranker> = if explicit {
@@ -139,9 +141,15 @@ mod tests {
         let kernels = |options: Options| load(&folder, 1, &options).map(|(e, ..)| e.kernels());
         let best = cpu::Level::detect().name();
         assert_eq!(kernels(Options::default()).unwrap(), best);
-        assert_eq!(kernels(Options { kernels: "portable".into(), ..Options::default() }).unwrap(), "portable");
+        assert_eq!(
+            kernels(Options { kernels: "portable".into(), ..Options::default() }).unwrap(),
+            "portable"
+        );
         assert_eq!(kernels(Options { engine: Engine::Explicit, ..Options::default() }).unwrap(), best);
-        assert_eq!(kernels(Options { engine: Engine::Reference, ..Options::default() }).unwrap(), "reference");
+        assert_eq!(
+            kernels(Options { engine: Engine::Reference, ..Options::default() }).unwrap(),
+            "reference"
+        );
         assert!(kernels(Options { kernels: "abacus".into(), ..Options::default() }).is_err());
     }
 

@@ -9,7 +9,12 @@ const WARMUP: &str = "Steps over which the rate rises linearly from 0: `steps(n)
 /// `adamw`, `constant`, `linear`, `cosine`, `best_of`.
 pub(crate) fn ops() -> impl Iterator<Item = Op> {
     let schedule = |name, doc| {
-        Op::constructor(name, "Schedule", doc).takes("warmup", "Percent | Budget", Value::Percent(0.0), WARMUP)
+        Op::constructor(name, "Schedule", doc).takes(
+            "warmup",
+            "Percent | Budget",
+            Value::Percent(0.0),
+            WARMUP,
+        )
     };
     [
         Op::constructor(

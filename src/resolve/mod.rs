@@ -3,5 +3,5 @@
 pub mod modules;
 pub mod world;
 
-pub use modules::{load, AxisId, DatasetId, DefId, LetId, ModuleId, Named, ParamId, StageId, Study};
+pub use modules::{AxisId, DatasetId, DefId, LetId, ModuleId, Named, ParamId, StageId, Study, load};
 pub use world::{Disk, World};

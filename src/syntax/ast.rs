@@ -197,7 +197,10 @@ pub enum ExprKind {
     Int(i64),
     Float(f64),
     /// A number with its unit as written: `20h`, `24GiB`, `2.5%`.
-    Quantity { value: f64, unit: Arc<str> },
+    Quantity {
+        value: f64,
+        unit: Arc<str>,
+    },
     /// `"text {expr}"`.
     Str(Vec<StrPart>),
     /// `'raw'`.
@@ -205,20 +208,51 @@ pub enum ExprKind {
     List(Vec<Expr>),
     Record(Vec<Field>),
     /// `op(…)` or `op { … }`; block fields become named arguments.
-    Call { path: Vec<Ident>, args: Vec<Arg>, block: bool },
+    Call {
+        path: Vec<Ident>,
+        args: Vec<Arg>,
+        block: bool,
+    },
     /// `name`, `a.b.c`.
     Path(Vec<Ident>),
-    Member { of: Box<Expr>, name: Ident },
+    Member {
+        of: Box<Expr>,
+        name: Ident,
+    },
     /// `g[a = x, b in [x, y]]`.
-    Index { of: Box<Expr>, args: Vec<Arg> },
-    Unary { op: UnaryOp, of: Box<Expr> },
-    Binary { op: BinaryOp, left: Box<Expr>, right: Box<Expr> },
+    Index {
+        of: Box<Expr>,
+        args: Vec<Arg>,
+    },
+    Unary {
+        op: UnaryOp,
+        of: Box<Expr>,
+    },
+    Binary {
+        op: BinaryOp,
+        left: Box<Expr>,
+        right: Box<Expr>,
+    },
     /// `a in [x, y]`: membership, or a binder inside `[ ]` and `over = `.
-    In { left: Box<Expr>, right: Box<Expr> },
+    In {
+        left: Box<Expr>,
+        right: Box<Expr>,
+    },
     /// `a .. b`.
-    Range { from: Box<Expr>, to: Box<Expr> },
-    If { condition: Box<Expr>, then: Box<Expr>, other: Box<Expr> },
-    Match { subject: Vec<Ident>, arms: Vec<Arm>, subject_span: Span },
+    Range {
+        from: Box<Expr>,
+        to: Box<Expr>,
+    },
+    If {
+        condition: Box<Expr>,
+        then: Box<Expr>,
+        other: Box<Expr>,
+    },
+    Match {
+        subject: Vec<Ident>,
+        arms: Vec<Arm>,
+        subject_span: Span,
+    },
     /// What could not be read; already reported.
     Error,
 }

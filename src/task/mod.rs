@@ -108,9 +108,8 @@ impl From<std::io::Error> for Failure {
     fn from(e: std::io::Error) -> Self {
         use std::io::ErrorKind as K;
         match e.kind() {
-            K::StorageFull | K::QuotaExceeded => {
-                Self::missing(format!("the disk is full: {e}")).help("free space and run again; nothing was lost")
-            }
+            K::StorageFull | K::QuotaExceeded => Self::missing(format!("the disk is full: {e}"))
+                .help("free space and run again; nothing was lost"),
             K::NotFound | K::PermissionDenied => Self::missing(e.to_string()),
             _ => Self::wrong(e.to_string()),
         }

@@ -88,7 +88,8 @@ pub struct Op {
 
 impl Op {
     fn new(kind: Kind, name: &'static str, version: u32, returns: &str, doc: &'static str) -> Self {
-        let returns = Type::parse(returns).unwrap_or_else(|| panic!("BUG: {name} returns unknown type {returns}"));
+        let returns =
+            Type::parse(returns).unwrap_or_else(|| panic!("BUG: {name} returns unknown type {returns}"));
         Self {
             name,
             version,
@@ -117,7 +118,8 @@ impl Op {
     }
 
     fn push(mut self, name: &'static str, ty: &str, default: Option<Value>, doc: &'static str) -> Self {
-        let ty = Type::parse(ty).unwrap_or_else(|| panic!("BUG: {}: {name} has unknown type {ty}", self.name));
+        let ty =
+            Type::parse(ty).unwrap_or_else(|| panic!("BUG: {}: {name} has unknown type {ty}", self.name));
         self.params.push(Param { name, ty, doc, default, derived_from: None });
         self
     }

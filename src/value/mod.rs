@@ -239,9 +239,7 @@ impl Value {
                 Self::list(items.iter().map(|v| v.map_leaves(f)).collect::<Result<Vec<_>, _>>()?)
             }
             Self::Record(r) => Self::Record(r.map_leaves(f)?),
-            Self::Call(c) => {
-                Self::Call(Arc::new(Call { name: c.name.clone(), args: c.args.map_leaves(f)? }))
-            }
+            Self::Call(c) => Self::Call(Arc::new(Call { name: c.name.clone(), args: c.args.map_leaves(f)? })),
             leaf => f(leaf)?,
         })
     }
@@ -293,11 +291,8 @@ impl Record {
     }
 
     fn map_leaves<E>(&self, f: &mut dyn FnMut(&Value) -> Result<Value, E>) -> Result<Self, E> {
-        let fields: Vec<(Name, Value)> = self
-            .0
-            .iter()
-            .map(|(n, v)| Ok((n.clone(), v.map_leaves(f)?)))
-            .collect::<Result<_, E>>()?;
+        let fields: Vec<(Name, Value)> =
+            self.0.iter().map(|(n, v)| Ok((n.clone(), v.map_leaves(f)?))).collect::<Result<_, E>>()?;
         Ok(Self(fields.into()))
     }
 }

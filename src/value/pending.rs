@@ -175,9 +175,7 @@ impl Pending {
             }
             Self::Member { of, name } => {
                 let of = resolve(of, metric)?;
-                of.as_record()
-                    .and_then(|r| r.get(name).cloned())
-                    .ok_or(Unresolved::Mismatch("member"))
+                of.as_record().and_then(|r| r.get(name).cloned()).ok_or(Unresolved::Mismatch("member"))
             }
             Self::Binary { op, left, right } => {
                 let left = resolve(left, metric)?;
@@ -265,10 +263,8 @@ fn reduce(
         }
         return Ok(Value::Bool(true));
     }
-    let xs = cells
-        .iter()
-        .map(|c| number(&resolve(&c.value, metric)?))
-        .collect::<Result<Vec<_>, Unresolved>>()?;
+    let xs =
+        cells.iter().map(|c| number(&resolve(&c.value, metric)?)).collect::<Result<Vec<_>, Unresolved>>()?;
     fold(how, &xs).map(Value::Float).ok_or(Unresolved::Empty)
 }
 

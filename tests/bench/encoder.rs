@@ -150,7 +150,8 @@ fn train(engine: &mut Bert, length: usize, runs: usize) -> Result<(), Failure> {
 /// Clip and AdamW in one plain pass each.
 fn step(engine: &mut Bert, first: &mut [f32], second: &mut [f32]) {
     let (gradients, weights) = engine.gradients_mut();
-    let norm = gradients.chunks(4096).map(|c| f64::from(c.iter().map(|g| g * g).sum::<f32>())).sum::<f64>().sqrt();
+    let norm =
+        gradients.chunks(4096).map(|c| f64::from(c.iter().map(|g| g * g).sum::<f32>())).sum::<f64>().sqrt();
     let scale = (1.0 / norm).min(1.0) as f32;
     for (((g, w), m), v) in gradients.iter_mut().zip(weights).zip(first).zip(second) {
         let d = *g * scale;

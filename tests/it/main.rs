@@ -1,4 +1,5 @@
 //! Tests of the whole checker, on files.
 
+mod runs;
 mod standard_modules;
 mod suite;
