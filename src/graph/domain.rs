@@ -22,7 +22,6 @@ pub(super) const POLICY: &[(&str, &str)] = &[
     ("retries", "Int"),
     ("checkpoint", "Budget | Percent"),
     ("batch", "Int"),
-    ("micro_batch", "Int"),
 ];
 
 /// The numbers that an evaluation publishes.

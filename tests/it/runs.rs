@@ -128,3 +128,44 @@ fn what_is_missing_is_named_before_anything_starts() {
     space.edit("k1 = k1", "k1 = kk");
     assert_eq!(space.xpipe(&["check", "study.xpipe"]).status.code(), Some(3));
 }
+
+/// Key and content of every result in a cache.
+fn contents(cache: &Path) -> std::collections::BTreeMap<String, String> {
+    let mut found = std::collections::BTreeMap::new();
+    for shard in std::fs::read_dir(cache.join("v1/actions")).unwrap() {
+        for file in std::fs::read_dir(shard.unwrap().path()).unwrap() {
+            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+            let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let manifest = json.get("manifest").unwrap_or(&json);
+            found.insert(manifest["key"].to_string(), manifest["digest"].to_string());
+        }
+    }
+    found
+}
+
+#[test]
+fn killed_at_any_moment_and_run_again_gives_the_same_results() {
+    let whole = Space::new();
+    assert_eq!(whole.run(), (8, 0, 0));
+    let expected = contents(&whole.folder.path().join("cache"));
+    assert_eq!(expected.len(), 8);
+    let mut cut_short = 0;
+    for delay in [5, 15, 30, 45, 60, 80, 100, 130, 170, 220] {
+        let space = Space::new();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_xpipe"))
+            .args(["run", "study.xpipe", "--plain"])
+            .env("XPIPE_CACHE", space.folder.path().join("cache"))
+            .current_dir(space.folder.path())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(delay));
+        child.kill().unwrap();
+        cut_short += usize::from(!child.wait().unwrap().success());
+        let (ran, cached, code) = space.run();
+        assert_eq!((ran + cached, code), (8, 0), "after {delay} ms");
+        assert_eq!(contents(&space.folder.path().join("cache")), expected, "after {delay} ms");
+    }
+    assert!(cut_short > 0, "no run was cut short");
+}
