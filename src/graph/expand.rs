@@ -203,6 +203,7 @@ impl<'a> Expander<'a> {
         }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "callers hand over what they have just evaluated")]
     pub(super) fn conform(&mut self, value: Value, wanted: &Type, span: Span, what: &str) -> Eval {
         let result = {
             let op_type = |v: &Value| self.made_type(v);

@@ -34,7 +34,7 @@ impl<'a> Expander<'a> {
             };
             return self.members(value, rest, env);
         }
-        self.global(env.module, first, rest, span, want, env)
+        self.global(env.module, first, rest, want, env)
     }
 
     fn global(
@@ -42,7 +42,6 @@ impl<'a> Expander<'a> {
         module: ModuleId,
         first: &'a Ident,
         rest: &'a [Ident],
-        span: Span,
         want: Option<&Type>,
         env: &Env<'a>,
     ) -> Eval {
@@ -75,7 +74,7 @@ impl<'a> Expander<'a> {
                 self.members(value, rest, env)
             }
             Named::Module(inner) => match rest.split_first() {
-                Some((next, rest)) => self.global(inner, next, rest, span, want, env),
+                Some((next, rest)) => self.global(inner, next, rest, want, env),
                 None => Err(self.error(
                     Diagnostic::error(
                         Code::Mismatch,

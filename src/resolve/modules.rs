@@ -223,18 +223,18 @@ impl Loader<'_> {
                         );
                     }
                 }
-                ItemKind::Requires { name, operator, version, span } => {
-                    if &*name.name != "xpipe" || !satisfied(operator, version) {
-                        self.sink.push(
-                            Diagnostic::error(
-                                Code::Requires,
-                                format!("this study needs {} {operator} {version}", name.name),
-                                *span,
-                                format!("this is xpipe {}", Study::VERSION),
-                            )
-                            .help("install a version that fits, or change the line"),
-                        );
-                    }
+                ItemKind::Requires { name, operator, version, span }
+                    if &*name.name != "xpipe" || !satisfied(operator, version) =>
+                {
+                    self.sink.push(
+                        Diagnostic::error(
+                            Code::Requires,
+                            format!("this study needs {} {operator} {version}", name.name),
+                            *span,
+                            format!("this is xpipe {}", Study::VERSION),
+                        )
+                        .help("install a version that fits, or change the line"),
+                    );
                 }
                 _ => {}
             }

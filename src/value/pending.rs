@@ -130,7 +130,7 @@ pub enum Pending {
 }
 
 /// Why a pending value has no value.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum Unresolved {
     /// A number it needs is not there: the action failed, was not run, or was cut away.
     #[error("a result it needs is missing")]

@@ -1,4 +1,5 @@
-//! Tests of the whole checker, on files.
+//! Tests of the whole program: the checker on files, runs as a user starts them.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod runs;
 mod standard_modules;
