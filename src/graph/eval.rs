@@ -44,7 +44,7 @@ impl<'a> Expander<'a> {
                 stop.map_or_else(|| Ok(Value::list(values)), Err)
             }
             ExprKind::Record(fields) => self.record(fields, env).map(Value::Record),
-            ExprKind::Path(path) => self.path(path, e.span, want, env),
+            ExprKind::Path(path) => self.path(path, want, env),
             ExprKind::Member { of, name } => {
                 let of = self.eval(of, None, env)?;
                 self.member(&of, name, env)

@@ -13,10 +13,10 @@ use crate::value::{ActionId, Pending, Record, Value};
 
 impl<'a> Expander<'a> {
     pub(super) fn name_value(&mut self, ident: &'a Ident, want: Option<&Type>, env: &Env<'a>) -> Eval {
-        self.path(std::slice::from_ref(ident), ident.span, want, env)
+        self.path(std::slice::from_ref(ident), want, env)
     }
 
-    pub(super) fn path(&mut self, path: &'a [Ident], span: Span, want: Option<&Type>, env: &Env<'a>) -> Eval {
+    pub(super) fn path(&mut self, path: &'a [Ident], want: Option<&Type>, env: &Env<'a>) -> Eval {
         let Some((first, rest)) = path.split_first() else { return Err(Stop::Reported) };
         if rest.is_empty() && word(want, &first.name) {
             return Ok(Value::Str(first.name.clone()));
