@@ -60,9 +60,8 @@ impl Results for Stored<'_> {
 /// Tables and claims, computed.
 pub(super) struct Outcome(Evaluated);
 
-/// Computes what the graph's outputs say. With only part of the stages wanted, the rest are holes.
-pub(super) fn evaluate(graph: &Graph, stored: &Stored<'_>, wanted: &[ActionId]) -> Outcome {
-    let _ = wanted;
+/// Computes what the graph's outputs say. What has no result is a hole.
+pub(super) fn evaluate(graph: &Graph, stored: &Stored<'_>) -> Outcome {
     Outcome(report::evaluate(graph, stored))
 }
 

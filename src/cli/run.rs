@@ -59,7 +59,7 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
     drop(view);
     runner.save_lock()?;
     let stored = Stored::of_run(&store, &report);
-    let outcome = results::evaluate(&loaded.graph, &stored, &loaded.wanted);
+    let outcome = results::evaluate(&loaded.graph, &stored);
     let folder = args.output.clone().unwrap_or_else(|| results_folder(&loaded));
     let files = outcome.write(&folder, &loaded.graph)?;
     let claims_failed = outcome.failed_claims() > 0 && !loaded.graph.advisory_claims;

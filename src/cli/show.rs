@@ -19,7 +19,7 @@ pub(super) fn show(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
         &store,
         fates.iter().map(|f| if let Forecast::Cached { key } = f { Some(*key) } else { None }),
     );
-    let outcome = results::evaluate(&loaded.graph, &stored, &loaded.wanted);
+    let outcome = results::evaluate(&loaded.graph, &stored);
     if common.json {
         out::json(&outcome.json());
         return Ok(0);

@@ -38,7 +38,6 @@ pub(super) const SPECIAL: &[&str] = &[
     "download",
     "beir",
     "collection",
-    "exec_dataset",
 ];
 
 impl<'a> Expander<'a> {

@@ -352,7 +352,6 @@ impl<'a> Expander<'a> {
     fn root(&mut self, graph: &mut Graph) {
         let study = self.study;
         let Some(root) = study.modules.first() else { return };
-        let mut used: Vec<&str> = Vec::new();
         for item in &root.ast.items {
             match &item.kind {
                 ItemKind::Study { fields, .. } => graph.study = self.study_fields(fields),
@@ -369,8 +368,7 @@ impl<'a> Expander<'a> {
                         _ => {}
                     }
                 }
-                ItemKind::Table { name, .. } | ItemKind::Claim { name, .. } => {
-                    used.push(&name.name);
+                ItemKind::Table { .. } | ItemKind::Claim { .. } => {
                     self.output(item, graph);
                 }
                 ItemKind::Report { name, fields, .. } => {
