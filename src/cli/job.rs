@@ -67,13 +67,14 @@ pub(super) fn threads(common: &Common) -> usize {
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get))
 }
 
-/// What this build cannot carry out among what is needed: operation, first cell and place.
+/// What this build cannot carry out among what is needed: what it lacks, first cell and place.
 pub(super) fn unimplemented(graph: &Graph, job: &engine::Job) -> Vec<(String, String, crate::diag::Span)> {
     let mut found: Vec<(String, String, crate::diag::Span)> = Vec::new();
     for (i, needed) in job.needed().into_iter().enumerate() {
         let a = &graph.actions[i];
-        if needed && !a.implemented && !found.iter().any(|(op, _, span)| op == a.op && *span == a.span) {
-            found.push((a.op.to_owned(), a.address.clone(), a.span));
+        let Some((what, at)) = a.lacks.as_ref().filter(|_| needed) else { continue };
+        if !found.iter().any(|(w, _, span)| w == what && span == at) {
+            found.push((what.clone(), a.address.clone(), *at));
         }
     }
     found

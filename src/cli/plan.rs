@@ -93,8 +93,8 @@ pub(super) fn plan(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
         }
         seen
     };
-    for (op, address, _) in job::unimplemented(&loaded.graph, &job) {
-        out::line(&format!("note: this version cannot run `{op}` yet ({address})"));
+    for (what, address, _) in job::unimplemented(&loaded.graph, &job) {
+        out::line(&format!("note: this version cannot run {what} yet ({address})"));
     }
     for m in missing.iter().take(8) {
         out::line(&format!("note: {m}"));

@@ -120,9 +120,9 @@ fn failures<'r>(job: &engine::Job, report: &'r engine::RunReport) -> Vec<Failed<
 fn not_implemented(loaded: &Loaded, lacking: &[(String, String, crate::diag::Span)]) -> Stop {
     let places: Vec<String> = lacking
         .iter()
-        .map(|(op, address, span)| {
+        .map(|(what, address, span)| {
             let at = loaded.sources.position(span.file, span.start);
-            format!("`{op}` for {address} ({}:{}:{})", loaded.sources.name(span.file), at.line, at.column)
+            format!("{what} for {address} ({}:{}:{})", loaded.sources.name(span.file), at.line, at.column)
         })
         .collect();
     Stop::missing(

@@ -1,5 +1,7 @@
 //! Axes: labels and values, what `only` removes, params and what overrides them.
 
+use std::rc::Rc;
+
 use super::conform::show;
 use super::expand::{Eval, Expander, Item, Stop};
 use crate::diag::suggest::did_you_mean;
@@ -27,6 +29,30 @@ pub(super) struct AxisState {
 }
 
 impl<'a> Expander<'a> {
+    /// What a type is written with in `<…>`: the fit of samples and models is checked by cell.
+    fn type_argument(&mut self, t: &TypeExpr, found: &Type) {
+        let known: &[&str] = match found {
+            Type::Samples => &["pairs", "group", "ranked_list"],
+            Type::Model => &["cross_encoder"],
+            _ => &[],
+        };
+        for arg in t.args.iter().filter(|a| !known.contains(&&*a.name.name)) {
+            let help = match known {
+                [] => format!("write `{found}`"),
+                some => format!("write `{found}`, or `{found}<{}>`", some.join(" | ")),
+            };
+            self.error(
+                Diagnostic::error(
+                    Code::UnknownType,
+                    format!("`{found}` has no kind `{}`", arg.name.name),
+                    arg.span,
+                    "not a kind of this type",
+                )
+                .help(help),
+            );
+        }
+    }
+
     /// The type a type expression means.
     pub(super) fn type_expr(&mut self, t: &TypeExpr) -> Type {
         let inner = t.args.first().map(|a| self.type_expr(a));
@@ -37,7 +63,10 @@ impl<'a> Expander<'a> {
             return inner.unwrap_or(Type::Any);
         }
         match Type::parse(&t.name.name) {
-            Some(t) => t,
+            Some(found) => {
+                self.type_argument(t, &found);
+                found
+            }
             None => {
                 let help = did_you_mean(&t.name.name, Type::names());
                 self.error(
@@ -231,6 +260,7 @@ impl<'a> Expander<'a> {
         let labels: Vec<Name> = state.entries.iter().map(|e| e.label.clone()).collect();
         let help = did_you_mean(label, labels.iter().map(|l| &**l))
             .or_else(|| (labels.len() <= 8).then(|| format!("its labels are {}", labels.join(", "))));
+        let declared = self.study.axis(id).0.span;
         Err(self.error(
             Diagnostic::error(
                 Code::UnknownLabel,
@@ -238,13 +268,25 @@ impl<'a> Expander<'a> {
                 span,
                 "not a label of this axis",
             )
+            .related(declared, "the axis is declared here")
             .maybe_help(help),
         ))
     }
 
     /// The axes of a `for`, or `None` when one is unknown (reported).
-    pub(super) fn sweep_axes(&mut self, sweep: Option<&Sweep>, module: ModuleId) -> Option<Vec<AxisId>> {
-        let Some(sweep) = sweep else { return Some(Vec::new()) };
+    pub(super) fn sweep_axes(&mut self, sweep: Option<&'a Sweep>, module: ModuleId) -> Option<Rc<[AxisId]>> {
+        let Some(sweep) = sweep else { return Some(Rc::from([])) };
+        // A sweep is known by where it lies in the tree, which does not move.
+        let place = std::ptr::from_ref(sweep);
+        if let Some(known) = self.sweeps.get(&place) {
+            return known.clone();
+        }
+        let axes = self.new_sweep(sweep, module);
+        self.sweeps.insert(place, axes.clone());
+        axes
+    }
+
+    fn new_sweep(&mut self, sweep: &'a Sweep, module: ModuleId) -> Option<Rc<[AxisId]>> {
         let mut axes = Vec::new();
         let mut fine = true;
         for ident in &sweep.axes {
@@ -265,7 +307,7 @@ impl<'a> Expander<'a> {
                 Err(_) => fine = false,
             }
         }
-        fine.then_some(axes)
+        fine.then(|| axes.into())
     }
 
     /// The axis of a name, or a diagnostic.
@@ -296,6 +338,17 @@ impl<'a> Expander<'a> {
         }
     }
 
+    /// Reports a name that a module does not have.
+    pub(super) fn not_in_module(&mut self, ident: &Ident, module: ModuleId) -> Stop {
+        let study = self.study;
+        let module = study.module(module);
+        if module.incomplete {
+            return Stop::Reported;
+        }
+        let names: Vec<&str> = module.names.keys().map(|n| &**n).collect();
+        self.no_member(ident, &format!("the module `{}`", module.name), &names)
+    }
+
     /// Reports an unknown name, each name once a file.
     pub(super) fn unknown_name(
         &mut self,
@@ -304,7 +357,9 @@ impl<'a> Expander<'a> {
         names: Vec<&str>,
         kind: &str,
     ) -> Stop {
-        if self.unknown.insert((module, ident.name.clone()), ()).is_some() {
+        // What could not be read was reported, and may declare just this name.
+        let incomplete = self.study.module(module).incomplete;
+        if incomplete || self.unknown.insert((module, ident.name.clone()), ()).is_some() {
             return Stop::Reported;
         }
         let help = did_you_mean(&ident.name, names);
@@ -398,11 +453,12 @@ impl<'a> Expander<'a> {
                     }
                     continue;
                 }
-                if self.root_param(&f.name) && chosen {
+                if self.root_param(&f.name) {
                     match &f.value {
-                        Some(v) => {
+                        Some(v) if chosen => {
                             self.set_values.insert(f.name.name.clone(), (v, false));
                         }
+                        Some(v) => self.profile_value(&f.name, v),
                         None => {
                             self.error(
                                 Diagnostic::error(
@@ -432,6 +488,17 @@ impl<'a> Expander<'a> {
             }
         }
         advisory
+    }
+
+    /// The type of a value in a profile that is not chosen.
+    fn profile_value(&mut self, name: &Ident, value: &'a Expr) {
+        let Some(Named::Param(id)) = self.study.named(ModuleId(0), &name.name) else { return };
+        let ItemKind::Param { ty, .. } = &self.study.item(self.study.params[id.0]).kind else { return };
+        let ty = self.type_expr(ty);
+        let env = self.env_at(ModuleId(0), &[], &[]);
+        if let Ok(v) = self.eval(value, Some(&ty), &env) {
+            let _ = self.conform(v, &ty, value.span, &format!("param `{}`", name.name));
+        }
     }
 
     fn root_param(&mut self, ident: &Ident) -> bool {

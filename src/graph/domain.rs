@@ -2,12 +2,14 @@
 //! test sets, and where a validation run comes from.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use super::Action;
 use super::expand::{Env, Eval, Expander};
 use crate::diag::{Code, Diagnostic, Span};
+use crate::resolve::World;
 use crate::syntax::ast::Arg;
-use crate::types::op::Facts;
+use crate::types::op::{Facts, Issue};
 use crate::types::{Op, Type};
 use crate::value::pending::PendingCell;
 use crate::value::{ActionId, Input, Record, Value};
@@ -22,29 +24,11 @@ pub(super) const POLICY: &[(&str, &str)] = &[
     ("retries", "Int"),
     ("checkpoint", "Budget | Percent"),
     ("batch", "Int"),
+    ("micro_batch", "Int"),
 ];
 
-/// The numbers that an evaluation publishes.
-pub(super) fn metric_members(action: &Action) -> Vec<String> {
-    let metrics = action.args.get("metrics").and_then(Value::as_list).unwrap_or_default();
-    metrics
-        .iter()
-        .filter_map(|m| {
-            let call = m.as_call()?;
-            let name = if &*call.name == "mrr" { "rr" } else { &*call.name };
-            let k = call.args.get("k").and_then(Value::as_int);
-            let rel = call.args.get("rel").and_then(Value::as_int).filter(|r| *r != 1);
-            let mut member = name.to_owned();
-            if let Some(k) = k {
-                member = format!("{member}_{k}");
-            }
-            if let Some(rel) = rel {
-                member = format!("{member}_rel{rel}");
-            }
-            Some(member)
-        })
-        .collect()
-}
+/// Those of [`POLICY`] that only some operations read; the engine reads the others.
+pub(super) const READ_BY_OPERATIONS: &[&str] = &["checkpoint", "batch", "micro_batch"];
 
 /// What to type when a value has another type than wanted.
 pub(super) fn conversion_help(value: &Value, found: &Type, wanted: &Type) -> Option<String> {
@@ -71,9 +55,35 @@ pub(super) fn conversion_help(value: &Value, found: &Type, wanted: &Type) -> Opt
 /// Looks things up through artifacts, calls and records.
 pub(super) struct Look<'e> {
     pub actions: &'e [Action],
+    pub world: &'e dyn World,
 }
 
 impl Look<'_> {
+    /// The checkpoint that a model was trained from.
+    fn checkpoint(&self, value: &Value) -> Option<String> {
+        match value {
+            Value::Input(i) => match &**i {
+                Input::Model { name, .. } => Some(name.clone()),
+                Input::File(_) | Input::Remote { .. } => None,
+            },
+            Value::Artifact(id) => {
+                self.actions[id.0 as usize].args.get("backbone").and_then(|v| self.checkpoint(v))
+            }
+            _ => None,
+        }
+    }
+
+    fn config(&self, name: &str) -> Option<serde_json::Value> {
+        serde_json::from_str(&self.world.model_config(name)?).ok()
+    }
+
+    fn positions(&self, name: &str) -> Option<i64> {
+        match known_backbone(name) {
+            Some((_, positions)) => Some(positions),
+            None => self.config(name)?.get("max_position_embeddings")?.as_i64(),
+        }
+    }
+
     fn field(record: &Record, name: &str) -> Option<Value> {
         record.get(name).filter(|v| **v != Value::Null).cloned()
     }
@@ -105,78 +115,110 @@ impl Facts for Look<'_> {
             _ => None,
         }
     }
+
+    fn architecture(&self, value: &Value) -> Option<String> {
+        let name = self.checkpoint(value)?;
+        match known_backbone(&name) {
+            Some((architecture, _)) => Some(architecture.to_owned()),
+            None => self.config(&name)?.get("model_type")?.as_str().map(str::to_owned),
+        }
+    }
+}
+
+/// Architecture and positions of a backbone that std knows.
+fn known_backbone(name: &str) -> Option<(&'static str, i64)> {
+    type Known = BTreeMap<&'static str, (&'static str, i64)>;
+    static KNOWN: LazyLock<Known> = LazyLock::new(|| {
+        let row = |line: &'static str| {
+            let mut fields = line.split(',').map(str::trim);
+            Some((fields.next()?, (fields.next()?, fields.next()?.parse().ok()?)))
+        };
+        crate::resolve::world::BACKBONES.lines().skip(1).filter_map(row).collect()
+    });
+    KNOWN.get(name).copied()
+}
+
+/// What checks of arguments say.
+#[derive(Debug, Default)]
+pub(super) struct Verdict {
+    /// Whether something is wrong, which was noted.
+    pub wrong: bool,
+    /// What has no implementation, which is no mistake: `run` names it.
+    pub lacking: Option<(String, Span)>,
+}
+
+/// Where an issue's argument is written, or the call when it is not.
+fn place_of(issue: &Issue, args: &[Arg], head: Span) -> Span {
+    args.iter()
+        .find(|a| a.name.as_ref().is_some_and(|n| &*n.name == issue.argument))
+        .map_or(head, |a| a.value.span)
 }
 
 impl<'a> Expander<'a> {
     pub(super) fn find_fact(&self, value: &Value, name: &str) -> Option<Value> {
-        Look { actions: &self.actions }.find(value, name)
+        self.look().find(value, name)
     }
 
     /// Runs the checks of a new action.
     pub(super) fn domain_checks(&mut self, op: &'a Op, id: ActionId, args: &'a [Arg], head: Span) {
         let action = &self.actions[id.0 as usize];
         let (values, cell) = (action.args.clone(), action.address.clone());
-        let mut issues = op.check.map(|c| c(&values, &Look { actions: &self.actions })).unwrap_or_default();
-        issues.extend(self.input_limit(op, &values));
-        for issue in issues {
-            let span = args
-                .iter()
-                .find(|a| a.name.as_ref().is_some_and(|n| &*n.name == issue.argument))
-                .map_or(head, |a| a.value.span);
-            self.issue(issue.code, span, issue.message, issue.help, cell.clone());
+        if let Some(lacking) = self.check_arguments(op, &values, args, head, &cell).lacking {
+            self.actions[id.0 as usize].lacks.get_or_insert(lacking);
+        }
+        if let Some(issue) = self.input_limit(op, &values) {
+            let at = place_of(&issue, args, head);
+            self.issue(issue.code, at, issue.message, issue.help, cell);
         }
     }
 
+    /// Runs the checks of an operation or constructor.
+    pub(super) fn check_arguments(
+        &mut self,
+        op: &Op,
+        values: &Record,
+        args: &'a [Arg],
+        head: Span,
+        cell: &str,
+    ) -> Verdict {
+        let mut verdict = Verdict::default();
+        let issues = op.check.map(|check| check(values, &self.look())).unwrap_or_default();
+        for issue in issues {
+            let at = place_of(&issue, args, head);
+            if issue.code == Code::NotImplemented {
+                verdict.lacking.get_or_insert((issue.message, at));
+            } else {
+                verdict.wrong = true;
+                self.issue(issue.code, at, issue.message, issue.help, cell.to_owned());
+            }
+        }
+        verdict
+    }
+
+    fn look(&self) -> Look<'_> {
+        Look { actions: &self.actions, world: self.world }
+    }
+
     /// Input limits against the position table of the backbone.
-    fn input_limit(&self, op: &Op, args: &Record) -> Vec<crate::types::op::Issue> {
-        let Some(limits) = args.get("input").and_then(Value::as_call) else { return Vec::new() };
+    fn input_limit(&self, op: &Op, args: &Record) -> Option<Issue> {
+        let limits = args.get("input").and_then(Value::as_call)?;
         let number = |n: &str| limits.args.get(n).and_then(Value::as_int).unwrap_or(0);
         let wanted = number("query") + number("document");
         let argument = if op.param("backbone").is_some() { "backbone" } else { "model" };
-        let Some(name) = args.get(argument).and_then(|v| self.model_behind(v)) else { return Vec::new() };
-        let Some(positions) = self.positions(&name) else { return Vec::new() };
+        let name = self.look().checkpoint(args.get(argument)?)?;
+        let positions = self.look().positions(&name)?;
         // Every architecture adds at least two special tokens to a pair.
         if wanted + 2 <= positions {
-            return Vec::new();
+            return None;
         }
-        vec![crate::types::op::Issue {
+        Some(Issue {
             code: Code::InputTooLong,
             argument: "input",
             message: format!(
                 "query and document of {wanted} tokens do not fit {name}, which has {positions} positions"
             ),
             help: Some(format!("let query and document be at most {} tokens together", positions - 3)),
-        }]
-    }
-
-    /// The checkpoint that a model was trained from.
-    fn model_behind(&self, value: &Value) -> Option<String> {
-        match value {
-            Value::Input(i) => match &**i {
-                Input::Model { name, .. } => Some(name.clone()),
-                Input::File(_) | Input::Remote { .. } => None,
-            },
-            Value::Artifact(id) => {
-                self.actions[id.0 as usize].args.get("backbone").and_then(|v| self.model_behind(v))
-            }
-            _ => None,
-        }
-    }
-
-    fn positions(&self, name: &str) -> Option<i64> {
-        let known: BTreeMap<&str, i64> = crate::resolve::world::BACKBONES
-            .lines()
-            .skip(1)
-            .filter_map(|l| {
-                let mut f = l.split(',');
-                Some((f.next()?.trim(), f.nth(1)?.trim().parse().ok()?))
-            })
-            .collect();
-        if let Some(p) = known.get(name) {
-            return Some(*p);
-        }
-        let config: serde_json::Value = serde_json::from_str(&self.world.model_config(name)?).ok()?;
-        config.get("max_position_embeddings")?.as_i64()
+        })
     }
 
     /// Fills in what `best_of` leaves out: BM25's first 100 of each collection. A test collection is refused.
@@ -249,7 +291,7 @@ impl<'a> Expander<'a> {
     pub(super) fn sealed(&mut self, cells: &[PendingCell], span: Span) -> Eval<()> {
         let mut actions = Vec::new();
         for c in cells {
-            super::call::dependencies(&c.value, &mut actions);
+            super::action::dependencies(&c.value, &mut actions);
         }
         for id in actions {
             let qrels = self.actions[id.0 as usize].args.get("qrels").cloned();

@@ -18,17 +18,9 @@ impl<'a> Expander<'a> {
             ExprKind::Bool(b) => Ok(Value::Bool(*b)),
             ExprKind::Int(i) => Ok(Value::Int(*i)),
             ExprKind::Float(x) => Ok(Value::Float(*x)),
-            ExprKind::Quantity { value, unit } => quantity(*value, unit).map_err(|help| {
-                self.error(
-                    Diagnostic::error(
-                        Code::Unit,
-                        format!("`{unit}` is not a unit"),
-                        e.span,
-                        "a number with an unknown unit",
-                    )
-                    .help(help),
-                )
-            }),
+            ExprKind::Quantity { value, unit } => {
+                quantity(*value, unit).map_err(|help| self.no_unit(unit, e.span, help))
+            }
             ExprKind::Raw(text) => Ok(Value::Str(text.clone())),
             ExprKind::Str(parts) => self.string(parts, env),
             ExprKind::List(items) => {
@@ -50,7 +42,7 @@ impl<'a> Expander<'a> {
                 self.member(&of, name, env)
             }
             ExprKind::Index { of, args } => self.index(of, args, want, env),
-            ExprKind::Call { path, args, .. } => self.call(path, args, e.span, want, env),
+            ExprKind::Call { path, args, .. } => self.call(path, args, e.span, env),
             ExprKind::Unary { op, of } => match self.eval(of, None, env)? {
                 v @ Value::Pending(_) => Ok(Value::Pending(Arc::new(Pending::Unary { op: *op, of: v }))),
                 v => unary(*op, &v).map_err(|why| self.misfit(why, e.span, &[&v])),
@@ -110,6 +102,18 @@ impl<'a> Expander<'a> {
                 arm.map_or(Err(Stop::Reported), |arm| self.eval(&arm.value, want, env))
             }
         }
+    }
+
+    pub(super) fn no_unit(&mut self, unit: &str, span: Span, help: String) -> Stop {
+        self.error(
+            Diagnostic::error(
+                Code::Unit,
+                format!("`{unit}` is not a unit"),
+                span,
+                "a number with an unknown unit",
+            )
+            .help(help),
+        )
     }
 
     pub(super) fn record(&mut self, fields: &'a [Field], env: &Env<'a>) -> Eval<Record> {

@@ -1,13 +1,13 @@
 //! The expander: state of one expansion, and the walk over stages, tables and claims.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 use indexmap::IndexMap;
 
 use super::axes::AxisState;
 use super::{Action, Cell, Graph, Row};
-use crate::diag::{Code, Diagnostic, Diagnostics, Severity, Span};
+use crate::diag::{Code, Diagnostic, Diagnostics, Span};
 use crate::resolve::{AxisId, DatasetId, LetId, ModuleId, Named, ParamId, StageId, Study, World};
 use crate::syntax::ast::{self, Expr, ItemKind};
 use crate::types::{Registry, Type};
@@ -93,11 +93,20 @@ pub(super) struct ArgMemo {
     pub known: HashMap<u64, Eval<(Value, u128)>>,
 }
 
+/// Names and defaults of an operation's arguments, in the order of the signature.
+#[derive(Debug)]
+pub(super) struct Signature {
+    pub names: Vec<Name>,
+    pub defaults: Vec<Option<(Value, u128)>>,
+}
+
 /// State of a stage of a module.
 #[derive(Debug, Default)]
 pub(super) struct StageState {
     pub cells: HashMap<u64, Eval>,
     pub memos: Vec<ArgMemo>,
+    /// The `with` block, when no axis changes it.
+    pub policy: Option<Eval<Record>>,
     pub ready: bool,
 }
 
@@ -121,7 +130,17 @@ pub(super) struct Expander<'a> {
     pub stack: Vec<(Item, Span)>,
     pub issues: IndexMap<IssueKey, Vec<String>>,
     pub unknown: IndexMap<(ModuleId, Name), ()>,
-    pub csv: Vec<super::reduce::CsvTable>,
+    /// The argument being evaluated, which anonymous stages are named after.
+    pub argument: Option<&'a str>,
+    /// Axes of the sweeps seen so far.
+    pub sweeps: HashMap<*const ast::Sweep, Option<Rc<[AxisId]>>>,
+    /// What is the same for every call of an operation.
+    pub signatures: HashMap<&'static str, Rc<Signature>>,
+    /// Expressions whose type was found wrong from the text alone.
+    pub wrong_in_text: BTreeSet<Span>,
+    /// Where the anonymous stages of each name are written.
+    pub anonymous: HashMap<String, Vec<Span>>,
+    pub csv: Vec<super::csv::CsvTable>,
     pub csv_known: HashMap<Span, usize>,
     /// Role and name of the collection whose qrels an action imports.
     pub roles: IndexMap<ActionId, (String, String, Span)>,
@@ -155,6 +174,11 @@ pub fn expand<'a>(
         stack: Vec::new(),
         issues: IndexMap::new(),
         unknown: IndexMap::new(),
+        argument: None,
+        sweeps: HashMap::new(),
+        signatures: HashMap::new(),
+        wrong_in_text: BTreeSet::new(),
+        anonymous: HashMap::new(),
         csv: Vec::new(),
         csv_known: HashMap::new(),
         roles: IndexMap::new(),
@@ -175,7 +199,9 @@ pub fn expand<'a>(
 
 impl<'a> Expander<'a> {
     pub(super) fn error(&mut self, d: Diagnostic) -> Stop {
-        self.sink.push(d);
+        if !self.study.is_unread(d.primary.span) {
+            self.sink.push(d);
+        }
         Stop::Reported
     }
 
@@ -210,6 +236,9 @@ impl<'a> Expander<'a> {
             super::conform::conform(value.clone(), wanted, &op_type)
         };
         result.map_err(|found| {
+            if self.is_wrong_in_text(span) {
+                return Stop::Reported;
+            }
             let shown = super::conform::show(&value);
             let label = if shown.len() <= 40 && !matches!(value, Value::Artifact(_) | Value::Pending(_)) {
                 format!("`{shown}` is a {found}")
@@ -300,8 +329,18 @@ impl<'a> Expander<'a> {
             return Err(self.error(d));
         }
         self.stack.push((item, span));
+        let argument = self.argument.take();
         let result = f(self);
+        self.argument = argument;
         self.stack.pop();
+        result
+    }
+
+    /// Runs `f` inside an argument, or a let of a def, of this name.
+    pub(super) fn within<T>(&mut self, name: &'a str, f: impl FnOnce(&mut Self) -> T) -> T {
+        let outer = self.argument.replace(name);
+        let result = f(self);
+        self.argument = outer;
         result
     }
 
@@ -333,6 +372,9 @@ impl<'a> Expander<'a> {
 
     fn flush_issues(&mut self) {
         for ((code, span, message, help), mut cells) in std::mem::take(&mut self.issues) {
+            if self.study.is_unread(span) || self.study.is_in_broken_item(span) {
+                continue;
+            }
             cells.dedup();
             let shown: Vec<&str> = cells.iter().take(4).map(String::as_str).collect();
             let more = cells.len().saturating_sub(shown.len());
@@ -341,11 +383,7 @@ impl<'a> Expander<'a> {
             } else {
                 format!("in {}", shown.join(", "))
             };
-            let mut d = Diagnostic::error(code, message, span, label).maybe_help(help);
-            if code == Code::RolesOverlap {
-                d.severity = Severity::Error;
-            }
-            self.sink.push(d);
+            self.sink.push(Diagnostic::error(code, message, span, label).maybe_help(help));
         }
     }
 

@@ -3,16 +3,24 @@
 //! Expansion is evaluation: every stage call is evaluated at every point, calls become actions, equal calls become
 //! one action. What is known only after a stage has run stays a [`crate::value::Pending`] expression.
 
+mod action;
+mod arguments;
 mod axes;
 mod call;
 mod conform;
+mod csv;
 mod datasets;
 mod domain;
 mod eval;
+mod forms;
 mod outputs;
 mod path;
 mod reduce;
 mod static_names;
+mod static_paths;
+mod static_types;
+#[cfg(test)]
+mod tests;
 
 pub mod draw;
 pub mod expand;
@@ -32,8 +40,8 @@ pub struct Action {
     pub version: u32,
     /// Whether it runs in a worker process.
     pub heavy: bool,
-    /// Whether this build can run it.
-    pub implemented: bool,
+    /// What it needs and this build has not, and where that is written.
+    pub lacks: Option<(String, Span)>,
     /// The first cell that asked: `model[infonce, bert_base, 1]`.
     pub address: String,
     /// Where its call is written.

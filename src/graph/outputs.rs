@@ -1,10 +1,12 @@
 //! Tables, claims and reports: expressions over results, laid out.
 
+use std::rc::Rc;
+
 use super::expand::{Env, Eval, Expander, Stop};
 use super::{Claim, Graph, Report, Table, TestSpec};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::resolve::{AxisId, ModuleId, Named};
-use crate::syntax::ast::{Expr, ExprKind, Field, Ident, Item, ItemKind};
+use crate::syntax::ast::{Expr, ExprKind, Field, Ident, Item, ItemKind, Sweep};
 use crate::types::Type;
 use crate::value::{Name, Pending, Value};
 
@@ -26,10 +28,11 @@ impl<'a> Expander<'a> {
             return;
         }
         let Some(axes) = self.sweep_axes(sweep.as_ref(), module) else { return };
+        let sweep = sweep.as_ref();
         if is_table {
-            self.table(name, fields, &axes, item.span, graph);
+            self.table(name, fields, (&axes, sweep), item.span, graph);
         } else {
-            self.claim(name, fields, &axes, item.span, graph);
+            self.claim(name, fields, (&axes, sweep), item.span, graph);
         }
     }
 
@@ -58,7 +61,7 @@ impl<'a> Expander<'a> {
         &mut self,
         name: &'a Ident,
         fields: &'a [Field],
-        axes: &[AxisId],
+        (axes, sweep): (&[AxisId], Option<&'a Sweep>),
         span: Span,
         graph: &mut Graph,
     ) {
@@ -67,7 +70,11 @@ impl<'a> Expander<'a> {
             return;
         };
         self.each_point(axes, &mut |e, point| {
-            let env = e.env_at(ModuleId(0), axes, point);
+            let mut env = e.env_at(ModuleId(0), axes, point);
+            env.row = Rc::from(&*name.name);
+            if e.kept_by_where(sweep, &env).is_err() {
+                return;
+            }
             let labels = e.labels_at(axes, point);
             let text = match value_of(fields, "text").map(|t| e.eval(t, None, &env)) {
                 Some(Ok(v)) => super::conform::show(&v),
@@ -89,7 +96,7 @@ impl<'a> Expander<'a> {
         &mut self,
         name: &'a Ident,
         fields: &'a [Field],
-        axes: &[AxisId],
+        (axes, sweep): (&[AxisId], Option<&'a Sweep>),
         span: Span,
         graph: &mut Graph,
     ) {
@@ -131,7 +138,11 @@ impl<'a> Expander<'a> {
         let Ok(layout) = self.layout(fields) else { return };
         let spread = value_of(fields, "spread");
         self.each_point(axes, &mut |e, point| {
-            let env = e.env_at(module, axes, point);
+            let mut env = e.env_at(module, axes, point);
+            env.row = Rc::from(&*name.name);
+            if e.kept_by_where(sweep, &env).is_err() {
+                return;
+            }
             let title = match value_of(fields, "title").map(|t| e.eval(t, None, &env)) {
                 Some(Ok(v)) => super::conform::show(&v),
                 _ => name.name.to_string(),

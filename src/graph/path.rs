@@ -1,5 +1,6 @@
 //! What a path means at a point: words, axes, lets, params, datasets, stages, modules, and members of values.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::conform::show;
@@ -7,7 +8,7 @@ use super::expand::{Env, Eval, Expander, Item, Local, Stop};
 use crate::diag::suggest::did_you_mean;
 use crate::diag::{Code, Diagnostic, Span};
 use crate::resolve::{AxisId, DatasetId, LetId, ModuleId, Named, StageId};
-use crate::syntax::ast::{Ident, ItemKind};
+use crate::syntax::ast::{Ident, ItemKind, Sweep};
 use crate::types::Type;
 use crate::value::{ActionId, Pending, Record, Value};
 
@@ -48,6 +49,9 @@ impl<'a> Expander<'a> {
         let here = first.span;
         let Some(named) = self.study.named(module, &first.name) else {
             let mut names: Vec<&str> = self.study.module(module).names.keys().map(|n| &**n).collect();
+            if module != env.module {
+                return Err(self.not_in_module(first, module));
+            }
             let locals = env.locals.clone();
             names.extend(locals.iter().map(|(n, _)| &**n));
             let words = words_of(want);
@@ -148,6 +152,10 @@ impl<'a> Expander<'a> {
     }
 
     pub(super) fn free_axis(&mut self, axis: AxisId, span: Span, what: &str) -> Stop {
+        // The `for` of an item may be what could not be read.
+        if self.study.is_in_broken_item(span) {
+            return Stop::Reported;
+        }
         let name = self.study.axis(axis).0.name.clone();
         let example = self.axis_label(axis, 0).unwrap_or_else(|| "label".into());
         self.error(
@@ -222,7 +230,8 @@ impl<'a> Expander<'a> {
         let action = &self.actions[id.0 as usize];
         match super::datasets::result_type(self.registry, action) {
             Type::Metrics => {
-                let members = super::domain::metric_members(action);
+                let publishes = self.registry.get(action.op).and_then(|op| op.publishes);
+                let members = publishes.map(|p| p(&action.args)).unwrap_or_default();
                 if members.iter().any(|m| **m == *name.name) {
                     Ok(Value::Pending(Arc::new(Pending::Metric { action: id, member: name.name.clone() })))
                 } else {
@@ -263,8 +272,9 @@ impl<'a> Expander<'a> {
             return v.clone();
         }
         let mut inner = self.env_at(module, &axes, &point);
-        inner.row = Arc::<str>::from(&*l.name.name).to_string().into();
+        inner.row = Rc::from(&*l.name.name);
         let value = self.enter(Item::Let(id), span, |e| {
+            e.kept_by_where(l.sweep.as_ref(), &inner)?;
             let ty = l.ty.as_ref().map(|t| e.type_expr(t));
             let value = e.eval(&l.value, ty.as_ref(), &inner)?;
             match ty {
@@ -343,6 +353,36 @@ impl<'a> Expander<'a> {
         }
     }
 
+    /// Whether the `where` of a `for` keeps the cell that is bound; [`Stop::Cut`] when it does not.
+    pub(super) fn kept_by_where(&mut self, sweep: Option<&'a Sweep>, env: &Env<'a>) -> Eval<()> {
+        let Some(condition) = sweep.and_then(|s| s.condition.as_ref()) else { return Ok(()) };
+        match self.eval(condition, None, env)? {
+            Value::Bool(true) => Ok(()),
+            Value::Bool(false) => Err(Stop::Cut),
+            Value::Pending(_) => Err(self.error(
+                Diagnostic::error(
+                    Code::PendingShape,
+                    "`where` cannot use what is known only after a stage has run",
+                    condition.span,
+                    "known too late",
+                )
+                .help("such values may stand in stage arguments"),
+            )),
+            other => {
+                let found = self.type_of(&other);
+                Err(self.error(
+                    Diagnostic::error(
+                        Code::Mismatch,
+                        "`where` needs something true or false",
+                        condition.span,
+                        format!("this is {}", super::expand::an(&found)),
+                    )
+                    .help("compare: `where backbone in small`"),
+                ))
+            }
+        }
+    }
+
     /// The result of a stage at the axes bound here.
     pub(super) fn stage_cell(&mut self, id: StageId, env: &Env<'a>, span: Span) -> Eval {
         let stage = self.study.stage(id);
@@ -362,35 +402,7 @@ impl<'a> Expander<'a> {
         let mut inner = self.env_at(module, &axes, &point);
         inner.row = name.as_str().into();
         let value = self.enter(Item::Stage(id), span, |e| {
-            if let Some(condition) = stage.sweep.as_ref().and_then(|s| s.condition.as_ref()) {
-                match e.eval(condition, None, &inner)? {
-                    Value::Bool(true) => {}
-                    Value::Bool(false) => return Err(Stop::Cut),
-                    Value::Pending(_) => {
-                        return Err(e.error(
-                            Diagnostic::error(
-                                Code::PendingShape,
-                                "`where` cannot use what is known only after a stage has run",
-                                condition.span,
-                                "known too late",
-                            )
-                            .help("such values may stand in stage arguments"),
-                        ));
-                    }
-                    other => {
-                        let found = e.type_of(&other);
-                        return Err(e.error(
-                            Diagnostic::error(
-                                Code::Mismatch,
-                                "`where` needs something true or false",
-                                condition.span,
-                                format!("this is a {found}"),
-                            )
-                            .help("compare: `where backbone in small`"),
-                        ));
-                    }
-                }
-            }
+            e.kept_by_where(stage.sweep.as_ref(), &inner)?;
             e.stage_body(id, stage, &inner)
         });
         self.stages[id.0].cells.insert(key, value.clone());

@@ -5,7 +5,7 @@ use super::call::Callee;
 use super::expand::Expander;
 use crate::diag::{Code, Diagnostic};
 use crate::resolve::{AxisId, ModuleId, Named};
-use crate::syntax::ast::{Arg, DefItem, Expr, ExprKind, Field, Ident, ItemKind, StrPart};
+use crate::syntax::ast::{Arg, Def, DefItem, Expr, ExprKind, Field, Ident, ItemKind, Let, Stage, StrPart};
 use crate::types::Type;
 
 /// Calls `f` with every expression inside one, outermost first.
@@ -75,27 +75,21 @@ impl<'a> Expander<'a> {
             let id = ModuleId(i);
             for item in &module.ast.items {
                 match &item.kind {
-                    ItemKind::Param { default, .. } => self.static_expr(default.as_ref(), id),
+                    ItemKind::Param { ty, default, .. } => {
+                        self.type_expr(ty);
+                        self.static_expr(default.as_ref(), &[], id);
+                    }
                     ItemKind::Axis { value, .. } | ItemKind::Dataset { value, .. } => {
-                        self.static_expr(Some(value), id);
+                        self.static_expr(Some(value), &[], id);
                     }
-                    ItemKind::Let(l) => self.static_expr(Some(&l.value), id),
-                    ItemKind::Stage(s) => {
-                        self.static_expr(Some(&s.call), id);
-                        self.static_expr(s.sweep.as_ref().and_then(|s| s.condition.as_ref()), id);
+                    ItemKind::Let(l) => self.static_let(l, &[], id),
+                    ItemKind::Stage(s) => self.static_stage(s, &[], id),
+                    ItemKind::Def(d) => self.static_def(d, id),
+                    ItemKind::Table { fields, sweep, .. } | ItemKind::Claim { fields, sweep, .. } => {
+                        self.static_expr(sweep.as_ref().and_then(|s| s.condition.as_ref()), &[], id);
+                        self.static_fields(fields, &[], id);
                     }
-                    ItemKind::Def(d) => {
-                        for inner in &d.items {
-                            match inner {
-                                DefItem::Stage(s) => self.static_expr(Some(&s.call), id),
-                                DefItem::Let(l) => self.static_expr(Some(&l.value), id),
-                            }
-                        }
-                        self.static_expr(Some(&d.result), id);
-                    }
-                    ItemKind::Table { fields, .. }
-                    | ItemKind::Claim { fields, .. }
-                    | ItemKind::Study { fields, .. } => self.static_fields(fields, id),
+                    ItemKind::Study { fields, .. } => self.static_fields(fields, &[], id),
                     ItemKind::Report { .. }
                     | ItemKind::Profile { .. }
                     | ItemKind::Edition { .. }
@@ -106,17 +100,56 @@ impl<'a> Expander<'a> {
         }
     }
 
-    fn static_fields(&mut self, fields: &'a [Field], module: ModuleId) {
-        for f in fields {
-            self.static_expr(f.value.as_ref(), module);
+    fn static_def(&mut self, d: &'a Def, module: ModuleId) {
+        let mut scope: Vec<&'a str> = d.formals.iter().map(|f| &*f.name.name).collect();
+        for f in &d.formals {
+            self.type_expr(&f.ty);
+            self.static_expr(f.default.as_ref(), &[], module);
+        }
+        self.type_expr(&d.returns);
+        for inner in &d.items {
+            match inner {
+                DefItem::Stage(s) => {
+                    self.static_stage(s, &scope, module);
+                    scope.push(&s.name.name);
+                }
+                DefItem::Let(l) => {
+                    self.static_let(l, &scope, module);
+                    scope.push(&l.name.name);
+                }
+            }
+        }
+        self.static_expr(Some(&d.result), &scope, module);
+    }
+
+    fn static_stage(&mut self, s: &'a Stage, scope: &[&'a str], module: ModuleId) {
+        self.static_expr(Some(&s.call), scope, module);
+        self.static_expr(s.sweep.as_ref().and_then(|s| s.condition.as_ref()), scope, module);
+        self.static_fields(&s.policy, scope, module);
+    }
+
+    fn static_let(&mut self, l: &'a Let, scope: &[&'a str], module: ModuleId) {
+        self.static_expr(l.sweep.as_ref().and_then(|s| s.condition.as_ref()), scope, module);
+        // A list of bare names may be one of labels.
+        let bare = |e: &Expr| matches!(&e.kind, ExprKind::Path(p) if p.len() == 1);
+        if !matches!(&l.value.kind, ExprKind::List(items) if items.iter().all(bare)) {
+            self.static_expr(Some(&l.value), scope, module);
         }
     }
 
-    fn static_expr(&mut self, e: Option<&'a Expr>, module: ModuleId) {
+    fn static_fields(&mut self, fields: &'a [Field], scope: &[&'a str], module: ModuleId) {
+        // `write` holds words.
+        for f in fields.iter().filter(|f| &*f.name.name != "write") {
+            self.static_expr(f.value.as_ref(), scope, module);
+        }
+    }
+
+    fn static_expr(&mut self, e: Option<&'a Expr>, scope: &[&'a str], module: ModuleId) {
         let Some(e) = e else { return };
+        self.static_paths(e, None, scope, module);
         let mut found: Vec<&'a Expr> = Vec::new();
         each(e, &mut |e| {
-            if matches!(e.kind, ExprKind::Match { .. } | ExprKind::Call { .. }) {
+            if matches!(e.kind, ExprKind::Match { .. } | ExprKind::Call { .. } | ExprKind::Quantity { .. }) {
                 found.push(e);
             }
         });
@@ -124,6 +157,11 @@ impl<'a> Expander<'a> {
             match &e.kind {
                 ExprKind::Call { path, args, .. } => self.static_call(path, args, module),
                 ExprKind::Match { .. } => self.static_match(e, module),
+                ExprKind::Quantity { value, unit } => {
+                    if let Err(help) = super::conform::quantity(*value, unit) {
+                        self.no_unit(unit, e.span, help);
+                    }
+                }
                 _ => {}
             }
         }
@@ -132,9 +170,16 @@ impl<'a> Expander<'a> {
     fn static_call(&mut self, path: &'a [Ident], args: &'a [Arg], module: ModuleId) {
         let Ok(Callee::Op(op)) = self.callee(path, module) else { return };
         let known: Vec<&str> = op.params.iter().map(|p| p.name).collect();
+        let mut places = op.params.iter();
         for arg in args {
+            let param = match &arg.name {
+                Some(n) => op.param(&n.name),
+                None => places.next(),
+            };
+            if let Some(param) = param {
+                self.static_type(&arg.value, &param.ty, &format!("`{}`", param.name), module);
+            }
             if let Some(n) = &arg.name
-                && !op.open
                 && !known.contains(&&*n.name)
             {
                 self.unknown_argument(n, op.name, &known);
@@ -184,6 +229,10 @@ impl<'a> Expander<'a> {
                 Some(Named::Module(m)) => at = m,
                 Some(Named::Axis(a)) if i + 1 == subject.len() => return Some(a),
                 Some(Named::Broken) => return None,
+                None if at != module => {
+                    self.not_in_module(ident, at);
+                    return None;
+                }
                 None => {
                     let _ = self.axis_named(ident, at);
                     return None;
@@ -225,7 +274,7 @@ impl<'a> Expander<'a> {
                 }
             }
         }
-        if all {
+        if all || self.study.is_in_broken_item(e.span) {
             return;
         }
         let state = self.axis(axis, *subject_span);

@@ -19,7 +19,8 @@ pub(crate) fn op() -> Op {
     .needs("run", "Run", "The run to measure.")
     .needs("qrels", "Qrels", "The judgements.")
     .needs("metrics", "List<Metric>", "What to measure, for instance `[ndcg(10), rr(10), ap()]`.")
-    .checks(check);
+    .checks(check)
+    .publishes(members);
     #[cfg(feature = "models")]
     let op = op.runs(run::run);
     op
@@ -31,31 +32,30 @@ fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
     for call in
         args.get("metrics").and_then(Value::as_list).unwrap_or_default().iter().filter_map(Value::as_call)
     {
-        match Measure::from_call(call) {
-            Err(failure) => issues.push(Issue {
-                code: Code::OutOfRange,
+        // A measure that is wrong by itself was told where it is written.
+        let Ok(measure) = Measure::from_call(call) else { continue };
+        if let (Some(k), Some(depth)) = (measure.cutoff(), depth)
+            && k as u64 > depth
+        {
+            issues.push(Issue {
+                code: Code::CutoffTooDeep,
                 argument: "metrics",
-                message: failure.message,
-                help: Some(format!("write a cut-off from 1, for instance `{}(10)`", call.name)),
-            }),
-            Ok(measure) => {
-                if let (Some(k), Some(depth)) = (measure.cutoff(), depth)
-                    && k as u64 > depth
-                {
-                    issues.push(Issue {
-                        code: Code::CutoffTooDeep,
-                        argument: "metrics",
-                        message: format!("`{measure}` looks at {k} ranks, but the run is {depth} deep"),
-                        help: Some(format!(
-                            "retrieve deeper (`depth = {k}`) or measure less (`{}({depth})`)",
-                            call.name
-                        )),
-                    });
-                }
-            }
+                message: format!("`{measure}` looks at {k} ranks, but the run is {depth} deep"),
+                help: Some(format!(
+                    "retrieve deeper (`depth = {k}`) or measure less (`{}({depth})`)",
+                    call.name
+                )),
+            });
         }
     }
     issues
+}
+
+/// The means that a run publishes: `ndcg_10`, `ap`.
+fn members(args: &Record) -> Vec<String> {
+    let metrics = args.get("metrics").and_then(Value::as_list).unwrap_or_default();
+    let measures = metrics.iter().filter_map(|m| Measure::from_call(m.as_call()?).ok());
+    measures.map(Measure::member).collect()
 }
 
 /// How deep a run is: the `depth` of the stage that makes it, or of the run that this one re-ranks.

@@ -1,7 +1,9 @@
 //! Constructors that say how data reaches a training: shapes, batches and sources.
 
+use super::fit::at_least;
 use crate::types::Op;
-use crate::value::Value;
+use crate::types::op::{Facts, Issue};
+use crate::value::{Record, Value};
 
 /// `pairs`, `group`, `ranked_list`, `queries`, `candidates`, `ranked_lists`, `scored_triples`.
 pub(crate) fn ops() -> impl Iterator<Item = Op> {
@@ -53,4 +55,13 @@ pub(crate) fn ops() -> impl Iterator<Item = Op> {
         .needs("scores", "Scores", "The teacher's scores."),
     ]
     .into_iter()
+    .map(|op| op.checks(check))
+}
+
+/// The sizes of all of these: each is at least 1, a ranked list at least 2.
+fn check(args: &Record, _: &dyn Facts) -> Vec<Issue> {
+    // `candidates` may be one document deep; a list of one has no order.
+    let depth = at_least(args, "depth", if args.get("from").is_some() { 1 } else { 2 });
+    let others = ["n", "positives", "negatives", "from"].map(|name| at_least(args, name, 1));
+    others.into_iter().chain([depth]).flatten().collect()
 }

@@ -33,6 +33,24 @@ pub(super) fn issue(
     Issue { code, argument, message: message.into(), help: Some(help.into()) }
 }
 
+/// An issue with a whole number that is below its least.
+pub(super) fn at_least(args: &Record, argument: &'static str, least: i64) -> Option<Issue> {
+    let n = args.get(argument).and_then(Value::as_int).filter(|n| *n < least)?;
+    let help = format!("write a number from {least} up");
+    Some(issue(Code::OutOfRange, argument, format!("`{argument}` is {n}"), help))
+}
+
+/// An issue with a number outside a range, the upper end of which is not in it.
+pub(super) fn in_range(args: &Record, argument: &'static str, least: f64, below: f64) -> Option<Issue> {
+    let x = args.get(argument).and_then(Value::as_f64).filter(|x| !(least..below).contains(x))?;
+    let help = match (least > 0.0, below.is_finite()) {
+        (true, _) => "write a number above 0".to_owned(),
+        (false, false) => format!("write a number from {least} up"),
+        (false, true) => format!("write a number from {least} up and below {below}"),
+    };
+    Some(issue(Code::OutOfRange, argument, format!("`{argument}` is {x}"), help))
+}
+
 /// The argument, or what it would be derived from.
 pub(super) fn derived(args: &Record, facts: &dyn Facts, name: &str, from: &str) -> Value {
     match args.get(name) {
@@ -115,12 +133,6 @@ pub(super) fn shape_over_source(shape: &Call, source: &Value, facts: &dyn Facts)
         ));
     }
     let size = |name: &str| shape.args.get(name).and_then(Value::as_int);
-    for (name, least) in [("positives", 1), ("negatives", 1), ("depth", 2)] {
-        if size(name).is_some_and(|n| n < least) {
-            let message = format!("`{name}` of {} is {}", shape.name, size(name).unwrap_or(0));
-            issues.push(issue(Code::OutOfRange, "shape", message, format!("write a number from {least} up")));
-        }
-    }
     let signal = signal(source, facts);
     if let Some(forms) = signal.forms.as_ref().filter(|f| !f.contains(&form)) {
         let names: Vec<String> = forms.iter().map(|f| format!("`{}`", f.name())).collect();
@@ -194,10 +206,6 @@ pub(super) fn batch_over_shape(batch: &Call, shape: Option<&Call>) -> Vec<Issue>
     if *n == Value::Null {
         let help = "write `pairs(32)` or `queries(8)`";
         return vec![issue(Code::OpShapeFit, "batch", "the batch has no size", help)];
-    }
-    if n.as_int().is_some_and(|n| n < 1) {
-        let message = format!("the batch is {}", n.as_int().unwrap_or(0));
-        return vec![issue(Code::OutOfRange, "batch", message, "write a number from 1 up")];
     }
     let Some(form) = shape.and_then(|s| Form::of(&s.name)) else { return Vec::new() };
     let wanted = if form == Form::Pairs { "pairs" } else { "queries" };

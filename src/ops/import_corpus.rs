@@ -1,31 +1,25 @@
 //! `import.corpus`: documents of any of the field's formats into a store of texts.
 
+use super::imports::{duplicates, import};
 use crate::types::Op;
-use crate::value::Value;
 
 const VERSION: u32 = 1;
 
 pub(crate) fn op() -> Op {
-    let op = Op::stage(
+    let op = import(
         "import.corpus",
         VERSION,
         "Corpus",
         "Reads documents: BEIR or other JSON lines, MS MARCO TSV, TREC SGML, HTML; files, folders or tar archives, \
          plain or gzip.",
+        "`jsonl`, `tsv`, `trec` or `html`; `auto` tells by suffix and content.",
     )
-    .needs("source", "Path", "The file, folder or archive.")
-    .takes("format", "String", Value::str("auto"), "`jsonl`, `tsv`, `trec` or `html`; `auto` tells by suffix and content.")
     .optional(
         "fields",
         "List<String>",
         "JSON: fields joined as the text, title and text without it. TREC: tags whose text is taken, all without it.",
-    )
-    .takes(
-        "duplicates",
-        "'error' | 'first' | 'drop'",
-        Value::str("error"),
-        "Ids there more than once: an error, keep the first text, or leave out all texts with such an id.",
     );
+    let op = duplicates(op);
     #[cfg(feature = "models")]
     let op = op.runs(run::run);
     op

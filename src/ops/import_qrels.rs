@@ -1,27 +1,19 @@
 //! `import.qrels`: relevance judgements, checked against the collection they are of.
 
+use super::imports::{checked, import};
 use crate::types::Op;
-use crate::value::Value;
 
 const VERSION: u32 = 1;
 
 pub(crate) fn op() -> Op {
-    let op = Op::stage(
+    let op = import(
         "import.qrels",
         VERSION,
         "Qrels",
         "Reads relevance judgements: TREC's four columns or BEIR's three; plain or gzip.",
-    )
-    .needs("source", "Path", "The file, folder or archive.")
-    .takes("format", "String", Value::str("auto"), "`trec` or `beir`; `auto` tells by the number of columns.")
-    .optional("queries", "Queries", "The queries that ids are checked against.")
-    .optional("corpus", "Corpus", "The documents that ids are checked against.")
-    .takes(
-        "unknown",
-        "'error' | 'drop' | 'keep'",
-        Value::str("error"),
-        "Lines with an id outside the collection: an error, leave them out, or keep them.",
+        "`trec` or `beir`; `auto` tells by the number of columns.",
     );
+    let op = checked(op);
     #[cfg(feature = "models")]
     let op = op.runs(run::run);
     op

@@ -1,31 +1,25 @@
 //! `import.queries`: queries or topics of any of the field's formats into a store of texts.
 
+use super::imports::{duplicates, import};
 use crate::types::Op;
-use crate::value::Value;
 
 const VERSION: u32 = 1;
 
 pub(crate) fn op() -> Op {
-    let op = Op::stage(
+    let op = import(
         "import.queries",
         VERSION,
         "Queries",
         "Reads queries: BEIR or other JSON lines, TSV, TREC topics in `<top>` or `<DOC>` form; plain or gzip.",
+        "`jsonl`, `tsv`, `topics` or `trec`; `auto` tells by suffix and content.",
     )
-    .needs("source", "Path", "The file, folder or archive.")
-    .takes("format", "String", Value::str("auto"), "`jsonl`, `tsv`, `topics` or `trec`; `auto` tells by suffix and content.")
     .optional(
         "field",
         "String",
         "The field that holds the query, or several joined: `title+desc`. Topics: `title` without it; JSON: `text` \
          or `query`.",
-    )
-    .takes(
-        "duplicates",
-        "'error' | 'first' | 'drop'",
-        Value::str("error"),
-        "Ids there more than once: an error, keep the first text, or leave out all texts with such an id.",
     );
+    let op = duplicates(op);
     #[cfg(feature = "models")]
     let op = op.runs(run::run);
     op

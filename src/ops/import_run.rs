@@ -1,28 +1,20 @@
 //! `import.run`: a TREC run.
 
+use super::imports::{checked, import};
 use crate::types::Op;
-use crate::value::Value;
 
 const VERSION: u32 = 1;
 
 pub(crate) fn op() -> Op {
-    let op = Op::stage(
+    let op = import(
         "import.run",
         VERSION,
         "Run",
         "Reads a run in TREC's six columns; plain or gzip. The order is by score, then document id, as trec_eval has \
          it; the rank column is not used.",
-    )
-    .needs("source", "Path", "The file, folder or archive.")
-    .takes("format", "String", Value::str("auto"), "`trec`, or `tsv` for query, document, score; `auto` tells.")
-    .optional("queries", "Queries", "The queries that ids are checked against.")
-    .optional("corpus", "Corpus", "The documents that ids are checked against.")
-    .takes(
-        "unknown",
-        "'error' | 'drop' | 'keep'",
-        Value::str("error"),
-        "Lines with an id outside the collection: an error, leave them out, or keep them.",
+        "`trec`, or `tsv` for query, document, score; `auto` tells.",
     );
+    let op = checked(op);
     #[cfg(feature = "models")]
     let op = op.runs(run::run);
     op

@@ -1,23 +1,18 @@
 //! `import.triples`: training triples, with a teacher's scores or without.
 
+use super::imports::import;
 use crate::types::Op;
 use crate::value::Value;
 
 const VERSION: u32 = 1;
 
 pub(crate) fn op() -> Op {
-    let op = Op::stage(
+    let op = import(
         "import.triples",
         VERSION,
         "Source",
         "Reads triples: query, positive, negative; or positive score, negative score, query, positive, negative; \
          plain or gzip.",
-    )
-    .needs("source", "Path", "The file, folder or archive.")
-    .takes(
-        "format",
-        "String",
-        Value::str("auto"),
         "`triples` or `scored_triples`; `auto` tells by the number of columns.",
     )
     .needs("queries", "Queries", "The queries of the triples.")

@@ -1,14 +1,20 @@
 //! The measures of `evaluate`: constructors. What they compute is in [`crate::ir::metrics`].
 
+use super::fit;
 use crate::types::Op;
-use crate::value::Value;
+use crate::types::op::{Facts, Issue};
+use crate::value::{Record, Value};
 
 const CUT: &str = "Cut-off: the first k ranks count; all without.";
 const NEEDED: &str = "Cut-off: the first k ranks count.";
 const REL: &str = "The lowest grade that counts as relevant, from 1.";
 
 fn metric(name: &'static str, doc: &'static str) -> Op {
-    Op::constructor(name, "Metric", doc)
+    Op::constructor(name, "Metric", doc).checks(check)
+}
+
+fn check(args: &Record, _: &dyn Facts) -> Vec<Issue> {
+    [fit::at_least(args, "k", 1), fit::at_least(args, "rel", 1)].into_iter().flatten().collect()
 }
 
 fn graded(op: Op) -> Op {

@@ -25,6 +25,8 @@ mod import_scores;
 mod import_triples;
 #[cfg(feature = "models")]
 mod importing;
+mod imports;
+mod lacking;
 mod measures;
 #[cfg(feature = "models")]
 mod models;

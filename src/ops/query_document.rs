@@ -1,7 +1,9 @@
 //! `query_document(…)`: how much of a query and of a document a model reads.
 
+use super::fit::at_least;
 use crate::types::Op;
-use crate::value::Value;
+use crate::types::op::{Facts, Issue};
+use crate::value::{Record, Value};
 
 /// The constructor of input limits.
 pub(crate) fn op() -> Op {
@@ -13,4 +15,9 @@ pub(crate) fn op() -> Op {
     )
     .takes("query", "Int", Value::Int(32), "Tokens of the query, at least 1.")
     .takes("document", "Int", Value::Int(256), "Tokens of the document, at least 1.")
+    .checks(check)
+}
+
+fn check(args: &Record, _: &dyn Facts) -> Vec<Issue> {
+    ["query", "document"].into_iter().filter_map(|name| at_least(args, name, 1)).collect()
 }

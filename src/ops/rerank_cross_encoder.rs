@@ -1,6 +1,6 @@
 //! `rerank.cross_encoder`: a run in the order of a model's scores.
 
-use super::fit;
+use super::{fit, lacking};
 use crate::diag::Code;
 use crate::types::Op;
 use crate::types::op::{Facts, Issue};
@@ -32,17 +32,19 @@ pub(crate) fn op() -> Op {
     .derived("corpus", "Corpus", "run", None, "Documents of the run.")
     .derived("queries", "Queries", "run", None, "Queries of the run.")
     .heavy()
+    .wishes(&["batch"])
     .checks(check);
     #[cfg(feature = "models")]
     let op = op.runs(run::run);
     op
 }
 
-fn check(args: &Record, _: &dyn Facts) -> Vec<Issue> {
+fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
+    let mut issues = lacking::of(args, "model", facts);
     if args.get("depth").and_then(Value::as_int).is_some_and(|d| d < 1) {
-        return vec![fit::issue(Code::OutOfRange, "depth", "`depth` is below 1", "write a number from 1 up")];
+        issues.push(fit::issue(Code::OutOfRange, "depth", "`depth` is below 1", "write a number from 1 up"));
     }
-    Vec::new()
+    issues
 }
 
 #[cfg(feature = "models")]

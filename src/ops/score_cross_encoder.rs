@@ -1,6 +1,6 @@
 //! `score.cross_encoder`: a model's scores of the pairs of samples or of a run, for use as a teacher.
 
-use super::fit;
+use super::{fit, lacking};
 use crate::diag::Code;
 use crate::types::Op;
 use crate::types::op::{Facts, Issue};
@@ -39,6 +39,7 @@ pub(crate) fn op() -> Op {
         "Queries that the pairs name. Given as a part of them, only the pairs of that part are scored.",
     )
     .heavy()
+    .wishes(&["batch"])
     .checks(check);
     #[cfg(feature = "models")]
     let op = op.runs(run::run);
@@ -47,7 +48,7 @@ pub(crate) fn op() -> Op {
 
 fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
     let given = |name: &str| args.get(name).is_some_and(|v| *v != Value::Null);
-    let mut issues = Vec::new();
+    let mut issues = lacking::of(args, "model", facts);
     if given("samples") == given("run") {
         let both = given("run");
         let message =

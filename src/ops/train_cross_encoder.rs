@@ -1,11 +1,11 @@
 //! `train.cross_encoder`: trains a re-ranker.
 
-use super::fit;
+use super::{fit, lacking};
 use crate::diag::Code;
 use crate::train::objectives;
 use crate::types::Op;
 use crate::types::op::{Facts, Issue};
-use crate::value::{Budget, Call, Record, Value};
+use crate::value::{Budget, Record, Value};
 
 const VERSION: u32 = 1;
 
@@ -41,6 +41,7 @@ pub(crate) fn op() -> Op {
     .derived("queries", "Queries", "data", None, "Queries of the samples.")
     .random()
     .heavy()
+    .wishes(&["checkpoint", "micro_batch"])
     .checks(check);
     #[cfg(feature = "models")]
     let op = op.runs(run::run);
@@ -48,7 +49,7 @@ pub(crate) fn op() -> Op {
 }
 
 fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
-    let mut issues = Vec::new();
+    let mut issues = lacking::of(args, "backbone", facts);
     let call = |name: &str| args.get(name).and_then(Value::as_call);
     let shape = fit::derived(args, facts, "shape", "data");
     let source = fit::derived(args, facts, "source", "data");
@@ -81,53 +82,6 @@ fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
             ));
         }
         _ => {}
-    }
-    issues.extend(call("optimiser").map(optimiser).unwrap_or_default());
-    if let Some(Value::Percent(p)) = call("schedule").and_then(|s| s.args.get("warmup"))
-        && !(0.0..=100.0).contains(p)
-    {
-        let message = format!("a warm-up of {p}% of the steps");
-        issues.push(fit::issue(
-            Code::OpPercentOfSteps,
-            "schedule",
-            message,
-            "write a percentage from 0% to 100%",
-        ));
-    }
-    let never = match call("select").and_then(|s| s.args.get("every")) {
-        Some(Value::Percent(p)) => *p <= 0.0,
-        Some(Value::Budget(Budget::Steps(n))) => *n == 0,
-        Some(Value::Budget(Budget::Epochs(x))) => *x <= 0.0,
-        _ => false,
-    };
-    if never {
-        let help = "write for instance `every = 5%`";
-        issues.push(fit::issue(Code::OpPercentOfSteps, "select", "validation every 0 steps", help));
-    }
-    issues
-}
-
-/// Numbers of `adamw` out of their ranges.
-fn optimiser(call: &Call) -> Vec<Issue> {
-    let mut issues = Vec::new();
-    for (name, least, below) in [
-        ("learning_rate", f64::MIN_POSITIVE, f64::INFINITY),
-        ("weight_decay", 0.0, f64::INFINITY),
-        ("clip_norm", 0.0, f64::INFINITY),
-        ("beta1", 0.0, 1.0),
-        ("beta2", 0.0, 1.0),
-        ("eps", 0.0, f64::INFINITY),
-    ] {
-        let Some(x) = call.args.get(name).and_then(Value::as_f64) else { continue };
-        if !(least..below).contains(&x) {
-            let range = match (name, below) {
-                ("learning_rate", _) => "a number above 0".to_owned(),
-                (_, 1.0) => "a number from 0 up and below 1".to_owned(),
-                _ => "a number from 0 up".to_owned(),
-            };
-            let message = format!("`{name}` of {} is {x}", call.name);
-            issues.push(fit::issue(Code::OutOfRange, "optimiser", message, format!("write {range}")));
-        }
     }
     issues
 }

@@ -1,7 +1,10 @@
 //! Constructors that say how a training goes: optimiser, schedules, selection rule.
 
+use super::fit::{in_range, issue};
+use crate::diag::Code;
 use crate::types::Op;
-use crate::value::Value;
+use crate::types::op::{Facts, Issue};
+use crate::value::{Budget, Record, Value};
 
 const WARMUP: &str = "Steps over which the rate rises linearly from 0: `steps(n)`, `epochs(x)` or a percentage of the \
                       training's steps.";
@@ -9,12 +12,9 @@ const WARMUP: &str = "Steps over which the rate rises linearly from 0: `steps(n)
 /// `adamw`, `constant`, `linear`, `cosine`, `best_of`.
 pub(crate) fn ops() -> impl Iterator<Item = Op> {
     let schedule = |name, doc| {
-        Op::constructor(name, "Schedule", doc).takes(
-            "warmup",
-            "Percent | Budget",
-            Value::Percent(0.0),
-            WARMUP,
-        )
+        Op::constructor(name, "Schedule", doc)
+            .takes("warmup", "Percent | Budget", Value::Percent(0.0), WARMUP)
+            .checks(schedule_check)
     };
     [
         Op::constructor(
@@ -28,7 +28,8 @@ pub(crate) fn ops() -> impl Iterator<Item = Op> {
         .takes("clip_norm", "Float", Value::Float(1.0), "Largest global norm of the gradient; 0 does not clip.")
         .takes("beta1", "Float", Value::Float(0.9), "Decay of the first moment, in [0, 1).")
         .takes("beta2", "Float", Value::Float(0.999), "Decay of the second moment, in [0, 1).")
-        .takes("eps", "Float", Value::Float(1e-8), "Added to the root of the second moment."),
+        .takes("eps", "Float", Value::Float(1e-8), "Added to the root of the second moment.")
+        .checks(optimiser_check),
         schedule("constant", "The rate stays at its peak after the warm-up."),
         schedule("linear", "The rate falls linearly to zero after the warm-up."),
         schedule("cosine", "The rate falls to zero along half a cosine after the warm-up."),
@@ -45,7 +46,46 @@ pub(crate) fn ops() -> impl Iterator<Item = Op> {
         )
         .needs("metric", "Metric", "What is measured.")
         .needs("every", "Percent | Budget", "How often: `steps(n)`, `epochs(x)` or a percentage of the steps.")
-        .optional("run", "Run", "What is re-ranked; by default BM25's first 100 of each collection."),
+        .optional("run", "Run", "What is re-ranked; by default BM25's first 100 of each collection.")
+        .checks(selection_check),
     ]
     .into_iter()
+}
+
+fn optimiser_check(args: &Record, _: &dyn Facts) -> Vec<Issue> {
+    let any = f64::INFINITY;
+    [
+        in_range(args, "learning_rate", f64::MIN_POSITIVE, any),
+        in_range(args, "weight_decay", 0.0, any),
+        in_range(args, "clip_norm", 0.0, any),
+        in_range(args, "beta1", 0.0, 1.0),
+        in_range(args, "beta2", 0.0, 1.0),
+        in_range(args, "eps", 0.0, any),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn schedule_check(args: &Record, _: &dyn Facts) -> Vec<Issue> {
+    let Some(Value::Percent(p)) = args.get("warmup") else { return Vec::new() };
+    if (0.0..=100.0).contains(p) {
+        return Vec::new();
+    }
+    let message = format!("a warm-up of {p}% of the steps");
+    vec![issue(Code::OpPercentOfSteps, "warmup", message, "write a percentage from 0% to 100%")]
+}
+
+fn selection_check(args: &Record, _: &dyn Facts) -> Vec<Issue> {
+    let never = match args.get("every") {
+        Some(Value::Percent(p)) => *p <= 0.0,
+        Some(Value::Budget(Budget::Steps(n))) => *n == 0,
+        Some(Value::Budget(Budget::Epochs(x))) => *x <= 0.0,
+        _ => false,
+    };
+    if !never {
+        return Vec::new();
+    }
+    let help = "write for instance `every = 5%`";
+    vec![issue(Code::OpPercentOfSteps, "every", "validation every 0 steps", help)]
 }

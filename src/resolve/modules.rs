@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 
 use super::world::{STD, World};
 use crate::diag::suggest::did_you_mean;
-use crate::diag::{Code, Diagnostic, Diagnostics, FileId, Span};
+use crate::diag::{Code, Diagnostic, Diagnostics, FileId, Severity, Span};
 use crate::syntax::ast::{self, ItemKind, UseFrom};
 use crate::syntax::source::SourceMap;
 use crate::value::Name;
@@ -66,6 +66,10 @@ pub struct Module {
     pub ast: Arc<ast::File>,
     /// Its names, with the place of each declaration.
     pub names: IndexMap<Name, (Named, Span)>,
+    /// Whether a declaration could not be read: names that seem unknown may be its.
+    pub incomplete: bool,
+    /// The bytes of lines that could not be read. What else seems wrong there comes of that.
+    pub unread: Vec<(u32, u32)>,
 }
 
 /// Where an item stands.
@@ -151,6 +155,19 @@ impl Study {
         if module.name.is_empty() { name.to_string() } else { format!("{}.{name}", module.name) }
     }
 
+    /// Whether a place lies on a line that could not be read.
+    pub fn is_unread(&self, span: Span) -> bool {
+        let module = self.modules.iter().find(|m| m.file == span.file);
+        module.is_some_and(|m| m.unread.iter().any(|(from, to)| (*from..=*to).contains(&span.start)))
+    }
+
+    /// Whether a place lies in an item of which a part could not be read, which may be just what is missing.
+    pub fn is_in_broken_item(&self, span: Span) -> bool {
+        let module = self.modules.iter().find(|m| m.file == span.file);
+        let mut items = module.into_iter().flat_map(|m| &m.ast.items);
+        items.any(|i| i.broken && i.span.start <= span.start && span.end <= i.span.end)
+    }
+
     /// The version that `std` and this program state for `requires`.
     pub const VERSION: &'static str = env!("CARGO_PKG_VERSION");
 }
@@ -195,7 +212,15 @@ impl Loader<'_> {
         let text = self.sources.text_of(file);
         let parsed = Arc::new(crate::syntax::parse(file, &text, self.sink));
         self.by_key.insert(key.clone(), id);
-        self.study.modules.push(Module { file, folder, name, ast: parsed.clone(), names: IndexMap::new() });
+        self.study.modules.push(Module {
+            file,
+            folder,
+            name,
+            ast: parsed.clone(),
+            names: IndexMap::new(),
+            incomplete: parsed.incomplete,
+            unread: unread(file, &text, self.sink),
+        });
         self.loading.push(key);
         self.header(file, &parsed);
         for (i, item) in parsed.items.iter().enumerate() {
@@ -283,6 +308,11 @@ impl Loader<'_> {
             | ItemKind::Report { name, .. }
             | ItemKind::Profile { name, .. } => (name, Named::Output(module, index)),
         };
+        if item.broken && s.modules[module.0].names.contains_key(&name.name) {
+            // Its name is not the one it should have.
+            s.modules[module.0].incomplete = true;
+            return;
+        }
         self.bind(module, name, named);
     }
 
@@ -323,18 +353,7 @@ impl Loader<'_> {
                     match found {
                         Some((named, _)) => self.bind(into, ident, named),
                         None => {
-                            let known: Vec<&str> =
-                                self.study.module(target).names.keys().map(|n| &**n).collect();
-                            let help = did_you_mean(&ident.name, known);
-                            self.sink.push(
-                                Diagnostic::error(
-                                    Code::UnknownName,
-                                    format!("the module has no `{}`", ident.name),
-                                    ident.span,
-                                    "not declared there",
-                                )
-                                .maybe_help(help),
-                            );
+                            self.not_in_module(ident, target);
                             self.bind(into, ident, Named::Broken);
                         }
                     }
@@ -356,6 +375,26 @@ impl Loader<'_> {
                 }
             }
         }
+    }
+
+    /// Reports a name that a module does not have, unless the module may declare it where it could not be read.
+    fn not_in_module(&mut self, ident: &ast::Ident, module: ModuleId) {
+        let module = self.study.module(module);
+        if module.incomplete {
+            return;
+        }
+        let known: Vec<&str> = module.names.keys().map(|n| &**n).collect();
+        let help = did_you_mean(&ident.name, known.iter().copied())
+            .unwrap_or_else(|| format!("it has {}", known.join(", ")));
+        self.sink.push(
+            Diagnostic::error(
+                Code::UnknownMember,
+                format!("the module `{}` has no `{}`", module.name, ident.name),
+                ident.span,
+                "not declared there",
+            )
+            .help(help),
+        );
     }
 
     fn target(&mut self, into: ModuleId, u: &ast::Use) -> Option<(ModuleId, Option<ast::Ident>)> {
@@ -447,6 +486,23 @@ pub fn normal(path: &Path) -> PathBuf {
         }
     }
     out
+}
+
+/// The lines of a file with errors of syntax.
+fn unread(file: FileId, text: &str, sink: &Diagnostics) -> Vec<(u32, u32)> {
+    let errors = sink.iter().filter(|d| {
+        d.severity == Severity::Error
+            && d.primary.span.file == file
+            && d.code.as_str().starts_with("syntax::")
+    });
+    errors
+        .map(|d| {
+            let at = (d.primary.span.start as usize).min(text.len());
+            let start = text[..at].rfind('\n').map_or(0, |n| n + 1);
+            let end = text[at..].find('\n').map_or(text.len(), |n| at + n);
+            (start as u32, end as u32)
+        })
+        .collect()
 }
 
 fn satisfied(operator: &str, wanted: &str) -> bool {

@@ -332,7 +332,9 @@ impl<'a> Recovery<'a> {
             self.quiet.push(self.line(before));
         }
         // Another item begins in the middle of this one.
-        out.incomplete |= at > head && ITEM_WORDS.contains(&token::at(self.text, at));
+        let begins = |at: usize| ITEM_WORDS.contains(&token::at(self.text, at));
+        let mut lines = self.text[head..chunk.end].match_indices('\n').map(|(i, _)| head + i + 1);
+        out.incomplete |= (at > head && begins(at)) || lines.any(|at| at < chunk.end && begins(at));
         match repaired {
             Some((edits, _)) => {
                 let mended = Chunk { edits, ..chunk.clone() };
@@ -396,6 +398,10 @@ impl<'a> Recovery<'a> {
             found.starts_with(|c: char| "()[]{}".contains(c)) || found.is_empty() || at == chunk.head?;
         let inserts = ["=", "for", ":", ",", "_", "= _", ": Any =", "_ =", "{}", "-> Any", "()", "_ ()"];
         let mut tries: Vec<(usize, &str)> = Vec::new();
+        // Words that follow the name of an item: it is the name that is missing.
+        if ["for", "where", "with", "as"].contains(&found) {
+            tries.push((0, "_"));
+        }
         if !bracket {
             tries.push((found.len(), ""));
         }

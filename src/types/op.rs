@@ -35,8 +35,12 @@ pub struct Param {
     pub derived_from: Option<&'static str>,
 }
 
-/// A domain check over the arguments of one cell, after defaults. Returns `(argument, what is wrong, help)`.
+/// A domain check over the arguments of one cell, after defaults. An issue whose code is
+/// [`crate::diag::Code::NotImplemented`] is no mistake: `run` names it before it starts anything.
 pub type CheckFn = fn(&Record, &dyn Facts) -> Vec<Issue>;
+
+/// The names of the numbers that an operation publishes, told from its arguments.
+pub type PublishesFn = fn(&Record) -> Vec<String>;
 
 /// Something a domain check found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +61,11 @@ pub trait Facts {
     fn find(&self, value: &Value, name: &str) -> Option<Value>;
     /// The operation that makes this value, when an action does.
     fn op(&self, value: &Value) -> Option<&'static str>;
+    /// The architecture of the checkpoint in `value`, or of the one that a model was trained from.
+    fn architecture(&self, value: &Value) -> Option<String> {
+        let _ = value;
+        None
+    }
 }
 
 /// An operation or constructor.
@@ -78,12 +87,14 @@ pub struct Op {
     pub random: bool,
     /// Whether it runs in a worker process of its own.
     pub heavy: bool,
-    /// Whether arguments beyond the signature are allowed (only `exec` and records of names).
-    pub open: bool,
     /// The implementation; `None` when this build or version has none.
     pub run: Option<RunFn>,
     /// Domain checks.
     pub check: Option<CheckFn>,
+    /// The numbers it publishes: the members of its result.
+    pub publishes: Option<PublishesFn>,
+    /// What it reads of `with { … }`, beside what the engine does: `batch`, `micro_batch`, `checkpoint`.
+    pub wishes: &'static [&'static str],
 }
 
 impl Op {
@@ -99,9 +110,10 @@ impl Op {
             returns,
             random: false,
             heavy: false,
-            open: false,
             run: None,
             check: None,
+            publishes: None,
+            wishes: &[],
         }
     }
 
@@ -173,13 +185,6 @@ impl Op {
         self
     }
 
-    /// Allows arguments beyond the signature.
-    #[must_use]
-    pub fn open(mut self) -> Self {
-        self.open = true;
-        self
-    }
-
     /// Sets the implementation.
     #[must_use]
     pub fn runs(mut self, run: RunFn) -> Self {
@@ -191,6 +196,20 @@ impl Op {
     #[must_use]
     pub fn checks(mut self, check: CheckFn) -> Self {
         self.check = Some(check);
+        self
+    }
+
+    /// Names what it reads of `with { … }`.
+    #[must_use]
+    pub fn wishes(mut self, fields: &'static [&'static str]) -> Self {
+        self.wishes = fields;
+        self
+    }
+
+    /// Sets the names of the numbers it publishes.
+    #[must_use]
+    pub fn publishes(mut self, names: PublishesFn) -> Self {
+        self.publishes = Some(names);
         self
     }
 

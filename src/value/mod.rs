@@ -252,11 +252,19 @@ pub struct Record(Arc<[(Name, Value)]>);
 impl Record {
     /// A record of the fields given, sorted; the last of equal names wins.
     pub fn new(fields: impl IntoIterator<Item = (Name, Value)>) -> Self {
-        let mut map = std::collections::BTreeMap::new();
-        for (name, value) in fields {
-            map.insert(name, value);
+        let mut all: Vec<(Name, Value)> = fields.into_iter().collect();
+        if all.windows(2).all(|w| w[0].0 < w[1].0) {
+            return Self(all.into());
         }
-        Self(map.into_iter().collect())
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut kept: Vec<(Name, Value)> = Vec::with_capacity(all.len());
+        for field in all {
+            match kept.last_mut() {
+                Some(last) if last.0 == field.0 => *last = field,
+                _ => kept.push(field),
+            }
+        }
+        Self(kept.into())
     }
 
     /// The same from string slices.

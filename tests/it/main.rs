@@ -2,6 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod hub;
+#[path = "../bench/large_study.rs"]
+mod large_study;
 mod runs;
 mod standard_modules;
 mod suite;
+mod tidy;

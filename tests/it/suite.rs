@@ -3,6 +3,7 @@
 //! `… # error CODE: text` expects one diagnostic on that line, whose message holds the text; `#^ error CODE: text`
 //! one on the last line of code above. A file without such a line must be sound. `# plan ROW: n cells, m actions`
 //! expects a row of the plan, and `# actions of OP: n` counts the actions of an operation in the whole graph.
+//! `# lacks WHAT: LINE` expects an action that this build cannot carry out there.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use xpipe::graph::{Graph, Overrides, expand};
 use xpipe::resolve::{Disk, load};
 use xpipe::syntax::SourceMap;
 
-/// Codes that `check` never gives: `run` does.
+/// Codes that `check` never gives: `run` does, and the case says `lacks`.
 const ONLY_AT_RUN: [Code; 1] = [Code::NotImplemented];
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,7 +70,14 @@ fn expected(text: &str) -> Vec<Expected> {
     list
 }
 
-fn checked(path: &Path) -> (Vec<Found>, Graph) {
+struct Checked {
+    found: Vec<Found>,
+    graph: Graph,
+    /// What actions lack, and the line that it is on.
+    lacking: BTreeSet<(String, u32)>,
+}
+
+fn checked(path: &Path) -> Checked {
     let world = Disk::default();
     let mut sources = SourceMap::new();
     let mut sink = Diagnostics::new();
@@ -91,15 +99,21 @@ fn checked(path: &Path) -> (Vec<Found>, Graph) {
             message: d.message.clone(),
         })
         .collect();
-    (found, graph)
+    let lacking = graph.actions.iter().filter_map(|a| a.lacks.as_ref());
+    let lacking =
+        lacking.map(|(what, at)| (what.clone(), sources.position(at.file, at.start).line)).collect();
+    Checked { found, graph, lacking }
 }
 
 /// What is wrong with a case, one line each.
 fn faults(path: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(path).unwrap();
     let name = path.file_name().unwrap().to_string_lossy().into_owned();
-    let (mut found, graph) = checked(path);
+    let Checked { mut found, graph, lacking } = checked(path);
     let mut faults = Vec::new();
+    if cfg!(feature = "models") {
+        faults.extend(lacks(&text, &lacking).map(|fault| format!("{name}: {fault}")));
+    }
     for e in expected(&text) {
         let place = found.iter().position(|f| {
             f.file == name && f.line == e.line && f.code == e.code && f.message.contains(&e.text)
@@ -137,6 +151,14 @@ fn faults(path: &Path) -> Vec<String> {
         }
     }
     faults
+}
+
+/// What is wrong with what the comments say is not implemented.
+fn lacks(text: &str, lacking: &BTreeSet<(String, u32)>) -> Option<String> {
+    let notes = text.lines().filter_map(|l| l.strip_prefix("# lacks ")?.rsplit_once(": "));
+    let wanted: BTreeSet<(String, u32)> =
+        notes.map(|(what, line)| (what.to_owned(), line.parse().unwrap())).collect();
+    (!wanted.is_empty() && wanted != *lacking).then(|| format!("lacks {lacking:?}, not {wanted:?}"))
 }
 
 #[test]
@@ -187,7 +209,7 @@ fn a_runner_that_expects_something_else_says_so() {
 
 #[test]
 fn files_that_use_each_other_are_reported_where_the_circle_closes() {
-    let (found, _) = checked(&folder().join("parts/first.xpipe"));
+    let found = checked(&folder().join("parts/first.xpipe")).found;
     let told: Vec<(&str, u32, &str)> =
         found.iter().map(|f| (f.file.as_str(), f.line, f.code.as_str())).collect();
     assert_eq!(told, [("second.xpipe", 4, "resolve::cycle")]);
@@ -220,7 +242,7 @@ fn the_studies_of_the_method_check_and_plan() {
             ],
         ),
     ] {
-        let (found, graph) = checked(&studies.join(file));
+        let Checked { found, graph, .. } = checked(&studies.join(file));
         assert!(found.is_empty(), "{file}: {found:#?}");
         for (name, cells, actions) in rows {
             let row =
@@ -229,4 +251,44 @@ fn the_studies_of_the_method_check_and_plan() {
             assert_eq!((row.cells.len(), unique.len()), (*cells, *actions), "{file}: {name}");
         }
     }
+}
+
+#[test]
+fn a_generated_study_has_the_cells_it_should_have() {
+    let (rates, seeds) = (3, 4);
+    let world = crate::large_study::large(rates, seeds);
+    let (mut sources, mut sink) = (SourceMap::new(), Diagnostics::new());
+    let study = load(Path::new("/study/root.xpipe"), &world, &mut sources, &mut sink).unwrap();
+    assert_eq!(study.modules.len(), 4);
+    let (registry, overrides) = (xpipe::ops::registry(), Overrides::default());
+    let graph = expand(&study, &registry, &world, &overrides, &mut sink);
+    assert!(sink.is_empty(), "{:#?}", sink.sorted());
+    let models = crate::large_study::models(rates, seeds);
+    let counts: Vec<(&str, usize, usize)> = graph
+        .rows
+        .iter()
+        .filter(|r| r.named && !r.axes.is_empty())
+        .map(|r| {
+            let actions: BTreeSet<u32> = r.cells.iter().map(|c| c.action.0).collect();
+            (r.name.as_str(), r.cells.len(), actions.len())
+        })
+        .collect();
+    // bce and hinge draw the same samples.
+    let pinned = [
+        ("samples", 16, 12),
+        ("model", models, models),
+        ("reranked", models, models),
+        ("scores", models, models),
+        ("kept", models, models),
+    ];
+    assert_eq!((models, counts.as_slice()), (220, pinned.as_slice()));
+    assert_eq!(
+        counts.iter().map(|(_, cells, _)| cells).sum::<usize>(),
+        crate::large_study::cells(rates, seeds)
+    );
+    let table = &graph.tables[0];
+    assert_eq!(
+        (table.title.as_str(), table.values.len(), table.values[0].len()),
+        ("nDCG@10 over 4 seeds", 5, 4)
+    );
 }

@@ -131,6 +131,11 @@ pub fn from_fields(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
     }
 }
 
+/// Whether this build runs an architecture, by its `model_type`.
+pub fn is_implemented(name: &str) -> bool {
+    implemented().split(", ").any(|n| n == name)
+}
+
 fn implemented() -> String {
     let names: Vec<&str> = KNOWN.iter().filter(|(_, r)| r.is_some()).map(|(n, _)| *n).collect();
     names.join(", ")

@@ -52,7 +52,7 @@ impl Study {
             op,
             version: 1,
             heavy: false,
-            implemented: true,
+            lacks: None,
             address: address.to_owned(),
             span: SPAN,
             args,

@@ -1,0 +1,42 @@
+//! Arguments that the imports share, so that they read the same everywhere.
+
+use crate::types::Op;
+use crate::value::Value;
+
+/// An import from a file in one of several formats.
+pub(super) fn import(
+    name: &'static str,
+    version: u32,
+    returns: &str,
+    doc: &'static str,
+    formats: &'static str,
+) -> Op {
+    Op::stage(name, version, returns, doc).needs("source", "Path", "The file, folder or archive.").takes(
+        "format",
+        "String",
+        Value::str("auto"),
+        formats,
+    )
+}
+
+/// What becomes of ids that are there more than once.
+pub(super) fn duplicates(op: Op) -> Op {
+    op.takes(
+        "duplicates",
+        "'error' | 'first' | 'drop'",
+        Value::str("error"),
+        "Ids there more than once: an error, keep the first text, or leave out all texts with such an id.",
+    )
+}
+
+/// The collection that ids are checked against, and what becomes of lines with other ids.
+pub(super) fn checked(op: Op) -> Op {
+    op.optional("queries", "Queries", "The queries that ids are checked against.")
+        .optional("corpus", "Corpus", "The documents that ids are checked against.")
+        .takes(
+            "unknown",
+            "'error' | 'drop' | 'keep'",
+            Value::str("error"),
+            "Lines with an id outside the collection: an error, leave them out, or keep them.",
+        )
+}
