@@ -22,6 +22,7 @@ pub(super) const POLICY: &[(&str, &str)] = &[
     ("retries", "Int"),
     ("checkpoint", "Budget | Percent"),
     ("batch", "Int"),
+    ("micro_batch", "Int"),
 ];
 
 /// The numbers that an evaluation publishes.
