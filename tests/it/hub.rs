@@ -13,10 +13,9 @@ const STUDY: &str = r#"edition 2026
 use std.retrieval { bm25_run }
 param data: Path = "DATA"
 dataset tiny: TestCollection = local { docs = "{data}/corpus.jsonl", queries = "{data}/queries.jsonl", qrels = "{data}/qrels.tsv" }
-stage first = bm25_run(corpus = tiny.corpus, queries = tiny.queries, depth = 5)
+stage first = bm25_run(corpus = tiny.corpus, queries = tiny.queries, depth = 10)
 stage again = rerank.cross_encoder { model = hf("lab/tiny"), run = first, input = query_document(query = 16, document = 45) }
 stage scores = evaluate { run = again, qrels = tiny.qrels, metrics = [ndcg(10)] }
-table t { title = "nDCG@10", value = scores.ndcg_10 }
 "#;
 
 /// A server of one folder at `/lab/tiny/resolve/…`, in the hub's manner; the first answer of weights is cut short.

@@ -1,8 +1,9 @@
 //! `self:rust-docs`: a test collection made from the documentation of the crates that xpipe was built from.
 //!
 //! Real text that lies on every machine that has built xpipe, and needs no download. Of each public item with a
-//! documentation comment the first sentence is the query; the item's signature and the rest of the comment are the
-//! passage that answers it. A crate's items are all for training, or all for validation, or all for testing.
+//! documentation comment the first sentence is the query and the signature is the passage that answers it: which
+//! function does this? (With the rest of the comment in the passage too, BM25 finds what a model of two layers finds,
+//! and the study shows nothing.) A crate's items are all for training, or all for validation, or all for testing.
 //!
 //! | file | what it owns |
 //! |---|---|
@@ -22,7 +23,7 @@ use crate::task::{Failure, Job};
 use crate::value::Digest;
 
 /// Raised by hand when the output for the same sources changes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The program.
 pub(super) const PROGRAM: Builtin = Builtin {

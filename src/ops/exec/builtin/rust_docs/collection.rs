@@ -1,9 +1,9 @@
 //! Items to a collection: which are kept, which split their crate belongs to, and the files.
 //!
-//! Left out are items whose first sentence is short, or is the first sentence of another item too; whose rest is
-//! short, or is the rest of another item too (then more than one passage answers); and those whose passage repeats
-//! the sentence word by word. Everything is chosen and sorted by content, so the order of files on a disk does not
-//! matter.
+//! Left out are items whose first sentence is short or long, or is the first sentence of another item too; whose
+//! signature is the signature of another item too (then more than one passage answers); and those whose signature
+//! repeats the sentence word by word. Everything is chosen and sorted by content, so the order of files on a disk does
+//! not matter.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,17 +20,14 @@ use crate::task::Failure;
 use crate::value::Digest;
 
 /// Passages of the collection at most.
-const PASSAGES: usize = 6_000;
+const PASSAGES: usize = 20_000;
 /// Passages of one crate at most: a few large ones would be most of the collection.
 const OF_A_CRATE: usize = 300;
 /// Words of a query, at least and at most.
 const QUERY: std::ops::RangeInclusive<usize> = 4..=40;
-/// Words of the rest of a comment at least.
-const REST: usize = 8;
-/// Characters of a signature and of the rest of a comment that are kept: what a small model reads of a passage, so
-/// that BM25 and the model see the same text.
-const SIGNATURE: usize = 100;
-const LONGEST: usize = 220;
+/// Characters of a signature that are kept: what a small model reads of a passage, so that BM25 and the model see the
+/// same text.
+const SIGNATURE: usize = 160;
 
 /// What is written of an item.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,18 +36,10 @@ pub(super) struct Entry {
     pub(super) id: String,
     /// The crate's name.
     pub(super) owner: String,
-    /// The first sentence.
+    /// The first sentence of the item's documentation.
     pub(super) query: String,
     /// The item's signature.
-    pub(super) signature: String,
-    /// The rest of its documentation.
-    pub(super) rest: String,
-}
-
-impl Entry {
-    fn passage(&self) -> String {
-        format!("{}. {}", self.signature, self.rest)
-    }
+    pub(super) passage: String,
 }
 
 /// The items of a crate's sources that may stand in a collection.
@@ -64,14 +53,12 @@ pub(super) fn read(of: &Crate) -> Result<Vec<Entry>, Failure> {
         let inside = path.strip_prefix(&of.folder).unwrap_or(&path);
         let names: Vec<_> = inside.components().map(|c| c.as_os_str().to_string_lossy()).collect();
         for item in scan::items(&String::from_utf8_lossy(&bytes)) {
-            let parts = text::parts(&item.doc);
             entries.push(Entry {
                 id: format!("{}/{}:{}", of.name, names.join("/"), item.line)
                     .replace(char::is_whitespace, "_"),
                 owner: of.name.clone(),
-                query: parts.sentence,
-                signature: item.signature.chars().take(SIGNATURE).collect(),
-                rest: parts.rest.chars().take(LONGEST).collect(),
+                query: text::first_sentence(&item.doc),
+                passage: item.signature.chars().take(SIGNATURE).collect(),
             });
         }
     }
@@ -102,18 +89,18 @@ fn rust_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 pub(super) fn select(mut all: Vec<Entry>) -> Vec<Entry> {
     all.sort();
     all.dedup_by(|a, b| a.id == b.id);
-    let (mut queries, mut rests) = (BTreeMap::<String, u32>::new(), BTreeMap::<String, u32>::new());
+    let (mut queries, mut passages) = (BTreeMap::<String, u32>::new(), BTreeMap::<String, u32>::new());
     for entry in &all {
         *queries.entry(words(&entry.query).join(" ")).or_default() += 1;
-        *rests.entry(words(&entry.rest).join(" ")).or_default() += 1;
+        *passages.entry(words(&entry.passage).join(" ")).or_default() += 1;
     }
     all.retain(|entry| {
-        let (query, rest) = (words(&entry.query), words(&entry.rest));
+        let (query, passage) = (words(&entry.query), words(&entry.passage));
+        let (asked, answer) = (query.join(" "), passage.join(" "));
         QUERY.contains(&query.len())
-            && rest.len() >= REST
-            && queries.get(&query.join(" ")) == Some(&1)
-            && rests.get(&rest.join(" ")) == Some(&1)
-            && !format!(" {} ", words(&entry.passage()).join(" ")).contains(&format!(" {} ", query.join(" ")))
+            && queries.get(&asked) == Some(&1)
+            && passages.get(&answer) == Some(&1)
+            && !format!(" {answer} ").contains(&format!(" {asked} "))
     });
     // Few enough: by a digest of the id, which has nothing to do with the text.
     all.sort_by_cached_key(|entry| Digest::of(entry.id.as_bytes()));
@@ -158,7 +145,7 @@ pub(super) fn write(entries: &[Entry], out: &Path) -> Result<[usize; 3], Failure
     }
     let mut counts = [0; 3];
     for entry in entries {
-        writeln!(docs, "{}", json!({ "_id": entry.id, "text": entry.passage() }))?;
+        writeln!(docs, "{}", json!({ "_id": entry.id, "text": entry.passage }))?;
         writeln!(queries, "{}", json!({ "_id": entry.id, "text": entry.query }))?;
         let split = split(&entry.owner);
         writeln!(qrels[split], "{}\t{}\t1", entry.id, entry.id)?;
@@ -174,29 +161,22 @@ pub(super) fn write(entries: &[Entry], out: &Path) -> Result<[usize; 3], Failure
 mod tests {
     use super::*;
 
-    fn entry(id: &str, query: &str, rest: &str) -> Entry {
+    fn entry(id: &str, query: &str, passage: &str) -> Entry {
         let owner = id.split('/').next().unwrap_or("").to_owned();
-        let signature = "pub fn take(&self)".to_owned();
-        Entry { id: id.into(), owner, query: query.into(), signature, rest: rest.into() }
+        Entry { id: id.into(), owner, query: query.into(), passage: passage.into() }
     }
 
     #[test]
     fn what_would_be_unfair_is_left_out() {
-        let rest = |n: u32| format!("number {n} is followed by at least eight words of text");
         let kept = select(vec![
-            entry("a/1", "Takes the first book away.", &rest(1)),
-            entry("a/2", "Too short.", &rest(2)),
-            entry("a/3", "Two items say this.", &rest(3)),
-            entry("b/1", "Two items say this!", &rest(4)),
-            entry("b/2", "Nothing else is said about it.", "Nothing."),
-            entry(
-                "b/3",
-                "This one stands in its passage.",
-                &format!("{} this ONE stands in its passage", rest(5)),
-            ),
-            entry("c/1", "Another item has the same rest.", &rest(6)),
-            entry("c/2", "And this has it as well.", &rest(6)),
-            entry("c/0", "Puts the last book back.", &rest(7)),
+            entry("a/1", "Takes the first book away.", "Shelf fn take(&mut self) -> Option<Book>"),
+            entry("a/2", "Too short.", "Shelf fn short(&self)"),
+            entry("a/3", "Two items say this.", "Shelf fn say(&self)"),
+            entry("b/1", "Two items say this!", "Desk fn say(&self)"),
+            entry("b/2", "This stands in its signature.", "fn this_STANDS_in_its_signature()"),
+            entry("c/1", "Another item has this signature.", "fn new() -> Self"),
+            entry("c/2", "And this has it as well.", "fn new() -> Self"),
+            entry("c/0", "Puts the last book back.", "Shelf fn put(&mut self, book: Book)"),
         ]);
         let ids: Vec<&str> = kept.iter().map(|e| e.id.as_str()).collect();
         assert_eq!(ids, ["a/1", "c/0"]);
@@ -209,7 +189,7 @@ mod tests {
                 entry(
                     &format!("big/{i}"),
                     &format!("Takes the book of number {i}."),
-                    &format!("rest {i} a b c d e f g"),
+                    &format!("fn take_{i}()"),
                 )
             })
             .collect();
@@ -224,7 +204,7 @@ mod tests {
     fn the_files_are_those_of_a_collection() {
         let dir = tempfile::tempdir().unwrap();
         let names: Vec<String> = (0..40).map(|i| format!("crate{i}/src/lib.rs:1")).collect();
-        let entries: Vec<Entry> = names.iter().map(|n| entry(n, "A \"query\" here.", "and a rest")).collect();
+        let entries: Vec<Entry> = names.iter().map(|n| entry(n, "A \"query\" here.", "fn here()")).collect();
         let counts = write(&entries, dir.path()).unwrap();
         assert_eq!(counts.iter().sum::<usize>(), 40);
         assert!(counts.iter().all(|n| *n > 0), "{counts:?}");

@@ -1,20 +1,9 @@
-//! Markdown of a documentation comment as plain text: its first sentence, and the rest.
+//! Markdown of a documentation comment as plain text: its first sentence.
 
-/// A comment in two parts, both plain text on one line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Parts {
-    /// The first sentence.
-    pub(super) sentence: String,
-    /// What follows, without code blocks and headings.
-    pub(super) rest: String,
-}
-
-/// Splits a comment into its first sentence and the rest.
-pub(super) fn parts(doc: &str) -> Parts {
-    let mut paragraphs: Vec<String> = vec![String::new()];
-    let mut fence = None;
-    for line in doc.lines() {
-        let line = line.trim();
+/// The first sentence of a comment, plain text on one line; empty when it has none.
+pub(super) fn first_sentence(doc: &str) -> String {
+    let (mut paragraph, mut fence) = (String::new(), None);
+    for line in doc.lines().map(str::trim) {
         let mark = ["```", "~~~"].into_iter().find(|m| line.starts_with(m));
         match (fence, mark) {
             (None, Some(mark)) => fence = Some(mark),
@@ -22,25 +11,19 @@ pub(super) fn parts(doc: &str) -> Parts {
             (Some(_), _) => {}
             // A heading, a table, a definition of a link, and an empty line end a paragraph.
             (None, None) if line.is_empty() || line.starts_with(['#', '|']) || is_link_definition(line) => {
-                if paragraphs.last().is_some_and(|p| !p.is_empty()) {
-                    paragraphs.push(String::new());
+                if !plain(&paragraph).is_empty() {
+                    break;
                 }
+                paragraph.clear();
             }
             (None, None) => {
-                if let Some(last) = paragraphs.last_mut() {
-                    last.push_str(line);
-                    last.push(' ');
-                }
+                paragraph.push_str(line);
+                paragraph.push(' ');
             }
         }
     }
-    let plain: Vec<String> = paragraphs.iter().map(|p| plain(p)).filter(|p| !p.is_empty()).collect();
-    let first = plain.first().map_or("", String::as_str);
-    let end = end_of_sentence(first);
-    let mut rest = vec![first[end..].trim().to_owned()];
-    rest.extend(plain.iter().skip(1).cloned());
-    rest.retain(|p| !p.is_empty());
-    Parts { sentence: first[..end].trim().to_owned(), rest: rest.join(" ") }
+    let text = plain(&paragraph);
+    text[..end_of_sentence(&text)].trim().to_owned()
 }
 
 /// `[name]: target`.
@@ -97,26 +80,20 @@ fn plain(markdown: &str) -> String {
 mod tests {
     use super::*;
 
-    fn of(doc: &str) -> (String, String) {
-        let parts = parts(doc);
-        (parts.sentence, parts.rest)
-    }
-
     #[test]
     fn the_first_sentence_ends_where_readers_see_it() {
-        let both = |a: &str, b: &str| (a.to_owned(), b.to_owned());
-        assert_eq!(
-            of("Gives a [`Foo`](crate::Foo). Panics\nnever.\n\nMore."),
-            both("Gives a Foo.", "Panics never. More.")
-        );
-        assert_eq!(of("Reads 1.5 lines, e.g. two. three"), both("Reads 1.5 lines, e.g. two. three", ""));
-        assert_eq!(
-            of("No stop\n\n# Examples\n```\nfoo. Bar\n```\n* an *item*\n"),
-            both("No stop", "an item")
-        );
-        assert_eq!(of("A.\n\n[`x`]: y\n| a | b |\n"), both("A.", ""));
-        assert_eq!(of(""), both("", ""));
-        assert_eq!(of("# Heading\n\nÄ text. Über"), both("Ä text.", "Über"));
+        for (doc, sentence) in [
+            ("Gives a [`Foo`](crate::Foo). Panics\nnever.\n\nMore.", "Gives a Foo."),
+            ("Reads 1.5 lines, e.g. two. three", "Reads 1.5 lines, e.g. two. three"),
+            ("No stop\n\n# Examples\n```\nfoo. Bar\n```\n* an *item*\n", "No stop"),
+            ("A line\nand its end. More", "A line and its end."),
+            ("", ""),
+            ("```\ncode.\n```\n", ""),
+            ("# Heading\n\nÄ text. Über", "Ä text."),
+            ("[`x`]: y\n\nB.", "B."),
+        ] {
+            assert_eq!(first_sentence(doc), sentence);
+        }
     }
 
     #[test]
