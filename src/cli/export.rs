@@ -22,7 +22,7 @@ pub(super) fn export(args: &ExportArgs, common: &Common) -> Result<u8, Stop> {
     loaded.wanted = vec![*id];
     let job = job::job(&loaded)?;
     let store = job::reading(common)?;
-    let runner = Local::new(common).with_lock(Lock::beside(&loaded.path, common.locked)?);
+    let runner = Local::new(common, Lock::beside(&loaded.path, common.locked)?);
     let options = Options::new(job::threads(common), Heavy::Thread);
     let fates = forecast(&job, &runner, &store, &options);
     let Forecast::Cached { key } = &fates[id.0 as usize] else {

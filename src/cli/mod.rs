@@ -10,6 +10,7 @@ mod export;
 mod graph;
 mod job;
 mod lock;
+mod models;
 mod out;
 mod plan;
 mod results;
@@ -51,7 +52,7 @@ pub fn main() -> u8 {
 }
 
 fn worker() -> u8 {
-    let runner = runner::Local::new(&args::Common::default());
+    let runner = runner::Local::new(&args::Common::default(), lock::Lock::default());
     u8::try_from(crate::engine::worker_main(&runner)).unwrap_or(70)
 }
 

@@ -27,7 +27,7 @@ pub(super) fn plan(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
     let loaded = study::sound(args, common)?;
     let job = job::job(&loaded)?;
     let store = job::reading(common)?;
-    let runner = Local::new(common).with_lock(Lock::beside(&loaded.path, common.locked)?);
+    let runner = Local::new(common, Lock::beside(&loaded.path, common.locked)?);
     let options = Options::new(job::threads(common), Heavy::Thread);
     let fates = forecast(&job, &runner, &store, &options);
     let needed = job.needed();

@@ -30,8 +30,9 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
     if !lacking.is_empty() {
         return Err(not_implemented(&loaded, &lacking));
     }
-    let runner = Local::new(common).with_lock(Lock::beside(&loaded.path, common.locked)?);
+    let runner = Local::new(common, Lock::beside(&loaded.path, common.locked)?);
     missing_inputs(&job, &runner)?;
+    runner.save_lock()?;
     let store = job::writing(common)?;
     let program = std::env::current_exe()
         .map_err(|e| Stop::missing(format!("this program's own file is not known: {e}"), None))?;

@@ -12,7 +12,7 @@ pub(super) fn why(args: &WhyArgs, common: &Common) -> Result<u8, Stop> {
     let loaded = study::sound(&args.study, common)?;
     let job = job::job(&loaded)?;
     let store = job::reading(common)?;
-    let runner = Local::new(common).with_lock(Lock::beside(&loaded.path, common.locked)?);
+    let runner = Local::new(common, Lock::beside(&loaded.path, common.locked)?);
     let options = Options::new(job::threads(common), Heavy::Thread);
     let mut all = Vec::new();
     for id in study::cells(&loaded.graph, &args.cells)? {

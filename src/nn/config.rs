@@ -187,6 +187,39 @@ impl Fields {
         }
     }
 
+    /// The field as it is, when it is there and not null.
+    pub fn value(&self, name: &str) -> Option<&Value> {
+        self.get(name)
+    }
+
+    /// True or false; `default` when the field is absent.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub fn flag(&self, name: &str, default: bool) -> Result<bool, Failure> {
+        match self.get(name) {
+            None => Ok(default),
+            Some(v) => v.as_bool().ok_or_else(|| self.off(name, "true or false")),
+        }
+    }
+
+    /// Words, as a list or in one text with `|` between them; none when the field is absent.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub fn words(&self, name: &str) -> Result<Vec<String>, Failure> {
+        let list = match self.get(name) {
+            None => return Ok(Vec::new()),
+            Some(Value::String(text)) => {
+                return Ok(text.split('|').map(|w| w.trim().to_lowercase()).collect());
+            }
+            Some(Value::Array(list)) => list,
+            Some(_) => return Err(self.off(name, "words")),
+        };
+        let word = |v: &Value| v.as_str().map(str::to_owned).ok_or_else(|| self.off(name, "words"));
+        list.iter().map(word).collect()
+    }
+
     /// Accepts a field only when it is absent, null or one of the values given: the code knows no other.
     ///
     /// # Errors

@@ -23,7 +23,10 @@ use std::path::Path;
 use crate::task::Failure;
 use crate::value::rng::Stream;
 
-/// Pairs one after the other.
+/// Tokens of a block at most (a longer pair is a block of its own). Part of what fixes the bits of gradients.
+const BLOCK: usize = 512;
+
+/// Pairs one after the other: a batch, or consecutive pairs of one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Packed {
     /// Token ids of all pairs, concatenated.
@@ -32,12 +35,17 @@ pub struct Packed {
     pub types: Vec<u32>,
     /// Where each pair begins, and the total at the end: `pairs + 1` numbers, rising.
     pub starts: Vec<usize>,
+    /// The first pair's place in the whole batch. Dropout is addressed by places in the whole batch, so that it is
+    /// the same however a batch is split.
+    pub first_pair: usize,
+    /// The first token's place in the whole batch.
+    pub first_token: usize,
 }
 
 impl Packed {
     /// An empty batch.
     pub fn new() -> Self {
-        Self { ids: Vec::new(), types: Vec::new(), starts: vec![0] }
+        Self { starts: vec![0], ..Self::default() }
     }
 
     /// Adds a pair; `types` is as long as `ids`.
@@ -67,7 +75,21 @@ impl Packed {
         self.starts[i]..self.starts[i + 1]
     }
 
-    /// Some pairs of this batch as a batch.
+    /// The batch in blocks of whole pairs, from the first pair on, each as long as [`BLOCK`] allows.
+    ///
+    /// Gradients are summed block by block, so a batch that is split between blocks has the same blocks.
+    pub fn blocks(&self) -> Vec<std::ops::Range<usize>> {
+        let mut list: Vec<std::ops::Range<usize>> = Vec::new();
+        for i in 0..self.len() {
+            match list.last_mut() {
+                Some(last) if self.starts[i + 1] - self.starts[last.start] <= BLOCK => last.end = i + 1,
+                _ => list.push(i..i + 1),
+            }
+        }
+        list
+    }
+
+    /// Some pairs of this batch, which remember their place in it.
     pub fn slice(&self, pairs: std::ops::Range<usize>) -> Self {
         let first = self.starts[pairs.start];
         let tokens = first..self.starts[pairs.end];
@@ -75,6 +97,8 @@ impl Packed {
             ids: self.ids[tokens.clone()].to_vec(),
             types: self.types[tokens].to_vec(),
             starts: self.starts[pairs.start..=pairs.end].iter().map(|s| s - first).collect(),
+            first_pair: self.first_pair + pairs.start,
+            first_token: self.first_token + first,
         }
     }
 
@@ -160,13 +184,15 @@ pub trait Reranker: Send {
     /// # Errors
     /// When the batch does not fit the model (an id or position out of range).
     fn score(&mut self, batch: &Packed) -> Result<Vec<f32>, Failure>;
-    /// Logits, keeping what [`Reranker::backward`] needs. `dropout` is the stream of this micro-batch; `None` turns
+    /// Logits, keeping what [`Reranker::backward`] needs. `dropout` is the stream of the whole batch; `None` turns
     /// dropout off. Only the last forward can be followed by a backward.
     ///
     /// # Errors
     /// As [`Reranker::score`].
     fn forward(&mut self, batch: &Packed, dropout: Option<Stream>) -> Result<Vec<f32>, Failure>;
-    /// Adds to the gradients those of Σᵢ `dlogits[i]` · logit i of the last forward.
+    /// Adds to the gradients those of Σᵢ `dlogits[i]` · logit i of the last forward, block by block from the last of
+    /// [`Packed::blocks`] to the first: a batch in parts of whole blocks, the last part first, gives the same bits as
+    /// the whole.
     ///
     /// # Errors
     /// [`crate::task::FailureKind::Bug`] when there was no forward.

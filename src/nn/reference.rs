@@ -1,8 +1,8 @@
 //! The reference engine: an architecture's plain candle operations behind [`Reranker`].
 //!
-//! Scoring runs each pair alone, so a score has the same bits in any batch at any place. Training runs pieces of
-//! about [`PIECE`] tokens, side by side on the threads of this engine; gradients are added in the order of the
-//! pieces, so threads change no bit. Embedding rows are gathered and their gradients scattered here, outside the
+//! Scoring runs each pair alone, so a score has the same bits in any batch at any place. Training runs the blocks of
+//! a batch, side by side on the threads of this engine; gradients are added from the last block to the first, so
+//! threads change no bit. Embedding rows are gathered and their gradients scattered here, outside the
 //! graph: a table's gradient stays as sparse as the batch.
 
 use std::cell::RefCell;
@@ -20,9 +20,6 @@ use super::weights::{self, Checkpoint};
 use super::{Packed, Parameter, Reranker};
 use crate::task::Failure;
 use crate::value::rng::Stream;
-
-/// Tokens of one piece of a training batch; a longer pair is a piece of its own. Part of what fixes the bits.
-const PIECE: usize = 512;
 
 /// Stack of a thread: candle walks its graph by recursion.
 const STACK: usize = 16 << 20;
@@ -52,7 +49,7 @@ struct Variables {
     detached: BTreeMap<String, Tensor>,
 }
 
-/// The graph of some pairs, waiting for its backward pass.
+/// The graph of one block, waiting for its backward pass.
 #[derive(Debug)]
 struct Piece {
     pairs: Range<usize>,
@@ -118,9 +115,7 @@ impl Reference {
             let embedded = self.embed(&one, &self.model.lookups(&one)).map_err(off)?;
             let graph = Graph {
                 tensors: &variables.detached,
-                starts: &one.starts,
-                first_token: 0,
-                first_pair: 0,
+                batch: &one,
                 dropout: None,
                 kept: Some(RefCell::default()),
             };
@@ -197,14 +192,7 @@ impl Reference {
         let part = batch.slice(pairs.clone());
         let lookups = self.model.lookups(&part);
         let embedded = Var::from_tensor(&self.embed(&part, &lookups)?)?;
-        let graph = Graph {
-            tensors: &variables.tracked,
-            starts: &part.starts,
-            first_token: batch.starts[pairs.start],
-            first_pair: pairs.start,
-            dropout,
-            kept: None,
-        };
+        let graph = Graph { tensors: &variables.tracked, batch: &part, dropout, kept: None };
         let logits = self.model.logits(&graph, embedded.as_tensor().clone())?;
         Ok(Piece { pairs, logits, embedded, lookups })
     }
@@ -242,18 +230,6 @@ impl Reference {
             }
         }
     }
-}
-
-/// Pairs in pieces of at most [`PIECE`] tokens, or of one pair.
-fn pieces(batch: &Packed) -> Vec<Range<usize>> {
-    let mut list: Vec<Range<usize>> = Vec::new();
-    for i in 0..batch.len() {
-        match list.last_mut() {
-            Some(last) if batch.starts[i + 1] - batch.starts[last.start] <= PIECE => last.end = i + 1,
-            _ => list.push(i..i + 1),
-        }
-    }
-    list
 }
 
 fn numbers(x: &Tensor) -> candle_core::Result<Vec<f32>> {
@@ -294,14 +270,7 @@ impl Reranker for Reference {
         let variables = self.refresh()?;
         let one = |i: usize| -> candle_core::Result<f32> {
             let pair = batch.slice(i..i + 1);
-            let graph = Graph {
-                tensors: &variables.detached,
-                starts: &pair.starts,
-                first_token: 0,
-                first_pair: 0,
-                dropout: None,
-                kept: None,
-            };
+            let graph = Graph { tensors: &variables.detached, batch: &pair, dropout: None, kept: None };
             let embedded = self.embed(&pair, &self.model.lookups(&pair))?;
             self.model.logits(&graph, embedded)?.squeeze(0)?.to_scalar::<f32>()
         };
@@ -313,7 +282,7 @@ impl Reranker for Reference {
         self.last = None;
         let variables = self.refresh()?;
         let list =
-            self.each(pieces(batch), |pairs| self.piece(&variables, batch, pairs, dropout).map_err(off))?;
+            self.each(batch.blocks(), |pairs| self.piece(&variables, batch, pairs, dropout).map_err(off))?;
         let mut logits = Vec::with_capacity(batch.len());
         for piece in &list {
             logits.extend(numbers(&piece.logits).map_err(off)?);
@@ -330,7 +299,7 @@ impl Reranker for Reference {
             return Err(Failure::bug(format!("{} gradients for another number of logits", dlogits.len())));
         }
         // No more pieces at a time than run together: each holds a gradient of the whole model.
-        let mut rest = list.into_iter();
+        let mut rest = list.into_iter().rev();
         loop {
             let now: Vec<Piece> = rest.by_ref().take(self.together).collect();
             if now.is_empty() {

@@ -6,7 +6,8 @@ use super::*;
 use crate::nn::testing::{self, Expected, Fixture};
 
 /// Fixtures of the architectures that have an implementation.
-const FIXTURES: &[&str] = &["bert", "minilm"];
+const FIXTURES: &[&str] =
+    &["bert", "minilm", "distilbert", "roberta", "electra", "deberta-v3", "modernbert", "ettin"];
 
 fn open(folder: &Path) -> Reference {
     Reference::new(Checkpoint::load(folder, 1).unwrap(), 2, Device::Cpu).unwrap()
@@ -38,7 +39,7 @@ fn a_score_does_not_depend_on_its_batch() {
 fn threads_change_no_bit() {
     let checkpoint = Checkpoint::load(&testing::fixture("minilm"), 1).unwrap();
     let batch = testing::random_batch(&[64; 30], 128, 3);
-    assert!(pieces(&batch).len() > 3);
+    assert!(batch.blocks().len() > 3);
     let run = |threads: usize| {
         let mut e = Reference::new(checkpoint.clone(), threads, Device::Cpu).unwrap();
         let dropout = Some(Stream::new(1, &["dropout"]));
@@ -53,20 +54,8 @@ fn threads_change_no_bit() {
 }
 
 #[test]
-fn pieces_change_neither_logits_nor_gradients() {
-    // Alone, a pair is one piece; together they share pieces. Dropout is addressed by place, so it is off here.
-    let batch = testing::random_batch(&[40, 64, 9, 64, 64, 64, 64, 64, 64, 64, 33], 128, 3);
-    let slope: Vec<f32> = (0..batch.len()).map(|i| i as f32 - 4.5).collect();
-    let mut whole = engine("bert");
-    whole.forward(&batch, None).unwrap();
-    whole.backward(&slope).unwrap();
-    let mut parts = engine("bert");
-    for i in 0..batch.len() {
-        parts.forward(&batch.slice(i..i + 1), None).unwrap();
-        parts.backward(&slope[i..=i]).unwrap();
-    }
-    let floor = whole.gradients.iter().fold(0.0f64, |m, x| m.max(f64::from(x.abs())));
-    assert!(testing::error(&parts.gradients, &whole.gradients, floor) < 1e-5);
+fn a_split_between_blocks_changes_no_bit() {
+    testing::check_splits(&mut engine("bert"), 128, 64);
 }
 
 #[test]
@@ -113,14 +102,7 @@ fn exact(e: &Reference, weights: &[f64], batch: &Packed, slope: &[f32], dropout:
         })
         .reduce(|a, b| (a + b).unwrap())
         .unwrap();
-    let graph = Graph {
-        tensors: &tensors,
-        starts: &batch.starts,
-        first_token: 0,
-        first_pair: 0,
-        dropout,
-        kept: None,
-    };
+    let graph = Graph { tensors: &tensors, batch, dropout, kept: None };
     let logits = e.model.logits(&graph, embedded).unwrap();
     assert_eq!(logits.dtype(), DType::F64);
     logits.to_vec1::<f64>().unwrap().iter().zip(slope).map(|(x, s)| x * f64::from(*s)).sum()
@@ -152,7 +134,7 @@ fn gradients_are_the_derivative() {
                     };
                     let slope = (at(1e-5) - at(-1e-5)) / 2e-5;
                     let error = (slope - f64::from(own[i])).abs() / scale;
-                    assert!(error < 1e-4, "{name}: {}[{i}]: {} against {slope}", p.name, own[i]);
+                    assert!(error < testing::BACKWARD, "{name}: {}[{i}]: {} against {slope}", p.name, own[i]);
                 }
             }
         }

@@ -228,6 +228,30 @@ pub(crate) fn check_batch_independence(engine: &mut dyn Reranker, vocabulary: u6
     assert!((0..n).all(|i| turned[n - 1 - i].to_bits() == together[i]), "the order of pairs changed a score");
 }
 
+/// Checks that a batch computed in parts, split between blocks, the last part first, gives the same bits as the whole:
+/// logits and gradients, with dropout.
+pub(crate) fn check_splits(engine: &mut dyn Reranker, vocabulary: u64, positions: usize) {
+    let lengths: Vec<usize> = (0..60).map(|i| 1 + i * 37 % positions).collect();
+    let batch = random_batch(&lengths, vocabulary, 6);
+    let blocks = batch.blocks();
+    assert!(blocks.len() > 3, "a test of nothing");
+    let slope: Vec<f32> = (0..batch.len()).map(|i| 0.5 - i as f32 / batch.len() as f32).collect();
+    let dropout = Some(Stream::new(4, &["splits"]));
+    let mut run = |together: usize| {
+        engine.gradients_mut().0.fill(0.0);
+        let mut logits = vec![0.0; batch.len()];
+        for blocks in blocks.chunks(together).rev() {
+            let pairs = blocks[0].start..blocks[blocks.len() - 1].end;
+            let part = engine.forward(&batch.slice(pairs.clone()), dropout).unwrap();
+            logits[pairs.clone()].copy_from_slice(&part);
+            engine.backward(&slope[pairs]).unwrap();
+        }
+        logits.iter().chain(engine.gradients_mut().0.iter()).map(|x| x.to_bits()).collect::<Vec<_>>()
+    };
+    let whole = run(usize::MAX);
+    assert!(run(1) == whole && run(2) == whole && run(3) == whole);
+}
+
 /// Checks that two engines with the same weights agree in logits and gradients of a batch, with dropout or without.
 pub(crate) fn check_same(
     a: &mut dyn Reranker,

@@ -258,11 +258,16 @@ impl<'a> Fill<'a> {
                     self.parameters[other].name, p.name
                 )));
             }
-            if let Fresh::Normal(deviation) = self.declared[i].fresh {
-                let numbers = stream.sub(place as u64);
-                for (element, w) in self.weights[p.offset..p.offset + p.len()].iter_mut().enumerate() {
-                    *w = (numbers.normal(element as u64) * deviation) as f32;
+            let weights = &mut self.weights[p.offset..p.offset + p.len()];
+            match self.declared[i].fresh {
+                Fresh::Normal(deviation) => {
+                    let numbers = stream.sub(place as u64);
+                    for (element, w) in weights.iter_mut().enumerate() {
+                        *w = (numbers.normal(element as u64) * deviation) as f32;
+                    }
                 }
+                Fresh::Ones => weights.fill(1.0),
+                Fresh::Zeros | Fresh::Never => {}
             }
             drawn.push(p.name.clone());
         }

@@ -46,8 +46,7 @@ pub struct Plan<'a> {
     pub schedule: Schedule,
     /// Validate every so many steps and keep the best; `None` keeps the last weights.
     pub every: Option<u64>,
-    /// Most tokens in a micro-batch; a single longer pair is a micro-batch of its own. Splitting changes sums of
-    /// gradients by rounding only.
+    /// Most tokens in a micro-batch; a longer block of pairs is a micro-batch of its own. Splitting changes no bit.
     pub micro_batch: usize,
     /// Where checkpoints are kept.
     pub scratch: &'a Path,

@@ -1,11 +1,18 @@
-//! The architectures, one file each: the configuration it reads, its parameters, its reference forward.
+//! The architectures, one file each: the configuration it reads and the encoder it describes.
 //!
-//! To add one: write a file with a type that implements [`Architecture`], declare it here and put its `read` into
-//! [`KNOWN`]. Nothing else in `nn/` names an architecture.
+//! Two encoders serve them all: [`post_norm`] (BERT and its relatives) and that of [`modernbert`]; [`head`] is every
+//! architecture's head. To add one: write a file that reads its configuration into an encoder, declare it here and put
+//! its `read` into [`KNOWN`]. Nothing else in `nn/` names an architecture.
 
 pub mod bert;
+pub mod deberta;
+pub mod distilbert;
+pub mod electra;
+pub mod head;
+pub mod modernbert;
+pub mod post_norm;
+pub mod roberta;
 
-use std::any::Any;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,13 +29,13 @@ pub type Read = fn(&Fields) -> Result<Arc<dyn Architecture>, Failure>;
 /// Every architecture known by name (`model_type`), with its reader when there is an implementation.
 const KNOWN: &[(&str, Option<Read>)] = &[
     ("bert", Some(bert::read)),
-    ("distilbert", None),
-    ("roberta", None),
-    ("xlm-roberta", None),
-    ("electra", None),
+    ("distilbert", Some(distilbert::read)),
+    ("roberta", Some(roberta::read)),
+    ("xlm-roberta", Some(roberta::read_xlm)),
+    ("electra", Some(electra::read)),
     ("deberta", None),
-    ("deberta-v2", None),
-    ("modernbert", None),
+    ("deberta-v2", Some(deberta::read)),
+    ("modernbert", Some(modernbert::read)),
 ];
 
 /// How a parameter that a checkpoint lacks is made.
@@ -40,6 +47,8 @@ pub enum Fresh {
     Normal(f64),
     /// A head: zeros (biases).
     Zeros,
+    /// A head: ones (norms).
+    Ones,
 }
 
 /// One tensor of a model, before it has a place in the flat buffer.
@@ -62,14 +71,25 @@ pub enum Role {
     Ignored,
 }
 
+/// What an encoder is made of: all that an engine needs to know.
+#[derive(Clone, Copy, Debug)]
+pub enum Form<'a> {
+    /// A norm after every sub-layer.
+    PostNorm(&'a post_norm::PostNorm),
+    /// A norm before every sub-layer.
+    PreNorm(&'a modernbert::ModernBert),
+}
+
 /// A model without its weights: what the configuration says, and how it computes.
-pub trait Architecture: Any + Send + Sync + std::fmt::Debug {
+pub trait Architecture: Send + Sync + std::fmt::Debug {
     /// `model_type` of the configuration.
     fn name(&self) -> &'static str;
     /// The class under `architectures` of a saved one-label model.
     fn class(&self) -> &'static str;
     /// The configuration as it was read.
     fn config(&self) -> &Map<String, Value>;
+    /// What it is made of.
+    fn form(&self) -> Form<'_>;
     /// The tensors in the order of the flat buffer.
     fn declared(&self) -> Vec<Declared>;
     /// What a tensor name of a checkpoint means.
@@ -96,6 +116,23 @@ pub trait Architecture: Any + Send + Sync + std::fmt::Debug {
         graph: &Graph<'_>,
         embedded: candle_core::Tensor,
     ) -> candle_core::Result<candle_core::Tensor>;
+}
+
+/// What a tensor name means to an encoder whose names begin with `prefix` and one of `inside`: the prefix may be absent,
+/// norms may have their old names, and what begins with one of `ignored` (with or without the prefix) has no use.
+fn role(name: &str, prefix: &str, inside: &[&str], ignored: &[&str]) -> Role {
+    let inner = name.strip_prefix(prefix).unwrap_or(name);
+    if ignored.iter().any(|i| inner.starts_with(i)) {
+        return Role::Ignored;
+    }
+    let mut regular = inner.to_owned();
+    for (old, new) in [("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias")] {
+        if let Some(stem) = regular.strip_suffix(old) {
+            regular = format!("{stem}{new}");
+        }
+    }
+    let inside = inside.iter().any(|p| regular.starts_with(p));
+    Role::Parameter(if inside { format!("{prefix}{regular}") } else { name.to_owned() })
 }
 
 /// Reads the configuration of a model folder.
@@ -170,7 +207,7 @@ mod tests {
             let e = from_fields(&Fields::parse("config.json", text.as_bytes()).unwrap()).unwrap_err();
             (e.kind, e.message)
         };
-        let (k, m) = kind(r#"{"model_type": "modernbert"}"#);
+        let (k, m) = kind(r#"{"model_type": "deberta"}"#);
         assert_eq!(k, FailureKind::Missing);
         assert!(m.contains("no implementation yet"), "{m}");
         assert_eq!(kind(r#"{"model_type": "gpt9"}"#).0, FailureKind::Wrong);

@@ -3,7 +3,6 @@
 //! Groups of whole pairs go through the whole model on one thread each (forward), or through one layer at a time
 //! (backward, where the sums over tokens of a layer follow its groups).
 
-use std::any::Any;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,7 +16,7 @@ use super::mask::Drop;
 use super::norm::{Affine, Dropped, Norm, NormBackward};
 use super::pool::Pool;
 use super::weights::{PackedLayer, PackedWeights, Places};
-use crate::nn::arch::{Architecture, bert::Bert as Config};
+use crate::nn::arch::{Architecture, Form, post_norm::PostNorm as Config};
 use crate::nn::layers::dropout::{Mask, Site};
 use crate::nn::weights::{self, Checkpoint};
 use crate::nn::{Packed, Parameter, Reranker};
@@ -56,9 +55,8 @@ struct Dropout {
 
 /// Whether this engine runs a model: BERT, with widths that are multiples of eight.
 pub fn supports(model: &dyn Architecture) -> bool {
-    let any: &dyn Any = model;
-    any.downcast_ref::<Config>()
-        .is_some_and(|c| c.hidden.is_multiple_of(8) && c.intermediate.is_multiple_of(8))
+    matches!(model.form(), Form::PostNorm(c)
+        if model.name() == "bert" && c.hidden.is_multiple_of(8) && c.intermediate.is_multiple_of(8))
 }
 
 impl Bert {
@@ -69,8 +67,11 @@ impl Bert {
     /// started.
     pub fn new(checkpoint: Checkpoint, threads: usize) -> Result<Self, Failure> {
         let Checkpoint { model, parameters, weights, .. } = checkpoint;
-        let any: &dyn Any = &*model;
-        let Some(config) = any.downcast_ref::<Config>().filter(|_| supports(&*model)).cloned() else {
+        let form = model.form();
+        let Some(config) = (match form {
+            Form::PostNorm(config) if supports(&*model) => Some(config.clone()),
+            _ => None,
+        }) else {
             return Err(Failure::missing(format!(
                 "the explicit engine has no implementation of this `{}` model",
                 model.name()
@@ -147,7 +148,7 @@ impl Bert {
         let hidden = self.config.hidden_dropout;
         Dropout {
             embeddings: mask(Site::Embeddings, hidden),
-            classifier: mask(Site::Classifier, self.config.classifier_dropout),
+            classifier: mask(Site::Classifier, self.config.head.dropout),
             layers: (0..self.config.layers)
                 .map(|l| Masks {
                     attention: mask(Site::Attention(l), self.config.attention_dropout),
@@ -224,14 +225,14 @@ impl Bert {
         let first: Vec<f32> =
             group.each().flat_map(|p| &states[p.start * hidden..][..hidden]).copied().collect();
         let mut pooled = vec![0.0; first.len()];
-        self.head(None).forward(group.pairs.start, &first, &mut pooled, logits);
+        self.head(None).forward(batch.first_pair + group.pairs.start, &first, &mut pooled, logits);
         scratch.x = x;
     }
 
     /// All groups through the whole model into `keep`; the logits.
     fn forward_all(&self, batch: &Packed, dropout: &Dropout, keep: &mut Keep) -> Vec<f32> {
         let Shape { level, hidden, heads, inner, epsilon, .. } = self.shape;
-        let groups = groups(&batch.starts, self.small(batch.tokens()));
+        let groups = groups(batch, self.small(batch.tokens()));
         let mut logits = vec![0.0; batch.len()];
         let mut layers: Vec<_> =
             keep.layers.iter_mut().map(|l| l.split(hidden, inner, heads, &groups).into_iter()).collect();
@@ -263,7 +264,8 @@ impl Bert {
             for (pair, row) in group.each().zip(first.chunks_exact_mut(hidden)) {
                 row.copy_from_slice(&states[pair.start * hidden..][..hidden]);
             }
-            self.head(dropout.classifier.as_ref()).forward(group.pairs.start, first, pooled, logits);
+            let pair = batch.first_pair + group.pairs.start;
+            self.head(dropout.classifier.as_ref()).forward(pair, first, pooled, logits);
             scratch.x = x;
         });
         logits
@@ -271,7 +273,7 @@ impl Bert {
 
     fn drop_embeddings(&self, dropout: &Dropout, group: &Group<'_>, x: &mut [f32]) {
         if let Some(mask) = &dropout.embeddings {
-            let first = (group.tokens().start * self.shape.hidden) as u64;
+            let first = (group.place() * self.shape.hidden) as u64;
             self.shape.level.run(Drop { mask, first, x });
         }
     }
@@ -292,10 +294,12 @@ impl Bert {
     ) {
         let Shape { level, hidden, heads, inner, .. } = self.shape;
         let (tokens, pairs) = (batch.tokens(), batch.len());
-        let groups = groups(&batch.starts, self.small(tokens));
+        let groups = groups(batch, self.small(tokens));
         let mut dfirst = vec![0.0; pairs * hidden];
         let head = self.head(dropout.classifier.as_ref());
-        head.backward(&keep.first, &keep.pooled, dlogits, gradients, &mut dfirst);
+        let blocks = batch.blocks();
+        head.backward(batch.first_pair, &blocks, &keep.first, &keep.pooled, dlogits, gradients, &mut dfirst);
+        let blocks: Vec<_> = blocks.iter().map(|b| batch.starts[b.start]..batch.starts[b.end]).collect();
         work.d.fill(0.0);
         for (start, d) in batch.starts.iter().zip(dfirst.chunks_exact(hidden)) {
             work.d[start * hidden..][..hidden].copy_from_slice(d);
@@ -330,24 +334,33 @@ impl Bert {
                 Shared {
                     inputs: &this.inner,
                     wide: inner,
+                    apart: inner,
                     outputs: &work.output,
                     places: vec![&places.down],
                 },
-                Shared { inputs: &this.hat1, wide: hidden, outputs: &work.inner, places: vec![&places.up] },
+                Shared {
+                    inputs: &this.hat1,
+                    wide: hidden,
+                    apart: hidden,
+                    outputs: &work.inner,
+                    places: vec![&places.up],
+                },
                 Shared {
                     inputs: &this.context,
                     wide: hidden,
+                    apart: hidden,
                     outputs: &work.attention,
                     places: vec![&places.output],
                 },
                 Shared {
                     inputs: &work.x,
                     wide: hidden,
+                    apart: hidden,
                     outputs: &work.qkv,
                     places: places.qkv.iter().collect(),
                 },
             ];
-            accumulate(level, &self.pool, tokens, &shared, &mut work.panels, gradients);
+            accumulate(level, &self.pool, &blocks, &shared, &mut work.panels, gradients);
             let norms = [&places.norm1.weight, &places.norm1.bias, &places.norm2.weight, &places.norm2.bias];
             add_pairs(&work.norms, hidden, gradients, &norms.map(Clone::clone));
         }
@@ -389,14 +402,14 @@ impl Bert {
         });
         let places = [self.places.norm.weight.clone(), self.places.norm.bias.clone()];
         add_pairs(&work.norms[..2 * hidden * batch.len()], hidden, gradients, &places);
-        // Tables take the rows in the order of the tokens; only rows that occur are touched.
+        // Tables take the rows from the last token to the first; only rows that occur are touched.
         let mut at = |table: &std::ops::Range<usize>, i: usize, d: &[f32]| {
             for (g, d) in gradients[table.start + i * hidden..][..hidden].iter_mut().zip(d) {
                 *g += d;
             }
         };
-        let positions = batch.starts.windows(2).flat_map(|w| 0..w[1] - w[0]);
-        for ((t, position), d) in positions.enumerate().zip(work.d.chunks_exact(hidden)) {
+        let positions: Vec<usize> = batch.starts.windows(2).flat_map(|w| 0..w[1] - w[0]).collect();
+        for (t, (position, d)) in positions.into_iter().zip(work.d.chunks_exact(hidden)).enumerate().rev() {
             at(&self.places.words, batch.ids[t] as usize, d);
             at(&self.places.types, batch.types[t] as usize, d);
             at(&self.places.positions, position, d);
@@ -404,10 +417,10 @@ impl Bert {
     }
 }
 
-/// Adds the pairs' shares `[pairs, parts · width]` to the parts' gradients, in the order of the pairs.
+/// Adds the pairs' shares `[pairs, parts · width]` to the parts' gradients, from the last pair to the first.
 fn add_pairs(shares: &[f32], width: usize, gradients: &mut [f32], places: &[std::ops::Range<usize>]) {
     for (i, part) in carve(gradients, places).into_iter().enumerate() {
-        for share in shares.chunks_exact(width * places.len()) {
+        for share in shares.chunks_exact(width * places.len()).rev() {
             for (g, s) in part.iter_mut().zip(&share[i * width..]) {
                 *g += s;
             }
@@ -416,13 +429,14 @@ fn add_pairs(shares: &[f32], width: usize, gradients: &mut [f32], places: &[std:
 }
 
 /// Pairs in groups of about `tokens` tokens, in order; a longer pair is a group of its own.
-fn groups(starts: &[usize], tokens: usize) -> Vec<Group<'_>> {
+fn groups(batch: &Packed, tokens: usize) -> Vec<Group<'_>> {
+    let (starts, base) = (&batch.starts[..], batch.first_token);
     let mut out = Vec::new();
     let mut first = 0;
     for i in 1..starts.len() {
         let last = i + 1 == starts.len();
         if last || starts[i + 1] - starts[first] > tokens {
-            out.push(Group { pairs: first..i, starts });
+            out.push(Group { pairs: first..i, starts, base });
             first = i;
         }
     }
@@ -452,7 +466,7 @@ impl Reranker for Bert {
     fn score(&mut self, batch: &Packed) -> Result<Vec<f32>, Failure> {
         self.model.check(batch)?;
         self.refresh(false);
-        let groups = groups(&batch.starts, GROUP);
+        let groups = groups(batch, GROUP);
         let mut logits = vec![0.0; batch.len()];
         let tasks = groups.iter().zip(by_pair(&mut logits, 1, &groups)).collect();
         self.pool.each(tasks, |(group, logits), scratch| self.score_group(batch, group, scratch, logits));

@@ -1,7 +1,8 @@
 //! Gradients of a layer's weights: products over all tokens of the batch, and sums of their rows for the biases.
 //!
-//! Each block of a weight's rows is one task that sums over the tokens from the first to the last, so the number of
-//! threads changes no bit. The inputs are packed first, once for all blocks.
+//! Each stripe of a weight's rows is one task that adds the sums over the batch's blocks, from the last block to the
+//! first, so neither the number of threads nor a split of the batch between blocks changes a bit. The inputs are packed
+//! first, once for all stripes.
 
 use std::ops::Range;
 
@@ -13,7 +14,7 @@ use super::product::{Lies, Product, Store, WIDTH, pack_panel, pack_strips, packe
 use super::weights::Pair;
 
 /// Rows of a weight in one task; a multiple of the tile's and of eight.
-const BLOCK: usize = 96;
+const STRIPE: usize = 96;
 
 /// Linear layers that share their input.
 pub(super) struct Shared<'a> {
@@ -21,13 +22,15 @@ pub(super) struct Shared<'a> {
     pub inputs: &'a [f32],
     /// Width of the inputs.
     pub wide: usize,
+    /// Distance between rows of the inputs in memory.
+    pub apart: usize,
     /// Gradients of the outputs `[tokens, out · layers]`, the layers' side by side.
     pub outputs: &'a [f32],
     /// The layers.
     pub places: Vec<&'a Pair>,
 }
 
-/// One block of a weight's rows with its share of the bias.
+/// One stripe of a weight's rows with its share of the bias (which may have none).
 struct Task<'a> {
     which: usize,
     column: usize,
@@ -35,16 +38,18 @@ struct Task<'a> {
     bias: &'a mut [f32],
 }
 
-/// Adds the gradients of all these layers' weights and biases.
+/// Adds the gradients of all these layers' weights and biases, summed over each of `blocks` (rows of inputs and outputs,
+/// in the order of the batch) and added from the last to the first.
 pub(super) fn accumulate(
     level: Level,
     pool: &Pool,
-    tokens: usize,
+    blocks: &[Range<usize>],
     all: &[Shared<'_>],
     room_for_panels: &mut Vec<f32>,
     gradients: &mut [f32],
 ) {
-    let lengths: Vec<usize> = all.iter().map(|s| packed_len(tokens, s.wide)).collect();
+    let lengths: Vec<usize> =
+        all.iter().flat_map(|s| blocks.iter().map(|b| packed_len(b.len(), s.wide))).collect();
     let mut rest = room(room_for_panels, lengths.iter().sum());
     let mut panels = Vec::new();
     for n in &lengths {
@@ -52,20 +57,26 @@ pub(super) fn accumulate(
         rest = after;
         panels.push(own);
     }
-    let packing: Vec<_> = all
-        .iter()
+    let each = all.iter().flat_map(|s| blocks.iter().map(move |b| (s, b)));
+    let packing: Vec<_> = each
         .zip(&mut panels)
-        .flat_map(|(s, own)| own.chunks_exact_mut(WIDTH * tokens).enumerate().map(move |(i, p)| (s, i, p)))
+        .filter(|((_, b), _)| !b.is_empty())
+        .flat_map(|((s, b), own)| {
+            own.chunks_exact_mut(WIDTH * b.len()).enumerate().map(move |(i, p)| (s, b.start, i, p))
+        })
         .collect();
-    pool.each(packing, |(shared, i, panel), _| pack_panel(shared.inputs, shared.wide, shared.wide, i, panel));
+    pool.each(packing, |(shared, first, i, panel), _| {
+        pack_panel(&shared.inputs[first * shared.apart..], shared.apart, shared.wide, i, panel);
+    });
 
     let pairs: Vec<(usize, usize, &Pair)> = all
         .iter()
         .enumerate()
         .flat_map(|(which, s)| {
             s.places.iter().scan(0, move |column, p| {
-                *column += p.bias.len();
-                Some((which, *column - p.bias.len(), *p))
+                let first = *column;
+                *column += p.weight.len() / s.wide;
+                Some((which, first, *p))
             })
         })
         .collect();
@@ -74,34 +85,37 @@ pub(super) fn accumulate(
     let mut tasks = Vec::new();
     for (which, column, _) in pairs {
         if let (Some(weight), Some(bias)) = (slices.next(), slices.next()) {
-            let blocks = weight.chunks_mut(BLOCK * all[which].wide).zip(bias.chunks_mut(BLOCK)).enumerate();
-            tasks.extend(blocks.map(|(i, (weight, bias))| Task {
-                which,
-                column: column + i * BLOCK,
-                weight,
-                bias,
-            }));
+            let mut biases = bias.chunks_mut(STRIPE);
+            for (i, weight) in weight.chunks_mut(STRIPE * all[which].wide).enumerate() {
+                let bias = biases.next().unwrap_or_default();
+                tasks.push(Task { which, column: column + i * STRIPE, weight, bias });
+            }
         }
     }
     // The longest first, so that threads end together.
     tasks.sort_by_key(|t| std::cmp::Reverse(t.weight.len()));
+    let rows = blocks.last().map_or(0, |b| b.end);
     pool.each(tasks, |task, scratch| {
         let shared = &all[task.which];
-        let stride = shared.outputs.len() / tokens;
-        let strips = room(&mut scratch.z, strips_len(tokens, task.bias.len()));
-        pack_strips(&shared.outputs[task.column..], stride, tokens, task.bias.len(), strips);
-        level.run(Product {
-            a: strips,
-            lies: Lies::Strips,
-            rows: task.bias.len(),
-            b: panels[task.which],
-            depth: tokens,
-            columns: shared.wide,
-            c: task.weight,
-            c_stride: shared.wide,
-            store: Store::Add,
-        });
-        level.run(ColumnSums { rows: &shared.outputs[task.column..], stride, out: task.bias });
+        let stride = shared.outputs.len() / rows;
+        let out = task.weight.len() / shared.wide;
+        for (i, block) in blocks.iter().enumerate().rev().filter(|(_, b)| !b.is_empty()) {
+            let from = &shared.outputs[block.start * stride..block.end * stride][task.column..];
+            let strips = room(&mut scratch.z, strips_len(block.len(), out));
+            pack_strips(from, stride, block.len(), out, strips);
+            level.run(Product {
+                a: strips,
+                lies: Lies::Strips,
+                rows: out,
+                b: panels[task.which * blocks.len() + i],
+                depth: block.len(),
+                columns: shared.wide,
+                c: task.weight,
+                c_stride: shared.wide,
+                store: Store::Add,
+            });
+            level.run(ColumnSums { rows: from, stride, out: task.bias });
+        }
     });
 }
 
@@ -149,8 +163,10 @@ mod tests {
         for level in [Level::PORTABLE, Level::detect()] {
             let run = |threads: usize| {
                 let mut g = vec![0.5; 5000];
-                let shared = Shared { inputs: &x, wide, outputs: &d, places: vec![&first, &second] };
-                accumulate(level, &Pool::new(threads).unwrap(), tokens, &[shared], &mut Vec::new(), &mut g);
+                let places = vec![&first, &second];
+                let shared = Shared { inputs: &x, wide, apart: wide, outputs: &d, places };
+                let (pool, blocks) = (Pool::new(threads).unwrap(), [0..200, 200..tokens]);
+                accumulate(level, &pool, &blocks, &[shared], &mut Vec::new(), &mut g);
                 g
             };
             let got = run(1);

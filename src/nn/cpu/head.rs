@@ -54,9 +54,12 @@ impl Head<'_> {
         }
     }
 
-    /// Adds the head's gradients and writes those of the first tokens' states, `[pairs, hidden]`.
+    /// Adds the head's gradients and writes those of the first tokens' states, `[pairs, hidden]`; the first pair has
+    /// this place in the whole batch.
     pub(super) fn backward(
         &self,
+        place: usize,
+        blocks: &[Range<usize>],
         first: &[f32],
         pooled: &[f32],
         dlogits: &[f32],
@@ -74,9 +77,10 @@ impl Head<'_> {
         let weight = &self.weights[self.classifier.weight.clone()];
         let mut before = vec![0.0; pairs * hidden];
         let mut row = vec![0.0; hidden];
-        for (i, (pooled, d)) in pooled.chunks_exact(hidden).zip(before.chunks_exact_mut(hidden)).enumerate() {
+        let rows = pooled.chunks_exact(hidden).zip(before.chunks_exact_mut(hidden));
+        for (i, (pooled, d)) in rows.enumerate().rev() {
             row.copy_from_slice(pooled);
-            self.drop(i, &mut row);
+            self.drop(place + i, &mut row);
             for (g, x) in slices[2].iter_mut().zip(&row) {
                 *g += dlogits[i] * x;
             }
@@ -84,25 +88,27 @@ impl Head<'_> {
             for (d, w) in d.iter_mut().zip(weight) {
                 *d = dlogits[i] * w;
             }
-            self.drop(i, d);
+            self.drop(place + i, d);
             for ((d, p), b) in d.iter_mut().zip(pooled).zip(slices[1].iter_mut()) {
                 *d *= 1.0 - p * p;
                 *b += *d;
             }
         }
-        let mut inputs = vec![0.0; packed_len(pairs, hidden)];
-        pack(first, hidden, pairs, hidden, &mut inputs);
-        level.run(Product {
-            a: &before,
-            lies: Lies::Columns(hidden),
-            rows: hidden,
-            b: &inputs,
-            depth: pairs,
-            columns: hidden,
-            c: slices[0],
-            c_stride: hidden,
-            store: Store::Add,
-        });
+        for block in blocks.iter().rev() {
+            let mut inputs = vec![0.0; packed_len(block.len(), hidden)];
+            pack(&first[block.start * hidden..], hidden, block.len(), hidden, &mut inputs);
+            level.run(Product {
+                a: &before[block.start * hidden..],
+                lies: Lies::Columns(hidden),
+                rows: hidden,
+                b: &inputs,
+                depth: block.len(),
+                columns: hidden,
+                c: slices[0],
+                c_stride: hidden,
+                store: Store::Add,
+            });
+        }
         level.run(Product {
             a: &before,
             lies: Lies::Rows(hidden),

@@ -56,12 +56,19 @@ pub(super) struct Group<'a> {
     pub pairs: Range<usize>,
     /// Where all pairs of the batch begin.
     pub starts: &'a [usize],
+    /// The batch's first token's place in the whole batch.
+    pub base: usize,
 }
 
 impl Group<'_> {
     /// Their tokens' places in the batch.
     pub(super) fn tokens(&self) -> Range<usize> {
         self.starts[self.pairs.start]..self.starts[self.pairs.end]
+    }
+
+    /// The first token's place in the whole batch, which addresses dropout.
+    pub(super) fn place(&self) -> usize {
+        self.base + self.tokens().start
     }
 
     /// Each pair's tokens, counted from the group's first.
@@ -125,7 +132,7 @@ impl Parts<'_> {
         kept: Option<Kept<'_>>,
     ) {
         let Shape { level, hidden, heads, inner, epsilon, activation } = self.shape;
-        let token = group.tokens().start;
+        let token = group.place();
         let n = group.tokens().len();
         // Queries to context go where they are kept, or into scratch; the rest is kept block by block.
         let (qkv, context, mut stats, mut rest) = match kept {
@@ -217,7 +224,7 @@ impl Parts<'_> {
         left: &mut Left<'_>,
     ) {
         let Shape { level, hidden, heads, inner, activation, .. } = self.shape;
-        let token = group.tokens().start;
+        let token = group.place();
         let n = group.tokens().len();
         let mut norms: Vec<_> = left.norms.chunks_exact_mut(4 * hidden).collect();
         let dropped =

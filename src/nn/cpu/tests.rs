@@ -7,7 +7,8 @@ use crate::nn::arch;
 use crate::nn::config::Fields;
 use crate::nn::reference::Reference;
 use crate::nn::testing::{
-    Fixture, check_batch_independence, check_fixture, check_hidden, check_same, fixture, random_batch, real,
+    Fixture, check_batch_independence, check_fixture, check_hidden, check_same, check_splits, fixture,
+    random_batch, real,
 };
 use crate::nn::weights::Checkpoint;
 use crate::nn::{Packed, Reranker};
@@ -101,6 +102,14 @@ fn threads_change_no_bit_and_a_score_is_the_forward_without_dropout() {
         };
         let one = run(1);
         assert!(one == run(2) && one == run(3));
+    }
+}
+
+#[test]
+fn a_split_between_blocks_changes_no_bit() {
+    for level in [Level::PORTABLE, Level::detect()] {
+        let mut engine = Bert::new(random(ODD), 2).unwrap().at_level(level);
+        check_splits(&mut engine, 50, 130);
     }
 }
 

@@ -1,11 +1,12 @@
 //! Dropout that is a function of (stream, site, element), so that every engine drops the same elements and nothing
 //! needs to be stored.
 //!
-//! Each site of the model has a sub-stream of the micro-batch's stream. Element `e` of the site uses word `e mod 4`
+//! Each site of the model has a sub-stream of the batch's stream. Element `e` of the site uses word `e mod 4`
 //! of block `⌊e/4⌋` and is kept when the word is at least `round(p · 2³²)`; kept elements are multiplied by
-//! `1 / (1 - p)`. Elements are numbered over the packed batch (never over a piece of it):
+//! `1 / (1 - p)`. Elements are numbered over the whole packed batch, never over a part of it:
 //! - a hidden state: `token · width + column`;
-//! - the classifier's input: `pair · width + column`;
+//! - what the head pooled and the classifier's input: `pair · width + column`;
+//! - the table of relative positions: `row · width + column`;
 //! - an attention probability: `(token · heads + head) · 65536 + key`, where `token` is the query's place in the
 //!   batch and `key` the key's place in its pair.
 
@@ -25,8 +26,14 @@ pub enum Site {
     Attention(usize),
     /// Output of layer l's attention: sub-stream 3 + 3l.
     AttentionOutput(usize),
-    /// Output of layer l's feed-forward part: sub-stream 4 + 3l.
+    /// Output of layer l's feed-forward part (ModernBERT: its product of two halves): sub-stream 4 + 3l.
     Output(usize),
+    /// What the head reads: sub-stream 2³².
+    Pooled,
+    /// Output of the convolution: sub-stream 2³² + 1.
+    Convolution,
+    /// Table of relative positions in layer l: sub-stream 2³³ + l.
+    Relative(usize),
 }
 
 impl Site {
@@ -37,11 +44,14 @@ impl Site {
             Self::Attention(l) => 2 + 3 * l as u64,
             Self::AttentionOutput(l) => 3 + 3 * l as u64,
             Self::Output(l) => 4 + 3 * l as u64,
+            Self::Pooled => 1 << 32,
+            Self::Convolution => (1 << 32) + 1,
+            Self::Relative(l) => (1 << 33) + l as u64,
         }
     }
 }
 
-/// The factors of one site in one micro-batch.
+/// The factors of one site in one batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Mask {
     stream: Stream,
@@ -127,9 +137,11 @@ mod tests {
     #[test]
     fn sites_are_unrelated_and_none_shares_a_stream() {
         let mut seen = std::collections::BTreeSet::new();
-        assert!(seen.insert(Site::Embeddings.index()) && seen.insert(Site::Classifier.index()));
+        for site in [Site::Embeddings, Site::Classifier, Site::Pooled, Site::Convolution] {
+            assert!(seen.insert(site.index()));
+        }
         for l in 0..24 {
-            for site in [Site::Attention(l), Site::AttentionOutput(l), Site::Output(l)] {
+            for site in [Site::Attention(l), Site::AttentionOutput(l), Site::Output(l), Site::Relative(l)] {
                 assert!(seen.insert(site.index()));
             }
         }

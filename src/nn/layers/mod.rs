@@ -6,14 +6,18 @@
 
 pub mod activation;
 pub mod attention;
+pub mod convolution;
+pub mod disentangled;
 pub mod dropout;
 pub mod norm;
+pub mod rotary;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use candle_core::{Error, Result, Tensor};
 
+use crate::nn::Packed;
 use crate::value::rng::Stream;
 
 /// Rows of one embedding table, one for each token.
@@ -30,12 +34,8 @@ pub struct Lookup {
 pub struct Graph<'a> {
     /// Parameters by name.
     pub tensors: &'a BTreeMap<String, Tensor>,
-    /// Where each pair begins inside this piece, and the total at the end.
-    pub starts: &'a [usize],
-    /// The place of the first token in the whole batch: dropout is addressed by it.
-    pub first_token: usize,
-    /// The place of the first pair in the whole batch.
-    pub first_pair: usize,
+    /// The pairs.
+    pub batch: &'a Packed,
     /// The stream of the whole batch, when there is dropout.
     pub dropout: Option<Stream>,
     /// Hidden states, when they are asked for.
@@ -51,13 +51,17 @@ impl Graph<'_> {
         self.tensors.get(name).ok_or_else(|| Error::Msg(format!("no parameter `{name}`")))
     }
 
-    /// `x · Wᵀ + b` with `name.weight` `[out, in]` and `name.bias`.
+    /// `x · Wᵀ + b` with `name.weight` `[out, in]` and `name.bias`, where the model declares one.
     ///
     /// # Errors
     /// When shapes do not fit.
     pub fn linear(&self, name: &str, x: &Tensor) -> Result<Tensor> {
         let weight = self.parameter(&format!("{name}.weight"))?;
-        x.matmul(&weight.t()?)?.broadcast_add(self.parameter(&format!("{name}.bias"))?)
+        let y = x.matmul(&weight.t()?)?;
+        match self.tensors.get(&format!("{name}.bias")) {
+            Some(bias) => y.broadcast_add(bias),
+            None => Ok(y),
+        }
     }
 
     /// The hidden state of each pair's first token, `[pairs, width]`.
@@ -65,8 +69,18 @@ impl Graph<'_> {
     /// # Errors
     /// A defect of the graph.
     pub fn first_tokens(&self, x: &Tensor) -> Result<Tensor> {
-        let pairs = self.starts.len() - 1;
-        let rows = self.starts[..pairs].iter().map(|&s| x.narrow(0, s, 1)).collect::<Result<Vec<_>>>()?;
+        let starts = &self.batch.starts[..self.batch.len()];
+        let rows = starts.iter().map(|&s| x.narrow(0, s, 1)).collect::<Result<Vec<_>>>()?;
+        Tensor::cat(&rows, 0)
+    }
+
+    /// The mean of each pair's hidden states, `[pairs, width]`.
+    ///
+    /// # Errors
+    /// A defect of the graph.
+    pub fn mean_tokens(&self, x: &Tensor) -> Result<Tensor> {
+        let pair = |w: &[usize]| x.narrow(0, w[0], w[1] - w[0])?.mean_keepdim(0);
+        let rows = self.batch.starts.windows(2).map(pair).collect::<Result<Vec<_>>>()?;
         Tensor::cat(&rows, 0)
     }
 

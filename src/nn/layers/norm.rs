@@ -5,7 +5,8 @@ use candle_core::{D, Result, Tensor};
 use super::Graph;
 
 impl Graph<'_> {
-    /// `(x - mean) / √(variance + ε) · name.weight + name.bias` over the last dimension, with the biased variance.
+    /// `(x - mean) / √(variance + ε) · name.weight + name.bias` over the last dimension, with the biased variance; without
+    /// a bias where the model declares none.
     ///
     /// **Source:** Ba, Kiros, Hinton 2016; torch `LayerNorm`.
     ///
@@ -14,10 +15,12 @@ impl Graph<'_> {
     pub fn layer_norm(&self, name: &str, x: &Tensor, epsilon: f64) -> Result<Tensor> {
         let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
         let deviation = (centred.sqr()?.mean_keepdim(D::Minus1)? + epsilon)?.sqrt()?;
-        centred
-            .broadcast_div(&deviation)?
-            .broadcast_mul(self.parameter(&format!("{name}.weight"))?)?
-            .broadcast_add(self.parameter(&format!("{name}.bias"))?)
+        let y =
+            centred.broadcast_div(&deviation)?.broadcast_mul(self.parameter(&format!("{name}.weight"))?)?;
+        match self.tensors.get(&format!("{name}.bias")) {
+            Some(bias) => y.broadcast_add(bias),
+            None => Ok(y),
+        }
     }
 }
 

@@ -28,17 +28,12 @@ pub struct Example {
     pub positives: usize,
 }
 
-/// Consecutive pairs of a batch that are computed together.
-struct Micro {
-    first: usize,
-    packed: Packed,
-}
-
 /// Adds the gradient of the batch's loss to the model's gradients, and returns the loss.
 ///
 /// A loss is over the whole batch: of several micro-batches all are first scored, with the dropout masks that the
 /// backward pass will see; then each is computed again and followed by its backward pass. A single one is computed
-/// once, and so is the last of several. The gradient does not depend on the split but for the rounding of sums.
+/// once, and so is the last of several. Neither masks nor sums depend on the split: masks are addressed by places in
+/// the whole batch, and gradients are added by [`Packed::blocks`], from the last block to the first.
 pub(super) fn accumulate(
     plan: &Plan<'_>,
     model: &mut dyn Reranker,
@@ -48,9 +43,9 @@ pub(super) fn accumulate(
     let micros = split(examples, plan.micro_batch);
     let mut logits = Vec::new();
     for micro in &micros {
-        let part = model.forward(&micro.packed, Some(dropout.sub(micro.first as u64)))?;
-        if part.len() != micro.packed.len() {
-            return Err(Failure::bug(format!("{} logits for {} pairs", part.len(), micro.packed.len())));
+        let part = model.forward(micro, Some(dropout))?;
+        if part.len() != micro.len() {
+            return Err(Failure::bug(format!("{} logits for {} pairs", part.len(), micro.len())));
         }
         logits.extend(part.into_iter().map(f64::from));
     }
@@ -71,24 +66,27 @@ pub(super) fn accumulate(
     // The last micro-batch was just computed; the others are computed again.
     for (i, micro) in micros.iter().enumerate().rev() {
         if i + 1 < micros.len() {
-            model.forward(&micro.packed, Some(dropout.sub(micro.first as u64)))?;
+            model.forward(micro, Some(dropout))?;
         }
-        model.backward(&slopes[micro.first..micro.first + micro.packed.len()])?;
+        model.backward(&slopes[micro.first_pair..micro.first_pair + micro.len()])?;
     }
     Ok(loss.value)
 }
 
-/// Splits the pairs of a batch at a token budget.
-fn split(examples: &[Example], budget: usize) -> Vec<Micro> {
-    let mut micros: Vec<Micro> = Vec::new();
-    for (at, pair) in examples.iter().flat_map(|e| &e.pairs).enumerate() {
-        let full = |m: &Micro| m.packed.tokens() + pair.ids.len() > budget;
-        if micros.last().is_none_or(full) {
-            micros.push(Micro { first: at, packed: Packed::new() });
-        }
-        if let Some(micro) = micros.last_mut() {
-            micro.packed.push(&pair.ids, &pair.types);
+/// Splits the pairs of a batch between blocks at a token budget; a block is never split.
+fn split(examples: &[Example], budget: usize) -> Vec<Packed> {
+    let mut batch = Packed::new();
+    for pair in examples.iter().flat_map(|e| &e.pairs) {
+        batch.push(&pair.ids, &pair.types);
+    }
+    let mut micros: Vec<std::ops::Range<usize>> = Vec::new();
+    for block in batch.blocks() {
+        match micros.last_mut() {
+            Some(last) if batch.starts[block.end] - batch.starts[last.start] <= budget => {
+                last.end = block.end
+            }
+            _ => micros.push(block),
         }
     }
-    micros
+    micros.into_iter().map(|pairs| batch.slice(pairs)).collect()
 }

@@ -65,7 +65,9 @@ impl Reranker for Toy {
         let keep = 1.0 - self.dropout;
         let masks: Vec<f32> = (0..batch.tokens() as u64)
             .map(|i| match dropout {
-                Some(s) if self.dropout > 0.0 => f32::from(u8::from(s.unit(i) < keep)) / keep as f32,
+                Some(s) if self.dropout > 0.0 => {
+                    f32::from(u8::from(s.unit(batch.first_token as u64 + i) < keep)) / keep as f32
+                }
                 _ => 1.0,
             })
             .collect();
@@ -76,7 +78,7 @@ impl Reranker for Toy {
     fn backward(&mut self, dlogits: &[f32]) -> Result<(), Failure> {
         let (batch, masks) = self.saved.take().ok_or_else(|| Failure::bug("no forward"))?;
         let bias = self.gradients.len() - 1;
-        for (w, d) in batch.starts.windows(2).zip(dlogits) {
+        for (w, d) in batch.starts.windows(2).zip(dlogits).rev() {
             (w[0]..w[1]).for_each(|i| self.gradients[batch.ids[i] as usize] += masks[i] * d);
             self.gradients[bias] += d;
         }

@@ -1,0 +1,82 @@
+//! DistilBERT: BERT's layers without token types; the head has a ReLU.
+//!
+//! **Source:** Sanh et al. 2019; transformers `modeling_distilbert.py`, `DistilBertForSequenceClassification`.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::Architecture;
+use super::head::{Head, Pooling};
+use super::post_norm::{Names, Positions, PostNorm, Projection};
+use crate::nn::config::Fields;
+use crate::nn::layers::activation::Activation;
+use crate::task::Failure;
+
+static NAMES: Names = Names {
+    kind: "distilbert",
+    class: "DistilBertForSequenceClassification",
+    prefix: "distilbert.",
+    inside: &["embeddings.", "transformer."],
+    ignored: &["vocab_", "embeddings.position_ids"],
+    words: "distilbert.embeddings.word_embeddings.weight",
+    positions: "distilbert.embeddings.position_embeddings.weight",
+    types: "",
+    norm: "distilbert.embeddings.LayerNorm",
+    projection: "",
+    layer: "distilbert.transformer.layer",
+    parts: [
+        "attention.q_lin",
+        "attention.k_lin",
+        "attention.v_lin",
+        "attention.out_lin",
+        "sa_layer_norm",
+        "ffn.lin1",
+        "ffn.lin2",
+        "output_layer_norm",
+    ],
+};
+
+/// Reads a DistilBERT configuration; defaults are those of `DistilBertConfig`.
+///
+/// # Errors
+/// Names the field that is missing, wrong or not known.
+pub fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
+    // Sinusoidal positions are an ordinary table once they are in a checkpoint, but they are not trained.
+    fields.only("sinusoidal_pos_embds", &[json!(false)])?;
+    let hidden = fields.count("dim", None)?;
+    let rows = fields.count("max_position_embeddings", Some(512))?;
+    let model = PostNorm {
+        names: &NAMES,
+        vocabulary: fields.count("vocab_size", None)?,
+        width: hidden,
+        hidden,
+        layers: fields.count("n_layers", None)?,
+        heads: fields.count("n_heads", None)?,
+        intermediate: fields.count("hidden_dim", None)?,
+        activation: Activation::read(fields, "activation", "gelu")?,
+        positions: Some(Positions { rows, first: 0, skipped: None }),
+        limit: rows,
+        types: None,
+        projection: Projection::None,
+        epsilon: 1e-12,
+        hidden_dropout: fields.number("dropout", 0.1, 0.0, 0.99)?,
+        attention_dropout: fields.number("attention_dropout", 0.1, 0.0, 0.99)?,
+        relative: None,
+        convolution: None,
+        head: Head {
+            pooling: Pooling::First,
+            pooled_dropout: 0.0,
+            dense: "pre_classifier",
+            dense_bias: true,
+            activation: Activation::Relu,
+            norm: None,
+            dropout: fields.number("seq_classif_dropout", 0.2, 0.0, 0.99)?,
+            classifier: "classifier",
+        },
+        initializer_range: fields.number("initializer_range", 0.02, 0.0, 10.0)?,
+        config: fields.map().clone(),
+    };
+    fields.finish(&["qa_dropout", "tie_weights_"])?;
+    Ok(Arc::new(model.checked(fields)?))
+}
