@@ -23,6 +23,8 @@ impl<'a> Expander<'a> {
         let mut given: Vec<Option<usize>> = vec![None; op.params.len()];
         let mut stop = None;
         let mut next = 0;
+        // What unknown arguments seem to mean: those are not missed as well.
+        let mut meant: Vec<String> = Vec::new();
         for (i, arg) in args.iter().enumerate() {
             let place = match &arg.name {
                 Some(n) => match op.params.iter().position(|p| *p.name == *n.name) {
@@ -30,6 +32,7 @@ impl<'a> Expander<'a> {
                     None => {
                         let known: Vec<&str> = op.params.iter().map(|p| p.name).collect();
                         stop = Some(self.unknown_argument(n, op.name, &known));
+                        meant.extend(did_you_mean(&n.name, known.iter().copied()));
                         continue;
                     }
                 },
@@ -58,6 +61,9 @@ impl<'a> Expander<'a> {
                 None => match default {
                     Some(known) => Ok(known.clone()),
                     None if op.random && param.name == "seed" => Err(self.unseeded(op.name, head, args)),
+                    None if meant.iter().any(|m| m.contains(&format!("`{}`", param.name))) => {
+                        Err(Stop::Reported)
+                    }
                     None => Err(self.missing_at(param.name, op.name, head, args)),
                 },
             };
@@ -187,8 +193,21 @@ impl<'a> Expander<'a> {
                 Some(v) => self.eval(v, Some(&ty), env),
                 None => self.name_value(&f.name, Some(&ty), env),
             };
-            match value.and_then(|v| self.conform(v, &ty, f.span, &format!("`{name}`"))) {
-                Ok(v) => out.push((f.name.name.clone(), v)),
+            let span = f.value.as_ref().map_or(f.span, |v| v.span);
+            match value.and_then(|v| self.conform(v, &ty, span, &format!("`{name}`"))) {
+                Ok(v) => {
+                    let least = i64::from(!matches!(*name, "gpu" | "retries"));
+                    if let Some(n) = v.as_int().filter(|n| *n < least) {
+                        let d = Diagnostic::error(
+                            Code::OutOfRange,
+                            format!("`{name}` is {n}"),
+                            span,
+                            "too small",
+                        );
+                        stop = Some(self.error(d.help(format!("write a number from {least} up"))));
+                    }
+                    out.push((f.name.name.clone(), v));
+                }
                 Err(s) => stop = Some(s),
             }
         }

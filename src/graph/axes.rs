@@ -230,7 +230,7 @@ impl<'a> Expander<'a> {
                         Code::Mismatch,
                         "an axis must be a record or a list",
                         span,
-                        format!("this is a {found}"),
+                        format!("this is {}", super::expand::an(&found)),
                     )
                     .help("write `{ label = value }` or `[value, …]`"),
                 );
@@ -362,7 +362,17 @@ impl<'a> Expander<'a> {
         if incomplete || self.unknown.insert((module, ident.name.clone()), ()).is_some() {
             return Stop::Reported;
         }
-        let help = did_you_mean(&ident.name, names);
+        let axis = (0..self.study.axes.len()).map(AxisId).find(|a| {
+            let state = self.axes[a.0].as_ref();
+            state.is_some_and(|s| s.entries.iter().any(|e| e.label == ident.name))
+        });
+        let help = match axis.filter(|_| kind == "name") {
+            Some(axis) => {
+                let axis = &self.study.axis(axis).0.name;
+                Some(format!("it is a label of `{axis}`: write `{axis}.{}`", ident.name))
+            }
+            None => did_you_mean(&ident.name, names),
+        };
         self.error(
             Diagnostic::error(
                 Code::UnknownName,

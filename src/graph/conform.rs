@@ -16,6 +16,9 @@ pub(super) fn type_of(value: &Value, op_type: &dyn Fn(&Value) -> Type) -> Type {
         Value::Percent(_) => Type::Percent,
         Value::Budget(_) => Type::Budget,
         Value::List(items) => Type::List(Box::new(items.first().map_or(Type::Any, |v| type_of(v, op_type)))),
+        Value::Record(r) if ["corpus", "queries", "qrels"].iter().all(|f| r.get(f).is_some()) => {
+            Type::TestCollection
+        }
         Value::Record(_) => Type::Record,
         Value::Call(_) | Value::Artifact(_) | Value::Input(_) | Value::Located(_) => op_type(value),
         Value::Pending(p) => pending_type(p, op_type),

@@ -41,6 +41,10 @@ pub(super) fn conversion_help(value: &Value, found: &Type, wanted: &Type) -> Opt
         (Type::Float | Type::Int, Type::Duration) => Some(format!("give a unit: `{n}h`, `{n}min` or `{n}s`")),
         (Type::Float | Type::Int, Type::Bytes) => Some(format!("give a unit: `{n}GiB` or `{n}MiB`")),
         (Type::String, Type::Backbone | Type::Model) => Some(format!("write `hf(\"{n}\")`")),
+        (Type::String, Type::Either(any)) if any.contains(&Type::Backbone) => {
+            conversion_help(value, found, &Type::Backbone)
+        }
+        (Type::String, Type::Bytes | Type::Duration) => Some("write it without quotes".to_owned()),
         (Type::Percent, Type::Float) => Some("write it as a number, for instance `0.05`".to_owned()),
         (Type::String, Type::Word(words)) => crate::diag::suggest::did_you_mean(&n, words.iter().copied())
             .or_else(|| Some(format!("write {}", words.join(" or ")))),

@@ -81,7 +81,7 @@ impl<'a> Expander<'a> {
                             Code::Mismatch,
                             "a condition must be true or false",
                             condition.span,
-                            format!("this is a {found}"),
+                            format!("this is {}", super::expand::an(&found)),
                         )
                         .help("compare it: `if x == y then … else …`"),
                     ))

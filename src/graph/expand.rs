@@ -241,9 +241,9 @@ impl<'a> Expander<'a> {
             }
             let shown = super::conform::show(&value);
             let label = if shown.len() <= 40 && !matches!(value, Value::Artifact(_) | Value::Pending(_)) {
-                format!("`{shown}` is a {found}")
+                format!("`{shown}` is {}", an(&found))
             } else {
-                format!("this is a {found}")
+                format!("this is {}", an(&found))
             };
             let code = match (&found, wanted) {
                 (Type::Percent | Type::Duration | Type::Bytes | Type::Budget, _) => Code::Unit,
@@ -521,11 +521,14 @@ impl<'a> Expander<'a> {
     }
 }
 
-/// `an Int`, `a Run`.
+/// `an Int`, `a Run`, `Queries`.
 pub(super) fn an(t: &Type) -> String {
     let text = t.to_string();
+    let many = [Type::Bytes, Type::Queries, Type::Qrels, Type::Scores, Type::Samples, Type::Metrics]
+        .contains(t)
+        || matches!(t, Type::InputLimits | Type::Vectors);
     let vowel = text.starts_with(['A', 'E', 'I', 'O', 'U', 'a', 'e', 'i', 'o', 'u']);
-    if text.starts_with('`') {
+    if many || text.starts_with('`') {
         text
     } else if vowel {
         format!("an {text}")

@@ -136,6 +136,25 @@ impl<'a> Expander<'a> {
             return;
         }
         let Ok(layout) = self.layout(fields) else { return };
+        let sides: Vec<Name> =
+            [Some(rows), columns].iter().flatten().map(|a| self.study.axis(*a).0.name.clone()).collect();
+        if let (Some(test), Some(at)) = (&layout.test, value_of(fields, "test"))
+            && !sides.contains(&test.against.0)
+        {
+            self.error(
+                Diagnostic::error(
+                    Code::Mismatch,
+                    format!(
+                        "`against` is a label of `{}`, which is neither rows nor columns",
+                        test.against.0
+                    ),
+                    at.span,
+                    "nothing of this table to compare with",
+                )
+                .help(format!("compare with a label of {}", sides.join(" or "))),
+            );
+            return;
+        }
         let spread = value_of(fields, "spread");
         self.each_point(axes, &mut |e, point| {
             let mut env = e.env_at(module, axes, point);

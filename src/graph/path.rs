@@ -52,6 +52,9 @@ impl<'a> Expander<'a> {
             if module != env.module {
                 return Err(self.not_in_module(first, module));
             }
+            if let Some(stop) = self.not_called(first, rest, module) {
+                return Err(stop);
+            }
             let locals = env.locals.clone();
             names.extend(locals.iter().map(|(n, _)| &**n));
             let words = words_of(want);
@@ -108,6 +111,25 @@ impl<'a> Expander<'a> {
                 .help("use the stage it is made of"),
             )),
         }
+    }
+
+    /// Reports an operation or constructor that is named and not called.
+    pub(super) fn not_called(
+        &mut self,
+        first: &'a Ident,
+        rest: &'a [Ident],
+        module: ModuleId,
+    ) -> Option<Stop> {
+        let full = rest.iter().fold(first.name.to_string(), |all, i| format!("{all}.{}", i.name));
+        self.registry.get(&full)?;
+        self.unknown.insert((module, first.name.clone()), ());
+        let span = rest.iter().fold(first.span, |s, i| s.to(i.span));
+        Some(
+            self.error(
+                Diagnostic::error(Code::Mismatch, format!("`{full}` is called"), span, "no arguments given")
+                    .help(format!("write `{full}(…)`")),
+            ),
+        )
     }
 
     fn axis_path(&mut self, axis: AxisId, first: &'a Ident, rest: &'a [Ident], env: &Env<'a>) -> Eval {

@@ -117,6 +117,7 @@ impl<'a> Expander<'a> {
                     self.not_in_module(ident, at);
                     return;
                 }
+                None if self.not_called(first, &path[1..], at).is_some() => return,
                 None => {
                     let study = self.study;
                     let mut names: Vec<&str> = study.module(at).names.keys().map(|n| &**n).collect();

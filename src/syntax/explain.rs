@@ -197,7 +197,7 @@ pub(super) fn foreign(found: &str) -> Option<&'static str> {
         "elif" | "elseif" | "elsif" | "elsewhere" => "write `else if`",
         "foreach" | "forall" | "per" => "write `for` and the names of axes: `for backbone, seed`",
         "$" => "names stand without `$`; in a string write `{name}`",
-        "@" => "there are no decorators; documentation is written `## …`",
+        "@" => "a cut-off is written `ndcg(10)`; there are no decorators, documentation is written `## …`",
         "while" | "loop" => "there are no loops: declare an `axis` and write `for`",
         "return" => "a `def` gives its value with `yield`",
         "`" => "strings stand between double quotes",

@@ -98,6 +98,7 @@ impl Type {
             | (Self::Model, Self::Backbone | Self::Teacher)
             | (Self::Backbone, Self::Teacher)
             | (Self::Samples | Self::Run, Self::Source)
+            | (Self::TestCollection, Self::Record)
             | (Self::Word(_), Self::String) => true,
             (a, b) => a == b,
         }

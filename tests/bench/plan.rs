@@ -29,8 +29,15 @@ fn main() {
     let graph = expand(&study, &registry, &world, &overrides, &mut sink);
     let seconds = start.elapsed().as_secs_f64();
     assert!(sink.is_empty(), "{:#?}", sink.sorted());
-    let cells: usize = graph.rows.iter().map(|r| r.cells.len()).sum();
-    println!("check: {cells} cells, {} actions in {seconds:.2} s, peak {} MiB", graph.actions.len(), peak());
+    let cells: usize =
+        graph.rows.iter().filter(|r| r.named && !r.axes.is_empty()).map(|r| r.cells.len()).sum();
+    assert_eq!(cells, large_study::cells(rates, seeds));
+    println!(
+        "check: {cells} cells ({} models), {} actions in {seconds:.2} s, peak {} MiB",
+        large_study::models(rates, seeds),
+        graph.actions.len(),
+        peak()
+    );
     drop(graph);
 
     let folder = tempfile::tempdir().unwrap();

@@ -188,5 +188,5 @@ fn every_operation_and_argument_is_documented() {
 }
 
 fn is_sentence(doc: &str) -> bool {
-    doc.len() > 5 && doc.ends_with('.') && doc.starts_with(|c: char| c.is_uppercase() || c == '`')
+    doc.len() > 5 && doc.ends_with('.') && !doc.contains("  ")
 }

@@ -113,7 +113,6 @@ fn batches_meet_shapes() {
         ("pairs", call("queries", &[("n", Value::Int(8))]), vec!["op::shape_fit"]),
         ("group", call("pairs", &[("n", Value::Int(8))]), vec!["op::shape_fit"]),
         ("pairs", call("pairs", &[("n", Value::Null)]), vec!["op::shape_fit"]),
-        ("pairs", call("pairs", &[("n", Value::Int(0))]), vec!["op::out_of_range"]),
     ] {
         let objective = if shape_name == "pairs" { "objective.bce" } else { "objective.infonce" };
         let issues = check(&training(objective, batch), &world(&shape(shape_name), false));
@@ -129,19 +128,32 @@ fn percentages_and_ranges_are_checked() {
     let best = |every| call("best_of", &[("every", every)]);
     for (name, value, wanted) in [
         ("steps", Value::Percent(5.0), "op::percent_of_steps"),
-        ("schedule", call("linear", &[("warmup", Value::Percent(150.0))]), "op::percent_of_steps"),
-        ("select", best(Value::Percent(0.0)), "op::percent_of_steps"),
-        ("select", best(Value::Budget(Budget::Steps(0))), "op::percent_of_steps"),
         ("steps", Value::Budget(Budget::Epochs(-1.0)), "op::out_of_range"),
-        ("optimiser", adamw("learning_rate", 0.0), "op::out_of_range"),
-        ("optimiser", adamw("beta2", 1.0), "op::out_of_range"),
-        ("optimiser", adamw("clip_norm", -1.0), "op::out_of_range"),
         ("objective", call("objective.infonce", &[("temperature", Value::Float(0.0))]), "op::out_of_range"),
     ] {
         // InfoNCE learns from pairs too.
         assert_eq!(codes(&check(&base.with(name, value.clone()), &actions)), [wanted], "{name} = {value:?}");
     }
     assert_eq!(codes(&check(&base.with("select", best(Value::Percent(2.5))), &actions)), [""; 0]);
+    let registry = crate::ops::registry();
+    for (value, wanted) in [
+        (call("linear", &[("warmup", Value::Percent(150.0))]), vec!["op::percent_of_steps"]),
+        (call("linear", &[("warmup", Value::Percent(100.0))]), vec![]),
+        (best(Value::Percent(0.0)), vec!["op::percent_of_steps"]),
+        (best(Value::Budget(Budget::Steps(0))), vec!["op::percent_of_steps"]),
+        (best(Value::Percent(2.5)), vec![]),
+        (adamw("learning_rate", 0.0), vec!["op::out_of_range"]),
+        (adamw("beta2", 1.0), vec!["op::out_of_range"]),
+        (adamw("clip_norm", -1.0), vec!["op::out_of_range"]),
+        (adamw("weight_decay", 0.0), vec![]),
+        (call("pairs", &[("n", Value::Int(0))]), vec!["op::out_of_range"]),
+        (call("ranked_list", &[("depth", Value::Int(1))]), vec!["op::out_of_range"]),
+        (call("candidates", &[("from", Value::Int(0)), ("depth", Value::Int(1))]), vec!["op::out_of_range"]),
+    ] {
+        let call = value.as_call().unwrap();
+        let check = registry.get(&call.name).and_then(|op| op.check).unwrap();
+        assert_eq!(codes(&check(&call.args, &actions)), wanted, "{value:?}");
+    }
 }
 
 #[test]
