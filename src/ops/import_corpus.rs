@@ -14,7 +14,7 @@ pub(crate) fn op() -> Op {
          plain or gzip.",
     )
     .needs("source", "Path", "The file, folder or archive.")
-    .takes("format", "String", Value::str("auto"), "`jsonl`, `tsv`, `trec` or `html`; `auto` tells by suffix and content.")
+    .takes("format", "String", Value::str("auto"), "`jsonl`, `tsv`, `trec`, `html` or `parquet`; `auto` tells by suffix and content.")
     .optional(
         "fields",
         "List<String>",

@@ -10,10 +10,11 @@ pub(crate) fn op() -> Op {
         "import.qrels",
         VERSION,
         "Qrels",
-        "Reads relevance judgements: TREC's four columns or BEIR's three; plain or gzip.",
+        "Reads relevance judgements: TREC's four columns, BEIR's three, LoTTE's answers as JSON lines, or Parquet; plain \
+         or gzip.",
     )
     .needs("source", "Path", "The file, folder or archive.")
-    .takes("format", "String", Value::str("auto"), "`trec` or `beir`; `auto` tells by the number of columns.")
+    .takes("format", "String", Value::str("auto"), "`trec`, `beir`, `jsonl` or `parquet`; `auto` tells by content.")
     .optional("queries", "Queries", "The queries that ids are checked against.")
     .optional("corpus", "Corpus", "The documents that ids are checked against.")
     .takes(

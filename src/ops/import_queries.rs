@@ -10,10 +10,11 @@ pub(crate) fn op() -> Op {
         "import.queries",
         VERSION,
         "Queries",
-        "Reads queries: BEIR or other JSON lines, TSV, TREC topics in `<top>` or `<DOC>` form; plain or gzip.",
+        "Reads queries: BEIR or other JSON lines, TSV, Parquet, TREC topics in `<top>`, `<topic>` or `<DOC>` form; plain or \
+         gzip.",
     )
     .needs("source", "Path", "The file, folder or archive.")
-    .takes("format", "String", Value::str("auto"), "`jsonl`, `tsv`, `topics` or `trec`; `auto` tells by suffix and content.")
+    .takes("format", "String", Value::str("auto"), "`jsonl`, `tsv`, `parquet`, `topics` or `trec`; `auto` tells by suffix and content.")
     .optional(
         "field",
         "String",

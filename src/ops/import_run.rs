@@ -3,18 +3,19 @@
 use crate::types::Op;
 use crate::value::Value;
 
-const VERSION: u32 = 1;
+// 2: ranks of MS MARCO's three columns are no scores.
+const VERSION: u32 = 2;
 
 pub(crate) fn op() -> Op {
     let op = Op::stage(
         "import.run",
         VERSION,
         "Run",
-        "Reads a run in TREC's six columns; plain or gzip. The order is by score, then document id, as trec_eval has \
-         it; the rank column is not used.",
+        "Reads a run in TREC's six columns, or MS MARCO's three (query, document, rank); plain or gzip. The order is by \
+         score, then document id, as trec_eval has it; the rank column of TREC is not used.",
     )
     .needs("source", "Path", "The file, folder or archive.")
-    .takes("format", "String", Value::str("auto"), "`trec`, or `tsv` for query, document, score; `auto` tells.")
+    .takes("format", "String", Value::str("auto"), "`trec`, `msmarco` for query, document, rank, or `tsv` for query, document, score; `auto` tells.")
     .optional("queries", "Queries", "The queries that ids are checked against.")
     .optional("corpus", "Corpus", "The documents that ids are checked against.")
     .takes(
