@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Recipe, text};
 use crate::value::Digest;
 use crate::value::canonical::{Leaf, Visitor};
 
 /// One difference between two recipes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "change", rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "kebab-case")]
 pub enum Change {
     /// The key format of the program changed: every key is new.
     Format {
@@ -56,6 +56,31 @@ pub enum Change {
         /// Where.
         path: String,
     },
+}
+
+impl Change {
+    /// The place of the argument it is about.
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Self::Argument { path, .. } | Self::Content { path, .. } | Self::Unknown { path } => Some(path),
+            Self::Format { .. } | Self::Op { .. } | Self::OpVersion { .. } => None,
+        }
+    }
+
+    /// What it says beside its place.
+    pub fn text(&self) -> String {
+        let shown = |v: &Option<String>| v.clone().unwrap_or_else(|| "(not given)".into());
+        match self {
+            Self::Format { old, new } => format!("the key format of xpipe changed: {old} -> {new}"),
+            Self::Op { old, new } => format!("another operation: {old} -> {new}"),
+            Self::OpVersion { old, new } => {
+                format!("the operation gives other results since its version {new} (was {old})")
+            }
+            Self::Argument { old, new, .. } => format!("{} -> {}", shown(old), shown(new)),
+            Self::Content { .. } => "other content".into(),
+            Self::Unknown { .. } => "not known yet".into(),
+        }
+    }
 }
 
 /// Two recipes compared.

@@ -3,7 +3,26 @@
 use super::args::{CacheArgs, CacheVerb, Common};
 use super::job;
 use super::out::{self, Stop};
-use crate::cache::{list, text::rough_bytes, text::rough_seconds, usage, verify};
+use crate::cache::{Damage, list, text::rough_bytes, text::rough_seconds, usage, verify};
+
+/// A damage in a line.
+fn told(damage: &Damage) -> String {
+    match damage {
+        Damage::Blob { digest, used_by } => {
+            let users = if used_by.is_empty() { "no result".to_owned() } else { used_by.join(", ") };
+            format!(
+                "damaged: a file of {users}: its content is not what was recorded ({})",
+                &digest.hex()[..12]
+            )
+        }
+        Damage::Result { key, address, why } => {
+            format!("damaged: the result of {address}: {why} (key {})", &key.hex()[..12])
+        }
+        Damage::Manifest { key, why } => {
+            format!("damaged: the manifest of key {}: {why}", &key.hex()[..12])
+        }
+    }
+}
 
 pub(super) fn cache(args: &CacheArgs, common: &Common) -> Result<u8, Stop> {
     let store = match args.what {
@@ -53,9 +72,19 @@ pub(super) fn cache(args: &CacheArgs, common: &Common) -> Result<u8, Stop> {
                 out::json(&serde_json::to_value(&v).unwrap_or_default());
             } else {
                 for d in &v.damage {
-                    out::line(&format!("damaged: {}", serde_json::to_string(d).unwrap_or_default()));
+                    out::line(&told(d));
                 }
-                out::line(&format!("{} blobs, {} results, {} damaged", v.blobs, v.manifests, v.damage.len()));
+                let damaged = match v.damage.len() {
+                    0 => "nothing damaged".to_owned(),
+                    n => format!("{n} damaged"),
+                };
+                let size = rough_bytes(v.bytes);
+                out::line(&format!("{} results in {} files of {size} read: {damaged}", v.manifests, v.blobs));
+                if !v.damage.is_empty() && !set_aside {
+                    out::warn(
+                        "help: `xpipe cache verify --set-aside` moves damaged files away; the next run makes them again",
+                    );
+                }
             }
             Ok(if v.damage.is_empty() { 0 } else { 5 })
         }

@@ -49,7 +49,7 @@ pub(super) fn check(args: &CheckArgs, common: &Common) -> Result<u8, Stop> {
         if common.json {
             all.push(crate::diag::render::json(&loaded.diagnostics.sorted(), &loaded.sources));
         } else {
-            out::show_diagnostics(&loaded.diagnostics, &loaded.sources, false, short);
+            out::show_diagnostics(&loaded.diagnostics, &loaded.sources, short);
         }
         let count = |s| loaded.diagnostics.iter().filter(|d| d.severity == s).count();
         let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));

@@ -48,7 +48,8 @@ pub(super) fn export(args: &ExportArgs, common: &Common) -> Result<u8, Stop> {
 
 /// Tables become the field's text formats; everything else is copied as it is.
 fn write(folder: &Path, to: &Path) -> Result<Vec<String>, Stop> {
-    if to.exists() && to.is_file() {
+    let taken = to.is_file() || std::fs::read_dir(to).is_ok_and(|mut entries| entries.next().is_some());
+    if taken {
         return Err(Stop::usage(format!("{} exists; give another name", to.display())));
     }
     #[cfg(feature = "models")]
@@ -61,6 +62,8 @@ fn write(folder: &Path, to: &Path) -> Result<Vec<String>, Stop> {
             crate::data::qrels::Qrels::read(folder).map_err(failed)?.export(&mut text)?;
         } else if folder.join("scores.parquet").is_file() {
             crate::data::scores::Scores::read(folder).map_err(failed)?.export(&mut text)?;
+        } else if folder.join("metrics.parquet").is_file() {
+            metrics(folder, &mut text)?;
         }
         if !text.is_empty() {
             std::fs::write(to, &text)?;
@@ -71,6 +74,24 @@ fn write(folder: &Path, to: &Path) -> Result<Vec<String>, Stop> {
     let mut written = Vec::new();
     copy(folder, to, &mut written)?;
     Ok(written)
+}
+
+/// The measures of each query as CSV. Ids have no white space and measures no comma; an id with one is quoted.
+#[cfg(feature = "models")]
+fn metrics(folder: &Path, out: &mut Vec<u8>) -> Result<(), Stop> {
+    use crate::data::table::{Kind, TableReader};
+    use std::io::Write as _;
+    let columns = [("query_id", Kind::Text), ("metric", Kind::Text), ("value", Kind::Double)];
+    let mut table = TableReader::open(&folder.join("metrics.parquet"), &columns)?;
+    writeln!(out, "query,metric,value")?;
+    while let Some(row) = table.row()? {
+        let id = match row.text(0) {
+            id if id.contains([',', '"']) => format!("\"{}\"", id.replace('"', "\"\"")),
+            id => id.to_owned(),
+        };
+        writeln!(out, "{id},{},{}", row.text(1), row.double(2))?;
+    }
+    Ok(())
 }
 
 fn copy(from: &Path, to: &Path, written: &mut Vec<String>) -> Result<(), Stop> {

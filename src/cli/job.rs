@@ -1,19 +1,23 @@
 //! The graph as the engine wants it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::args::{Common, Verify};
 use super::out::Stop;
+use super::runner::Local;
 use super::study::{Loaded, cache_root};
 use crate::cache::Store;
-use crate::engine;
+use crate::diag::render::Sources as _;
+use crate::engine::{self, Found, Reach, Runner as _, inputs_of};
 use crate::graph::Graph;
-use crate::value::{ActionId, Value};
+use crate::task::Failure;
+use crate::value::{ActionId, Input, Value};
 
 /// The job of a study. Programs that are part of xpipe are replaced by their identity, which keys see.
 pub(super) fn job(loaded: &Loaded) -> Result<engine::Job, Stop> {
     let mut also: BTreeMap<ActionId, Vec<String>> = BTreeMap::new();
-    for row in &loaded.graph.rows {
+    // The row of datasets lists different actions under one name, which is none of theirs.
+    for row in loaded.graph.rows.iter().filter(|r| !r.axes.is_empty() || r.cells.len() == 1) {
         for cell in &row.cells {
             let address = row.address(cell);
             let first = &loaded.graph.action(cell.action).address;
@@ -78,4 +82,54 @@ pub(super) fn unimplemented(graph: &Graph, job: &engine::Job) -> Vec<(String, St
         }
     }
     found
+}
+
+/// An input that is not on this machine, or a model that this build cannot compute.
+pub(super) struct Missing {
+    /// What is wrong with it.
+    pub failure: Failure,
+    /// The cell that reads it first, and where that is written.
+    reader: String,
+}
+
+impl Missing {
+    /// A line about it.
+    pub(super) fn told(&self) -> String {
+        format!("{} (for {})", self.failure.message, self.reader)
+    }
+}
+
+/// Every input of what is needed that cannot be used, each once.
+pub(super) fn missing(loaded: &Loaded, job: &engine::Job, runner: &Local, reach: Reach) -> Vec<Missing> {
+    let mut seen = BTreeSet::new();
+    let mut missing = Vec::new();
+    for (i, _) in job.needed().into_iter().enumerate().filter(|(_, needed)| *needed) {
+        let action = &loaded.graph.actions[i];
+        inputs_of(&job.actions[i].args, &mut |input| {
+            if seen.insert(input.clone())
+                && let Err(failure) = runner.find_input(input, reach).and_then(|f| usable(input, &f))
+            {
+                let at = loaded.sources.position(action.span.file, action.span.start);
+                let file = loaded.sources.name(action.span.file);
+                let reader = format!("{}, {file}:{}:{}", action.address, at.line, at.column);
+                missing.push(Missing { failure, reader });
+            }
+        });
+    }
+    missing
+}
+
+/// Whether this build can compute a model that was found, as far as its folder tells.
+#[cfg(feature = "models")]
+fn usable(input: &Input, found: &Found) -> Result<(), Failure> {
+    match input {
+        Input::Model { .. } => crate::nn::arch::read(&found.path).map(|_| ()),
+        Input::File(_) | Input::Remote { .. } => Ok(()),
+    }
+}
+
+#[cfg(not(feature = "models"))]
+#[expect(clippy::unnecessary_wraps, reason = "the same call with the feature `models`")]
+fn usable(_: &Input, _: &Found) -> Result<(), Failure> {
+    Ok(())
 }

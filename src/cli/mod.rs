@@ -23,12 +23,19 @@ mod why;
 use clap::Parser;
 
 use args::{Cli, Verb};
+use out::Stop;
 
 /// Runs the program with the arguments of this process; returns the exit code.
 pub fn main() -> u8 {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {
+            // What was not understood cannot say that it asked for JSON; its arguments can.
+            if e.use_stderr() && std::env::args().any(|a| a == "--json") {
+                let text = e.to_string();
+                let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+                return Stop::usage(message).print(true);
+            }
             let _ = e.print();
             return if e.use_stderr() { 2 } else { 0 };
         }

@@ -50,7 +50,14 @@ impl Stop {
     pub(super) fn print(self, as_json: bool) -> u8 {
         match self {
             Self::Study { diagnostics, sources, short } => {
-                show_diagnostics(&diagnostics, &sources, as_json, short);
+                if as_json {
+                    json(&serde_json::json!({
+                        "error": "the study is wrong", "help": "`diagnostics` says where", "exit": 3,
+                        "diagnostics": render::json(&diagnostics.sorted(), &*sources),
+                    }));
+                } else {
+                    show_diagnostics(&diagnostics, &sources, short);
+                }
                 3
             }
             Self::Other { code, message, help } => {
@@ -87,11 +94,9 @@ impl From<Failure> for Stop {
 }
 
 /// Prints diagnostics as asked for.
-pub(super) fn show_diagnostics(list: &Diagnostics, sources: &SourceMap, as_json: bool, short: bool) {
+pub(super) fn show_diagnostics(list: &Diagnostics, sources: &SourceMap, short: bool) {
     let sorted = list.sorted();
-    if as_json {
-        json(&render::json(&sorted, sources));
-    } else if short {
+    if short {
         say(&render::short(&sorted, sources));
     } else if !sorted.is_empty() {
         use std::io::IsTerminal as _;

@@ -6,7 +6,7 @@ use super::out::{self, Stop};
 use super::progress::thousands;
 use super::runner::Local;
 use super::{job, study};
-use crate::engine::{Forecast, Heavy, Options, forecast};
+use crate::engine::{Forecast, Heavy, Options, Reach, forecast};
 use crate::value::{ActionId, Value};
 
 /// Counts of a row.
@@ -82,17 +82,17 @@ pub(super) fn plan(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
         thousands(count(&|f| matches!(f, Forecast::WillRun { .. }))),
         thousands(count(&|f| matches!(f, Forecast::Depends { .. } | Forecast::Unknown { .. }))),
     ));
-    let missing: Vec<String> = {
-        let mut seen: Vec<String> = Vec::new();
-        for f in &fates {
-            if let Forecast::Unknown { why } = f
-                && !seen.contains(&why.message)
-            {
-                seen.push(why.message.clone());
-            }
+    let inputs = job::missing(&loaded, &job, &runner, Reach::Local);
+    let mut missing: Vec<String> = inputs.iter().map(job::Missing::told).collect();
+    for f in &fates {
+        // What is no input's failure: a value that cannot be computed.
+        if let Forecast::Unknown { why } = f
+            && !inputs.iter().any(|i| i.failure.message == why.message)
+            && !missing.contains(&why.message)
+        {
+            missing.push(why.message.clone());
         }
-        seen
-    };
+    }
     for (what, address, _) in job::unimplemented(&loaded.graph, &job) {
         out::line(&format!("note: this version cannot run {what} yet ({address})"));
     }

@@ -11,7 +11,9 @@ use super::runner::Local;
 use super::study::{self, Loaded};
 use super::{check::plural, job};
 use crate::diag::render::Sources as _;
-use crate::engine::{self, CancelToken, Device, Event, EventSink, Final, Heavy, Options, WorkerCommand};
+use crate::engine::{
+    self, CancelToken, Device, Event, EventSink, Final, Heavy, Options, Reach, WorkerCommand,
+};
 
 /// A view that shows nothing, for `--json`.
 struct Quiet;
@@ -23,7 +25,7 @@ impl EventSink for Quiet {
 pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
     let loaded = study::sound(&args.study, common)?;
     if !common.json {
-        out::show_diagnostics(&loaded.diagnostics, &loaded.sources, false, false);
+        out::show_diagnostics(&loaded.diagnostics, &loaded.sources, false);
     }
     let job = job::job(&loaded)?;
     let lacking = job::unimplemented(&loaded.graph, &job);
@@ -31,7 +33,7 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
         return Err(not_implemented(&loaded, &lacking));
     }
     let runner = Local::new(common, Lock::beside(&loaded.path, common.locked)?);
-    missing_inputs(&job, &runner)?;
+    missing_inputs(&loaded, &job, &runner)?;
     runner.save_lock()?;
     let store = job::writing(common)?;
     let program = std::env::current_exe()
@@ -89,9 +91,18 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
             out::warn(&format!("  log: {}", l.display()));
         }
     }
-    let counts = words(&report.counts);
-    let what = if counts.is_empty() { "nothing to do".to_owned() } else { counts.join(", ") };
-    out::line(&format!("{what} in {}", crate::cache::text::rough_seconds(report.seconds)));
+    let c = report.counts;
+    let idle = c.total() == c.cached;
+    let what = words(&c).join(", ");
+    let time = crate::cache::text::rough_seconds(report.seconds);
+    out::line(&match (idle, what.is_empty()) {
+        (true, true) => format!("nothing to do, in {time}"),
+        (true, false) => format!("nothing to do: {what}, in {time}"),
+        (false, _) => format!("{what} in {time}"),
+    });
+    if report.cancelled {
+        out::line("interrupted; run again to go on from here");
+    }
     if !files.is_empty() {
         let n = files.len();
         out::line(&format!("{n} file{} in {}", plural(n), folder.display()));
@@ -131,33 +142,16 @@ fn not_implemented(loaded: &Loaded, lacking: &[(String, String, crate::diag::Spa
     )
 }
 
-/// Names every input that is not on this machine, before anything starts.
-fn missing_inputs(job: &engine::Job, runner: &Local) -> Result<(), Stop> {
-    use crate::engine::{Reach, Runner as _};
-    let mut seen = std::collections::BTreeSet::new();
-    let mut missing: Vec<crate::task::Failure> = Vec::new();
-    for (action, _) in job.actions.iter().zip(job.needed()).filter(|(_, needed)| *needed) {
-        for (_, value) in action.args.iter() {
-            value.walk(&mut |v| {
-                if let crate::value::Value::Input(input) = v
-                    && seen.insert(input.clone())
-                    && let Err(f) = runner.find_input(input, Reach::Fetch)
-                {
-                    missing.push(crate::task::Failure {
-                        message: format!("{}, which {} reads", f.message, action.address),
-                        ..f
-                    });
-                }
-            });
-        }
-    }
-    let Some(first) = missing.first().cloned() else { return Ok(()) };
-    let mut message = first.message;
+/// Names every input that is not there or cannot be used, before anything starts.
+fn missing_inputs(loaded: &Loaded, job: &engine::Job, runner: &Local) -> Result<(), Stop> {
+    let missing = job::missing(loaded, job, runner, Reach::Fetch);
+    let Some(first) = missing.first() else { return Ok(()) };
+    let mut message = first.told();
     for other in missing.iter().skip(1).take(7) {
-        message.push_str(&format!("\n       {}", other.message));
+        message.push_str(&format!("\n       {}", other.told()));
     }
     if missing.len() > 8 {
         message.push_str(&format!("\n       and {} more", missing.len() - 8));
     }
-    Err(Stop::missing(message, first.help))
+    Err(Stop::missing(message, first.failure.help.clone()))
 }

@@ -1,91 +1,116 @@
-//! Imports relevance judgements: TREC's four columns, or BEIR's three with a header.
+//! Imports relevance judgements: TREC's four columns, BEIR's three with a header, LoTTE's JSON lines with answers, or
+//! a Parquet file with columns by name.
 
 use std::collections::HashMap;
 use std::path::Path;
 
+use super::json;
 use super::known::{Checker, Known};
 use super::lines::{Line, Lines};
-use super::parts::each_part;
+use super::parts::{Part, each_part};
 use super::place;
 use super::qrels::Qrels;
+use super::recognise::TextFormat;
 use crate::task::{Failure, Progress};
 
 /// Names of the third column that make the first line a header.
 pub(super) const HEADERS: [&str; 6] = ["score", "relevance", "grade", "label", "rel", "relevance_label"];
 
+/// How judgements are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// Columns: 4 of TREC, 3 of BEIR; told by the first line when no number is given.
+    Columns(Option<usize>),
+    /// `{"qid": 1, "answer_pids": [2, 3]}` a line: each answer has grade 1.
+    Answers,
+    /// A Parquet file with `query-id`, `corpus-id` and, unless all are relevant, `score`.
+    Parquet,
+}
+
+impl Form {
+    /// Reads the argument `format`; `None` for `auto`.
+    fn parse(format: &str) -> Result<Option<Self>, Failure> {
+        Ok(Some(match format {
+            "auto" => return Ok(None),
+            "trec" => Self::Columns(Some(4)),
+            "beir" | "tsv" => Self::Columns(Some(3)),
+            "jsonl" => Self::Answers,
+            "parquet" => Self::Parquet,
+            other => {
+                let found = place::quote(other);
+                return Err(Failure::wrong(format!(
+                    "format: found {found}, expected `auto`, `trec`, `beir`, `jsonl` or `parquet`"
+                )));
+            }
+        }))
+    }
+
+    /// The form that the first bytes of a part show.
+    fn of(part: &Part<'_>) -> Self {
+        match TextFormat::by_content(part.head) {
+            Some(TextFormat::Parquet) => Self::Parquet,
+            Some(TextFormat::Jsonl) => Self::Answers,
+            _ => Self::Columns(None),
+        }
+    }
+}
+
+/// Judgements as they are gathered.
+struct Gathered<'k> {
+    qrels: Qrels,
+    checker: Checker<'k>,
+    /// Where each pair was judged, for messages about a second grade.
+    places: HashMap<(String, String), (String, u64)>,
+    twice: usize,
+}
+
+impl Gathered<'_> {
+    fn add(&mut self, file: &str, line: u64, query: &str, document: &str, grade: i32) -> Result<(), Failure> {
+        if !self.checker.keep(file, line, query, &[document]) {
+            return Ok(());
+        }
+        let pair = (query.to_owned(), document.to_owned());
+        match self.qrels.grade(query, document) {
+            Some(before) if before != grade => {
+                let (first_file, first) = self.places.get(&pair).map_or(("", 0), |(f, n)| (f.as_str(), *n));
+                let found = format!(
+                    "grade {grade} for query {} and document {}, judged {before} at {first_file}:{first}",
+                    place::quote(query),
+                    place::quote(document)
+                );
+                return Err(place::wrong_line(file, line, found, "one grade for a pair")
+                    .help("remove one of the two lines"));
+            }
+            Some(_) => self.twice += 1,
+            None => {
+                self.qrels.insert(query, document, grade);
+                self.places.insert(pair, (file.to_owned(), line));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Imports judgements from a file, folder or archive.
 ///
 /// `format` is `trec` (`query iteration document grade`, white space between), `beir` (`query document grade`, tabs
-/// between, a header line if there is one) or `auto` (by the number of columns). Lines that start with `#` are
-/// comments, as for trec_eval. The same judgement twice counts once.
+/// between, a header line if there is one), `jsonl` (LoTTE: `qid` and `answer_pids`, each answer with grade 1),
+/// `parquet` (columns `query-id`, `corpus-id`, and `score`, without which each has grade 1) or `auto` (by content and
+/// number of columns). Lines that start with `#` are comments, as for trec_eval. The same judgement twice counts once.
 ///
 /// # Errors
 /// A line of another form, a grade that is no whole number, two grades for one pair, an id that is not of the
 /// collection, a file without judgements.
 pub fn import(source: &Path, format: &str, known: &Known, progress: &dyn Progress) -> Result<Qrels, Failure> {
-    let wanted = match format {
-        "auto" => None,
-        "trec" => Some(4),
-        "beir" => Some(3),
-        other => {
-            let found = place::quote(other);
-            return Err(Failure::wrong(format!("format: found {found}, expected `auto`, `trec` or `beir`")));
-        }
-    };
-    let mut qrels = Qrels::new();
-    let mut checker = Checker::new(known);
-    // Where each pair was judged, for messages about a second grade.
-    let mut places: HashMap<(String, String), (String, u64)> = HashMap::new();
-    let mut twice = 0;
-    each_part(source, progress, &mut |part| {
-        let file = part.name.to_owned();
-        let mut lines = Lines::new(part);
-        let mut width = wanted;
-        while let Some(line) = lines.next()? {
-            if line.is_blank() || line.bytes.starts_with(b"#") {
-                continue;
-            }
-            let text = line.text()?;
-            let columns: Vec<&str> = text.split_whitespace().collect();
-            let width = *width.get_or_insert(columns.len());
-            if line.number == 1 && width == 3 && columns.len() == 3 && is_header(columns[2]) {
-                continue;
-            }
-            let (query, document, grade) = match (width, columns.as_slice()) {
-                (4, [query, _, document, grade]) | (3, [query, document, grade]) => {
-                    (*query, *document, *grade)
-                }
-                _ => return Err(off(&line, text, columns.len(), width)),
-            };
-            let grade: i32 = grade.parse().map_err(|_| {
-                line.wrong(format!("the grade {}", place::quote(grade)), "a whole number")
-                    .help("the last column of judgements is the grade: 0 not relevant, 1 and more relevant")
-            })?;
-            if !checker.keep(&file, line.number, query, &[document]) {
-                continue;
-            }
-            let pair = (query.to_owned(), document.to_owned());
-            match qrels.grade(query, document) {
-                Some(before) if before != grade => {
-                    let (first_file, first) = places.get(&pair).map_or(("", 0), |(f, n)| (f.as_str(), *n));
-                    let found = format!(
-                        "grade {grade} for query {} and document {}, judged {before} at {first_file}:{first}",
-                        place::quote(query),
-                        place::quote(document)
-                    );
-                    return Err(line
-                        .wrong(found, "one grade for a pair")
-                        .help("remove one of the two lines"));
-                }
-                Some(_) => twice += 1,
-                None => {
-                    qrels.insert(query, document, grade);
-                    places.insert(pair, (file.clone(), line.number));
-                }
-            }
-        }
-        Ok(())
+    let wanted = Form::parse(format)?;
+    let mut all =
+        Gathered { qrels: Qrels::new(), checker: Checker::new(known), places: HashMap::new(), twice: 0 };
+    each_part(source, progress, &mut |part| match wanted.unwrap_or_else(|| Form::of(&part)) {
+        Form::Columns(width) => columns(part, width, &mut all),
+        Form::Answers => answers(part, &mut all),
+        Form::Parquet => parquet(&part, &mut all),
     })?;
+    let Gathered { qrels, checker, twice, .. } = all;
     let unknown = checker.finish(progress)?;
     if qrels.is_empty() {
         let left = if unknown > 0 { ": every line has an id outside the collection" } else { "" };
@@ -97,6 +122,102 @@ pub fn import(source: &Path, format: &str, known: &Known, progress: &dyn Progres
         progress.note(&format!("{}: {lines} repeat a judgement and count once", source.display()));
     }
     Ok(qrels)
+}
+
+fn columns(part: Part<'_>, mut width: Option<usize>, all: &mut Gathered<'_>) -> Result<(), Failure> {
+    let file = part.name.to_owned();
+    let mut lines = Lines::new(part);
+    while let Some(line) = lines.next()? {
+        if line.is_blank() || line.bytes.starts_with(b"#") {
+            continue;
+        }
+        let text = line.text()?;
+        let columns: Vec<&str> = text.split_whitespace().collect();
+        let width = *width.get_or_insert(columns.len());
+        if line.number == 1 && width == 3 && columns.len() == 3 && is_header(columns[2]) {
+            continue;
+        }
+        let (query, document, grade) = match (width, columns.as_slice()) {
+            (4, [query, _, document, grade]) | (3, [query, document, grade]) => (*query, *document, *grade),
+            _ => return Err(off(&line, text, columns.len(), width)),
+        };
+        let grade: i32 = grade.parse().map_err(|_| {
+            line.wrong(format!("the grade {}", place::quote(grade)), "a whole number")
+                .help("the last column of judgements is the grade: 0 not relevant, 1 and more relevant")
+        })?;
+        all.add(&file, line.number, query, document, grade)?;
+    }
+    Ok(())
+}
+
+fn answers(part: Part<'_>, all: &mut Gathered<'_>) -> Result<(), Failure> {
+    let file = part.name.to_owned();
+    let mut lines = Lines::new(part);
+    while let Some(line) = lines.next()? {
+        if line.is_blank() {
+            continue;
+        }
+        let record: Option<(String, Vec<String>)> =
+            serde_json::from_str::<serde_json::Value>(line.text()?).ok().and_then(|json| {
+                let id = |v: &serde_json::Value| {
+                    v.as_str().map(str::to_owned).or_else(|| v.as_i64().map(|n| n.to_string()))
+                };
+                let documents = json.get("answer_pids")?.as_array()?;
+                Some((id(json.get("qid")?)?, documents.iter().map(id).collect::<Option<_>>()?))
+            });
+        let Some((query, documents)) = record else {
+            // The object itself first: what is no JSON has a place in the line.
+            json::object(&line, &[])?;
+            let expected = "a query id in `qid` and a list of document ids in `answer_pids`";
+            return Err(line.wrong(json::names(&line), expected));
+        };
+        for document in &documents {
+            all.add(&file, line.number, &query, document, 1)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(feature = "models")]
+fn parquet(part: &Part<'_>, all: &mut Gathered<'_>) -> Result<(), Failure> {
+    use super::json::Field;
+    const QUERY: [&str; 2] = ["query-id", "query_id"];
+    const DOCUMENT: [&str; 3] = ["corpus-id", "document_id", "doc_id"];
+    const GRADE: [&str; 2] = ["score", "grade"];
+    let mut rows = super::rows::Rows::open(part)?;
+    let find = |names: &[&'static str]| names.iter().copied().find(|n| rows.has(n));
+    let (Some(query), Some(document)) = (find(&QUERY), find(&DOCUMENT)) else {
+        let expected = "the columns `query-id` and `corpus-id`";
+        return Err(place::wrong_line(part.name, 1, rows.names(), expected));
+    };
+    let grade = find(&GRADE);
+    let wanted: Vec<&str> = [query, document].into_iter().chain(grade).collect();
+    while let Some(found) = rows.next(&wanted)? {
+        let line = rows.number();
+        let id = |i: usize| match &found[i] {
+            Some(Field::Text(id) | Field::Number(id)) => Ok(id.clone()),
+            other => {
+                let what = if let Some(Field::Other(kind)) = other { kind } else { "nothing" };
+                let found = format!("{what} in {}", place::quote(wanted[i]));
+                Err(place::wrong_line(part.name, line, found, "a string or a whole number"))
+            }
+        };
+        let number = match (grade, found.get(2)) {
+            (Some(_), Some(Some(Field::Number(n)))) => n.parse().ok(),
+            (Some(_), _) => None,
+            (None, _) => Some(1),
+        };
+        let number = number.ok_or_else(|| {
+            place::wrong_line(part.name, line, "another value in the column of the grade", "a whole number")
+        })?;
+        all.add(part.name, line, &id(0)?, &id(1)?, number)?;
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "models"))]
+fn parquet(part: &Part<'_>, _: &mut Gathered<'_>) -> Result<(), Failure> {
+    Err(Failure::missing(format!("{}: this build cannot read Parquet files", part.name)))
 }
 
 fn off(line: &Line<'_>, text: &str, n: usize, width: usize) -> Failure {
@@ -152,6 +273,22 @@ mod tests {
     }
 
     #[test]
+    fn answers_of_lotte_are_judgements() {
+        let none = Known::default();
+        let text = "{\"qid\": 3, \"query\": \"x\", \"answer_pids\": [7, \"8\"]}\n\n{\"answer_pids\": [7], \"qid\": \"4\"}\n";
+        let qrels = read(text, "auto", &none).unwrap();
+        assert_eq!((qrels.judgements(), qrels.grade("3", "8"), qrels.grade("4", "7")), (3, Some(1), Some(1)));
+        for (text, said) in [
+            ("{\"qid\": 3}\n", "q.txt:1: found the fields `qid`, expected a query id in `qid` and a list"),
+            ("{\"qid\": 3, \"answer_pids\": [1.5]}\n", "q.txt:1: found the fields `qid`, `answer_pids`"),
+            ("{\"qid\": 3, \"answer_pids\": [1]}\n{\"qid\": \n", "q.txt:2: found `{\"qid\": `"),
+        ] {
+            let e = read(text, "auto", &none).unwrap_err();
+            assert!(e.message.contains(said), "{e}");
+        }
+    }
+
+    #[test]
     fn bad_lines_are_named() {
         let none = Known::default();
         let cases = [
@@ -172,7 +309,7 @@ mod tests {
             let e = read(text, format, &none).unwrap_err();
             assert!(e.message.contains(message), "{e}");
         }
-        assert!(read("1 0 a 1", "tsv", &none).unwrap_err().message.starts_with("format: found `tsv`"));
+        assert!(read("1 0 a 1", "csv", &none).unwrap_err().message.starts_with("format: found `csv`"));
     }
 
     #[test]

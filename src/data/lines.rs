@@ -109,6 +109,10 @@ impl<'a> Lines<'a> {
             return Err(place::wrong_line(self.name, self.number, found, "one record a line"));
         }
         let mut bytes = self.buffer.as_slice();
+        if self.number == 1 && bytes.starts_with(b"PAR1") {
+            return Err(place::wrong_line(self.name, 1, "a Parquet file", "lines of text")
+                .help("write it out as text"));
+        }
         if self.number == 1 {
             bytes = bytes.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(bytes);
         }

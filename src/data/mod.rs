@@ -15,6 +15,8 @@ pub mod parts;
 pub mod place;
 pub mod qrels;
 pub mod recognise;
+#[cfg(feature = "models")]
+pub mod rows;
 pub mod run;
 pub mod scores;
 pub mod sgml;

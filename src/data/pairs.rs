@@ -10,20 +10,31 @@ use indexmap::IndexMap;
 
 use super::judgements::is_header;
 use super::known::{Checker, Known};
-use super::lines::{Line, Lines};
+use super::lines::{Line, Lines, decode};
 use super::order::parse_score;
-use super::parts::each_part;
+use super::parts::{HEAD, each_part};
 use super::place;
 use super::run::{Hit, RunQuery};
-use crate::task::{Failure, Progress};
+use crate::task::{Failure, Progress, Silent};
 
-/// The two forms of scored pairs.
+/// The forms of scored pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PairFormat {
     /// `query Q0 document rank score tag`, white space between; the tag may have blanks. The rank is not used.
     Trec,
     /// `query document score`, a header line if there is one.
     Tsv,
+    /// `query document rank`, as MS MARCO's evaluation has it; the score of rank r is 1 / r.
+    Msmarco,
+}
+
+/// What the three columns of a file may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Third {
+    /// A score, always.
+    Score,
+    /// A score, or a rank: where the first query's numbers are 1, 2, 3, … they are ranks.
+    ScoreOrRank,
 }
 
 /// The pairs of one query, in the order of the source.
@@ -59,7 +70,7 @@ pub struct ImportedPairs {
 /// Imports pairs; `begin` is called before the first group, and a second time when the file must be read again
 /// (what was given to `each` before then is void).
 ///
-/// `format` is `trec`, `tsv` or `auto` (by the number of columns).
+/// `format` is `trec`, `tsv`, `msmarco` or `auto` (by the number of columns, and `third`).
 ///
 /// # Errors
 /// A line of another form, a score that is no finite number, a document twice for one query, an id that is not of
@@ -67,18 +78,22 @@ pub struct ImportedPairs {
 pub fn import(
     source: &Path,
     format: &str,
+    third: Third,
     known: &Known,
     progress: &dyn Progress,
     begin: &mut dyn FnMut() -> Result<(), Failure>,
     each: &mut dyn FnMut(Group) -> Result<(), Failure>,
 ) -> Result<ImportedPairs, Failure> {
     let wanted = match format {
+        "auto" if third == Third::ScoreOrRank && ranks(source)? => Some(PairFormat::Msmarco),
         "auto" => None,
         "trec" => Some(PairFormat::Trec),
         "tsv" => Some(PairFormat::Tsv),
+        "msmarco" => Some(PairFormat::Msmarco),
         other => {
             let found = place::quote(other);
-            return Err(Failure::wrong(format!("format: found {found}, expected `auto`, `trec` or `tsv`")));
+            let expected = "`auto`, `trec`, `tsv` or `msmarco`";
+            return Err(Failure::wrong(format!("format: found {found}, expected {expected}")));
         }
     };
     let mut imported = ImportedPairs::default();
@@ -141,6 +156,39 @@ pub fn import(
             .help("check that this is the right file"));
     }
     Ok(imported)
+}
+
+/// Whether the first lines of the first file are of three columns whose last is 1, 2, 3, … for the first query.
+fn ranks(source: &Path) -> Result<bool, Failure> {
+    let mut told = None;
+    each_part(source, &Silent, &mut |part| {
+        if told.is_none() {
+            told = Some(first_is_ranked(&decode(part.head)));
+        }
+        // The rest is not read: an archive's is passed over.
+        Ok(())
+    })?;
+    Ok(told.unwrap_or(false))
+}
+
+fn first_is_ranked(head: &str) -> bool {
+    // The last line may be cut where the head ends.
+    let whole = if head.len() < HEAD { head } else { head.rsplit_once('\n').map_or("", |(lines, _)| lines) };
+    let mut first = None;
+    let mut rank = 0;
+    for line in whole.trim_start_matches('\u{FEFF}').lines().filter(|l| !l.trim().is_empty()) {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        let [query, _, number] = columns.as_slice() else { return false };
+        if *first.get_or_insert(*query) != *query {
+            break;
+        }
+        rank += 1;
+        if *number != rank.to_string() {
+            return false;
+        }
+    }
+    // One line tells nothing: a score may be 1.
+    rank > 1
 }
 
 #[derive(Clone, Copy)]
@@ -220,19 +268,30 @@ fn read(
             let told =
                 *format.get_or_insert(if more.0.is_none() { PairFormat::Tsv } else { PairFormat::Trec });
             let (query, document, score) = match (told, first, second, third, more) {
-                (PairFormat::Tsv, Some(query), Some(document), Some(score), (None, ..)) => {
-                    (query, document, score)
-                }
+                (
+                    PairFormat::Tsv | PairFormat::Msmarco,
+                    Some(query),
+                    Some(document),
+                    Some(score),
+                    (None, ..),
+                ) => (query, document, score),
                 (PairFormat::Trec, Some(query), Some(_), Some(document), (Some(_), Some(score), Some(_))) => {
                     (query, document, score)
                 }
                 _ => return Err(off(&line, text, wanted, told)),
             };
-            if told == PairFormat::Tsv && line.number == 1 && is_header(score) {
+            if told != PairFormat::Trec && line.number == 1 && is_header(score) {
                 continue;
             }
-            let score = parse_score(score).ok_or_else(|| {
-                line.wrong(format!("the score {}", place::quote(score)), "a finite number")
+            let value = score;
+            let score = if told == PairFormat::Msmarco { rank_score(score) } else { parse_score(score) };
+            let score = score.ok_or_else(|| {
+                if told == PairFormat::Msmarco {
+                    return line
+                        .wrong(format!("the rank {}", place::quote(value)), "a whole number from 1 up")
+                        .help("say `format = tsv` when the third column is a score");
+                }
+                line.wrong(format!("the score {}", place::quote(value)), "a finite number")
                     .help("remove the line, or have the program that wrote it write a number")
             })?;
             if checker.keep(&file, line.number, query, &[document]) {
@@ -244,15 +303,22 @@ fn read(
     .map(|_| ())
 }
 
+/// A score in the order of ranks: 1 / rank.
+fn rank_score(rank: &str) -> Option<f32> {
+    rank.parse::<u32>().ok().filter(|r| (1..1 << 22).contains(r)).map(|r| 1.0 / r as f32)
+}
+
 fn off(line: &Line<'_>, text: &str, wanted: Option<PairFormat>, told: PairFormat) -> Failure {
     let n = text.split_whitespace().count();
     let found = format!("{} in {}", place::count(n, "column"), place::quote(text));
     let trec = "6 columns: query, Q0, document, rank, score, tag";
     let tsv = "3 columns: query, document, score";
+    let ranks = "3 columns: query, document, rank";
     let expected = match (wanted, told, line.number) {
         (None, _, 1) => format!("{trec}; or {tsv}"),
         (_, PairFormat::Trec, _) => trec.into(),
         (_, PairFormat::Tsv, _) => tsv.into(),
+        (_, PairFormat::Msmarco, _) => ranks.into(),
     };
     line.wrong(found, expected).help("columns are separated by tabs or blanks")
 }
@@ -261,13 +327,13 @@ fn off(line: &Line<'_>, text: &str, wanted: Option<PairFormat>, told: PairFormat
 mod tests {
     use super::super::testing::{file, shared};
     use super::*;
-    use crate::task::Silent;
 
     fn read_all(source: &Path, format: &str) -> Result<(Vec<Group>, ImportedPairs), Failure> {
         let groups = std::cell::RefCell::new(Vec::new());
         let imported = import(
             source,
             format,
+            Third::ScoreOrRank,
             &Known::default(),
             &Silent,
             &mut || {
@@ -314,6 +380,32 @@ mod tests {
         let groups = read_text(text, "auto").unwrap();
         assert_eq!(groups.iter().map(|g| g.query.as_str()).collect::<Vec<_>>(), ["b", "a", "c"]);
         assert_eq!(groups[0].hits.len() + groups[1].hits.len(), 4);
+    }
+
+    #[test]
+    fn ranks_of_msmarco_are_told_from_scores() {
+        let ranked = "q1\tb\t1\nq1\ta\t2\nq2\tc\t1\n";
+        let groups = read_text(ranked, "auto").unwrap();
+        let q1 = groups[0].clone().ranked().unwrap();
+        assert_eq!(q1.hits.iter().map(|h| h.document.as_str()).collect::<Vec<_>>(), ["b", "a"]);
+        assert_eq!(q1.hits[1].score, 0.5);
+        // Said to be scores, they are.
+        let scored = read_text(ranked, "tsv").unwrap().remove(0).ranked().unwrap();
+        assert_eq!(scored.hits[0].document, "a");
+        for text in ["q1 a 1\nq2 b 1\n", "q1 a 1.0\nq1 b 2.0\n", "q1 a 2\nq1 b 1\n", "q1 a 1\nq1 b 3\n"] {
+            let groups = read_text(text, "auto").unwrap();
+            let scores: Vec<f32> = groups.iter().flat_map(|g| &g.hits).map(|h| h.score).collect();
+            assert!(scores.iter().any(|s| *s >= 1.0) && !scores.contains(&0.5), "{text}: {scores:?}");
+        }
+        let e = read_text("q1 a 1\nq1 b 2\nq2 c 0.5\n", "auto").unwrap_err();
+        assert_eq!(
+            e.message.split(": ").nth(1),
+            Some("found the rank `0.5`, expected a whole number from 1 up")
+        );
+        assert!(e.help.unwrap().contains("format = tsv"));
+        // Lines of 11 bytes: the head ends within one.
+        let long: String = (1..=900).map(|r| format!("q1 d{r:05} {r}\n")).collect();
+        assert_eq!(read_text(&long, "auto").unwrap()[0].hits[899].score, 1.0 / 900.0);
     }
 
     #[test]

@@ -56,6 +56,8 @@ impl Meter<'_> {
 pub struct Part<'a> {
     /// Its path as messages name it; members of archives after the archive's name.
     pub name: &'a str,
+    /// Where it lies by itself; `None` for what is packed.
+    pub path: Option<&'a Path>,
     /// Its first bytes, decompressed, at most [`HEAD`].
     pub head: &'a [u8],
     /// All its bytes, decompressed.
@@ -112,7 +114,7 @@ pub fn each_part(source: &Path, progress: &dyn Progress, each: Each<'_>) -> Resu
         let name = path.display().to_string();
         let file = File::open(path).map_err(|e| place::io(path, e))?;
         let mut reader = BufReader::with_capacity(BUFFER, Counted { inner: file, meter: &meter });
-        open(&name, &mut reader, 0, &meter, &mut parts, each)?;
+        open((&name, Some(path)), &mut reader, 0, &meter, &mut parts, each)?;
     }
     progress.progress(total, total, "bytes", "");
     Ok(parts)
@@ -144,7 +146,7 @@ fn collect(path: &Path, depth: usize, files: &mut Vec<(PathBuf, u64)>) -> Result
 
 /// Unwraps gzip and tar, at most three deep, and hands on what is inside.
 fn open(
-    name: &str,
+    (name, path): (&str, Option<&Path>),
     reader: &mut dyn BufRead,
     depth: usize,
     meter: &Meter<'_>,
@@ -154,7 +156,7 @@ fn open(
     let (head, mut reader) = peek(reader).map_err(|e| read_failed(name, None, e))?;
     if depth < 3 && head.starts_with(&[0x1F, 0x8B]) {
         let mut inner = BufReader::with_capacity(BUFFER, MultiGzDecoder::new(reader));
-        return open(name, &mut inner, depth + 1, meter, parts, each);
+        return open((name, None), &mut inner, depth + 1, meter, parts, each);
     }
     if let Some((kind, tool)) = foreign(&head) {
         return Err(Failure::wrong(format!("{name}: found {kind}, expected plain text, gzip or tar"))
@@ -164,7 +166,7 @@ fn open(
         return members(name, &mut reader, depth + 1, meter, parts, each);
     }
     *parts += 1;
-    each(Part { name, head: &head, reader: &mut reader, meter })
+    each(Part { name, path, head: &head, reader: &mut reader, meter })
 }
 
 fn members(
@@ -191,7 +193,7 @@ fn members(
         let member = format!("{name}/{}", member.trim_start_matches("./"));
         let taken = Cell::new(0);
         let mut reader = BufReader::with_capacity(BUFFER, Bytes { inner: entry, seen: &taken });
-        open(&member, &mut reader, depth, meter, parts, each)?;
+        open((&member, None), &mut reader, depth, meter, parts, each)?;
         std::io::copy(&mut reader, &mut std::io::sink()).map_err(|e| read_failed(&member, None, e))?;
         if taken.get() != size {
             return Err(cut_short(&member, None));
@@ -237,13 +239,12 @@ fn cut_short(name: &str, line: Option<u64>) -> Failure {
 
 /// Ways of packing that are not read, with what to do.
 fn foreign(head: &[u8]) -> Option<(&'static str, &'static str)> {
-    let known: [(&[u8], _, _); 8] = [
+    let known: [(&[u8], _, _); 7] = [
         (&[0x28, 0xB5, 0x2F, 0xFD], "zstd-compressed data", "unpack it with `zstd -d`"),
         (b"BZh", "bzip2-compressed data", "unpack it with `bunzip2`"),
         (&[0xFD, b'7', b'z', b'X', b'Z', 0], "xz-compressed data", "unpack it with `unxz`"),
         (b"PK\x03\x04", "a zip archive", "unpack it with `unzip`"),
         (&[0x1F, 0x9D], "compress(1)-ed data", "unpack it with `gzip -d`"),
-        (b"PAR1", "a Parquet file", "write it out as text"),
         (&[0xFF, 0xFE], "UTF-16 text", "convert it with `iconv -f UTF-16 -t UTF-8`"),
         (&[0xFE, 0xFF], "UTF-16 text", "convert it with `iconv -f UTF-16 -t UTF-8`"),
     ];

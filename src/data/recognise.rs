@@ -18,6 +18,8 @@ pub enum TextFormat {
     Topics,
     /// One HTML document a file.
     Html,
+    /// A table with columns by name, as Hugging Face's data sets have it.
+    Parquet,
 }
 
 impl TextFormat {
@@ -29,6 +31,7 @@ impl TextFormat {
             Self::Trec => "trec",
             Self::Topics => "topics",
             Self::Html => "html",
+            Self::Parquet => "parquet",
         }
     }
 
@@ -37,9 +40,15 @@ impl TextFormat {
             Self::Jsonl => "JSON, one object a line",
             Self::Tsv => "columns separated by tabs",
             Self::Trec => "TREC documents (`<DOC>`)",
-            Self::Topics => "TREC topics (`<top>`)",
+            Self::Topics => "TREC topics (`<top>` or `<topic number=…>`)",
             Self::Html => "HTML",
+            Self::Parquet => "a Parquet file",
         }
+    }
+
+    /// The format that the first bytes of a file show.
+    pub(super) fn by_content(head: &[u8]) -> Option<Self> {
+        by_content(head)
     }
 
     /// Reads the argument `format`; `None` for `auto`.
@@ -113,11 +122,15 @@ fn by_suffix(suffix: &str) -> Option<TextFormat> {
         "jsonl" | "ndjson" | "json" => Some(TextFormat::Jsonl),
         "tsv" => Some(TextFormat::Tsv),
         "html" | "htm" | "xhtml" => Some(TextFormat::Html),
+        "parquet" => Some(TextFormat::Parquet),
         _ => None,
     }
 }
 
 fn by_content(head: &[u8]) -> Option<TextFormat> {
+    if head.starts_with(b"PAR1") {
+        return Some(TextFormat::Parquet);
+    }
     let text = decode(head);
     let text = text.trim_start_matches('\u{FEFF}').trim_start();
     if text.starts_with('{') {
@@ -145,7 +158,7 @@ fn tag(mut text: &str) -> Option<TextFormat> {
     let name: String = text.chars().skip(1).take_while(|c| c.is_ascii_alphanumeric() || *c == '!').collect();
     match name.to_ascii_lowercase().as_str() {
         "doc" => Some(TextFormat::Trec),
-        "top" => Some(TextFormat::Topics),
+        "top" | "topics" | "topic" => Some(TextFormat::Topics),
         "html" | "!doctype" | "head" | "title" | "body" | "pre" | "p" | "h1" | "div" | "meta" => {
             Some(TextFormat::Html)
         }
@@ -159,7 +172,7 @@ mod tests {
 
     #[test]
     fn content_tells_the_format() {
-        let cases: [(&str, Option<TextFormat>); 10] = [
+        let cases: [(&str, Option<TextFormat>); 12] = [
             ("\u{FEFF}{\"_id\"", Some(TextFormat::Jsonl)),
             ("\n<DOC>\n<DOCNO>", Some(TextFormat::Trec)),
             ("<?xml version='1.0'?>\n<!-- c -->\n<doc>", Some(TextFormat::Trec)),
@@ -167,7 +180,9 @@ mod tests {
             ("<html>\n<pre>", Some(TextFormat::Html)),
             ("<!DOCTYPE html>", Some(TextFormat::Html)),
             ("12\ttext", Some(TextFormat::Tsv)),
-            ("<topics>", None),
+            ("<topics>", Some(TextFormat::Topics)),
+            ("<topic number=\"1\">", Some(TextFormat::Topics)),
+            ("PAR1\u{15}", Some(TextFormat::Parquet)),
             ("plain words", None),
             ("", None),
         ];

@@ -1,4 +1,5 @@
-//! Blocks between an opening and a closing tag, over many lines: `<DOC>…</DOC>`, `<top>…</top>`.
+//! Blocks between an opening and a closing tag, over many lines: `<DOC>…</DOC>`, `<top>…</top>`,
+//! `<topic number="1">…</topic>`.
 
 use super::lines::{Lines, MAX_LINE, decode};
 use super::place;
@@ -24,7 +25,8 @@ pub struct Blocks<'l, 'a> {
 }
 
 impl<'l, 'a> Blocks<'l, 'a> {
-    /// Blocks between `open` and `close`, both with their brackets.
+    /// Blocks between `open` and `close`, both with their brackets. An `open` without its last bracket takes tags with
+    /// attributes, which are then the beginning of the block's text.
     pub fn new(lines: &'l mut Lines<'a>, open: &'static str, close: &'static str) -> Self {
         Self { lines, open, close, rest: Vec::new() }
     }
@@ -104,7 +106,11 @@ fn find(bytes: &[u8], tag: &str) -> Option<usize> {
     let mut from = 0;
     while let Some(at) = bytes[from..].iter().position(|b| *b == b'<') {
         let at = from + at;
-        if bytes.get(at..at + tag.len()).is_some_and(|b| b.eq_ignore_ascii_case(tag)) {
+        let same = bytes.get(at..at + tag.len()).is_some_and(|b| b.eq_ignore_ascii_case(tag));
+        // The name must end here: `<topics>` is no `<topic`.
+        let ends = tag.ends_with(b">")
+            || bytes.get(at + tag.len()).is_none_or(|b| b.is_ascii_whitespace() || *b == b'>');
+        if same && ends {
             return Some(at);
         }
         from = at + 1;

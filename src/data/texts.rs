@@ -26,8 +26,16 @@ pub enum What {
 impl What {
     fn formats(self) -> &'static [TextFormat] {
         match self {
-            Self::Corpus => &[TextFormat::Jsonl, TextFormat::Tsv, TextFormat::Trec, TextFormat::Html],
-            Self::Queries => &[TextFormat::Jsonl, TextFormat::Tsv, TextFormat::Topics, TextFormat::Trec],
+            Self::Corpus => {
+                &[TextFormat::Jsonl, TextFormat::Tsv, TextFormat::Trec, TextFormat::Html, TextFormat::Parquet]
+            }
+            Self::Queries => &[
+                TextFormat::Jsonl,
+                TextFormat::Tsv,
+                TextFormat::Topics,
+                TextFormat::Trec,
+                TextFormat::Parquet,
+            ],
         }
     }
 
@@ -44,9 +52,9 @@ impl What {
 pub struct TextOptions {
     /// `auto`, or a word of [`TextFormat`].
     pub format: String,
-    /// For JSON: the fields whose texts are joined by a blank (empty: `title` and `text`; for queries `text` or
-    /// `query`). For TREC documents: the tags whose text is taken (empty: all). For topics: the fields that are
-    /// joined (empty: `title`).
+    /// For JSON and Parquet: the fields whose texts are joined by a blank (empty: `title` and `text`; for queries
+    /// `text` or `query`). For TREC documents: the tags whose text is taken (empty: all). For topics: the fields that
+    /// are joined (empty: `title`, in XML also `query`, or the whole text of a topic without fields).
     pub fields: Vec<String>,
     /// What happens with ids that are there twice.
     pub duplicates: Duplicates,
@@ -128,6 +136,9 @@ pub fn import(
 
 type Emit<'e> = &'e mut dyn FnMut(&str, &str, u64) -> Result<(), Failure>;
 
+/// Fields that hold an id, in the order they are looked for.
+const IDS: [&str; 4] = ["_id", "id", "docid", "docno"];
+
 #[derive(Clone, Copy)]
 struct Reading<'f> {
     what: What,
@@ -142,6 +153,7 @@ impl Reading<'_> {
             TextFormat::Trec => self.documents(part, emit),
             TextFormat::Topics => self.topics(part, emit),
             TextFormat::Html => self.html(part, emit),
+            TextFormat::Parquet => self.parquet(&part, emit),
         }
     }
 
@@ -154,68 +166,100 @@ impl Reading<'_> {
             .help("leave the argument out"))
     }
 
-    fn jsonl(self, part: Part<'_>, emit: Emit<'_>) -> Result<(), Failure> {
-        const IDS: [&str; 4] = ["_id", "id", "docid", "docno"];
-        let chosen = !self.fields.is_empty();
-        let texts: Vec<&str> = match self.what {
-            _ if chosen => self.fields.iter().map(String::as_str).collect(),
+    /// The fields that hold a text, in the order they are looked for.
+    fn text_fields(&self) -> Vec<&str> {
+        match self.what {
+            _ if !self.fields.is_empty() => self.fields.iter().map(String::as_str).collect(),
             What::Corpus => vec!["title", "text", "contents"],
             What::Queries => vec!["text", "query"],
-        };
+        }
+    }
+
+    fn jsonl(self, part: Part<'_>, emit: Emit<'_>) -> Result<(), Failure> {
+        let texts = self.text_fields();
         let wanted: Vec<&str> = IDS.iter().copied().chain(texts.iter().copied()).collect();
         let mut lines = Lines::new(part);
-        let mut joined = String::new();
         while let Some(line) = lines.next()? {
             if line.is_blank() {
                 continue;
             }
             let found = json::object(&line, &wanted)?;
-            let (ids, parts) = found.split_at(IDS.len());
-            let id = match ids.iter().flatten().next() {
-                Some(Field::Text(id) | Field::Number(id)) => id,
-                Some(Field::Null) => {
-                    return Err(line.wrong("an id that is null", "a string or a whole number"));
-                }
-                Some(Field::Other(kind)) => {
-                    return Err(line.wrong(format!("an id that is {kind}"), "a string or a whole number"));
-                }
-                None => return Err(line.wrong(json::names(&line), "an id in `_id` or `id`")),
-            };
-            joined.clear();
-            let mut any = false;
-            for (name, part) in texts.iter().zip(parts) {
-                match part {
-                    Some(Field::Text(text)) => {
-                        // Without a choice there is one text, beside the title of a document.
-                        any |= chosen || *name != "title";
-                        if !joined.is_empty() && !text.is_empty() {
-                            joined.push(' ');
-                        }
-                        joined.push_str(text);
-                        if !chosen && *name != "title" {
-                            break;
-                        }
-                    }
-                    Some(Field::Null) => any |= chosen || *name != "title",
-                    Some(Field::Number(_)) => {
-                        return Err(line.wrong(format!("a number in {}", place::quote(name)), "a string"));
-                    }
-                    Some(Field::Other(kind)) => {
-                        return Err(line.wrong(format!("{kind} in {}", place::quote(name)), "a string"));
-                    }
-                    None => {}
-                }
-            }
-            if !any {
-                let expected: Vec<String> =
-                    texts.iter().filter(|t| **t != "title").map(|t| place::quote(t)).collect();
-                return Err(line
-                    .wrong(json::names(&line), format!("a text in {}", expected.join(" or ")))
-                    .help("name the fields that hold the text"));
-            }
-            emit(id, &joined, line.number)?;
+            let wrong = |found: &str, expected: &str| line.wrong(found, expected);
+            let (id, text) = self.record(&texts, &found, &|| json::names(&line), &wrong)?;
+            emit(&id, &text, line.number)?;
         }
         Ok(())
+    }
+
+    #[cfg(feature = "models")]
+    fn parquet(self, part: &Part<'_>, emit: Emit<'_>) -> Result<(), Failure> {
+        let texts = self.text_fields();
+        let wanted: Vec<&str> = IDS.iter().copied().chain(texts.iter().copied()).collect();
+        let mut rows = super::rows::Rows::open(part)?;
+        while let Some(found) = rows.next(&wanted)? {
+            let number = rows.number();
+            let wrong = |found: &str, expected: &str| place::wrong_line(part.name, number, found, expected);
+            let (id, text) = self.record(&texts, &found, &|| rows.names(), &wrong)?;
+            emit(&id, &text, number)?;
+        }
+        Ok(())
+    }
+
+    #[cfg(not(feature = "models"))]
+    #[expect(clippy::unused_self, reason = "the same call with the feature `models`")]
+    fn parquet(self, part: &Part<'_>, _: Emit<'_>) -> Result<(), Failure> {
+        Err(Failure::missing(format!("{}: this build cannot read Parquet files", part.name)))
+    }
+
+    /// The id and the text of one record; `names` says what it has instead.
+    fn record(
+        self,
+        texts: &[&str],
+        found: &[Option<Field>],
+        names: &dyn Fn() -> String,
+        wrong: &dyn Fn(&str, &str) -> Failure,
+    ) -> Result<(String, String), Failure> {
+        let chosen = !self.fields.is_empty();
+        let (ids, parts) = found.split_at(IDS.len());
+        let whole = "a string or a whole number";
+        let id = match ids.iter().flatten().next() {
+            Some(Field::Text(id) | Field::Number(id)) => id.clone(),
+            Some(Field::Null) => return Err(wrong("an id that is null", whole)),
+            Some(Field::Other(kind)) => return Err(wrong(&format!("an id that is {kind}"), whole)),
+            None => return Err(wrong(&names(), "an id in `_id` or `id`")),
+        };
+        let mut joined = String::new();
+        let mut any = false;
+        for (name, part) in texts.iter().zip(parts) {
+            match part {
+                Some(Field::Text(text)) => {
+                    // Without a choice there is one text, beside the title of a document.
+                    any |= chosen || *name != "title";
+                    if !joined.is_empty() && !text.is_empty() {
+                        joined.push(' ');
+                    }
+                    joined.push_str(text);
+                    if !chosen && *name != "title" {
+                        break;
+                    }
+                }
+                Some(Field::Null) => any |= chosen || *name != "title",
+                Some(Field::Number(_)) => {
+                    return Err(wrong(&format!("a number in {}", place::quote(name)), "a string"));
+                }
+                Some(Field::Other(kind)) => {
+                    return Err(wrong(&format!("{kind} in {}", place::quote(name)), "a string"));
+                }
+                None => {}
+            }
+        }
+        if !any {
+            let expected: Vec<String> =
+                texts.iter().filter(|t| **t != "title").map(|t| place::quote(t)).collect();
+            return Err(wrong(&names(), &format!("a text in {}", expected.join(" or ")))
+                .help("name the fields that hold the text"));
+        }
+        Ok((id, joined))
     }
 
     fn tsv(self, part: Part<'_>, emit: Emit<'_>) -> Result<(), Failure> {
@@ -255,29 +299,32 @@ impl Reading<'_> {
     }
 
     fn topics(self, part: Part<'_>, emit: Emit<'_>) -> Result<(), Failure> {
-        let chosen: Vec<&str> = match self.fields {
-            [] => vec!["title"],
-            fields => fields.iter().map(String::as_str).collect(),
-        };
+        let xml = topics::is_xml(&decode(part.head));
+        let (open, close) = if xml { ("<topic", "</topic>") } else { ("<top>", "</top>") };
         let mut lines = Lines::new(part);
         let name = lines.name();
-        let mut blocks = Blocks::new(&mut lines, "<top>", "</top>");
+        let mut blocks = Blocks::new(&mut lines, open, close);
         while let Some(block) = blocks.block()? {
-            let fields = topics::fields(&block.text);
-            let get = |wanted: &str| fields.iter().find(|(n, _)| n == wanted).map(|(_, text)| text.as_str());
+            let topic = if xml { topics::xml(&block.text) } else { topics::classic(&block.text) };
+            let get = |wanted: &str| topic.field(wanted);
             let missing = |wanted: &str| {
-                let has: Vec<String> = fields.iter().map(|(n, _)| format!("`<{n}>`")).collect();
-                let found = format!(
-                    "a topic with {}",
-                    if has.is_empty() { "no fields".into() } else { has.join(", ") }
-                );
-                place::wrong_line(name, block.line, found, format!("`<{wanted}>` too"))
+                let found = format!("a topic with {}", topic.names());
+                place::wrong_line(name, block.line, found, format!("{wanted} too"))
                     .help("choose a field that all topics have")
             };
-            let id = get("num").filter(|id| !id.is_empty()).ok_or_else(|| missing("num"))?;
-            let texts: Vec<&str> =
-                chosen.iter().map(|f| get(f).ok_or_else(|| missing(f))).collect::<Result<_, _>>()?;
-            emit(id, texts.join(" ").trim(), block.line)?;
+            let id =
+                topic.id().ok_or_else(|| missing(if xml { "an attribute `number`" } else { "`<num>`" }))?;
+            let text = match self.fields {
+                [] if xml => topic.query().map(str::to_owned),
+                [] => get("title").map(str::to_owned),
+                fields => {
+                    let texts = fields.iter().map(|f| get(f).ok_or_else(|| missing(&format!("`<{f}>`"))));
+                    Some(texts.collect::<Result<Vec<&str>, Failure>>()?.join(" "))
+                }
+            };
+            let text =
+                text.ok_or_else(|| missing(if xml { "`<title>` or `<query>`" } else { "`<title>`" }))?;
+            emit(id, text.trim(), block.line)?;
         }
         Ok(())
     }

@@ -1,6 +1,83 @@
-//! One TREC topic: the fields between `<top>` and `</top>`, with closing tags or in the classic form without.
+//! One TREC topic: the fields between `<top>` and `</top>`, with closing tags or in the classic form without; or
+//! those of `<topic number="1">…</topic>`, as XML files of later tracks have them.
 
 use super::html::plain;
+
+/// A topic, read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    /// Its number.
+    id: Option<String>,
+    /// Its fields in order: tag in lower case, text.
+    fields: Vec<(String, String)>,
+    /// The text of an XML topic without fields.
+    bare: Option<String>,
+}
+
+impl Topic {
+    /// The number; `None` when it has none.
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref().filter(|id| !id.is_empty())
+    }
+
+    /// The text of a field.
+    pub fn field(&self, wanted: &str) -> Option<&str> {
+        self.fields.iter().find(|(n, _)| n == wanted).map(|(_, text)| text.as_str())
+    }
+
+    /// What is asked, in XML: the title, or the query, or the whole text of a topic without fields.
+    pub fn query(&self) -> Option<&str> {
+        self.field("title").or_else(|| self.field("query")).or(self.bare.as_deref())
+    }
+
+    /// The names of its fields, for messages.
+    pub fn names(&self) -> String {
+        let has: Vec<String> = self.fields.iter().map(|(n, _)| format!("`<{n}>`")).collect();
+        if has.is_empty() { "no fields".into() } else { has.join(", ") }
+    }
+}
+
+/// Whether a file of topics is XML: its first topic is `<topic …>`.
+pub fn is_xml(head: &str) -> bool {
+    let head = head.to_ascii_lowercase();
+    let at = |tag: &str| head.find(tag).unwrap_or(usize::MAX);
+    at("<topic") < at("<top>")
+}
+
+/// A topic from the text between `<top>` and `</top>`.
+pub fn classic(text: &str) -> Topic {
+    let fields = fields(text);
+    let id = fields.iter().find(|(n, _)| n == "num").map(|(_, text)| text.clone());
+    Topic { id, fields, bare: None }
+}
+
+/// A topic from what follows `<topic`: its attributes, `>`, and its fields or its text.
+pub fn xml(text: &str) -> Topic {
+    let (attributes, inside) = text.split_once('>').unwrap_or(("", text));
+    let fields = fields(inside);
+    let number = attribute(attributes, "number").or_else(|| attribute(attributes, "id"));
+    let inner = |name: &str| fields.iter().find(|(n, _)| n == name).map(|(_, text)| text.clone());
+    let id = number.or_else(|| inner("number")).or_else(|| inner("num"));
+    let bare = fields.is_empty().then(|| plain(inside).trim().to_owned());
+    Topic { id, fields, bare }
+}
+
+/// The value of an attribute in quotes.
+fn attribute(text: &str, name: &str) -> Option<String> {
+    let mut from = 0;
+    while let Some(at) = text[from..].find(name) {
+        let at = from + at;
+        let alone = text[..at].chars().next_back().is_none_or(char::is_whitespace);
+        let rest = text[at + name.len()..].trim_start();
+        if let (true, Some(value)) = (alone, rest.strip_prefix('=')) {
+            let value = value.trim_start();
+            let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+            return value[1..].split_once(quote).map(|(v, _)| v.trim().to_owned());
+        }
+        from = at + name.len();
+    }
+    None
+}
 
 /// The labels that classic topics put before a field's text.
 const LABELS: &[(&str, &str)] = &[
@@ -17,7 +94,7 @@ const LABELS: &[(&str, &str)] = &[
 ///
 /// A field ends at the next tag, so that both `<title> a <desc> b` and `<title>a</title><desc>b</desc>` are read.
 /// A tag is a bracket directly followed by a letter or `/`; a `<` before anything else is text.
-pub fn fields(topic: &str) -> Vec<(String, String)> {
+fn fields(topic: &str) -> Vec<(String, String)> {
     let mut fields = Vec::new();
     let mut rest = topic;
     while let Some((name, closing, after)) = next_tag(rest) {
@@ -66,6 +143,20 @@ fn next_tag(text: &str) -> Option<(String, bool, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn topics_in_xml_have_a_number_and_a_query_or_a_bare_text() {
+        let covid =
+            xml(" number=\"7\">\n<query>corona &amp; masks</query>\n<question>do they help</question>\n");
+        assert_eq!((covid.id(), covid.query()), (Some("7"), Some("corona & masks")));
+        assert_eq!(covid.field("question"), Some("do they help"));
+        let trial = xml(" number='12' type=\"x\">\n A man of 40\n with pain\n");
+        assert_eq!((trial.id(), trial.query()), (Some("12"), Some("A man of 40 with pain")));
+        let inner = xml("><number>3</number><title>t</title>");
+        assert_eq!((inner.id(), inner.query()), (Some("3"), Some("t")));
+        assert_eq!(xml(" mynumber=\"1\"><title>t</title>").id(), None);
+        assert!(is_xml("<?xml?>\n<topics>\n<topic number=\"1\">") && !is_xml("\n<top>\n<num> 1"));
+    }
 
     fn owned(fields: &[(&str, &str)]) -> Vec<(String, String)> {
         fields.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()

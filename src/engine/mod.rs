@@ -30,6 +30,7 @@ mod sinks;
 mod why;
 mod worker;
 
+pub(crate) use board::inputs_of;
 pub use cancel::CancelToken;
 pub use coordinator::run;
 pub use events::{Event, EventSink, Fanout, NoSink};

@@ -16,46 +16,14 @@ pub enum Stale {
     First,
     /// It was asked for.
     Forced,
-    /// The program's key format changed.
-    KeyFormat {
-        /// Before.
-        old: u32,
-        /// Now.
-        new: u32,
-    },
-    /// Another operation.
-    Op {
-        /// Before.
-        old: String,
-        /// Now.
-        new: String,
-    },
-    /// The operation's version was raised.
-    OpVersion {
-        /// Before.
-        old: u32,
-        /// Now.
-        new: u32,
-    },
-    /// An argument changed.
-    Argument {
-        /// Where: `optimiser.learning_rate`.
-        path: String,
-        /// Before; `None` when there was none.
-        old: Option<String>,
-        /// Now; `None` when there is none.
-        new: Option<String>,
-    },
-    /// An input or another action's result has other content.
-    Content {
-        /// Where: `data`.
-        path: String,
-        /// The file, or the address of the action.
+    /// Its recipe differs from the recorded one.
+    Changed {
+        /// In what.
+        #[serde(flatten)]
+        change: Change,
+        /// Where other content is from: the file, or the address of the action; else empty.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
         label: String,
-        /// Before.
-        old: Digest,
-        /// Now.
-        new: Digest,
     },
     /// Another action ran again and gave the same content: no reason, but worth saying.
     SameContent {
@@ -173,15 +141,13 @@ pub(crate) fn reasons(
     let label = |path: &str| find(&notes, path).map(|n| n.label.clone()).unwrap_or_default();
     let difference = diff(&old, &new);
     for change in difference.changes {
-        reasons.push(match change {
-            Change::Format { old, new } => Stale::KeyFormat { old, new },
-            Change::Op { old, new } => Stale::Op { old, new },
-            Change::OpVersion { old, new } => Stale::OpVersion { old, new },
-            Change::Argument { path, old, new } => Stale::Argument { path, old, new },
-            Change::Content { path, old, new } => Stale::Content { label: label(&path), path, old, new },
+        let label = match &change {
             // Told below, with what it waits for.
             Change::Unknown { .. } => continue,
-        });
+            Change::Content { path, .. } => label(path),
+            _ => String::new(),
+        };
+        reasons.push(Stale::Changed { change, label });
     }
     reasons.extend(waits);
     if let Some(miss) = miss.filter(|m| m.is_damage()) {
@@ -220,27 +186,19 @@ impl Stale {
     /// The place of the study this is about, when it is an argument's.
     pub fn path(&self) -> Option<&str> {
         match self {
-            Self::Argument { path, .. }
-            | Self::Content { path, .. }
-            | Self::SameContent { path, .. }
-            | Self::Waits { path, .. } => Some(path),
+            Self::Changed { change, .. } => change.path(),
+            Self::SameContent { path, .. } | Self::Waits { path, .. } => Some(path),
             _ => None,
         }
     }
 
     /// What it says beside its place.
     pub fn text(&self) -> String {
-        let shown = |v: &Option<String>| v.clone().unwrap_or_else(|| "(not given)".into());
         match self {
             Self::First => "nothing is recorded for it".into(),
             Self::Forced => "it was asked for".into(),
-            Self::KeyFormat { old, new } => format!("the key format of xpipe changed: {old} -> {new}"),
-            Self::Op { old, new } => format!("another operation: {old} -> {new}"),
-            Self::OpVersion { old, new } => {
-                format!("the operation gives other results since its version {new} (was {old})")
-            }
-            Self::Argument { old, new, .. } => format!("{} -> {}", shown(old), shown(new)),
-            Self::Content { label, .. } => format!("other content ({label})"),
+            Self::Changed { change: Change::Content { .. }, label } => format!("other content ({label})"),
+            Self::Changed { change, .. } => change.text(),
             Self::SameContent { label, .. } => {
                 format!("same content ({label} re-ran and gave the same bytes)")
             }

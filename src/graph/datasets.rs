@@ -202,7 +202,7 @@ impl<'a> Expander<'a> {
                 "unknown" => Type::parse("'error' | 'drop' | 'keep'"),
                 "duplicates" => Type::parse("'error' | 'first' | 'drop'"),
                 "format" => Type::parse(
-                    "'auto' | 'jsonl' | 'tsv' | 'trec' | 'html' | 'topics' | 'beir' | 'trec_run' | 'trec_qrels' | 'triples' | 'scored_triples'",
+                    "'auto' | 'jsonl' | 'tsv' | 'trec' | 'html' | 'topics' | 'beir' | 'trec_run' | 'trec_qrels' | 'triples' | 'scored_triples' | 'parquet' | 'msmarco'",
                 ),
                 _ => None,
             };
@@ -258,7 +258,12 @@ impl<'a> Expander<'a> {
                 ("field", fields.get("field")),
             ];
             given.extend(extra.iter().cloned());
-            let id = e.make(op, &given, span, label)?;
+            // Parts of a collection are told apart by the names of its members.
+            let address = match (ty, op.strip_prefix("import.")) {
+                (Type::TestCollection, Some(part)) => format!("{label}.{part}"),
+                _ => label.to_owned(),
+            };
+            let id = e.make(op, &given, span, &address)?;
             let env = e.env_at(ModuleId(0), &[], &[]);
             e.list(ROW, &[], &env, id, false);
             Ok(Value::Artifact(id))

@@ -14,12 +14,13 @@ type Drawing = DiGraph<String, ()>;
 /// The drawing by rows, or by cells when `cells` is set.
 fn drawing(graph: &Graph, cells: bool) -> Drawing {
     let mut drawing = Drawing::new();
-    let mut node_of: IndexMap<u32, Vec<NodeIndex>> = IndexMap::new();
+    let mut node_of: IndexMap<u32, NodeIndex> = IndexMap::new();
     for row in &graph.rows {
         if cells {
             for cell in &row.cells {
-                let node = drawing.add_node(row.address(cell));
-                node_of.entry(cell.action.0).or_default().push(node);
+                // An action that several cells share is drawn once, under its own address.
+                let address = &graph.action(cell.action).address;
+                node_of.entry(cell.action.0).or_insert_with(|| drawing.add_node(address.clone()));
             }
         } else {
             let mut actions: Vec<u32> = row.cells.iter().map(|c| c.action.0).collect();
@@ -27,17 +28,26 @@ fn drawing(graph: &Graph, cells: bool) -> Drawing {
             actions.dedup();
             let over =
                 if row.axes.is_empty() { String::new() } else { format!(" for {}", row.axes.join(", ")) };
-            let counts = format!("{} cells, {} actions", row.cells.len(), actions.len());
-            let node = drawing.add_node(format!("{}{over}\n{counts}", row.name));
+            // A name of what is drawn already: the last stage of a `def`.
+            if actions.iter().all(|a| node_of.contains_key(a)) {
+                continue;
+            }
+            let counts = match (row.cells.len(), actions.len()) {
+                (1, _) => String::new(),
+                (cells, actions) if cells == actions => format!("\n{cells} cells"),
+                (cells, 1) => format!("\n{cells} cells, 1 action"),
+                (cells, actions) => format!("\n{cells} cells, {actions} actions"),
+            };
+            let node = drawing.add_node(format!("{}{over}{counts}", row.name));
             for a in actions {
-                node_of.entry(a).or_default().push(node);
+                node_of.entry(a).or_insert(node);
             }
         }
     }
     for (i, action) in graph.actions.iter().enumerate() {
-        let Some(to) = node_of.get(&(i as u32)).and_then(|n| n.first()) else { continue };
+        let Some(to) = node_of.get(&(i as u32)) else { continue };
         for dep in &action.deps {
-            if let Some(from) = node_of.get(&dep.0).and_then(|n| n.first())
+            if let Some(from) = node_of.get(&dep.0)
                 && from != to
                 && drawing.find_edge(*from, *to).is_none()
             {

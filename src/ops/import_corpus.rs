@@ -12,7 +12,7 @@ pub(crate) fn op() -> Op {
         "Corpus",
         "Reads documents: BEIR or other JSON lines, MS MARCO TSV, TREC SGML, HTML; files, folders or tar archives, \
          plain or gzip.",
-        "`jsonl`, `tsv`, `trec` or `html`; `auto` tells by suffix and content.",
+        "`jsonl`, `tsv`, `trec`, `html` or `parquet`; `auto` tells by suffix and content.",
     )
     .optional(
         "fields",

@@ -10,8 +10,9 @@ pub(crate) fn op() -> Op {
         "import.qrels",
         VERSION,
         "Qrels",
-        "Reads relevance judgements: TREC's four columns or BEIR's three; plain or gzip.",
-        "`trec` or `beir`; `auto` tells by the number of columns.",
+        "Reads relevance judgements: TREC's four columns, BEIR's three, LoTTE's answers as JSON lines, or Parquet; plain \
+         or gzip.",
+        "`trec`, `beir`, `jsonl` or `parquet`; `auto` tells by content.",
     );
     let op = checked(op);
     #[cfg(feature = "models")]

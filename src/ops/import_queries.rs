@@ -10,8 +10,9 @@ pub(crate) fn op() -> Op {
         "import.queries",
         VERSION,
         "Queries",
-        "Reads queries: BEIR or other JSON lines, TSV, TREC topics in `<top>` or `<DOC>` form; plain or gzip.",
-        "`jsonl`, `tsv`, `topics` or `trec`; `auto` tells by suffix and content.",
+        "Reads queries: BEIR or other JSON lines, TSV, Parquet, TREC topics in `<top>`, `<topic>` or `<DOC>` form; plain or \
+         gzip.",
+        "`jsonl`, `tsv`, `parquet`, `topics` or `trec`; `auto` tells by suffix and content.",
     )
     .optional(
         "field",

@@ -3,16 +3,17 @@
 use super::imports::{checked, import};
 use crate::types::Op;
 
-const VERSION: u32 = 1;
+// 2: ranks of MS MARCO's three columns are no scores.
+const VERSION: u32 = 2;
 
 pub(crate) fn op() -> Op {
     let op = import(
         "import.run",
         VERSION,
         "Run",
-        "Reads a run in TREC's six columns; plain or gzip. The order is by score, then document id, as trec_eval has \
-         it; the rank column is not used.",
-        "`trec`, or `tsv` for query, document, score; `auto` tells.",
+        "Reads a run in TREC's six columns, or MS MARCO's three (query, document, rank); plain or gzip. The order is by \
+         score, then document id, as trec_eval has it; the rank column of TREC is not used.",
+        "`trec`, `msmarco` for query, document, rank, or `tsv` for query, document, score; `auto` tells.",
     );
     let op = checked(op);
     #[cfg(feature = "models")]

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::path::Path;
 
 use crate::data::known::{Known, Unknown};
-use crate::data::pairs::{self, ImportedPairs};
+use crate::data::pairs::{self, ImportedPairs, Third};
 use crate::data::run::RunWriter;
 use crate::data::scores::ScoresWriter;
 use crate::data::store::TextStore;
@@ -77,6 +77,7 @@ pub(super) fn run(
     let done = pairs::import(
         source,
         format,
+        Third::ScoreOrRank,
         known,
         progress,
         &mut || RunWriter::create(out).map(|w| drop(writer.replace(Some(w)))),
@@ -101,6 +102,7 @@ pub(super) fn scores(
     let done = pairs::import(
         source,
         format,
+        Third::Score,
         known,
         progress,
         &mut || ScoresWriter::create(out).map(|w| drop(writer.replace(Some(w)))),

@@ -1,8 +1,18 @@
 //! Tables as LaTeX with booktabs, as a paper prints them.
 
-use super::fill::{Filled, FilledCell, Sign};
-use super::layout;
+use super::fill::Filled;
+use super::layout::{self, Style};
 use crate::graph;
+
+const STYLE: Style = Style {
+    escape,
+    shown: |text| if text.starts_with('-') && text != "--" { format!("${text}$") } else { text },
+    best: |text| format!("\\textbf{{{text}}}"),
+    best_sign: "\\textbf{bold}:",
+    differs: "$^{\\dagger}$",
+    spread: "$\\pm$",
+    hole: "--",
+};
 
 /// A `table` environment; the document needs `\usepackage{booktabs}`.
 pub fn table(table: &Filled) -> String {
@@ -14,49 +24,19 @@ pub fn table(table: &Filled) -> String {
     out.push_str(&format!("  \\caption{{{}}}\n", escape(&layout::title(table))));
     out.push_str(&format!("  \\label{{tab:{}}}\n", label.trim_end_matches('-')));
     out.push_str(&format!("  \\begin{{tabular}}{{l{}}}\n    \\toprule\n", "r".repeat(table.columns.1.len())));
-    let header = std::iter::once(&table.rows.0).chain(&table.columns.1).map(|t| escape(t));
-    out.push_str(&format!("    {} \\\\\n    \\midrule\n", header.collect::<Vec<_>>().join(" & ")));
-    for (row, cells) in table.rows.1.iter().zip(&table.cells) {
-        let line = std::iter::once(escape(row)).chain(cells.iter().map(|c| cell(c, table.digits)));
-        out.push_str(&format!("    {} \\\\\n", line.collect::<Vec<_>>().join(" & ")));
+    for (i, row) in STYLE.rows(table).enumerate() {
+        out.push_str(&format!("    {} \\\\\n", row.join(" & ")));
+        if i == 0 {
+            out.push_str("    \\midrule\n");
+        }
     }
     out.push_str("    \\bottomrule\n  \\end{tabular}\n");
     if !table.notes.is_empty() {
-        let notes: Vec<String> = table
-            .notes
-            .iter()
-            .map(|note| {
-                let sign = match note.sign {
-                    Sign::Best => "\\textbf{bold}: ",
-                    Sign::Differs => "$^{\\dagger}$ ",
-                    Sign::Spread => "$\\pm$ ",
-                    Sign::Hole => "-- ",
-                    Sign::Remark => "",
-                };
-                format!("    {sign}{}.", escape(&note.text))
-            })
-            .collect();
+        let notes: Vec<String> = table.notes.iter().map(|n| format!("    {}.", STYLE.note(n))).collect();
         out.push_str(&format!("\n  \\smallskip\n  {{\\footnotesize\n{}\\par}}\n", notes.join("\n")));
     }
     out.push_str("\\end{table}\n");
     out
-}
-
-fn cell(cell: &FilledCell, digits: usize) -> String {
-    let mut text = escape(&layout::content(cell, digits, "–"));
-    if text.starts_with('-') && text != "--" {
-        text = format!("${text}$");
-    }
-    if cell.best {
-        text = format!("\\textbf{{{text}}}");
-    }
-    if let Some(spread) = cell.spread {
-        text.push_str(&format!(" $\\pm$ {}", layout::number(spread, digits)));
-    }
-    if cell.test.is_some_and(|t| t.significant) {
-        text.push_str("$^{\\dagger}$");
-    }
-    text
 }
 
 /// Text with TeX's special characters written out; the code marks of our notes become `\texttt`.

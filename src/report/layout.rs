@@ -1,6 +1,6 @@
 //! Words and numbers that all renderings share.
 
-use super::fill::{Content, Filled, FilledCell};
+use super::fill::{Content, Filled, FilledCell, Note, Sign};
 use crate::graph;
 
 /// A number with digits after the point, as papers print it; never `-0.000`.
@@ -19,6 +19,63 @@ pub(super) fn content(cell: &FilledCell, digits: usize, hole: &str) -> String {
         Content::Whole(i) => i.to_string(),
         Content::Text(text) => text.clone(),
         Content::Hole(_) => hole.to_owned(),
+    }
+}
+
+/// How a language of documents writes a table.
+pub(super) struct Style {
+    /// Plain text in it.
+    pub escape: fn(&str) -> String,
+    /// A number or word that is not escaped any more.
+    pub shown: fn(String) -> String,
+    /// The best of a column.
+    pub best: fn(&str) -> String,
+    /// What stands before the notes of a sign: best, differs, spread, hole.
+    pub best_sign: &'static str,
+    /// The sign of a significant difference.
+    pub differs: &'static str,
+    /// Between a value and its spread.
+    pub spread: &'static str,
+    /// Nothing.
+    pub hole: &'static str,
+}
+
+impl Style {
+    /// The header and the rows of a table, cell by cell.
+    pub(super) fn rows<'t>(&'t self, table: &'t Filled) -> impl Iterator<Item = Vec<String>> + 't {
+        let header =
+            std::iter::once(&table.rows.0).chain(&table.columns.1).map(|t| (self.escape)(t)).collect();
+        let rows = table.rows.1.iter().zip(&table.cells).map(|(row, cells)| {
+            let first = std::iter::once((self.escape)(row));
+            first.chain(cells.iter().map(|c| self.cell(c, table.digits))).collect()
+        });
+        std::iter::once(header).chain(rows)
+    }
+
+    fn cell(&self, cell: &FilledCell, digits: usize) -> String {
+        let mut text = (self.shown)((self.escape)(&content(cell, digits, "–")));
+        if cell.best {
+            text = (self.best)(&text);
+        }
+        if let Some(spread) = cell.spread {
+            text.push_str(&format!(" {} {}", self.spread, number(spread, digits)));
+        }
+        if cell.test.is_some_and(|t| t.significant) {
+            text.push_str(self.differs);
+        }
+        text
+    }
+
+    /// A note below a table.
+    pub(super) fn note(&self, note: &Note) -> String {
+        let text = (self.escape)(&note.text);
+        match note.sign {
+            Sign::Best => format!("{} {text}", self.best_sign),
+            Sign::Differs => format!("{} {text}", self.differs),
+            Sign::Spread => format!("{} {text}", self.spread),
+            Sign::Hole => format!("{} {text}", self.hole),
+            Sign::Remark => text,
+        }
     }
 }
 

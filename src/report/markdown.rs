@@ -1,33 +1,33 @@
 //! Tables and costs as Markdown (GitHub's tables).
 
 use super::costs::Costs;
-use super::fill::{Filled, FilledCell, Sign};
-use super::layout;
+use super::fill::Filled;
+use super::layout::{self, Style};
+
+const STYLE: Style = Style {
+    escape,
+    shown: |text| text,
+    best: |text| format!("**{text}**"),
+    best_sign: "**bold**",
+    differs: "†",
+    spread: "±",
+    hole: "–",
+};
 
 /// A table with its title above and its notes below.
 pub fn table(table: &Filled) -> String {
     let mut out = format!("**{}**\n\n", escape(&layout::title(table)));
-    let header = std::iter::once(escape(&table.rows.0)).chain(table.columns.1.iter().map(|c| escape(c)));
-    line(&mut out, header);
-    line(
-        &mut out,
-        std::iter::once("---".to_owned()).chain(table.columns.1.iter().map(|_| "---:".to_owned())),
-    );
-    for (row, cells) in table.rows.1.iter().zip(&table.cells) {
-        line(&mut out, std::iter::once(escape(row)).chain(cells.iter().map(|c| cell(c, table.digits))));
+    for (i, row) in STYLE.rows(table).enumerate() {
+        line(&mut out, row.into_iter());
+        if i == 0 {
+            rule(&mut out, table.columns.1.len());
+        }
     }
     if !table.notes.is_empty() {
         out.push('\n');
     }
     for note in &table.notes {
-        let sign = match note.sign {
-            Sign::Best => "**bold** ",
-            Sign::Differs => "† ",
-            Sign::Spread => "± ",
-            Sign::Hole => "– ",
-            Sign::Remark => "",
-        };
-        out.push_str(&format!("- {sign}{}\n", escape(&note.text)));
+        out.push_str(&format!("- {}\n", STYLE.note(note)));
     }
     out
 }
@@ -37,10 +37,7 @@ pub fn costs(costs: &Costs) -> String {
     let mut out = format!("**Costs of {}**\n\n", escape(&costs.stage));
     let names = costs.counted.iter().map(|n| (*n).to_owned());
     line(&mut out, [escape(&costs.stage), "seconds".into()].into_iter().chain(names));
-    line(
-        &mut out,
-        std::iter::once("---".to_owned()).chain((0..=costs.counted.len()).map(|_| "---:".to_owned())),
-    );
+    rule(&mut out, costs.counted.len() + 1);
     for row in &costs.rows {
         let seconds = row.seconds.map_or_else(|| "–".into(), |s| layout::number(s, 2));
         let counts = row.counts.iter().map(|n| n.map_or_else(|| "–".into(), layout::count));
@@ -65,18 +62,9 @@ fn line(out: &mut String, cells: impl Iterator<Item = String>) {
     out.push('\n');
 }
 
-fn cell(cell: &FilledCell, digits: usize) -> String {
-    let mut text = escape(&layout::content(cell, digits, "–"));
-    if cell.best {
-        text = format!("**{text}**");
-    }
-    if let Some(spread) = cell.spread {
-        text.push_str(&format!(" ± {}", layout::number(spread, digits)));
-    }
-    if cell.test.is_some_and(|t| t.significant) {
-        text.push('†');
-    }
-    text
+/// The line under a header: one column to the left, `numbers` to the right.
+fn rule(out: &mut String, numbers: usize) {
+    line(out, std::iter::once("---".to_owned()).chain((0..numbers).map(|_| "---:".to_owned())));
 }
 
 /// Text that Markdown would read as markup. Code spans of our own notes stay.

@@ -12,6 +12,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::optimiser::Moments;
+use crate::data::place;
 use crate::task::Failure;
 
 /// Names the format and its version.
@@ -63,12 +64,23 @@ pub fn save<T: Serialize>(
     let full = Full { head, len: weights.len(), optimiser_steps: moments.steps, best: best.is_some() };
     let json = serde_json::to_vec(&full).map_err(|e| Failure::bug(format!("checkpoint head: {e}")))?;
     let temporary = path.with_extension("partial");
-    let file = std::fs::File::create(&temporary)?;
+    let arrays = [Some(weights), Some(&moments.first), Some(&moments.second), best];
+    write(&temporary, &json, arrays.into_iter().flatten())
+        .and_then(|()| std::fs::rename(&temporary, path))
+        .map_err(|e| {
+            // Half a file helps nobody, least of all on a full disk.
+            let _ = std::fs::remove_file(&temporary);
+            place::io(path, e)
+        })
+}
+
+fn write<'a>(path: &Path, json: &[u8], arrays: impl Iterator<Item = &'a [f32]>) -> std::io::Result<()> {
+    let file = std::fs::File::create(path)?;
     let mut out = Hashed { inner: BufWriter::with_capacity(1 << 20, file), hasher: blake3::Hasher::new() };
     out.put(MAGIC)?;
     out.put(&(json.len() as u64).to_le_bytes())?;
-    out.put(&json)?;
-    for array in [Some(weights), Some(&moments.first), Some(&moments.second), best].into_iter().flatten() {
+    out.put(json)?;
+    for array in arrays {
         let mut bytes = Vec::with_capacity(1 << 16);
         for part in array.chunks(1 << 14) {
             bytes.clear();
@@ -79,9 +91,7 @@ pub fn save<T: Serialize>(
     let digest = out.hasher.finalize();
     out.inner.write_all(digest.as_bytes())?;
     let file = out.inner.into_inner().map_err(std::io::IntoInnerError::into_error)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, path)?;
-    Ok(())
+    file.sync_all()
 }
 
 /// Reads the checkpoint of an action whose model has `len` weights; `None` when there is none that can be used.

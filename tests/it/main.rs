@@ -1,10 +1,20 @@
 //! Tests of the whole program: the checker on files, runs as a user starts them.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod bad_input;
+#[path = "../fuzz/entries.rs"]
+mod entries;
+mod full_disk;
+mod fuzzed;
+mod golden;
 mod hub;
+mod interrupted;
 #[path = "../bench/large_study.rs"]
 mod large_study;
+mod readers;
 mod runs;
+mod space;
 mod standard_modules;
 mod suite;
 mod tidy;
+mod verbs;

@@ -1,98 +1,37 @@
 //! The program as a user runs it: run, run again, change something, ask why.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
 
-struct Space {
-    folder: tempfile::TempDir,
-}
-
-const STUDY: &str = r#"edition 2026
-use std.retrieval { bm25_run }
-param data: Path = "DATA"
-dataset tiny: TestCollection = local { docs = "{data}/corpus.jsonl", queries = "{data}/queries.jsonl", qrels = "{data}/qrels.tsv" }
-axis k1: Float = { low = 0.9, high = 1.2 }
-stage first for k1 = bm25_run(corpus = tiny.corpus, queries = tiny.queries, depth = 10, k1 = k1)
-stage scores for k1 = evaluate {
-    run     = first
-    qrels   = tiny.qrels
-    metrics = [ndcg(10), ap()]
-} with { retries = 1 }
-table t { title = "nDCG@10", rows = k1, value = scores.ndcg_10, write = [csv, markdown, latex] }
-claim found { text = "finds something", expect = scores[k1 = low].ap > 0.2 }
-"#;
-
-impl Space {
-    fn new() -> Self {
-        let space = Self { folder: tempfile::tempdir().unwrap() };
-        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny");
-        space.write(&STUDY.replace("DATA", &data.display().to_string()));
-        space
-    }
-
-    fn study(&self) -> PathBuf {
-        self.folder.path().join("study.xpipe")
-    }
-
-    fn write(&self, text: &str) {
-        std::fs::write(self.study(), text).unwrap();
-    }
-
-    fn edit(&self, from: &str, to: &str) {
-        let text = std::fs::read_to_string(self.study()).unwrap();
-        assert!(text.contains(from), "{from} is not in the study");
-        self.write(&text.replace(from, to));
-    }
-
-    fn xpipe(&self, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_xpipe"))
-            .args(args)
-            .env("XPIPE_CACHE", self.folder.path().join("cache"))
-            .current_dir(self.folder.path())
-            .output()
-            .unwrap()
-    }
-
-    /// Runs the study and gives (actions run, actions cached, exit code).
-    fn run(&self) -> (u64, u64, i32) {
-        let out = self.xpipe(&["run", "study.xpipe", "--json"]);
-        let json: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap_or_else(|e| {
-            panic!("{e}: {} {}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr))
-        });
-        let count = |n: &str| json["counts"][n].as_u64().unwrap();
-        (count("ran"), count("cached"), out.status.code().unwrap())
-    }
-}
+use crate::space::{RETRIEVAL, Space, TRAINING, events};
 
 #[test]
 fn a_second_run_does_nothing() {
-    let space = Space::new();
+    let space = Space::new(RETRIEVAL);
     assert_eq!(space.run(), (8, 0, 0));
     assert_eq!(space.run(), (0, 8, 0));
     let shown = space.xpipe(&["show", "study.xpipe"]);
-    let text = String::from_utf8(shown.stdout).unwrap();
-    assert!(text.contains("nDCG@10") && text.contains("passed"), "{text}");
+    assert!(shown.out.contains("nDCG@10") && shown.out.contains("passed"), "{shown:?}");
 }
 
 #[test]
 fn names_labels_order_policy_and_comments_run_nothing() {
-    let space = Space::new();
+    let space = Space::new(RETRIEVAL);
     assert_eq!(space.run().2, 0);
-    space.edit("low", "small");
-    space.edit("{ small = 0.9, high = 1.2 }", "{ high = 1.2, small = 0.9 }   # reordered");
-    space.edit("scores", "measured");
-    space.edit("retries = 1", "retries = 3");
+    let study = "study.xpipe";
+    space.edit(study, "low", "small");
+    space.edit(study, "{ small = 0.9, high = 1.2 }", "{ high = 1.2, small = 0.9 }   # reordered");
+    space.edit(study, "scores", "measured");
+    space.edit(study, "retries = 1", "retries = 3");
     assert_eq!(space.run(), (0, 8, 0));
 }
 
 #[test]
 fn a_changed_argument_runs_its_cell_and_what_follows_and_why_names_it() {
-    let space = Space::new();
+    let space = Space::new(RETRIEVAL);
     assert_eq!(space.run().2, 0);
-    space.edit("high = 1.2", "high = 1.4");
-    let why = space.xpipe(&["why", "study.xpipe", "first[high]"]);
-    let text = String::from_utf8(why.stdout).unwrap();
-    assert!(text.contains("k1") && text.contains("1.2") && text.contains("1.4"), "{text}");
+    space.edit("study.xpipe", "high = 1.2", "high = 1.4");
+    let why = space.xpipe(&["why", "study.xpipe", "first[high]"]).out;
+    assert!(why.contains("k1") && why.contains("1.2") && why.contains("1.4"), "{why}");
     let (ran, cached, code) = space.run();
     // The search runs; its evaluation too, unless the run came out the same.
     assert!((1..=2).contains(&ran) && ran + cached == 8 && code == 0, "{ran} {cached} {code}");
@@ -100,72 +39,61 @@ fn a_changed_argument_runs_its_cell_and_what_follows_and_why_names_it() {
 
 #[test]
 fn an_upstream_stage_that_gives_the_same_bytes_stops_there() {
-    let space = Space::new();
+    let space = Space::new(RETRIEVAL);
     assert_eq!(space.run().2, 0);
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny");
-    for file in ["corpus.jsonl", "queries.jsonl", "qrels.tsv"] {
-        let text = std::fs::read_to_string(source.join(file)).unwrap();
-        // Another file with the same content once read: a blank in the JSON.
-        let text = if file == "corpus.jsonl" { text.replace("\"_id\": ", "\"_id\":  ") } else { text };
-        std::fs::write(space.folder.path().join(file), text).unwrap();
-    }
-    let out = space.xpipe(&["run", "study.xpipe", "--set", "data=\".\"", "--json"]);
-    let json: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
-    assert_eq!(json["counts"]["ran"], 1, "only the import of the corpus: {json}");
-    assert_eq!(json["counts"]["cached"], 7);
+    // Another file with the same content once read: a blank in the JSON.
+    space.edit("data/corpus.jsonl", "\"_id\": ", "\"_id\":  ");
+    let out = space.xpipe(&["run", "study.xpipe", "--json"]);
+    assert_eq!(out.counts(), (1, 7, 0), "only the import of the corpus: {out:?}");
 }
 
-#[test]
-fn what_is_missing_is_named_before_anything_starts() {
-    let space = Space::new();
-    space.edit("corpus.jsonl", "nothing.jsonl");
-    let out = space.xpipe(&["run", "study.xpipe"]);
-    assert_eq!(out.status.code(), Some(4));
-    let text = String::from_utf8(out.stderr).unwrap();
-    assert!(text.contains("nothing.jsonl"), "{text}");
-    assert_eq!(space.xpipe(&["run", "absent.xpipe"]).status.code(), Some(4));
-    assert_eq!(space.xpipe(&["run"]).status.code(), Some(2));
-    space.edit("k1 = k1", "k1 = kk");
-    assert_eq!(space.xpipe(&["check", "study.xpipe"]).status.code(), Some(3));
-}
-
-/// Key and content of every result in a cache.
-fn contents(cache: &Path) -> std::collections::BTreeMap<String, String> {
-    let mut found = std::collections::BTreeMap::new();
-    for shard in std::fs::read_dir(cache.join("v1/actions")).unwrap() {
-        for file in std::fs::read_dir(shard.unwrap().path()).unwrap() {
-            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
-            let json: serde_json::Value = serde_json::from_str(&text).unwrap();
-            let manifest = json.get("manifest").unwrap_or(&json);
-            found.insert(manifest["key"].to_string(), manifest["digest"].to_string());
-        }
-    }
+/// The addresses of actions that the last runs carried out, `skip` events left out.
+fn ran(cache: &Path, skip: usize) -> Vec<String> {
+    let mut found: Vec<String> = events(cache)[skip..]
+        .iter()
+        .filter(|e| e["event"] == "finished")
+        .map(|e| e["address"].as_str().unwrap().to_owned())
+        .collect();
+    found.sort();
     found
 }
 
 #[test]
-fn killed_at_any_moment_and_run_again_gives_the_same_results() {
-    let whole = Space::new();
-    assert_eq!(whole.run(), (8, 0, 0));
-    let expected = contents(&whole.folder.path().join("cache"));
-    assert_eq!(expected.len(), 8);
-    let mut cut_short = 0;
-    for delay in [5, 15, 30, 45, 60, 80, 100, 130, 170, 220] {
-        let space = Space::new();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_xpipe"))
-            .args(["run", "study.xpipe", "--plain"])
-            .env("XPIPE_CACHE", space.folder.path().join("cache"))
-            .current_dir(space.folder.path())
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(delay));
-        child.kill().unwrap();
-        cut_short += usize::from(!child.wait().unwrap().success());
-        let (ran, cached, code) = space.run();
-        assert_eq!((ran + cached, code), (8, 0), "after {delay} ms");
-        assert_eq!(contents(&space.folder.path().join("cache")), expected, "after {delay} ms");
-    }
-    assert!(cut_short > 0, "no run was cut short");
+fn a_changed_learning_rate_trains_that_model_and_what_follows_and_nothing_else() {
+    let space = Space::new(TRAINING);
+    assert_eq!(space.run(), (12, 0, 0));
+    let first = space.contents();
+    assert_eq!(space.run(), (0, 12, 0));
+
+    let study = "study.xpipe";
+    space.edit(study, "slow", "gentle");
+    space.edit(study, "{ gentle = 1e-4, fast = 5e-4 }", "{ fast = 0.0005, gentle = 0.0001 }  # reordered");
+    space.edit(study, "stage ranked", "## Ranked again.\nstage reordered");
+    space.edit(study, "run = ranked", "run = reordered");
+    space.edit(study, "checkpoint = steps(4)", "checkpoint = steps(5), retries = 2, time = 2h");
+    assert_eq!(space.run(), (0, 12, 0));
+
+    let skip = events(&space.cache()).len();
+    space.edit(study, "fast = 0.0005", "fast = 4e-4");
+    let why = space.xpipe(&["why", study, "model[fast]"]).out;
+    assert!(why.contains("optimiser.learning_rate") && why.contains("0.0005 -> 0.0004"), "{why}");
+    assert!(why.contains("study.xpipe:19"), "{why}");
+    let json = space.xpipe(&["why", study, "model[fast]", "--json"]).json();
+    assert_eq!(json[0]["outlook"], "will_run", "{json:#}");
+    assert_eq!(json[0]["reasons"].as_array().unwrap().len(), 1, "{json:#}");
+    assert_eq!(json[0]["reasons"][0]["path"], "optimiser.learning_rate");
+    let why = space.xpipe(&["why", study, "model[gentle]"]).out;
+    assert!(why.contains("up to date"), "{why}");
+
+    let (count, cached, code) = space.run();
+    let done = ran(&space.cache(), skip);
+    assert_eq!(done[..2], ["model[fast]", "reordered[fast]"], "{done:?}");
+    // Evaluated again unless the ranking came out the same.
+    assert!(done[2..].iter().all(|a| a == "scores[fast]"), "{done:?}");
+    assert_eq!((count as usize, count + cached, code), (done.len(), 12, 0));
+
+    // Back again: everything is there still.
+    space.edit(study, "fast = 4e-4", "fast = 5e-4");
+    assert_eq!(space.run(), (0, 12, 0));
+    assert!(first.iter().all(|(key, digest)| space.contents().get(key) == Some(digest)));
 }

@@ -132,7 +132,12 @@ fn bad_input_names_file_line_found_and_expected() {
         ("c.txt", Corpus, "words only\n", "c.txt:1: found `words only`, which is no known format"),
         ("c.txt", Corpus, "", "c.txt: found no documents"),
         ("c.trec", Corpus, "<DOC>\nx\n</DOC>", "c.trec:1: found `<DOC>` without an id"),
-        ("t.txt", Corpus, "<top>\n</top>", "t.txt:1: found TREC topics (`<top>`), expected `jsonl`"),
+        (
+            "t.txt",
+            Corpus,
+            "<top>\n</top>",
+            "t.txt:1: found TREC topics (`<top>` or `<topic number=…>`), expected `jsonl`",
+        ),
         (
             "t.txt",
             Queries,

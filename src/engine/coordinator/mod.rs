@@ -215,7 +215,13 @@ where
                 self.make_ready(id);
             }
         }
+        let mut told = false;
         while self.goes_on() {
+            if self.set.cancel.stopping() && !told && self.running > 0 {
+                told = true;
+                let text = "stopping: what runs keeps a checkpoint first; a second Ctrl-C ends it at once";
+                self.note(None, text.into());
+            }
             if !self.stopping() {
                 self.look_up();
                 self.start();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::cache::Store;
+use crate::cache::{Change, Store};
 use crate::task::{Failure, FailureKind, Job as Task, Outcome, RunFn};
 use crate::value::pending::PendingCell;
 use crate::value::{ActionId, Input, Pending, Record, Reduction, Value};
@@ -32,6 +32,10 @@ fn make(job: &Task<'_>) -> Result<Outcome, Failure> {
         outcome.values.insert("score".into(), score);
     }
     Ok(outcome)
+}
+
+fn differs(change: Change) -> Stale {
+    Stale::Changed { change, label: String::new() }
 }
 
 /// Gives the same whatever it reads.
@@ -240,7 +244,7 @@ fn a_changed_argument_runs_that_and_what_comes_after() {
     let why = bench.why(&job(changed.clone()), 1);
     assert_eq!(
         why.reasons,
-        [Stale::Argument { path: "text".into(), old: Some("a".into()), new: Some("a2".into()) }]
+        [differs(Change::Argument { path: "text".into(), old: Some("a".into()), new: Some("a2".into()) })]
     );
     let text = why.render(&|p| (p == "text").then(|| "study.xpipe:87".into()));
     let mut lines = text.lines();
@@ -256,7 +260,7 @@ fn a_raised_version_runs_again_and_says_so() {
     bench.run(&job(study()));
     let mut raised = study();
     raised[2].version = 2;
-    assert_eq!(bench.why(&job(raised.clone()), 2).reasons, [Stale::OpVersion { old: 1, new: 2 }]);
+    assert_eq!(bench.why(&job(raised.clone()), 2).reasons, [differs(Change::OpVersion { old: 1, new: 2 })]);
     // The result is the same, so what comes after stays.
     assert_eq!(states(&bench.run(&job(raised))), [Cached, Cached, Ran, Cached, Cached]);
 }
@@ -296,7 +300,7 @@ fn input_files_count_by_content() {
     std::fs::write(&moved, "two").unwrap();
     let why = bench.why(&with(&moved), 0);
     assert!(
-        matches!(&why.reasons[..], [Stale::Content { path, .. }] if path == "from[0]"),
+        matches!(&why.reasons[..], [Stale::Changed { change: Change::Content { path, .. }, .. }] if path == "from[0]"),
         "{:?}",
         why.reasons
     );

@@ -1,0 +1,163 @@
+//! What operations give on a small input, value by value: fails when an output changes without its operation's version.
+//!
+//! The expected values are in tests/data/golden/outputs.txt, a section an output with the version of its operation.
+//! After a version was raised for good reason: `XPIPE_GOLDEN=write cargo test --test it golden` writes them anew.
+
+use xpipe::data::run::Run;
+use xpipe::data::scores::Scores;
+use xpipe::data::table::{Kind, TableReader};
+
+use crate::space::{Space, TRAINING, repository};
+
+const OUTPUTS: &str = "tests/data/golden/outputs.txt";
+
+/// More stages over those of the training study: teachers, and samples in each shape.
+const MORE: &str = r#"
+stage opinion for rate = score.cross_encoder { model, run = found, depth = 3 }
+stage taught = score.mean { scores = [opinion[rate = slow], opinion[rate = fast]], normalise = min_max }
+stage pairwise = data.samples {
+    source = candidates { run = found, qrels = tiny.qrels, scores = taught, depth = 3 }
+    shape  = pairs()
+    seed   = 3
+    count  = 8
+}
+stage grouped = data.samples {
+    source = candidates { run = found, qrels = tiny.qrels }
+    shape  = group(positives = 1, negatives = 2)
+    seed   = 3
+    count  = 6
+}
+stage listed = data.samples {
+    source = ranked_lists { run = found }
+    shape  = ranked_list(depth = 3)
+    seed   = 3
+    count  = 5
+}
+"#;
+
+/// The folder of a cell's result.
+fn folder(space: &Space, cell: &str) -> std::path::PathBuf {
+    let (tree, _) = result(space, cell);
+    space.cache().join("v1/trees").join(tree)
+}
+
+/// The tree of a cell's result, and its operation with version.
+fn result(space: &Space, cell: &str) -> (String, String) {
+    for entry in space.xpipe(&["cache", "ls", "--json"]).json().as_array().unwrap() {
+        if entry["address"] == cell {
+            let key = entry["key"].as_str().unwrap();
+            let path = space.cache().join("v1/actions").join(&key[..2]).join(format!("{key}.json"));
+            let json: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+            let manifest = json.get("manifest").unwrap_or(&json);
+            let op = format!("{} {}", manifest["op"].as_str().unwrap(), manifest["version"]);
+            return (manifest["tree"].as_str().unwrap().to_owned(), op);
+        }
+    }
+    panic!("no result of {cell}");
+}
+
+fn samples(space: &Space, cell: &str, scored: bool) -> String {
+    let mut columns = vec![
+        ("sample", Kind::Int),
+        ("query_id", Kind::Text),
+        ("document_id", Kind::Text),
+        ("positive", Kind::Int),
+    ];
+    if scored {
+        columns.push(("teacher", Kind::Double));
+    }
+    let mut table = TableReader::open(&folder(space, cell).join("samples.parquet"), &columns).unwrap();
+    let mut text = String::new();
+    while let Some(row) = table.row().unwrap() {
+        text.push_str(&format!("{} {} {} {}", row.int(0), row.text(1), row.text(2), row.int(3)));
+        if scored {
+            text.push_str(&format!(" {}", row.double(4)));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn run(space: &Space, cell: &str, queries: usize) -> String {
+    let run = Run::read(&folder(space, cell)).unwrap();
+    let mut text = Vec::new();
+    Run::new(run.queries()[..queries].to_vec()).unwrap().export(&mut text, "x").unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+fn scores(space: &Space, cell: &str, queries: usize) -> String {
+    let scores = Scores::read(&folder(space, cell)).unwrap();
+    let rows = scores
+        .iter()
+        .take(queries)
+        .flat_map(|(q, documents)| documents.iter().map(move |(d, s)| format!("{q} {d} {s}\n")));
+    rows.collect()
+}
+
+/// The loss of each step, and what was seen.
+fn curve(space: &Space, cell: &str) -> String {
+    let path = folder(space, cell).join("training.json");
+    let json: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let mut text =
+        format!("samples {} documents {} tokens {}\n", json["samples"], json["documents"], json["tokens"]);
+    for point in json["curve"].as_array().unwrap() {
+        text.push_str(&format!("step {} loss {} rate {}\n", point["step"], point["loss"], point["rate"]));
+    }
+    text
+}
+
+fn measures(space: &Space, cell: &str) -> String {
+    let columns = [("query_id", Kind::Text), ("metric", Kind::Text), ("value", Kind::Double)];
+    let mut table = TableReader::open(&folder(space, cell).join("metrics.parquet"), &columns).unwrap();
+    let mut text = String::new();
+    while let Some(row) = table.row().unwrap() {
+        text.push_str(&format!("{} {} {}\n", row.text(0), row.text(1), row.double(2)));
+    }
+    text
+}
+
+fn same(a: &str, b: &str) -> bool {
+    let words = |t: &str| t.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let (a, b) = (words(a), words(b));
+    // Kernels of other machines round otherwise in the last places.
+    let close = |x: &str, y: &str| match (x.parse::<f64>(), y.parse::<f64>()) {
+        (Ok(x), Ok(y)) => (x - y).abs() <= 2e-4 * x.abs().max(1.0),
+        _ => x == y,
+    };
+    a.len() == b.len() && a.iter().zip(&b).all(|(x, y)| close(x, y))
+}
+
+#[test]
+fn golden_outputs_of_training_and_scoring() {
+    let space = Space::new(&format!("{TRAINING}{MORE}"));
+    let ended = space.xpipe(&["run", "study.xpipe", "--kernels", "portable"]);
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    let outputs = [
+        ("pairwise", samples(&space, "pairwise", true)),
+        ("grouped", samples(&space, "grouped", false)),
+        ("listed", samples(&space, "listed", false)),
+        ("opinion[fast]", scores(&space, "opinion[fast]", 2)),
+        ("taught", scores(&space, "taught", 2)),
+        ("model[fast]", curve(&space, "model[fast]")),
+        ("ranked[fast]", run(&space, "ranked[fast]", 2)),
+        ("scores[fast]", measures(&space, "scores[fast]")),
+    ];
+    let found: String =
+        outputs.iter().map(|(cell, text)| format!("# {cell}: {}\n{text}", result(&space, cell).1)).collect();
+    if std::env::var_os("XPIPE_GOLDEN").is_some_and(|v| v == "write") {
+        std::fs::create_dir_all(repository(OUTPUTS).parent().unwrap()).unwrap();
+        std::fs::write(repository(OUTPUTS), &found).unwrap();
+        return;
+    }
+    let expected = std::fs::read_to_string(repository(OUTPUTS)).unwrap();
+    let sections = |t: &str| t.split("# ").skip(1).map(str::to_owned).collect::<Vec<_>>();
+    for (found, expected) in sections(&found).iter().zip(&sections(&expected)) {
+        let (title, _) = found.split_once('\n').unwrap();
+        assert!(
+            same(found, expected),
+            "{title}: its output changed; raise the version of the operation, or undo the change\n\
+             found:\n{found}\nexpected:\n{expected}"
+        );
+    }
+    assert_eq!(sections(&found).len(), sections(&expected).len());
+}
