@@ -39,10 +39,8 @@ impl Models {
         if path.is_absolute() {
             return match path.join(CONFIG).is_file() {
                 true => Ok(found(path.to_path_buf(), name.to_owned())),
-                false => {
-                    Err(Failure::missing(format!("{name} is not a model folder: it has no {CONFIG}"))
-                        .help("give the folder that holds config.json, model.safetensors and tokenizer.json"))
-                }
+                false => Err(Failure::missing(format!("{name} is not a model folder: it has no {CONFIG}"))
+                    .help("give the folder that holds config.json, model.safetensors and tokenizer.json")),
             };
         }
         let last = name.rsplit('/').next().unwrap_or(name);

@@ -55,8 +55,7 @@ fn answer(mut stream: TcpStream, folder: &Path, cuts: &AtomicUsize) -> std::io::
     let path = head.split_whitespace().nth(1).unwrap_or("");
     let file = path.strip_prefix("/lab/tiny/resolve/").and_then(|p| p.split_once('/')).map(|(_, f)| f);
     let Some(bytes) = file.and_then(|f| std::fs::read(folder.join(f)).ok()) else {
-        return stream
-            .write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        return stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     };
     let range = head.to_lowercase().lines().find_map(|l| {
         let (from, to) = l.strip_prefix("range: bytes=")?.split_once('-')?;
