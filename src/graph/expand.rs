@@ -132,6 +132,8 @@ pub(super) struct Expander<'a> {
     pub unknown: IndexMap<(ModuleId, Name), ()>,
     /// The argument being evaluated, which anonymous stages are named after.
     pub argument: Option<&'a str>,
+    /// The axis that each list of labels was first used with.
+    pub lists: HashMap<LetId, AxisId>,
     /// Axes of the sweeps seen so far.
     pub sweeps: HashMap<*const ast::Sweep, Option<Rc<[AxisId]>>>,
     /// What is the same for every call of an operation.
@@ -175,6 +177,7 @@ pub fn expand<'a>(
         issues: IndexMap::new(),
         unknown: IndexMap::new(),
         argument: None,
+        lists: HashMap::new(),
         sweeps: HashMap::new(),
         signatures: HashMap::new(),
         wrong_in_text: BTreeSet::new(),

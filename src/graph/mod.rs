@@ -85,9 +85,24 @@ impl Row {
     }
 }
 
-/// `name[label, label]`, or `name` without labels.
+/// `name[label, label]`, or `name` without labels. Labels that are no names or numbers are quoted.
 pub fn address(name: &str, labels: &[Name]) -> String {
-    if labels.is_empty() { name.to_owned() } else { format!("{name}[{}]", labels.join(", ")) }
+    let mut out = String::from(name);
+    for (i, label) in labels.iter().enumerate() {
+        out.push_str(if i == 0 { "[" } else { ", " });
+        let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '+' | '%');
+        if !label.is_empty() && label.chars().all(plain) {
+            out.push_str(label);
+        } else {
+            out.push('"');
+            out.push_str(label);
+            out.push('"');
+        }
+    }
+    if !labels.is_empty() {
+        out.push(']');
+    }
+    out
 }
 
 /// A significance test of a table.
@@ -162,6 +177,8 @@ pub struct Report {
     pub name: String,
     /// Where it is declared.
     pub span: Span,
+    /// What it is called on a page, when it says.
+    pub title: Option<String>,
     /// Names of tables and claims, or calls such as `costs(model)` as text.
     pub sections: Vec<String>,
     /// Where the HTML goes, when it is asked for.

@@ -366,7 +366,11 @@ impl<'a> Expander<'a> {
             Some(e) => self.text_arg(Some(e), &env).ok().map(|t| t.to_string()),
             None => None,
         };
-        graph.reports.push(Report { name: name.name.to_string(), span, sections, html });
+        let title = match value_of(fields, "title") {
+            Some(e) => self.text_arg(Some(e), &env).ok().map(|t| t.to_string()),
+            None => None,
+        };
+        graph.reports.push(Report { name: name.name.to_string(), span, title, sections, html });
     }
 }
 

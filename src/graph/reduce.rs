@@ -234,6 +234,10 @@ impl<'a> Expander<'a> {
                         Some(Named::Let(id)) if i + 1 == path.len() => {
                             let l = self.study.let_(id);
                             let inner = self.study.lets[id.0].module;
+                            let first = *self.lists.entry(id).or_insert(axis);
+                            if first != axis && matches!(l.value.kind, ExprKind::List(_)) {
+                                return Err(self.list_of_another(ident, first, axis));
+                            }
                             return self.labels_in(axis, &l.value, inner);
                         }
                         Some(Named::Param(id)) if i + 1 == path.len() => {
@@ -255,6 +259,20 @@ impl<'a> Expander<'a> {
             ExprKind::Error => Err(Stop::Reported),
             _ => Err(self.not_labels(e.span)),
         }
+    }
+
+    /// A list of labels belongs to the axis that it was first used with.
+    fn list_of_another(&mut self, list: &Ident, first: AxisId, now: AxisId) -> Stop {
+        let (first, now) = (&self.study.axis(first).0.name, &self.study.axis(now).0.name);
+        self.error(
+            Diagnostic::error(
+                Code::Mismatch,
+                format!("`{}` is a list of labels of `{first}`, and is used with `{now}`", list.name),
+                list.span,
+                format!("used with `{now}`"),
+            )
+            .help(format!("declare a second list for `{now}`")),
+        )
     }
 
     fn not_labels(&mut self, span: Span) -> Stop {

@@ -36,6 +36,27 @@ pub fn all(graph: &Graph) -> Vec<ActionId> {
     ids
 }
 
+/// The labels of an address; commas in quotes belong to a label.
+fn split(inner: &str) -> Vec<String> {
+    let mut labels = vec![String::new()];
+    let mut quote = None;
+    for c in inner.chars() {
+        match (quote, c) {
+            (None, ',') => labels.push(String::new()),
+            (None, '"' | '\'') => quote = Some(c),
+            (Some(q), _) if q == c => quote = None,
+            _ => {
+                if let Some(last) = labels.last_mut()
+                    && (quote.is_some() || !c.is_whitespace())
+                {
+                    last.push(c);
+                }
+            }
+        }
+    }
+    labels
+}
+
 /// The cells of a target `stage` or `stage[label, label]` (`_` for any label).
 ///
 /// # Errors
@@ -45,9 +66,7 @@ pub fn target<'g>(graph: &'g Graph, text: &str) -> Result<(&'g Row, Vec<&'g Cell
     let (name, labels) = match text.split_once('[') {
         Some((n, rest)) => {
             let inner = rest.trim_end().strip_suffix(']').unwrap_or(rest);
-            let labels: Vec<String> =
-                inner.split(',').map(|l| l.trim().trim_matches(['"', '\'']).to_owned()).collect();
-            (n.trim(), Some(labels))
+            (n.trim(), Some(split(inner)))
         }
         None => (text, None),
     };

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use super::{Evaluated, csv, latex, markdown};
 use crate::data::place;
-use crate::graph;
 use crate::task::Failure;
 
 /// Formats that a table may ask for and that are written.
@@ -35,7 +34,11 @@ pub fn write_all(dir: &Path, evaluated: &Evaluated) -> Result<Written, Failure> 
         if !table.write.iter().any(|f| FORMATS.contains(&f.as_str())) {
             continue;
         }
-        let name = file_name(&graph::address(&table.name, &table.labels), &mut names);
+        // As an address, without its quotes.
+        let labels = table.labels.join(", ");
+        let address =
+            if labels.is_empty() { table.name.clone() } else { format!("{}[{labels}]", table.name) };
+        let name = file_name(&address, &mut names);
         for format in FORMATS.iter().filter(|f| table.write.iter().any(|w| w == *f)) {
             let (suffix, text) = match *format {
                 "csv" => ("csv", csv::table(table)),

@@ -1,6 +1,7 @@
 //! Tests of the whole check: every pass from text to graph, in memory.
 
 mod mutations;
+mod overrides;
 
 use std::path::{Path, PathBuf};
 
@@ -20,13 +21,18 @@ pub(super) struct Checked {
 
 /// Checks `root.xpipe` of a folder that holds these files.
 pub(super) fn check(files: &[(&str, &str)]) -> Checked {
+    check_with(files, &Overrides::default())
+}
+
+/// The same with what the command line changes.
+pub(super) fn check_with(files: &[(&str, &str)], overrides: &Overrides) -> Checked {
     let folder = Path::new("/study");
     let world = Memory(files.iter().map(|(n, t)| (folder.join(n), (*t).to_owned())).collect());
     let root: PathBuf = folder.join("root.xpipe");
     let (mut sources, mut sink) = (SourceMap::new(), Diagnostics::new());
     let study = load(&root, &world, &mut sources, &mut sink).expect("the root is there");
     let registry = crate::ops::registry();
-    let graph = expand(&study, &registry, &world, &Overrides::default(), &mut sink);
+    let graph = expand(&study, &registry, &world, overrides, &mut sink);
     Checked { sources, sink, graph }
 }
 

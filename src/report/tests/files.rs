@@ -27,6 +27,7 @@ fn study() -> Study {
     s.graph.reports.push(Report {
         name: "main".into(),
         span: SPAN,
+        title: None,
         sections: ["dl", "holds", "costs(model)", "costs(nothing)", "odd"].map(str::to_owned).to_vec(),
         html: Some("report/index.html".into()),
     });
