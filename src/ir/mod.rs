@@ -1,4 +1,4 @@
-//! Retrieval and evaluation: analysis of text, the inverted index, BM25, measures, significance.
+//! Retrieval and evaluation: analysis of text, the inverted index, BM25, fusion, measures, significance.
 //!
 //! Must not know: the language, the graph, operations, nor how collections are stored; documents, queries, runs
 //! and judgements come in through small traits and slices.
@@ -7,6 +7,7 @@ pub mod analysis;
 #[cfg(feature = "models")]
 pub mod bm25;
 pub mod correction;
+pub mod fuse;
 #[cfg(feature = "models")]
 pub mod index;
 pub mod lengths;

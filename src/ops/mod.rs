@@ -16,6 +16,7 @@ pub mod exec;
 mod exec_part;
 mod feeding;
 mod fit;
+mod fuse;
 mod hf;
 mod import_corpus;
 mod import_qrels;
@@ -61,6 +62,8 @@ pub fn registry() -> Registry {
         rerank_cross_encoder::op(),
         bm25_index::op(),
         bm25_search::op(),
+        fuse::linear(),
+        fuse::rrf(),
         sparse_encode::op(),
         sparse_index::op(),
         sparse_search::op(),
