@@ -139,7 +139,7 @@ mod tests {
         let expected = [("y", 1.0 / 62.0 + 1.0 / 61.0), ("x", 1.0 / 61.0), ("z", 1.0 / 62.0)];
         for ((d, score), (e, value)) in rows(&fused).into_iter().zip(expected) {
             assert_eq!(d, e);
-            assert!((f64::from(score) - value).abs() < 1e-9);
+            assert!((f64::from(score) - value).abs() < 1e-8);
         }
     }
 
