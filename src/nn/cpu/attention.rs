@@ -128,10 +128,6 @@ impl<'a> Attention<'a> {
     }
 
     /// `c` (`rows` by `columns`) = or += `a` · `b`.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the sizes of a product, told once for each of a dozen products"
-    )]
     fn product(
         &self,
         a: (&[f32], Lies),

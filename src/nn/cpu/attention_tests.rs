@@ -42,8 +42,8 @@ fn naive(case: &Case<'_>, qkv: &[f64], positions: &[f64]) -> Vec<f64> {
             };
             let s: Vec<f64> = (0..length).map(score).collect();
             let total: f64 = s.iter().map(|s| s.exp()).sum();
-            for j in 0..length {
-                let p = s[j].exp() / total * f64::from(case.factors[(h * length + i) * length + j]);
+            for (j, s) in s.iter().enumerate() {
+                let p = s.exp() / total * f64::from(case.factors[(h * length + i) * length + j]);
                 for d in 0..size {
                     out[i * width + h * size + d] += p * at(j, 2, h, d);
                 }

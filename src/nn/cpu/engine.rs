@@ -12,7 +12,7 @@ use super::gradients::{Shared, accumulate, carve};
 use super::head::Head;
 use super::keep::{Keep, Work, by_pair, by_token, left, size};
 use super::lanes::Level;
-use super::layer::{Group, Kept, Parts, Shape};
+use super::layer::{Group, Kept, Parts, Sees, Shape};
 use super::mask::Drop;
 use super::norm::{Affine, Norm, NormBackward};
 use super::pool::{Pool, Scratch};
@@ -209,7 +209,8 @@ impl Encoder {
 
     /// A layer; `projected` are its relative positions.
     fn parts<'a>(&'a self, l: usize, dropout: &Dropout, projected: &'a [f32]) -> Parts<'a> {
-        let sight = self.spec.sights.get(l).map(|s| (s.window, self.angles.of(s.theta)));
+        let sight =
+            self.spec.sights.get(l).map(|s| Sees { window: s.window, angles: self.angles.of(s.theta) });
         Parts {
             shape: self.spec.shape,
             places: &self.places.layers[l],
@@ -601,8 +602,9 @@ impl Encoder {
                 None => places.qkv[..2].iter().collect(),
             },
         };
-        let rows = [0..here.len()];
-        accumulate(self.spec.shape.level, &self.pool, &rows, &[shared], &mut work.panels, gradients);
+        let rows = 0..here.len();
+        let rows = std::slice::from_ref(&rows);
+        accumulate(self.spec.shape.level, &self.pool, rows, &[shared], &mut work.panels, gradients);
     }
 
     /// Adds what a layer's relative positions give to the groups' gradients of the table.

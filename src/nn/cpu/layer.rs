@@ -52,6 +52,15 @@ pub(super) struct Masks {
     pub output: Option<Mask>,
 }
 
+/// What one layer's attention sees, and of what places.
+#[derive(Clone, Copy)]
+pub(super) struct Sees<'a> {
+    /// How far a token sees; everything without it.
+    pub window: Option<usize>,
+    /// cos and sin of the rotary angles, `[places, size / 2]`.
+    pub angles: (&'a [f32], &'a [f32]),
+}
+
 /// One layer's parameters.
 #[derive(Clone, Copy)]
 pub(super) struct Parts<'a> {
@@ -62,8 +71,8 @@ pub(super) struct Parts<'a> {
     /// As wide as the hidden states: β of norms that have none.
     pub zeros: &'a [f32],
     pub masks: Masks,
-    /// How far a token sees, and the rotary angles: cos and sin, `[places, size / 2]`.
-    pub sight: Option<(Option<usize>, (&'a [f32], &'a [f32]))>,
+    /// Windows and rotary positions.
+    pub sight: Option<Sees<'a>>,
     /// Relative positions.
     pub positions: Option<Positions<'a>>,
 }
@@ -166,7 +175,7 @@ impl<'a> Parts<'a> {
             size: hidden / heads,
             length: pair.len(),
             token: token + pair.start,
-            window: self.sight.and_then(|s| s.0),
+            window: self.sight.and_then(|s| s.window),
             positions: self.positions,
             dropped: self.masks.attention.as_ref(),
         }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::activate::{Gate, GateBackward};
 use super::attention::room;
-use super::layer::{BLOCK, Group, Kept, Left, Parts, Shape};
+use super::layer::{BLOCK, Group, Kept, Left, Parts, Sees, Shape};
 use super::mask::Drop;
 use super::norm::{Affine, Norm, NormBackward};
 use super::pool::Scratch;
@@ -91,7 +91,7 @@ impl Parts<'_> {
         self.product(y, hidden, &stack.linear.forward, 3 * hidden, qkv, with_bias(&stack.bias));
         for pair in group.each() {
             let qkv = &mut qkv[pair.start * 3 * hidden..pair.end * 3 * hidden];
-            if let Some((_, angles)) = self.sight {
+            if let Some(Sees { angles, .. }) = self.sight {
                 rotate(qkv, hidden, hidden / heads, angles, false);
             }
             let stats = stats.as_deref_mut().map(|s| &mut s[pair.start * heads..pair.end * heads]);
@@ -182,7 +182,7 @@ impl Parts<'_> {
                 None,
                 &mut scratch.attention,
             );
-            if let Some((_, angles)) = self.sight {
+            if let Some(Sees { angles, .. }) = self.sight {
                 rotate(&mut left.qkv[at], hidden, hidden / heads, angles, true);
             }
         }

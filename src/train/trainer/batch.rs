@@ -83,7 +83,7 @@ fn split(examples: &[Example], budget: usize) -> Vec<Packed> {
     for block in batch.blocks() {
         match micros.last_mut() {
             Some(last) if batch.starts[block.end] - batch.starts[last.start] <= budget => {
-                last.end = block.end
+                last.end = block.end;
             }
             _ => micros.push(block),
         }
