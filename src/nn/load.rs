@@ -95,7 +95,7 @@ pub fn load(
     };
     let engine: Box<dyn Reranker> = if explicit {
         let level = cpu::Level::named(&options.kernels)?;
-        Box::new(cpu::Bert::new(checkpoint, options.threads)?.at_level(level))
+        Box::new(cpu::Encoder::new(checkpoint, options.threads)?.at_level(level))
     } else {
         Box::new(Reference::new(checkpoint, options.threads, device)?)
     };

@@ -7,12 +7,12 @@
 pub mod arch;
 pub mod config;
 pub mod cpu;
-mod float;
 pub mod layers;
 pub mod load;
 pub mod reference;
 #[cfg(test)]
 mod roundtrip;
+mod sentencepiece;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod tokenizer;

@@ -19,7 +19,7 @@ fn engine(name: &str) -> Reference {
 
 #[test]
 fn every_fixture_is_met() {
-    for name in FIXTURES {
+    for name in FIXTURES.iter().chain(&testing::MADE) {
         let mut engine = engine(name);
         let batch = Fixture::open(name).batch;
         let hidden = testing::check_hidden(name, &engine.hidden(&batch).unwrap());
@@ -111,7 +111,7 @@ fn exact(e: &Reference, weights: &[f64], batch: &Packed, slope: &[f32], dropout:
 #[test]
 fn gradients_are_the_derivative() {
     // Central differences in f64 with step 1e-5 are exact to about 1e-9; what is left is f32 in the gradient.
-    for name in FIXTURES {
+    for name in FIXTURES.iter().chain(&testing::MADE) {
         for dropout in [None, Some(Stream::new(2, &["dropout"]))] {
             let mut e = engine(name);
             let batch = Fixture::open(name).batch;

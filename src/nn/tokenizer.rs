@@ -11,12 +11,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rayon::prelude::*;
 use serde_json::{Value as Json, json};
 
-use super::Packed;
+use super::{Packed, sentencepiece};
 use crate::task::Failure;
 use crate::value::Call;
 
 /// Files beside `tokenizer.json` that other programs read; copied into saved models.
-const BESIDE: &[&str] = &["tokenizer_config.json", "special_tokens_map.json", "vocab.txt"];
+const BESIDE: &[&str] = &[
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "spm.model",
+    "sentencepiece.bpe.model",
+];
 
 /// How long the parts of a pair may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,8 +76,8 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Reads `tokenizer.json` of a model folder, or builds BERT's tokenizer from `vocab.txt` (with the settings of
-    /// `tokenizer_config.json`) when there is none.
+    /// Reads `tokenizer.json` of a model folder, or builds BERT's tokenizer from `vocab.txt` or DeBERTa's from `spm.model`
+    /// (with the settings of `tokenizer_config.json`) when there is none.
     ///
     /// # Errors
     /// When there is neither, or the file is damaged or has no pair template.
@@ -84,16 +93,7 @@ impl Tokenizer {
         let path = folder.join("tokenizer.json");
         let bytes: Arc<[u8]> = match std::fs::read(&path) {
             Ok(bytes) => Arc::from(bytes),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => match files.get("vocab.txt") {
-                Some(vocabulary) => Arc::from(word_piece(folder, vocabulary, files.get(BESIDE[0]))?),
-                None => {
-                    return Err(Failure::missing(format!(
-                        "{}: no tokenizer.json in this folder",
-                        folder.display()
-                    ))
-                    .help("a tokenizer is read from tokenizer.json, or from vocab.txt of a BERT model"));
-                }
-            },
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Arc::from(built(folder, &files)?),
             Err(e) => return Err(Failure::missing(format!("{}: {e}", path.display()))),
         };
         let mut inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(|e| {
@@ -245,19 +245,40 @@ fn template(inner: &tokenizers::Tokenizer) -> Result<Template, String> {
     }
 }
 
-/// `tokenizer.json` of a BERT vocabulary.
-///
-/// **Source:** transformers `BertTokenizerFast` and its converter from the slow tokenizer.
-fn word_piece(folder: &Path, vocabulary: &[u8], config: Option<&Arc<[u8]>>) -> Result<Vec<u8>, Failure> {
-    let name = folder.join("vocab.txt");
-    let text = std::str::from_utf8(vocabulary)
-        .map_err(|e| Failure::wrong(format!("{}: not UTF-8 text: {e}", name.display())))?;
-    let config: Json = match config {
+/// `tokenizer.json` made of the files of an older model folder.
+fn built(folder: &Path, files: &BTreeMap<&'static str, Arc<[u8]>>) -> Result<Vec<u8>, Failure> {
+    let config: Json = match files.get("tokenizer_config.json") {
         Some(bytes) => serde_json::from_slice(bytes).map_err(|e| {
             Failure::wrong(format!("{}: not JSON: {e}", folder.join("tokenizer_config.json").display()))
         })?,
         None => Json::Null,
     };
+    let tokenizer = if let Some(vocabulary) = files.get("vocab.txt") {
+        word_piece(folder, vocabulary, &config)?
+    } else if let Some(model) = files.get("spm.model") {
+        let flag = |name: &str| config.get(name).and_then(Json::as_bool).unwrap_or(false);
+        sentencepiece::deberta(model, flag("do_lower_case"), flag("split_by_punct")).map_err(|what| {
+            Failure::wrong(format!(
+                "{}: not a SentencePiece model: {what}",
+                folder.join("spm.model").display()
+            ))
+        })?
+    } else {
+        return Err(Failure::missing(format!("{}: no tokenizer.json in this folder", folder.display())).help(
+            "a tokenizer is read from tokenizer.json, from vocab.txt of a BERT model, or from spm.model of a DeBERTa \
+             model",
+        ));
+    };
+    serde_json::to_vec(&tokenizer).map_err(|e| Failure::bug(format!("a tokenizer cannot be written: {e}")))
+}
+
+/// `tokenizer.json` of a BERT vocabulary.
+///
+/// **Source:** transformers `BertTokenizerFast` and its converter from the slow tokenizer.
+fn word_piece(folder: &Path, vocabulary: &[u8], config: &Json) -> Result<Json, Failure> {
+    let name = folder.join("vocab.txt");
+    let text = std::str::from_utf8(vocabulary)
+        .map_err(|e| Failure::wrong(format!("{}: not UTF-8 text: {e}", name.display())))?;
     let flag = |field: &str, default: Json| config.get(field).cloned().unwrap_or(default);
     let mut words = serde_json::Map::new();
     for (id, word) in text.lines().enumerate() {
@@ -284,7 +305,7 @@ fn word_piece(folder: &Path, vocabulary: &[u8], config: Option<&Arc<[u8]>>) -> R
     let sequence = |which: &str, kind: u32| json!({"Sequence": {"id": which, "type_id": kind}});
     let single = [at("[CLS]", 0), sequence("A", 0), at("[SEP]", 0)];
     let pair = [at("[CLS]", 0), sequence("A", 0), at("[SEP]", 0), sequence("B", 1), at("[SEP]", 1)];
-    let tokenizer = json!({
+    Ok(json!({
         "version": "1.0", "truncation": null, "padding": null, "added_tokens": added,
         "normalizer": {"type": "BertNormalizer", "clean_text": true,
             "handle_chinese_chars": flag("tokenize_chinese_chars", true.into()),
@@ -295,8 +316,7 @@ fn word_piece(folder: &Path, vocabulary: &[u8], config: Option<&Arc<[u8]>>) -> R
         "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": true},
         "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
             "max_input_chars_per_word": 100, "vocab": words},
-    });
-    serde_json::to_vec(&tokenizer).map_err(|e| Failure::bug(format!("a tokenizer cannot be written: {e}")))
+    }))
 }
 
 /// Ids of texts met in one run, by content of the text. Shared between threads; never larger than its capacity.

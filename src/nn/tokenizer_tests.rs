@@ -74,6 +74,50 @@ fn a_vocabulary_gives_the_same_ids_as_tokenizer_json() {
 }
 
 #[test]
+fn a_sentencepiece_model_gives_the_same_ids_as_tokenizer_json() {
+    let folder =
+        testing::real("minilm-l6", "ids of spm.model").map(|f| f.with_file_name("deberta-v3-tokenizer"));
+    let Some(folder) = folder.filter(|f| f.join("spm.model").is_file()) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    for file in ["spm.model", "tokenizer_config.json"] {
+        std::fs::copy(folder.join(file), dir.path().join(file)).unwrap();
+    }
+    let tokenizer = Tokenizer::load(dir.path()).unwrap();
+    meets(&tokenizer, &golden(), "deberta-v3");
+    assert_eq!(tokenizer.template, Tokenizer::load(&folder).unwrap().template);
+}
+
+/// Byte-level BPE with RoBERTa's special tokens and template, as its `tokenizer.json` has them.
+#[test]
+fn byte_level_bpe_with_two_separators_between() {
+    let dir = tempfile::tempdir().unwrap();
+    let tokens = ["<s>", "<pad>", "</s>", "<unk>", "a", "b", "Ġ", "Ġa", "Ã", "©"];
+    let vocab: serde_json::Map<String, Json> =
+        tokens.iter().enumerate().map(|(i, t)| ((*t).to_owned(), i.into())).collect();
+    let added: Vec<Json> = tokens[..4]
+        .iter()
+        .enumerate()
+        .map(|(i, t)| {
+            json!({"id": i, "content": t, "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false, "special": true})
+        })
+        .collect();
+    let tokenizer = json!({"version": "1.0", "truncation": null, "padding": null, "added_tokens": added,
+        "normalizer": null,
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+        "post_processor": {"type": "RobertaProcessing", "sep": ["</s>", 2], "cls": ["<s>", 0], "trim_offsets": true,
+            "add_prefix_space": false},
+        "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
+        "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": "",
+            "end_of_word_suffix": "", "fuse_unk": false, "vocab": vocab, "merges": ["Ġ a"]}});
+    std::fs::write(dir.path().join("tokenizer.json"), tokenizer.to_string()).unwrap();
+    let t = Tokenizer::load(dir.path()).unwrap();
+    let (ids, types) = t.encode_pair("a a", "bé", &WIDE).unwrap();
+    assert_eq!(ids, [0, 4, 7, 2, 2, 5, 8, 9, 2]);
+    assert_eq!((types, t.specials()), (vec![0; 9], 4));
+}
+
+#[test]
 fn real_pairs_have_the_expected_ids() {
     let file = testing::fixture("real").join("expected.json");
     let expected: Json = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();

@@ -1,17 +1,17 @@
-//! Speed and memory of the explicit CPU engine: `cargo bench --bench encoder -- [minilm-l6|minilm-l12|bert-base]
-//! [threads] [runs]`.
+//! Speed and memory of the explicit CPU engine: `cargo bench --bench encoder -- [shape] [threads] [runs]`, where shape is
+//! minilm-l6, minilm-l12, bert-base, deberta-v3-base, modernbert-base, ettin-32m or distilbert.
 //!
 //! Scoring: 384 pairs of mean 83 tokens (those of `$PEER_DATA/p256.ids` when set, so that a peer gets the same).
 //! Training: a step of 16 pairs of 128 tokens with dropout 0.1: forward, backward, clip by global norm, AdamW.
-//! Weights are random; speed does not depend on them. `peer_train.py` and `peer_infer.py` of the peer tools measure
-//! PyTorch on the same work.
+//! Weights are random; speed does not depend on them. `encoder_peer.py` beside this file measures PyTorch on the same
+//! shapes and lengths.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 use std::time::Instant;
 
 use xpipe::nn::arch;
 use xpipe::nn::config::Fields;
-use xpipe::nn::cpu::Bert;
+use xpipe::nn::cpu::Encoder;
 use xpipe::nn::weights::Checkpoint;
 use xpipe::nn::{Packed, Reranker};
 use xpipe::task::Failure;
@@ -22,7 +22,7 @@ fn main() -> Result<(), Failure> {
     let shape = args.first().map_or("minilm-l12", String::as_str);
     let number = |i: usize, default: usize| args.get(i).and_then(|a| a.parse().ok()).unwrap_or(default);
     let (threads, runs) = (number(1, 2), number(2, 5));
-    let mut engine = Bert::new(random(shape)?, threads)?;
+    let mut engine = Encoder::new(random(shape)?, threads)?;
     println!("{shape}, {} threads, {}", threads, engine.kernels());
     score(&mut engine, runs)?;
     for length in [128, 256] {
@@ -33,23 +33,47 @@ fn main() -> Result<(), Failure> {
 
 /// Random weights of a shape.
 fn random(shape: &str) -> Result<Checkpoint, Failure> {
-    let (layers, hidden, heads) = match shape {
-        "minilm-l6" => (6, 384, 12),
-        "minilm-l12" => (12, 384, 12),
-        "bert-base" => (12, 768, 12),
+    let bert = |layers, hidden, heads| {
+        let inner = 4 * hidden;
+        format!(
+            r#""vocab_size": 30522, "hidden_size": {hidden}, "num_hidden_layers": {layers},
+            "num_attention_heads": {heads}, "intermediate_size": {inner}"#
+        )
+    };
+    // Dropout 0.1 wherever the architecture has it, as BERT's configuration says.
+    let modern = |layers, hidden, heads, inner| {
+        format!(
+            r#""model_type": "modernbert", "vocab_size": 50368, "hidden_size": {hidden}, "num_hidden_layers": {layers},
+            "num_attention_heads": {heads}, "intermediate_size": {inner}, "embedding_dropout": 0.1,
+            "attention_dropout": 0.1, "mlp_dropout": 0.1, "classifier_dropout": 0.1"#
+        )
+    };
+    let config = match shape {
+        "minilm-l6" => format!(r#""model_type": "bert", {}"#, bert(6, 384, 12)),
+        "minilm-l12" => format!(r#""model_type": "bert", {}"#, bert(12, 384, 12)),
+        "bert-base" => format!(r#""model_type": "bert", {}"#, bert(12, 768, 12)),
+        "distilbert" => {
+            r#""model_type": "distilbert", "vocab_size": 30522, "dim": 768, "n_layers": 6, "n_heads": 12,
+            "hidden_dim": 3072"#
+                .to_owned()
+        }
+        // The word table is cut: its 128,100 rows are looked up, not computed.
+        "deberta-v3-base" => format!(
+            r#""model_type": "deberta-v2", "relative_attention": true, "pos_att_type": "p2c|c2p", "position_buckets": 256,
+            "norm_rel_ebd": "layer_norm", "share_att_key": true, "position_biased_input": false, {}"#,
+            bert(12, 768, 12)
+        ),
+        "modernbert-base" => modern(22, 768, 12, 1152),
+        "ettin-32m" => modern(10, 384, 6, 576),
         _ => return Err(Failure::wrong(format!("unknown shape `{shape}`"))),
     };
-    let config = format!(
-        r#"{{"model_type": "bert", "vocab_size": 30522, "hidden_size": {hidden}, "num_hidden_layers": {layers},
-            "num_attention_heads": {heads}, "intermediate_size": {}}}"#,
-        4 * hidden
-    );
+    let config = format!("{{{config}}}");
     let model = arch::from_fields(&Fields::parse("config.json", config.as_bytes())?)?;
     let parameters = arch::layout(&model.declared());
     let s = Stream::new(1, &["benchmark weights"]);
     let mut weights = Vec::new();
     for p in &parameters {
-        let base = if p.name.ends_with("LayerNorm.weight") { 1.0 } else { 0.0 };
+        let base = if p.shape.len() == 1 && p.name.ends_with(".weight") { 1.0 } else { 0.0 };
         weights.extend((0..p.len()).map(|i| base + 0.05 * (s.unit((p.offset + i) as u64) as f32 - 0.5)));
     }
     Ok(Checkpoint { model, parameters, weights, ignored: Vec::new(), drawn: Vec::new() })
@@ -89,7 +113,7 @@ fn median(mut times: Vec<f64>) -> f64 {
     times[times.len() / 2]
 }
 
-fn score(engine: &mut Bert, runs: usize) -> Result<(), Failure> {
+fn score(engine: &mut Encoder, runs: usize) -> Result<(), Failure> {
     let batch = pairs();
     let mut times = Vec::new();
     for run in 0..=runs {
@@ -114,7 +138,7 @@ fn score(engine: &mut Bert, runs: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-fn train(engine: &mut Bert, length: usize, runs: usize) -> Result<(), Failure> {
+fn train(engine: &mut Encoder, length: usize, runs: usize) -> Result<(), Failure> {
     let mut batch = Packed::new();
     for i in 0..16 {
         push(&mut batch, length, Stream::new(3, &["benchmark training"]).sub(i));
@@ -148,7 +172,7 @@ fn train(engine: &mut Bert, length: usize, runs: usize) -> Result<(), Failure> {
 }
 
 /// Clip and AdamW in one plain pass each.
-fn step(engine: &mut Bert, first: &mut [f32], second: &mut [f32]) {
+fn step(engine: &mut Encoder, first: &mut [f32], second: &mut [f32]) {
     let (gradients, weights) = engine.gradients_mut();
     let norm =
         gradients.chunks(4096).map(|c| f64::from(c.iter().map(|g| g * g).sum::<f32>())).sum::<f64>().sqrt();

@@ -119,18 +119,93 @@ impl Kernel for ActivateBackward<'_> {
     }
 }
 
-/// `to` = tanh of `from`, any length.
-pub(super) struct Tanh<'a>(pub &'a mut [f32]);
+/// `to` = activation of the first half of each row of `from`, times the second half.
+pub(super) struct Gate<'a> {
+    /// Which.
+    pub activation: Activation,
+    /// Width of a half; a multiple of eight.
+    pub width: usize,
+    /// `[rows, 2 · width]`.
+    pub from: &'a [f32],
+    /// `[rows, width]`.
+    pub to: &'a mut [f32],
+}
 
-impl Kernel for Tanh<'_> {
+impl Kernel for Gate<'_> {
     type Output = ();
     #[inline(always)]
     fn run<L: Lanes>(self) {
-        for x in self.0.chunks_mut(N) {
-            let mut lanes = [0.0; N];
-            lanes[..x.len()].copy_from_slice(x);
-            tanh(L::load(&lanes)).store(&mut lanes);
-            x.copy_from_slice(&lanes[..x.len()]);
+        macro_rules! all {
+            ($f:expr) => {
+                for (row, to) in
+                    self.from.chunks_exact(2 * self.width).zip(self.to.chunks_exact_mut(self.width))
+                {
+                    let (x, gate) = row.split_at(self.width);
+                    let given = x.chunks_exact(N).zip(gate.chunks_exact(N));
+                    for ((x, gate), y) in given.zip(to.chunks_exact_mut(N)) {
+                        $f(L::load(x)).mul(L::load(gate)).store(y);
+                    }
+                }
+            };
+        }
+        match self.activation {
+            Activation::Gelu => all!(gelu::<L>),
+            Activation::GeluTanh => all!(|x| gelu_tanh::<L>(x).0),
+            Activation::Relu => all!(|x| relu::<L>(x).0),
+            Activation::Tanh => all!(tanh::<L>),
+        }
+    }
+}
+
+/// Gradient through [`Gate`]; the first half of each row of `x` becomes the value.
+pub(super) struct GateBackward<'a> {
+    /// Which.
+    pub activation: Activation,
+    /// Width of a half; a multiple of eight.
+    pub width: usize,
+    /// `[rows, 2 · width]`: inputs before, values in the first halves after.
+    pub x: &'a mut [f32],
+    /// The gradient of the values, `[rows, width]`.
+    pub d: &'a [f32],
+    /// The gradient of the inputs, `[rows, 2 · width]`.
+    pub dx: &'a mut [f32],
+}
+
+impl Kernel for GateBackward<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        macro_rules! all {
+            ($f:expr) => {
+                let rows = self.x.chunks_exact_mut(2 * self.width).zip(self.d.chunks_exact(self.width));
+                for ((row, d), dx) in rows.zip(self.dx.chunks_exact_mut(2 * self.width)) {
+                    let (x, gate) = row.split_at_mut(self.width);
+                    let (dx, dgate) = dx.split_at_mut(self.width);
+                    let given = x.chunks_exact_mut(N).zip(gate.chunks_exact(N)).zip(d.chunks_exact(N));
+                    let wanted = dx.chunks_exact_mut(N).zip(dgate.chunks_exact_mut(N));
+                    for (((x, gate), d), (dx, dgate)) in given.zip(wanted) {
+                        let (value, slope) = $f(L::load(x));
+                        let (gate, d) = (L::load(gate), L::load(d));
+                        value.mul(gate).store(x);
+                        d.mul(gate).mul(slope).store(dx);
+                        d.mul(value).store(dgate);
+                    }
+                }
+            };
+        }
+        match self.activation {
+            Activation::Gelu => {
+                all!(gelu_both::<L>);
+            }
+            Activation::GeluTanh => {
+                all!(gelu_tanh::<L>);
+            }
+            Activation::Relu => {
+                all!(relu::<L>);
+            }
+            Activation::Tanh => {
+                all!(tanh_both::<L>);
+            }
         }
     }
 }
@@ -200,6 +275,33 @@ mod tests {
                 let h = 0.01;
                 for ((d, up), down) in d.iter().zip(value(h)).zip(value(-h)) {
                     assert!((d - (up - down) / h).abs() < 3e-4, "{activation:?} {d} {}", (up - down) / h);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn gated_slopes_are_those_of_the_values() {
+        let x: Vec<f32> = (0..64).map(|i| ((i * 29 % 64) as f32 - 31.5) * 0.06).collect();
+        for level in [Level::PORTABLE, Level::detect()] {
+            for activation in [Activation::Gelu, Activation::GeluTanh, Activation::Relu, Activation::Tanh] {
+                let value = |from: &[f32]| {
+                    let mut to = vec![0.0; 32];
+                    level.run(Gate { activation, width: 16, from, to: &mut to });
+                    to
+                };
+                let (mut y, mut dx) = (x.clone(), vec![0.0; 64]);
+                let d: Vec<f32> = (0..32).map(|i| (i as f32 * 0.7).cos()).collect();
+                level.run(GateBackward { activation, width: 16, x: &mut y, d: &d, dx: &mut dx });
+                assert_eq!([&y[..16], &y[32..48]].concat(), value(&x));
+                for i in 0..64 {
+                    let at = |h: f32| {
+                        let mut x = x.clone();
+                        x[i] += h;
+                        value(&x).iter().zip(&d).map(|(y, d)| y * d).sum::<f32>()
+                    };
+                    let slope = (at(0.01) - at(-0.01)) / 0.02;
+                    assert!((dx[i] - slope).abs() < 1e-3, "{activation:?} {i}: {} {slope}", dx[i]);
                 }
             }
         }

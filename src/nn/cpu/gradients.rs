@@ -26,6 +26,8 @@ pub(super) struct Shared<'a> {
     pub apart: usize,
     /// Gradients of the outputs `[tokens, out · layers]`, the layers' side by side.
     pub outputs: &'a [f32],
+    /// Distance between rows of the outputs in memory.
+    pub stride: usize,
     /// The layers.
     pub places: Vec<&'a Pair>,
 }
@@ -94,10 +96,9 @@ pub(super) fn accumulate(
     }
     // The longest first, so that threads end together.
     tasks.sort_by_key(|t| std::cmp::Reverse(t.weight.len()));
-    let rows = blocks.last().map_or(0, |b| b.end);
     pool.each(tasks, |task, scratch| {
         let shared = &all[task.which];
-        let stride = shared.outputs.len() / rows;
+        let stride = shared.stride;
         let out = task.weight.len() / shared.wide;
         for (i, block) in blocks.iter().enumerate().rev().filter(|(_, b)| !b.is_empty()) {
             let from = &shared.outputs[block.start * stride..block.end * stride][task.column..];
@@ -164,7 +165,7 @@ mod tests {
             let run = |threads: usize| {
                 let mut g = vec![0.5; 5000];
                 let places = vec![&first, &second];
-                let shared = Shared { inputs: &x, wide, apart: wide, outputs: &d, places };
+                let shared = Shared { inputs: &x, wide, apart: wide, outputs: &d, stride: 112, places };
                 let (pool, blocks) = (Pool::new(threads).unwrap(), [0..200, 200..tokens]);
                 accumulate(level, &pool, &blocks, &[shared], &mut Vec::new(), &mut g);
                 g

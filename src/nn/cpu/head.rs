@@ -1,13 +1,16 @@
-//! Pooler and classifier over the pairs' first tokens: logit = c · drop(tanh(P x + b)) + d.
+//! The head over what was pooled of each pair: logit = c · drop(norm(f(P drop(x) + b))) + d, where dropout, norm and b
+//! may be absent.
 
 use std::ops::Range;
 
-use super::activate::{Dot, Tanh};
+use super::activate::{ActivateBackward, ActivateInPlace, Dot};
 use super::gradients::carve;
 use super::lanes::Level;
 use super::mask::Drop;
+use super::norm::{Norm, NormBackward};
 use super::product::{Lies, Product, Store, pack, packed_len};
-use super::weights::{Linear, Pair};
+use super::weights::{Linear, Pair, with_bias};
+use crate::nn::layers::activation::Activation;
 use crate::nn::layers::dropout::Mask;
 
 /// The head's parameters.
@@ -15,90 +18,138 @@ use crate::nn::layers::dropout::Mask;
 pub(super) struct Head<'a> {
     pub level: Level,
     pub hidden: usize,
-    pub pooler: &'a Pair,
+    pub activation: Activation,
+    pub dense: &'a Pair,
+    /// The norm with its ε.
+    pub norm: Option<(&'a Pair, f32)>,
     pub classifier: &'a Pair,
     pub packed: &'a Linear,
     pub weights: &'a [f32],
-    /// Dropout before the classifier.
-    pub dropped: Option<&'a Mask>,
+    /// As wide as the hidden states.
+    pub zeros: &'a [f32],
+    /// Dropout of what was pooled, and before the classifier.
+    pub dropped: [Option<&'a Mask>; 2],
+}
+
+/// One pair's way from the dense layer to the classifier.
+struct Row {
+    /// What the classifier reads.
+    y: Vec<f32>,
+    /// Of the norm.
+    hat: Vec<f32>,
+    rho: [f32; 1],
 }
 
 impl Head<'_> {
-    fn drop(&self, pair: usize, x: &mut [f32]) {
-        if let Some(mask) = self.dropped {
+    fn drop(&self, which: usize, pair: usize, x: &mut [f32]) {
+        if let Some(mask) = self.dropped[which] {
             self.level.run(Drop { mask, first: (pair * self.hidden) as u64, x });
         }
     }
 
-    /// Logits of the pairs from `pair` on; leaves the pooled states in `pooled`.
-    pub(super) fn forward(&self, pair: usize, first: &[f32], pooled: &mut [f32], logits: &mut [f32]) {
+    fn beta(&self, norm: &Pair) -> &[f32] {
+        if norm.bias.is_empty() { self.zeros } else { &self.weights[norm.bias.clone()] }
+    }
+
+    /// From the dense layer's result to what the classifier reads.
+    fn row(&self, pair: usize, before: &[f32], row: &mut Row) {
+        row.y.copy_from_slice(before);
+        self.level.run(ActivateInPlace { activation: self.activation, x: &mut row.y });
+        if let Some((norm, epsilon)) = self.norm {
+            self.level.run(Norm {
+                x: &mut row.y,
+                z: None,
+                dropped: None,
+                gamma: &self.weights[norm.weight.clone()],
+                beta: self.beta(norm),
+                epsilon,
+                keep: Some((&mut row.hat, &mut row.rho)),
+            });
+        }
+        self.drop(1, pair, &mut row.y);
+    }
+
+    fn rows(&self) -> Row {
+        Row { y: vec![0.0; self.hidden], hat: vec![0.0; self.hidden], rho: [0.0] }
+    }
+
+    /// Logits of the pairs from place `pair` in the whole batch on; drops `pooled` in place and leaves the dense layer's
+    /// results in `before`.
+    pub(super) fn forward(&self, pair: usize, pooled: &mut [f32], before: &mut [f32], logits: &mut [f32]) {
         let (level, hidden) = (self.level, self.hidden);
+        self.drop(0, pair, pooled);
         level.run(Product {
-            a: first,
+            a: pooled,
             lies: Lies::Rows(hidden),
             rows: logits.len(),
             b: &self.packed.forward,
             depth: hidden,
             columns: hidden,
-            c: pooled,
+            c: before,
             c_stride: hidden,
-            store: Store::Bias(&self.weights[self.pooler.bias.clone()]),
+            store: with_bias(&self.weights[self.dense.bias.clone()]),
         });
-        level.run(Tanh(pooled));
-        let mut row = vec![0.0; hidden];
+        let mut row = self.rows();
         let bias = self.weights[self.classifier.bias.start];
-        for (i, (pooled, logit)) in pooled.chunks_exact(hidden).zip(logits).enumerate() {
-            row.copy_from_slice(pooled);
-            self.drop(pair + i, &mut row);
-            *logit = level.run(Dot(&row, &self.weights[self.classifier.weight.clone()])) + bias;
+        for (i, (before, logit)) in before.chunks_exact(hidden).zip(logits).enumerate() {
+            self.row(pair + i, before, &mut row);
+            *logit = level.run(Dot(&row.y, &self.weights[self.classifier.weight.clone()])) + bias;
         }
     }
 
-    /// Adds the head's gradients and writes those of the first tokens' states, `[pairs, hidden]`; the first pair has
-    /// this place in the whole batch.
+    /// Adds the head's gradients, block by block from the last to the first, and writes those of what was pooled,
+    /// `[pairs, hidden]`.
     pub(super) fn backward(
         &self,
         place: usize,
         blocks: &[Range<usize>],
-        first: &[f32],
-        pooled: &[f32],
+        (pooled, before): (&[f32], &[f32]),
         dlogits: &[f32],
         gradients: &mut [f32],
-        dfirst: &mut [f32],
+        dpooled: &mut [f32],
     ) {
         let (level, hidden, pairs) = (self.level, self.hidden, dlogits.len());
-        let ranges: [Range<usize>; 4] = [
-            self.pooler.weight.clone(),
-            self.pooler.bias.clone(),
-            self.classifier.weight.clone(),
-            self.classifier.bias.clone(),
-        ];
+        let (gamma, beta) = self.norm.map_or((0..0, 0..0), |(n, _)| (n.weight.clone(), n.bias.clone()));
+        let (dense, classifier) = (self.dense, self.classifier);
+        let ranges = [&dense.weight, &dense.bias, &classifier.weight, &classifier.bias, &gamma, &beta]
+            .map(Clone::clone);
         let mut slices = carve(gradients, &ranges);
-        let weight = &self.weights[self.classifier.weight.clone()];
-        let mut before = vec![0.0; pairs * hidden];
-        let mut row = vec![0.0; hidden];
-        let rows = pooled.chunks_exact(hidden).zip(before.chunks_exact_mut(hidden));
-        for (i, (pooled, d)) in rows.enumerate().rev() {
-            row.copy_from_slice(pooled);
-            self.drop(place + i, &mut row);
-            for (g, x) in slices[2].iter_mut().zip(&row) {
+        let weight = &self.weights[classifier.weight.clone()];
+        let mut dbefore = vec![0.0; pairs * hidden];
+        let (mut row, mut spare) = (self.rows(), vec![0.0; hidden]);
+        let rows = before.chunks_exact(hidden).zip(dbefore.chunks_exact_mut(hidden));
+        for (i, (before, d)) in rows.enumerate().rev() {
+            self.row(place + i, before, &mut row);
+            for ((g, x), (d, w)) in slices[2].iter_mut().zip(&row.y).zip(d.iter_mut().zip(weight)) {
                 *g += dlogits[i] * x;
-            }
-            slices[3][0] += dlogits[i];
-            for (d, w) in d.iter_mut().zip(weight) {
                 *d = dlogits[i] * w;
             }
-            self.drop(place + i, d);
-            for ((d, p), b) in d.iter_mut().zip(pooled).zip(slices[1].iter_mut()) {
-                *d *= 1.0 - p * p;
+            slices[3][0] += dlogits[i];
+            self.drop(1, place + i, d);
+            if let Some((norm, _)) = self.norm {
+                let [.., dgamma, dbeta] = &mut slices[..] else { continue };
+                level.run(NormBackward {
+                    d,
+                    dz: None,
+                    dropped: None,
+                    hat: &row.hat,
+                    rho: &row.rho,
+                    gamma: &self.weights[norm.weight.clone()],
+                    dgamma,
+                    dbeta: if dbeta.is_empty() { &mut spare } else { dbeta },
+                });
+            }
+            row.y.copy_from_slice(before);
+            level.run(ActivateBackward { activation: self.activation, x: &mut row.y, d });
+            for (b, d) in slices[1].iter_mut().zip(&*d) {
                 *b += *d;
             }
         }
         for block in blocks.iter().rev() {
             let mut inputs = vec![0.0; packed_len(block.len(), hidden)];
-            pack(&first[block.start * hidden..], hidden, block.len(), hidden, &mut inputs);
+            pack(&pooled[block.start * hidden..], hidden, block.len(), hidden, &mut inputs);
             level.run(Product {
-                a: &before[block.start * hidden..],
+                a: &dbefore[block.start * hidden..],
                 lies: Lies::Columns(hidden),
                 rows: hidden,
                 b: &inputs,
@@ -110,15 +161,16 @@ impl Head<'_> {
             });
         }
         level.run(Product {
-            a: &before,
+            a: &dbefore,
             lies: Lies::Rows(hidden),
             rows: pairs,
             b: &self.packed.backward,
             depth: hidden,
             columns: hidden,
-            c: dfirst,
+            c: dpooled,
             c_stride: hidden,
             store: Store::Set,
         });
+        self.drop(0, place, dpooled);
     }
 }

@@ -1,7 +1,7 @@
 //! What a forward pass keeps for backward, and what backward works in: memory that grows to the largest batch seen
 //! and is used again.
 
-use super::layer::{Group, Kept, Left};
+use super::layer::{Group, Kept, Left, Shape};
 use super::softmax::Stat;
 
 /// Of one layer, by token; see [`Kept`].
@@ -10,11 +10,13 @@ pub(super) struct KeptLayer {
     pub qkv: Vec<f32>,
     pub stats: Vec<Stat>,
     pub context: Vec<f32>,
-    pub inner: Vec<f32>,
+    pub up: Vec<f32>,
     pub hat1: Vec<f32>,
     pub rho1: Vec<f32>,
     pub hat2: Vec<f32>,
     pub rho2: Vec<f32>,
+    /// Projected relative positions, when they were dropped: `[2 span, 2 · hidden]`.
+    pub projected: Vec<f32>,
 }
 
 /// Of a whole batch.
@@ -24,9 +26,12 @@ pub(super) struct Keep {
     pub hat: Vec<f32>,
     pub rho: Vec<f32>,
     pub layers: Vec<KeptLayer>,
-    /// Last hidden state of each pair's first token, and what the pooler made of it, before dropout.
-    pub first: Vec<f32>,
+    /// x̂ and ρ of a pre-norm encoder's last norm.
+    pub last_hat: Vec<f32>,
+    pub last_rho: Vec<f32>,
+    /// What was pooled of each pair, dropped, and the dense layer's result.
     pub pooled: Vec<f32>,
+    pub before: Vec<f32>,
 }
 
 /// What backward works in; see [`Left`].
@@ -35,16 +40,23 @@ pub(super) struct Work {
     pub d: Vec<f32>,
     pub attention: Vec<f32>,
     pub output: Vec<f32>,
-    pub inner: Vec<f32>,
+    pub up: Vec<f32>,
     pub qkv: Vec<f32>,
     pub norms: Vec<f32>,
     /// Inputs of the layer.
     pub x: Vec<f32>,
+    /// Embeddings behind norm and dropout, and their gradient.
+    pub embedded: Vec<f32>,
+    pub dembedded: Vec<f32>,
+    /// By group: gradients of a layer's projected relative positions.
+    pub positions: Vec<f32>,
+    /// By group: gradients of the table of relative positions.
+    pub table: Vec<f32>,
     /// Packed inputs of all products.
     pub panels: Vec<f32>,
 }
 
-fn size<T: Clone + Default>(v: &mut Vec<T>, n: usize) {
+pub(super) fn size<T: Clone + Default>(v: &mut Vec<T>, n: usize) {
     if v.capacity() < n {
         // Nothing of the old content is needed, and giving it back first keeps the peak low.
         *v = Vec::new();
@@ -54,25 +66,20 @@ fn size<T: Clone + Default>(v: &mut Vec<T>, n: usize) {
 
 impl Keep {
     /// Makes room for a batch.
-    pub(super) fn size(
-        &mut self,
-        tokens: usize,
-        pairs: usize,
-        layers: usize,
-        hidden: usize,
-        inner: usize,
-        heads: usize,
-    ) {
-        size(&mut self.hat, tokens * hidden);
+    pub(super) fn size(&mut self, tokens: usize, pairs: usize, layers: usize, last: bool, shape: &Shape) {
+        let Shape { width, hidden, heads, .. } = *shape;
+        size(&mut self.hat, tokens * width);
         size(&mut self.rho, tokens);
-        size(&mut self.first, pairs * hidden);
         size(&mut self.pooled, pairs * hidden);
+        size(&mut self.before, pairs * hidden);
+        size(&mut self.last_hat, if last { tokens * hidden } else { 0 });
+        size(&mut self.last_rho, if last { tokens } else { 0 });
         self.layers.resize_with(layers, KeptLayer::default);
         for l in &mut self.layers {
             size(&mut l.qkv, tokens * 3 * hidden);
             size(&mut l.stats, tokens * heads);
             size(&mut l.context, tokens * hidden);
-            size(&mut l.inner, tokens * inner);
+            size(&mut l.up, tokens * shape.up());
             size(&mut l.hat1, tokens * hidden);
             size(&mut l.rho1, tokens);
             size(&mut l.hat2, tokens * hidden);
@@ -83,13 +90,14 @@ impl Keep {
 
 impl Work {
     /// Makes room for a batch.
-    pub(super) fn size(&mut self, tokens: usize, pairs: usize, hidden: usize, inner: usize) {
+    pub(super) fn size(&mut self, tokens: usize, pairs: usize, shape: &Shape) {
+        let Shape { width, hidden, .. } = *shape;
         for v in [&mut self.d, &mut self.attention, &mut self.output, &mut self.x] {
             size(v, tokens * hidden);
         }
-        size(&mut self.inner, tokens * inner);
+        size(&mut self.up, tokens * shape.up());
         size(&mut self.qkv, tokens * 3 * hidden);
-        size(&mut self.norms, pairs * 4 * hidden);
+        size(&mut self.norms, pairs * 4 * hidden.max(width));
     }
 }
 
@@ -115,30 +123,25 @@ fn cut<T>(mut v: &mut [T], lengths: impl Iterator<Item = usize>) -> Vec<&mut [T]
 
 impl KeptLayer {
     /// The groups' shares.
-    pub(super) fn split(
-        &mut self,
-        hidden: usize,
-        inner: usize,
-        heads: usize,
-        groups: &[Group<'_>],
-    ) -> Vec<Kept<'_>> {
+    pub(super) fn split(&mut self, shape: &Shape, groups: &[Group<'_>]) -> Vec<Kept<'_>> {
+        let Shape { hidden, heads, .. } = *shape;
         let qkv = by_token(&mut self.qkv, 3 * hidden, groups);
         let stats = by_token(&mut self.stats, heads, groups);
         let context = by_token(&mut self.context, hidden, groups);
-        let active = by_token(&mut self.inner, inner, groups);
+        let up = by_token(&mut self.up, shape.up(), groups);
         let hat1 = by_token(&mut self.hat1, hidden, groups);
         let rho1 = by_token(&mut self.rho1, 1, groups);
         let hat2 = by_token(&mut self.hat2, hidden, groups);
         let rho2 = by_token(&mut self.rho2, 1, groups);
-        let first = qkv.into_iter().zip(stats).zip(context).zip(active);
+        let first = qkv.into_iter().zip(stats).zip(context).zip(up);
         let second = hat1.into_iter().zip(rho1).zip(hat2.into_iter().zip(rho2));
         first
             .zip(second)
-            .map(|((((qkv, stats), context), inner), ((hat1, rho1), (hat2, rho2)))| Kept {
+            .map(|((((qkv, stats), context), up), ((hat1, rho1), (hat2, rho2)))| Kept {
                 qkv,
                 stats,
                 context,
-                inner,
+                up,
                 hat1,
                 rho1,
                 hat2,
@@ -151,16 +154,26 @@ impl KeptLayer {
 /// The groups' shares of what backward leaves.
 pub(super) fn left<'a>(
     buffers: [&'a mut [f32]; 5],
-    hidden: usize,
-    inner: usize,
+    positions: &'a mut [f32],
+    shape: &Shape,
     groups: &[Group<'_>],
 ) -> Vec<Left<'a>> {
-    let [attention, output, active, qkv, norms] = buffers;
+    let hidden = shape.hidden;
+    let [attention, output, up, qkv, norms] = buffers;
+    let share = positions.len() / groups.len().max(1);
+    let positions = cut(positions, groups.iter().map(|_| share));
     let first = by_token(attention, hidden, groups).into_iter().zip(by_token(output, hidden, groups));
-    let second = by_token(active, inner, groups).into_iter().zip(by_token(qkv, 3 * hidden, groups));
+    let second = by_token(up, shape.up(), groups).into_iter().zip(by_token(qkv, 3 * hidden, groups));
     first
         .zip(second)
-        .zip(by_pair(norms, 4 * hidden, groups))
-        .map(|(((attention, output), (inner, qkv)), norms)| Left { attention, output, inner, qkv, norms })
+        .zip(by_pair(norms, 4 * hidden, groups).into_iter().zip(positions))
+        .map(|(((attention, output), (up, qkv)), (norms, positions))| Left {
+            attention,
+            output,
+            up,
+            qkv,
+            norms,
+            positions,
+        })
         .collect()
 }

@@ -1,4 +1,5 @@
-//! One layer of a post-norm encoder over a group of whole pairs, forward and backward.
+//! One layer of a post-norm encoder over a group of whole pairs, forward and backward; [`super::pre_layer`] is that of a
+//! pre-norm encoder.
 //!
 //! A group is one thread's; every row's result depends on its own pair only, so how pairs are grouped changes no
 //! bit. Sums over tokens (gradients of parameters) are not made here: backward leaves what they need in place and
@@ -7,28 +8,40 @@
 use std::ops::Range;
 
 use super::activate::{Activate, ActivateBackward, ActivateInPlace};
-use super::attention::{Attention, room};
+use super::attention::{Attention, Positions, room};
 use super::lanes::Level;
 use super::norm::{Affine, Dropped, Norm, NormBackward};
 use super::pool::Scratch;
 use super::product::{Lies, Product, Store};
 use super::softmax::Stat;
-use super::weights::{Layer, PackedLayer};
+use super::weights::{Layer, PackedLayer, Pair, with_bias};
 use crate::nn::layers::activation::Activation;
 use crate::nn::layers::dropout::Mask;
 
 /// Rows that pass through a sub-layer together, while they are in the second cache.
-const BLOCK: usize = 96;
+pub(super) const BLOCK: usize = 96;
 
 /// What all layers share.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {
     pub level: Level,
+    /// Width of the embeddings.
+    pub width: usize,
     pub hidden: usize,
     pub heads: usize,
+    /// Width of the feed-forward layer behind activation and gate.
     pub inner: usize,
+    /// Whether the activation is multiplied by a gate.
+    pub gated: bool,
     pub epsilon: f32,
     pub activation: Activation,
+}
+
+impl Shape {
+    /// Width of the feed-forward layer before activation and gate.
+    pub(super) fn up(&self) -> usize {
+        if self.gated { 2 * self.inner } else { self.inner }
+    }
 }
 
 /// Dropout of one layer.
@@ -39,6 +52,15 @@ pub(super) struct Masks {
     pub output: Option<Mask>,
 }
 
+/// What one layer's attention sees, and of what places.
+#[derive(Clone, Copy)]
+pub(super) struct Sees<'a> {
+    /// How far a token sees; everything without it.
+    pub window: Option<usize>,
+    /// cos and sin of the rotary angles, `[places, size / 2]`.
+    pub angles: (&'a [f32], &'a [f32]),
+}
+
 /// One layer's parameters.
 #[derive(Clone, Copy)]
 pub(super) struct Parts<'a> {
@@ -46,7 +68,13 @@ pub(super) struct Parts<'a> {
     pub places: &'a Layer,
     pub weights: &'a [f32],
     pub packed: &'a PackedLayer,
+    /// As wide as the hidden states: β of norms that have none.
+    pub zeros: &'a [f32],
     pub masks: Masks,
+    /// Windows and rotary positions.
+    pub sight: Option<Sees<'a>>,
+    /// Relative positions.
+    pub positions: Option<Positions<'a>>,
 }
 
 /// Which pairs.
@@ -86,8 +114,8 @@ pub(super) struct Kept<'a> {
     pub stats: &'a mut [Stat],
     /// Attention output: hidden.
     pub context: &'a mut [f32],
-    /// Input of the activation: inner. Backward leaves its output.
-    pub inner: &'a mut [f32],
+    /// Input of the activation: inner, twice with a gate. Backward leaves the output (in the first halves of rows).
+    pub up: &'a mut [f32],
     /// x̂ of the first norm: hidden. Backward leaves the norm's output.
     pub hat1: &'a mut [f32],
     /// ρ of the first norm.
@@ -104,23 +132,53 @@ pub(super) struct Left<'a> {
     pub attention: &'a mut [f32],
     /// Of the feed-forward part's result: hidden.
     pub output: &'a mut [f32],
-    /// Of the activation's input: inner.
-    pub inner: &'a mut [f32],
+    /// Of the activation's input: inner, twice with a gate.
+    pub up: &'a mut [f32],
     /// Of queries, keys and values: 3 · hidden.
     pub qkv: &'a mut [f32],
     /// By pair: γ and β of the first norm, γ and β of the second; zero before.
     pub norms: &'a mut [f32],
+    /// Of projected relative positions, `[2 span, …]`; zero before.
+    pub positions: &'a mut [f32],
 }
 
-impl Parts<'_> {
-    fn product(&self, a: &[f32], depth: usize, b: &[f32], columns: usize, c: &mut [f32], store: Store<'_>) {
+impl<'a> Parts<'a> {
+    pub(super) fn product(
+        &self,
+        a: &[f32],
+        depth: usize,
+        b: &[f32],
+        columns: usize,
+        c: &mut [f32],
+        store: Store<'_>,
+    ) {
         let (rows, lies) = (c.len() / columns, Lies::Rows(depth));
         let level = self.shape.level;
         level.run(Product { a, lies, rows, b, depth, columns, c, c_stride: columns, store });
     }
 
-    fn weight(&self, range: &Range<usize>) -> &[f32] {
+    pub(super) fn weight(&self, range: &Range<usize>) -> &'a [f32] {
         &self.weights[range.clone()]
+    }
+
+    /// γ and β of a norm.
+    pub(super) fn affine(&self, norm: &Pair) -> (&'a [f32], &'a [f32]) {
+        (self.weight(&norm.weight), if norm.bias.is_empty() { self.zeros } else { self.weight(&norm.bias) })
+    }
+
+    /// The attention of a pair of a group whose first token has this place.
+    pub(super) fn attention(&'a self, token: usize, pair: &Range<usize>) -> Attention<'a> {
+        let Shape { level, hidden, heads, .. } = self.shape;
+        Attention {
+            level,
+            heads,
+            size: hidden / heads,
+            length: pair.len(),
+            token: token + pair.start,
+            window: self.sight.and_then(|s| s.window),
+            positions: self.positions,
+            dropped: self.masks.attention.as_ref(),
+        }
     }
 
     /// Hidden states in, hidden states out, in place.
@@ -131,35 +189,24 @@ impl Parts<'_> {
         scratch: &mut Scratch,
         kept: Option<Kept<'_>>,
     ) {
-        let Shape { level, hidden, heads, inner, epsilon, activation } = self.shape;
+        let Shape { level, hidden, heads, inner, epsilon, activation, .. } = self.shape;
         let token = group.place();
         let n = group.tokens().len();
         // Queries to context go where they are kept, or into scratch; the rest is kept block by block.
         let (qkv, context, mut stats, mut rest) = match kept {
-            Some(Kept { qkv, stats, context, inner, hat1, rho1, hat2, rho2 }) => {
-                (qkv, context, Some(stats), Some((inner, (hat1, rho1), (hat2, rho2))))
+            Some(Kept { qkv, stats, context, up, hat1, rho1, hat2, rho2 }) => {
+                (qkv, context, Some(stats), Some((up, (hat1, rho1), (hat2, rho2))))
             }
             None => {
                 (room(&mut scratch.qkv, n * 3 * hidden), room(&mut scratch.context, n * hidden), None, None)
             }
         };
-        self.product(
-            x,
-            hidden,
-            &self.packed.qkv.forward,
-            3 * hidden,
-            qkv,
-            Store::Bias(&self.packed.qkv_bias),
-        );
+        let stack = &self.packed.qkv;
+        self.product(x, hidden, &stack.linear.forward, 3 * hidden, qkv, with_bias(&stack.bias));
+        let (gamma1, beta1) = self.places.norm1.as_ref().map_or((&[][..], &[][..]), |n| self.affine(n));
+        let (gamma2, beta2) = self.affine(&self.places.norm2);
         for pair in group.each() {
-            let attention = Attention {
-                level,
-                heads,
-                size: hidden / heads,
-                length: pair.len(),
-                token: token + pair.start,
-                dropped: self.masks.attention.as_ref(),
-            };
+            let attention = self.attention(token, &pair);
             let stats = stats.as_deref_mut().map(|s| &mut s[pair.start * heads..pair.end * heads]);
             attention.forward(
                 &qkv[pair.start * 3 * hidden..pair.end * 3 * hidden],
@@ -175,19 +222,19 @@ impl Parts<'_> {
             let z = room(&mut scratch.z, x.len());
             let dropped = |mask| Dropped { mask, first: ((token + first) * hidden) as u64 };
 
-            let bias = Store::Bias(self.weight(&self.places.output.bias));
+            let bias = with_bias(self.weight(&self.places.output.bias));
             self.product(&context[wide.clone()], hidden, &self.packed.output.forward, hidden, z, bias);
             level.run(Norm {
                 x,
                 z: Some(&mut *z),
                 dropped: self.masks.attention_output.as_ref().map(dropped),
-                gamma: self.weight(&self.places.norm1.weight),
-                beta: self.weight(&self.places.norm1.bias),
+                gamma: gamma1,
+                beta: beta1,
                 epsilon,
                 keep: rest.as_mut().map(|(_, k, _)| (&mut k.0[wide.clone()], &mut k.1[rows.clone()])),
             });
 
-            let bias = Store::Bias(self.weight(&self.places.up.bias));
+            let bias = with_bias(self.weight(&self.places.up.bias));
             let active = room(&mut scratch.inner, rows.len() * inner);
             match &mut rest {
                 None => {
@@ -200,14 +247,14 @@ impl Parts<'_> {
                     level.run(Activate { activation, from: before, to: active });
                 }
             }
-            let bias = Store::Bias(self.weight(&self.places.down.bias));
+            let bias = with_bias(self.weight(&self.places.down.bias));
             self.product(active, inner, &self.packed.down.forward, hidden, z, bias);
             level.run(Norm {
                 x,
                 z: Some(z),
                 dropped: self.masks.output.as_ref().map(dropped),
-                gamma: self.weight(&self.places.norm2.weight),
-                beta: self.weight(&self.places.norm2.bias),
+                gamma: gamma2,
+                beta: beta2,
                 epsilon,
                 keep: rest.as_mut().map(|(_, _, k)| (&mut k.0[wide.clone()], &mut k.1[rows.clone()])),
             });
@@ -226,6 +273,8 @@ impl Parts<'_> {
         let Shape { level, hidden, heads, inner, activation, .. } = self.shape;
         let token = group.place();
         let n = group.tokens().len();
+        let (gamma1, beta1) = self.places.norm1.as_ref().map_or((&[][..], &[][..]), |n| self.affine(n));
+        let (gamma2, _) = self.affine(&self.places.norm2);
         let mut norms: Vec<_> = left.norms.chunks_exact_mut(4 * hidden).collect();
         let dropped =
             |mask, pair: &Range<usize>| Dropped { mask, first: ((token + pair.start) * hidden) as u64 };
@@ -239,7 +288,7 @@ impl Parts<'_> {
                 dropped: self.masks.output.as_ref().map(|m| dropped(m, &pair)),
                 hat: &kept.hat2[wide],
                 rho: &kept.rho2[pair],
-                gamma: self.weight(&self.places.norm2.weight),
+                gamma: gamma2,
                 dgamma,
                 dbeta,
             });
@@ -248,7 +297,7 @@ impl Parts<'_> {
             let rows = first..(first + BLOCK).min(n);
             let wide = rows.start * hidden..rows.end * hidden;
             let active = rows.start * inner..rows.end * inner;
-            let dinner = &mut left.inner[active.clone()];
+            let dinner = &mut left.up[active.clone()];
             self.product(
                 &left.output[wide.clone()],
                 hidden,
@@ -257,7 +306,7 @@ impl Parts<'_> {
                 dinner,
                 Store::Set,
             );
-            level.run(ActivateBackward { activation, x: &mut kept.inner[active], d: dinner });
+            level.run(ActivateBackward { activation, x: &mut kept.up[active], d: dinner });
             self.product(dinner, inner, &self.packed.up.backward, hidden, &mut d[wide], Store::Add);
         }
         for (pair, norms) in group.each().zip(&mut norms) {
@@ -269,36 +318,30 @@ impl Parts<'_> {
                 dropped: self.masks.attention_output.as_ref().map(|m| dropped(m, &pair)),
                 hat: &kept.hat1[wide.clone()],
                 rho: &kept.rho1[pair],
-                gamma: self.weight(&self.places.norm1.weight),
+                gamma: gamma1,
                 dgamma,
                 dbeta,
             });
-            level.run(Affine {
-                x: &mut kept.hat1[wide],
-                gamma: self.weight(&self.places.norm1.weight),
-                beta: self.weight(&self.places.norm1.bias),
-            });
+            level.run(Affine { x: &mut kept.hat1[wide], gamma: gamma1, beta: beta1 });
         }
         let dcontext = room(&mut scratch.context, n * hidden);
         self.product(left.attention, hidden, &self.packed.output.backward, hidden, dcontext, Store::Set);
         for pair in group.each() {
-            let attention = Attention {
-                level,
-                heads,
-                size: hidden / heads,
-                length: pair.len(),
-                token: token + pair.start,
-                dropped: self.masks.attention.as_ref(),
-            };
+            let attention = self.attention(token, &pair);
             let wide = pair.start * 3 * hidden..pair.end * 3 * hidden;
+            let positions = self.positions.map(|p| {
+                let apart = left.positions.len() / (2 * p.relative.span);
+                (&mut *left.positions, apart)
+            });
             attention.backward(
                 &kept.qkv[wide.clone()],
                 &kept.stats[pair.start * heads..pair.end * heads],
                 &dcontext[pair.start * hidden..pair.end * hidden],
                 &mut left.qkv[wide],
+                positions,
                 &mut scratch.attention,
             );
         }
-        self.product(left.qkv, 3 * hidden, &self.packed.qkv.backward, hidden, d, Store::Add);
+        self.product(left.qkv, 3 * hidden, &self.packed.qkv.linear.backward, hidden, d, Store::Add);
     }
 }

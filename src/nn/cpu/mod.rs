@@ -4,11 +4,12 @@
 //!
 //! - [`lanes`] is eight numbers at a time, `avx2` its fast form; [`math`], [`product`], [`norm`], [`softmax`],
 //!   [`activate`] and [`mask`] are kernels over it;
-//! - [`attention`] is one pair's attention, [`layer`] one layer over a group of pairs, [`gradients`] the sums over
-//!   all tokens, [`head`] pooler and classifier, [`bert`] the whole.
+//! - [`attention`] is one pair's attention ([`relative`]: with relative positions), [`layer`] and [`pre_layer`] one layer
+//!   over a group of pairs, [`gradients`] the sums over all tokens, [`head`] what follows the layers, [`engine`] the
+//!   whole, [`spec`] what it is told of a model.
 //!
 //! **What is the same bits.** At one [`Level`] a pair's score depends on the pair alone: not on the batch, its place,
-//! or threads. Gradients depend on the batch and its order, not on threads.
+//! or threads. Gradients depend on the batch and its order, not on threads nor on a split between its blocks.
 //!
 //! Tested against the fixtures, the reference engine (with the same dropout), plain loops and finite differences.
 
@@ -16,7 +17,7 @@ mod activate;
 mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
-mod bert;
+mod engine;
 mod gradients;
 mod head;
 mod keep;
@@ -26,11 +27,14 @@ mod mask;
 mod math;
 mod norm;
 mod pool;
+mod pre_layer;
 mod product;
+mod relative;
 mod softmax;
+mod spec;
 #[cfg(test)]
 mod tests;
 mod weights;
 
-pub use bert::{Bert, supports};
+pub use engine::{Encoder, supports};
 pub use lanes::Level;

@@ -18,6 +18,10 @@ pub(super) struct Scratch {
     pub z: Vec<f32>,
     /// A block of the feed-forward layer.
     pub inner: Vec<f32>,
+    /// A block of the feed-forward layer before its gate.
+    pub wide: Vec<f32>,
+    /// Normed states of a group, or their gradient.
+    pub y: Vec<f32>,
     /// For attention.
     pub attention: attention::Scratch,
 }

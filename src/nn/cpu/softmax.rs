@@ -14,14 +14,38 @@ pub(super) struct DroppedRows<'a> {
     pub heads: usize,
     /// This head.
     pub head: usize,
-    /// The first row's place in the batch.
+    /// The first row's place in the whole batch.
     pub token: usize,
+    /// The first key's place in its pair.
+    pub key: usize,
 }
 
 impl DroppedRows<'_> {
     #[inline(always)]
     fn fill(&self, row: usize, out: &mut [f32]) {
-        fill(self.mask, Mask::row(self.token + row, self.heads, self.head), out);
+        fill(self.mask, Mask::row(self.token + row, self.heads, self.head) + self.key as u64, out);
+    }
+}
+
+/// What rows see of their keys: those at most so far away.
+#[derive(Clone, Copy)]
+pub(super) struct Window {
+    /// The first row's place in the pair.
+    pub row: usize,
+    /// The first key's place in the pair.
+    pub key: usize,
+    /// How far a row sees.
+    pub reach: usize,
+}
+
+/// Hides what does not count of a row of scores.
+#[inline(always)]
+fn hide(row: &mut [f32], length: usize, window: Option<Window>, i: usize) {
+    row[length..].fill(f32::NEG_INFINITY);
+    if let Some(Window { row: first, key, reach }) = window {
+        let place = first + i;
+        row[..place.saturating_sub(key + reach)].fill(f32::NEG_INFINITY);
+        row[(place + reach + 1 - key).min(length)..length].fill(f32::NEG_INFINITY);
     }
 }
 
@@ -38,6 +62,8 @@ pub(super) struct Softmax<'a> {
     pub length: usize,
     /// What scores are multiplied by, above zero.
     pub scale: f32,
+    /// What rows see; everything without it.
+    pub window: Option<Window>,
     /// Dropout.
     pub dropped: Option<DroppedRows<'a>>,
     /// Room for a row of factors.
@@ -52,7 +78,7 @@ impl Kernel for Softmax<'_> {
     fn run<L: Lanes>(mut self) {
         let scale = L::splat(self.scale);
         for (i, row) in self.scores.chunks_exact_mut(self.stride).enumerate() {
-            row[self.length..].fill(f32::NEG_INFINITY);
+            hide(row, self.length, self.window, i);
             let mut most = L::splat(f32::NEG_INFINITY);
             for s in row.chunks_exact(N) {
                 most = most.max(L::load(s));
@@ -99,6 +125,8 @@ pub(super) struct SoftmaxBackward<'a> {
     pub length: usize,
     /// As in [`Softmax`].
     pub scale: f32,
+    /// As in [`Softmax`].
+    pub window: Option<Window>,
     /// The same dropout as forward.
     pub dropped: Option<DroppedRows<'a>>,
     /// Room for a row of factors.
@@ -117,7 +145,7 @@ impl Kernel for SoftmaxBackward<'_> {
         for (i, (row, d)) in rows.enumerate() {
             let [largest, part] = stats[first + i * every];
             let (shift, part) = (L::splat(-largest), L::splat(part));
-            row[self.length..].fill(f32::NEG_INFINITY);
+            hide(row, self.length, self.window, i);
             let mut along = L::splat(0.0);
             if let Some(drop) = self.dropped {
                 let factors = &mut self.factors[..self.stride];

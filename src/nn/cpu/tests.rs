@@ -7,15 +7,15 @@ use crate::nn::arch;
 use crate::nn::config::Fields;
 use crate::nn::reference::Reference;
 use crate::nn::testing::{
-    Fixture, check_batch_independence, check_fixture, check_hidden, check_same, check_splits, fixture,
+    Fixture, MADE, check_batch_independence, check_fixture, check_hidden, check_same, check_splits, fixture,
     random_batch, real,
 };
 use crate::nn::weights::Checkpoint;
 use crate::nn::{Packed, Reranker};
 use crate::value::rng::Stream;
 
-fn load(name: &str, threads: usize) -> Bert {
-    Bert::new(Checkpoint::load(&fixture(name), 0).unwrap(), threads).unwrap()
+fn load(name: &str, threads: usize) -> Encoder {
+    Encoder::new(Checkpoint::load(&fixture(name), 0).unwrap(), threads).unwrap()
 }
 
 /// A model of any shape with random weights (norms near one).
@@ -25,7 +25,7 @@ fn random(config: &str) -> Checkpoint {
     let s = Stream::new(4, &["random model"]);
     let mut weights = Vec::new();
     for p in &parameters {
-        let gamma = p.name.ends_with("LayerNorm.weight");
+        let gamma = p.shape.len() == 1 && p.name.ends_with(".weight");
         let spread = if p.decays { 0.2 } else { 0.1 };
         let each = (p.offset..p.offset + p.len()).map(|i| spread * s.normal(i as u64) as f32);
         weights.extend(each.map(|x| if gamma { 1.0 + x } else { x }));
@@ -37,11 +37,49 @@ const ODD: &str = r#"{"model_type": "bert", "vocab_size": 50, "hidden_size": 72,
     "num_attention_heads": 6, "intermediate_size": 104, "max_position_embeddings": 130,
     "hidden_dropout_prob": 0.2, "attention_probs_dropout_prob": 0.15, "classifier_dropout": 0.3}"#;
 
+/// Every architecture in a small odd shape: the engine's widths are multiples of eight and of no more.
+fn shapes() -> Vec<String> {
+    let bert = r#""vocab_size": 50, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3,
+        "intermediate_size": 40, "max_position_embeddings": 133, "hidden_dropout_prob": 0.2,
+        "attention_probs_dropout_prob": 0.15, "classifier_dropout": 0.3"#;
+    let deberta =
+        r#""relative_attention": true, "pos_att_type": "p2c|c2p", "cls_dropout": 0.1, "pooler_dropout": 0.2"#;
+    let deberta = format!("{}, {deberta}", bert.replace(r#", "classifier_dropout": 0.3"#, ""));
+    let modern = r#""vocab_size": 50, "hidden_size": 24, "num_hidden_layers": 4, "num_attention_heads": 3,
+        "intermediate_size": 40, "max_position_embeddings": 130, "local_attention": 12, "embedding_dropout": 0.1,
+        "attention_dropout": 0.2, "mlp_dropout": 0.15, "classifier_dropout": 0.1"#;
+    let biases = r#""norm_bias": true, "mlp_bias": true, "attention_bias": true, "classifier_bias": true"#;
+    [
+        format!(r#""model_type": "bert", {bert}"#),
+        r#""model_type": "distilbert", "vocab_size": 50, "dim": 24, "n_layers": 2, "n_heads": 3, "hidden_dim": 40,
+            "max_position_embeddings": 130, "dropout": 0.2, "attention_dropout": 0.1"#
+            .into(),
+        format!(r#""model_type": "roberta", "type_vocab_size": 1, {bert}"#),
+        format!(r#""model_type": "xlm-roberta", "type_vocab_size": 2, {bert}"#),
+        format!(r#""model_type": "electra", "embedding_size": 16, {bert}"#),
+        format!(r#""model_type": "electra", "embedding_size": 40, {bert}"#),
+        format!(
+            r#""model_type": "deberta-v2", "share_att_key": true, "norm_rel_ebd": "layer_norm", "position_buckets": 16,
+            "position_biased_input": false, {deberta}"#
+        ),
+        format!(r#""model_type": "deberta-v2", "max_relative_positions": 40, "type_vocab_size": 2, {deberta}"#),
+        format!(r#""model_type": "modernbert", "classifier_pooling": "mean", {modern}"#),
+        format!(r#""model_type": "modernbert", "classifier_pooling": "cls", {biases}, {modern}"#),
+    ]
+    .map(|fields| format!("{{{fields}}}"))
+    .to_vec()
+}
+
+/// What is in the committed fixtures.
+const FIXTURES: [&str; 8] =
+    ["bert", "minilm", "distilbert", "roberta", "electra", "deberta-v3", "modernbert", "ettin"];
+
 const LENGTHS: [usize; 7] = [9, 1, 130, 33, 16, 97, 60];
 
 #[test]
 fn fixtures_hold_at_every_level() {
-    for name in ["bert", "minilm"] {
+    // A convolution is the reference's.
+    for name in FIXTURES.into_iter().chain(MADE).filter(|n| *n != "deberta-v2-conv") {
         for level in [Level::PORTABLE, Level::detect()] {
             let mut engine = load(name, 2).at_level(level);
             let hidden = engine.hidden_states(&Fixture::open(name).batch).unwrap();
@@ -53,11 +91,45 @@ fn fixtures_hold_at_every_level() {
 }
 
 #[test]
+fn every_architecture_agrees_with_the_reference_with_and_without_dropout() {
+    for config in shapes() {
+        println!("{config}");
+        let mut reference = Reference::new(random(&config), 1, Device::Cpu).unwrap();
+        let mut engine = Encoder::new(random(&config), 2).unwrap();
+        let batch = random_batch(&LENGTHS, 50, 1);
+        check_same(&mut engine, &mut reference, &batch, None);
+        check_same(&mut engine, &mut reference, &batch, Some(Stream::new(3, &["dropout"])));
+    }
+}
+
+#[test]
+fn no_architecture_lets_batches_threads_or_splits_change_a_bit() {
+    for config in shapes() {
+        println!("{config}");
+        let mut engine = Encoder::new(random(&config), 2).unwrap();
+        check_batch_independence(&mut engine, 50, 64);
+        check_splits(&mut engine, 50, 64);
+        let lengths: Vec<usize> = (0..12).map(|i| 1 + i * 53 % 130).collect();
+        let batch = random_batch(&lengths, 50, 2);
+        let run = |threads: usize| {
+            let mut e = Encoder::new(random(&config), threads).unwrap();
+            let mut bits = e.forward(&batch, Some(Stream::new(1, &["d"]))).unwrap();
+            e.backward(&[0.25; 12]).unwrap();
+            bits.extend(e.gradients_mut().0.iter());
+            bits.extend(e.score(&batch).unwrap());
+            bits.iter().map(|b| b.to_bits()).collect::<Vec<_>>()
+        };
+        let one = run(1);
+        assert!(one == run(3));
+    }
+}
+
+#[test]
 fn the_reference_engine_agrees_with_and_without_dropout() {
     for activation in ["gelu", "gelu_new", "relu", "tanh"] {
         let config = ODD.replace("\"vocab", &format!("\"hidden_act\": \"{activation}\", \"vocab"));
         let mut reference = Reference::new(random(&config), 1, Device::Cpu).unwrap();
-        let mut engine = Bert::new(random(&config), 2).unwrap();
+        let mut engine = Encoder::new(random(&config), 2).unwrap();
         let batch = random_batch(&LENGTHS, 50, 1);
         check_same(&mut engine, &mut reference, &batch, None);
         check_same(&mut engine, &mut reference, &batch, Some(Stream::new(3, &["dropout"])));
@@ -67,9 +139,9 @@ fn the_reference_engine_agrees_with_and_without_dropout() {
 #[test]
 fn a_score_does_not_depend_on_the_batch() {
     for level in [Level::PORTABLE, Level::detect()] {
-        let mut engine = Bert::new(random(ODD), 2).unwrap().at_level(level);
+        let mut engine = Encoder::new(random(ODD), 2).unwrap().at_level(level);
         check_batch_independence(&mut engine, 50, 130);
-        let mut engine = Bert::new(random(ODD), 1).unwrap().at_level(level);
+        let mut engine = Encoder::new(random(ODD), 1).unwrap().at_level(level);
         let lengths: Vec<usize> = (0..12).map(|i| 1 + i * 37 % 130).collect();
         let batch = random_batch(&lengths, 50, 2);
         let together = engine.score(&batch).unwrap();
@@ -86,7 +158,7 @@ fn threads_change_no_bit_and_a_score_is_the_forward_without_dropout() {
         let batch = random_batch(&lengths, 50, 2);
         let slope: Vec<f32> = (0..pairs).map(|i| 0.5 - i as f32 / pairs as f32).collect();
         let run = |threads: usize| {
-            let mut e = Bert::new(random(ODD), threads).unwrap().at_level(level);
+            let mut e = Encoder::new(random(ODD), threads).unwrap().at_level(level);
             let scores = e.score(&batch).unwrap();
             assert_eq!(e.forward(&batch, None).unwrap(), scores);
             let mut bits = scores;
@@ -108,14 +180,14 @@ fn threads_change_no_bit_and_a_score_is_the_forward_without_dropout() {
 #[test]
 fn a_split_between_blocks_changes_no_bit() {
     for level in [Level::PORTABLE, Level::detect()] {
-        let mut engine = Bert::new(random(ODD), 2).unwrap().at_level(level);
+        let mut engine = Encoder::new(random(ODD), 2).unwrap().at_level(level);
         check_splits(&mut engine, 50, 130);
     }
 }
 
 #[test]
 fn gradients_with_dropout_are_the_slopes_of_the_same_dropout() {
-    let mut engine = Bert::new(random(ODD), 2).unwrap();
+    let mut engine = Encoder::new(random(ODD), 2).unwrap();
     let batch = random_batch(&LENGTHS, 50, 3);
     let stream = Some(Stream::new(8, &["finite"]));
     let slope: Vec<f32> = (0..batch.len()).map(|i| 1.0 - 0.3 * i as f32).collect();
@@ -146,7 +218,7 @@ fn gradients_with_dropout_are_the_slopes_of_the_same_dropout() {
 
 #[test]
 fn dropout_keeps_the_mean_of_the_input_and_changes_with_the_stream() {
-    let mut engine = Bert::new(random(ODD), 2).unwrap();
+    let mut engine = Encoder::new(random(ODD), 2).unwrap();
     let batch = random_batch(&[20; 8], 50, 3);
     let a = engine.forward(&batch, Some(Stream::new(1, &["a"]))).unwrap();
     assert_eq!(a, engine.forward(&batch, Some(Stream::new(1, &["a"]))).unwrap());
@@ -186,7 +258,7 @@ fn gradients_add_up_and_backward_needs_a_forward() {
 
 #[test]
 fn a_batch_that_does_not_fit_the_model_is_an_error() {
-    let mut engine = Bert::new(random(ODD), 1).unwrap();
+    let mut engine = Encoder::new(random(ODD), 1).unwrap();
     for (ids, types) in
         [(vec![50], vec![0]), (vec![0], vec![2]), (vec![0; 131], vec![0; 131]), (vec![], vec![])]
     {
@@ -204,7 +276,7 @@ fn a_saved_model_loads_and_scores_the_same() {
     engine.weights_mut().iter_mut().for_each(|w| *w *= 1.01);
     let folder = tempfile::tempdir().unwrap();
     engine.save(folder.path()).unwrap();
-    let mut again = Bert::new(Checkpoint::load(folder.path(), 0).unwrap(), 2).unwrap();
+    let mut again = Encoder::new(Checkpoint::load(folder.path(), 0).unwrap(), 2).unwrap();
     assert_eq!(again.score(&batch).unwrap(), engine.score(&batch).unwrap());
     assert_eq!(engine.kernels(), Level::detect().name());
 }
@@ -213,7 +285,7 @@ fn a_saved_model_loads_and_scores_the_same() {
 fn widths_that_are_no_multiple_of_eight_are_refused() {
     let odd = random(&ODD.replace("104", "100"));
     assert!(!supports(&*odd.model));
-    assert_eq!(Bert::new(odd, 1).unwrap_err().kind, crate::task::FailureKind::Missing);
+    assert_eq!(Encoder::new(odd, 1).unwrap_err().kind, crate::task::FailureKind::Missing);
     assert!(supports(&*random(ODD).model));
 }
 
@@ -222,7 +294,7 @@ fn a_real_model_agrees_with_the_reference() {
     for name in ["bert-tiny", "minilm-l6"] {
         let Some(folder) = real(name, "a_real_model_agrees_with_the_reference") else { continue };
         let mut reference = Reference::new(Checkpoint::load(&folder, 1).unwrap(), 2, Device::Cpu).unwrap();
-        let mut engine = Bert::new(Checkpoint::load(&folder, 1).unwrap(), 2).unwrap();
+        let mut engine = Encoder::new(Checkpoint::load(&folder, 1).unwrap(), 2).unwrap();
         let batch = random_batch(&[40, 7], 20_000, 1);
         check_same(&mut engine, &mut reference, &batch, Some(Stream::new(1, &["real"])));
     }

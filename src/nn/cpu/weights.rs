@@ -1,13 +1,16 @@
-//! Where each parameter of BERT lies in the flat buffers, and the weights packed for products both ways.
+//! Where each parameter lies in the flat buffers, and the weights packed for products both ways.
 
 use std::ops::Range;
 
 use super::attention::room;
-use super::product::{pack, pack_transposed, packed_len};
-use crate::nn::Parameter;
+use super::product::{Store, pack, pack_transposed, packed_len};
+use crate::nn::arch::modernbert::ModernBert;
+use crate::nn::arch::post_norm::{PostNorm, Projection};
+use crate::nn::arch::{Architecture, Form, head::Head};
+use crate::nn::{Packed, Parameter};
 use crate::task::Failure;
 
-/// A weight and its bias (or γ and β).
+/// A weight and its bias (or γ and β); the bias is empty where the model has none.
 #[derive(Clone, Debug)]
 pub(super) struct Pair {
     pub weight: Range<usize>,
@@ -17,62 +20,150 @@ pub(super) struct Pair {
 /// The parameters of one layer.
 #[derive(Clone, Debug)]
 pub(super) struct Layer {
-    /// Query, key, value.
-    pub qkv: [Pair; 3],
+    /// Query, key, value; or all three in one.
+    pub qkv: Vec<Pair>,
+    /// A layer's own projections of relative positions: query, key.
+    pub positions: Option<[Pair; 2]>,
     pub output: Pair,
-    pub norm1: Pair,
+    /// Absent in the first layer of a pre-norm encoder.
+    pub norm1: Option<Pair>,
     pub up: Pair,
     pub down: Pair,
     pub norm2: Pair,
 }
 
+/// The table of relative positions.
+#[derive(Clone, Debug)]
+pub(super) struct Table {
+    pub rows: Range<usize>,
+    pub norm: Option<Pair>,
+}
+
 /// The parameters of a model.
 #[derive(Clone, Debug)]
 pub(super) struct Places {
-    pub words: Range<usize>,
-    pub positions: Range<usize>,
-    pub types: Range<usize>,
+    /// Embedding tables in the order of [`Architecture::lookups`].
+    pub tables: Vec<Range<usize>>,
     pub norm: Pair,
+    pub projection: Option<Pair>,
     pub layers: Vec<Layer>,
-    pub pooler: Pair,
+    pub table: Option<Table>,
+    /// The last norm of a pre-norm encoder.
+    pub last: Option<Pair>,
+    pub dense: Pair,
+    pub head_norm: Option<Pair>,
     pub classifier: Pair,
+}
+
+/// Parameters by name.
+struct Find<'a>(&'a [Parameter]);
+
+impl Find<'_> {
+    fn maybe(&self, name: &str) -> Option<Range<usize>> {
+        self.0.iter().find(|p| p.name == name).map(|p| p.offset..p.offset + p.len())
+    }
+
+    fn one(&self, name: &str) -> Result<Range<usize>, Failure> {
+        self.maybe(name).ok_or_else(|| Failure::bug(format!("the layout has no parameter `{name}`")))
+    }
+
+    /// A weight with its bias, where there is one.
+    fn pair(&self, stem: &str) -> Result<Pair, Failure> {
+        Ok(Pair {
+            weight: self.one(&format!("{stem}.weight"))?,
+            bias: self.maybe(&format!("{stem}.bias")).unwrap_or_default(),
+        })
+    }
 }
 
 impl Places {
     /// Finds the parameters by their names.
-    pub(super) fn find(parameters: &[Parameter], layers: usize) -> Result<Self, Failure> {
-        let one = |name: &str| {
-            let p = parameters.iter().find(|p| p.name == name);
-            p.map(|p| p.offset..p.offset + p.len())
-                .ok_or_else(|| Failure::bug(format!("the layout has no parameter `{name}`")))
-        };
-        let pair = |name: &str| {
-            Ok::<_, Failure>(Pair {
-                weight: one(&format!("{name}.weight"))?,
-                bias: one(&format!("{name}.bias"))?,
+    pub(super) fn find(model: &dyn Architecture, parameters: &[Parameter]) -> Result<Self, Failure> {
+        let find = Find(parameters);
+        let tables =
+            model.lookups(&Packed::new()).iter().map(|l| find.one(l.parameter)).collect::<Result<_, _>>()?;
+        match model.form() {
+            Form::PostNorm(m) => Self::post_norm(&find, m, tables),
+            Form::PreNorm(m) => Self::pre_norm(&find, m, tables),
+        }
+    }
+
+    fn post_norm(find: &Find<'_>, m: &PostNorm, tables: Vec<Range<usize>>) -> Result<Self, Failure> {
+        let layer = |l: usize| {
+            let at = |part: usize| find.pair(&m.part(l, part));
+            let own = m.relative.filter(|r| !r.shared).map(|r| r.own(&m.part(l, 0)));
+            Ok::<_, Failure>(Layer {
+                qkv: vec![at(0)?, at(1)?, at(2)?],
+                positions: match own {
+                    Some([keys, queries]) => Some([find.pair(&queries)?, find.pair(&keys)?]),
+                    None => None,
+                },
+                output: at(3)?,
+                norm1: Some(at(4)?),
+                up: at(5)?,
+                down: at(6)?,
+                norm2: at(7)?,
             })
         };
+        let encoder = format!("{}encoder", m.names.prefix);
+        let table = match m.relative {
+            Some(r) => Some(Table {
+                rows: find.one(&format!("{encoder}.rel_embeddings.weight"))?,
+                norm: if r.normed { Some(find.pair(&format!("{encoder}.LayerNorm"))?) } else { None },
+            }),
+            None => None,
+        };
+        let projection = match m.projection {
+            Projection::AfterNorm => Some(find.pair(m.names.projection)?),
+            _ => None,
+        };
+        Ok(Self {
+            tables,
+            norm: find.pair(m.names.norm)?,
+            projection,
+            layers: (0..m.layers).map(layer).collect::<Result<_, _>>()?,
+            table,
+            last: None,
+            dense: find.pair(m.head.dense)?,
+            head_norm: Self::head_norm(find, &m.head)?,
+            classifier: find.pair(m.head.classifier)?,
+        })
+    }
+
+    fn pre_norm(find: &Find<'_>, m: &ModernBert, tables: Vec<Range<usize>>) -> Result<Self, Failure> {
         let layer = |l: usize| {
-            let at = |name: &str| pair(&format!("bert.encoder.layer.{l}.{name}"));
+            let [norm1, qkv, output, norm2, up, down] = ModernBert::parts(l);
             Ok::<_, Failure>(Layer {
-                qkv: [at("attention.self.query")?, at("attention.self.key")?, at("attention.self.value")?],
-                output: at("attention.output.dense")?,
-                norm1: at("attention.output.LayerNorm")?,
-                up: at("intermediate.dense")?,
-                down: at("output.dense")?,
-                norm2: at("output.LayerNorm")?,
+                qkv: vec![find.pair(&qkv)?],
+                positions: None,
+                output: find.pair(&output)?,
+                norm1: if l > 0 { Some(find.pair(&norm1)?) } else { None },
+                up: find.pair(&up)?,
+                down: find.pair(&down)?,
+                norm2: find.pair(&norm2)?,
             })
         };
         Ok(Self {
-            words: one("bert.embeddings.word_embeddings.weight")?,
-            positions: one("bert.embeddings.position_embeddings.weight")?,
-            types: one("bert.embeddings.token_type_embeddings.weight")?,
-            norm: pair("bert.embeddings.LayerNorm")?,
-            layers: (0..layers).map(layer).collect::<Result<_, _>>()?,
-            pooler: pair("bert.pooler.dense")?,
-            classifier: pair("classifier")?,
+            tables,
+            norm: find.pair("model.embeddings.norm")?,
+            projection: None,
+            layers: (0..m.layers.len()).map(layer).collect::<Result<_, _>>()?,
+            table: None,
+            last: Some(find.pair("model.final_norm")?),
+            dense: find.pair(m.head.dense)?,
+            head_norm: Self::head_norm(find, &m.head)?,
+            classifier: find.pair(m.head.classifier)?,
         })
     }
+
+    fn head_norm(find: &Find<'_>, head: &Head) -> Result<Option<Pair>, Failure> {
+        head.norm.map(|n| find.pair(n.name)).transpose()
+    }
+}
+
+/// How a product with this bias is stored.
+pub(super) fn with_bias(bias: &[f32]) -> Store<'_> {
+    if bias.is_empty() { Store::Set } else { Store::Bias(bias) }
 }
 
 /// A linear layer's weight as right operand: of x · Wᵀ going forward, of dy · W going back.
@@ -84,7 +175,7 @@ pub(super) struct Linear {
 
 impl Linear {
     /// Packs a weight `[out, in]` for one direction.
-    fn pack(&mut self, weight: &[f32], inputs: usize, back: bool) {
+    pub(super) fn pack(&mut self, weight: &[f32], inputs: usize, back: bool) {
         let outputs = weight.len() / inputs;
         if back {
             pack(weight, inputs, outputs, inputs, room(&mut self.backward, packed_len(outputs, inputs)));
@@ -95,11 +186,37 @@ impl Linear {
     }
 }
 
+/// Linear layers of one input, packed as one.
+#[derive(Debug, Default)]
+pub(super) struct Stack {
+    pub linear: Linear,
+    pub bias: Vec<f32>,
+}
+
+impl Stack {
+    fn pack(&mut self, pairs: &[Pair], weights: &[f32], inputs: usize, back: bool) {
+        let gather = |ranges: &mut dyn Iterator<Item = Range<usize>>| -> Vec<f32> {
+            ranges.flat_map(|r| &weights[r]).copied().collect()
+        };
+        if let [one] = pairs {
+            self.linear.pack(&weights[one.weight.clone()], inputs, back);
+        } else {
+            self.linear.pack(&gather(&mut pairs.iter().map(|p| p.weight.clone())), inputs, back);
+        }
+        if !back {
+            self.bias = gather(&mut pairs.iter().map(|p| p.bias.clone()));
+        }
+    }
+}
+
 /// The packed weights of one layer.
 #[derive(Debug, Default)]
 pub(super) struct PackedLayer {
-    pub qkv: Linear,
-    pub qkv_bias: Vec<f32>,
+    pub qkv: Stack,
+    /// A layer's own projections of relative positions.
+    pub positions: Option<Stack>,
+    /// Projected relative positions without dropout, `[2 span, 2 · hidden]`.
+    pub projected: Vec<f32>,
     pub output: Linear,
     pub up: Linear,
     pub down: Linear,
@@ -108,10 +225,9 @@ pub(super) struct PackedLayer {
 impl PackedLayer {
     /// Packs all of a layer for one direction.
     pub(super) fn pack(&mut self, places: &Layer, weights: &[f32], hidden: usize, inner: usize, back: bool) {
-        let stacked: Vec<f32> = places.qkv.iter().flat_map(|p| &weights[p.weight.clone()]).copied().collect();
-        self.qkv.pack(&stacked, hidden, back);
-        if !back {
-            self.qkv_bias = places.qkv.iter().flat_map(|p| &weights[p.bias.clone()]).copied().collect();
+        self.qkv.pack(&places.qkv, weights, hidden, back);
+        if let Some(own) = &places.positions {
+            self.positions.get_or_insert_default().pack(own, weights, hidden, back);
         }
         self.output.pack(&weights[places.output.weight.clone()], hidden, back);
         self.up.pack(&weights[places.up.weight.clone()], hidden, back);
@@ -119,18 +235,21 @@ impl PackedLayer {
     }
 }
 
+/// The table of relative positions behind its norm, with what the norm's backward needs.
+#[derive(Debug, Default)]
+pub(super) struct Normed {
+    pub hat: Vec<f32>,
+    pub rho: Vec<f32>,
+    pub rows: Vec<f32>,
+}
+
 /// All packed weights, made when the weights may have changed.
 #[derive(Debug, Default)]
 pub(super) struct PackedWeights {
     pub layers: Vec<PackedLayer>,
-    pub pooler: Linear,
+    pub dense: Linear,
+    pub projection: Linear,
+    pub table: Normed,
     /// Which directions are up to date: forward, backward.
     pub fresh: [bool; 2],
-}
-
-impl PackedWeights {
-    /// Packs the pooler for one direction.
-    pub(super) fn pack_pooler(&mut self, places: &Places, weights: &[f32], hidden: usize, back: bool) {
-        self.pooler.pack(&weights[places.pooler.weight.clone()], hidden, back);
-    }
 }

@@ -1,4 +1,5 @@
-//! Weights of a model folder in, weights out: safetensors, single or in shards, as `transformers` writes them.
+//! Weights of a model folder in, weights out: safetensors, or torch's own files, single or in shards, as `transformers`
+//! writes them.
 //!
 //! Everything becomes one flat f32 buffer in the order the architecture declares. A tensor that is missing, left
 //! over, of another shape or kind, or not finite is an error that names it; only a missing head is drawn fresh.
@@ -10,10 +11,13 @@ use std::sync::Arc;
 
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
+mod float;
+mod pickle;
+mod torch_file;
+
 use super::Parameter;
 use super::arch::{self, Architecture, Declared, Fresh, Role};
 use super::config;
-use super::float;
 use crate::task::Failure;
 use crate::value::rng::Stream;
 
@@ -64,27 +68,30 @@ struct File {
     promised: Vec<String>,
 }
 
-/// The weight files of a folder.
+/// The weight files of a folder: safetensors before torch's own, a single file before shards.
 fn files(folder: &Path) -> Result<Vec<File>, Failure> {
-    let single = folder.join("model.safetensors");
-    if single.is_file() {
-        return Ok(vec![File { path: single, promised: Vec::new() }]);
+    for name in ["model.safetensors", "pytorch_model.bin"] {
+        let single = folder.join(name);
+        if single.is_file() {
+            return Ok(vec![File { path: single, promised: Vec::new() }]);
+        }
+        let index = folder.join(format!("{name}.index.json"));
+        if index.is_file() {
+            return shards(folder, &index);
+        }
     }
-    let index = folder.join("model.safetensors.index.json");
-    if !index.is_file() {
-        let failure = Failure::missing(format!("{}: no model.safetensors in this folder", folder.display()));
-        return Err(if folder.join("pytorch_model.bin").is_file() {
-            failure.help("pytorch_model.bin has no implementation yet; save the model as safetensors")
-        } else {
-            failure.help("weights are read from model.safetensors or model.safetensors.index.json")
-        });
-    }
+    Err(Failure::missing(format!("{}: no model.safetensors in this folder", folder.display()))
+        .help("weights are read from model.safetensors or pytorch_model.bin, or from shards and their index"))
+}
+
+/// The files that an index names.
+fn shards(folder: &Path, index: &Path) -> Result<Vec<File>, Failure> {
     #[derive(serde::Deserialize)]
     struct Index {
         weight_map: BTreeMap<String, String>,
     }
     let name = index.display();
-    let text = std::fs::read(&index)?;
+    let text = std::fs::read(index)?;
     let Index { weight_map } = serde_json::from_slice(&text)
         .map_err(|e| Failure::wrong(format!("{name}: not an index of shards: {e}")))?;
     let mut shards: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -134,27 +141,51 @@ impl<'a> Fill<'a> {
     }
 
     fn file(&mut self, File { path, promised }: &File) -> Result<(), Failure> {
+        if path.extension().is_some_and(|e| e == "bin") {
+            let mut all = torch_file::read(path)?;
+            let gone = promised.iter().find(|p| !all.iter().any(|t| t.name == **p));
+            self.promise(path, gone)?;
+            all.sort_by(|a, b| a.name.cmp(&b.name));
+            return all.into_iter().try_for_each(|t| self.take(path, t.name, &t.shape, t.kind, &t.bytes));
+        }
         let name = path.display();
         let bytes = map(path)?;
         let tensors = SafeTensors::deserialize(&bytes).map_err(|e| {
             Failure::wrong(format!("{name}: not a whole safetensors file: {e}"))
                 .help("it may be cut off, or a Git LFS pointer instead of the file")
         })?;
-        if let Some(gone) = promised.iter().find(|t| tensors.tensor(t).is_err()) {
-            return Err(Failure::wrong(format!(
-                "{name}: the index promises tensor `{gone}`, which is not here"
-            )));
-        }
+        self.promise(path, promised.iter().find(|t| tensors.tensor(t).is_err()))?;
         let mut all = tensors.tensors();
         all.sort_by(|a, b| a.0.cmp(&b.0));
-        for (tensor, view) in all {
-            match self.model.role(&tensor) {
-                Role::Ignored => self.ignored.push(tensor),
-                Role::Parameter(regular) => match self.places.get(regular.as_str()).copied() {
-                    Some(place) => self.tensor(path, tensor, place, &view)?,
-                    None => self.left.push(tensor),
-                },
-            }
+        let mut each = all.into_iter();
+        each.try_for_each(|(tensor, view)| self.take(path, tensor, view.shape(), view.dtype(), view.data()))
+    }
+
+    fn promise(&self, path: &Path, gone: Option<&String>) -> Result<(), Failure> {
+        match gone {
+            None => Ok(()),
+            Some(gone) => Err(Failure::wrong(format!(
+                "{}: the index promises tensor `{gone}`, which is not here",
+                path.display()
+            ))),
+        }
+    }
+
+    /// A tensor of a file, to where it belongs.
+    fn take(
+        &mut self,
+        path: &Path,
+        tensor: String,
+        shape: &[usize],
+        kind: Dtype,
+        bytes: &[u8],
+    ) -> Result<(), Failure> {
+        match self.model.role(&tensor) {
+            Role::Ignored => self.ignored.push(tensor),
+            Role::Parameter(regular) => match self.places.get(regular.as_str()).copied() {
+                Some(place) => self.tensor(path, tensor, place, (shape, kind, bytes))?,
+                None => self.left.push(tensor),
+            },
         }
         Ok(())
     }
@@ -164,14 +195,13 @@ impl<'a> Fill<'a> {
         path: &Path,
         tensor: String,
         at: usize,
-        view: &TensorView<'_>,
+        (found, kind, bytes): (&[usize], Dtype, &[u8]),
     ) -> Result<(), Failure> {
         let (name, parameter) = (path.display(), &self.parameters[at]);
         if let Some(other) = &self.from[at] {
             return Err(Failure::wrong(format!("{name}: `{tensor}` and `{other}` are the same parameter")));
         }
-        if view.shape() != parameter.shape {
-            let found = view.shape();
+        if found != parameter.shape {
             let failure = Failure::wrong(format!(
                 "{name}: tensor `{tensor}` has shape {found:?}; the configuration gives {:?}",
                 parameter.shape
@@ -191,10 +221,10 @@ impl<'a> Fill<'a> {
             });
         }
         let out = &mut self.weights[parameter.offset..parameter.offset + parameter.len()];
-        match view.dtype() {
-            Dtype::F32 => float::from_f32(view.data(), out),
-            Dtype::F16 => float::from_f16(view.data(), out),
-            Dtype::BF16 => float::from_bf16(view.data(), out),
+        match kind {
+            Dtype::F32 => float::from_f32(bytes, out),
+            Dtype::F16 => float::from_f16(bytes, out),
+            Dtype::BF16 => float::from_bf16(bytes, out),
             other => {
                 return Err(Failure::wrong(format!(
                     "{name}: tensor `{tensor}` has numbers of kind {other:?}; expected F32, F16 or BF16"
@@ -326,5 +356,4 @@ fn map(path: &Path) -> Result<memmap2::Mmap, Failure> {
 }
 
 #[cfg(test)]
-#[path = "weights_tests.rs"]
 mod tests;

@@ -196,3 +196,60 @@ fn a_damaged_or_absent_file_is_told_apart() {
     std::fs::remove_file(dir.path().join("config.json")).unwrap();
     assert_eq!(Checkpoint::load(dir.path(), 0).unwrap_err().kind, FailureKind::Missing);
 }
+
+/// The folder of a made model with its weights in one of torch's files.
+fn torch(file: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let config = testing::fixture("electra-wide").join("config.json");
+    std::fs::copy(config, dir.path().join("config.json")).unwrap();
+    std::fs::copy(testing::fixture("kinds").join(file), dir.path().join("pytorch_model.bin")).unwrap();
+    dir
+}
+
+#[test]
+fn torch_files_of_all_kinds_load_the_same() {
+    let exact = Checkpoint::load(&testing::fixture("electra-wide"), 0).unwrap().weights;
+    for file in ["zip.bin", "legacy.bin", "views.bin"] {
+        assert_eq!(Checkpoint::load(torch(file).path(), 0).unwrap().weights, exact, "{file}");
+    }
+    for (file, precision) in [("half.bin", 5e-4), ("bfloat.bin", 4e-3)] {
+        let rounded = Checkpoint::load(torch(file).path(), 0).unwrap().weights;
+        assert_ne!(rounded, exact);
+        // Halves below 2⁻¹⁴ lose precision.
+        assert!(
+            rounded.iter().zip(&exact).all(|(a, b)| (a - b).abs() <= precision * b.abs() + 6e-8),
+            "{file}"
+        );
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let config = testing::fixture("electra-wide").join("config.json");
+    std::fs::copy(config, dir.path().join("config.json")).unwrap();
+    for i in 1..=2 {
+        let name = format!("pytorch_model-0000{i}-of-00002.bin");
+        std::fs::copy(testing::fixture("kinds").join(&name), dir.path().join(&name)).unwrap();
+    }
+    let index = "pytorch_model.bin.index.json";
+    std::fs::copy(testing::fixture("kinds").join(index), dir.path().join(index)).unwrap();
+    assert_eq!(Checkpoint::load(dir.path(), 0).unwrap().weights, exact);
+}
+
+#[test]
+fn damaged_torch_files_are_errors_wherever_they_are_cut() {
+    for file in ["zip.bin", "legacy.bin"] {
+        let dir = torch(file);
+        let path = dir.path().join("pytorch_model.bin");
+        let whole = std::fs::read(&path).unwrap();
+        for part in 0..16 {
+            std::fs::write(&path, &whole[..whole.len() * part / 16]).unwrap();
+            let e = Checkpoint::load(dir.path(), 0).unwrap_err();
+            assert!(e.message.contains("not a file of weights"), "{file} {part}: {e}");
+        }
+        // Bytes of the description turned over: an error, or weights that differ; never a panic.
+        for at in (0..whole.len().min(3000)).step_by(11) {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0x55;
+            std::fs::write(&path, &bytes).unwrap();
+            drop(Checkpoint::load(dir.path(), 0));
+        }
+    }
+}

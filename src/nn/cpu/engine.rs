@@ -1,0 +1,876 @@
+//! The engine of a model: embeddings, layers, head, and the order of work over a batch.
+//!
+//! Groups of whole pairs go through the whole model on one thread each (forward), or through one layer at a time
+//! (backward, where the sums over tokens of a layer follow its groups). With relative positions the groups of backward
+//! are the batch's blocks, as each sums gradients of the positions.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::attention::{Positions, room};
+use super::gradients::{Shared, accumulate, carve};
+use super::head::Head;
+use super::keep::{Keep, Work, by_pair, by_token, left, size};
+use super::lanes::Level;
+use super::layer::{Group, Kept, Parts, Sees, Shape};
+use super::mask::Drop;
+use super::norm::{Affine, Norm, NormBackward};
+use super::pool::{Pool, Scratch};
+use super::product::{Lies, Product, Store};
+use super::spec::{Angles, Dropout, Spec};
+use super::weights::{PackedLayer, PackedWeights, Pair, Places, with_bias};
+use crate::nn::arch::Architecture;
+use crate::nn::arch::head::Pooling;
+use crate::nn::layers::Lookup;
+use crate::nn::weights::{self, Checkpoint};
+use crate::nn::{Packed, Parameter, Reranker};
+use crate::task::Failure;
+use crate::value::rng::Stream;
+
+/// Tokens of a group when scoring.
+const GROUP: usize = 512;
+/// Least tokens of a group when training, where groups are made smaller so that threads end together.
+const SMALL_GROUP: usize = 128;
+
+/// The explicit engine of a model.
+#[derive(Debug)]
+pub struct Encoder {
+    model: Arc<dyn Architecture>,
+    spec: Spec,
+    parameters: Vec<Parameter>,
+    places: Places,
+    weights: Vec<f32>,
+    gradients: Vec<f32>,
+    packed: PackedWeights,
+    angles: Angles,
+    /// As wide as any norm: β of those that have none.
+    zeros: Vec<f32>,
+    pool: Pool,
+    keep: Keep,
+    work: Work,
+    last: Option<(Packed, Dropout)>,
+}
+
+/// What a group keeps of a forward pass.
+struct KeptGroup<'a> {
+    hat: &'a mut [f32],
+    rho: &'a mut [f32],
+    layers: Vec<Kept<'a>>,
+    last_hat: &'a mut [f32],
+    last_rho: &'a mut [f32],
+    pooled: &'a mut [f32],
+    before: &'a mut [f32],
+}
+
+/// Whether this engine runs a model: widths are multiples of eight, and there is no convolution.
+pub fn supports(model: &dyn Architecture) -> bool {
+    Spec::of(model).is_some()
+}
+
+impl Encoder {
+    /// The engine of a checkpoint with a number of threads, at the fastest level this machine has.
+    ///
+    /// # Errors
+    /// When the engine does not run this model (see [`supports`]), or threads cannot be started.
+    pub fn new(checkpoint: Checkpoint, threads: usize) -> Result<Self, Failure> {
+        let Checkpoint { model, parameters, weights, .. } = checkpoint;
+        let Some(spec) = Spec::of(&*model) else {
+            return Err(Failure::missing(format!(
+                "the explicit engine has no implementation of this `{}` model",
+                model.name()
+            ))
+            .help("use the reference engine"));
+        };
+        Ok(Self {
+            gradients: vec![0.0; weights.len()],
+            zeros: vec![0.0; spec.shape.hidden.max(spec.shape.width)],
+            packed: PackedWeights::default(),
+            angles: Angles::default(),
+            pool: Pool::new(threads)?,
+            keep: Keep::default(),
+            work: Work::default(),
+            last: None,
+            places: Places::find(&*model, &parameters)?,
+            spec,
+            model,
+            parameters,
+            weights,
+        })
+    }
+
+    /// The same with another kernel level.
+    #[must_use]
+    pub fn at_level(mut self, level: Level) -> Self {
+        self.spec.shape.level = level;
+        self
+    }
+
+    /// Hidden states `[tokens, hidden]` without dropout, of the embeddings and after each layer: for tests.
+    #[cfg(test)]
+    pub(crate) fn hidden_states(&mut self, batch: &Packed) -> Result<Vec<Vec<f32>>, Failure> {
+        self.model.check(batch)?;
+        self.refresh(false);
+        self.angles.reach(longest(batch), &self.spec);
+        let group = Group { pairs: 0..batch.len(), starts: &batch.starts, base: 0 };
+        let (dropout, mut scratch) = (self.spec.dropout(None), Scratch::default());
+        let mut x = vec![0.0; batch.tokens() * self.spec.shape.width];
+        self.embed(&self.model.lookups(batch), &group, &mut x);
+        self.norm(&self.places.norm, &mut x, None);
+        let mut out = vec![self.project(&x).unwrap_or(x)];
+        for l in 0..self.spec.layers {
+            let mut x = out[l].clone();
+            let parts = self.parts(l, &dropout, &self.packed.layers[l].projected);
+            if self.spec.pre_norm() {
+                parts.forward_pre(&group, &mut x, &mut scratch, None);
+            } else {
+                parts.forward(&group, &mut x, &mut scratch, None);
+            }
+            out.push(x);
+        }
+        Ok(out)
+    }
+
+    fn beta(&self, norm: &Pair) -> &[f32] {
+        if norm.bias.is_empty() { &self.zeros[..norm.weight.len()] } else { &self.weights[norm.bias.clone()] }
+    }
+
+    fn affine(&self, x: &mut [f32], norm: &Pair) {
+        let (gamma, beta) = (&self.weights[norm.weight.clone()], self.beta(norm));
+        self.spec.shape.level.run(Affine { x, gamma, beta });
+    }
+
+    fn norm(&self, norm: &Pair, x: &mut [f32], keep: Option<(&mut [f32], &mut [f32])>) {
+        let (gamma, beta) = (&self.weights[norm.weight.clone()], self.beta(norm));
+        let Shape { level, epsilon, .. } = self.spec.shape;
+        level.run(Norm { x, z: None, dropped: None, gamma, beta, epsilon, keep });
+    }
+
+    /// Packs the weights for a direction if they may have changed.
+    fn refresh(&mut self, back: bool) {
+        if std::mem::replace(&mut self.packed.fresh[usize::from(back)], true) {
+            return;
+        }
+        let Shape { hidden, width, inner, .. } = self.spec.shape;
+        let (weights, places) = (&self.weights, &self.places);
+        self.packed.layers.resize_with(self.spec.layers, PackedLayer::default);
+        self.packed.dense.pack(&weights[places.dense.weight.clone()], hidden, back);
+        if let Some(p) = &places.projection {
+            self.packed.projection.pack(&weights[p.weight.clone()], width, back);
+        }
+        let tasks = self.packed.layers.iter_mut().zip(&places.layers).collect();
+        self.pool.each(tasks, |(packed, places), _| packed.pack(places, weights, hidden, inner, back));
+        if !back {
+            self.refresh_positions();
+        }
+    }
+
+    /// Norms and projects the table of relative positions.
+    fn refresh_positions(&mut self) {
+        let Some(table) = &self.places.table else { return };
+        let rows = table.rows.len() / self.spec.shape.hidden;
+        let mut normed = std::mem::take(&mut self.packed.table);
+        normed.rows.clear();
+        normed.rows.extend_from_slice(&self.weights[table.rows.clone()]);
+        if let Some(norm) = &table.norm {
+            normed.hat.resize(normed.rows.len(), 0.0);
+            normed.rho.resize(rows, 0.0);
+            self.norm(norm, &mut normed.rows, Some((&mut normed.hat, &mut normed.rho)));
+        }
+        let mut layers = std::mem::take(&mut self.packed.layers);
+        let tasks = layers.iter_mut().collect();
+        self.pool.each(tasks, |layer, _| {
+            let mut projected = std::mem::take(&mut layer.projected);
+            self.project_positions(layer, &normed.rows, &mut projected);
+            layer.projected = projected;
+        });
+        self.packed.table = normed;
+        self.packed.layers = layers;
+    }
+
+    /// A layer's projected relative positions: queries and keys of the table's rows.
+    fn project_positions(&self, layer: &PackedLayer, table: &[f32], projected: &mut Vec<f32>) {
+        let Shape { level, hidden, .. } = self.spec.shape;
+        let rows = table.len() / hidden;
+        // Queries and keys come first in the stack of queries, keys and values.
+        let stack = layer.positions.as_ref().unwrap_or(&layer.qkv);
+        projected.resize(rows * 2 * hidden, 0.0);
+        level.run(Product {
+            a: table,
+            lies: Lies::Rows(hidden),
+            rows,
+            b: &stack.linear.forward,
+            depth: hidden,
+            columns: 2 * hidden,
+            c: projected,
+            c_stride: 2 * hidden,
+            store: with_bias(&stack.bias),
+        });
+    }
+
+    /// A layer; `projected` are its relative positions.
+    fn parts<'a>(&'a self, l: usize, dropout: &Dropout, projected: &'a [f32]) -> Parts<'a> {
+        let sight =
+            self.spec.sights.get(l).map(|s| Sees { window: s.window, angles: self.angles.of(s.theta) });
+        Parts {
+            shape: self.spec.shape,
+            places: &self.places.layers[l],
+            weights: &self.weights,
+            packed: &self.packed.layers[l],
+            zeros: &self.zeros[..self.spec.shape.hidden],
+            masks: dropout.layers[l],
+            sight,
+            positions: self.spec.relative.as_ref().map(|relative| Positions { relative, projected }),
+        }
+    }
+
+    /// A layer's relative positions in a forward pass: those kept when they were dropped.
+    fn projected<'a>(&'a self, l: usize, dropout: &Dropout, dropped: &'a [f32]) -> &'a [f32] {
+        match dropout.relative.get(l) {
+            Some(Some(_)) => dropped,
+            _ => &self.packed.layers[l].projected,
+        }
+    }
+
+    /// Projects dropped relative positions where they are dropped.
+    fn drop_positions(&self, dropout: &Dropout, keep: &mut Keep) {
+        let tasks: Vec<_> = keep.layers.iter_mut().zip(&self.packed.layers).zip(&dropout.relative).collect();
+        self.pool.each(tasks, |((keep, layer), mask), scratch| {
+            let Some(mask) = mask else { return };
+            let table = room(&mut scratch.y, self.packed.table.rows.len());
+            table.copy_from_slice(&self.packed.table.rows);
+            self.spec.shape.level.run(Drop { mask, first: 0, x: table });
+            self.project_positions(layer, table, &mut keep.projected);
+        });
+    }
+
+    fn head<'a>(&'a self, dropout: &'a Dropout) -> Head<'a> {
+        let Shape { level, hidden, .. } = self.spec.shape;
+        let epsilon = self.spec.head.norm.map_or(0.0, |n| n.epsilon as f32);
+        Head {
+            level,
+            hidden,
+            activation: self.spec.head.activation,
+            dense: &self.places.dense,
+            norm: self.places.head_norm.as_ref().map(|n| (n, epsilon)),
+            classifier: &self.places.classifier,
+            packed: &self.packed.dense,
+            weights: &self.weights,
+            zeros: &self.zeros[..hidden],
+            dropped: [dropout.pooled.as_ref(), dropout.classifier.as_ref()],
+        }
+    }
+
+    /// Sums of the embedding rows of a group.
+    fn embed(&self, lookups: &[Lookup], group: &Group<'_>, x: &mut [f32]) {
+        let width = self.spec.shape.width;
+        for (i, (lookup, table)) in lookups.iter().zip(&self.places.tables).enumerate() {
+            for (x, row) in x.chunks_exact_mut(width).zip(&lookup.rows[group.tokens()]) {
+                let row = &self.weights[table.start + *row as usize * width..][..width];
+                if i == 0 {
+                    x.copy_from_slice(row);
+                } else {
+                    x.iter_mut().zip(row).for_each(|(x, w)| *x += w);
+                }
+            }
+        }
+    }
+
+    /// The embeddings `[tokens, width]` projected to hidden states, where the model does that.
+    fn project(&self, embedded: &[f32]) -> Option<Vec<f32>> {
+        let place = self.places.projection.as_ref()?;
+        let Shape { level, width, hidden, .. } = self.spec.shape;
+        let rows = embedded.len() / width;
+        let mut x = vec![0.0; rows * hidden];
+        level.run(Product {
+            a: embedded,
+            lies: Lies::Rows(width),
+            rows,
+            b: &self.packed.projection.forward,
+            depth: width,
+            columns: hidden,
+            c: &mut x,
+            c_stride: hidden,
+            store: with_bias(&self.weights[place.bias.clone()]),
+        });
+        Some(x)
+    }
+
+    fn drop_embeddings(&self, dropout: &Dropout, group: &Group<'_>, x: &mut [f32]) {
+        if let Some(mask) = &dropout.embeddings {
+            let first = (group.place() * self.spec.shape.width) as u64;
+            self.spec.shape.level.run(Drop { mask, first, x });
+        }
+    }
+
+    /// What the head reads of each pair.
+    fn pool(&self, group: &Group<'_>, states: &[f32], pooled: &mut [f32]) {
+        let hidden = self.spec.shape.hidden;
+        for (pair, row) in group.each().zip(pooled.chunks_exact_mut(hidden)) {
+            let states = &states[pair.start * hidden..pair.end * hidden];
+            row.copy_from_slice(&states[..hidden]);
+            if self.spec.head.pooling == Pooling::Mean {
+                for x in states.chunks_exact(hidden).skip(1) {
+                    row.iter_mut().zip(x).for_each(|(sum, x)| *sum += x);
+                }
+                let share = 1.0 / pair.len() as f32;
+                row.iter_mut().for_each(|x| *x *= share);
+            }
+        }
+    }
+
+    /// A group through the whole model; its logits.
+    fn run(
+        &self,
+        (batch, lookups): (&Packed, &[Lookup]),
+        group: &Group<'_>,
+        dropout: &Dropout,
+        dropped_positions: &[&[f32]],
+        kept: Option<KeptGroup<'_>>,
+        scratch: &mut Scratch,
+        logits: &mut [f32],
+    ) {
+        let Shape { width, hidden, .. } = self.spec.shape;
+        let tokens = group.tokens().len();
+        let (mut own_pooled, mut own_before) = (Vec::new(), Vec::new());
+        let (embeddings, layers, last, pooled, before) = match kept {
+            Some(k) => {
+                (Some((k.hat, k.rho)), Some(k.layers), Some((k.last_hat, k.last_rho)), k.pooled, k.before)
+            }
+            None => {
+                own_pooled.resize(logits.len() * hidden, 0.0);
+                own_before.resize(logits.len() * hidden, 0.0);
+                (None, None, None, &mut own_pooled[..], &mut own_before[..])
+            }
+        };
+        let mut x = std::mem::take(&mut scratch.x);
+        let embedded = room(&mut x, tokens * width);
+        self.embed(lookups, group, embedded);
+        self.norm(&self.places.norm, embedded, embeddings);
+        self.drop_embeddings(dropout, group, embedded);
+        if let Some(projected) = self.project(embedded) {
+            room(&mut x, tokens * hidden).copy_from_slice(&projected);
+        }
+        let states = &mut x[..tokens * hidden];
+        let mut layers = layers.map(Vec::into_iter);
+        for l in 0..self.spec.layers {
+            let kept = layers.as_mut().and_then(Iterator::next);
+            let dropped = dropped_positions.get(l).copied().unwrap_or_default();
+            let parts = self.parts(l, dropout, self.projected(l, dropout, dropped));
+            if self.spec.pre_norm() {
+                parts.forward_pre(group, states, scratch, kept);
+            } else {
+                parts.forward(group, states, scratch, kept);
+            }
+        }
+        if let Some(norm) = &self.places.last {
+            self.norm(norm, states, last);
+        }
+        self.pool(group, states, pooled);
+        self.head(dropout).forward(batch.first_pair + group.pairs.start, pooled, before, logits);
+        scratch.x = x;
+    }
+
+    /// All groups through the whole model into `keep`; the logits.
+    fn forward_all(&self, batch: &Packed, dropout: &Dropout, keep: &mut Keep) -> Vec<f32> {
+        let Shape { width, hidden, .. } = self.spec.shape;
+        self.drop_positions(dropout, keep);
+        let lookups = self.model.lookups(batch);
+        let groups = groups(batch, self.small(batch.tokens()));
+        let mut logits = vec![0.0; batch.len()];
+        let positions: Vec<Vec<f32>> =
+            keep.layers.iter_mut().map(|l| std::mem::take(&mut l.projected)).collect();
+        let dropped: Vec<&[f32]> = positions.iter().map(|p| &p[..]).collect();
+        let mut layers: Vec<_> =
+            keep.layers.iter_mut().map(|l| l.split(&self.spec.shape, &groups).into_iter()).collect();
+        let mut hat = by_token(&mut keep.hat, width, &groups).into_iter();
+        let mut rho = by_token(&mut keep.rho, 1, &groups).into_iter();
+        let has_last = self.places.last.is_some();
+        let last = |v, width| if has_last { by_token(v, width, &groups) } else { Vec::new() };
+        let mut last_hat = last(&mut keep.last_hat, hidden).into_iter();
+        let mut last_rho = last(&mut keep.last_rho, 1).into_iter();
+        let mut pooled = by_pair(&mut keep.pooled, hidden, &groups).into_iter();
+        let mut before = by_pair(&mut keep.before, hidden, &groups).into_iter();
+        let kept: Vec<_> = groups
+            .iter()
+            .map(|_| KeptGroup {
+                hat: hat.next().unwrap_or_default(),
+                rho: rho.next().unwrap_or_default(),
+                layers: layers.iter_mut().filter_map(Iterator::next).collect(),
+                last_hat: last_hat.next().unwrap_or_default(),
+                last_rho: last_rho.next().unwrap_or_default(),
+                pooled: pooled.next().unwrap_or_default(),
+                before: before.next().unwrap_or_default(),
+            })
+            .collect();
+        let tasks = groups.iter().zip(kept).zip(by_pair(&mut logits, 1, &groups)).collect();
+        self.pool.each(tasks, |((group, kept), logits), scratch| {
+            self.run((batch, &lookups), group, dropout, &dropped, Some(kept), scratch, logits);
+        });
+        for (layer, positions) in keep.layers.iter_mut().zip(positions) {
+            layer.projected = positions;
+        }
+        logits
+    }
+
+    /// Tokens of a group when training: a few groups for each thread.
+    fn small(&self, tokens: usize) -> usize {
+        (tokens / (4 * self.pool.threads())).clamp(SMALL_GROUP, GROUP)
+    }
+
+    fn backward_all(
+        &self,
+        batch: &Packed,
+        dropout: &Dropout,
+        dlogits: &[f32],
+        keep: &mut Keep,
+        work: &mut Work,
+        gradients: &mut [f32],
+    ) {
+        let shape = self.spec.shape;
+        let Shape { hidden, .. } = shape;
+        let pair_blocks = batch.blocks();
+        let blocks: Vec<_> = pair_blocks.iter().map(|b| batch.starts[b.start]..batch.starts[b.end]).collect();
+        let groups = if self.spec.relative.is_some() {
+            let (starts, base) = (&batch.starts[..], batch.first_token);
+            pair_blocks.iter().map(|b| Group { pairs: b.clone(), starts, base }).collect()
+        } else {
+            groups(batch, self.small(batch.tokens()))
+        };
+        let mut dpooled = vec![0.0; batch.len() * hidden];
+        let states = (&keep.pooled[..], &keep.before[..]);
+        self.head(dropout).backward(batch.first_pair, &pair_blocks, states, dlogits, gradients, &mut dpooled);
+        work.d.fill(0.0);
+        for (pair, d) in batch.starts.windows(2).zip(dpooled.chunks_exact(hidden)) {
+            let to = &mut work.d[pair[0] * hidden..pair[1] * hidden];
+            match self.spec.head.pooling {
+                Pooling::First => to[..hidden].copy_from_slice(d),
+                Pooling::Mean => {
+                    let share = 1.0 / (pair[1] - pair[0]) as f32;
+                    for to in to.chunks_exact_mut(hidden) {
+                        to.iter_mut().zip(d).for_each(|(to, d)| *to = d * share);
+                    }
+                }
+            }
+        }
+        if let Some(norm) = &self.places.last {
+            let Work { d, norms, .. } = work;
+            self.norm_backward(norm, (&keep.last_hat, &keep.last_rho), batch, &groups, d, norms, gradients);
+        }
+        self.work_embedded(dropout, batch, keep, work);
+        let relative = self.spec.relative.map(|r| 2 * r.span).unwrap_or_default();
+        work.table.clear();
+        work.table.resize(groups.len() * relative * hidden, 0.0);
+        for l in (0..self.spec.layers).rev() {
+            let (before, this) = keep.layers.split_at_mut(l);
+            let projected = std::mem::take(&mut this[0].projected);
+            let parts = self.parts(l, dropout, self.projected(l, dropout, &projected));
+            // The layer's input: of a post-norm layer the norm before it, of a pre-norm layer its own norm.
+            let input = match (before.last(), self.spec.pre_norm()) {
+                (Some(_), true) => None,
+                (Some(b), false) => Some((&b.hat2, &self.places.layers[l - 1].norm2)),
+                (None, _) => None,
+            };
+            work.norms.fill(0.0);
+            work.positions.clear();
+            work.positions.resize(groups.len() * relative * self.apart(l), 0.0);
+            let kept = this[0].split(&shape, &groups);
+            let Work { d, attention, output, up, qkv, norms, x, positions, .. } = &mut *work;
+            let wide = &mut norms[..batch.len() * 4 * hidden];
+            let left = left([attention, output, up, qkv, wide], positions, &shape, &groups);
+            let hidden_wide = by_token(d, hidden, &groups).into_iter();
+            let tasks = groups
+                .iter()
+                .zip(kept)
+                .zip(left)
+                .zip(hidden_wide.zip(by_token(x, hidden, &groups)))
+                .collect();
+            self.pool.each(tasks, |(((group, mut kept), mut left), (d, x)), scratch| {
+                if self.spec.pre_norm() {
+                    parts.backward_pre(group, d, scratch, &mut kept, &mut left);
+                } else {
+                    parts.backward(group, d, scratch, &mut kept, &mut left);
+                }
+                if let Some((hat, norm)) = input {
+                    let at = group.tokens();
+                    x.copy_from_slice(&hat[at.start * hidden..at.end * hidden]);
+                    self.affine(x, norm);
+                }
+            });
+            if self.spec.relative.is_some() {
+                // Content and positions may share projections: block by block both, so that a split changes no bit.
+                let table = self.dropped_table(l, dropout);
+                for (i, block) in blocks.iter().enumerate().rev() {
+                    self.sums(l, &this[0], work, std::slice::from_ref(block), gradients);
+                    self.position_sums(l, &table, (&groups[i], i), work, gradients);
+                }
+                self.table_sums(l, dropout, &groups, work);
+            } else {
+                self.sums(l, &this[0], work, &blocks, gradients);
+            }
+            self.norm_sums(l, batch.len(), work, gradients);
+            this[0].projected = projected;
+        }
+        self.table_backward(work, gradients);
+        self.embeddings_backward(batch, dropout, &groups, &blocks, keep, work, gradients);
+    }
+
+    /// Numbers in a row of the gradients of a layer's projected relative positions: those of the stack they came from.
+    fn apart(&self, l: usize) -> usize {
+        let own = self.places.layers[l].positions.is_some();
+        if own { 2 * self.spec.shape.hidden } else { 3 * self.spec.shape.hidden }
+    }
+
+    /// Adds the gradients of a layer's parameters.
+    fn sums(
+        &self,
+        l: usize,
+        this: &super::keep::KeptLayer,
+        work: &mut Work,
+        blocks: &[std::ops::Range<usize>],
+        gradients: &mut [f32],
+    ) {
+        let (shape, places) = (self.spec.shape, &self.places.layers[l]);
+        let Shape { level, hidden, inner, .. } = shape;
+        // What queries, keys and values were made of, and the feed-forward part.
+        let (first, second) = match (self.spec.pre_norm(), l) {
+            (false, 0) => (work.embedded.as_slice(), &this.hat1),
+            (false, _) => (work.x.as_slice(), &this.hat1),
+            (true, 0) => (work.embedded.as_slice(), &this.hat2),
+            (true, _) => (this.hat1.as_slice(), &this.hat2),
+        };
+        let shared = |inputs, wide, apart, outputs, stride, places| Shared {
+            inputs,
+            wide,
+            apart,
+            outputs,
+            stride,
+            places,
+        };
+        let all = [
+            shared(&this.up, inner, shape.up(), &work.output, hidden, vec![&places.down]),
+            shared(second, hidden, hidden, &work.up, shape.up(), vec![&places.up]),
+            shared(&this.context, hidden, hidden, &work.attention, hidden, vec![&places.output]),
+            shared(first, hidden, hidden, &work.qkv, 3 * hidden, places.qkv.iter().collect()),
+        ];
+        accumulate(level, &self.pool, blocks, &all, &mut work.panels, gradients);
+    }
+
+    /// Adds the gradients of a layer's norms.
+    fn norm_sums(&self, l: usize, pairs: usize, work: &Work, gradients: &mut [f32]) {
+        let (hidden, places) = (self.spec.shape.hidden, &self.places.layers[l]);
+        let none = Pair { weight: 0..0, bias: 0..0 };
+        let norm1 = places.norm1.as_ref().unwrap_or(&none);
+        let norms = [&norm1.weight, &norm1.bias, &places.norm2.weight, &places.norm2.bias].map(Clone::clone);
+        add_pairs(&work.norms[..pairs * 4 * hidden], hidden, gradients, &norms);
+    }
+
+    /// The table of relative positions as a layer of this batch sees it.
+    fn dropped_table(&self, l: usize, dropout: &Dropout) -> Vec<f32> {
+        let mut table = self.packed.table.rows.clone();
+        if let Some(mask) = &dropout.relative[l] {
+            self.spec.shape.level.run(Drop { mask, first: 0, x: &mut table });
+        }
+        table
+    }
+
+    /// Rows of the table that distances in a group have; the others have no gradient.
+    fn reach(&self, group: &Group<'_>) -> std::ops::Range<usize> {
+        let far = group.each().map(|p| p.len()).max().unwrap_or(1) as i64 - 1;
+        self.spec.relative.as_ref().map_or(0..0, |r| r.row(-far)..r.row(far) + 1)
+    }
+
+    /// Adds what a group's relative positions give to the weights that a layer projects them by.
+    fn position_sums(
+        &self,
+        l: usize,
+        table: &[f32],
+        (group, i): (&Group<'_>, usize),
+        work: &mut Work,
+        gradients: &mut [f32],
+    ) {
+        let (hidden, apart, here) = (self.spec.shape.hidden, self.apart(l), self.reach(group));
+        let first = i * table.len() / hidden;
+        let places = &self.places.layers[l];
+        let shared = Shared {
+            inputs: &table[here.start * hidden..here.end * hidden],
+            wide: hidden,
+            apart: hidden,
+            outputs: &work.positions[(first + here.start) * apart..(first + here.end) * apart],
+            stride: apart,
+            places: match &places.positions {
+                Some(own) => own.iter().collect(),
+                None => places.qkv[..2].iter().collect(),
+            },
+        };
+        let rows = 0..here.len();
+        let rows = std::slice::from_ref(&rows);
+        accumulate(self.spec.shape.level, &self.pool, rows, &[shared], &mut work.panels, gradients);
+    }
+
+    /// Adds what a layer's relative positions give to the groups' gradients of the table.
+    fn table_sums(&self, l: usize, dropout: &Dropout, groups: &[Group<'_>], work: &mut Work) {
+        let Shape { level, hidden, .. } = self.spec.shape;
+        let (apart, layer, numbers) = (self.apart(l), &self.packed.layers[l], self.packed.table.rows.len());
+        let backward = &layer.positions.as_ref().unwrap_or(&layer.qkv).linear.backward;
+        let positions = work.positions.chunks_exact(numbers / hidden * apart);
+        let tasks = groups.iter().zip(positions.zip(work.table.chunks_exact_mut(numbers))).collect();
+        self.pool.each(tasks, |(group, (d, table)), scratch| {
+            let here = self.reach(group);
+            let dropped = room(&mut scratch.y, here.len() * hidden);
+            level.run(Product {
+                a: &d[here.start * apart..here.end * apart],
+                lies: Lies::Rows(apart),
+                rows: here.len(),
+                b: backward,
+                depth: apart,
+                columns: hidden,
+                c: dropped,
+                c_stride: hidden,
+                store: Store::Set,
+            });
+            if let Some(mask) = &dropout.relative[l] {
+                level.run(Drop { mask, first: (here.start * hidden) as u64, x: dropped });
+            }
+            for (t, d) in table[here.start * hidden..].iter_mut().zip(dropped) {
+                *t += *d;
+            }
+        });
+    }
+
+    /// Adds the gradients of the table of relative positions and its norm, group by group from the last to the first.
+    fn table_backward(&self, work: &mut Work, gradients: &mut [f32]) {
+        let Some(table) = &self.places.table else { return };
+        let level = self.spec.shape.level;
+        let (gamma, beta) = table.norm.as_ref().map_or((0..0, 0..0), |n| (n.weight.clone(), n.bias.clone()));
+        let mut slices = carve(gradients, &[table.rows.clone(), gamma.clone(), beta]);
+        for d in work.table.chunks_exact_mut(table.rows.len()).rev() {
+            if let [_, dgamma, dbeta] = &mut slices[..]
+                && table.norm.is_some()
+            {
+                level.run(NormBackward {
+                    d,
+                    dz: None,
+                    dropped: None,
+                    hat: &self.packed.table.hat,
+                    rho: &self.packed.table.rho,
+                    gamma: &self.weights[gamma.clone()],
+                    dgamma,
+                    dbeta,
+                });
+            }
+            slices[0].iter_mut().zip(d).for_each(|(g, d)| *g += *d);
+        }
+    }
+
+    /// The first layer's input again, and before its projection the embeddings behind norm and dropout.
+    fn work_embedded(&self, dropout: &Dropout, batch: &Packed, keep: &Keep, work: &mut Work) {
+        work.dembedded.clear();
+        let mut x = std::mem::take(&mut work.embedded);
+        x.clear();
+        x.extend_from_slice(&keep.hat);
+        self.affine(&mut x, &self.places.norm);
+        let whole = Group { pairs: 0..batch.len(), starts: &batch.starts, base: batch.first_token };
+        self.drop_embeddings(dropout, &whole, &mut x);
+        if let Some(projected) = self.project(&x) {
+            // The narrow embeddings are needed once more.
+            work.dembedded = std::mem::replace(&mut x, projected);
+        }
+        work.embedded = x;
+    }
+
+    /// Backward of a norm of the stream `d`, pair by pair; its gradients are added.
+    #[expect(clippy::too_many_arguments, reason = "two buffers of the forward pass and three of this one")]
+    fn norm_backward(
+        &self,
+        norm: &Pair,
+        (hat, rho): (&[f32], &[f32]),
+        batch: &Packed,
+        groups: &[Group<'_>],
+        d: &mut [f32],
+        shares: &mut [f32],
+        gradients: &mut [f32],
+    ) {
+        let width = norm.weight.len();
+        let shares = &mut shares[..2 * width * batch.len()];
+        shares.fill(0.0);
+        let each = by_token(d, width, groups).into_iter().zip(by_pair(shares, 2 * width, groups));
+        self.pool.each(groups.iter().zip(each).collect(), |(group, (d, shares)), _| {
+            let first = group.tokens().start;
+            for (pair, shares) in group.each().zip(shares.chunks_exact_mut(2 * width)) {
+                let (dgamma, dbeta) = shares.split_at_mut(width);
+                let here = first + pair.start..first + pair.end;
+                self.spec.shape.level.run(NormBackward {
+                    d: &mut d[pair.start * width..pair.end * width],
+                    dz: None,
+                    dropped: None,
+                    hat: &hat[here.start * width..here.end * width],
+                    rho: &rho[here],
+                    gamma: &self.weights[norm.weight.clone()],
+                    dgamma,
+                    dbeta,
+                });
+            }
+        });
+        add_pairs(shares, width, gradients, &[norm.weight.clone(), norm.bias.clone()]);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the buffers of a whole backward pass")]
+    fn embeddings_backward(
+        &self,
+        batch: &Packed,
+        dropout: &Dropout,
+        groups: &[Group<'_>],
+        blocks: &[std::ops::Range<usize>],
+        keep: &Keep,
+        work: &mut Work,
+        gradients: &mut [f32],
+    ) {
+        let Shape { level, width, hidden, .. } = self.spec.shape;
+        if let Some(place) = &self.places.projection {
+            let narrow = Shared {
+                inputs: &work.dembedded,
+                wide: width,
+                apart: width,
+                outputs: &work.d,
+                stride: hidden,
+                places: vec![place],
+            };
+            accumulate(level, &self.pool, blocks, &[narrow], &mut work.panels, gradients);
+            let tasks = by_token(&mut work.dembedded, width, groups).into_iter();
+            let tasks = groups.iter().zip(tasks.zip(by_token(&mut work.d, hidden, groups))).collect();
+            self.pool.each(tasks, |(group, (narrow, d)), _| {
+                level.run(Product {
+                    a: d,
+                    lies: Lies::Rows(hidden),
+                    rows: group.tokens().len(),
+                    b: &self.packed.projection.backward,
+                    depth: hidden,
+                    columns: width,
+                    c: narrow,
+                    c_stride: width,
+                    store: Store::Set,
+                });
+            });
+            std::mem::swap(&mut work.d, &mut work.dembedded);
+        }
+        let tasks = groups.iter().zip(by_token(&mut work.d, width, groups)).collect();
+        self.pool.each(tasks, |(group, d), _| self.drop_embeddings(dropout, group, d));
+        let Work { d, norms, .. } = work;
+        self.norm_backward(&self.places.norm, (&keep.hat, &keep.rho), batch, groups, d, norms, gradients);
+        // Tables take the rows from the last token to the first; only rows that occur are touched.
+        let lookups = self.model.lookups(batch);
+        for (t, d) in work.d.chunks_exact(width).enumerate().rev() {
+            for (lookup, table) in lookups.iter().zip(&self.places.tables) {
+                let row = &mut gradients[table.start + lookup.rows[t] as usize * width..][..width];
+                row.iter_mut().zip(d).for_each(|(g, d)| *g += d);
+            }
+        }
+        size(&mut work.d, 0);
+    }
+}
+
+/// Adds the pairs' shares `[pairs, parts · width]` to the parts' gradients, from the last pair to the first.
+fn add_pairs(shares: &[f32], width: usize, gradients: &mut [f32], places: &[std::ops::Range<usize>]) {
+    for (i, part) in carve(gradients, places).into_iter().enumerate() {
+        for share in shares.chunks_exact(width * places.len()).rev() {
+            for (g, s) in part.iter_mut().zip(&share[i * width..]) {
+                *g += s;
+            }
+        }
+    }
+}
+
+/// Pairs in groups of about `tokens` tokens, in order; a longer pair is a group of its own.
+fn groups(batch: &Packed, tokens: usize) -> Vec<Group<'_>> {
+    let (starts, base) = (&batch.starts[..], batch.first_token);
+    let mut out = Vec::new();
+    let mut first = 0;
+    for i in 1..starts.len() {
+        let last = i + 1 == starts.len();
+        if last || starts[i + 1] - starts[first] > tokens {
+            out.push(Group { pairs: first..i, starts, base });
+            first = i;
+        }
+    }
+    out
+}
+
+/// Tokens of the longest pair.
+fn longest(batch: &Packed) -> usize {
+    batch.starts.windows(2).map(|w| w[1] - w[0]).max().unwrap_or(0)
+}
+
+impl Reranker for Encoder {
+    fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    fn weights(&self) -> &[f32] {
+        &self.weights
+    }
+
+    fn weights_mut(&mut self) -> &mut [f32] {
+        self.packed.fresh = [false; 2];
+        self.last = None;
+        &mut self.weights
+    }
+
+    fn gradients_mut(&mut self) -> (&mut [f32], &mut [f32]) {
+        self.packed.fresh = [false; 2];
+        (&mut self.gradients, &mut self.weights)
+    }
+
+    fn score(&mut self, batch: &Packed) -> Result<Vec<f32>, Failure> {
+        self.model.check(batch)?;
+        self.refresh(false);
+        self.angles.reach(longest(batch), &self.spec);
+        let (lookups, dropout) = (self.model.lookups(batch), self.spec.dropout(None));
+        let groups = groups(batch, GROUP);
+        let mut logits = vec![0.0; batch.len()];
+        let tasks = groups.iter().zip(by_pair(&mut logits, 1, &groups)).collect();
+        self.pool.each(tasks, |(group, logits), scratch| {
+            self.run((batch, &lookups), group, &dropout, &[], None, scratch, logits);
+        });
+        Ok(logits)
+    }
+
+    fn forward(&mut self, batch: &Packed, dropout: Option<Stream>) -> Result<Vec<f32>, Failure> {
+        self.model.check(batch)?;
+        self.refresh(false);
+        self.angles.reach(longest(batch), &self.spec);
+        let dropout = self.spec.dropout(dropout);
+        let mut keep = std::mem::take(&mut self.keep);
+        let last = self.places.last.is_some();
+        keep.size(batch.tokens(), batch.len(), self.spec.layers, last, &self.spec.shape);
+        let logits = self.forward_all(batch, &dropout, &mut keep);
+        self.keep = keep;
+        self.last = Some((batch.clone(), dropout));
+        Ok(logits)
+    }
+
+    fn backward(&mut self, dlogits: &[f32]) -> Result<(), Failure> {
+        let Some((batch, dropout)) = self.last.take() else {
+            return Err(Failure::bug("a backward pass without a forward pass before it"));
+        };
+        if dlogits.len() != batch.len() {
+            return Err(Failure::bug(format!("{} gradients for {} logits", dlogits.len(), batch.len())));
+        }
+        self.refresh(true);
+        let (mut keep, mut work) = (std::mem::take(&mut self.keep), std::mem::take(&mut self.work));
+        let mut gradients = std::mem::take(&mut self.gradients);
+        work.size(batch.tokens(), batch.len(), &self.spec.shape);
+        if !batch.is_empty() {
+            self.backward_all(&batch, &dropout, dlogits, &mut keep, &mut work, &mut gradients);
+        }
+        (self.keep, self.work, self.gradients) = (keep, work, gradients);
+        Ok(())
+    }
+
+    fn save(&self, folder: &Path) -> Result<(), Failure> {
+        weights::save(&*self.model, &self.parameters, &self.weights, folder)
+    }
+
+    fn kernels(&self) -> &'static str {
+        self.spec.shape.level.name()
+    }
+}
