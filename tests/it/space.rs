@@ -197,12 +197,12 @@ pub(crate) fn contents(cache: &Path) -> BTreeMap<String, String> {
     found
 }
 
-/// Every event of every run of a cache, in order of run.
+/// Every event of every run of a cache, in order of run; of a run that has just begun there may be none yet.
 pub(crate) fn events(cache: &Path) -> Vec<Json> {
     let mut runs: Vec<PathBuf> =
         std::fs::read_dir(cache.join("v1/runs")).unwrap().map(|e| e.unwrap().path()).collect();
     runs.sort();
-    let texts = runs.iter().map(|run| std::fs::read_to_string(run.join("events.jsonl")).unwrap());
+    let texts = runs.iter().map(|run| std::fs::read_to_string(run.join("events.jsonl")).unwrap_or_default());
     texts
         .flat_map(|text| {
             let lines = text.lines().filter_map(|l| serde_json::from_str::<Json>(l).ok());
