@@ -20,6 +20,7 @@ pub(super) fn why(args: &WhyArgs, common: &Common) -> Result<u8, Stop> {
         if common.json {
             all.push(serde_json::json!({
                 "address": answer.address, "outlook": answer.outlook, "since": answer.since, "reasons": answer.reasons,
+                "from": answer.from,
             }));
             continue;
         }

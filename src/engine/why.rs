@@ -57,6 +57,8 @@ pub struct Why {
     pub since: Option<String>,
     /// The reasons; empty when it is up to date.
     pub reasons: Vec<Stale>,
+    /// What the recorded result was made from, when it is up to date.
+    pub from: Vec<InputNote>,
 }
 
 /// What a run would do, in a word.
@@ -80,11 +82,18 @@ pub fn why(job: &Job, id: ActionId, runner: &dyn Runner, store: &Store, options:
     let history = store.history(&job.study);
     let address = job.action(id).address.clone();
     let last = last(&history, &board, id);
-    let mut why =
-        Why { address, outlook: Outlook::Cached, since: last.map(|m| m.finished), reasons: Vec::new() };
+    let mut why = Why {
+        address,
+        outlook: Outlook::Cached,
+        since: last.map(|m| m.finished),
+        reasons: Vec::new(),
+        from: Vec::new(),
+    };
     match &forecasts[id.0 as usize] {
         Forecast::Cached { key } => {
-            why.since = store.record(key).map(|m| m.finished);
+            if let Some(manifest) = store.record(key) {
+                (why.since, why.from) = (Some(manifest.finished), manifest.inputs);
+            }
             return why;
         }
         Forecast::WillRun { miss, .. } => {
@@ -234,6 +243,11 @@ impl Why {
         let width = |f: &dyn Fn(&(&str, String)) -> usize| rows.iter().map(f).max().unwrap_or(0);
         let (left, middle) = (width(&|r| r.0.chars().count()), width(&|r| r.1.chars().count()).min(48));
         let mut text = head;
+        let width = self.from.iter().map(|i| i.path.chars().count()).max().unwrap_or(0);
+        for input in &self.from {
+            let made = input.key.map(|k| format!("  (key {})", &k.hex()[..12])).unwrap_or_default();
+            text.push_str(&format!("\n  {:width$}   from {}{made}", input.path, input.label));
+        }
         for (path, what) in rows {
             let line = if path.is_empty() {
                 format!("\n  {what}")

@@ -83,7 +83,7 @@ fn a_changed_learning_rate_trains_that_model_and_what_follows_and_nothing_else()
     assert_eq!(json[0]["reasons"].as_array().unwrap().len(), 1, "{json:#}");
     assert_eq!(json[0]["reasons"][0]["path"], "optimiser.learning_rate");
     let why = space.xpipe(&["why", study, "model[gentle]"]).out;
-    assert!(why.contains("up to date"), "{why}");
+    assert!(why.contains("up to date") && why.contains("from samples"), "{why}");
 
     let (count, cached, code) = space.run();
     let done = ran(&space.cache(), skip);

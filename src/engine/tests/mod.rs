@@ -438,7 +438,10 @@ fn a_first_run_and_an_up_to_date_one_say_so() {
     assert_eq!(waiting.outlook, Outlook::Depends);
     assert_eq!(waiting.reasons[1], Stale::Waits { path: "from[0]".into(), on: "data".into() });
     bench.run(&job(study()));
-    assert!(bench.why(&job(study()), 1).render(&|_| None).starts_with("model[a] is up to date: made "));
+    let made = bench.why(&job(study()), 1);
+    assert!(made.render(&|_| None).starts_with("model[a] is up to date: made "));
+    assert_eq!((made.from[0].path.as_str(), made.from[0].label.as_str()), ("from[0]", "data"));
+    assert!(made.render(&|_| None).contains("from data  (key "), "{}", made.render(&|_| None));
 }
 
 #[test]
