@@ -421,7 +421,9 @@ fn check_version(root: &Path) -> Result<PathBuf, Error> {
         && let Ok(entries) = std::fs::read_dir(root)
     {
         for name in entries.flatten().filter_map(|e| e.file_name().into_string().ok()) {
-            if let Some(number) = name.strip_prefix('v').filter(|n| n.parse::<u32>().is_ok()) {
+            // Our own folder may just have been made by another run.
+            let number = name.strip_prefix('v').filter(|n| n.parse::<u32>().is_ok() && *n != EXPECTED);
+            if let Some(number) = number {
                 return other(number.to_owned());
             }
         }
