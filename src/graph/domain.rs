@@ -25,10 +25,12 @@ pub(super) const POLICY: &[(&str, &str)] = &[
     ("checkpoint", "Budget | Percent"),
     ("batch", "Int"),
     ("micro_batch", "Int"),
+    ("activation_checkpointing", "Bool"),
 ];
 
 /// Those of [`POLICY`] that only some operations read; the engine reads the others.
-pub(super) const READ_BY_OPERATIONS: &[&str] = &["checkpoint", "batch", "micro_batch"];
+pub(super) const READ_BY_OPERATIONS: &[&str] =
+    &["checkpoint", "batch", "micro_batch", "activation_checkpointing"];
 
 /// What to type when a value has another type than wanted.
 pub(super) fn conversion_help(value: &Value, found: &Type, wanted: &Type) -> Option<String> {

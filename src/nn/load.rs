@@ -34,11 +34,16 @@ pub struct Options {
     pub device: String,
     /// The kernel level of the explicit engine: `auto`, `portable` or `avx2`.
     pub kernels: String,
+    /// Whether the operands of matrix products are rounded to bfloat16. (This one is part of what comes out.)
+    pub bf16: bool,
+    /// Whether backward makes again what forward could keep, to need less memory.
+    pub recompute: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { engine: Engine::default(), threads: 0, device: "cpu".into(), kernels: "auto".into() }
+        let (device, kernels) = ("cpu".into(), "auto".into());
+        Self { engine: Engine::default(), threads: 0, device, kernels, bf16: false, recompute: false }
     }
 }
 
@@ -94,9 +99,21 @@ pub fn load(
         }
     };
     let engine: Box<dyn Reranker> = if explicit {
-        let level = cpu::Level::named(&options.kernels)?;
-        Box::new(cpu::Encoder::new(checkpoint, options.threads)?.at_level(level))
+        let level = cpu::Level::named(&options.kernels)?.rounding(options.bf16);
+        let encoder = cpu::Encoder::new(checkpoint, options.threads)?;
+        Box::new(encoder.at_level(level).recomputing(options.recompute))
     } else {
+        let explicit_only = |what: &str, help| {
+            let message =
+                format!("{what} needs the explicit CPU engine, which does not run this `{}`", model.name());
+            Err(Failure::missing(message).help(help))
+        };
+        if options.bf16 {
+            return explicit_only("`precision = bf16`", "write `precision = fp32`");
+        }
+        if options.recompute {
+            return explicit_only("`activation_checkpointing`", "take a smaller `micro_batch` instead");
+        }
         Box::new(Reference::new(checkpoint, options.threads, device)?)
     };
     Ok((engine, tokenizer, facts))

@@ -8,6 +8,10 @@ use crate::train::objectives::{Definition, Form};
 use crate::types::op::{Facts, Issue};
 use crate::value::{Call, Record, Value};
 
+/// What the argument `precision` says.
+pub(super) const PRECISION: &str = "fp32, or bf16: operands of matrix products are rounded to bfloat16; sums, norms, \
+                                    softmax, activations and weights stay fp32.";
+
 /// What is known of a source before it is read.
 #[derive(Debug, Default)]
 pub(super) struct Signal {

@@ -4,19 +4,11 @@
 use super::fit::issue;
 use crate::diag::Code;
 use crate::types::op::{Facts, Issue};
-use crate::value::{Record, Value};
+use crate::value::Record;
 
-/// The architecture of the model in the argument `model`, and the precision.
+/// The architecture of the model in the argument `model`.
 pub(super) fn of(args: &Record, model: &'static str, facts: &dyn Facts) -> Vec<Issue> {
     let mut issues = Vec::new();
-    if args.get("precision").and_then(Value::as_str) == Some("bf16") {
-        issues.push(issue(
-            Code::NotImplemented,
-            "precision",
-            "`precision = bf16`",
-            "write `precision = fp32`",
-        ));
-    }
     if let Some(name) = args.get(model).and_then(|m| facts.architecture(m))
         && !implemented(&name)
     {

@@ -8,13 +8,22 @@ use crate::value::Value;
 
 /// Loads the model in the argument `name` with the input limits in `input`; `seed` draws a head that it lacks.
 pub(super) fn open(job: &Job<'_>, name: &str, seed: u64) -> Result<Ranker, Failure> {
-    if job.text("precision")? == "bf16" {
-        return Err(
-            Failure::missing("precision `bf16` has no implementation yet").help("write `precision = fp32`")
-        );
-    }
-    let options =
-        Options { threads: job.spec.threads, device: job.spec.device.clone(), ..Options::default() };
+    let recompute = match job.spec.policy.get("activation_checkpointing") {
+        None | Some(Value::Null) => false,
+        Some(Value::Bool(on)) => *on,
+        Some(value) => {
+            let message = format!("`activation_checkpointing` in `with` is {value:?}");
+            return Err(Failure::wrong(message).help("write true or false"));
+        }
+    };
+    let options = Options {
+        threads: job.spec.threads,
+        device: job.spec.device.clone(),
+        kernels: job.spec.kernels.clone(),
+        bf16: job.text("precision")? == "bf16",
+        recompute,
+        ..Options::default()
+    };
     Ranker::open(job.path(name)?, seed, job.call("input")?, &options)
 }
 

@@ -1,5 +1,6 @@
 //! `rerank.cross_encoder`: a run in the order of a model's scores.
 
+use super::fit::PRECISION;
 use super::{fit, lacking};
 use crate::diag::Code;
 use crate::types::Op;
@@ -28,7 +29,7 @@ pub(crate) fn op() -> Op {
         Some(Value::call("query_document", input)),
         "How much of each text is read; as in the model's training, if it was trained here.",
     )
-    .takes("precision", "'fp32' | 'bf16'", Value::str("fp32"), "Precision of the computation.")
+    .takes("precision", "'fp32' | 'bf16'", Value::str("fp32"), PRECISION)
     .derived("corpus", "Corpus", "run", None, "Documents of the run.")
     .derived("queries", "Queries", "run", None, "Queries of the run.")
     .heavy()

@@ -1,5 +1,6 @@
 //! `score.cross_encoder`: a model's scores of the pairs of samples or of a run, for use as a teacher.
 
+use super::fit::PRECISION;
 use super::{fit, lacking};
 use crate::diag::Code;
 use crate::types::Op;
@@ -29,7 +30,7 @@ pub(crate) fn op() -> Op {
         Some(Value::call("query_document", input)),
         "How much of each text is read; as in the model's training, if it was trained here.",
     )
-    .takes("precision", "'fp32' | 'bf16'", Value::str("fp32"), "Precision of the computation.")
+    .takes("precision", "'fp32' | 'bf16'", Value::str("fp32"), PRECISION)
     .derived("corpus", "Corpus", "samples | run", None, "Documents that the pairs name.")
     .derived(
         "queries",

@@ -1,5 +1,6 @@
 //! `train.cross_encoder`: trains a re-ranker.
 
+use super::fit::PRECISION;
 use super::{fit, lacking};
 use crate::diag::Code;
 use crate::train::objectives;
@@ -28,7 +29,7 @@ pub(crate) fn op() -> Op {
     .needs("batch", "Shape | Batch", "Samples in a step: `pairs(n)`, or `queries(n)` of groups and ranked lists.")
     .needs("optimiser", "Optimiser", "How weights are updated.")
     .takes("schedule", "Schedule", schedule, "How the learning rate changes.")
-    .takes("precision", "'fp32' | 'bf16'", Value::str("fp32"), "Precision of the computation.")
+    .takes("precision", "'fp32' | 'bf16'", Value::str("fp32"), PRECISION)
     .takes(
         "select",
         "Selection | 'last'",
@@ -41,7 +42,7 @@ pub(crate) fn op() -> Op {
     .derived("queries", "Queries", "data", None, "Queries of the samples.")
     .random()
     .heavy()
-    .wishes(&["checkpoint", "micro_batch"])
+    .wishes(&["checkpoint", "micro_batch", "activation_checkpointing"])
     .checks(check);
     #[cfg(feature = "models")]
     let op = op.runs(run::run);

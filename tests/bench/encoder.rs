@@ -1,5 +1,6 @@
-//! Speed and memory of the explicit CPU engine: `cargo bench --bench encoder -- [shape] [threads] [runs]`, where shape is
-//! minilm-l6, minilm-l12, bert-base, deberta-v3-base, modernbert-base, ettin-32m or distilbert.
+//! Speed and memory of the explicit CPU engine: `cargo bench --bench encoder -- [shape] [threads] [runs] [work]`, where shape is
+//! minilm-l6, minilm-l12, bert-base, deberta-v3-base, modernbert-base, ettin-32m or distilbert, and work `score`, `128`
+//! or `256` (a training step of such lengths), or everything without it.
 //!
 //! Scoring: 384 pairs of mean 83 tokens (those of `$PEER_DATA/p256.ids` when set, so that a peer gets the same).
 //! Training: a step of 16 pairs of 128 tokens with dropout 0.1: forward, backward, clip by global norm, AdamW.
@@ -24,8 +25,11 @@ fn main() -> Result<(), Failure> {
     let (threads, runs) = (number(1, 2), number(2, 5));
     let mut engine = Encoder::new(random(shape)?, threads)?;
     println!("{shape}, {} threads, {}", threads, engine.kernels());
-    score(&mut engine, runs)?;
-    for length in [128, 256] {
+    let wanted = |work: &str| args.get(3).is_none_or(|a| a == work);
+    if wanted("score") {
+        score(&mut engine, runs)?;
+    }
+    for length in [128, 256].into_iter().filter(|l| wanted(&l.to_string())) {
         train(&mut engine, length, runs)?;
     }
     Ok(())

@@ -50,13 +50,17 @@ pub struct Encoder {
     keep: Keep,
     work: Work,
     last: Option<(Packed, Dropout)>,
+    recompute: bool,
 }
 
 /// What a group keeps of a forward pass.
 struct KeptGroup<'a> {
     hat: &'a mut [f32],
     rho: &'a mut [f32],
+    /// Of every layer, or with recomputation of none.
     layers: Vec<Kept<'a>>,
+    /// The layers' inputs, with recomputation.
+    inputs: Vec<&'a mut [f32]>,
     last_hat: &'a mut [f32],
     last_rho: &'a mut [f32],
     pooled: &'a mut [f32],
@@ -91,6 +95,7 @@ impl Encoder {
             keep: Keep::default(),
             work: Work::default(),
             last: None,
+            recompute: false,
             places: Places::find(&*model, &parameters)?,
             spec,
             model,
@@ -103,6 +108,14 @@ impl Encoder {
     #[must_use]
     pub fn at_level(mut self, level: Level) -> Self {
         self.spec.shape.level = level;
+        self
+    }
+
+    /// The same, keeping only each layer's input of a forward pass and making the rest again in backward: less memory,
+    /// a third more work, the same bits.
+    #[must_use]
+    pub fn recomputing(mut self, recompute: bool) -> Self {
+        self.recompute = recompute;
         self
     }
 
@@ -151,15 +164,15 @@ impl Encoder {
         if std::mem::replace(&mut self.packed.fresh[usize::from(back)], true) {
             return;
         }
-        let Shape { hidden, width, inner, .. } = self.spec.shape;
+        let shape @ Shape { level, hidden, width, .. } = self.spec.shape;
         let (weights, places) = (&self.weights, &self.places);
         self.packed.layers.resize_with(self.spec.layers, PackedLayer::default);
-        self.packed.dense.pack(&weights[places.dense.weight.clone()], hidden, back);
+        self.packed.dense.pack(&weights[places.dense.weight.clone()], hidden, back, level);
         if let Some(p) = &places.projection {
-            self.packed.projection.pack(&weights[p.weight.clone()], width, back);
+            self.packed.projection.pack(&weights[p.weight.clone()], width, back, level);
         }
         let tasks = self.packed.layers.iter_mut().zip(&places.layers).collect();
-        self.pool.each(tasks, |(packed, places), _| packed.pack(places, weights, hidden, inner, back));
+        self.pool.each(tasks, |(packed, places), _| packed.pack(places, weights, &shape, back));
         if !back {
             self.refresh_positions();
         }
@@ -333,14 +346,15 @@ impl Encoder {
         let Shape { width, hidden, .. } = self.spec.shape;
         let tokens = group.tokens().len();
         let (mut own_pooled, mut own_before) = (Vec::new(), Vec::new());
-        let (embeddings, layers, last, pooled, before) = match kept {
+        let (embeddings, layers, inputs, last, pooled, before) = match kept {
             Some(k) => {
-                (Some((k.hat, k.rho)), Some(k.layers), Some((k.last_hat, k.last_rho)), k.pooled, k.before)
+                let last = Some((k.last_hat, k.last_rho));
+                (Some((k.hat, k.rho)), k.layers, k.inputs, last, k.pooled, k.before)
             }
             None => {
                 own_pooled.resize(logits.len() * hidden, 0.0);
                 own_before.resize(logits.len() * hidden, 0.0);
-                (None, None, None, &mut own_pooled[..], &mut own_before[..])
+                (None, Vec::new(), Vec::new(), None, &mut own_pooled[..], &mut own_before[..])
             }
         };
         let mut x = std::mem::take(&mut scratch.x);
@@ -352,9 +366,12 @@ impl Encoder {
             room(&mut x, tokens * hidden).copy_from_slice(&projected);
         }
         let states = &mut x[..tokens * hidden];
-        let mut layers = layers.map(Vec::into_iter);
+        let (mut layers, mut inputs) = (layers.into_iter(), inputs.into_iter());
         for l in 0..self.spec.layers {
-            let kept = layers.as_mut().and_then(Iterator::next);
+            let kept = layers.next();
+            if let Some(input) = inputs.next() {
+                input.copy_from_slice(states);
+            }
             let dropped = dropped_positions.get(l).copied().unwrap_or_default();
             let parts = self.parts(l, dropout, self.projected(l, dropout, dropped));
             if self.spec.pre_norm() {
@@ -381,8 +398,11 @@ impl Encoder {
         let positions: Vec<Vec<f32>> =
             keep.layers.iter_mut().map(|l| std::mem::take(&mut l.projected)).collect();
         let dropped: Vec<&[f32]> = positions.iter().map(|p| &p[..]).collect();
+        let kept_layers = if keep.inputs.is_empty() { &mut keep.layers[..] } else { &mut [] };
         let mut layers: Vec<_> =
-            keep.layers.iter_mut().map(|l| l.split(&self.spec.shape, &groups).into_iter()).collect();
+            kept_layers.iter_mut().map(|l| l.split(&self.spec.shape, &groups).into_iter()).collect();
+        let mut inputs: Vec<_> =
+            keep.inputs.iter_mut().map(|x| by_token(x, hidden, &groups).into_iter()).collect();
         let mut hat = by_token(&mut keep.hat, width, &groups).into_iter();
         let mut rho = by_token(&mut keep.rho, 1, &groups).into_iter();
         let has_last = self.places.last.is_some();
@@ -397,6 +417,7 @@ impl Encoder {
                 hat: hat.next().unwrap_or_default(),
                 rho: rho.next().unwrap_or_default(),
                 layers: layers.iter_mut().filter_map(Iterator::next).collect(),
+                inputs: inputs.iter_mut().filter_map(Iterator::next).collect(),
                 last_hat: last_hat.next().unwrap_or_default(),
                 last_rho: last_rho.next().unwrap_or_default(),
                 pooled: pooled.next().unwrap_or_default(),
@@ -480,7 +501,7 @@ impl Reranker for Encoder {
         let dropout = self.spec.dropout(dropout);
         let mut keep = std::mem::take(&mut self.keep);
         let last = self.places.last.is_some();
-        keep.size(batch.tokens(), batch.len(), self.spec.layers, last, &self.spec.shape);
+        keep.size(batch, &self.spec, last, self.recompute);
         let logits = self.forward_all(batch, &dropout, &mut keep);
         self.keep = keep;
         self.last = Some((batch.clone(), dropout));

@@ -3,6 +3,8 @@
 
 use super::layer::{Group, Kept, Left, Shape};
 use super::softmax::Stat;
+use super::spec::Spec;
+use crate::nn::Packed;
 
 /// Of one layer, by token; see [`Kept`].
 #[derive(Debug, Default)]
@@ -25,7 +27,10 @@ pub(super) struct Keep {
     /// x̂ and ρ of the embeddings' norm.
     pub hat: Vec<f32>,
     pub rho: Vec<f32>,
+    /// With recomputation only the last has room, which moves from layer to layer in backward.
     pub layers: Vec<KeptLayer>,
+    /// With recomputation: the layers' inputs, `[tokens, hidden]` each.
+    pub inputs: Vec<Vec<f32>>,
     /// x̂ and ρ of a pre-norm encoder's last norm.
     pub last_hat: Vec<f32>,
     pub last_rho: Vec<f32>,
@@ -65,8 +70,9 @@ pub(super) fn size<T: Clone + Default>(v: &mut Vec<T>, n: usize) {
 }
 
 impl Keep {
-    /// Makes room for a batch.
-    pub(super) fn size(&mut self, tokens: usize, pairs: usize, layers: usize, last: bool, shape: &Shape) {
+    /// Makes room for a batch; `last` where there is a last norm.
+    pub(super) fn size(&mut self, batch: &Packed, spec: &Spec, last: bool, recompute: bool) {
+        let (tokens, pairs, layers, shape) = (batch.tokens(), batch.len(), spec.layers, &spec.shape);
         let Shape { width, hidden, heads, .. } = *shape;
         size(&mut self.hat, tokens * width);
         size(&mut self.rho, tokens);
@@ -75,7 +81,11 @@ impl Keep {
         size(&mut self.last_hat, if last { tokens * hidden } else { 0 });
         size(&mut self.last_rho, if last { tokens } else { 0 });
         self.layers.resize_with(layers, KeptLayer::default);
-        for l in &mut self.layers {
+        self.inputs.resize_with(if recompute { layers } else { 0 }, Vec::new);
+        for x in &mut self.inputs {
+            size(x, tokens * hidden);
+        }
+        for l in self.layers.iter_mut().rev().take(if recompute { 1 } else { layers }) {
             size(&mut l.qkv, tokens * 3 * hidden);
             size(&mut l.stats, tokens * heads);
             size(&mut l.context, tokens * hidden);
@@ -122,6 +132,14 @@ fn cut<T>(mut v: &mut [T], lengths: impl Iterator<Item = usize>) -> Vec<&mut [T]
 }
 
 impl KeptLayer {
+    /// Takes over another layer's room.
+    pub(super) fn take_room(&mut self, from: &mut Self) {
+        let projected = std::mem::take(&mut self.projected);
+        let there = std::mem::take(&mut from.projected);
+        *self = Self { projected, ..std::mem::take(from) };
+        from.projected = there;
+    }
+
     /// The groups' shares.
     pub(super) fn split(&mut self, shape: &Shape, groups: &[Group<'_>]) -> Vec<Kept<'_>> {
         let Shape { hidden, heads, .. } = *shape;

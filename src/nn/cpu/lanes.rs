@@ -164,16 +164,46 @@ impl Lanes for Portable {
 }
 
 /// Work written over [`Lanes`]; `run` and all it calls are `#[inline(always)]`, so that each level compiles its own.
-pub(super) trait Kernel {
+pub(super) trait Kernel: Sized {
     /// What comes out.
     type Output;
+    /// Whether it rounds what it multiplies where the level says so, see [`Kernel::run_rounding`].
+    const ROUNDS: bool = false;
     /// Does the work.
     fn run<L: Lanes>(self) -> Self::Output;
+    /// Does the work with operands rounded to bfloat16.
+    #[inline(always)]
+    fn run_rounding<L: Lanes>(self) -> Self::Output {
+        self.run::<L>()
+    }
 }
 
-/// Which instructions the kernels use. Equal bits are promised within one level.
+/// The nearest bfloat16, halves to even; what is not a number stays so.
+#[inline(always)]
+pub(super) fn bf16(x: f32) -> f32 {
+    let bits = x.to_bits();
+    let near = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) & 0xffff_0000;
+    if x.is_nan() { x } else { f32::from_bits(near) }
+}
+
+/// Rounds in place.
+struct Round<'a>(&'a mut [f32]);
+
+impl Kernel for Round<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        self.0.iter_mut().for_each(|x| *x = bf16(*x));
+    }
+}
+
+/// Which instructions the kernels use, and whether the operands of matrix products are rounded to bfloat16. Equal bits
+/// are promised within one level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Level(Inner);
+pub struct Level {
+    inner: Inner,
+    rounds: bool,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Inner {
@@ -184,13 +214,13 @@ enum Inner {
 
 impl Level {
     /// Plain Rust, for any machine.
-    pub const PORTABLE: Self = Self(Inner::Portable);
+    pub const PORTABLE: Self = Self { inner: Inner::Portable, rounds: false };
 
     /// The fastest level this machine has.
     pub fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
         if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-            return Self(Inner::Avx2);
+            return Self { inner: Inner::Avx2, rounds: false };
         }
         Self::PORTABLE
     }
@@ -215,9 +245,22 @@ impl Level {
         }
     }
 
+    /// The same instructions with operands of matrix products rounded to bfloat16, or not.
+    #[must_use]
+    pub fn rounding(self, rounds: bool) -> Self {
+        Self { rounds, ..self }
+    }
+
+    /// Rounds an operand in place where the level does.
+    pub(super) fn settle(self, x: &mut [f32]) {
+        if self.rounds {
+            self.run(Round(x));
+        }
+    }
+
     /// Its name, for manifests.
     pub fn name(self) -> &'static str {
-        match self.0 {
+        match self.inner {
             Inner::Portable => "portable",
             #[cfg(target_arch = "x86_64")]
             Inner::Avx2 => "avx2",
@@ -227,14 +270,14 @@ impl Level {
     /// Runs a kernel at this level.
     #[inline]
     pub(super) fn run<K: Kernel>(self, kernel: K) -> K::Output {
-        match self.0 {
-            Inner::Portable => portable(kernel),
+        match self.inner {
+            Inner::Portable => portable(kernel, self.rounds),
             #[cfg(target_arch = "x86_64")]
             Inner::Avx2 => {
                 #[expect(unsafe_code, reason = "calls a function compiled for AVX2 and FMA")]
                 // SAFETY: this variant is only made by `detect`, which found both features on this machine.
                 unsafe {
-                    avx2(kernel)
+                    avx2(kernel, self.rounds)
                 }
             }
         }
@@ -242,15 +285,16 @@ impl Level {
 }
 
 #[inline(never)]
-fn portable<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run::<Portable>()
+fn portable<K: Kernel>(kernel: K, rounds: bool) -> K::Output {
+    if K::ROUNDS && rounds { kernel.run_rounding::<Portable>() } else { kernel.run::<Portable>() }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 #[inline(never)]
-fn avx2<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run::<super::avx2::Avx2>()
+fn avx2<K: Kernel>(kernel: K, rounds: bool) -> K::Output {
+    use super::avx2::Avx2;
+    if K::ROUNDS && rounds { kernel.run_rounding::<Avx2>() } else { kernel.run::<Avx2>() }
 }
 
 #[cfg(test)]
@@ -293,6 +337,32 @@ mod tests {
             out.extend([a.sum(), a.largest()]);
             out
         }
+    }
+
+    #[test]
+    fn bfloat16_is_the_nearest_with_halves_to_even() {
+        // 8 bits of significand: 1 + 2⁻⁸ and 1 + 3 · 2⁻⁸ lie halfway.
+        let (half, step) = (2f32.powi(-8), 2f32.powi(-7));
+        let cases = [
+            (1.0, 1.0),
+            (1.0 + half, 1.0),
+            (1.0 + half * 1.001, 1.0 + step),
+            (1.0 + 3.0 * half, 1.0 + 2.0 * step),
+            (-3.141_592_7, -3.140_625),
+            (0.0, 0.0),
+            (f32::MAX, f32::INFINITY),
+            (f32::NEG_INFINITY, f32::NEG_INFINITY),
+        ];
+        for (x, near) in cases {
+            assert_eq!(bf16(x), near, "{x}");
+        }
+        assert!(bf16(f32::NAN).is_nan() && bf16(f32::from_bits(0x7fff_ffff)).is_nan());
+        let mut x: Vec<f32> = (0..37).map(|i| (i as f32).sqrt()).collect();
+        let expected: Vec<f32> = x.iter().map(|x| bf16(*x)).collect();
+        Level::detect().settle(&mut x);
+        assert_ne!(x, expected);
+        Level::detect().rounding(true).settle(&mut x);
+        assert_eq!(x, expected);
     }
 
     #[test]

@@ -126,6 +126,22 @@ pub(super) struct Kept<'a> {
     pub rho2: &'a mut [f32],
 }
 
+impl Kept<'_> {
+    /// The same room for another forward pass.
+    pub(super) fn again(&mut self) -> Kept<'_> {
+        Kept {
+            qkv: self.qkv,
+            stats: self.stats,
+            context: self.context,
+            up: self.up,
+            hat1: self.hat1,
+            rho1: self.rho1,
+            hat2: self.hat2,
+            rho2: self.rho2,
+        }
+    }
+}
+
 /// Gradients that backward leaves for [`super::gradients`], by token.
 pub(super) struct Left<'a> {
     /// Of the output projection's result: hidden.

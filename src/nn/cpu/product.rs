@@ -5,7 +5,9 @@
 //! [`DEPTH`]: it depends on its own row and column alone, never on how many rows or columns there are beside it.
 //! That is what makes a score the same bits in every batch.
 
-use super::lanes::{Kernel, Lanes, N};
+use std::cell::Cell;
+
+use super::lanes::{Kernel, Lanes, N, bf16};
 
 /// Columns of a panel.
 pub(super) const WIDTH: usize = 2 * N;
@@ -130,6 +132,7 @@ pub(super) struct Product<'a> {
 
 impl Kernel for Product<'_> {
     type Output = ();
+    const ROUNDS: bool = true;
 
     #[inline(always)]
     fn run<L: Lanes>(self) {
@@ -139,6 +142,41 @@ impl Kernel for Product<'_> {
             Lies::Strips => self.go::<L, STRIPS>(TALL),
         }
     }
+
+    /// With a rounded copy of the left operand; the right one was rounded when it was packed.
+    #[inline(always)]
+    fn run_rounding<L: Lanes>(self) {
+        if self.depth == 0 {
+            return self.run::<L>();
+        }
+        let Self { a, lies, rows, b, depth, columns, c, c_stride, store } = self;
+        // Lines of so many numbers lie so far apart; rows pass a block at a time, which stays in the second cache.
+        let (lines, long, apart, block) = match lies {
+            Lies::Rows(stride) => (rows, depth, stride, TOGETHER),
+            Lies::Columns(stride) => (depth, rows, stride, depth),
+            Lies::Strips => (1, strips_len(depth, rows), 0, 1),
+        };
+        let mut copy = ROUNDED.take();
+        for first in (0..lines).step_by(block.max(1)) {
+            let here = block.min(lines - first);
+            copy.clear();
+            for line in first..first + here {
+                copy.extend(a[line * apart..][..long].iter().map(|x| bf16(*x)));
+            }
+            let (rows, c, lies) = match lies {
+                Lies::Rows(_) => (here, &mut c[first * c_stride..], Lies::Rows(long)),
+                Lies::Columns(_) => (rows, &mut *c, Lies::Columns(long)),
+                Lies::Strips => (rows, &mut *c, lies),
+            };
+            Product { a: &copy, lies, rows, b, depth, columns, c, c_stride, store }.run::<L>();
+        }
+        ROUNDED.set(copy);
+    }
+}
+
+thread_local! {
+    /// A left operand, rounded.
+    static ROUNDED: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
 }
 
 const ROWS: u8 = 0;
@@ -344,6 +382,46 @@ mod tests {
                                 "{rows} {depth} {columns}: {got} {exact}"
                             );
                         }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_rounding_product_is_that_of_rounded_operands() {
+        for (rows, depth, columns) in [(1, 1, 1), (13, 400, 33), (97, 31, 17), (200, 96, 48), (2, 0, 4)] {
+            let (a, w) = (random(rows * depth, 1), random(columns * depth, 2));
+            let at: Vec<f32> = (0..depth * rows).map(|i| a[(i % rows) * depth + i / rows]).collect();
+            let mut strips = vec![0.0; strips_len(depth, rows)];
+            pack_strips(&at, rows, depth, rows, &mut strips);
+            for level in levels() {
+                let level = level.rounding(true);
+                let mut b = vec![0.0; packed_len(depth, columns)];
+                pack_transposed(&w, depth, depth, columns, &mut b);
+                level.settle(&mut b);
+                let all = [(&a, Lies::Rows(depth)), (&at, Lies::Columns(rows)), (&strips, Lies::Strips)];
+                for (a_there, lies) in all {
+                    let mut c = vec![f32::NAN; rows * columns];
+                    let (a_there, b) = (&a_there[..], &b[..]);
+                    let (c_stride, store) = (columns, Store::Set);
+                    level.run(Product {
+                        a: a_there,
+                        lies,
+                        rows,
+                        b,
+                        depth,
+                        columns,
+                        c: &mut c,
+                        c_stride,
+                        store,
+                    });
+                    for (at, got) in c.iter().enumerate() {
+                        let (i, j) = (at / columns, at % columns);
+                        let terms = (0..depth)
+                            .map(|d| f64::from(bf16(a[i * depth + d])) * f64::from(bf16(w[j * depth + d])));
+                        let (exact, size) = terms.fold((0.0, 1.0), |(s, n), t| (s + t, n + t.abs()));
+                        assert!((f64::from(*got) - exact).abs() < 1e-6 * size, "{rows} {depth} {columns}");
                     }
                 }
             }

@@ -125,6 +125,67 @@ fn no_architecture_lets_batches_threads_or_splits_change_a_bit() {
 }
 
 #[test]
+fn recomputation_changes_no_bit() {
+    for config in shapes() {
+        println!("{config}");
+        let batch = random_batch(&LENGTHS, 50, 1);
+        let slope: Vec<f32> = (0..batch.len()).map(|i| 1.0 - 0.3 * i as f32).collect();
+        let run = |recompute: bool| {
+            let mut e = Encoder::new(random(&config), 2).unwrap().recomputing(recompute);
+            let mut bits = Vec::new();
+            for step in 0..2 {
+                bits.extend(e.forward(&batch, Some(Stream::new(1, &["d"]).sub(step))).unwrap());
+                e.backward(&slope).unwrap();
+            }
+            // A larger batch than the ones before.
+            let batch = random_batch(&[130; 9], 50, 5);
+            bits.extend(e.forward(&batch, None).unwrap());
+            e.backward(&[0.5; 9]).unwrap();
+            bits.extend(e.gradients_mut().0.iter());
+            bits.iter().map(|b| b.to_bits()).collect::<Vec<_>>()
+        };
+        assert!(run(false) == run(true));
+    }
+}
+
+#[test]
+fn bfloat16_products_stay_near_and_keep_every_promise() {
+    for config in shapes() {
+        println!("{config}");
+        let mut exact = Encoder::new(random(&config), 2).unwrap();
+        let level = Level::detect().rounding(true);
+        let rounding = |threads| Encoder::new(random(&config), threads).unwrap().at_level(level);
+        let mut engine = rounding(2);
+        check_batch_independence(&mut engine, 50, 64);
+        check_splits(&mut engine, 50, 64);
+        let batch = random_batch(&LENGTHS, 50, 1);
+        let slope: Vec<f32> = (0..batch.len()).map(|i| 1.0 - 0.3 * i as f32).collect();
+        let stream = Some(Stream::new(3, &["dropout"]));
+        let pass = |e: &mut Encoder| {
+            let logits = e.forward(&batch, stream).unwrap();
+            e.backward(&slope).unwrap();
+            let gradients = e.gradients_mut().0;
+            let sums = gradients.to_vec();
+            gradients.fill(0.0);
+            (logits, sums)
+        };
+        let (mut three, mut recomputing) = (rounding(3), rounding(1).recomputing(true));
+        let (logits, gradients) = pass(&mut exact);
+        let (near, slopes) = pass(&mut rounding(2));
+        assert!((&near, &slopes) == (&pass(&mut three).0, &pass(&mut rounding(1)).1));
+        assert!((&near, &slopes) == (&pass(&mut recomputing).0, &pass(&mut rounding(2)).1));
+        assert_ne!(near, logits);
+        let apart = |a: &[f32], b: &[f32]| {
+            let square = |x: &mut dyn Iterator<Item = f32>| x.map(|x| f64::from(x * x)).sum::<f64>();
+            (square(&mut a.iter().zip(b).map(|(a, b)| a - b)) / square(&mut b.iter().copied())).sqrt()
+        };
+        let (scores, slopes) = (apart(&near, &logits), apart(&slopes, &gradients));
+        println!("scores {scores:.1e}, gradients {slopes:.1e} apart");
+        assert!(scores < 0.03 && slopes < 0.06);
+    }
+}
+
+#[test]
 fn the_reference_engine_agrees_with_and_without_dropout() {
     for activation in ["gelu", "gelu_new", "relu", "tanh"] {
         let config = ODD.replace("\"vocab", &format!("\"hidden_act\": \"{activation}\", \"vocab"));

@@ -3,6 +3,8 @@
 use std::ops::Range;
 
 use super::attention::room;
+use super::lanes::Level;
+use super::layer::Shape;
 use super::product::{Store, pack, pack_transposed, packed_len};
 use crate::nn::arch::modernbert::ModernBert;
 use crate::nn::arch::post_norm::{PostNorm, Projection};
@@ -175,13 +177,16 @@ pub(super) struct Linear {
 
 impl Linear {
     /// Packs a weight `[out, in]` for one direction.
-    pub(super) fn pack(&mut self, weight: &[f32], inputs: usize, back: bool) {
+    pub(super) fn pack(&mut self, weight: &[f32], inputs: usize, back: bool, level: Level) {
         let outputs = weight.len() / inputs;
         if back {
-            pack(weight, inputs, outputs, inputs, room(&mut self.backward, packed_len(outputs, inputs)));
+            let to = room(&mut self.backward, packed_len(outputs, inputs));
+            pack(weight, inputs, outputs, inputs, to);
+            level.settle(to);
         } else {
             let to = room(&mut self.forward, packed_len(inputs, outputs));
             pack_transposed(weight, inputs, inputs, outputs, to);
+            level.settle(to);
         }
     }
 }
@@ -194,14 +199,15 @@ pub(super) struct Stack {
 }
 
 impl Stack {
-    fn pack(&mut self, pairs: &[Pair], weights: &[f32], inputs: usize, back: bool) {
+    fn pack(&mut self, pairs: &[Pair], weights: &[f32], inputs: usize, back: bool, level: Level) {
         let gather = |ranges: &mut dyn Iterator<Item = Range<usize>>| -> Vec<f32> {
             ranges.flat_map(|r| &weights[r]).copied().collect()
         };
         if let [one] = pairs {
-            self.linear.pack(&weights[one.weight.clone()], inputs, back);
+            self.linear.pack(&weights[one.weight.clone()], inputs, back, level);
         } else {
-            self.linear.pack(&gather(&mut pairs.iter().map(|p| p.weight.clone())), inputs, back);
+            let all = gather(&mut pairs.iter().map(|p| p.weight.clone()));
+            self.linear.pack(&all, inputs, back, level);
         }
         if !back {
             self.bias = gather(&mut pairs.iter().map(|p| p.bias.clone()));
@@ -224,14 +230,15 @@ pub(super) struct PackedLayer {
 
 impl PackedLayer {
     /// Packs all of a layer for one direction.
-    pub(super) fn pack(&mut self, places: &Layer, weights: &[f32], hidden: usize, inner: usize, back: bool) {
-        self.qkv.pack(&places.qkv, weights, hidden, back);
+    pub(super) fn pack(&mut self, places: &Layer, weights: &[f32], shape: &Shape, back: bool) {
+        let Shape { level, hidden, inner, .. } = *shape;
+        self.qkv.pack(&places.qkv, weights, hidden, back, level);
         if let Some(own) = &places.positions {
-            self.positions.get_or_insert_default().pack(own, weights, hidden, back);
+            self.positions.get_or_insert_default().pack(own, weights, hidden, back, level);
         }
-        self.output.pack(&weights[places.output.weight.clone()], hidden, back);
-        self.up.pack(&weights[places.up.weight.clone()], hidden, back);
-        self.down.pack(&weights[places.down.weight.clone()], inner, back);
+        self.output.pack(&weights[places.output.weight.clone()], hidden, back, level);
+        self.up.pack(&weights[places.up.weight.clone()], hidden, back, level);
+        self.down.pack(&weights[places.down.weight.clone()], inner, back, level);
     }
 }
 

@@ -60,14 +60,21 @@ impl Encoder {
         work.table.clear();
         work.table.resize(groups.len() * relative * hidden, 0.0);
         for l in (0..self.spec.layers).rev() {
+            if let ([.., this, next], false) =
+                (&mut keep.layers[..(l + 2).min(self.spec.layers)], keep.inputs.is_empty())
+                && l + 1 < self.spec.layers
+            {
+                this.take_room(next);
+            }
+            let again = keep.inputs.get(l).map(|x| &x[..]);
             let (before, this) = keep.layers.split_at_mut(l);
             let projected = std::mem::take(&mut this[0].projected);
             let parts = self.parts(l, dropout, self.projected(l, dropout, &projected));
             // The layer's input: of a post-norm layer the norm before it, of a pre-norm layer its own norm.
-            let input = match (before.last(), self.spec.pre_norm()) {
-                (Some(_), true) => None,
-                (Some(b), false) => Some((&b.hat2, &self.places.layers[l - 1].norm2)),
-                (None, _) => None,
+            let input = match (before.last(), self.spec.pre_norm(), again) {
+                (Some(_), true, _) | (None, ..) => None,
+                (Some(_), false, Some(x)) => Some((x, None)),
+                (Some(b), false, None) => Some((&b.hat2[..], Some(&self.places.layers[l - 1].norm2))),
             };
             work.norms.fill(0.0);
             work.positions.clear();
@@ -84,15 +91,27 @@ impl Encoder {
                 .zip(hidden_wide.zip(by_token(x, hidden, &groups)))
                 .collect();
             self.pool.each(tasks, |(((group, mut kept), mut left), (d, x)), scratch| {
+                let at = group.tokens().start * hidden..group.tokens().end * hidden;
+                if let Some(states) = again {
+                    // What the forward pass did not keep; the states pass through a buffer that is written later.
+                    left.output.copy_from_slice(&states[at.clone()]);
+                    let kept = kept.again();
+                    if self.spec.pre_norm() {
+                        parts.forward_pre(group, left.output, scratch, Some(kept));
+                    } else {
+                        parts.forward(group, left.output, scratch, Some(kept));
+                    }
+                }
                 if self.spec.pre_norm() {
                     parts.backward_pre(group, d, scratch, &mut kept, &mut left);
                 } else {
                     parts.backward(group, d, scratch, &mut kept, &mut left);
                 }
-                if let Some((hat, norm)) = input {
-                    let at = group.tokens();
-                    x.copy_from_slice(&hat[at.start * hidden..at.end * hidden]);
-                    self.affine(x, norm);
+                if let Some((states, norm)) = input {
+                    x.copy_from_slice(&states[at]);
+                    if let Some(norm) = norm {
+                        self.affine(x, norm);
+                    }
                 }
             });
             if self.spec.relative.is_some() {
