@@ -17,7 +17,7 @@ import time
 xpipe, model, data = sys.argv[1], pathlib.Path(sys.argv[2]).resolve(), pathlib.Path(sys.argv[3])
 wanted = int(sys.argv[4]) if len(sys.argv) > 4 else 60
 STUDY = """edition 2026
-use std.retrieval { bm25_run }
+use std.retrieval {{ bm25_run }}
 axis precision = ["fp32", "bf16"]
 dataset all: TestCollection = local {{ docs = "docs.jsonl", queries = "queries.jsonl", qrels = "qrels.tsv", role = test }}
 stage found  = bm25_run(corpus = all.corpus, queries = all.queries, depth = 20)

@@ -21,8 +21,9 @@ fn manifests(study: &str, more: &[&str]) -> BTreeMap<String, Json> {
     each.collect()
 }
 
-fn trees(of: &BTreeMap<String, Json>) -> Vec<(&String, &Json)> {
-    of.iter().map(|(address, m)| (address, &m["tree"])).collect()
+/// The content of each; an index names its files at random.
+fn contents(of: &BTreeMap<String, Json>) -> Vec<(&String, &Json)> {
+    of.iter().map(|(address, m)| (address, &m["digest"])).collect()
 }
 
 #[test]
@@ -32,14 +33,14 @@ fn threads_and_recomputation_change_no_byte_and_bfloat16_does() {
         TRAINING.replace("checkpoint = steps(4)", "checkpoint = steps(4), activation_checkpointing = true");
     assert_ne!(recomputing, TRAINING);
     let same = manifests(&recomputing, &["--threads", "3"]);
-    assert_eq!(trees(&plain), trees(&same));
+    assert_eq!(contents(&plain), contents(&same));
     assert_eq!(plain["model[fast]"]["key"], same["model[fast]"]["key"]);
 
     let rounding = TRAINING.replace("seed      = 7", "seed      = 7\n    precision = bf16");
     let rounded = manifests(&rounding, &["--threads", "2"]);
     assert_ne!(plain["model[fast]"]["key"], rounded["model[fast]"]["key"]);
-    assert_ne!(plain["model[fast]"]["tree"], rounded["model[fast]"]["tree"]);
-    assert_eq!(plain["samples"]["tree"], rounded["samples"]["tree"]);
+    assert_ne!(plain["model[fast]"]["digest"], rounded["model[fast]"]["digest"]);
+    assert_eq!(plain["samples"]["digest"], rounded["samples"]["digest"]);
 }
 
 #[test]

@@ -82,16 +82,33 @@ fn run(space: &Space, cell: &str, queries: usize) -> String {
     let run = Run::read(&folder(space, cell)).unwrap();
     let mut text = Vec::new();
     Run::new(run.queries()[..queries].to_vec()).unwrap().export(&mut text, "x").unwrap();
-    String::from_utf8(text).unwrap()
+    let text = String::from_utf8(text).unwrap();
+    let rows = text.lines().map(|line| {
+        let words: Vec<&str> = line.split(' ').collect();
+        (words[0], words[2], words[4].parse().unwrap())
+    });
+    centred(&rows.collect::<Vec<_>>())
+}
+
+/// Scores less their query's mean. The head's bias moves all of them: an objective that compares documents gives it
+/// no gradient but rounding, which AdamW makes a step of.
+fn centred(rows: &[(&str, &str, f64)]) -> String {
+    let mut text = String::new();
+    for of_query in rows.chunk_by(|a, b| a.0 == b.0) {
+        let mean = of_query.iter().map(|r| r.2).sum::<f64>() / of_query.len() as f64;
+        for (query, document, score) in of_query {
+            text.push_str(&format!("{query} {document} {:.6}\n", score - mean));
+        }
+    }
+    text
 }
 
 fn scores(space: &Space, cell: &str, queries: usize) -> String {
     let scores = Scores::read(&folder(space, cell)).unwrap();
-    let rows = scores
-        .iter()
-        .take(queries)
-        .flat_map(|(q, documents)| documents.iter().map(move |(d, s)| format!("{q} {d} {s}\n")));
-    rows.collect()
+    let of_queries = scores.iter().take(queries);
+    let rows =
+        of_queries.flat_map(|(q, documents)| documents.iter().map(move |(d, s)| (q, &d[..], f64::from(*s))));
+    centred(&rows.collect::<Vec<_>>())
 }
 
 /// The loss of each step, and what was seen.

@@ -68,6 +68,8 @@ pub(super) struct Attention<'a> {
     pub size: usize,
     /// Tokens of the pair.
     pub length: usize,
+    /// Queries: so many of the first tokens.
+    pub queries: usize,
     /// The first token's place in the whole batch.
     pub token: usize,
     /// How far a token sees; everything without it.
@@ -110,9 +112,9 @@ impl<'a> Attention<'a> {
     }
 
     fn spans(&self) -> impl Iterator<Item = Span> + use<> {
-        let (length, window) = (self.length, self.window);
-        (0..length).step_by(BLOCK).map(move |first| {
-            let queries = first..(first + BLOCK).min(length);
+        let (length, window, count) = (self.length, self.window, self.queries);
+        (0..count).step_by(BLOCK).map(move |first| {
+            let queries = first..(first + BLOCK).min(count);
             let keys = match window {
                 None => 0..length,
                 Some(w) => first.saturating_sub(w)..(queries.end + w).min(length),
@@ -195,7 +197,7 @@ impl<'a> Attention<'a> {
         .add();
     }
 
-    /// Context rows `[length, heads · size]` from `qkv`; `stats` `[length, heads]` keeps what backward needs.
+    /// Context rows `[queries, heads · size]` from `qkv`; `stats` `[queries, heads]` keeps what backward needs.
     pub(super) fn forward(
         &self,
         qkv: &[f32],
@@ -272,8 +274,8 @@ impl<'a> Attention<'a> {
         let values = room(&mut scratch.values, packed_len(size, most));
         let straight = room(&mut scratch.other, packed_len(most, size));
         let block = room(&mut scratch.block, packed_len(BLOCK.min(length), size));
-        for row in dqkv.chunks_exact_mut(3 * width).take(length) {
-            row[width..].fill(0.0);
+        for (i, row) in dqkv.chunks_exact_mut(3 * width).take(length).enumerate() {
+            row[if i < self.queries { width } else { 0 }..].fill(0.0);
         }
         for head in 0..heads {
             let (q, k, v) = (head * size, width + head * size, 2 * width + head * size);

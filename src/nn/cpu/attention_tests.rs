@@ -68,17 +68,23 @@ fn check(
         if drop { mask.attention(token, length, heads) } else { vec![1.0; heads * length * length] };
     let qkv = random(length * 3 * width, 1);
     let rows = relative.map_or(0, |r| 2 * r.span);
-    let positions = random(rows * 2 * width, 3);
-    let dout = random(length * width, 2);
-    let exact: Vec<f64> = qkv.iter().chain(&positions).map(|x| f64::from(*x)).collect();
+    let table = random(rows * 2 * width, 3);
+    let whole = random(length * width, 2);
+    let exact: Vec<f64> = qkv.iter().chain(&table).map(|x| f64::from(*x)).collect();
     let case = Case { heads, size, length, factors: &factors, window, relative };
     let apart = 3 * width;
-    for level in [Level::PORTABLE, Level::detect()] {
-        let given = relative.map(|relative| Positions { relative, projected: &positions });
+    // All queries, or the first tokens' only.
+    let counts = [length, 1, length.min(3)];
+    for (level, queries) in
+        [Level::PORTABLE, Level::detect()].into_iter().flat_map(|l| counts.map(|q| (l, q)))
+    {
+        let dout = &whole[..queries * width];
+        let given = relative.map(|relative| Positions { relative, projected: &table });
         let dropped = drop.then_some(&mask);
-        let a = Attention { level, heads, size, length, token, window, positions: given, dropped };
-        let mut out = vec![f32::NAN; length * width];
-        let mut stats = vec![[0.0; 2]; length * heads];
+        let positions = given;
+        let a = Attention { level, heads, size, length, queries, token, window, positions, dropped };
+        let mut out = vec![f32::NAN; queries * width];
+        let mut stats = vec![[0.0; 2]; queries * heads];
         a.forward(&qkv, &mut out, Some(&mut stats), &mut scratch);
         let (x, p) = exact.split_at(qkv.len());
         for (o, e) in out.iter().zip(naive(&case, x, p)) {
@@ -87,7 +93,7 @@ fn check(
         let mut got = vec![f32::NAN; qkv.len()];
         let mut dpositions = vec![0.0; rows * apart];
         let to = relative.map(|_| (&mut dpositions[..], apart));
-        a.backward(&qkv, &stats, &dout, &mut got, to, &mut scratch);
+        a.backward(&qkv, &stats, dout, &mut got, to, &mut scratch);
         for row in dpositions.chunks(apart) {
             got.extend(&row[..2 * width]);
         }
@@ -97,7 +103,7 @@ fn check(
                 let mut x = exact.clone();
                 x[i] += step;
                 let (x, p) = x.split_at(qkv.len());
-                naive(&case, x, p).iter().zip(&dout).map(|(y, d)| y * f64::from(*d)).sum::<f64>()
+                naive(&case, x, p).iter().zip(dout).map(|(y, d)| y * f64::from(*d)).sum::<f64>()
             };
             let slope = (at(1e-5) - at(-1e-5)) / 2e-5;
             assert!(

@@ -133,7 +133,8 @@ impl Encoder {
         let mut out = vec![self.project(&x).unwrap_or(x)];
         for l in 0..self.spec.layers {
             let mut x = out[l].clone();
-            let parts = self.parts(l, &dropout, &self.packed.layers[l].projected);
+            let mut parts = self.parts(l, &dropout, &self.packed.layers[l].projected);
+            parts.first_only = false;
             if self.spec.pre_norm() {
                 parts.forward_pre(&group, &mut x, &mut scratch, None);
             } else {
@@ -234,6 +235,7 @@ impl Encoder {
             masks: dropout.layers[l],
             sight,
             positions: self.spec.relative.as_ref().map(|relative| Positions { relative, projected }),
+            first_only: self.spec.first_only(l),
         }
     }
 
@@ -319,6 +321,9 @@ impl Encoder {
     /// What the head reads of each pair.
     fn pool(&self, group: &Group<'_>, states: &[f32], pooled: &mut [f32]) {
         let hidden = self.spec.shape.hidden;
+        if self.spec.layers > 0 && self.spec.first_only(self.spec.layers - 1) {
+            return pooled.copy_from_slice(&states[..pooled.len()]);
+        }
         for (pair, row) in group.each().zip(pooled.chunks_exact_mut(hidden)) {
             let states = &states[pair.start * hidden..pair.end * hidden];
             row.copy_from_slice(&states[..hidden]);
@@ -399,8 +404,11 @@ impl Encoder {
             keep.layers.iter_mut().map(|l| std::mem::take(&mut l.projected)).collect();
         let dropped: Vec<&[f32]> = positions.iter().map(|p| &p[..]).collect();
         let kept_layers = if keep.inputs.is_empty() { &mut keep.layers[..] } else { &mut [] };
-        let mut layers: Vec<_> =
-            kept_layers.iter_mut().map(|l| l.split(&self.spec.shape, &groups).into_iter()).collect();
+        let mut layers: Vec<_> = kept_layers
+            .iter_mut()
+            .enumerate()
+            .map(|(l, kept)| kept.split(&self.spec.shape, &groups, self.spec.first_only(l)).into_iter())
+            .collect();
         let mut inputs: Vec<_> =
             keep.inputs.iter_mut().map(|x| by_token(x, hidden, &groups).into_iter()).collect();
         let mut hat = by_token(&mut keep.hat, width, &groups).into_iter();

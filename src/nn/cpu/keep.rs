@@ -27,7 +27,7 @@ pub(super) struct Keep {
     /// x̂ and ρ of the embeddings' norm.
     pub hat: Vec<f32>,
     pub rho: Vec<f32>,
-    /// With recomputation only the last has room, which moves from layer to layer in backward.
+    /// With recomputation only the last two have room; that of the first of them moves on in backward.
     pub layers: Vec<KeptLayer>,
     /// With recomputation: the layers' inputs, `[tokens, hidden]` each.
     pub inputs: Vec<Vec<f32>>,
@@ -85,15 +85,17 @@ impl Keep {
         for x in &mut self.inputs {
             size(x, tokens * hidden);
         }
-        for l in self.layers.iter_mut().rev().take(if recompute { 1 } else { layers }) {
+        let roomy = self.layers.iter_mut().enumerate().rev();
+        for (i, l) in roomy.take(if recompute { 2 } else { layers }) {
+            let rows = if spec.first_only(i) { pairs } else { tokens };
             size(&mut l.qkv, tokens * 3 * hidden);
-            size(&mut l.stats, tokens * heads);
-            size(&mut l.context, tokens * hidden);
-            size(&mut l.up, tokens * shape.up());
-            size(&mut l.hat1, tokens * hidden);
-            size(&mut l.rho1, tokens);
-            size(&mut l.hat2, tokens * hidden);
-            size(&mut l.rho2, tokens);
+            size(&mut l.stats, rows * heads);
+            size(&mut l.context, rows * hidden);
+            size(&mut l.up, rows * shape.up());
+            size(&mut l.hat1, rows * hidden);
+            size(&mut l.rho1, rows);
+            size(&mut l.hat2, rows * hidden);
+            size(&mut l.rho2, rows);
         }
     }
 }
@@ -121,6 +123,11 @@ pub(super) fn by_pair<'a, T>(v: &'a mut [T], width: usize, groups: &[Group<'_>])
     cut(v, groups.iter().map(|g| g.pairs.len() * width))
 }
 
+/// The one or the other.
+fn by_row<'a, T>(v: &'a mut [T], width: usize, groups: &[Group<'_>], by_pairs: bool) -> Vec<&'a mut [T]> {
+    if by_pairs { by_pair(v, width, groups) } else { by_token(v, width, groups) }
+}
+
 fn cut<T>(mut v: &mut [T], lengths: impl Iterator<Item = usize>) -> Vec<&mut [T]> {
     let mut out = Vec::new();
     for n in lengths {
@@ -141,16 +148,16 @@ impl KeptLayer {
     }
 
     /// The groups' shares.
-    pub(super) fn split(&mut self, shape: &Shape, groups: &[Group<'_>]) -> Vec<Kept<'_>> {
+    pub(super) fn split(&mut self, shape: &Shape, groups: &[Group<'_>], first_only: bool) -> Vec<Kept<'_>> {
         let Shape { hidden, heads, .. } = *shape;
         let qkv = by_token(&mut self.qkv, 3 * hidden, groups);
-        let stats = by_token(&mut self.stats, heads, groups);
-        let context = by_token(&mut self.context, hidden, groups);
-        let up = by_token(&mut self.up, shape.up(), groups);
-        let hat1 = by_token(&mut self.hat1, hidden, groups);
-        let rho1 = by_token(&mut self.rho1, 1, groups);
-        let hat2 = by_token(&mut self.hat2, hidden, groups);
-        let rho2 = by_token(&mut self.rho2, 1, groups);
+        let stats = by_row(&mut self.stats, heads, groups, first_only);
+        let context = by_row(&mut self.context, hidden, groups, first_only);
+        let up = by_row(&mut self.up, shape.up(), groups, first_only);
+        let hat1 = by_row(&mut self.hat1, hidden, groups, first_only);
+        let rho1 = by_row(&mut self.rho1, 1, groups, first_only);
+        let hat2 = by_row(&mut self.hat2, hidden, groups, first_only);
+        let rho2 = by_row(&mut self.rho2, 1, groups, first_only);
         let first = qkv.into_iter().zip(stats).zip(context).zip(up);
         let second = hat1.into_iter().zip(rho1).zip(hat2.into_iter().zip(rho2));
         first
@@ -175,13 +182,16 @@ pub(super) fn left<'a>(
     positions: &'a mut [f32],
     shape: &Shape,
     groups: &[Group<'_>],
+    first_only: bool,
 ) -> Vec<Left<'a>> {
     let hidden = shape.hidden;
     let [attention, output, up, qkv, norms] = buffers;
     let share = positions.len() / groups.len().max(1);
     let positions = cut(positions, groups.iter().map(|_| share));
-    let first = by_token(attention, hidden, groups).into_iter().zip(by_token(output, hidden, groups));
-    let second = by_token(up, shape.up(), groups).into_iter().zip(by_token(qkv, 3 * hidden, groups));
+    let output = by_row(output, hidden, groups, first_only);
+    let first = by_row(attention, hidden, groups, first_only).into_iter().zip(output);
+    let up = by_row(up, shape.up(), groups, first_only);
+    let second = up.into_iter().zip(by_token(qkv, 3 * hidden, groups));
     first
         .zip(second)
         .zip(by_pair(norms, 4 * hidden, groups).into_iter().zip(positions))

@@ -348,7 +348,7 @@ mod tests {
             (1.0 + half, 1.0),
             (1.0 + half * 1.001, 1.0 + step),
             (1.0 + 3.0 * half, 1.0 + 2.0 * step),
-            (-3.141_592_7, -3.140_625),
+            (-3.3, -3.296_875),
             (0.0, 0.0),
             (f32::MAX, f32::INFINITY),
             (f32::NEG_INFINITY, f32::NEG_INFINITY),

@@ -10,7 +10,7 @@ use std::ops::Range;
 use super::activate::{Activate, ActivateBackward, ActivateInPlace};
 use super::attention::{Attention, Positions, room};
 use super::lanes::Level;
-use super::norm::{Affine, Dropped, Norm, NormBackward};
+use super::norm::{Affine, At, Dropped, Norm, NormBackward};
 use super::pool::Scratch;
 use super::product::{Lies, Product, Store};
 use super::softmax::Stat;
@@ -75,6 +75,9 @@ pub(super) struct Parts<'a> {
     pub sight: Option<Sees<'a>>,
     /// Relative positions.
     pub positions: Option<Positions<'a>>,
+    /// Whether only the first token of each pair leaves the layer, as when the head reads no other. States that leave
+    /// stand at the front then, a row for each pair.
+    pub first_only: bool,
 }
 
 /// Which pairs.
@@ -106,7 +109,7 @@ impl Group<'_> {
     }
 }
 
-/// What a layer's backward pass needs of a group, by token.
+/// What a layer's backward pass needs of a group, by token; all but `qkv` by pair where only first tokens leave.
 pub(super) struct Kept<'a> {
     /// Queries, keys, values: 3 · hidden.
     pub qkv: &'a mut [f32],
@@ -142,7 +145,8 @@ impl Kept<'_> {
     }
 }
 
-/// Gradients that backward leaves for [`super::gradients`], by token.
+/// Gradients that backward leaves for [`super::gradients`], by token; `attention`, `output` and `up` by pair where only
+/// first tokens leave.
 pub(super) struct Left<'a> {
     /// Of the output projection's result: hidden.
     pub attention: &'a mut [f32],
@@ -190,11 +194,24 @@ impl<'a> Parts<'a> {
             heads,
             size: hidden / heads,
             length: pair.len(),
+            queries: if self.first_only { 1 } else { pair.len() },
             token: token + pair.start,
             window: self.sight.and_then(|s| s.window),
             positions: self.positions,
             dropped: self.masks.attention.as_ref(),
         }
+    }
+
+    /// Rows of those that leave the layer, pair by pair, with the pair's tokens.
+    fn leaving<'b>(
+        &self,
+        group: &'b Group<'_>,
+    ) -> impl Iterator<Item = (Range<usize>, Range<usize>)> + use<'b> {
+        let first_only = self.first_only;
+        group
+            .each()
+            .enumerate()
+            .map(move |(i, pair)| (if first_only { i..i + 1 } else { pair.clone() }, pair))
     }
 
     /// Hidden states in, hidden states out, in place.
@@ -221,22 +238,35 @@ impl<'a> Parts<'a> {
         self.product(x, hidden, &stack.linear.forward, 3 * hidden, qkv, with_bias(&stack.bias));
         let (gamma1, beta1) = self.places.norm1.as_ref().map_or((&[][..], &[][..]), |n| self.affine(n));
         let (gamma2, beta2) = self.affine(&self.places.norm2);
-        for pair in group.each() {
+        let (mut leave, mut places) = (n, Vec::new());
+        for (rows, pair) in self.leaving(group) {
             let attention = self.attention(token, &pair);
-            let stats = stats.as_deref_mut().map(|s| &mut s[pair.start * heads..pair.end * heads]);
+            let stats = stats.as_deref_mut().map(|s| &mut s[rows.start * heads..rows.end * heads]);
             attention.forward(
                 &qkv[pair.start * 3 * hidden..pair.end * 3 * hidden],
-                &mut context[pair.start * hidden..pair.end * hidden],
+                &mut context[rows.start * hidden..rows.end * hidden],
                 stats,
                 &mut scratch.attention,
             );
+            if self.first_only {
+                // A row moves to the front, past those that were moved before.
+                x.copy_within(pair.start * hidden..(pair.start + 1) * hidden, rows.start * hidden);
+                places.push(((token + pair.start) * hidden) as u64);
+                leave = rows.end;
+            }
         }
-        for first in (0..n).step_by(BLOCK) {
-            let rows = first..(first + BLOCK).min(n);
+        for first in (0..leave).step_by(BLOCK) {
+            let rows = first..(first + BLOCK).min(leave);
             let wide = rows.start * hidden..rows.end * hidden;
             let x = &mut x[wide.clone()];
             let z = room(&mut scratch.z, x.len());
-            let dropped = |mask| Dropped { mask, first: ((token + first) * hidden) as u64 };
+            let dropped = |mask| {
+                let at = match places.get(rows.clone()) {
+                    Some(places) if self.first_only => At::Each(places),
+                    _ => At::From(((token + first) * hidden) as u64),
+                };
+                Dropped { mask, at }
+            };
 
             let bias = with_bias(self.weight(&self.places.output.bias));
             self.product(&context[wide.clone()], hidden, &self.packed.output.forward, hidden, z, bias);
@@ -292,25 +322,28 @@ impl<'a> Parts<'a> {
         let (gamma1, beta1) = self.places.norm1.as_ref().map_or((&[][..], &[][..]), |n| self.affine(n));
         let (gamma2, _) = self.affine(&self.places.norm2);
         let mut norms: Vec<_> = left.norms.chunks_exact_mut(4 * hidden).collect();
-        let dropped =
-            |mask, pair: &Range<usize>| Dropped { mask, first: ((token + pair.start) * hidden) as u64 };
+        let dropped = |mask, pair: &Range<usize>| {
+            let at = At::From(((token + pair.start) * hidden) as u64);
+            Dropped { mask, at }
+        };
+        let leave = if self.first_only { group.pairs.len() } else { n };
 
-        for (pair, norms) in group.each().zip(&mut norms) {
-            let wide = pair.start * hidden..pair.end * hidden;
+        for ((rows, pair), norms) in self.leaving(group).zip(&mut norms) {
+            let wide = rows.start * hidden..rows.end * hidden;
             let (dgamma, dbeta) = norms[2 * hidden..].split_at_mut(hidden);
             level.run(NormBackward {
                 d: &mut d[wide.clone()],
                 dz: Some(&mut left.output[wide.clone()]),
                 dropped: self.masks.output.as_ref().map(|m| dropped(m, &pair)),
                 hat: &kept.hat2[wide],
-                rho: &kept.rho2[pair],
+                rho: &kept.rho2[rows],
                 gamma: gamma2,
                 dgamma,
                 dbeta,
             });
         }
-        for first in (0..n).step_by(BLOCK) {
-            let rows = first..(first + BLOCK).min(n);
+        for first in (0..leave).step_by(BLOCK) {
+            let rows = first..(first + BLOCK).min(leave);
             let wide = rows.start * hidden..rows.end * hidden;
             let active = rows.start * inner..rows.end * inner;
             let dinner = &mut left.up[active.clone()];
@@ -325,24 +358,32 @@ impl<'a> Parts<'a> {
             level.run(ActivateBackward { activation, x: &mut kept.up[active], d: dinner });
             self.product(dinner, inner, &self.packed.up.backward, hidden, &mut d[wide], Store::Add);
         }
-        for (pair, norms) in group.each().zip(&mut norms) {
-            let wide = pair.start * hidden..pair.end * hidden;
+        for ((rows, pair), norms) in self.leaving(group).zip(&mut norms) {
+            let wide = rows.start * hidden..rows.end * hidden;
             let (dgamma, dbeta) = norms[..2 * hidden].split_at_mut(hidden);
             level.run(NormBackward {
                 d: &mut d[wide.clone()],
                 dz: Some(&mut left.attention[wide.clone()]),
                 dropped: self.masks.attention_output.as_ref().map(|m| dropped(m, &pair)),
                 hat: &kept.hat1[wide.clone()],
-                rho: &kept.rho1[pair],
+                rho: &kept.rho1[rows],
                 gamma: gamma1,
                 dgamma,
                 dbeta,
             });
             level.run(Affine { x: &mut kept.hat1[wide], gamma: gamma1, beta: beta1 });
         }
-        let dcontext = room(&mut scratch.context, n * hidden);
+        let dcontext = room(&mut scratch.context, leave * hidden);
         self.product(left.attention, hidden, &self.packed.output.backward, hidden, dcontext, Store::Set);
-        for pair in group.each() {
+        if self.first_only {
+            // Back to their places, the last first; the other tokens have no gradient from here.
+            let pairs: Vec<_> = self.leaving(group).collect();
+            for (row, pair) in pairs.into_iter().rev() {
+                d.copy_within(row.start * hidden..row.end * hidden, pair.start * hidden);
+                d[(pair.start + 1) * hidden..pair.end * hidden].fill(0.0);
+            }
+        }
+        for (rows, pair) in self.leaving(group) {
             let attention = self.attention(token, &pair);
             let wide = pair.start * 3 * hidden..pair.end * 3 * hidden;
             let positions = self.positions.map(|p| {
@@ -351,8 +392,8 @@ impl<'a> Parts<'a> {
             });
             attention.backward(
                 &kept.qkv[wide.clone()],
-                &kept.stats[pair.start * heads..pair.end * heads],
-                &dcontext[pair.start * hidden..pair.end * hidden],
+                &kept.stats[rows.start * heads..rows.end * heads],
+                &dcontext[rows.start * hidden..rows.end * hidden],
                 &mut left.qkv[wide],
                 positions,
                 &mut scratch.attention,

@@ -7,13 +7,22 @@ use super::lanes::{Kernel, Lanes, N};
 use super::mask::fill;
 use crate::nn::layers::dropout::Mask;
 
-/// Dropout of a block of rows: the factors, and the number of the block's first element.
+/// Dropout of a block of rows: the factors, and which elements they are for.
 #[derive(Clone, Copy)]
 pub(super) struct Dropped<'a> {
     /// The site's factors.
     pub mask: &'a Mask,
-    /// Number of the first element.
-    pub first: u64,
+    /// Where the rows are.
+    pub at: At<'a>,
+}
+
+/// Numbers of rows' first elements.
+#[derive(Clone, Copy)]
+pub(super) enum At<'a> {
+    /// The first row's; the others follow it.
+    From(u64),
+    /// Each row's.
+    Each(&'a [u64]),
 }
 
 /// Norm of `x` plus (dropped) `z`, in place of `x`.
@@ -82,7 +91,10 @@ impl Kernel for Norm<'_> {
 #[inline(always)]
 fn drop_row<L: Lanes>(d: Dropped<'_>, row: usize, width: usize, z: &mut [f32]) {
     let mut factors = [0.0; 128];
-    let mut first = d.first + (row * width) as u64;
+    let mut first = match d.at {
+        At::From(first) => first + (row * width) as u64,
+        At::Each(rows) => rows[row],
+    };
     for z in z.chunks_mut(factors.len()) {
         fill(d.mask, first, &mut factors[..z.len()]);
         first += z.len() as u64;
@@ -216,7 +228,7 @@ mod tests {
         let mut factors = vec![0.0; n];
         mask.fill(first, &mut factors);
         for level in [Level::PORTABLE, Level::detect()] {
-            let dropped = Some(Dropped { mask: &mask, first });
+            let dropped = Some(Dropped { mask: &mask, at: At::From(first) });
             let (mut y, mut hat, mut rho) = (x.clone(), vec![0.0; n], vec![0.0; ROWS]);
             let mut zz = z.clone();
             level.run(Norm {

@@ -2,7 +2,7 @@
 
 use super::lanes::Level;
 use super::layer::{Masks, Shape};
-use crate::nn::arch::head::Head;
+use crate::nn::arch::head::{Head, Pooling};
 use crate::nn::arch::modernbert::Sight;
 use crate::nn::arch::post_norm::Projection;
 use crate::nn::arch::{Architecture, Form};
@@ -101,6 +101,11 @@ impl Spec {
         };
         let Shape { width, hidden, inner, .. } = spec.shape;
         [width, hidden, inner].iter().all(|n| n.is_multiple_of(8)).then_some(spec)
+    }
+
+    /// Whether only first tokens leave a layer: the last one of a post-norm encoder whose head reads no other.
+    pub(super) fn first_only(&self, layer: usize) -> bool {
+        !self.pre_norm() && self.head.pooling == Pooling::First && layer + 1 == self.layers
     }
 
     /// Whether a norm stands before every sub-layer and after the last.

@@ -39,14 +39,22 @@ impl Encoder {
         let states = (&keep.pooled[..], &keep.before[..]);
         self.head(dropout).backward(batch.first_pair, &pair_blocks, states, dlogits, gradients, &mut dpooled);
         work.d.fill(0.0);
-        for (pair, d) in batch.starts.windows(2).zip(dpooled.chunks_exact(hidden)) {
-            let to = &mut work.d[pair[0] * hidden..pair[1] * hidden];
-            match self.spec.head.pooling {
-                Pooling::First => to[..hidden].copy_from_slice(d),
-                Pooling::Mean => {
-                    let share = 1.0 / (pair[1] - pair[0]) as f32;
-                    for to in to.chunks_exact_mut(hidden) {
-                        to.iter_mut().zip(d).for_each(|(to, d)| *to = d * share);
+        for group in &groups {
+            let front = group.tokens().start;
+            for (i, pair) in group.pairs.clone().enumerate() {
+                let d = &dpooled[pair * hidden..(pair + 1) * hidden];
+                let (start, end) = (batch.starts[pair], batch.starts[pair + 1]);
+                match self.spec.head.pooling {
+                    Pooling::First => {
+                        let compact = self.spec.layers > 0 && self.spec.first_only(self.spec.layers - 1);
+                        let row = if compact { front + i } else { start };
+                        work.d[row * hidden..(row + 1) * hidden].copy_from_slice(d);
+                    }
+                    Pooling::Mean => {
+                        let share = 1.0 / (end - start) as f32;
+                        for to in work.d[start * hidden..end * hidden].chunks_exact_mut(hidden) {
+                            to.iter_mut().zip(d).for_each(|(to, d)| *to = d * share);
+                        }
                     }
                 }
             }
@@ -60,11 +68,9 @@ impl Encoder {
         work.table.clear();
         work.table.resize(groups.len() * relative * hidden, 0.0);
         for l in (0..self.spec.layers).rev() {
-            if let ([.., this, next], false) =
-                (&mut keep.layers[..(l + 2).min(self.spec.layers)], keep.inputs.is_empty())
-                && l + 1 < self.spec.layers
-            {
-                this.take_room(next);
+            if !keep.inputs.is_empty() && l + 2 < self.spec.layers {
+                let (before, after) = keep.layers.split_at_mut(l + 1);
+                before[l].take_room(&mut after[0]);
             }
             let again = keep.inputs.get(l).map(|x| &x[..]);
             let (before, this) = keep.layers.split_at_mut(l);
@@ -79,10 +85,11 @@ impl Encoder {
             work.norms.fill(0.0);
             work.positions.clear();
             work.positions.resize(groups.len() * relative * self.apart(l), 0.0);
-            let kept = this[0].split(&shape, &groups);
+            let first_only = self.spec.first_only(l);
+            let kept = this[0].split(&shape, &groups, first_only);
             let Work { d, attention, output, up, qkv, norms, x, positions, .. } = &mut *work;
             let wide = &mut norms[..batch.len() * 4 * hidden];
-            let left = left([attention, output, up, qkv, wide], positions, &shape, &groups);
+            let left = left([attention, output, up, qkv, wide], positions, &shape, &groups, first_only);
             let hidden_wide = by_token(d, hidden, &groups).into_iter();
             let tasks = groups
                 .iter()
@@ -94,12 +101,13 @@ impl Encoder {
                 let at = group.tokens().start * hidden..group.tokens().end * hidden;
                 if let Some(states) = again {
                     // What the forward pass did not keep; the states pass through a buffer that is written later.
-                    left.output.copy_from_slice(&states[at.clone()]);
+                    let x = &mut left.qkv[..at.len()];
+                    x.copy_from_slice(&states[at.clone()]);
                     let kept = kept.again();
                     if self.spec.pre_norm() {
-                        parts.forward_pre(group, left.output, scratch, Some(kept));
+                        parts.forward_pre(group, x, scratch, Some(kept));
                     } else {
-                        parts.forward(group, left.output, scratch, Some(kept));
+                        parts.forward(group, x, scratch, Some(kept));
                     }
                 }
                 if self.spec.pre_norm() {
@@ -118,15 +126,20 @@ impl Encoder {
                 // Content and positions may share projections: block by block both, so that a split changes no bit.
                 let table = self.dropped_table(l, dropout);
                 for (i, block) in blocks.iter().enumerate().rev() {
-                    self.sums(l, &this[0], work, std::slice::from_ref(block), gradients);
+                    let pairs = std::slice::from_ref(&pair_blocks[i]);
+                    self.sums(l, &this[0], work, (std::slice::from_ref(block), pairs), gradients);
                     self.position_sums(l, &table, (&groups[i], i), work, gradients);
                 }
                 self.table_sums(l, dropout, &groups, work);
             } else {
-                self.sums(l, &this[0], work, &blocks, gradients);
+                self.sums(l, &this[0], work, (&blocks, &pair_blocks), gradients);
             }
             self.norm_sums(l, batch.len(), work, gradients);
             this[0].projected = projected;
+        }
+        if let ([first, .., full, _], false) = (&mut keep.layers[..], keep.inputs.is_empty()) {
+            // Where the next forward pass looks for it.
+            full.take_room(first);
         }
         self.table_backward(work, gradients);
         self.embeddings_backward(batch, dropout, &groups, &blocks, keep, work, gradients);
@@ -144,7 +157,7 @@ impl Encoder {
         l: usize,
         this: &KeptLayer,
         work: &mut Work,
-        blocks: &[Range<usize>],
+        (blocks, pair_blocks): (&[Range<usize>], &[Range<usize>]),
         gradients: &mut [f32],
     ) {
         let (shape, places) = (self.spec.shape, &self.places.layers[l]);
@@ -170,7 +183,13 @@ impl Encoder {
             shared(&this.context, hidden, hidden, &work.attention, hidden, vec![&places.output]),
             shared(first, hidden, hidden, &work.qkv, 3 * hidden, places.qkv.iter().collect()),
         ];
-        accumulate(level, &self.pool, blocks, &all, &mut work.panels, gradients);
+        if self.spec.first_only(l) {
+            // All but queries, keys and values by pair.
+            accumulate(level, &self.pool, pair_blocks, &all[..3], &mut work.panels, gradients);
+            accumulate(level, &self.pool, blocks, &all[3..], &mut work.panels, gradients);
+        } else {
+            accumulate(level, &self.pool, blocks, &all, &mut work.panels, gradients);
+        }
     }
 
     /// Adds the gradients of a layer's norms.
