@@ -51,6 +51,7 @@ fn check_sum(args: &Record, _: &dyn Facts) -> Vec<Issue> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::objectives::Teacher;
 
     #[test]
     fn each_objective_has_a_constructor_with_its_arguments() {
@@ -64,5 +65,28 @@ mod tests {
         let adr = ops.iter().find(|op| op.name == "objective.approx_rank_mse").unwrap();
         assert_eq!(adr.params[0].name, "discount");
         assert_eq!(adr.params[0].default, Some(Value::str("log2")));
+    }
+
+    #[test]
+    fn the_language_page_says_what_each_objective_needs() {
+        let page = include_str!("../../grammar/README.md");
+        let rows: Vec<&str> = page.lines().filter(|l| l.starts_with("| `objective.")).collect();
+        let wanted: Vec<String> = ALL
+            .iter()
+            .map(|d| {
+                let arguments: Vec<&str> = d.arguments.iter().map(|a| a.name).collect();
+                let forms: Vec<&str> = d.forms.iter().map(|f| f.name()).collect();
+                let asks = match d.asks(None) {
+                    Teacher::Nothing => "nothing",
+                    Teacher::Order => "order",
+                    Teacher::Scores => "scores",
+                };
+                format!("| `{}({})` | {} | {asks}", d.name, arguments.join(", "), forms.join(", "))
+            })
+            .collect();
+        assert_eq!(rows.len(), wanted.len());
+        for (row, wanted) in rows.iter().zip(&wanted) {
+            assert!(row.starts_with(wanted), "{row} is not {wanted}");
+        }
     }
 }

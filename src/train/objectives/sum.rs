@@ -104,11 +104,7 @@ impl fmt::Display for Objective {
     }
 }
 
-fn collect(
-    call: &Call,
-    weight: f64,
-    out: &mut Vec<(f64, &'static Definition, Call)>,
-) -> Result<(), Failure> {
+fn collect(call: &Call, weight: f64, out: &mut Vec<(f64, &'static Definition, Call)>) -> Result<(), Failure> {
     if &*call.name != SUM {
         let definition = find(&call.name)
             .ok_or_else(|| Failure::missing(format!("`{}` has no implementation yet", call.name)))?;

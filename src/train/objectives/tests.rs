@@ -191,7 +191,8 @@ fn a_list_of_one_costs_nothing_where_order_is_learned() {
     for definition in ALL.iter().filter(|d| d.forms.contains(&Form::RankedList)) {
         let loss = definition.loss(&one, None).unwrap();
         let pointwise = definition.name == "objective.mse";
-        let expected = if pointwise { Loss { value: 2.89, gradients: vec![vec![-3.4]] } } else { Loss::zero(&one) };
+        let expected =
+            if pointwise { Loss { value: 2.89, gradients: vec![vec![-3.4]] } } else { Loss::zero(&one) };
         assert!((loss.value - expected.value).abs() < 1e-12, "{}", definition.name);
         assert!((loss.gradients[0][0] - expected.gradients[0][0]).abs() < 1e-12, "{}", definition.name);
     }

@@ -78,7 +78,11 @@ fn wrong_sums_are_told() {
         (vec![bce(), bce()], vec![1.0], "`weights` of objective.sum has 1, and `parts` has 2"),
         (vec![bce(), bce()], vec![1.0, -0.5], "a weight of objective.sum is -0.5"),
         (vec![bce(), bce()], vec![0.0, 0.0], "every weight of objective.sum is 0"),
-        (vec![call("objective.kl", &[("temperature", Value::Int(0))])], vec![1.0], "`temperature` of objective.kl"),
+        (
+            vec![call("objective.kl", &[("temperature", Value::Int(0))])],
+            vec![1.0],
+            "`temperature` of objective.kl",
+        ),
         (vec![call("objective.none", &[])], vec![1.0], "`objective.none` has no implementation"),
     ] {
         let failure = Objective::read(&sum(&parts, &weights)).unwrap_err();
