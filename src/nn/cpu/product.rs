@@ -469,7 +469,9 @@ mod tests {
         let w = random(columns * depth, 2);
         let mut b = vec![0.0; packed_len(depth, columns)];
         pack_transposed(&w, depth, depth, columns, &mut b);
-        for level in levels() {
+        for level in levels().into_iter().flat_map(|l| [l, l.rounding(true)]) {
+            let mut b = b.clone();
+            level.settle(&mut b, depth);
             let product = |from: usize, rows: usize| {
                 let mut c = vec![0.0; rows * columns];
                 let a = &a[from * depth..(from + rows) * depth];
