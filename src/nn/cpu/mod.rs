@@ -35,6 +35,8 @@ mod spec;
 #[cfg(test)]
 mod tests;
 mod weights;
+#[cfg(target_arch = "x86_64")]
+mod wide;
 
 pub use engine::{Encoder, supports};
 pub use lanes::Level;
