@@ -98,8 +98,11 @@ fn every_objective_trains_and_its_loss_falls() {
     space.edit("study.xpipe", "[1, 0.05]", "[1, 0.5]");
     let why = space.xpipe(&["why", "study.xpipe", "model[sum]"]).out;
     assert!(why.contains("objective.weights") && why.contains("0.05 -> 0.5"), "{why}");
-    space.edit("study.xpipe", "sum([objective.infonce(), objective.margin_mse()], [1, 0.5])",
-        "sum { weights = [1.0, 1 / 20], parts = [objective.infonce(temperature = 1), objective.margin_mse()] }");
+    let infonce = "objective.infonce()";
+    space.edit("study.xpipe", &format!("sum([{infonce}, objective.margin_mse()], [1, 0.5])"), "sum { SAME }");
+    let same =
+        "weights = [1.0, 1 / 20], parts = [objective.infonce(temperature = 1), objective.margin_mse()]";
+    space.edit("study.xpipe", "SAME", same);
     let ran = space.run();
     assert_eq!((ran.0, ran.2), (0, 0));
 }
