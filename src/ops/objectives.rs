@@ -42,7 +42,7 @@ fn weighted_sum() -> Op {
 fn check_sum(args: &Record, _: &dyn Facts) -> Vec<Issue> {
     let help = |argument| match argument {
         "parts" => "write for instance `parts = [objective.infonce(), objective.margin_mse()]`",
-        _ => "give one number for each part, in their order, for instance `weights = [1, 0.5]`",
+        _ => "give a number from 0 up for each part, in their order, for instance `weights = [1, 0.5]`",
     };
     let faults = sum::faults(args).into_iter();
     faults.map(|(argument, message)| issue(Code::OutOfRange, argument, message, help(argument))).collect()
