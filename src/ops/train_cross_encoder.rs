@@ -8,7 +8,7 @@ use crate::types::Op;
 use crate::types::op::{Facts, Issue};
 use crate::value::{Budget, Record, Value};
 
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// The signature.
 pub(crate) fn op() -> Op {
