@@ -54,14 +54,13 @@ fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
     let call = |name: &str| args.get(name).and_then(Value::as_call);
     let shape = fit::derived(args, facts, "shape", "data");
     let source = fit::derived(args, facts, "source", "data");
-    if let Some(objective) = call("objective")
-        && let Some(definition) = objectives::find(&objective.name)
-    {
-        for (argument, message) in definition.faults(objective) {
+    if let Some(objective) = call("objective") {
+        let parts = objectives::sum::parts(objective);
+        for (argument, message) in parts.iter().flat_map(|(definition, call)| definition.faults(call)) {
             issues.push(fit::issue(Code::OutOfRange, "objective", message, format!("change `{argument}`")));
         }
         if let Some(shape) = shape.as_call() {
-            issues.extend(fit::objective_over_samples(definition, shape, &source, facts));
+            issues.extend(fit::objective_over_samples(&parts, shape, &source, facts));
         }
     }
     if let Some(batch) = call("batch") {

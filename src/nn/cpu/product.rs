@@ -447,7 +447,8 @@ mod tests {
     #[test]
     fn avx2_and_avx512_give_the_same_bits() {
         let wide: Vec<Level> = levels().into_iter().filter(|l| l.name().starts_with("avx")).collect();
-        for (rows, depth, columns) in [(1, 1, 1), (23, 800, 33), (100, 384, 48), (12, 77, 32), (35, 385, 17)] {
+        for (rows, depth, columns) in [(1, 1, 1), (23, 800, 33), (100, 384, 48), (12, 77, 32), (35, 385, 17)]
+        {
             let (a, w) = (random(rows * depth, 1), random(columns * depth, 2));
             let mut b = vec![0.0; packed_len(depth, columns)];
             pack_transposed(&w, depth, depth, columns, &mut b);

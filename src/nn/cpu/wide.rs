@@ -131,7 +131,10 @@ impl Product<'_> {
             return;
         }
         assert!(steps == 0 || self.a.len() >= rows, "the left operand is shorter than its shape");
-        assert!(self.b.len() >= packed_len(self.depth, self.columns), "the packed operand is shorter than its shape");
+        assert!(
+            self.b.len() >= packed_len(self.depth, self.columns),
+            "the packed operand is shorter than its shape"
+        );
         let reach = (self.rows - 1) * self.c_stride + self.columns;
         assert!(self.c.len() >= reach, "the result is shorter than its shape");
         if let Store::Bias(bias) = self.store {
