@@ -21,6 +21,17 @@ use super::config;
 use crate::task::Failure;
 use crate::value::rng::Stream;
 
+/// How many labels the classifier of a checkpoint has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Labels {
+    /// One, whose logit is the score.
+    #[default]
+    One = 1,
+    /// Two, of which the second says that a pair is relevant. They become one at loading: the difference of two linear
+    /// functions is a linear function, so its logit is the second one less the first.
+    Two = 2,
+}
+
 /// A model as a folder holds it: configuration, layout, weights.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
@@ -44,11 +55,19 @@ impl Checkpoint {
     /// # Errors
     /// As [`arch::read`]; and when the weights are absent, damaged or do not fit the configuration.
     pub fn load(folder: &Path, seed: u64) -> Result<Self, Failure> {
+        Self::load_labelled(folder, seed, Labels::One)
+    }
+
+    /// The same of a checkpoint with that many labels; two of them are never drawn.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load`], and when the classifier has another number of labels.
+    pub fn load_labelled(folder: &Path, seed: u64, labels: Labels) -> Result<Self, Failure> {
         let model = arch::read(folder)?;
         let declared = model.declared();
         let parameters = arch::layout(&declared);
         let files = files(folder)?;
-        let mut fill = Fill::new(&*model, &declared, &parameters);
+        let mut fill = Fill::new(&*model, &declared, &parameters, labels);
         for file in &files {
             fill.file(file)?;
         }
@@ -118,6 +137,7 @@ struct Fill<'a> {
     model: &'a dyn Architecture,
     declared: &'a [Declared],
     parameters: &'a [Parameter],
+    labels: Labels,
     places: BTreeMap<&'a str, usize>,
     weights: Vec<f32>,
     /// For each parameter the tensor it came from.
@@ -127,11 +147,17 @@ struct Fill<'a> {
 }
 
 impl<'a> Fill<'a> {
-    fn new(model: &'a dyn Architecture, declared: &'a [Declared], parameters: &'a [Parameter]) -> Self {
+    fn new(
+        model: &'a dyn Architecture,
+        declared: &'a [Declared],
+        parameters: &'a [Parameter],
+        labels: Labels,
+    ) -> Self {
         Self {
             model,
             declared,
             parameters,
+            labels,
             places: parameters.iter().enumerate().map(|(i, p)| (p.name.as_str(), i)).collect(),
             weights: vec![0.0; parameters.iter().map(Parameter::len).sum()],
             from: vec![None; parameters.len()],
@@ -201,41 +227,63 @@ impl<'a> Fill<'a> {
         if let Some(other) = &self.from[at] {
             return Err(Failure::wrong(format!("{name}: `{tensor}` and `{other}` are the same parameter")));
         }
-        if found != parameter.shape {
-            let failure = Failure::wrong(format!(
-                "{name}: tensor `{tensor}` has shape {found:?}; the configuration gives {:?}",
-                parameter.shape
-            ));
-            let labels = matches!(self.declared[at].fresh, Fresh::Normal(_) | Fresh::Zeros)
-                && parameter.shape[0] == 1
-                && found.len() == parameter.shape.len()
-                && found[1..] == parameter.shape[1..];
-            return Err(if labels {
-                failure.help(format!(
-                    "this classifier has {} labels and a re-ranker needs one; remove the two classifier tensors to \
-                     start from a fresh head",
-                    found[0]
-                ))
-            } else {
-                failure
-            });
+        let labels = self.labels_of(at, found);
+        match labels {
+            Some(n) if n != self.labels as usize => return Err(self.wrong_labels(&name, &tensor, n)),
+            None if found != parameter.shape => {
+                return Err(Failure::wrong(format!(
+                    "{name}: tensor `{tensor}` has shape {found:?}; the configuration gives {:?}",
+                    parameter.shape
+                )));
+            }
+            _ => {}
         }
-        let out = &mut self.weights[parameter.offset..parameter.offset + parameter.len()];
-        match kind {
-            Dtype::F32 => float::from_f32(bytes, out),
-            Dtype::F16 => float::from_f16(bytes, out),
-            Dtype::BF16 => float::from_bf16(bytes, out),
+        let read = match kind {
+            Dtype::F32 => float::from_f32,
+            Dtype::F16 => float::from_f16,
+            Dtype::BF16 => float::from_bf16,
             other => {
                 return Err(Failure::wrong(format!(
                     "{name}: tensor `{tensor}` has numbers of kind {other:?}; expected F32, F16 or BF16"
                 )));
             }
+        };
+        let out = &mut self.weights[parameter.offset..parameter.offset + parameter.len()];
+        if labels == Some(2) {
+            let mut both = vec![0.0; 2 * out.len()];
+            read(bytes, &mut both);
+            let (first, second) = both.split_at(out.len());
+            out.iter_mut().zip(second.iter().zip(first)).for_each(|(x, (b, a))| *x = b - a);
+        } else {
+            read(bytes, out);
         }
         if let Some(i) = out.iter().position(|x| !x.is_finite()) {
             return Err(Failure::wrong(format!("{name}: tensor `{tensor}` is {} at element {i}", out[i])));
         }
         self.from[at] = Some(tensor);
         Ok(())
+    }
+
+    /// The labels of a tensor of this shape, when the parameter is the classifier's.
+    fn labels_of(&self, at: usize, found: &[usize]) -> Option<usize> {
+        let shape = &self.parameters[at].shape;
+        let classifier = matches!(self.declared[at].fresh, Fresh::Normal(_) | Fresh::Zeros) && shape[0] == 1;
+        let alike = found.len() == shape.len() && found[1..] == shape[1..];
+        (classifier && alike).then(|| found[0])
+    }
+
+    fn wrong_labels(&self, file: &dyn std::fmt::Display, tensor: &str, found: usize) -> Failure {
+        let wanted = if self.labels == Labels::Two { "two are declared" } else { "a re-ranker has one" };
+        let labels = if found == 1 { "1 label".to_owned() } else { format!("{found} labels") };
+        let failure = Failure::wrong(format!("{file}: the classifier `{tensor}` has {labels}, and {wanted}"));
+        failure.help(match (self.labels, found) {
+            (Labels::One, 2) => {
+                "say how its score is made: write `two_labels(…, score = difference)` or `score = softmax` around the \
+                 model; or remove the classifier's tensors to start from a fresh head"
+            }
+            (Labels::Two, 1) => "its logit is the score as it is: write the model without `two_labels`",
+            _ => "remove the classifier's tensors to start from a fresh head",
+        })
     }
 
     #[expect(clippy::type_complexity, reason = "the three parts go straight into the fields of Checkpoint")]
@@ -276,6 +324,15 @@ impl<'a> Fill<'a> {
                 continue;
             }
             let p = &self.parameters[i];
+            if self.labels == Labels::Two {
+                return Err(Failure::wrong(format!(
+                    "two labels are declared, and the weights have no `{}`",
+                    p.name
+                ))
+                .help(
+                    "take the checkpoint of a trained cross-encoder, or write the model without `two_labels`",
+                ));
+            }
             let pair = p
                 .name
                 .strip_suffix(".bias")
