@@ -123,7 +123,7 @@ pub fn load(
 }
 
 /// The candle device of a name.
-fn device(name: &str) -> Result<Device, Failure> {
+pub(super) fn device(name: &str) -> Result<Device, Failure> {
     if name == "cpu" {
         return Ok(Device::Cpu);
     }

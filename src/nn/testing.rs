@@ -22,7 +22,7 @@ pub(crate) const MADE: [&str; 6] =
 
 /// The folder of a fixture.
 pub(crate) fn fixture(name: &str) -> PathBuf {
-    if MADE.contains(&name) || name == "kinds" {
+    if MADE.contains(&name) || name == "kinds" || name.ends_with("-masked") {
         return PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/made").join(name);
     }
     let root = std::env::var_os("XPIPE_FIXTURES")

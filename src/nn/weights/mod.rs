@@ -6,6 +6,7 @@
 //! Must not know: how a model computes.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ mod pickle;
 mod torch_file;
 
 use super::Parameter;
+use super::arch::masked::Masked;
 use super::arch::{self, Architecture, Declared, Fresh, Role};
 use super::config;
 use crate::task::Failure;
@@ -65,19 +67,55 @@ impl Checkpoint {
     pub fn load_labelled(folder: &Path, seed: u64, labels: Labels) -> Result<Self, Failure> {
         let model = arch::read(folder)?;
         let declared = model.declared();
-        let parameters = arch::layout(&declared);
+        Self::read(model, &declared, folder, seed, labels, None)
+    }
+
+    /// The masked language model of a folder: the encoder, and behind its parameters those of the head that
+    /// [`Architecture::masked`] describes. The re-ranker's head is there too, of no use.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load`], and when the architecture has no such head here.
+    pub fn load_masked(folder: &Path) -> Result<Self, Failure> {
+        let model = arch::read(folder)?;
+        let Some(masked) = model.masked().copied() else {
+            let message =
+                format!("{}: no masked language model of `{}` is known", folder.display(), model.name());
+            return Err(Failure::missing(message).help("this version runs those of bert and distilbert"));
+        };
+        let mut declared = model.declared();
+        masked.declare(model.hidden(), model.vocabulary(), &mut declared);
+        Self::read(model, &declared, folder, 0, Labels::One, Some(masked))
+    }
+
+    /// The head of a masked language model, and where its words' table lies in the weights.
+    ///
+    /// # Errors
+    /// A bug when the checkpoint was not read by [`Checkpoint::load_masked`].
+    pub fn masked(&self) -> Result<(Masked, Range<usize>), Failure> {
+        let found = self.model.masked().and_then(|masked| {
+            let table = masked.table();
+            let parameter = self.parameters.iter().find(|p| p.name == table)?;
+            Some((*masked, parameter.offset..parameter.offset + parameter.len()))
+        });
+        found.ok_or_else(|| Failure::bug("a checkpoint without a masked language model"))
+    }
+
+    fn read(
+        model: Arc<dyn Architecture>,
+        declared: &[Declared],
+        folder: &Path,
+        seed: u64,
+        labels: Labels,
+        masked: Option<Masked>,
+    ) -> Result<Self, Failure> {
+        let parameters = arch::layout(declared);
         let files = files(folder)?;
-        let mut fill = Fill::new(&*model, &declared, &parameters, labels);
+        let mut fill = Fill::new(&*model, declared, &parameters, labels, masked);
         for file in &files {
             fill.file(file)?;
         }
-        fill.finish(folder, seed).map(|(weights, ignored, drawn)| Self {
-            model,
-            parameters,
-            weights,
-            ignored,
-            drawn,
-        })
+        let (weights, ignored, drawn) = fill.finish(folder, seed)?;
+        Ok(Self { model, parameters, weights, ignored, drawn })
     }
 }
 
@@ -138,6 +176,7 @@ struct Fill<'a> {
     declared: &'a [Declared],
     parameters: &'a [Parameter],
     labels: Labels,
+    masked: Option<Masked>,
     places: BTreeMap<&'a str, usize>,
     weights: Vec<f32>,
     /// For each parameter the tensor it came from.
@@ -152,12 +191,14 @@ impl<'a> Fill<'a> {
         declared: &'a [Declared],
         parameters: &'a [Parameter],
         labels: Labels,
+        masked: Option<Masked>,
     ) -> Self {
         Self {
             model,
             declared,
             parameters,
             labels,
+            masked,
             places: parameters.iter().enumerate().map(|(i, p)| (p.name.as_str(), i)).collect(),
             weights: vec![0.0; parameters.iter().map(Parameter::len).sum()],
             from: vec![None; parameters.len()],
@@ -206,10 +247,14 @@ impl<'a> Fill<'a> {
         kind: Dtype,
         bytes: &[u8],
     ) -> Result<(), Failure> {
-        match self.model.role(&tensor) {
+        let of_masked = self.masked.and_then(|m| m.role(&tensor));
+        match of_masked.unwrap_or_else(|| self.model.role(&tensor)) {
             Role::Ignored => self.ignored.push(tensor),
             Role::Parameter(regular) => match self.places.get(regular.as_str()).copied() {
-                Some(place) => self.tensor(path, tensor, place, (shape, kind, bytes))?,
+                Some(at) if self.masked.is_some() && self.declared[at].fresh != Fresh::Never => {
+                    self.ignored.push(tensor);
+                }
+                Some(at) => self.tensor(path, tensor, at, (shape, kind, bytes))?,
                 None => self.left.push(tensor),
             },
         }
@@ -224,9 +269,6 @@ impl<'a> Fill<'a> {
         (found, kind, bytes): (&[usize], Dtype, &[u8]),
     ) -> Result<(), Failure> {
         let (name, parameter) = (path.display(), &self.parameters[at]);
-        if let Some(other) = &self.from[at] {
-            return Err(Failure::wrong(format!("{name}: `{tensor}` and `{other}` are the same parameter")));
-        }
         let labels = self.labels_of(at, found);
         match labels {
             Some(n) if n != self.labels as usize => return Err(self.wrong_labels(&name, &tensor, n)),
@@ -249,6 +291,18 @@ impl<'a> Fill<'a> {
             }
         };
         let out = &mut self.weights[parameter.offset..parameter.offset + parameter.len()];
+        if let Some(other) = &self.from[at] {
+            let mut again = vec![0.0; out.len()];
+            read(bytes, &mut again);
+            // A tied table and a bias of two names are written twice by some versions.
+            return if again == out {
+                Ok(())
+            } else {
+                let message =
+                    format!("{name}: `{tensor}` and `{other}` are the same parameter, and they differ");
+                Err(Failure::wrong(message).help("remove the one that is not meant; a masked model's own table needs `tie_word_embeddings` false"))
+            };
+        }
         if labels == Some(2) {
             let mut both = vec![0.0; 2 * out.len()];
             read(bytes, &mut both);

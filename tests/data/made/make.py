@@ -10,13 +10,15 @@ import os
 import sys
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import (
     BertConfig,
+    BertForMaskedLM,
     BertForSequenceClassification,
     DebertaV2Config,
     DebertaV2ForSequenceClassification,
     DistilBertConfig,
+    DistilBertForMaskedLM,
     DistilBertForSequenceClassification,
     ElectraConfig,
     ElectraForSequenceClassification,
@@ -47,6 +49,12 @@ MODELS = {
     # Weights in shards with their index, as save_pretrained writes them.
     "sharded": (DistilBertConfig, DistilBertForSequenceClassification,
                 dict(vocab_size=64, dim=16, n_layers=2, n_heads=2, hidden_dim=24, max_position_embeddings=48, num_labels=1)),
+}
+DISTILBERT = dict(vocab_size=67, dim=16, n_layers=2, n_heads=2, hidden_dim=24, max_position_embeddings=48)
+# Masked language models, one with its words' table tied to the embeddings and one with its own.
+MASKED = {
+    "bert-masked": (BertConfig, BertForMaskedLM, dict(BASE, max_position_embeddings=48)),
+    "distilbert-masked": (DistilBertConfig, DistilBertForMaskedLM, dict(DISTILBERT, tie_word_embeddings=False)),
 }
 
 
@@ -128,6 +136,24 @@ def fixture(name):
     return weights
 
 
+def masked(name):
+    """Logits of every token, and of every text the weights that SPLADE gives words: max over its tokens of
+    log(1 + relu(logit)), as SpladePooling of sentence-transformers computes it."""
+    config, model_class, fields = MASKED[name]
+    folder = os.path.join(HERE, name)
+    model = model_class._from_config(config(**fields), attn_implementation="eager").float().eval()
+    randomise(model, 5)
+    model.save_pretrained(folder)
+    ids, mask = batch(fields["vocab_size"])
+    given = dict(input_ids=ids, attention_mask=mask)
+    with torch.no_grad():
+        logits = model(**given).logits
+    weights = (torch.log1p(torch.relu(logits)) * mask.unsqueeze(-1)).amax(1)
+    expected = dict(given, logits=logits, weights=weights)
+    save_file({k: v.contiguous() for k, v in expected.items()}, os.path.join(folder, "expected.safetensors"))
+    print(name, sorted(load_file(os.path.join(folder, "model.safetensors"))), (weights > 0).float().mean())
+
+
 def kinds(weights):
     """One model's weights as torch saves them: the zip format, the older one, in halves, in shards, with a tied view."""
     folder = os.path.join(HERE, "kinds")
@@ -157,6 +183,10 @@ def kinds(weights):
 
 
 if __name__ == "__main__":
-    kept = {name: fixture(name) for name in sys.argv[1:] or MODELS}
+    wanted = sys.argv[1:] or [*MODELS, *MASKED]
+    kept = {name: fixture(name) for name in wanted if name in MODELS}
+    for name in wanted:
+        if name in MASKED:
+            masked(name)
     if "electra-wide" in kept:
         kinds(kept["electra-wide"])
