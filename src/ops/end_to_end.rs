@@ -395,3 +395,5 @@ fn two_labels_score_as_declared_and_training_goes_on_with_one() {
 
 #[path = "medquad.rs"]
 mod medquad;
+#[path = "sparse_tests.rs"]
+mod sparse;

@@ -39,6 +39,9 @@ const KNOWN: &[(&str, Option<Read>)] = &[
     ("modernbert", Some(modernbert::read)),
 ];
 
+/// Architectures whose masked language models have an implementation ([`Architecture::masked`]).
+pub const MASKED: &[&str] = &["bert", "distilbert"];
+
 /// How a parameter that a checkpoint lacks is made.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fresh {

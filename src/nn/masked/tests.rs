@@ -140,5 +140,9 @@ fn tied_tables_second_names_and_other_heads() {
     assert!(Checkpoint::load_masked(gone.path()).unwrap_err().message.contains("`vocab_projector.weight`"));
     let e = Checkpoint::load_masked(&fixture("bert")).unwrap_err();
     assert!(e.message.contains("missing `cls.predictions.transform.dense.weight`"), "{e}");
+    for name in ["bert", "distilbert", "roberta", "electra", "deberta-v3", "modernbert"] {
+        let model = arch::read(&fixture(name)).unwrap();
+        assert_eq!(model.masked().is_some(), arch::MASKED.contains(&model.name()), "{name}");
+    }
     assert!(Checkpoint::load_masked(&fixture("roberta")).unwrap_err().message.contains("`roberta`"));
 }

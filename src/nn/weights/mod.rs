@@ -80,7 +80,8 @@ impl Checkpoint {
         let Some(masked) = model.masked().copied() else {
             let message =
                 format!("{}: no masked language model of `{}` is known", folder.display(), model.name());
-            return Err(Failure::missing(message).help("this version runs those of bert and distilbert"));
+            return Err(Failure::missing(message)
+                .help(format!("this version runs those of {}", arch::MASKED.join(", "))));
         };
         let mut declared = model.declared();
         masked.declare(model.hidden(), model.vocabulary(), &mut declared);
