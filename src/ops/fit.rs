@@ -55,6 +55,18 @@ pub(super) fn in_range(args: &Record, argument: &'static str, least: f64, below:
     Some(issue(Code::OutOfRange, argument, format!("`{argument}` is {x}"), help))
 }
 
+/// An issue with an argument that another operation than the one needed makes.
+pub(super) fn made_by(
+    args: &Record,
+    argument: &'static str,
+    needed: &str,
+    facts: &dyn Facts,
+) -> Option<Issue> {
+    let found = args.get(argument).and_then(|v| facts.op(v)).filter(|op| *op != needed)?;
+    let message = format!("`{argument}` is made by `{found}`");
+    Some(issue(Code::OutOfRange, argument, message, format!("it must be made by `{needed}`")))
+}
+
 /// The argument, or what it would be derived from.
 pub(super) fn derived(args: &Record, facts: &dyn Facts, name: &str, from: &str) -> Value {
     match args.get(name) {
