@@ -13,12 +13,14 @@ mod datasets;
 mod domain;
 mod eval;
 mod forms;
+mod layers;
 mod outputs;
 mod path;
 mod reduce;
 mod static_names;
 mod static_paths;
 mod static_types;
+mod svg;
 #[cfg(test)]
 mod tests;
 

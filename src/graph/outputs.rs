@@ -366,6 +366,19 @@ impl<'a> Expander<'a> {
             Some(e) => self.text_arg(Some(e), &env).ok().map(|t| t.to_string()),
             None => None,
         };
+        if let (Some(path), Some(e)) = (&html, value_of(fields, "html"))
+            && !stays_inside(path)
+        {
+            self.error(
+                Diagnostic::error(
+                    Code::Mismatch,
+                    format!("`{path}` is no place for a page inside the folder of results"),
+                    e.span,
+                    "the page would be written elsewhere",
+                )
+                .help("write a relative path without `..` that ends in `.html`"),
+            );
+        }
         let title = match value_of(fields, "title") {
             Some(e) => self.text_arg(Some(e), &env).ok().map(|t| t.to_string()),
             None => None,
@@ -381,6 +394,12 @@ struct Layout {
     test: Option<TestSpec>,
     digits: usize,
     write: Vec<String>,
+}
+
+/// Whether a path names a page below the folder that it is taken from.
+fn stays_inside(path: &str) -> bool {
+    let normal = |part| matches!(part, std::path::Component::Normal(_));
+    path.ends_with(".html") && std::path::Path::new(path).components().all(normal)
 }
 
 fn value_of<'a>(fields: &'a [Field], name: &str) -> Option<&'a Expr> {

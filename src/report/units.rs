@@ -81,6 +81,15 @@ pub(super) fn units(
     Ok(Units { member, values })
 }
 
+/// The first evaluation with these judgements that a cell's value is a mean of.
+pub(super) fn first_of(value: &Value, graph: &Graph, qrels: &Value) -> Option<ActionId> {
+    let mut leaves = Vec::new();
+    take_apart(value, 1.0, &mut leaves).ok()?;
+    let of =
+        |id: &ActionId| graph.actions.get(id.0 as usize).and_then(|a| a.args.get("qrels")) == Some(qrels);
+    leaves.iter().map(|l| l.action).find(of)
+}
+
 fn take_apart(value: &Value, weight: f64, leaves: &mut Vec<Leaf>) -> Result<(), String> {
     let not_a_mean = "the value is not a plain mean of numbers of evaluations";
     let Value::Pending(pending) = value else { return Err(not_a_mean.into()) };

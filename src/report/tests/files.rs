@@ -45,8 +45,6 @@ fn everything_asked_for_is_there_or_told() {
         [
             "report `main`: `costs(nothing)` names no stage of this study: `nothing`",
             "report `main`: there is nothing to show for `odd`",
-            "report `main`: html is not written by this version",
-            "table `dl`: html is not written by this version",
         ]
     );
 }
