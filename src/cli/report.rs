@@ -15,8 +15,7 @@ pub(super) fn report(args: &ReportArgs, common: &Common) -> Result<u8, Stop> {
     let store = job::reading(common)?;
     let runner = Local::new(common, Lock::beside(&loaded.path, common.locked)?);
     let fates = forecast(&job, &runner, &store, &Options::new(job::threads(common), Heavy::Thread));
-    let keys = fates.iter().map(|f| if let Forecast::Cached { key } = f { Some(*key) } else { None });
-    let stored = Stored::of_keys(&store, keys);
+    let stored = Stored::of_forecast(&store, &fates);
     let outcome = results::evaluate(&loaded.graph, &stored);
     let folder = args.output.clone().unwrap_or_else(|| page::results_folder(&loaded));
     let files = Story::of_cache(&loaded, &args.study, &fates, &stored).write(&folder, &outcome, &stored)?;
@@ -38,6 +37,6 @@ pub(super) fn report(args: &ReportArgs, common: &Common) -> Result<u8, Stop> {
 }
 
 /// How many actions that are asked for have no result.
-pub(super) fn open(fates: &[Forecast]) -> usize {
+fn open(fates: &[Forecast]) -> usize {
     fates.iter().filter(|f| !matches!(f, Forecast::Cached { .. } | Forecast::NotNeeded)).count()
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::out::Stop;
 use crate::cache::{Manifest, Store};
-use crate::engine::RunReport;
+use crate::engine::{Forecast, RunReport};
 use crate::graph::Graph;
 use crate::report::{self, Evaluated, Made, Results};
-use crate::value::{ActionId, Digest};
+use crate::value::ActionId;
 
 /// Manifests of a graph's actions, where there are results.
 pub(super) struct Stored<'s> {
@@ -21,8 +21,9 @@ impl<'s> Stored<'s> {
         Self { store, manifests: report.actions.iter().map(|a| a.manifest.clone()).collect() }
     }
 
-    pub(super) fn of_keys(store: &'s Store, keys: impl Iterator<Item = Option<Digest>>) -> Self {
-        Self { store, manifests: keys.map(|k| store.lookup(&k?).map(Arc::new)).collect() }
+    pub(super) fn of_forecast(store: &'s Store, fates: &[Forecast]) -> Self {
+        let keys = fates.iter().map(|f| if let Forecast::Cached { key } = f { Some(key) } else { None });
+        Self { store, manifests: keys.map(|k| store.lookup(k?).map(Arc::new)).collect() }
     }
 
     /// The manifest of an action, when it has a result.

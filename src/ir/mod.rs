@@ -13,5 +13,6 @@ pub mod index;
 pub mod lengths;
 pub mod metrics;
 pub mod porter;
+pub mod power;
 pub mod significance;
 pub mod top;

@@ -22,6 +22,12 @@ pub(super) fn content(cell: &FilledCell, digits: usize, hole: &str) -> String {
     }
 }
 
+/// The published number beside a cell's own: `(0.629 ok)`.
+pub(super) fn beside(cell: &FilledCell, digits: usize) -> Option<String> {
+    let p = cell.published?;
+    Some(format!("({} {})", number(p.value, digits), p.grade.word()))
+}
+
 /// How a language of documents writes a table.
 pub(super) struct Style {
     /// Plain text in it.
@@ -63,6 +69,10 @@ impl Style {
         if cell.test.is_some_and(|t| t.significant) {
             text.push_str(self.differs);
         }
+        if let Some(published) = beside(cell, digits) {
+            text.push(' ');
+            text.push_str(&published);
+        }
         text
     }
 
@@ -73,6 +83,7 @@ impl Style {
             Sign::Best => format!("{} {text}", self.best_sign),
             Sign::Differs => format!("{} {text}", self.differs),
             Sign::Spread => format!("{} {text}", self.spread),
+            Sign::Published => format!("() {text}"),
             Sign::Hole => format!("{} {text}", self.hole),
             Sign::Remark => text,
         }

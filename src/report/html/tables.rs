@@ -28,7 +28,12 @@ pub(super) fn section(page: &Page<'_>) -> Option<Section> {
                     h.tag("div", &wide, |h| grid(h, page, i, table, shade.is_some()));
                     h.tag("div", &[("class", "plots")], |h| plots::plots(h, declared, table));
                 });
-                notes(h, table);
+                let opens = table
+                    .cells
+                    .iter()
+                    .enumerate()
+                    .any(|(r, row)| (0..row.len()).any(|c| page.compared.key(i, r, c).is_some()));
+                notes(h, table, opens);
             });
         }
     });
@@ -83,7 +88,7 @@ fn grid(h: &mut Html, page: &Page<'_>, number: usize, table: &Filled, shaded: bo
                                     [("type", "button"), ("data-cell", &*key), ("aria-haspopup", "dialog")];
                                 h.tag("button", &opens, |h| value(h, cell, table.digits));
                             }
-                            None => value(h, cell, table.digits),
+                            None => h.tag("span", &[("class", "plain")], |h| value(h, cell, table.digits)),
                         });
                     }
                 });
@@ -102,20 +107,24 @@ fn value(h: &mut Html, cell: &FilledCell, digits: usize) {
     if let Some(spread) = cell.spread {
         h.leaf("small", &[], &format!(" ± {}", layout::number(spread, digits)));
     }
-    if let Some(test) = cell.test.filter(|t| t.significant) {
-        let (class, sign, word) =
-            if test.difference > 0.0 { ("up", "▲", "higher") } else { ("down", "▼", "lower") };
-        h.leaf(
-            "span",
-            &[("class", class), ("title", &format!("significantly {word} than the reference"))],
-            sign,
-        );
+    if cell.reference || cell.test.is_some() {
+        // Its room is there without a sign too, so that digits stand under digits.
+        let (class, sign, word) = match cell.test.filter(|t| t.significant) {
+            Some(t) if t.difference > 0.0 => ("sign up", "▲", "significantly higher than the reference"),
+            Some(_) => ("sign down", "▼", "significantly lower than the reference"),
+            None => ("sign", "", ""),
+        };
+        h.leaf("span", &[("class", class), ("title", word)], sign);
+    }
+    if let Some(published) = layout::beside(cell, digits) {
+        let grade = cell.published.map_or("", |p| p.grade.word());
+        h.leaf("small", &[("class", grade)], &format!(" {published}"));
     }
 }
 
-fn notes(h: &mut Html, table: &Filled) {
+fn notes(h: &mut Html, table: &Filled, opens: bool) {
     let tested = table.cells.iter().flatten().any(|c| c.reference);
-    if table.notes.is_empty() && !tested {
+    if table.notes.is_empty() && !tested && !opens {
         return;
     }
     h.tag("ul", &[("class", "notes")], |h| {
@@ -128,6 +137,7 @@ fn notes(h: &mut Html, table: &Filled) {
                         h.leaf("span", &[("class", "down")], "▼ ");
                     }
                     Sign::Spread => h.text("± "),
+                    Sign::Published => h.text("() "),
                     Sign::Hole => h.text("– "),
                     Sign::Remark => {}
                 }
@@ -139,6 +149,9 @@ fn notes(h: &mut Html, table: &Filled) {
                 h.leaf("span", &[("class", "reference")], "underlined");
                 h.text(" what the others are compared with");
             });
+        }
+        if opens {
+            h.leaf("li", &[("class", "screen")], "Select a number to see the queries behind it.");
         }
     });
 }

@@ -132,6 +132,7 @@ fn table(rows: &[&str], columns: &[&str], values: Vec<Vec<Option<Value>>>) -> Ta
         columns: ("objective".into(), names(columns)),
         values,
         spread: None,
+        published: None,
         measure: "nDCG@10".into(),
         best_per: None,
         smallest: false,
