@@ -185,7 +185,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     unsafe_code,
     reason = "a map of an artifact: files of the cache are read-only and replaced by rename"
 )]
-pub(super) fn map(path: &Path) -> Result<Mmap, Failure> {
+pub(crate) fn map(path: &Path) -> Result<Mmap, Failure> {
     let file = File::open(path).map_err(|e| place::io(path, e))?;
     // SAFETY: the file is an artifact, which is written once and then only read or unlinked.
     unsafe { Mmap::map(&file) }.map_err(|e| place::io(path, e))

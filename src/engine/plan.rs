@@ -157,7 +157,7 @@ pub struct Options {
     pub gpus: Vec<Gpu>,
     /// Where heavy stages compute.
     pub device: Device,
-    /// The kernel level: `auto`, `portable`, `avx2`, `avx512`.
+    /// The kernel level: `auto`, `portable`, `avx2`, `avx512`, `avx512_bf16`.
     pub kernels: String,
     /// Whether to stop at the first failure.
     pub fail_fast: bool,

@@ -75,6 +75,8 @@ impl Look<'_> {
             Value::Artifact(id) => {
                 self.actions[id.0 as usize].args.get("backbone").and_then(|v| self.checkpoint(v))
             }
+            // What is said of a model: `two_labels(model, …)`.
+            Value::Call(call) => call.args.get("model").and_then(|v| self.checkpoint(v)),
             _ => None,
         }
     }

@@ -24,6 +24,8 @@ use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{InvertedIndexReader, SegmentReader, Term};
 
 use super::analysis::Analysis;
+use super::ids::Ids;
+use super::words::{self, damaged};
 use crate::task::Failure;
 use crate::value::Digest;
 
@@ -48,8 +50,7 @@ pub struct Index {
     header: Header,
     lengths: Vec<u32>,
     order: Vec<u32>,
-    ids: Vec<u8>,
-    starts: Vec<u64>,
+    ids: Ids,
     field: Field,
     terms: Arc<InvertedIndexReader>,
 }
@@ -58,20 +59,6 @@ impl std::fmt::Debug for Index {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Index({} documents)", self.header.documents)
     }
-}
-
-fn read_words<const N: usize, T>(path: &Path, count: usize, of: fn([u8; N]) -> T) -> Result<Vec<T>, Failure> {
-    let bytes = fs::read(path)?;
-    if bytes.len() != count * N {
-        return Err(damaged(path, &format!("{} bytes, expected {}", bytes.len(), count * N)));
-    }
-    let (words, _) = bytes.as_chunks::<N>();
-    Ok(words.iter().map(|w| of(*w)).collect())
-}
-
-fn damaged(path: &Path, what: &str) -> Failure {
-    Failure::wrong(format!("{}: the index is damaged: {what}", path.display()))
-        .help("remove the index and build it again")
 }
 
 /// Errors of tantivy, with those of the disk kept apart.
@@ -111,17 +98,9 @@ impl Index {
             .help("build the index again with this version"));
         }
         let n = header.documents as usize;
-        let lengths = read_words(&dir.join("lengths.u32"), n, u32::from_le_bytes)?;
-        let order = read_words(&dir.join("order.u32"), n, u32::from_le_bytes)?;
-        let starts = read_words(&dir.join("ids.u64"), n + 1, u64::from_le_bytes)?;
-        let ids_path = dir.join("ids.bin");
-        let ids = fs::read(&ids_path)?;
-        if !starts.is_sorted()
-            || starts.last() != Some(&(ids.len() as u64))
-            || std::str::from_utf8(&ids).is_err()
-        {
-            return Err(damaged(&ids_path, "the document ids do not fit their table"));
-        }
+        let lengths = words::read(&dir.join("lengths.u32"), n, u32::from_le_bytes)?;
+        let order = words::read(&dir.join("order.u32"), n, u32::from_le_bytes)?;
+        let ids = Ids::read(dir, n)?;
         let postings = dir.join(POSTINGS);
         let index = tantivy::Index::open_in_dir(&postings).map_err(failed)?;
         let field = index.schema().get_field(TERMS_FIELD).map_err(failed)?;
@@ -130,7 +109,7 @@ impl Index {
             return Err(damaged(&postings, "the number of documents differs from index.json"));
         }
         let terms = segment.inverted_index(field).map_err(failed)?;
-        Ok(Self { header, lengths, order, ids, starts, field, terms })
+        Ok(Self { header, lengths, order, ids, field, terms })
     }
 
     /// The number of documents.
@@ -170,9 +149,7 @@ impl Index {
 
     /// The id of a document.
     pub fn id(&self, document: u32) -> &str {
-        let i = document as usize;
-        let bytes = &self.ids[self.starts[i] as usize..self.starts[i + 1] as usize];
-        std::str::from_utf8(bytes).unwrap_or_default()
+        self.ids.get(document)
     }
 
     /// The postings of a term: blocks of document numbers and frequencies. `None` when no document has it.
@@ -198,8 +175,8 @@ impl Index {
         part(self.header.analysis.as_str().as_bytes());
         let words = |xs: &[u32]| xs.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
         part(&words(&self.lengths));
-        part(&self.starts.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>());
-        part(&self.ids);
+        part(&self.ids.starts().iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>());
+        part(self.ids.bytes());
         let mut terms = self.terms.terms().stream()?;
         let mut docs = Vec::new();
         let mut freqs = Vec::new();

@@ -1,4 +1,5 @@
-//! Retrieval and evaluation: analysis of text, the inverted index, BM25, fusion, measures, significance.
+//! Retrieval and evaluation: analysis of text, the inverted index, BM25, learned sparse vectors, fusion, measures,
+//! significance.
 //!
 //! Must not know: the language, the graph, operations, nor how collections are stored; documents, queries, runs
 //! and judgements come in through small traits and slices.
@@ -8,6 +9,8 @@ pub mod analysis;
 pub mod bm25;
 pub mod correction;
 pub mod fuse;
+pub mod ids;
+pub mod impacts;
 #[cfg(feature = "models")]
 pub mod index;
 pub mod lengths;
@@ -16,3 +19,5 @@ pub mod porter;
 pub mod power;
 pub mod significance;
 pub mod top;
+pub mod vectors;
+mod words;

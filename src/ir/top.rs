@@ -39,6 +39,16 @@ impl<'a> Top<'a> {
         }
     }
 
+    /// Whether a document of this score could still be among the best, whatever its id. It may say so when it could not.
+    pub fn admits(&mut self, score: f32) -> bool {
+        // Sorting out what came since is worth it for a quarter of what is kept.
+        if self.kept.len() >= self.depth.saturating_add(self.depth / 4) {
+            self.cut();
+        }
+        let best = (u64::from(sortable(score)) << 32) | u64::from(u32::MAX);
+        self.floor.is_none_or(|floor| best > floor)
+    }
+
     fn cut(&mut self) {
         if self.kept.len() > self.depth {
             let last = self.depth - 1;
@@ -92,6 +102,26 @@ mod tests {
             let got: Vec<u32> = top.finish().iter().map(|h| h.document).collect();
             assert_eq!(got, sorted[..depth.min(1000)], "{depth}");
         }
+    }
+
+    #[test]
+    fn what_is_not_admitted_would_not_be_kept() {
+        let order: Vec<u32> = (0..500).map(|i| (i * 7) % 500).collect();
+        let score = |d: u32| ((d * 37) % 101) as f32;
+        let mut top = Top::new(20, &order);
+        let mut turned_away = Vec::new();
+        for d in 0..500 {
+            if top.admits(score(d)) {
+                top.push(d, score(d));
+            } else {
+                turned_away.push(d);
+            }
+        }
+        let mut all = Top::new(20, &order);
+        (0..500).for_each(|d| all.push(d, score(d)));
+        assert!(turned_away.len() > 300, "{}", turned_away.len());
+        assert_eq!(top.finish(), all.finish());
+        assert!(!Top::new(0, &order).admits(1.0) && Top::new(1, &order).admits(-1.0));
     }
 
     #[test]

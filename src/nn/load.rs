@@ -8,7 +8,7 @@ use super::Reranker;
 use super::cpu;
 use super::reference::Reference;
 use super::tokenizer::Tokenizer;
-use super::weights::Checkpoint;
+use super::weights::{Checkpoint, Labels};
 use crate::task::Failure;
 
 /// Which engine computes.
@@ -23,7 +23,7 @@ pub enum Engine {
     Explicit,
 }
 
-/// How a model is to be run; none of it is part of what the model is.
+/// How a model is to be read and run.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The engine.
@@ -32,18 +32,21 @@ pub struct Options {
     pub threads: usize,
     /// `cpu` or `cuda:N`.
     pub device: String,
-    /// The kernel level of the explicit engine: `auto`, `portable` or `avx2`.
+    /// The kernel level of the explicit engine: `auto`, `portable`, `avx2`, `avx512` or `avx512_bf16`.
     pub kernels: String,
     /// Whether the operands of matrix products are rounded to bfloat16. (This one is part of what comes out.)
     pub bf16: bool,
     /// Whether backward makes again what forward could keep, to need less memory.
     pub recompute: bool,
+    /// The labels of the checkpoint. (What they mean is part of what comes out, too.)
+    pub labels: Labels,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let (device, kernels) = ("cpu".into(), "auto".into());
-        Self { engine: Engine::default(), threads: 0, device, kernels, bf16: false, recompute: false }
+        let (engine, labels) = (Engine::default(), Labels::default());
+        Self { engine, threads: 0, device, kernels, bf16: false, recompute: false, labels }
     }
 }
 
@@ -76,7 +79,7 @@ pub fn load(
     options: &Options,
 ) -> Result<(Box<dyn Reranker>, Tokenizer, ModelFacts), Failure> {
     let device = device(&options.device)?;
-    let checkpoint = Checkpoint::load(folder, seed)?;
+    let checkpoint = Checkpoint::load_labelled(folder, seed, options.labels)?;
     let tokenizer = Tokenizer::load(folder)?;
     let model = &*checkpoint.model;
     let facts = ModelFacts {
@@ -120,7 +123,7 @@ pub fn load(
 }
 
 /// The candle device of a name.
-fn device(name: &str) -> Result<Device, Failure> {
+pub(super) fn device(name: &str) -> Result<Device, Failure> {
     if name == "cpu" {
         return Ok(Device::Cpu);
     }

@@ -9,6 +9,7 @@ pub mod config;
 pub mod cpu;
 pub mod layers;
 pub mod load;
+pub mod masked;
 pub mod reference;
 #[cfg(test)]
 mod roundtrip;

@@ -128,6 +128,14 @@ impl Reference {
         Ok(all)
     }
 
+    /// Candle's copies of all weights but the embedding tables, by name.
+    ///
+    /// # Errors
+    /// When the device has no room for them.
+    pub fn tensors(&mut self) -> Result<BTreeMap<String, Tensor>, Failure> {
+        Ok(self.refresh()?.detached.clone())
+    }
+
     /// Candle's copies, made again when the weights may have changed.
     fn refresh(&mut self) -> Result<Arc<Variables>, Failure> {
         if let Some(variables) = &self.variables {

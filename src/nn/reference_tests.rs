@@ -14,7 +14,7 @@ fn open(folder: &Path) -> Reference {
 }
 
 fn engine(name: &str) -> Reference {
-    open(&testing::fixture(name))
+    Reference::new(testing::checkpoint(name), 2, Device::Cpu).unwrap()
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
 
+use super::weights::{Checkpoint, Labels};
 use super::{Packed, Reranker};
 use crate::value::rng::Stream;
 
@@ -16,16 +17,23 @@ pub(crate) const FORWARD: f64 = 1e-4;
 pub(crate) const BACKWARD: f64 = 1e-3;
 
 /// What is committed beside the fixtures, in the same layout, made by `tests/data/made/make.py`.
-pub(crate) const MADE: [&str; 4] = ["xlm-roberta", "deberta-v2-conv", "deberta-v2-own", "electra-wide"];
+pub(crate) const MADE: [&str; 6] =
+    ["xlm-roberta", "deberta-v2-conv", "deberta-v2-own", "electra-wide", "two-labels", "sharded"];
 
 /// The folder of a fixture.
 pub(crate) fn fixture(name: &str) -> PathBuf {
-    if MADE.contains(&name) || name == "kinds" {
+    if MADE.contains(&name) || name == "kinds" || name.ends_with("-masked") {
         return PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/made").join(name);
     }
     let root = std::env::var_os("XPIPE_FIXTURES")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/fixtures"), PathBuf::from);
     root.join(name)
+}
+
+/// The model of a fixture.
+pub(crate) fn checkpoint(name: &str) -> Checkpoint {
+    let labels = if name == "two-labels" { Labels::Two } else { Labels::One };
+    Checkpoint::load_labelled(&fixture(name), 1, labels).unwrap()
 }
 
 /// The folder of a real model, when this machine has it; says so when it has not.

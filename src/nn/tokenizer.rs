@@ -13,7 +13,7 @@ use serde_json::{Value as Json, json};
 
 use super::{Packed, sentencepiece};
 use crate::task::Failure;
-use crate::value::Call;
+use crate::value::{Call, Digest};
 
 /// Files beside `tokenizer.json` that other programs read; copied into saved models.
 const BESIDE: &[&str] = &[
@@ -67,11 +67,20 @@ struct Template {
     document_type: u32,
 }
 
-/// A tokenizer with its pair template.
+/// What stands around a text that is read alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Alone {
+    before: Specials,
+    after: Specials,
+    kind: u32,
+}
+
+/// A tokenizer with its templates.
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     template: Template,
+    alone: Alone,
     files: BTreeMap<&'static str, Arc<[u8]>>,
 }
 
@@ -106,8 +115,9 @@ impl Tokenizer {
             .map_err(|e| Failure::bug(format!("{}: truncation cannot be turned off: {e}", path.display())))?;
         let template =
             template(&inner).map_err(|what| Failure::wrong(format!("{}: {what}", path.display())))?;
+        let alone = alone(&inner).map_err(|what| Failure::wrong(format!("{}: {what}", path.display())))?;
         files.insert("tokenizer.json", bytes);
-        Ok(Self { inner, template, files })
+        Ok(Self { inner, template, alone, files })
     }
 
     /// Writes the tokenizer's files into a model folder, as they were read.
@@ -130,6 +140,24 @@ impl Tokenizer {
     /// Special tokens of a pair.
     pub fn specials(&self) -> usize {
         self.template.before.len() + self.template.between.len() + self.template.after.len()
+    }
+
+    /// Special tokens of a text that is read alone.
+    pub fn specials_alone(&self) -> usize {
+        self.alone.before.len() + self.alone.after.len()
+    }
+
+    /// The digest of all words and their ids: two tokenizers number words alike when it is the same.
+    pub fn vocabulary(&self) -> Digest {
+        let words: BTreeMap<u32, String> =
+            self.inner.get_vocab(true).into_iter().map(|(word, id)| (id, word)).collect();
+        let mut hasher = blake3::Hasher::new_derive_key("xpipe vocabulary v1");
+        for (id, word) in words {
+            hasher.update(&id.to_le_bytes());
+            hasher.update(&(word.len() as u64).to_le_bytes());
+            hasher.update(word.as_bytes());
+        }
+        Digest(*hasher.finalize().as_bytes())
     }
 
     /// The first `limit` ids of a text, without special tokens around it.
@@ -168,6 +196,21 @@ impl Tokenizer {
             }
             batch.ids.extend_from_slice(ids);
             batch.types.extend(std::iter::repeat_n(kind, ids.len()));
+        }
+        batch.starts.push(batch.ids.len());
+    }
+
+    /// Adds the ids of a text that is read alone to a batch, with special tokens, cut to `total` tokens with them.
+    pub fn push_alone(&self, ids: &[u32], total: usize, batch: &mut Packed) {
+        let Alone { before, after, kind } = &self.alone;
+        let ids = &ids[..ids.len().min(total.saturating_sub(self.specials_alone()))];
+        for (specials, ids) in [(before, ids), (after, &[][..])] {
+            for &(id, kind) in specials {
+                batch.ids.push(id);
+                batch.types.push(kind);
+            }
+            batch.ids.extend_from_slice(ids);
+            batch.types.extend(std::iter::repeat_n(*kind, ids.len()));
         }
         batch.starts.push(batch.ids.len());
     }
@@ -243,6 +286,26 @@ fn template(inner: &tokenizers::Tokenizer) -> Result<Template, String> {
         }),
         _ => Err("it has no pair template, and no [CLS] and [SEP] to make BERT's".into()),
     }
+}
+
+/// Learns what stands around a text alone, in the same way.
+fn alone(inner: &tokenizers::Tokenizer) -> Result<Alone, String> {
+    let one = inner.encode_fast("a", true).map_err(|e| format!("cannot encode a text: {e}"))?;
+    let (mut alone, mut seen) = (Alone::default(), false);
+    for (i, source) in one.get_sequence_ids().iter().enumerate() {
+        let (id, kind) = (one.get_ids()[i], one.get_type_ids()[i]);
+        match (source, seen) {
+            (Some(_), _) => (alone.kind, seen) = (kind, true),
+            (None, false) => alone.before.push((id, kind)),
+            (None, true) => alone.after.push((id, kind)),
+        }
+    }
+    if alone.before.is_empty()
+        && let (Some(cls), Some(sep)) = (inner.token_to_id("[CLS]"), inner.token_to_id("[SEP]"))
+    {
+        (alone.before, alone.after) = (vec![(cls, 0)], vec![(sep, 0)]);
+    }
+    Ok(alone)
 }
 
 /// `tokenizer.json` made of the files of an older model folder.

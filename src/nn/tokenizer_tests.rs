@@ -35,7 +35,11 @@ fn meets(tokenizer: &Tokenizer, golden: &Golden, which: &str) {
     let ids = &golden.golden[which];
     for (text, expected) in golden.texts.iter().zip(&ids.single) {
         let inside = &expected[1..expected.len() - 1];
-        assert_eq!(tokenizer.ids(text, 1000).unwrap(), inside, "{text:?}");
+        let ids = tokenizer.ids(text, 1000).unwrap();
+        assert_eq!(ids, inside, "{text:?}");
+        let mut batch = Packed::new();
+        tokenizer.push_alone(&ids, 512, &mut batch);
+        assert_eq!(&batch.ids, expected, "{text:?} alone");
     }
     for (i, (q, d)) in golden.pairs.iter().enumerate() {
         let (got, types) = tokenizer.encode_pair(q, d, &WIDE).unwrap();
@@ -153,6 +157,40 @@ fn parts_are_cut_apart_and_the_document_gives_way() {
     assert_eq!(cut(32, 256, 512).0.len(), 4 + 6 + t.specials());
     let empty = t.encode_pair("", " ", &WIDE).unwrap();
     assert_eq!((empty.0, empty.1), (vec![2, 3, 3], vec![0, 0, 1]));
+}
+
+#[test]
+fn a_text_alone_has_its_special_tokens_in_any_length() {
+    let dir = small();
+    let tokenizer = Tokenizer::load(dir.path()).unwrap();
+    let ids = tokenizer.ids("abc", 9).unwrap();
+    let mut batch = Packed::new();
+    for total in [9, 4, 2] {
+        tokenizer.push_alone(&ids, total, &mut batch);
+    }
+    tokenizer.push_alone(&[], 9, &mut batch);
+    let (cls, sep) = (2, 3);
+    assert_eq!(batch.ids, [cls, ids[0], ids[1], ids[2], sep, cls, ids[0], ids[1], sep, cls, sep, cls, sep]);
+    assert_eq!(batch.starts, [0, 5, 9, 11, 13]);
+    assert!(batch.types.iter().all(|t| *t == 0));
+}
+
+#[test]
+fn vocabularies_are_told_apart_by_words_and_numbers() {
+    let dir = small();
+    let digest = || Tokenizer::load(dir.path()).unwrap().vocabulary();
+    let first = digest();
+    assert_eq!(first, digest());
+    // Settings of padding and truncation are no words.
+    let path = dir.path().join("tokenizer.json");
+    Tokenizer::load(dir.path()).unwrap().save(dir.path()).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let cut = r#""truncation":{"direction":"Right","max_length":8,"strategy":"LongestFirst","stride":0}"#;
+    assert!(text.contains(r#""truncation":null"#));
+    std::fs::write(&path, text.replace(r#""truncation":null"#, cut)).unwrap();
+    assert_eq!(first, digest());
+    std::fs::write(&path, text.replace(r#""b":6"#, r#""b":7"#).replace(r#""c":7"#, r#""c":6"#)).unwrap();
+    assert_ne!(first, digest());
 }
 
 #[test]

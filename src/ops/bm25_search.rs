@@ -1,5 +1,6 @@
 //! `bm25.search`: the best documents of each query by BM25.
 
+use super::fit;
 use crate::diag::Code;
 use crate::types::Op;
 use crate::types::op::{Facts, Issue};
@@ -33,13 +34,13 @@ pub(crate) fn op() -> Op {
     op
 }
 
-fn check(args: &Record, _: &dyn Facts) -> Vec<Issue> {
+fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
     let ranges: [(&'static str, f64, f64, &str); 3] = [
         ("depth", 1.0, f64::INFINITY, "a depth from 1, for instance `depth = 1_000`"),
         ("k1", 0.0, f64::INFINITY, "a number from 0, for instance `k1 = 0.9`"),
         ("b", 0.0, 1.0, "a number from 0 to 1, for instance `b = 0.4`"),
     ];
-    let mut issues = Vec::new();
+    let mut issues: Vec<Issue> = fit::made_by(args, "index", "bm25.index", facts).into_iter().collect();
     for (argument, low, high, expected) in ranges {
         let Some(x) = args.get(argument).and_then(Value::as_f64) else { continue };
         if !(low..=high).contains(&x) {

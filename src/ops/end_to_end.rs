@@ -299,6 +299,13 @@ fn teachers_score_and_students_learn_from_the_mean() {
         let rr = bench.rerank(objective, "student", &[]);
         assert!(rr > 0.75, "{objective}: {rr}");
     }
+    // An order is no scores, also when only the data itself can tell.
+    let lists = bench.samples("order", &call("ranked_list", &[("depth", Value::Int(6))]), None, 1);
+    for (objective, learns) in [("objective.kl", false), ("objective.list_mle", true)] {
+        let args = bench.training(&lists, objective, 1);
+        let ended = bench.run("train.cross_encoder", "ordered", &args, &[], &Silent);
+        assert_eq!(ended.is_ok(), learns, "{objective}: {ended:?}");
+    }
     // Without the teacher's scores the same data is refused.
     let data = bench.samples("bare", &call("pairs", &[]), None, 1);
     let failure = bench.run(
@@ -345,5 +352,55 @@ fn scores_do_not_depend_on_batches_and_finite_samples_are_scored_once() {
     assert_eq!((&outcome.facts["queries"], &outcome.facts["queries_passed_over"]), (&3.into(), &13.into()));
 }
 
+#[test]
+fn two_labels_score_as_declared_and_training_goes_on_with_one() {
+    let bench = small();
+    let made = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/made/two-labels");
+    std::fs::create_dir_all(bench.path("two")).unwrap();
+    for file in ["config.json", "model.safetensors"] {
+        std::fs::copy(made.join(file), bench.path("two").join(file)).unwrap();
+    }
+    let words = bench.bytes("backbone/vocab.txt");
+    let words: Vec<&str> = std::str::from_utf8(&words).unwrap().lines().take(64).collect();
+    std::fs::write(bench.path("two/vocab.txt"), words.join("\n")).unwrap();
+    let declared = |model: &str, score: &str| {
+        call("two_labels", &[("model", bench.at(model)), ("score", Value::str(score))])
+    };
+    let args = |model: Value| {
+        let of = |name: &'static str| (name, bench.at(name));
+        [("model", model), of("run"), of("corpus"), of("queries")]
+    };
+    let score = |model: Value, out: &str| bench.run("score.cross_encoder", out, &args(model), &[], &Silent);
+    let help = score(bench.at("two"), "no").unwrap_err().help.unwrap();
+    assert!(help.contains("two_labels(…, score = difference)"), "{help}");
+    score(declared("two", "difference"), "differences").unwrap();
+    score(declared("two", "softmax"), "probabilities").unwrap();
+    let read = |out: &str| Scores::read(&bench.path(out)).unwrap();
+    let (differences, probabilities) = (read("differences"), read("probabilities"));
+    let mut seen = std::collections::BTreeSet::new();
+    for (query, documents) in differences.iter() {
+        for (document, difference) in documents {
+            let probability = probabilities.score(query, document).unwrap();
+            assert!((probability - 1.0 / (1.0 + (-difference).exp())).abs() < 1e-6);
+            seen.insert(probability.to_bits());
+        }
+    }
+    assert!(seen.len() > 30, "scores that say nothing");
+    bench.ok("rerank.cross_encoder", "reranked", &args(declared("two", "softmax")));
+    for query in Run::read(&bench.path("reranked")).unwrap().queries() {
+        assert!(query.hits.iter().all(|h| probabilities.score(&query.id, &h.document) == Some(h.score)));
+    }
+    // A training of no step keeps the scores, in a model of one label.
+    let data = bench.samples("data", &group(3), None, 1);
+    let mut training = bench.training(&data, "objective.infonce", 0);
+    training[0].1 = declared("two", "difference");
+    bench.ok("train.cross_encoder", "one", &training);
+    score(bench.at("one"), "again").unwrap();
+    assert_eq!(bench.bytes("again/scores.parquet"), bench.bytes("differences/scores.parquet"));
+    assert!(score(declared("one", "difference"), "no").unwrap_err().message.contains("has 1 label"));
+}
+
 #[path = "medquad.rs"]
 mod medquad;
+#[path = "sparse_tests.rs"]
+mod sparse;

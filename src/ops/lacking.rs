@@ -18,6 +18,28 @@ pub(super) fn of(args: &Record, model: &'static str, facts: &dyn Facts) -> Vec<I
     issues
 }
 
+/// A masked language model of the architecture of the model in the argument `model`.
+pub(super) fn of_masked(args: &Record, model: &'static str, facts: &dyn Facts) -> Vec<Issue> {
+    let mut issues = Vec::new();
+    if let Some(name) = args.get(model).and_then(|m| facts.architecture(m))
+        && !masked(&name)
+    {
+        let message = format!("a masked language model of `{name}`");
+        issues.push(issue(Code::NotImplemented, model, message, "take a model of another architecture"));
+    }
+    issues
+}
+
+#[cfg(feature = "models")]
+fn masked(architecture: &str) -> bool {
+    crate::nn::arch::MASKED.contains(&architecture)
+}
+
+#[cfg(not(feature = "models"))]
+fn masked(_: &str) -> bool {
+    true
+}
+
 #[cfg(feature = "models")]
 fn implemented(architecture: &str) -> bool {
     crate::nn::arch::is_implemented(architecture)

@@ -8,7 +8,7 @@ use crate::ir::analysis::Analysis;
 use crate::ir::bm25::{Bm25, Scratch, Searcher};
 use crate::ir::index;
 
-fn shared() -> PathBuf {
+pub(super) fn shared() -> PathBuf {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
     std::env::var_os("XPIPE_SHARED").map_or(beside, PathBuf::from).join("data/medquad")
 }
@@ -25,7 +25,7 @@ fn jsonl(path: &Path) -> Vec<(String, String)> {
         .collect()
 }
 
-fn judgements(path: &Path) -> Qrels {
+pub(super) fn judgements(path: &Path) -> Qrels {
     let mut qrels = Qrels::new();
     for line in std::fs::read_to_string(path).unwrap().lines().skip(1) {
         let mut parts = line.split('\t');
@@ -33,6 +33,17 @@ fn judgements(path: &Path) -> Qrels {
         qrels.insert(q, d, g.parse().unwrap());
     }
     qrels
+}
+
+/// Its documents and questions.
+#[expect(clippy::type_complexity, reason = "ids and texts, twice")]
+pub(super) fn collection() -> (Vec<(String, String)>, Vec<(String, String)>) {
+    let (documents, queries) =
+        (jsonl(&shared().join("corpus.jsonl.gz")), jsonl(&shared().join("queries.jsonl.gz")));
+    // A few query ids are used twice, for different questions: neither is known to be the one that was judged.
+    let times = |id: &str| queries.iter().filter(|(other, _)| other == id).count();
+    let queries = queries.iter().filter(|(id, _)| times(id) == 1).cloned().collect();
+    (documents, queries)
 }
 
 #[test]
@@ -46,11 +57,7 @@ fn bert_tiny_learns_medquad() {
         return;
     }
     let bench = Bench::new(2);
-    let (documents, queries) =
-        (jsonl(&shared().join("corpus.jsonl.gz")), jsonl(&shared().join("queries.jsonl.gz")));
-    // A few query ids are used twice, for different questions: neither is known to be the one that was judged.
-    let times = |id: &str| queries.iter().filter(|(other, _)| other == id).count();
-    let queries: Vec<(String, String)> = queries.iter().filter(|(id, _)| times(id) == 1).cloned().collect();
+    let (documents, queries) = collection();
     store(&bench.path("corpus"), documents.iter().cloned());
     store(&bench.path("queries"), queries.iter().cloned());
     let of = documents.iter().map(|(id, text)| (id.as_str(), text.as_str()));

@@ -45,6 +45,7 @@ mod sparse_search;
 mod tests_of_tables;
 mod train_cross_encoder;
 mod training;
+mod two_labels;
 
 use crate::types::Registry;
 
@@ -52,6 +53,7 @@ use crate::types::Registry;
 pub fn registry() -> Registry {
     let single = [
         hf::op(),
+        two_labels::op(),
         query_document::op(),
         data_answered::op(),
         data_judged::op(),

@@ -1,13 +1,30 @@
 //! What the operations that run a model share: loading, threads, batching, and what has no implementation yet.
 
+use super::two_labels;
 use crate::nn::load::Options;
-use crate::task::{Failure, Job};
+use crate::nn::weights::Labels;
+use crate::task::{Failure, Job, located};
 use crate::train::ranker::Ranker;
 use crate::train::scoring::Batching;
 use crate::value::Value;
 
 /// Loads the model in the argument `name` with the input limits in `input`; `seed` draws a head that it lacks.
 pub(super) fn open(job: &Job<'_>, name: &str, seed: u64) -> Result<Ranker, Failure> {
+    let mut options = options(job)?;
+    let argument = job.arg(name);
+    let softmax = two_labels::softmax(argument);
+    if softmax.is_some() {
+        options.labels = Labels::Two;
+    }
+    let folder = located(two_labels::model(argument))
+        .ok_or_else(|| Failure::bug(format!("{}: `{name}` is no model: {argument:?}", job.spec.op)))?;
+    let mut ranker = Ranker::open(&folder.path, seed, job.call("input")?, &options)?;
+    ranker.probability = softmax == Some(true);
+    Ok(ranker)
+}
+
+/// How the job wants models run.
+pub(super) fn options(job: &Job<'_>) -> Result<Options, Failure> {
     let recompute = match job.spec.policy.get("activation_checkpointing") {
         None | Some(Value::Null) => false,
         Some(Value::Bool(on)) => *on,
@@ -16,15 +33,14 @@ pub(super) fn open(job: &Job<'_>, name: &str, seed: u64) -> Result<Ranker, Failu
             return Err(Failure::wrong(message).help("write true or false"));
         }
     };
-    let options = Options {
+    Ok(Options {
         threads: job.spec.threads,
         device: job.spec.device.clone(),
         kernels: job.spec.kernels.clone(),
         bf16: job.text("precision")? == "bf16",
         recompute,
         ..Options::default()
-    };
-    Ranker::open(job.path(name)?, seed, job.call("input")?, &options)
+    })
 }
 
 /// Runs `f` on a pool of the action's own size.

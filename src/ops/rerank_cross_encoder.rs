@@ -78,7 +78,7 @@ mod run {
             job.progress.note(&format!("the model has no trained head: `{name}` was drawn at random"));
         }
         let batching = models::batching(job)?;
-        let scores = ranker::score(&mut *model.model, &model.reader, &stores, &work, batching, job.progress)?;
+        let scores = model.score(&stores, &work, batching, job.progress)?;
         let mut writer = RunWriter::create(&job.spec.out)?;
         for (work, scores) in work.iter().zip(&scores) {
             writer.push(&ranker::ranking(work, scores, &stores)?)?;

@@ -16,8 +16,8 @@ pub(crate) fn op() -> Op {
         "score.cross_encoder",
         VERSION,
         "Scores",
-        "Scores pairs with a re-ranker: those of finite samples, or of a run. The scores are raw logits and do not \
-         depend on batch size or threads.",
+        "Scores pairs with a re-ranker: those of finite samples, or of a run. The scores are raw logits (for \
+         a model in `two_labels`, what that says) and do not depend on batch size or threads.",
     )
     .needs("model", "Model", "The re-ranker.")
     .optional("samples", "Samples", "Finite samples (`count = n`) whose pairs are scored.")
@@ -89,7 +89,7 @@ mod run {
     use crate::data::run::RunReader;
     use crate::data::scores::ScoresWriter;
     use crate::task::{Failure, Job, Outcome};
-    use crate::train::ranker::{self, Work};
+    use crate::train::ranker::Work;
     use crate::train::source::{Stores, finite};
 
     pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
@@ -110,7 +110,7 @@ mod run {
         let mut model = models::open(job, "model", 0)?;
         refuse_fresh(&model.facts.drawn)?;
         let batching = models::batching(job)?;
-        let scores = ranker::score(&mut *model.model, &model.reader, &stores, &work, batching, job.progress)?;
+        let scores = model.score(&stores, &work, batching, job.progress)?;
         let mut writer = ScoresWriter::create(&job.spec.out)?;
         for (work, scores) in work.iter().zip(&scores) {
             for (document, score) in work.documents.iter().zip(scores) {

@@ -1,5 +1,7 @@
 //! `sparse.encode`: texts as weighted terms, by a learned sparse model (SPLADE).
 
+use super::fit::{self, PRECISION};
+use super::{lacking, two_labels};
 use crate::diag::Code;
 use crate::types::Op;
 use crate::types::op::{Facts, Issue};
@@ -8,26 +10,43 @@ use crate::value::{Record, Value};
 const VERSION: u32 = 1;
 
 pub(crate) fn op() -> Op {
-    Op::stage(
+    let op = Op::stage(
         "sparse.encode",
         VERSION,
         "Vectors",
         "Encodes the documents of a corpus, or queries, as weights over the vocabulary of a masked language model: \
-         max over positions of log(1 + relu(logit)).",
+         max over tokens (the special ones too) of log(1 + relu(logit)), as SPLADE.",
     )
     .needs("model", "Model", "The encoder, for instance `hf(\"naver/splade-v3-distilbert\")`.")
     .optional("corpus", "Corpus", "The documents to encode; either these or queries.")
     .optional("queries", "Queries", "The queries to encode; either these or a corpus.")
-    .takes("input", "Int", Value::Int(256), "Tokens of a text that are read, special tokens included, from 3.")
+    .takes(
+        "input",
+        "Int",
+        Value::Int(256),
+        "Tokens of a text that are read, special tokens included, from 3; never more than the model has positions.",
+    )
     .optional("terms", "Int", "Terms kept for each text, the heaviest; all without.")
-    .takes("precision", "'fp32' | 'bf16'", Value::str("fp32"), "Arithmetic of the model.")
+    .takes("precision", "'fp32' | 'bf16'", Value::str("fp32"), PRECISION)
     .heavy()
-    .checks(check)
+    .wishes(&["batch"])
+    .checks(check);
+    #[cfg(feature = "models")]
+    let op = op.runs(run::run);
+    op
 }
 
-fn check(args: &Record, _: &dyn Facts) -> Vec<Issue> {
+fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
     let given = |name: &str| !matches!(args.get(name), None | Some(Value::Null));
-    let mut issues = Vec::new();
+    let mut issues = lacking::of_masked(args, "model", facts);
+    let ranks = |model: &Value| {
+        two_labels::softmax(model).is_some() || facts.op(model) == Some("train.cross_encoder")
+    };
+    if args.get("model").is_some_and(ranks) {
+        let message = "a cross-encoder scores pairs and has no head that gives weights to words";
+        let help = "name a masked language model, for instance `hf(\"naver/splade-v3-distilbert\")`";
+        issues.push(fit::issue(Code::OutOfRange, "model", message, help));
+    }
     if given("corpus") == given("queries") {
         let what = if given("corpus") {
             "both a corpus and queries are"
@@ -54,4 +73,58 @@ fn check(args: &Record, _: &dyn Facts) -> Vec<Issue> {
         }
     }
     issues
+}
+
+#[cfg(feature = "models")]
+mod run {
+    use std::time::Instant;
+
+    use serde_json::json;
+
+    use super::super::models;
+    use crate::data::store::TextStore;
+    use crate::ir::vectors::{VectorWriter, Vocabulary};
+    use crate::nn::masked;
+    use crate::task::{Failure, Job, Outcome};
+    use crate::train::encoding::{self, Encoding};
+    use crate::train::scoring::Batching;
+
+    /// Texts in a batch: each takes a number for every word of the vocabulary.
+    const TEXTS: usize = 64;
+
+    pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
+        models::with_threads(job, || encode(job))
+    }
+
+    fn encode(job: &Job<'_>) -> Result<Outcome, Failure> {
+        let started = Instant::now();
+        let texts = TextStore::open(job.path(if job.has("corpus") { "corpus" } else { "queries" })?)?;
+        let (mut model, tokenizer) = masked::load(job.path("model")?, &models::options(job)?)?;
+        let model = &mut *model;
+        let digest = tokenizer.vocabulary().hex();
+        let vocabulary = Vocabulary { terms: model.vocabulary() as u32, digest };
+        let pairs = models::policy(job, "batch")?.unwrap_or(TEXTS);
+        let encoding = Encoding {
+            input: job.count("input")?.min(model.position_limit()),
+            terms: if job.has("terms") { Some(job.count("terms")?) } else { None },
+            batching: Batching { pairs, ..Batching::default() },
+        };
+        let mut writer = VectorWriter::create(&job.spec.out, vocabulary)?;
+        let mut take = |i: usize, terms: &[(u32, f32)]| writer.push(texts.id(i), terms);
+        let encoded = encoding::encode(model, &tokenizer, &texts, &encoding, job.progress, &mut take)?;
+        let weights = writer.finish()?;
+        let mut outcome = Outcome::default();
+        for (name, value) in [
+            ("texts", json!(texts.len())),
+            ("texts_cut", json!(encoded.cut)),
+            ("tokens", json!(encoded.tokens)),
+            ("weights", json!(weights)),
+            ("terms_per_text", json!(weights as f64 / texts.len().max(1) as f64)),
+            ("kernels", json!(model.kernels())),
+            ("seconds", json!(started.elapsed().as_secs_f64())),
+        ] {
+            outcome.facts.insert(name.into(), value);
+        }
+        Ok(outcome)
+    }
 }

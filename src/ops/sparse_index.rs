@@ -1,19 +1,50 @@
 //! `sparse.index`: an inverted index of encoded documents.
 
+use super::fit;
 use crate::types::Op;
-use crate::value::Value;
+use crate::types::op::{Facts, Issue};
+use crate::value::{Record, Value};
 
 const VERSION: u32 = 1;
 
 pub(crate) fn op() -> Op {
-    Op::stage(
+    let op = Op::stage(
         "sparse.index",
         VERSION,
         "Index",
-        "Builds an inverted index of documents encoded by `sparse.encode`: the weight of each term as a whole number.",
+        "Builds an inverted index of documents encoded by `sparse.encode`: the weight of each term as a whole number. \
+         Its content is the same whatever machine built it.",
     )
     .needs("vectors", "Vectors", "The encoded documents.")
-    .takes("scale", "Float", Value::Float(100.0), "Weights are kept as round(scale · weight), above 0.")
+    .takes("scale", "Float", Value::Float(100.0), "Weights are kept as round(scale · weight), from 1 to 65,535.")
     .derived("corpus", "Corpus", "vectors", None, "The corpus that was encoded.")
     .heavy()
+    .checks(check);
+    #[cfg(feature = "models")]
+    let op = op.runs(run::run);
+    op
+}
+
+fn check(args: &Record, _: &dyn Facts) -> Vec<Issue> {
+    fit::in_range(args, "scale", f64::MIN_POSITIVE, f64::INFINITY).into_iter().collect()
+}
+
+#[cfg(feature = "models")]
+mod run {
+    use crate::ir::impacts;
+    use crate::ir::vectors::Vectors;
+    use crate::task::{Failure, Job, Outcome};
+
+    pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
+        let vectors = Vectors::open(job.path("vectors")?)?;
+        let index = super::super::bm25_search::in_pool(job, || {
+            impacts::build(&vectors, &job.spec.out, job.number("scale")?, job.progress)
+        })?;
+        let mut outcome = Outcome::default();
+        outcome.facts.insert("documents".into(), index.documents().into());
+        outcome.facts.insert("terms".into(), index.terms().into());
+        outcome.facts.insert("postings".into(), index.postings().into());
+        outcome.facts.insert("weights_below_half".into(), (vectors.weights() - index.postings()).into());
+        Ok(outcome)
+    }
 }

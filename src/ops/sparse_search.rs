@@ -1,17 +1,20 @@
 //! `sparse.search`: the best documents of encoded queries by dot product.
 
+use super::fit;
 use crate::types::Op;
-use crate::value::Value;
+use crate::types::op::{Facts, Issue};
+use crate::value::{Record, Value};
 
 const VERSION: u32 = 1;
 
 pub(crate) fn op() -> Op {
-    Op::stage(
+    let op = Op::stage(
         "sparse.search",
         VERSION,
         "Run",
-        "Ranks the documents of a sparse index for each encoded query by the dot product of their weights, exactly; \
-         equal scores by document id descending.",
+        "Ranks the documents of a sparse index for each encoded query by the dot product of the query's weights and \
+         the index's, exactly; equal scores by document id descending. A document that shares no term with the query is \
+         not ranked.",
     )
     .needs("index", "Index", "An index made by `sparse.index`.")
     .needs("vectors", "Vectors", "The queries, encoded by `sparse.encode`.")
@@ -19,4 +22,87 @@ pub(crate) fn op() -> Op {
     .derived("queries", "Queries", "vectors", None, "The queries that were encoded.")
     .derived("corpus", "Corpus", "index", None, "The corpus of the index.")
     .heavy()
+    .checks(check);
+    #[cfg(feature = "models")]
+    let op = op.runs(run::run);
+    op
+}
+
+fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
+    let mut issues: Vec<Issue> = fit::at_least(args, "depth", 1).into_iter().collect();
+    issues.extend(fit::made_by(args, "index", "sparse.index", facts));
+    issues
+}
+
+#[cfg(feature = "models")]
+mod run {
+    use std::time::Instant;
+
+    use rayon::prelude::*;
+    use serde_json::json;
+
+    use crate::data::run::{Hit, RunQuery, RunWriter};
+    use crate::ir::impacts::{Found, Impacts, Scratch};
+    use crate::ir::vectors::Vectors;
+    use crate::task::{Failure, Job, Outcome};
+
+    /// Queries searched before their rankings are written.
+    const BATCH: usize = 1024;
+
+    pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
+        let started = Instant::now();
+        let index = Impacts::open(job.path("index")?)?;
+        let queries = Vectors::open(job.path("vectors")?)?;
+        if index.vocabulary() != queries.vocabulary() {
+            return Err(Failure::wrong(format!(
+                "the index has {} terms of one vocabulary, the queries {} of another",
+                index.vocabulary().terms,
+                queries.vocabulary().terms
+            ))
+            .help("encode documents and queries by models that share their tokenizer"));
+        }
+        let depth = job.count("depth")?;
+        let mut writer = RunWriter::create(&job.spec.out)?;
+        let (mut without_hits, mut hits, mut scored, mut touched) = (0usize, 0usize, 0u64, 0u64);
+        let search = |(scratch, row): &mut (Scratch, Vec<(u32, f32)>), i: usize| -> Result<Found, Failure> {
+            queries.read(i, row)?;
+            index.search(row, depth, scratch)
+        };
+        super::super::bm25_search::in_pool(job, || {
+            for start in (0..queries.len()).step_by(BATCH) {
+                job.check_cancelled()?;
+                let end = (start + BATCH).min(queries.len());
+                let batch: Vec<Found> = (start..end)
+                    .into_par_iter()
+                    .map_init(Default::default, search)
+                    .collect::<Result<_, Failure>>()?;
+                for (i, found) in (start..end).zip(&batch) {
+                    let hit = |h: &crate::ir::top::Hit| Hit {
+                        document: index.id(h.document).to_owned(),
+                        score: h.score,
+                    };
+                    let id = queries.ids().get(i as u32).to_owned();
+                    writer.push(&RunQuery { id, hits: found.hits.iter().map(hit).collect() })?;
+                    without_hits += usize::from(found.hits.is_empty());
+                    hits += found.hits.len();
+                    scored += found.scored;
+                    touched += found.touched;
+                }
+                job.progress.progress(end as u64, queries.len() as u64, "queries", "");
+            }
+            Ok(())
+        })?;
+        writer.finish()?;
+        let mut outcome = Outcome::default();
+        for (name, value) in [
+            ("queries", json!(queries.len())),
+            ("queries_without_hits", json!(without_hits)),
+            ("hits", json!(hits)),
+            ("blocks_scored", json!(scored as f64 / touched.max(1) as f64)),
+            ("seconds", json!(started.elapsed().as_secs_f64())),
+        ] {
+            outcome.facts.insert(name.into(), value);
+        }
+        Ok(outcome)
+    }
 }

@@ -32,7 +32,7 @@ pub struct Spec {
     pub threads: usize,
     /// `cpu` or `cuda:N`.
     pub device: String,
-    /// The kernel level to use: `auto`, `portable`, `avx2`, `avx512`.
+    /// The kernel level to use: `auto`, `portable`, `avx2`, `avx512`, `avx512_bf16`.
     pub kernels: String,
 }
 

@@ -1,7 +1,7 @@
-//! Training and scoring of re-rankers: objectives, sampling, optimiser, schedule, checkpoints, the training loop and
-//! the scoring loop.
+//! Training and scoring of re-rankers: objectives, sampling, optimiser, schedule, checkpoints, the training loop,
+//! the scoring loop and the loop of sparse encoding.
 //!
-//! A model is seen only through [`crate::nn::Reranker`]. Must not know: architectures, kernels, the language, the
+//! A model is seen only through [`crate::nn::Reranker`] and [`crate::nn::masked::MaskedModel`]. Must not know: architectures, kernels, the language, the
 //! cache.
 
 pub mod objectives;
@@ -10,6 +10,8 @@ pub mod schedule;
 
 #[cfg(feature = "models")]
 pub mod checkpoint;
+#[cfg(feature = "models")]
+pub mod encoding;
 #[cfg(feature = "models")]
 pub mod optimiser;
 #[cfg(feature = "models")]

@@ -23,6 +23,9 @@ pub struct Ranker {
     pub reader: Reader,
     /// What a report says about the model.
     pub facts: ModelFacts,
+    /// Whether a score is the probability 1 / (1 + exp(-logit)) instead of the logit. With two labels, whose logits
+    /// became one by their difference, that is the softmax probability of the second.
+    pub probability: bool,
 }
 
 impl std::fmt::Debug for Ranker {
@@ -39,7 +42,28 @@ impl Ranker {
     pub fn open(folder: &Path, seed: u64, input: &Call, options: &Options) -> Result<Self, Failure> {
         let (model, tokenizer, facts) = load::load(folder, seed, options)?;
         let limits = Limits::of(input, facts.position_limit)?;
-        Ok(Self { model, reader: Reader { tokenizer, limits, cache: TokenCache::new(CACHED) }, facts })
+        let reader = Reader { tokenizer, limits, cache: TokenCache::new(CACHED) };
+        Ok(Self { model, reader, facts, probability: false })
+    }
+
+    /// Scores all documents of each query, in the order given.
+    ///
+    /// # Errors
+    /// As [`scoring::score`].
+    pub fn score(
+        &mut self,
+        stores: &Stores,
+        work: &[Work],
+        batching: Batching,
+        progress: &dyn Progress,
+    ) -> Result<Vec<Vec<f32>>, Failure> {
+        let mut scores = score(&mut *self.model, &self.reader, stores, work, batching, progress)?;
+        if self.probability {
+            for score in scores.iter_mut().flatten() {
+                *score = (1.0 / (1.0 + (-f64::from(*score)).exp())) as f32;
+            }
+        }
+        Ok(scores)
     }
 }
 
@@ -104,7 +128,7 @@ impl Work {
     }
 }
 
-/// Scores all documents of each query, in the order given.
+/// The logits of all documents of each query, in the order given.
 ///
 /// # Errors
 /// As [`scoring::score`].

@@ -1,15 +1,30 @@
 //! What operations give on a small input, value by value: fails when an output changes without its operation's version.
 //!
-//! The expected values are in tests/data/golden/outputs.txt, a section an output with the version of its operation.
+//! The expected values are in tests/data/golden, a section an output with the version of its operation.
 //! After a version was raised for good reason: `XPIPE_GOLDEN=write cargo test --test it golden` writes them anew.
 
 use xpipe::data::run::Run;
 use xpipe::data::scores::Scores;
 use xpipe::data::table::{Kind, TableReader};
+use xpipe::ir::impacts::Impacts;
+use xpipe::ir::vectors::Vectors;
 
 use crate::space::{Space, TRAINING, repository};
 
-const OUTPUTS: &str = "tests/data/golden/outputs.txt";
+/// A learned sparse first stage by a masked language model in `masked/`.
+const SPARSE: &str = r#"edition 2026
+use std.sparse { splade_run }
+dataset tiny: TestCollection = local { docs = "data/corpus.jsonl", queries = "data/queries.jsonl", qrels = "data/qrels.tsv", role = train }
+let model = checkpoint("masked")
+stage documents = sparse.encode { model, corpus = tiny.corpus }
+stage few       = sparse.encode { model, corpus = tiny.corpus, terms = 5, input = 12 }
+stage asked     = sparse.encode { model, queries = tiny.queries, terms = 9 }
+stage index     = sparse.index { vectors = documents }
+stage coarse    = sparse.index { vectors = few, scale = 2.0 }
+stage found     = sparse.search { index, vectors = asked, depth = 5 }
+stage short     = sparse.search { index = coarse, vectors = asked, depth = 3 }
+stage whole     = splade_run(collection = tiny, model = model, depth = 4)
+"#;
 
 /// More stages over those of the training study: teachers, and samples in each shape.
 const MORE: &str = r#"
@@ -161,14 +176,19 @@ fn golden_outputs_of_training_and_scoring() {
     ];
     let found: String =
         outputs.iter().map(|(cell, text)| format!("# {cell}: {}\n{text}", result(&space, cell).1)).collect();
+    compare("tests/data/golden/outputs.txt", &found);
+}
+
+/// Compares sections with those of a file, or writes the file.
+fn compare(file: &str, found: &str) {
     if std::env::var_os("XPIPE_GOLDEN").is_some_and(|v| v == "write") {
-        std::fs::create_dir_all(repository(OUTPUTS).parent().unwrap()).unwrap();
-        std::fs::write(repository(OUTPUTS), &found).unwrap();
+        std::fs::create_dir_all(repository(file).parent().unwrap()).unwrap();
+        std::fs::write(repository(file), found).unwrap();
         return;
     }
-    let expected = std::fs::read_to_string(repository(OUTPUTS)).unwrap();
+    let expected = std::fs::read_to_string(repository(file)).unwrap();
     let sections = |t: &str| t.split("# ").skip(1).map(str::to_owned).collect::<Vec<_>>();
-    for (found, expected) in sections(&found).iter().zip(&sections(&expected)) {
+    for (found, expected) in sections(found).iter().zip(&sections(&expected)) {
         let (title, _) = found.split_once('\n').unwrap();
         assert!(
             same(found, expected),
@@ -176,5 +196,66 @@ fn golden_outputs_of_training_and_scoring() {
              found:\n{found}\nexpected:\n{expected}"
         );
     }
-    assert_eq!(sections(&found).len(), sections(&expected).len());
+    assert_eq!(sections(found).len(), sections(&expected).len());
+}
+
+/// The terms of some texts, with weights.
+fn vectors(space: &Space, cell: &str, texts: usize) -> String {
+    let vectors = Vectors::open(&folder(space, cell)).unwrap();
+    let mut text = format!("texts {} weights {}\n", vectors.len(), vectors.weights());
+    let mut row = Vec::new();
+    for i in 0..texts {
+        vectors.read(i, &mut row).unwrap();
+        text.push_str(vectors.ids().get(i as u32));
+        row.iter().take(9).for_each(|(term, weight)| text.push_str(&format!(" {term}:{weight:.2}")));
+        text.push('\n');
+    }
+    text
+}
+
+fn impacts(space: &Space, cell: &str) -> String {
+    let index = Impacts::open(&folder(space, cell)).unwrap();
+    format!("documents {} terms {} postings {}\n", index.documents(), index.terms(), index.postings())
+}
+
+/// A ranking with its scores as they are.
+fn ranking(space: &Space, cell: &str, queries: usize) -> String {
+    let run = Run::read(&folder(space, cell)).unwrap();
+    let mut text = String::new();
+    for query in &run.queries()[..queries] {
+        for hit in &query.hits {
+            text.push_str(&format!("{} {} {}\n", query.id, hit.document, hit.score));
+        }
+    }
+    text
+}
+
+#[test]
+fn golden_outputs_of_sparse_retrieval() {
+    let space = Space::new(SPARSE);
+    std::fs::create_dir(space.path("masked")).unwrap();
+    for file in ["config.json", "model.safetensors"] {
+        let from = repository("tests/data/made/bert-masked").join(file);
+        std::fs::copy(from, space.path("masked").join(file)).unwrap();
+    }
+    let mut words: Vec<String> = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(String::from).to_vec();
+    words.extend(('a'..='z').map(String::from));
+    words.extend(('a'..='z').map(|c| format!("##{c}")));
+    space.write("masked/vocab.txt", &words.join("\n"));
+    let ended = space.xpipe(&["run", "study.xpipe", "--kernels", "portable"]);
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    let outputs = [
+        ("documents", vectors(&space, "documents", 3)),
+        ("few", vectors(&space, "few", 3)),
+        ("asked", vectors(&space, "asked", 3)),
+        ("index", impacts(&space, "index")),
+        ("coarse", impacts(&space, "coarse")),
+        ("found", ranking(&space, "found", 3)),
+        ("short", ranking(&space, "short", 3)),
+        ("whole.search", ranking(&space, "whole.search", 2)),
+    ];
+    let found: String =
+        outputs.iter().map(|(cell, text)| format!("# {cell}: {}\n{text}", result(&space, cell).1)).collect();
+    compare("tests/data/golden/sparse.txt", &found);
+    assert_eq!(space.run(), (0, 13, 0));
 }

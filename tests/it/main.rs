@@ -12,6 +12,7 @@ mod hub;
 mod interrupted;
 #[path = "../bench/large_study.rs"]
 mod large_study;
+mod objectives;
 mod page;
 mod readers;
 mod runs;

@@ -1,7 +1,6 @@
 //! Building the index: analysis on all threads, writing on one, one segment at the end.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -12,6 +11,8 @@ use tantivy::{IndexWriter, SegmentReader, TantivyDocument};
 
 use super::{FORMAT, Header, Index, POSTINGS, TERMS_FIELD, failed, only_segment};
 use crate::ir::analysis::Analysis;
+use crate::ir::ids::Ids;
+use crate::ir::words;
 use crate::task::{Failure, Progress};
 
 /// Memory of the writer before it flushes a segment (they are merged at the end), bytes.
@@ -46,7 +47,7 @@ pub(super) fn build_in_parts<'a>(
     part: usize,
 ) -> Result<Index, Failure> {
     let mut writer = Writer::create(dir)?;
-    let (mut lengths, mut ids, mut starts) = (Vec::<u32>::new(), Vec::<u8>::new(), vec![0u64]);
+    let (mut lengths, mut ids) = (Vec::<u32>::new(), Ids::default());
     let mut documents = documents.fuse();
     let mut batch = Vec::with_capacity(BATCH.min(part));
     loop {
@@ -62,8 +63,7 @@ pub(super) fn build_in_parts<'a>(
         for ((id, _), (length, terms)) in batch.iter().zip(analysed) {
             writer.add(lengths.len() as u64, &terms)?;
             lengths.push(length);
-            ids.extend_from_slice(id.as_bytes());
-            starts.push(ids.len() as u64);
+            ids.push(id);
         }
         if u32::try_from(lengths.len()).is_err() {
             return Err(Failure::wrong("the corpus has more than 4,294,967,295 documents"));
@@ -78,7 +78,7 @@ pub(super) fn build_in_parts<'a>(
             Failure::wrong("the corpus has no documents").help("name a corpus with at least one document")
         );
     }
-    let order = order_of(&ids, &starts)?;
+    let order = ids.order()?;
     writer.finish(lengths.len())?;
 
     let header = Header {
@@ -88,10 +88,9 @@ pub(super) fn build_in_parts<'a>(
         with_terms: lengths.iter().filter(|l| **l > 0).count() as u32,
         total_terms: lengths.iter().map(|l| u64::from(*l)).sum(),
     };
-    write_words(&dir.join("lengths.u32"), lengths.iter().map(|x| x.to_le_bytes()))?;
-    write_words(&dir.join("order.u32"), order.iter().map(|x| x.to_le_bytes()))?;
-    write_words(&dir.join("ids.u64"), starts.iter().map(|x| x.to_le_bytes()))?;
-    fs::write(dir.join("ids.bin"), &ids)?;
+    words::write(&dir.join("lengths.u32"), lengths.iter().map(|x| x.to_le_bytes()))?;
+    words::write(&dir.join("order.u32"), order.iter().map(|x| x.to_le_bytes()))?;
+    ids.write(dir)?;
     let json = serde_json::to_vec_pretty(&header).map_err(|e| Failure::bug(e.to_string()))?;
     fs::write(dir.join("index.json"), json)?;
     Index::open(dir)
@@ -108,37 +107,6 @@ fn joined(analysis: Analysis, text: &str) -> (u32, String) {
         count += 1;
     });
     (count, out)
-}
-
-/// The place of each document in the bytewise order of ids.
-fn order_of(ids: &[u8], starts: &[u64]) -> Result<Vec<u32>, Failure> {
-    let id = |i: u32| &ids[starts[i as usize] as usize..starts[i as usize + 1] as usize];
-    let n = starts.len() - 1;
-    let mut sorted: Vec<u32> = (0..n as u32).collect();
-    sorted.par_sort_unstable_by_key(|i| id(*i));
-    let mut order = vec![0u32; n];
-    for (place, document) in sorted.iter().enumerate() {
-        order[*document as usize] = place as u32;
-    }
-    if let Some(w) = sorted.windows(2).find(|w| id(w[0]) == id(w[1])) {
-        let (a, b) = (w[0].min(w[1]), w[0].max(w[1]));
-        return Err(Failure::wrong(format!(
-            "documents {} and {} of the corpus have the same id `{}`",
-            a + 1,
-            b + 1,
-            String::from_utf8_lossy(id(a))
-        ))
-        .help("give every document an id of its own"));
-    }
-    Ok(order)
-}
-
-fn write_words<const N: usize>(path: &Path, words: impl Iterator<Item = [u8; N]>) -> Result<(), Failure> {
-    let mut out = std::io::BufWriter::new(fs::File::create(path)?);
-    for w in words {
-        out.write_all(&w)?;
-    }
-    Ok(out.flush()?)
 }
 
 /// The writing side of the postings.

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::Architecture;
 use super::head::{Head, Pooling};
+use super::masked::Masked;
 use super::post_norm::{Names, Positions, PostNorm, Projection, Types};
 use crate::nn::config::Fields;
 use crate::nn::layers::activation::Activation;
@@ -87,6 +88,15 @@ pub fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
             dropout: fields.optional_number("classifier_dropout", 0.0, 0.99)?.unwrap_or(hidden_dropout),
             classifier: "classifier",
         },
+        masked: Some(Masked {
+            dense: "cls.predictions.transform.dense",
+            activation: Activation::read(fields, "hidden_act", "gelu")?,
+            norm: "cls.predictions.transform.LayerNorm",
+            epsilon: fields.number("layer_norm_eps", 1e-12, 0.0, 1.0)?,
+            decoder: "cls.predictions.decoder",
+            bias: "cls.predictions.bias",
+            tied: fields.flag("tie_word_embeddings", true)?.then_some(NAMES.words),
+        }),
         initializer_range: fields.number("initializer_range", 0.02, 0.0, 10.0)?,
         config: fields.map().clone(),
     };

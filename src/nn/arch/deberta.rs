@@ -89,6 +89,7 @@ pub fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
             dropout: fields.optional_number("cls_dropout", 0.0, 0.99)?.unwrap_or(hidden_dropout),
             classifier: "classifier",
         },
+        masked: None,
         initializer_range: fields.number("initializer_range", 0.02, 0.0, 10.0)?,
         config: fields.map().clone(),
     };

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::Architecture;
 use super::head::{Head, Pooling};
+use super::masked::Masked;
 use super::post_norm::{Names, Positions, PostNorm, Projection};
 use crate::nn::config::Fields;
 use crate::nn::layers::activation::Activation;
@@ -74,6 +75,15 @@ pub fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
             dropout: fields.number("seq_classif_dropout", 0.2, 0.0, 0.99)?,
             classifier: "classifier",
         },
+        masked: Some(Masked {
+            dense: "vocab_transform",
+            activation: Activation::read(fields, "activation", "gelu")?,
+            norm: "vocab_layer_norm",
+            epsilon: 1e-12,
+            decoder: "vocab_projector",
+            bias: "vocab_projector.bias",
+            tied: fields.flag("tie_word_embeddings", true)?.then_some(NAMES.words),
+        }),
         initializer_range: fields.number("initializer_range", 0.02, 0.0, 10.0)?,
         config: fields.map().clone(),
     };

@@ -73,6 +73,7 @@ pub fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
             dropout,
             classifier: "classifier.out_proj",
         },
+        masked: None,
         initializer_range: fields.number("initializer_range", 0.02, 0.0, 10.0)?,
         config: fields.map().clone(),
     };

@@ -1,7 +1,7 @@
 //! The architectures, one file each: the configuration it reads and the encoder it describes.
 //!
 //! Two encoders serve them all: [`post_norm`] (BERT and its relatives) and that of [`modernbert`]; [`head`] is every
-//! architecture's head. To add one: write a file that reads its configuration into an encoder, declare it here and put
+//! architecture's head, [`masked`] that of its masked language model. To add one: write a file that reads its configuration into an encoder, declare it here and put
 //! its `read` into [`KNOWN`]. Nothing else in `nn/` names an architecture.
 
 pub mod bert;
@@ -9,6 +9,7 @@ pub mod deberta;
 pub mod distilbert;
 pub mod electra;
 pub mod head;
+pub mod masked;
 pub mod modernbert;
 pub mod post_norm;
 pub mod roberta;
@@ -37,6 +38,9 @@ const KNOWN: &[(&str, Option<Read>)] = &[
     ("deberta-v2", Some(deberta::read)),
     ("modernbert", Some(modernbert::read)),
 ];
+
+/// Architectures whose masked language models have an implementation ([`Architecture::masked`]).
+pub const MASKED: &[&str] = &["bert", "distilbert"];
 
 /// How a parameter that a checkpoint lacks is made.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -94,6 +98,12 @@ pub trait Architecture: Send + Sync + std::fmt::Debug {
     fn declared(&self) -> Vec<Declared>;
     /// What a tensor name of a checkpoint means.
     fn role(&self, name: &str) -> Role;
+    /// The head of its masked language model, where this build has one.
+    fn masked(&self) -> Option<&masked::Masked> {
+        None
+    }
+    /// Rows of the word table.
+    fn vocabulary(&self) -> usize;
     /// Width of the hidden states.
     fn hidden(&self) -> usize;
     /// Number of layers.
@@ -125,14 +135,19 @@ fn role(name: &str, prefix: &str, inside: &[&str], ignored: &[&str]) -> Role {
     if ignored.iter().any(|i| inner.starts_with(i)) {
         return Role::Ignored;
     }
-    let mut regular = inner.to_owned();
-    for (old, new) in [("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias")] {
-        if let Some(stem) = regular.strip_suffix(old) {
-            regular = format!("{stem}{new}");
-        }
-    }
+    let regular = regular(inner);
     let inside = inside.iter().any(|p| regular.starts_with(p));
     Role::Parameter(if inside { format!("{prefix}{regular}") } else { name.to_owned() })
+}
+
+/// A tensor's name with the norms' old names made regular.
+fn regular(name: &str) -> String {
+    for (old, new) in [("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias")] {
+        if let Some(stem) = name.strip_suffix(old) {
+            return format!("{stem}{new}");
+        }
+    }
+    name.to_owned()
 }
 
 /// Reads the configuration of a model folder.

@@ -243,6 +243,10 @@ impl Architecture for ModernBert {
         super::role(name, "model.", &["embeddings.", "layers.", "final_norm."], &["decoder."])
     }
 
+    fn vocabulary(&self) -> usize {
+        self.vocabulary
+    }
+
     fn hidden(&self) -> usize {
         self.hidden
     }

@@ -5,6 +5,7 @@ use candle_core::{Result as CandleResult, Tensor};
 use serde_json::{Map, Value};
 
 use super::head::Head;
+use super::masked::Masked;
 use super::{Architecture, Declared, Form, Fresh, Role};
 use crate::nn::Packed;
 use crate::nn::config::Fields;
@@ -122,6 +123,8 @@ pub struct PostNorm {
     pub convolution: Option<Convolution>,
     /// The head.
     pub head: Head,
+    /// The head of its masked language model.
+    pub masked: Option<Masked>,
     /// Standard deviation of fresh weights.
     pub initializer_range: f64,
     /// The configuration as it was read.
@@ -233,6 +236,14 @@ impl Architecture for PostNorm {
 
     fn role(&self, name: &str) -> Role {
         super::role(name, self.names.prefix, self.names.inside, self.names.ignored)
+    }
+
+    fn masked(&self) -> Option<&Masked> {
+        self.masked.as_ref()
+    }
+
+    fn vocabulary(&self) -> usize {
+        self.vocabulary
     }
 
     fn hidden(&self) -> usize {

@@ -92,6 +92,7 @@ fn read_as(fields: &Fields, names: &'static Names) -> Result<Arc<dyn Architectur
             dropout,
             classifier: "classifier.out_proj",
         },
+        masked: None,
         initializer_range: fields.number("initializer_range", 0.02, 0.0, 10.0)?,
         config: fields.map().clone(),
     };

@@ -5,9 +5,12 @@
 //! are the batch's blocks, as each sums gradients of the positions.
 
 mod backward;
+mod masked;
 
 use std::path::Path;
 use std::sync::Arc;
+
+pub use masked::Masked;
 
 use super::attention::{Positions, room};
 use super::head::Head;

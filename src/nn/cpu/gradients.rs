@@ -69,7 +69,7 @@ pub(super) fn accumulate(
         .collect();
     pool.each(packing, |(shared, first, i, panel), _| {
         pack_panel(&shared.inputs[first * shared.apart..], shared.apart, shared.wide, i, panel);
-        level.settle(panel);
+        level.settle(panel, panel.len() / WIDTH);
     });
 
     let pairs: Vec<(usize, usize, &Pair)> = all

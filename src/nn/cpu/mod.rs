@@ -6,7 +6,7 @@
 //!   [`activate`] and [`mask`] are kernels over it;
 //! - [`attention`] is one pair's attention ([`relative`]: with relative positions), [`layer`] and [`pre_layer`] one layer
 //!   over a group of pairs, [`gradients`] the sums over all tokens, [`head`] what follows the layers, [`engine`] the
-//!   whole, [`spec`] what it is told of a model.
+//!   whole (and masked language models), [`spec`] what it is told of a model.
 //!
 //! **What is the same bits.** At one [`Level`] a pair's score depends on the pair alone: not on the batch, its place,
 //! or threads. Gradients depend on the batch and its order, not on threads nor on a split between its blocks.
@@ -35,6 +35,8 @@ mod spec;
 #[cfg(test)]
 mod tests;
 mod weights;
+#[cfg(target_arch = "x86_64")]
+mod wide;
 
-pub use engine::{Encoder, supports};
+pub use engine::{Encoder, Masked, supports};
 pub use lanes::Level;

@@ -7,15 +7,15 @@ use crate::nn::arch;
 use crate::nn::config::Fields;
 use crate::nn::reference::Reference;
 use crate::nn::testing::{
-    Fixture, MADE, check_batch_independence, check_fixture, check_hidden, check_same, check_splits, fixture,
-    random_batch, real,
+    Fixture, MADE, check_batch_independence, check_fixture, check_hidden, check_same, check_splits,
+    checkpoint, random_batch, real,
 };
 use crate::nn::weights::Checkpoint;
 use crate::nn::{Packed, Reranker};
 use crate::value::rng::Stream;
 
 fn load(name: &str, threads: usize) -> Encoder {
-    Encoder::new(Checkpoint::load(&fixture(name), 0).unwrap(), threads).unwrap()
+    Encoder::new(checkpoint(name), threads).unwrap()
 }
 
 /// A model of any shape with random weights (norms near one).

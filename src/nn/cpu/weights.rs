@@ -182,11 +182,11 @@ impl Linear {
         if back {
             let to = room(&mut self.backward, packed_len(outputs, inputs));
             pack(weight, inputs, outputs, inputs, to);
-            level.settle(to);
+            level.settle(to, outputs);
         } else {
             let to = room(&mut self.forward, packed_len(inputs, outputs));
             pack_transposed(weight, inputs, inputs, outputs, to);
-            level.settle(to);
+            level.settle(to, inputs);
         }
     }
 }

@@ -6,6 +6,7 @@
 //! Must not know: how a model computes.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,10 +17,22 @@ mod pickle;
 mod torch_file;
 
 use super::Parameter;
+use super::arch::masked::Masked;
 use super::arch::{self, Architecture, Declared, Fresh, Role};
 use super::config;
 use crate::task::Failure;
 use crate::value::rng::Stream;
+
+/// How many labels the classifier of a checkpoint has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Labels {
+    /// One, whose logit is the score.
+    #[default]
+    One = 1,
+    /// Two, of which the second says that a pair is relevant. They become one at loading: the difference of two linear
+    /// functions is a linear function, so its logit is the second one less the first.
+    Two = 2,
+}
 
 /// A model as a folder holds it: configuration, layout, weights.
 #[derive(Clone, Debug)]
@@ -44,21 +57,66 @@ impl Checkpoint {
     /// # Errors
     /// As [`arch::read`]; and when the weights are absent, damaged or do not fit the configuration.
     pub fn load(folder: &Path, seed: u64) -> Result<Self, Failure> {
+        Self::load_labelled(folder, seed, Labels::One)
+    }
+
+    /// The same of a checkpoint with that many labels; two of them are never drawn.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load`], and when the classifier has another number of labels.
+    pub fn load_labelled(folder: &Path, seed: u64, labels: Labels) -> Result<Self, Failure> {
         let model = arch::read(folder)?;
         let declared = model.declared();
-        let parameters = arch::layout(&declared);
+        Self::read(model, &declared, folder, seed, labels, None)
+    }
+
+    /// The masked language model of a folder: the encoder, and behind its parameters those of the head that
+    /// [`Architecture::masked`] describes. The re-ranker's head is there too, of no use.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load`], and when the architecture has no such head here.
+    pub fn load_masked(folder: &Path) -> Result<Self, Failure> {
+        let model = arch::read(folder)?;
+        let Some(masked) = model.masked().copied() else {
+            let message =
+                format!("{}: no masked language model of `{}` is known", folder.display(), model.name());
+            return Err(Failure::missing(message)
+                .help(format!("this version runs those of {}", arch::MASKED.join(", "))));
+        };
+        let mut declared = model.declared();
+        masked.declare(model.hidden(), model.vocabulary(), &mut declared);
+        Self::read(model, &declared, folder, 0, Labels::One, Some(masked))
+    }
+
+    /// The head of a masked language model, and where its words' table lies in the weights.
+    ///
+    /// # Errors
+    /// A bug when the checkpoint was not read by [`Checkpoint::load_masked`].
+    pub fn masked(&self) -> Result<(Masked, Range<usize>), Failure> {
+        let found = self.model.masked().and_then(|masked| {
+            let table = masked.table();
+            let parameter = self.parameters.iter().find(|p| p.name == table)?;
+            Some((*masked, parameter.offset..parameter.offset + parameter.len()))
+        });
+        found.ok_or_else(|| Failure::bug("a checkpoint without a masked language model"))
+    }
+
+    fn read(
+        model: Arc<dyn Architecture>,
+        declared: &[Declared],
+        folder: &Path,
+        seed: u64,
+        labels: Labels,
+        masked: Option<Masked>,
+    ) -> Result<Self, Failure> {
+        let parameters = arch::layout(declared);
         let files = files(folder)?;
-        let mut fill = Fill::new(&*model, &declared, &parameters);
+        let mut fill = Fill::new(&*model, declared, &parameters, labels, masked);
         for file in &files {
             fill.file(file)?;
         }
-        fill.finish(folder, seed).map(|(weights, ignored, drawn)| Self {
-            model,
-            parameters,
-            weights,
-            ignored,
-            drawn,
-        })
+        let (weights, ignored, drawn) = fill.finish(folder, seed)?;
+        Ok(Self { model, parameters, weights, ignored, drawn })
     }
 }
 
@@ -118,6 +176,8 @@ struct Fill<'a> {
     model: &'a dyn Architecture,
     declared: &'a [Declared],
     parameters: &'a [Parameter],
+    labels: Labels,
+    masked: Option<Masked>,
     places: BTreeMap<&'a str, usize>,
     weights: Vec<f32>,
     /// For each parameter the tensor it came from.
@@ -127,11 +187,19 @@ struct Fill<'a> {
 }
 
 impl<'a> Fill<'a> {
-    fn new(model: &'a dyn Architecture, declared: &'a [Declared], parameters: &'a [Parameter]) -> Self {
+    fn new(
+        model: &'a dyn Architecture,
+        declared: &'a [Declared],
+        parameters: &'a [Parameter],
+        labels: Labels,
+        masked: Option<Masked>,
+    ) -> Self {
         Self {
             model,
             declared,
             parameters,
+            labels,
+            masked,
             places: parameters.iter().enumerate().map(|(i, p)| (p.name.as_str(), i)).collect(),
             weights: vec![0.0; parameters.iter().map(Parameter::len).sum()],
             from: vec![None; parameters.len()],
@@ -180,10 +248,14 @@ impl<'a> Fill<'a> {
         kind: Dtype,
         bytes: &[u8],
     ) -> Result<(), Failure> {
-        match self.model.role(&tensor) {
+        let of_masked = self.masked.and_then(|m| m.role(&tensor));
+        match of_masked.unwrap_or_else(|| self.model.role(&tensor)) {
             Role::Ignored => self.ignored.push(tensor),
             Role::Parameter(regular) => match self.places.get(regular.as_str()).copied() {
-                Some(place) => self.tensor(path, tensor, place, (shape, kind, bytes))?,
+                Some(at) if self.masked.is_some() && self.declared[at].fresh != Fresh::Never => {
+                    self.ignored.push(tensor);
+                }
+                Some(at) => self.tensor(path, tensor, at, (shape, kind, bytes))?,
                 None => self.left.push(tensor),
             },
         }
@@ -198,44 +270,75 @@ impl<'a> Fill<'a> {
         (found, kind, bytes): (&[usize], Dtype, &[u8]),
     ) -> Result<(), Failure> {
         let (name, parameter) = (path.display(), &self.parameters[at]);
-        if let Some(other) = &self.from[at] {
-            return Err(Failure::wrong(format!("{name}: `{tensor}` and `{other}` are the same parameter")));
+        let labels = self.labels_of(at, found);
+        match labels {
+            Some(n) if n != self.labels as usize => return Err(self.wrong_labels(&name, &tensor, n)),
+            None if found != parameter.shape => {
+                return Err(Failure::wrong(format!(
+                    "{name}: tensor `{tensor}` has shape {found:?}; the configuration gives {:?}",
+                    parameter.shape
+                )));
+            }
+            _ => {}
         }
-        if found != parameter.shape {
-            let failure = Failure::wrong(format!(
-                "{name}: tensor `{tensor}` has shape {found:?}; the configuration gives {:?}",
-                parameter.shape
-            ));
-            let labels = matches!(self.declared[at].fresh, Fresh::Normal(_) | Fresh::Zeros)
-                && parameter.shape[0] == 1
-                && found.len() == parameter.shape.len()
-                && found[1..] == parameter.shape[1..];
-            return Err(if labels {
-                failure.help(format!(
-                    "this classifier has {} labels and a re-ranker needs one; remove the two classifier tensors to \
-                     start from a fresh head",
-                    found[0]
-                ))
-            } else {
-                failure
-            });
-        }
-        let out = &mut self.weights[parameter.offset..parameter.offset + parameter.len()];
-        match kind {
-            Dtype::F32 => float::from_f32(bytes, out),
-            Dtype::F16 => float::from_f16(bytes, out),
-            Dtype::BF16 => float::from_bf16(bytes, out),
+        let read = match kind {
+            Dtype::F32 => float::from_f32,
+            Dtype::F16 => float::from_f16,
+            Dtype::BF16 => float::from_bf16,
             other => {
                 return Err(Failure::wrong(format!(
                     "{name}: tensor `{tensor}` has numbers of kind {other:?}; expected F32, F16 or BF16"
                 )));
             }
+        };
+        let out = &mut self.weights[parameter.offset..parameter.offset + parameter.len()];
+        if let Some(other) = &self.from[at] {
+            let mut again = vec![0.0; out.len()];
+            read(bytes, &mut again);
+            // A tied table and a bias of two names are written twice by some versions.
+            return if again == out {
+                Ok(())
+            } else {
+                let message =
+                    format!("{name}: `{tensor}` and `{other}` are the same parameter, and they differ");
+                Err(Failure::wrong(message).help("remove the one that is not meant; a masked model's own table needs `tie_word_embeddings` false"))
+            };
+        }
+        if labels == Some(2) {
+            let mut both = vec![0.0; 2 * out.len()];
+            read(bytes, &mut both);
+            let (first, second) = both.split_at(out.len());
+            out.iter_mut().zip(second.iter().zip(first)).for_each(|(x, (b, a))| *x = b - a);
+        } else {
+            read(bytes, out);
         }
         if let Some(i) = out.iter().position(|x| !x.is_finite()) {
             return Err(Failure::wrong(format!("{name}: tensor `{tensor}` is {} at element {i}", out[i])));
         }
         self.from[at] = Some(tensor);
         Ok(())
+    }
+
+    /// The labels of a tensor of this shape, when the parameter is the classifier's.
+    fn labels_of(&self, at: usize, found: &[usize]) -> Option<usize> {
+        let shape = &self.parameters[at].shape;
+        let classifier = matches!(self.declared[at].fresh, Fresh::Normal(_) | Fresh::Zeros) && shape[0] == 1;
+        let alike = found.len() == shape.len() && found[1..] == shape[1..];
+        (classifier && alike).then(|| found[0])
+    }
+
+    fn wrong_labels(&self, file: &dyn std::fmt::Display, tensor: &str, found: usize) -> Failure {
+        let wanted = if self.labels == Labels::Two { "two are declared" } else { "a re-ranker has one" };
+        let labels = if found == 1 { "1 label".to_owned() } else { format!("{found} labels") };
+        let failure = Failure::wrong(format!("{file}: the classifier `{tensor}` has {labels}, and {wanted}"));
+        failure.help(match (self.labels, found) {
+            (Labels::One, 2) => {
+                "say how its score is made: write `two_labels(…, score = difference)` or `score = softmax` around the \
+                 model; or remove the classifier's tensors to start from a fresh head"
+            }
+            (Labels::Two, 1) => "its logit is the score as it is: write the model without `two_labels`",
+            _ => "remove the classifier's tensors to start from a fresh head",
+        })
     }
 
     #[expect(clippy::type_complexity, reason = "the three parts go straight into the fields of Checkpoint")]
@@ -276,6 +379,15 @@ impl<'a> Fill<'a> {
                 continue;
             }
             let p = &self.parameters[i];
+            if self.labels == Labels::Two {
+                return Err(Failure::wrong(format!(
+                    "two labels are declared, and the weights have no `{}`",
+                    p.name
+                ))
+                .help(
+                    "take the checkpoint of a trained cross-encoder, or write the model without `two_labels`",
+                ));
+            }
             let pair = p
                 .name
                 .strip_suffix(".bias")

@@ -6,6 +6,7 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
 use super::*;
+use crate::nn::cpu::Encoder;
 use crate::nn::testing;
 use crate::task::FailureKind;
 
@@ -161,14 +162,6 @@ fn tensors_that_do_not_fit_are_named() {
     assert!(e.contains("`bert.embeddings.word_embeddings.weight`") && e.contains("[2, 32]"), "{e}");
 
     let mut tensors = bert();
-    for (_, shape, numbers) in tensors.iter_mut().filter(|t| t.0.starts_with("classifier")) {
-        shape[0] = 2;
-        numbers.extend(numbers.clone());
-    }
-    let e = failure(&tensors);
-    assert!(e.message.contains("`classifier.") && e.help.unwrap().contains("2 labels"));
-
-    let mut tensors = bert();
     tensors[3].2[1] = f32::NAN;
     assert!(failure(&tensors).message.contains("NaN at element 1"));
 
@@ -179,6 +172,42 @@ fn tensors_that_do_not_fit_are_named() {
     let mut tensors = bert();
     tensors.push(("embeddings.LayerNorm.gamma".into(), vec![32], vec![1.0; 32]));
     assert!(failure(&tensors).message.contains("the same parameter"));
+}
+
+/// The BERT fixture with a classifier of that many labels.
+fn labelled(n: usize) -> tempfile::TempDir {
+    let mut tensors = bert();
+    for (_, shape, numbers) in tensors.iter_mut().filter(|t| t.0.starts_with("classifier")) {
+        shape[0] = n;
+        *numbers = (0..n).flat_map(|label| numbers.iter().map(move |x| x * label as f32)).collect();
+    }
+    folder(&tensors)
+}
+
+#[test]
+fn labels_are_as_many_as_declared() {
+    let one = Checkpoint::load(&testing::fixture("bert"), 0).unwrap().weights;
+    // The second label of these is the one label of the fixture, the first is zero.
+    let two = Checkpoint::load_labelled(labelled(2).path(), 0, Labels::Two).unwrap();
+    assert_eq!(two.weights, one);
+    for (found, declared, help) in [
+        (2, Labels::One, "score = difference"),
+        (3, Labels::One, "fresh head"),
+        (3, Labels::Two, "fresh head"),
+        (1, Labels::Two, "without `two_labels`"),
+    ] {
+        let e = Checkpoint::load_labelled(labelled(found).path(), 0, declared).unwrap_err();
+        assert!(e.message.contains("`classifier.") && e.message.contains(&format!("{found} label")), "{e}");
+        assert!(e.help.as_ref().is_some_and(|h| h.contains(help)), "{e:?}");
+    }
+    let mut tensors = bert();
+    tensors.retain(|t| !t.0.contains("classifier"));
+    let e = Checkpoint::load_labelled(folder(&tensors).path(), 0, Labels::Two).unwrap_err();
+    assert!(e.message.contains("have no `classifier.weight`"), "{e}");
+    // A model that was trained from two labels is written with one.
+    let out = tempfile::tempdir().unwrap();
+    save(&*two.model, &two.parameters, &two.weights, out.path()).unwrap();
+    assert_eq!(Checkpoint::load(out.path(), 0).unwrap().weights, one);
 }
 
 #[test]
@@ -210,7 +239,9 @@ fn torch(file: &str) -> tempfile::TempDir {
 fn torch_files_of_all_kinds_load_the_same() {
     let exact = Checkpoint::load(&testing::fixture("electra-wide"), 0).unwrap().weights;
     for file in ["zip.bin", "legacy.bin", "views.bin"] {
-        assert_eq!(Checkpoint::load(torch(file).path(), 0).unwrap().weights, exact, "{file}");
+        let c = Checkpoint::load(torch(file).path(), 0).unwrap();
+        assert_eq!(c.weights, exact, "{file}");
+        testing::check_fixture("electra-wide", &mut Encoder::new(c, 1).unwrap());
     }
     for (file, precision) in [("half.bin", 5e-4), ("bfloat.bin", 4e-3)] {
         let rounded = Checkpoint::load(torch(file).path(), 0).unwrap().weights;

@@ -1,18 +1,25 @@
 """Makes the fixtures of this folder with transformers, in the layout of ../fixtures, and weight files of other kinds.
 
-usage: python make.py        (needs torch, transformers, safetensors; the figures were made with transformers 5.23)
+usage: python make.py [NAME…]        (needs torch, transformers, safetensors; the figures were made with transformers 5.23)
 
 Tiny random weights; dropout off; BCEWithLogits (mean) on labels [1, 0, 1]; one AdamW step with learning rate 1e-3,
 betas (0.9, 0.999), eps 1e-3, weight decay 0.01 on parameters of two or more dimensions and 0 on others.
 """
 import json
 import os
+import sys
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    BertForSequenceClassification,
     DebertaV2Config,
     DebertaV2ForSequenceClassification,
+    DistilBertConfig,
+    DistilBertForMaskedLM,
+    DistilBertForSequenceClassification,
     ElectraConfig,
     ElectraForSequenceClassification,
     XLMRobertaConfig,
@@ -37,6 +44,17 @@ MODELS = {
     # Embeddings as wide as the hidden states, so no projection.
     "electra-wide": (ElectraConfig, ElectraForSequenceClassification,
                      dict(BASE, embedding_size=16, max_position_embeddings=48)),
+    # The score is the second logit less the first.
+    "two-labels": (BertConfig, BertForSequenceClassification, dict(BASE, max_position_embeddings=48, num_labels=2)),
+    # Weights in shards with their index, as save_pretrained writes them.
+    "sharded": (DistilBertConfig, DistilBertForSequenceClassification,
+                dict(vocab_size=64, dim=16, n_layers=2, n_heads=2, hidden_dim=24, max_position_embeddings=48, num_labels=1)),
+}
+DISTILBERT = dict(vocab_size=67, dim=16, n_layers=2, n_heads=2, hidden_dim=24, max_position_embeddings=48)
+# Masked language models, one with its words' table tied to the embeddings and one with its own.
+MASKED = {
+    "bert-masked": (BertConfig, BertForMaskedLM, dict(BASE, max_position_embeddings=48)),
+    "distilbert-masked": (DistilBertConfig, DistilBertForMaskedLM, dict(DISTILBERT, tie_word_embeddings=False)),
 }
 
 
@@ -58,6 +76,24 @@ def batch(vocabulary, length=40):
     return ids * mask + (1 - mask), mask
 
 
+def one_label(name, two, expected):
+    """The model with one label that a training from two starts from; its classifier's gradient replaces that of two."""
+    config, model_class, fields = MODELS[name]
+    one = model_class._from_config(config(**dict(fields, num_labels=1)), attn_implementation="eager").float().eval()
+    weights = two.state_dict()
+    for part in ("weight", "bias"):
+        weights[f"classifier.{part}"] = weights[f"classifier.{part}"][1:] - weights[f"classifier.{part}"][:1]
+    one.load_state_dict(weights)
+    out = one(expected["input_ids"], attention_mask=expected["attention_mask"])
+    torch.testing.assert_close(out.logits.detach(), expected["logits"])
+    torch.nn.functional.binary_cross_entropy_with_logits(out.logits[:, 0], expected["labels"]).backward()
+    for n, p in one.named_parameters():
+        if not n.startswith("classifier."):
+            torch.testing.assert_close(p.grad, expected[f"grad.{n}"], rtol=1e-4, atol=1e-6)
+        expected[f"grad.{n}"] = p.grad.clone()
+    return one
+
+
 def fixture(name):
     config, model_class, fields = MODELS[name]
     folder = os.path.join(HERE, name)
@@ -65,7 +101,10 @@ def fixture(name):
     model = model_class._from_config(config(**fields), attn_implementation="eager").float().eval()
     randomise(model, 3)
     weights = {n: p.detach().clone().contiguous() for n, p in model.named_parameters()}
-    save_file(weights, os.path.join(folder, "model.safetensors"), {"format": "pt"})
+    if name == "sharded":
+        model.save_pretrained(folder, max_shard_size="8KB")
+    else:
+        save_file(weights, os.path.join(folder, "model.safetensors"), {"format": "pt"})
     with open(os.path.join(folder, "config.json"), "w") as f:
         json.dump(json.loads(model.config.to_json_string(use_diff=True)), f, indent=1, sort_keys=True)
         f.write("\n")
@@ -73,15 +112,19 @@ def fixture(name):
     labels = torch.tensor([1.0, 0.0, 1.0])
     given = dict(input_ids=ids, attention_mask=mask)
     out = model(**given, output_hidden_states=True)
-    loss = torch.nn.functional.binary_cross_entropy_with_logits(out.logits[:, 0], labels)
+    logits = out.logits if fields["num_labels"] == 1 else out.logits[:, 1:] - out.logits[:, :1]
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(logits[:, 0], labels)
     loss.backward()
-    expected = dict(given, labels=labels, logits=out.logits.detach(), bce_loss=loss.detach().reshape(1))
+    expected = dict(given, labels=labels, logits=logits.detach(), bce_loss=loss.detach().reshape(1))
     for i, h in enumerate(out.hidden_states):
         expected[f"hidden_states.{i}"] = h.detach()
     none = [n for n, p in model.named_parameters() if p.grad is None]
     assert not none, none
     for n, p in model.named_parameters():
         expected[f"grad.{n}"] = p.grad.clone()
+    if fields["num_labels"] == 2:
+        expected["probabilities"] = out.logits.detach().softmax(1)[:, 1]
+        model = one_label(name, model, expected)
     matrices = [p for p in model.parameters() if p.dim() >= 2]
     vectors = [p for p in model.parameters() if p.dim() < 2]
     groups = [dict(params=matrices, weight_decay=0.01), dict(params=vectors, weight_decay=0.0)]
@@ -91,6 +134,24 @@ def fixture(name):
     save_file({k: v.contiguous() for k, v in expected.items()}, os.path.join(folder, "expected.safetensors"))
     print(name, out.logits.flatten().tolist(), float(loss))
     return weights
+
+
+def masked(name):
+    """Logits of every token, and of every text the weights that SPLADE gives words: max over its tokens of
+    log(1 + relu(logit)), as SpladePooling of sentence-transformers computes it."""
+    config, model_class, fields = MASKED[name]
+    folder = os.path.join(HERE, name)
+    model = model_class._from_config(config(**fields), attn_implementation="eager").float().eval()
+    randomise(model, 5)
+    model.save_pretrained(folder)
+    ids, mask = batch(fields["vocab_size"])
+    given = dict(input_ids=ids, attention_mask=mask)
+    with torch.no_grad():
+        logits = model(**given).logits
+    weights = (torch.log1p(torch.relu(logits)) * mask.unsqueeze(-1)).amax(1)
+    expected = dict(given, logits=logits, weights=weights)
+    save_file({k: v.contiguous() for k, v in expected.items()}, os.path.join(folder, "expected.safetensors"))
+    print(name, sorted(load_file(os.path.join(folder, "model.safetensors"))), (weights > 0).float().mean())
 
 
 def kinds(weights):
@@ -122,5 +183,10 @@ def kinds(weights):
 
 
 if __name__ == "__main__":
-    kept = {name: fixture(name) for name in MODELS}
-    kinds(kept["electra-wide"])
+    wanted = sys.argv[1:] or [*MODELS, *MASKED]
+    kept = {name: fixture(name) for name in wanted if name in MODELS}
+    for name in wanted:
+        if name in MASKED:
+            masked(name)
+    if "electra-wide" in kept:
+        kinds(kept["electra-wide"])

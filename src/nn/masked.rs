@@ -1,0 +1,149 @@
+//! Masked language models: for each text, how strongly each word of the vocabulary is foretold anywhere in it.
+//!
+//! Two engines stand behind [`MaskedModel`], as behind [`super::Reranker`]: the explicit one ([`super::cpu`]) and the
+//! reference here. Learned sparse retrieval is made of these peaks. Must not know: what is made of them.
+
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+
+use super::Packed;
+use super::arch::masked::Masked;
+use super::cpu;
+use super::layers::Graph;
+use super::load::{self, Engine, Options};
+use super::reference::Reference;
+use super::tokenizer::Tokenizer;
+use super::weights::Checkpoint;
+use crate::task::Failure;
+
+/// A masked language model: packed texts in, the largest logit of each word over a text's tokens out.
+pub trait MaskedModel: Send {
+    /// The words of the vocabulary.
+    fn vocabulary(&self) -> usize;
+    /// The longest text in tokens, special tokens included.
+    fn position_limit(&self) -> usize;
+    /// max over a text's tokens (the special ones too) of the logits, `[texts, vocabulary]`. A text's numbers are the
+    /// same bits in any batch.
+    ///
+    /// # Errors
+    /// When the batch does not fit the model, or a number is not finite.
+    fn peaks(&mut self, batch: &Packed) -> Result<Vec<f32>, Failure>;
+    /// The logits of every token, `[tokens, vocabulary]`: for tests.
+    #[cfg(test)]
+    fn logits(&mut self, batch: &Packed) -> Result<Vec<f32>, Failure>;
+    /// The kernel level in use, for manifests.
+    fn kernels(&self) -> &'static str;
+}
+
+/// Loads the masked language model of a folder.
+///
+/// # Errors
+/// As [`load::load`], and when the architecture has no such head here.
+pub fn load(folder: &Path, options: &Options) -> Result<(Box<dyn MaskedModel>, Tokenizer), Failure> {
+    let device = load::device(&options.device)?;
+    let checkpoint = Checkpoint::load_masked(folder)?;
+    let tokenizer = Tokenizer::load(folder)?;
+    let explicit =
+        options.engine != Engine::Reference && device.is_cpu() && cpu::supports(&*checkpoint.model);
+    let model: Box<dyn MaskedModel> = if explicit {
+        let level = cpu::Level::named(&options.kernels)?.rounding(options.bf16);
+        Box::new(cpu::Masked::new(checkpoint, options.threads, level)?)
+    } else if options.bf16 {
+        let message = format!(
+            "`precision = bf16` needs the explicit CPU engine, which does not run this `{}`",
+            checkpoint.model.name()
+        );
+        return Err(Failure::missing(message).help("write `precision = fp32`"));
+    } else {
+        Box::new(Plain::new(checkpoint, options.threads, device)?)
+    };
+    Ok((model, tokenizer))
+}
+
+/// The reference: plain candle operations, a text at a time.
+#[derive(Debug)]
+pub struct Plain {
+    encoder: Reference,
+    head: Masked,
+    table: Tensor,
+}
+
+impl Plain {
+    /// The engine of a checkpoint read by [`Checkpoint::load_masked`].
+    ///
+    /// # Errors
+    /// When the checkpoint has no such head, or threads cannot be started.
+    pub fn new(checkpoint: Checkpoint, threads: usize, device: Device) -> Result<Self, Failure> {
+        let (head, range) = checkpoint.masked()?;
+        let shape = (checkpoint.model.vocabulary(), checkpoint.model.hidden());
+        let table = Tensor::from_slice(&checkpoint.weights[range], shape, &device).map_err(off)?;
+        Ok(Self { encoder: Reference::new(checkpoint, threads, device)?, head, table })
+    }
+
+    /// The logits of each text, `[tokens, vocabulary]`.
+    fn texts(&mut self, batch: &Packed) -> Result<Vec<Tensor>, Failure> {
+        let width = self.encoder.model().hidden();
+        let mut states = self.encoder.hidden(batch)?.pop().unwrap_or_default();
+        let mut out = Vec::with_capacity(batch.len());
+        let tensors = self.encoder.tensors()?;
+        for i in 0..batch.len() {
+            let one = batch.slice(i..i + 1);
+            let rest = states.split_off(one.tokens() * width);
+            let x = Tensor::from_vec(states, (one.tokens(), width), self.table.device()).map_err(off)?;
+            states = rest;
+            let graph = Graph { tensors: &tensors, batch: &one, dropout: None, kept: None };
+            out.push(self.head.logits(&graph, &x, &self.table).map_err(off)?);
+        }
+        Ok(out)
+    }
+}
+
+impl MaskedModel for Plain {
+    fn vocabulary(&self) -> usize {
+        self.encoder.model().vocabulary()
+    }
+
+    fn position_limit(&self) -> usize {
+        self.encoder.model().position_limit()
+    }
+
+    fn peaks(&mut self, batch: &Packed) -> Result<Vec<f32>, Failure> {
+        let mut out = Vec::with_capacity(batch.len() * self.vocabulary());
+        for logits in self.texts(batch)? {
+            out.extend(logits.max(0).and_then(|x| x.to_vec1::<f32>()).map_err(off)?);
+        }
+        finite(&out)?;
+        Ok(out)
+    }
+
+    #[cfg(test)]
+    fn logits(&mut self, batch: &Packed) -> Result<Vec<f32>, Failure> {
+        let each = self.texts(batch)?.into_iter().map(|x| x.flatten_all()?.to_vec1::<f32>());
+        Ok(each.collect::<candle_core::Result<Vec<_>>>().map_err(off)?.concat())
+    }
+
+    fn kernels(&self) -> &'static str {
+        "reference"
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "passed to map_err")]
+fn off(e: candle_core::Error) -> Failure {
+    Failure::bug(format!("masked language model: {e}"))
+}
+
+/// Checks that all numbers are finite.
+///
+/// # Errors
+/// Says what to look for when one is not.
+pub(super) fn finite(numbers: &[f32]) -> Result<(), Failure> {
+    match numbers.iter().find(|x| !x.is_finite()) {
+        None => Ok(()),
+        Some(x) => Err(Failure::wrong(format!("the masked language model gives {x} for a word of a text"))
+            .help("the model's weights are damaged or its training diverged")),
+    }
+}
+
+#[cfg(test)]
+mod tests;
