@@ -62,6 +62,8 @@ pub enum Verb {
     Why(WhyArgs),
     /// Print tables and claims from what is cached, without running.
     Show(StudyArgs),
+    /// Write the page of a study (HTML) from what is cached, without running.
+    Report(ReportArgs),
     /// Draw the graph.
     Graph(GraphArgs),
     /// Look at the cache.
@@ -112,7 +114,7 @@ pub struct RunArgs {
     /// The kernel level; equal bits are promised for one level.
     #[arg(long, value_parser = ["auto", "portable", "avx2", "avx512", "avx512_bf16"], default_value = "auto")]
     pub kernels: String,
-    /// Where tables go; `results/` beside the study by default.
+    /// Where tables and the page go; `results/NAME` beside the study by default.
     #[arg(long, value_name = "DIR")]
     pub output: Option<PathBuf>,
     /// Write a trace in Chrome's format.
@@ -168,6 +170,17 @@ pub struct WhyArgs {
     pub cells: Vec<String>,
 }
 
+/// Arguments of `report`.
+#[derive(Clone, Debug, Args)]
+pub struct ReportArgs {
+    /// The study.
+    #[command(flatten)]
+    pub study: StudyArgs,
+    /// Where the page goes; `results/NAME` beside the study by default.
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+}
+
 /// Arguments of `graph`.
 #[derive(Clone, Debug, Args)]
 pub struct GraphArgs {
@@ -189,6 +202,8 @@ pub enum Drawing {
     Mermaid,
     /// Graphviz.
     Dot,
+    /// A drawing that browsers show.
+    Svg,
 }
 
 /// Arguments of `cache`.

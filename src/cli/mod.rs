@@ -12,7 +12,9 @@ mod job;
 mod lock;
 mod models;
 mod out;
+mod page;
 mod plan;
+mod report;
 mod results;
 mod run;
 mod runner;
@@ -46,6 +48,7 @@ pub fn main() -> u8 {
         Verb::Check(a) => check::check(a, &cli.common),
         Verb::Why(a) => why::why(a, &cli.common),
         Verb::Show(a) => show::show(a, &cli.common),
+        Verb::Report(a) => report::report(a, &cli.common),
         Verb::Graph(a) => graph::graph(a, &cli.common),
         Verb::Export(a) => export::export(a, &cli.common),
         Verb::Cache(a) => cache::cache(a, &cli.common),

@@ -4,6 +4,7 @@ use super::args::{Common, StudyArgs};
 use super::lock::Lock;
 use super::out::{self, Stop};
 use super::progress::thousands;
+use super::results::Stored;
 use super::runner::Local;
 use super::{job, study};
 use crate::engine::{Forecast, Heavy, Options, Reach, forecast};
@@ -82,6 +83,9 @@ pub(super) fn plan(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
         thousands(count(&|f| matches!(f, Forecast::WillRun { .. }))),
         thousands(count(&|f| matches!(f, Forecast::Depends { .. } | Forecast::Unknown { .. }))),
     ));
+    for line in detectable(&loaded, &store, &fates) {
+        out::line(&line);
+    }
     let inputs = job::missing(&loaded, &job, &runner, Reach::Local);
     let mut missing: Vec<String> = inputs.iter().map(job::Missing::told).collect();
     for f in &fates {
@@ -103,6 +107,14 @@ pub(super) fn plan(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
         out::line(&format!("note: and {} more inputs that are not on this machine", missing.len() - 8));
     }
     Ok(0)
+}
+
+/// What the tests of tables can find, as far as it can be told.
+fn detectable(loaded: &study::Loaded, store: &crate::cache::Store, fates: &[Forecast]) -> Vec<String> {
+    let stored = Stored::of_forecast(store, fates);
+    let tables = loaded.graph.tables.iter();
+    let found = tables.filter_map(|t| crate::report::detectable(t, &loaded.graph, &stored));
+    found.map(|d| format!("test of {d}")).collect()
 }
 
 fn text(lines: &[Line]) -> String {

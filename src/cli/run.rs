@@ -9,7 +9,7 @@ use super::progress::{self, words};
 use super::results::{self, Stored};
 use super::runner::Local;
 use super::study::{self, Loaded};
-use super::{check::plural, job};
+use super::{check::plural, job, page};
 use crate::diag::render::Sources as _;
 use crate::engine::{
     self, CancelToken, Device, Event, EventSink, Final, Heavy, Options, Reach, WorkerCommand,
@@ -63,8 +63,10 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
     runner.save_lock()?;
     let stored = Stored::of_run(&store, &report);
     let outcome = results::evaluate(&loaded.graph, &stored);
-    let folder = args.output.clone().unwrap_or_else(|| results_folder(&loaded));
+    let folder = args.output.clone().unwrap_or_else(|| page::results_folder(&loaded));
     let files = outcome.write(&folder, &loaded.graph)?;
+    let story = page::Story::of_run(&loaded, &args.study, &job, &report, &stored);
+    let pages = story.write(&folder, &outcome, &stored)?;
     let claims_failed = outcome.failed_claims() > 0 && !loaded.graph.advisory_claims;
     let code = report.exit_code(claims_failed);
     if common.json {
@@ -76,7 +78,7 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
             .collect();
         out::json(&serde_json::json!({
             "exit": code, "seconds": report.seconds, "counts": report.counts, "cancelled": report.cancelled,
-            "failures": failures, "results": outcome.json(), "files": files, "run": report.dir,
+            "failures": failures, "results": outcome.json(), "files": files, "pages": pages, "run": report.dir,
             "cache": store.root(),
         }));
         return Ok(code);
@@ -107,18 +109,17 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
         let n = files.len();
         out::line(&format!("{n} file{} in {}", plural(n), folder.display()));
     }
+    for page in &pages {
+        out::line(&format!("report: {}", page.display()));
+    }
     out::line(&format!("events and logs: {}", report.dir.display()));
     Ok(code)
 }
 
-fn results_folder(loaded: &Loaded) -> PathBuf {
-    let stem = loaded.path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
-    loaded.path.with_file_name("results").join(stem)
-}
+pub(super) type Failed<'r> = (String, &'r crate::task::Failure, Option<PathBuf>);
 
-type Failed<'r> = (String, &'r crate::task::Failure, Option<PathBuf>);
-
-fn failures<'r>(job: &engine::Job, report: &'r engine::RunReport) -> Vec<Failed<'r>> {
+/// Failed actions: address, failure, log.
+pub(super) fn failures<'r>(job: &engine::Job, report: &'r engine::RunReport) -> Vec<Failed<'r>> {
     job.actions
         .iter()
         .zip(&report.actions)

@@ -13,12 +13,14 @@ mod datasets;
 mod domain;
 mod eval;
 mod forms;
+mod layers;
 mod outputs;
 mod path;
 mod reduce;
 mod static_names;
 mod static_paths;
 mod static_types;
+mod svg;
 #[cfg(test)]
 mod tests;
 
@@ -141,6 +143,8 @@ pub struct Table {
     pub values: Vec<Vec<Option<Value>>>,
     /// Spread in the same layout, when declared.
     pub spread: Option<Vec<Vec<Option<Value>>>>,
+    /// Published numbers, when declared.
+    pub published: Option<Published>,
     /// What the value is called, for instance `nDCG@10`; empty when it cannot be told.
     pub measure: String,
     /// `row`, `column` or `table`: where the best is marked.
@@ -153,6 +157,15 @@ pub struct Table {
     pub digits: usize,
     /// Formats to write: `html`, `latex`, `csv`, `markdown`.
     pub write: Vec<String>,
+}
+
+/// Numbers that others have published for the cells of a table.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// `values[row][column]`; `None` where there is none.
+    pub values: Vec<Vec<Option<Value>>>,
+    /// How far away a number may be.
+    pub within: f64,
 }
 
 /// A claim at one point.

@@ -13,6 +13,7 @@ mod interrupted;
 #[path = "../bench/large_study.rs"]
 mod large_study;
 mod objectives;
+mod page;
 mod readers;
 mod runs;
 mod space;
