@@ -37,7 +37,7 @@ fn pair_neighbours(line: &[f32], out: &mut [f32]) {
         // that runs this (see `run_pairs`).
         unsafe {
             let (low, high) = (_mm512_loadu_ps(x.as_ptr()), _mm512_loadu_ps(x.as_ptr().add(16)));
-            let both: __m512i = std::mem::transmute(_mm512_cvtne2ps_pbh(high, low));
+            let both = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
             _mm512_storeu_si512(o.as_mut_ptr().cast(), both);
         }
     }
@@ -217,7 +217,8 @@ impl Product<'_> {
                 *b = self.b.as_ptr().add((column + p * WIDTH) * self.depth + done * WIDTH);
             }
             let sums = sums::<PAIRS, ROWS, P, M>(a, stride, deep, b);
-            for p in 0..P {
+            let mut p = 0;
+            while p < P {
                 let columns = (wide - p * WIDTH).min(WIDTH);
                 let mask = ((1u32 << columns) - 1) as u16;
                 let bias = match self.store {
@@ -235,6 +236,7 @@ impl Product<'_> {
                     _mm512_mask_storeu_ps(to, mask, value);
                     r += 1;
                 }
+                p += 1;
             }
         }
     }
@@ -253,6 +255,13 @@ struct Place {
     steps: usize,
     /// The first column.
     column: usize,
+}
+
+/// The same bits as pairs of bfloat16 numbers.
+#[inline(always)]
+fn pairs(x: __m512) -> __m512bh {
+    // SAFETY: both are 512 bits of plain numbers.
+    unsafe { std::mem::transmute::<__m512, __m512bh>(x) }
 }
 
 /// The sums of a tile.
@@ -284,9 +293,7 @@ unsafe fn sums<const PAIRS: bool, const ROWS: bool, const P: usize, const M: usi
                 let mut p = 0;
                 while p < P {
                     sums[r][p] = if PAIRS {
-                        let (x, y): (__m512bh, __m512bh) =
-                            (std::mem::transmute(x), std::mem::transmute(right[p]));
-                        _mm512_dpbf16_ps(sums[r][p], x, y)
+                        _mm512_dpbf16_ps(sums[r][p], pairs(x), pairs(right[p]))
                     } else {
                         _mm512_fmadd_ps(x, right[p], sums[r][p])
                     };
