@@ -34,7 +34,9 @@ pub(super) fn describe(args: &DescribeArgs, common: &Common) -> Result<u8, Stop>
         return Err(Stop::Other {
             code: 2,
             message: format!("nothing is called `{wanted}`"),
-            help: Some(did_you_mean(wanted, names).unwrap_or_else(|| "`xpipe describe` lists all".to_owned())),
+            help: Some(
+                did_you_mean(wanted, names).unwrap_or_else(|| "`xpipe describe` lists all".to_owned()),
+            ),
         });
     }
     if common.json {

@@ -63,32 +63,34 @@ fn symbolic(action: &Action, keys: &[(Digest, String)]) -> Result<Recipe, Stop> 
         Value::Located(Arc::new(Located { path: label.into(), digest, label: label.to_owned() }))
     };
     let key = |id: u32| keys.get(id as usize).map(|(key, label)| (*key, label.as_str()));
-    let told = Value::Record(action.args.clone()).map_leaves(&mut |value: &Value| -> Result<Value, Stop> {
-        Ok(match value {
-            Value::Artifact(id) => match key(id.0) {
-                Some((digest, label)) => located(digest, label),
-                None => return Err(Failure::bug("an action stands before what it reads").into()),
-            },
-            Value::Input(input) => Value::Str(input_text(input).into()),
-            Value::Pending(p) => {
-                // What is computed later is told by its expression and by what it is computed from.
-                let mut from = Vec::new();
-                p.actions(&mut |id| from.push(id.0));
-                let mut text = format!("{p:?}");
-                for id in from {
-                    let what = key(id).map(|k| k.0.hex()).unwrap_or_default();
-                    text = text.replace(&format!("ActionId({id})"), &what);
+    let told =
+        Value::Record(action.args.clone()).map_leaves(&mut |value: &Value| -> Result<Value, Stop> {
+            Ok(match value {
+                Value::Artifact(id) => match key(id.0) {
+                    Some((digest, label)) => located(digest, label),
+                    None => return Err(Failure::bug("an action stands before what it reads").into()),
+                },
+                Value::Input(input) => Value::Str(input_text(input).into()),
+                Value::Pending(p) => {
+                    // What is computed later is told by its expression and by what it is computed from.
+                    let mut from = Vec::new();
+                    p.actions(&mut |id| from.push(id.0));
+                    let mut text = format!("{p:?}");
+                    for id in from {
+                        let what = key(id).map(|k| k.0.hex()).unwrap_or_default();
+                        text = text.replace(&format!("ActionId({id})"), &what);
+                    }
+                    located(Digest::of(text.as_bytes()), "a value known later")
                 }
-                located(Digest::of(text.as_bytes()), "a value known later")
-            }
-            other => other.clone(),
-        })
-    })?;
+                other => other.clone(),
+            })
+        })?;
     let Value::Record(args) = told else {
         return Err(Failure::bug("arguments are no record").into());
     };
-    Recipe::new(&action.op, action.version, args)
-        .map_err(|_| Failure::bug(format!("{} has an argument that cannot be compared", action.address)).into())
+    Recipe::new(&action.op, action.version, args).map_err(|_| {
+        Failure::bug(format!("{} has an argument that cannot be compared", action.address)).into()
+    })
 }
 
 fn input_text(input: &Input) -> String {
@@ -117,7 +119,11 @@ fn differences(old: &Recipes, new: &Recipes) -> Found {
     let before: BTreeMap<&str, &Recipe> = old.iter().map(|(a, r)| (a.as_str(), r)).collect();
     let after: BTreeMap<&str, &Recipe> = new.iter().map(|(a, r)| (a.as_str(), r)).collect();
     let mut found = Found {
-        removed: old.iter().filter(|(a, _)| !after.contains_key(a.as_str())).map(|(a, _)| a.clone()).collect(),
+        removed: old
+            .iter()
+            .filter(|(a, _)| !after.contains_key(a.as_str()))
+            .map(|(a, _)| a.clone())
+            .collect(),
         ..Found::default()
     };
     for (address, recipe) in new {

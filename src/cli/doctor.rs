@@ -97,7 +97,12 @@ fn version() -> String {
     .flatten()
     .collect();
     let features = if features.is_empty() { "no features".to_owned() } else { features.join(", ") };
-    format!("{} ({features}) on {} {}", env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH)
+    format!(
+        "{} ({features}) on {} {}",
+        env!("CARGO_PKG_VERSION"),
+        std::env::consts::OS,
+        std::env::consts::ARCH
+    )
 }
 
 fn cores(common: &Common) -> Finding {
@@ -128,19 +133,27 @@ fn kernels() -> Finding {
 
 #[cfg(not(feature = "models"))]
 fn kernels() -> Finding {
-    Finding::note("kernels", "this build has no models", "build with the feature `models` to train and re-rank")
+    Finding::note(
+        "kernels",
+        "this build has no models",
+        "build with the feature `models` to train and re-rank",
+    )
 }
 
 /// Graphics cards, as far as the system's driver shows them without being asked.
 fn gpu() -> Finding {
     let cards = std::fs::read_dir("/proc/driver/nvidia/gpus").map_or(0, Iterator::count);
     match (cards, cfg!(feature = "cuda")) {
-        (0, true) => Finding::note("gpu", "none found", "stages that ask for one with `gpu` cannot run on one here"),
+        (0, true) => {
+            Finding::note("gpu", "none found", "stages that ask for one with `gpu` cannot run on one here")
+        }
         (0, false) => Finding::ok("gpu", "none; this build computes on the processor"),
         (n, true) => Finding::ok("gpu", format!("{n}")),
-        (n, false) => {
-            Finding::note("gpu", format!("{n}, which this build cannot use"), "build with the feature `cuda` to use it")
-        }
+        (n, false) => Finding::note(
+            "gpu",
+            format!("{n}, which this build cannot use"),
+            "build with the feature `cuda` to use it",
+        ),
     }
 }
 
@@ -148,7 +161,11 @@ fn memory() -> Finding {
     let all = Options::new(1, Heavy::Thread).memory;
     let text = rough_bytes(all);
     if all < LITTLE_MEMORY {
-        return Finding::note("memory", text, "train small backbones, or lower `micro_batch` in the stage's `with`");
+        return Finding::note(
+            "memory",
+            text,
+            "train small backbones, or lower `micro_batch` in the stage's `with`",
+        );
     }
     Finding::ok("memory", text)
 }
@@ -225,7 +242,11 @@ fn model_folder(folder: &Path) -> Finding {
 
 fn hub() -> Finding {
     let Some(root) = models::hub_cache() else {
-        return Finding::note("hub cache", "no place for it", "set HF_HOME, or give models with `--models DIR`");
+        return Finding::note(
+            "hub cache",
+            "no place for it",
+            "set HF_HOME, or give models with `--models DIR`",
+        );
     };
     let there = existing(&root);
     if there != root {
@@ -244,17 +265,27 @@ fn hub() -> Finding {
     let text = format!("{}: {models} model{}", root.display(), plural(models));
     match writable(&root) {
         Ok(()) => Finding::ok("hub cache", text),
-        Err(_) => Finding::note("hub cache", format!("{text}; read only"), "new models cannot be fetched into it"),
+        Err(_) => {
+            Finding::note("hub cache", format!("{text}; read only"), "new models cannot be fetched into it")
+        }
     }
 }
 
 /// Whether the hub answers. A proxy is not asked.
 fn network() -> Finding {
     if std::env::var_os("HF_HUB_OFFLINE").is_some_and(|v| !v.is_empty() && v != "0") {
-        return Finding::note("network", "HF_HUB_OFFLINE is set: nothing is fetched", "unset it to fetch models");
+        return Finding::note(
+            "network",
+            "HF_HUB_OFFLINE is set: nothing is fetched",
+            "unset it to fetch models",
+        );
     }
     if ["HTTPS_PROXY", "https_proxy"].iter().any(|n| std::env::var_os(n).is_some_and(|v| !v.is_empty())) {
-        return Finding::note("network", "by a proxy, which is not asked", "fetch a small model to see that it works");
+        return Finding::note(
+            "network",
+            "by a proxy, which is not asked",
+            "fetch a small model to see that it works",
+        );
     }
     let endpoint = std::env::var("HF_ENDPOINT").unwrap_or_default();
     let endpoint = if endpoint.is_empty() { "https://huggingface.co" } else { &endpoint };

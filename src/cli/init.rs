@@ -30,7 +30,9 @@ pub(super) fn init(args: &InitArgs, common: &Common) -> Result<u8, Stop> {
         out::json(&serde_json::json!({ "written": path }));
     } else {
         let name = path.display();
-        out::line(&format!("wrote {name}\nnext: put your data where it says, `xpipe check {name}`, `xpipe run {name}`"));
+        out::line(&format!(
+            "wrote {name}\nnext: put your data where it says, `xpipe check {name}`, `xpipe run {name}`"
+        ));
     }
     Ok(0)
 }

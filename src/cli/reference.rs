@@ -79,7 +79,8 @@ pub(super) fn entries() -> Vec<Entry> {
         kind: "form",
         name: f.name.to_owned(),
         doc: f.doc.to_owned(),
-        arguments: f.takes.iter().map(|n| Argument { name: (*n).to_owned(), ..Argument::default() }).collect(),
+        arguments:
+            f.takes.iter().map(|n| Argument { name: (*n).to_owned(), ..Argument::default() }).collect(),
         example: Some(f.example.to_owned()),
         ..Entry::default()
     }));
@@ -218,7 +219,8 @@ fn policy() -> Entry {
     Entry {
         kind: "policy",
         name: "with".to_owned(),
-        doc: "What a stage may say about how it runs, after its call. None of it changes a result or a key.".to_owned(),
+        doc: "What a stage may say about how it runs, after its call. None of it changes a result or a key."
+            .to_owned(),
         arguments: POLICY
             .iter()
             .map(|(name, ty)| Argument {

@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use super::special::FORMS;
 use super::action::head_of;
 use super::expand::{ArgMemo, Env, Eval, Expander, Item, Local, Stop};
+use super::special::FORMS;
 use crate::diag::suggest::did_you_mean;
 use crate::diag::{Code, Diagnostic, Span};
 use crate::resolve::{AxisId, DefId, ModuleId, Named, StageId};
@@ -49,7 +49,8 @@ impl<'a> Expander<'a> {
             return Err(Stop::Reported);
         }
         let study = self.study;
-        let mut names: Vec<&str> = registry.iter().map(|o| o.name).chain(FORMS.iter().map(|f| f.name)).collect();
+        let mut names: Vec<&str> =
+            registry.iter().map(|o| o.name).chain(FORMS.iter().map(|f| f.name)).collect();
         names.extend(
             study
                 .module(module)

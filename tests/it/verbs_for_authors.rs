@@ -59,7 +59,8 @@ fn describe_finds_names_and_says_what_was_meant() {
     let space = Space::new(RETRIEVAL);
     let op = space.xpipe(&["describe", "rerank.cross_encoder"]);
     assert_eq!(op.code, Some(0));
-    for text in ["operation, version 1", "model: Model\n", "precision: `fp32` or `bf16` = fp32", "Gives Run."] {
+    for text in ["operation, version 1", "model: Model\n", "precision: `fp32` or `bf16` = fp32", "Gives Run."]
+    {
         assert!(op.out.contains(text), "no {text} in {}", op.out);
     }
     let json = space.xpipe(&["describe", "infonce", "--json"]).json();
@@ -67,7 +68,9 @@ fn describe_finds_names_and_says_what_was_meant() {
     assert_eq!(json[0]["arguments"][0]["default"], "1.0");
     space.xpipe(&["describe", "rerank.crossencoder"]).says(2, &["did you mean `rerank.cross_encoder`"]);
     let list = space.xpipe(&["describe"]).out;
-    for name in ["train.cross_encoder", "objective.bce", "near", "Run", "std.trec.dl19", "with", "types::unit"] {
+    for name in
+        ["train.cross_encoder", "objective.bce", "near", "Run", "std.trec.dl19", "with", "types::unit"]
+    {
         assert!(list.lines().any(|l| l.split_whitespace().next() == Some(name)), "no {name} in {list}");
     }
     let page = space.xpipe(&["describe", "--markdown"]).out;
@@ -98,7 +101,11 @@ fn doctor_says_what_is_wrong_and_what_to_do() {
     let fine = space.xpipe(&["doctor"]);
     assert_eq!(fine.code, Some(0), "{fine:#?}");
     for what in ["cores", "memory", "kernels", "cache", "cache space", "hub cache", "gpu"] {
-        assert!(fine.out.lines().any(|l| l.get(9..).is_some_and(|l| l.starts_with(what))), "no {what} in {}", fine.out);
+        assert!(
+            fine.out.lines().any(|l| l.get(9..).is_some_and(|l| l.starts_with(what))),
+            "no {what} in {}",
+            fine.out
+        );
     }
     assert!(!space.cache().exists(), "looking makes no cache");
     space.write("file", "no folder");
@@ -119,9 +126,8 @@ fn diff_names_cells_and_arguments() {
     assert_eq!(same.code, Some(0), "{same:#?}");
     assert!(same.out.starts_with("no difference: "), "{same:#?}");
     // One value of an axis, one more label, a metric less.
-    let other = RETRIEVAL
-        .replace("high = 1.2", "high = 1.5, higher = 2.0")
-        .replace("depth = 10,", "depth = 20,");
+    let other =
+        RETRIEVAL.replace("high = 1.2", "high = 1.5, higher = 2.0").replace("depth = 10,", "depth = 20,");
     space.write("other.xpipe", &other);
     let text = space.xpipe(&["diff", "study.xpipe", "other.xpipe"]).out;
     for line in ["  depth  10 -> 20", "  k1     1.2 -> 1.5", "follows  scores[low], scores[high]"] {
@@ -133,7 +139,8 @@ fn diff_names_cells_and_arguments() {
     let back = space.xpipe(&["diff", "other.xpipe", "study.xpipe", "--json"]).json();
     assert_eq!(back["removed"], json["added"]);
     let changed = json["changed"].as_array().unwrap();
-    let first = changed.iter().find(|c| c["address"] == "first[high]" || c["address"] == "first.search[high]");
+    let first =
+        changed.iter().find(|c| c["address"] == "first[high]" || c["address"] == "first.search[high]");
     assert_eq!(first.unwrap()["changes"].as_array().unwrap().len(), 2, "{json:#}");
     space.xpipe(&["diff", "study.xpipe", "gone.xpipe"]).says(4, &["gone.xpipe"]);
     space.write("wrong.xpipe", "edition 2026\nlet x = y\n");

@@ -39,7 +39,8 @@ pub(super) fn head<'a>(tokens: &[Token<'a>], bracket: Option<&str>) -> Option<(F
     }
     let find = |text: &str| outer.iter().find(|(_, t)| t.text == text).map(|(i, _)| *i);
     let named = tokens.get(1).is_some_and(|t| t.kind == Kind::Word);
-    if ITEM_WORDS.contains(&first.text) && (named || bracket.is_none()) && matches!(bracket, None | Some("{")) {
+    if ITEM_WORDS.contains(&first.text) && (named || bracket.is_none()) && matches!(bracket, None | Some("{"))
+    {
         let sign = if first.text == "use" { find("{") } else { find("=") };
         let sweep = find("for").filter(|i| sign.is_some_and(|s| *i < s));
         return Some((Form::Item(first.text, sweep.is_some()), sign.map(|sign| Head { sign, sweep })));

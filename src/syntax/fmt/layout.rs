@@ -277,7 +277,9 @@ fn print(rows: &[Row<'_>], pads: &[Vec<(usize, usize)>]) -> String {
             Some((comment, _)) => {
                 let at = *column.filter(|_| !row.blank).get_or_insert_with(|| {
                     let run = (i..rows.len()).take_while(|k| *k == i || !rows[*k].blank);
-                    let run = run.map_while(|k| rows[k].comment.filter(|_| !rows[k].tokens.is_empty()).map(|c| (width(k), c.1)));
+                    let run = run.map_while(|k| {
+                        rows[k].comment.filter(|_| !rows[k].tokens.is_empty()).map(|c| (width(k), c.1))
+                    });
                     align::comment_column(&run.collect::<Vec<_>>())
                 });
                 column = Some(at);

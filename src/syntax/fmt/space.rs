@@ -4,8 +4,8 @@ use super::lex::{Kind, Token};
 
 /// Words after which an expression goes on.
 pub(super) const LEADING: &[&str] = &[
-    "in", "and", "or", "not", "if", "then", "else", "match", "where", "for", "with", "yield", "as", "only", "use",
-    "stage", "let",
+    "in", "and", "or", "not", "if", "then", "else", "match", "where", "for", "with", "yield", "as", "only",
+    "use", "stage", "let",
 ];
 /// Words that go on with what stands before them.
 pub(super) const FOLLOWING: &[&str] = &["in", "and", "or", "then", "else", "where", "for", "with", "as"];

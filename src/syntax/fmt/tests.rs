@@ -88,7 +88,13 @@ fn other_line_breaks_keep_their_meaning() {
         let name = path.display().to_string();
         let broken: String = text
             .lines()
-            .map(|l| if l.contains('#') || l.contains(['"', '\'']) { format!("{l}\n") } else { l.replace(' ', "\n  ") + "\n" })
+            .map(|l| {
+                if l.contains('#') || l.contains(['"', '\'']) {
+                    format!("{l}\n")
+                } else {
+                    l.replace(' ', "\n  ") + "\n"
+                }
+            })
             .collect();
         sound += usize::from(holds(&name, &broken));
         let tight = text.replace(" = ", "=").replace(", ", ",").replace("{ ", "{").replace(" }", "}");
