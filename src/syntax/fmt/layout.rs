@@ -103,6 +103,9 @@ impl<'a> Layout<'a> {
             match line.comment {
                 None => self.blank = true,
                 Some(_) => {
+                    if self.blank {
+                        self.end_run();
+                    }
                     let inside = self.frames.last().and_then(Frame::row);
                     self.push(Place::Inside(inside), Vec::new(), line.comment);
                 }

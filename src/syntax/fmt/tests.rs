@@ -122,8 +122,8 @@ stage model for seed where seed>1 and not(seed in[2,- 3])=train.cross_encoder{
        # about the rate
   optimiser=adamw {learning_rate=if a then 1e-5 else 2e-5,},
   batch=match objective{ infonce=>queries( 8 )
-     _|hinge=>pairs(32) },
-  x = g [ a=b ] . c,
+     bce|hinge=>pairs(32) },
+  x = g [ a=b ].c,
   }
 with{gpu=1}
 claim c {
@@ -146,7 +146,7 @@ stage model for seed where seed > 1 and not (seed in [2, -3]) = train.cross_enco
     # about the rate
     optimiser = adamw { learning_rate = if a then 1e-5 else 2e-5 }
     batch     = match objective { infonce => queries(8)
-        _ | hinge => pairs(32) }
+        bce | hinge => pairs(32) }
     x = g[a = b].c
 }
 with { gpu = 1 }
