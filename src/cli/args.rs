@@ -72,6 +72,16 @@ pub enum Verb {
     Export(ExportArgs),
     /// Explain a diagnostic code, or list all.
     Explain(ExplainArgs),
+    /// Write studies in the one way they are written; lines and comments stay.
+    Fmt(FmtArgs),
+    /// Describe an operation, objective, type, data set or diagnostic, or list all.
+    Describe(DescribeArgs),
+    /// Write a small study to start from.
+    Init(InitArgs),
+    /// Look over this machine: what it has, and what stands in the way of a run.
+    Doctor(DoctorArgs),
+    /// Say what two studies compute differently, cell by cell.
+    Diff(DiffArgs),
     /// Carry out one action; used by `run` itself.
     #[command(hide = true)]
     Worker,
@@ -246,4 +256,56 @@ pub struct ExportArgs {
 pub struct ExplainArgs {
     /// The code, for instance `types::free_axis`; all codes without it.
     pub code: Option<String>,
+}
+
+/// Arguments of `fmt`.
+#[derive(Clone, Debug, Args)]
+pub struct FmtArgs {
+    /// The studies; `-` formats standard input to standard output.
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// Write nothing: name the files that would change, and exit with 1 if there are any.
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// Arguments of `describe`.
+#[derive(Clone, Debug, Args)]
+pub struct DescribeArgs {
+    /// A name, or the end of one: `train.cross_encoder`, `infonce`, `Run`, `std.trec.dl19`; all without it.
+    pub name: Option<String>,
+    /// Print Markdown: of everything, the whole reference as one page.
+    #[arg(long)]
+    pub markdown: bool,
+}
+
+/// Arguments of `init`.
+#[derive(Clone, Debug, Args)]
+pub struct InitArgs {
+    /// The file to write; one that is there stays.
+    #[arg(default_value = "study.xpipe")]
+    pub file: PathBuf,
+}
+
+/// Arguments of `doctor`.
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArgs {
+    /// Also see whether the model hub answers.
+    #[arg(long)]
+    pub network: bool,
+}
+
+/// Arguments of `diff`.
+#[derive(Clone, Debug, Args)]
+pub struct DiffArgs {
+    /// The study before.
+    pub old: PathBuf,
+    /// The study after.
+    pub new: PathBuf,
+    /// Set a param of both.
+    #[arg(long, value_name = "PARAM=VALUE")]
+    pub set: Vec<String>,
+    /// Use a profile of both.
+    #[arg(long)]
+    pub profile: Option<String>,
 }

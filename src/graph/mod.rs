@@ -27,7 +27,9 @@ mod tests;
 pub mod draw;
 pub mod expand;
 pub mod select;
+pub mod special;
 
+pub use domain::POLICY;
 pub use expand::{Overrides, expand};
 
 use crate::diag::Span;

@@ -3,10 +3,13 @@
 
 mod bad_input;
 mod engines;
+#[cfg(feature = "models")]
 #[path = "../fuzz/entries.rs"]
 mod entries;
 mod full_disk;
+#[cfg(feature = "models")]
 mod fuzzed;
+#[cfg(feature = "models")]
 mod golden;
 mod hub;
 mod interrupted;
@@ -21,3 +24,4 @@ mod standard_modules;
 mod suite;
 mod tidy;
 mod verbs;
+mod verbs_for_authors;

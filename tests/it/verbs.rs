@@ -14,7 +14,7 @@ fn every_verb_prints_one_json_value_when_it_succeeds() {
     let space = Space::new(RETRIEVAL);
     assert_eq!(space.run(), (8, 0, 0));
     let study = "study.xpipe";
-    let calls: [(&[&str], &[&str]); 14] = [
+    let calls: [(&[&str], &[&str]); 18] = [
         (&["run", study], &["counts", "results", "cache"]),
         (&["plan", study], &[]),
         (&["check", study], &[]),
@@ -29,6 +29,10 @@ fn every_verb_prints_one_json_value_when_it_succeeds() {
         (&["explain", "types::free_axis"], &["code", "page"]),
         (&["cache", "du"], &["ops", "total"]),
         (&["cache", "verify"], &["manifests", "damage"]),
+        (&["fmt", study], &["files", "changed"]),
+        (&["init", "new.xpipe"], &["written"]),
+        (&["doctor"], &["problems", "findings"]),
+        (&["diff", study, study], &["added", "changed"]),
     ];
     for (args, fields) in calls {
         let ended = space.xpipe(&[args, &["--json"]].concat());
@@ -50,7 +54,7 @@ fn every_verb_prints_one_json_value_when_it_fails() {
     space.write("wrong.xpipe", "edition 2026\nlet x = y\n");
     space.write("file", "no folder");
     let (study, wrong, gone) = ("study.xpipe", "wrong.xpipe", "gone.xpipe");
-    let calls: [(&[&str], i32); 25] = [
+    let calls: [(&[&str], i32); 29] = [
         // What is not understood.
         (&["run"], 2),
         (&["frobnicate"], 2),
@@ -61,6 +65,10 @@ fn every_verb_prints_one_json_value_when_it_fails() {
         (&["why", study, "first[middle]"], 2),
         (&["export", study, "first", "out"], 2),
         (&["explain", "types::free_axes"], 2),
+        (&["describe", "evaluat"], 2),
+        (&["init", study], 2),
+        (&["fmt", gone], 4),
+        (&["diff", study, wrong], 3),
         (&["cache"], 2),
         // Studies that are wrong or not there.
         (&["run", wrong], 3),
