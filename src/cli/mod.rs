@@ -5,6 +5,7 @@ pub mod check;
 pub mod progress;
 
 mod cache;
+mod estimate;
 mod explain;
 mod export;
 mod graph;

@@ -1,7 +1,7 @@
 //! What the operations that run a model share: loading, threads, batching, and what has no implementation yet.
 
 use crate::nn::load::Options;
-use crate::task::{Failure, Job};
+use crate::task::{Failure, Job, Outcome};
 use crate::train::ranker::Ranker;
 use crate::train::scoring::Batching;
 use crate::value::Value;
@@ -25,6 +25,16 @@ pub(super) fn open(job: &Job<'_>, name: &str, seed: u64) -> Result<Ranker, Failu
         ..Options::default()
     };
     Ranker::open(job.path(name)?, seed, job.call("input")?, &options)
+}
+
+/// Adds as facts what a model computed, from which later estimates are made, and the seconds that threads spent on its
+/// tokens.
+pub(super) fn add_work(job: &Job<'_>, ranker: &Ranker, outcome: &mut Outcome) -> Result<(), Failure> {
+    let work = ranker.model.work(job.text("precision")?);
+    let work = serde_json::to_value(work).map_err(|e| Failure::bug(format!("work: {e}")))?;
+    outcome.facts.insert("work".into(), work);
+    outcome.facts.insert("tokenising_seconds".into(), ranker.reader.tokenizer.seconds().into());
+    Ok(())
 }
 
 /// Runs `f` on a pool of the action's own size.

@@ -1,8 +1,8 @@
 //! Training and scoring of re-rankers: objectives, sampling, optimiser, schedule, checkpoints, the training loop and
 //! the scoring loop.
 //!
-//! A model is seen only through [`crate::nn::Reranker`]. Must not know: architectures, kernels, the language, the
-//! cache.
+//! A model is seen only through [`crate::nn::Reranker`]; only the meter asks its architecture, for how much is computed.
+//! Must not know: kernels, the language, the cache.
 
 pub mod objectives;
 pub mod samples;
@@ -10,6 +10,8 @@ pub mod schedule;
 
 #[cfg(feature = "models")]
 pub mod checkpoint;
+#[cfg(feature = "models")]
+pub mod meter;
 #[cfg(feature = "models")]
 pub mod optimiser;
 #[cfg(feature = "models")]

@@ -5,6 +5,7 @@ mod bad_input;
 mod engines;
 #[path = "../fuzz/entries.rs"]
 mod entries;
+mod estimates;
 mod full_disk;
 mod fuzzed;
 mod golden;
