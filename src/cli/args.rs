@@ -31,6 +31,9 @@ pub struct Common {
     /// Threads to use; all of the machine by default.
     #[arg(long, global = true, value_name = "N")]
     pub threads: Option<usize>,
+    /// Memory that stages may use together, for instance 16GiB; all that this machine lets a process have by default.
+    #[arg(long, global = true, value_name = "BYTES", value_parser = crate::graph::bytes)]
+    pub memory: Option<u64>,
     /// Forbid changes of the lock file.
     #[arg(long, global = true)]
     pub locked: bool,

@@ -8,6 +8,7 @@ mod cache;
 mod describe;
 mod diff;
 mod doctor;
+mod estimate;
 mod explain;
 mod export;
 mod fmt;

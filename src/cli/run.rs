@@ -9,11 +9,9 @@ use super::progress::{self, words};
 use super::results::{self, Stored};
 use super::runner::Local;
 use super::study::{self, Loaded};
-use super::{check::plural, job, page};
+use super::{check::plural, estimate, job, page};
 use crate::diag::render::Sources as _;
-use crate::engine::{
-    self, CancelToken, Device, Event, EventSink, Final, Heavy, Options, Reach, WorkerCommand,
-};
+use crate::engine::{self, CancelToken, Device, Event, EventSink, Final, Heavy, Reach, WorkerCommand};
 
 /// A view that shows nothing, for `--json`.
 struct Quiet;
@@ -39,7 +37,7 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
     let program = std::env::current_exe()
         .map_err(|e| Stop::missing(format!("this program's own file is not known: {e}"), None))?;
     let heavy = Heavy::Process(WorkerCommand { program, args: vec!["worker".into()] });
-    let mut options = Options::new(job::threads(common), heavy);
+    let mut options = job::options(common, heavy);
     options.fail_fast = args.fail_fast;
     options.kernels.clone_from(&args.kernels);
     options.trace.clone_from(&args.trace);
@@ -49,6 +47,7 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
         DeviceArg::Cuda => Device::Cuda,
     };
     options.force = study::cells(&loaded.graph, &args.force)?.into_iter().collect();
+    too_large(&job::too_large(&loaded, &job, &runner, &store, &options))?;
     let cancel = CancelToken::new();
     let token = cancel.clone();
     // Absent where a handler is installed already, as in tests: then only the system's default remains.
@@ -61,6 +60,7 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
     let report = engine::run(&job, &runner, &store, &options, &mut *view, &cancel)?;
     drop(view);
     runner.save_lock()?;
+    estimate::learn(&store, &report);
     let stored = Stored::of_run(&store, &report);
     let outcome = results::evaluate(&loaded.graph, &stored);
     let folder = args.output.clone().unwrap_or_else(|| page::results_folder(&loaded));
@@ -155,4 +155,18 @@ fn missing_inputs(loaded: &Loaded, job: &engine::Job, runner: &Local) -> Result<
         message.push_str(&format!("\n       and {} more", missing.len() - 8));
     }
     Err(Stop::missing(message, first.failure.help.clone()))
+}
+
+/// Names what cannot fit in memory, before anything starts.
+fn too_large(failures: &[crate::task::Failure]) -> Result<(), Stop> {
+    let Some(first) = failures.first() else { return Ok(()) };
+    let mut message = first.message.clone();
+    for other in failures.iter().skip(1).take(7) {
+        message.push_str(&format!("\n       {}", other.message));
+    }
+    if failures.len() > 8 {
+        message.push_str(&format!("\n       and {} more", failures.len() - 8));
+    }
+    let help = first.help.clone().unwrap_or_default();
+    Err(Stop::missing(message, Some(format!("nothing was started; {help}"))))
 }

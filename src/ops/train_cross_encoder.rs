@@ -1,5 +1,7 @@
 //! `train.cross_encoder`: trains a re-ranker.
 
+#[cfg(feature = "models")]
+use super::demand;
 use super::fit::PRECISION;
 use super::{fit, lacking, two_labels};
 use crate::diag::Code;
@@ -45,7 +47,7 @@ pub(crate) fn op() -> Op {
     .wishes(&["checkpoint", "micro_batch", "activation_checkpointing"])
     .checks(check);
     #[cfg(feature = "models")]
-    let op = op.runs(run::run);
+    let op = op.runs(run::run).demands(demand::training::memory, demand::training::work);
     op
 }
 

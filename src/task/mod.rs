@@ -3,7 +3,11 @@
 //!
 //! Must not know: the language, the graph, the cache.
 
+mod demand;
+
 use std::path::{Path, PathBuf};
+
+pub use demand::{Ask, Demands, Known, Memory, MemoryFn, Told, Work, WorkFn};
 
 use serde::{Deserialize, Serialize};
 

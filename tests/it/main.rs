@@ -6,6 +6,7 @@ mod engines;
 #[cfg(feature = "models")]
 #[path = "../fuzz/entries.rs"]
 mod entries;
+mod estimates;
 mod full_disk;
 #[cfg(feature = "models")]
 mod fuzzed;

@@ -78,7 +78,7 @@ fn reports_name_their_pages_and_stay_in_their_folder() {
             &format!(
                 "{study}report main {{ title = \"Only the claim\", sections = [found], html = \"{html}\" }}\n"
             ),
-        )
+        );
     };
     with("pages/index.html");
     let run = space.xpipe(&["run", "study.xpipe", "--output", "out"]);

@@ -48,6 +48,19 @@ struct RelativeScratch {
     dposition: Vec<f32>,
 }
 
+#[cfg(test)]
+impl Scratch {
+    /// How many numbers it holds.
+    pub(super) fn held(&self) -> usize {
+        let r = &self.relative;
+        let own =
+            [&self.scores, &self.grads, &self.factors, &self.keys, &self.values, &self.other, &self.block];
+        let positions =
+            [&r.keys, &r.straight, &r.queries, &r.content, &r.dcontent, &r.position, &r.dposition];
+        own.into_iter().chain(positions).map(Vec::len).sum::<usize>() + r.index.len()
+    }
+}
+
 /// Projected relative positions of one layer.
 #[derive(Clone, Copy)]
 pub(super) struct Positions<'a> {

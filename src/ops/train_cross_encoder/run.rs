@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::super::models;
 use crate::ir::metrics::Measure;
+use crate::nn::Reranker as _;
 use crate::task::{Failure, Job, Outcome, located};
 use crate::train::objectives::{Objective, Teacher};
 use crate::train::optimiser::AdamW;
@@ -75,7 +76,9 @@ fn train(job: &Job<'_>) -> Result<Outcome, Failure> {
     let mut text = serde_json::to_vec_pretty(&record).map_err(|e| Failure::bug(e.to_string()))?;
     text.push(b'\n');
     std::fs::write(job.spec.out.join("training.json"), text)?;
-    Ok(outcome(&state, select.as_ref(), ranker.model.kernels(), started))
+    let mut outcome = outcome(&state, select.as_ref(), ranker.model.kernels(), started);
+    models::add_work(job, &ranker, &mut outcome)?;
+    Ok(outcome)
 }
 
 /// What the checker tells from arguments, told again from the data itself.

@@ -93,7 +93,7 @@ fn list<'t>(h: &mut Html, heads: impl Iterator<Item = &'t str>, rows: impl FnOnc
     h.tag("div", &[("class", "scroll")], |h| {
         h.tag("table", &[("class", "list numbers")], |h| {
             h.tag("thead", &[], |h| {
-                h.tag("tr", &[], |h| heads.for_each(|t| h.leaf("th", &[("scope", "col")], t)))
+                h.tag("tr", &[], |h| heads.for_each(|t| h.leaf("th", &[("scope", "col")], t)));
             });
             h.tag("tbody", &[], rows);
         });

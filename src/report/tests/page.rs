@@ -118,7 +118,7 @@ fn unclosed(page: &str) -> Vec<String> {
     for piece in page.split('<').skip(1) {
         let name: String =
             piece.trim_start_matches('/').chars().take_while(char::is_ascii_alphanumeric).collect();
-        if !skip.is_empty() && !(piece.starts_with('/') && name == skip) {
+        if !(skip.is_empty() || piece.starts_with('/') && name == skip) {
             continue;
         }
         skip = "";
@@ -228,10 +228,10 @@ fn a_large_study_has_a_page_below_ten_megabytes() {
     (dl.rows.1, dl.columns.1) = (backbones.clone(), objectives.clone());
     dl.test = Some(against("objective", "objective_02"));
     s.graph.tables.push(dl);
-    for o in 0..6 {
+    for (o, objective) in objectives.iter().enumerate() {
         let grid = (0..22).map(|e| (0..9).map(|b| cell(o, b, e)).collect()).collect();
         let mut t = table(&[], &[], grid);
-        (t.rows.1, t.columns.1, t.labels) = (evals.clone(), backbones.clone(), vec![objectives[o].clone()]);
+        (t.rows.1, t.columns.1, t.labels) = (evals.clone(), backbones.clone(), vec![objective.clone()]);
         s.graph.tables.push(t);
     }
     let page = shown(&s, None, &story(&s));

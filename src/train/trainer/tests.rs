@@ -20,7 +20,7 @@ fn feed(position: u64) -> Result<Example, Failure> {
     })
 }
 
-fn plan<'a>(scratch: &'a Path, objective: &'a Objective, steps: u64) -> Plan<'a> {
+pub(super) fn plan<'a>(scratch: &'a Path, objective: &'a Objective, steps: u64) -> Plan<'a> {
     Plan {
         key: "key",
         seed: 1,
@@ -43,16 +43,16 @@ fn plan<'a>(scratch: &'a Path, objective: &'a Objective, steps: u64) -> Plan<'a>
     }
 }
 
-fn objective(name: &str) -> Objective {
+pub(super) fn objective(name: &str) -> Objective {
     Objective::read(&Call { name: name.into(), args: Record::default() }).unwrap()
 }
 
-fn no_validation(_: &mut dyn Reranker) -> Result<Vec<(String, f64)>, Failure> {
+pub(super) fn no_validation(_: &mut dyn Reranker) -> Result<Vec<(String, f64)>, Failure> {
     unreachable!("nothing is validated")
 }
 
 /// Asks to stop after so many questions.
-struct StopAfter(AtomicU64);
+pub(super) struct StopAfter(pub(super) AtomicU64);
 
 impl Progress for StopAfter {
     fn progress(&self, _: u64, _: u64, _: &str, _: &str) {}
@@ -234,4 +234,24 @@ fn no_steps_leave_the_model_as_it_is() {
     let plan = plan(folder.path(), &objective, 0);
     let state = train(&plan, &mut model, &feed, &mut no_validation, &crate::task::Silent).unwrap();
     assert_eq!((state.step, model.weights), (0, vec![0.0; 10]));
+}
+
+#[test]
+fn the_next_batch_is_read_while_a_step_is_computed() {
+    let folder = tempfile::tempdir().unwrap();
+    let objective = objective("objective.bce");
+    let farthest = AtomicU64::new(0);
+    // The tokens of the second step are asked for before the first step is over, or this waits in vain.
+    let told = |position: u64| {
+        farthest.fetch_max(position, Ordering::SeqCst);
+        feed(position)
+    };
+    let mut validate = |_: &mut dyn Reranker| {
+        assert!(farthest.load(Ordering::SeqCst) >= 4, "the second batch was not read");
+        Ok(vec![("v".to_owned(), 0.5)])
+    };
+    let plan = Plan { every: Some(1), ..plan(folder.path(), &objective, 2) };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    let mut model = Toy::new(9, 0.3);
+    pool.install(|| train(&plan, &mut model, &told, &mut validate, &crate::task::Silent)).unwrap();
 }
