@@ -141,7 +141,7 @@ use std.retrieval { bm25_run }    # two
 param seeds: List<Int> = [1, 2, 3]
 param d: Int           = -3
 stage model for seed where seed > 1 and not (seed in [2, -3]) = train.cross_encoder {
-    backbone,  ## said
+    backbone,            ## said
     data      = samples  # no comma
     # about the rate
     optimiser = adamw { learning_rate = if a then 1e-5 else 2e-5 }
