@@ -9,6 +9,10 @@ use crate::space::{RETRIEVAL, Space};
 fn space() -> Space {
     let space = Space::new(RETRIEVAL);
     space.edit("study.xpipe", "low = 0.9, high = 1.2", "low = 0.9, high = 9.0");
+    // A document of one word, over and over: first where k1 is high.
+    let spam = vec!["bread"; 40].join(" ");
+    let corpus = format!("{}{{\"_id\": \"spam\", \"text\": \"{spam}\"}}\n", space.read("data/corpus.jsonl"));
+    space.write("data/corpus.jsonl", &corpus);
     space.edit(
         "study.xpipe",
         "value = scores.ndcg_10,",
@@ -35,10 +39,9 @@ fn a_run_writes_a_page_that_a_run_with_nothing_to_do_keeps() {
         assert!(first.contains(part), "no {part}");
     }
     // Nothing is loaded from anywhere, and no path of this machine is told.
-    for part in ["http://www.w3.org/2000/svg", "http-equiv"] {
-        assert!(first.contains(part));
-    }
-    assert_eq!(first.matches("http").count(), 2, "an address of elsewhere");
+    let known = ["http://www.w3.org/2000/svg", "http-equiv"].map(|part| first.matches(part).count());
+    assert!(known[0] > 0 && known[1] == 1, "{known:?}");
+    assert_eq!(first.matches("http").count(), known[0] + known[1], "an address of elsewhere");
     assert!(!first.contains(&*space.folder.path().to_string_lossy()), "a path");
 
     // With nothing to do the page of the run that did something stays; `report` tells what is there now.
