@@ -10,7 +10,7 @@ fn space() -> Space {
     let space = Space::new(RETRIEVAL);
     space.edit("study.xpipe", "low = 0.9, high = 1.2", "low = 0.9, high = 9.0");
     // A document of one word, over and over: first where k1 is high.
-    let spam = vec!["bread"; 40].join(" ");
+    let spam = vec!["yeast"; 40].join(" ");
     let corpus = format!("{}{{\"_id\": \"spam\", \"text\": \"{spam}\"}}\n", space.read("data/corpus.jsonl"));
     space.write("data/corpus.jsonl", &corpus);
     space.edit(
@@ -153,9 +153,12 @@ addEventListener("load", () => {
   told.push(query.getAttribute("aria-expanded"), dialog.querySelectorAll(".rankings section").length,
     dialog.querySelectorAll(".rankings li.relevant").length > 0, dialog.querySelectorAll(".passage mark").length > 0);
   dialog.querySelector(".close").click();
-  told.push(dialog.open, document.activeElement.dataset.cell);
-  told.push(document.documentElement.scrollWidth <= innerWidth);
-  document.title = JSON.stringify(told);
+  // Closing is told to the page after this.
+  dialog.addEventListener("close", () => setTimeout(() => {
+    told.push(dialog.open, document.activeElement.dataset.cell);
+    told.push(document.documentElement.scrollWidth <= innerWidth);
+    document.title = JSON.stringify(told);
+  }));
 });
 </script>"#;
 
