@@ -12,6 +12,7 @@ pub mod schedule;
 pub mod checkpoint;
 #[cfg(feature = "models")]
 pub mod encoding;
+#[cfg(feature = "models")]
 pub mod meter;
 #[cfg(feature = "models")]
 pub mod optimiser;
