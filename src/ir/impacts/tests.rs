@@ -47,7 +47,7 @@ fn random(seed: u64, documents: u64, terms: u64, values: u64) -> Texts {
     let text = |d: u64| {
         let own = s.sub(100 + d);
         let has = |t: &u64| own.below(*t, 1 + t % 23) < 2;
-        // At most 54, which is an impact at every scale.
+        // Never above 65,535 at any scale.
         let unit = if values < 10 { 2.7 } else { 0.05 };
         let weight = |t: u64| (1 + own.below(1000 + t, values)) as f32 * unit;
         let row = (0..terms).filter(has).map(|t| (t as u32, weight(t)));
