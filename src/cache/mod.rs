@@ -16,6 +16,7 @@
 //! | `tmp/<session>/` | work of a living process; swept when the process is gone |
 //! | `locks/` | files locked by living processes; they only save double work |
 //! | `damaged/` | blobs whose content was found changed, set aside |
+//! | `rates.json` | how fast models ran on this machine, for estimates |
 //! | `memo.digests` | digests of files by (device, inode, size, times), so that nothing is read twice |
 //!
 //! Correctness never depends on a lock: blobs are published before the manifest that names them, by link or rename,
@@ -30,6 +31,7 @@ mod locks;
 mod manifest;
 mod memo;
 mod publish;
+mod rates;
 pub(crate) mod recipe;
 mod store;
 pub mod text;
@@ -44,6 +46,7 @@ pub use json::{read as read_recipe, write as write_recipe};
 pub use locks::Held;
 pub use manifest::{InputNote, Manifest, Miss, Output};
 pub use publish::Publication;
+pub use rates::{Found, RateOf, Rates};
 pub use recipe::{KEY_FORMAT, NotPlain, Recipe};
 pub use store::{RunDir, Store, Workspace};
 pub use usage::{Entry, Usage, UsageRow, list, usage};

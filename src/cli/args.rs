@@ -31,6 +31,9 @@ pub struct Common {
     /// Threads to use; all of the machine by default.
     #[arg(long, global = true, value_name = "N")]
     pub threads: Option<usize>,
+    /// Memory that stages may use together, for instance 16GiB; all that this machine lets a process have by default.
+    #[arg(long, global = true, value_name = "BYTES", value_parser = crate::graph::bytes)]
+    pub memory: Option<u64>,
     /// Forbid changes of the lock file.
     #[arg(long, global = true)]
     pub locked: bool,
@@ -62,6 +65,8 @@ pub enum Verb {
     Why(WhyArgs),
     /// Print tables and claims from what is cached, without running.
     Show(StudyArgs),
+    /// Write the page of a study (HTML) from what is cached, without running.
+    Report(ReportArgs),
     /// Draw the graph.
     Graph(GraphArgs),
     /// Look at the cache.
@@ -70,6 +75,16 @@ pub enum Verb {
     Export(ExportArgs),
     /// Explain a diagnostic code, or list all.
     Explain(ExplainArgs),
+    /// Write studies in the one way they are written; lines and comments stay.
+    Fmt(FmtArgs),
+    /// Describe an operation, objective, type, data set or diagnostic, or list all.
+    Describe(DescribeArgs),
+    /// Write a small study to start from.
+    Init(InitArgs),
+    /// Look over this machine: what it has, and what stands in the way of a run.
+    Doctor(DoctorArgs),
+    /// Say what two studies compute differently, cell by cell.
+    Diff(DiffArgs),
     /// Carry out one action; used by `run` itself.
     #[command(hide = true)]
     Worker,
@@ -110,9 +125,9 @@ pub struct RunArgs {
     #[arg(long, value_enum, default_value_t = DeviceArg::Auto)]
     pub device: DeviceArg,
     /// The kernel level; equal bits are promised for one level.
-    #[arg(long, value_parser = ["auto", "portable", "avx2"], default_value = "auto")]
+    #[arg(long, value_parser = ["auto", "portable", "avx2", "avx512", "avx512_bf16"], default_value = "auto")]
     pub kernels: String,
-    /// Where tables go; `results/` beside the study by default.
+    /// Where tables and the page go; `results/NAME` beside the study by default.
     #[arg(long, value_name = "DIR")]
     pub output: Option<PathBuf>,
     /// Write a trace in Chrome's format.
@@ -168,6 +183,17 @@ pub struct WhyArgs {
     pub cells: Vec<String>,
 }
 
+/// Arguments of `report`.
+#[derive(Clone, Debug, Args)]
+pub struct ReportArgs {
+    /// The study.
+    #[command(flatten)]
+    pub study: StudyArgs,
+    /// Where the page goes; `results/NAME` beside the study by default.
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+}
+
 /// Arguments of `graph`.
 #[derive(Clone, Debug, Args)]
 pub struct GraphArgs {
@@ -189,6 +215,8 @@ pub enum Drawing {
     Mermaid,
     /// Graphviz.
     Dot,
+    /// A drawing that browsers show.
+    Svg,
 }
 
 /// Arguments of `cache`.
@@ -231,4 +259,56 @@ pub struct ExportArgs {
 pub struct ExplainArgs {
     /// The code, for instance `types::free_axis`; all codes without it.
     pub code: Option<String>,
+}
+
+/// Arguments of `fmt`.
+#[derive(Clone, Debug, Args)]
+pub struct FmtArgs {
+    /// The studies; `-` formats standard input to standard output.
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// Write nothing: name the files that would change, and exit with 1 if there are any.
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// Arguments of `describe`.
+#[derive(Clone, Debug, Args)]
+pub struct DescribeArgs {
+    /// A name, or the end of one: `train.cross_encoder`, `infonce`, `Run`, `std.trec.dl19`; all without it.
+    pub name: Option<String>,
+    /// Print Markdown: of everything, the whole reference as one page.
+    #[arg(long)]
+    pub markdown: bool,
+}
+
+/// Arguments of `init`.
+#[derive(Clone, Debug, Args)]
+pub struct InitArgs {
+    /// The file to write; one that is there stays.
+    #[arg(default_value = "study.xpipe")]
+    pub file: PathBuf,
+}
+
+/// Arguments of `doctor`.
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArgs {
+    /// Also see whether the model hub answers.
+    #[arg(long)]
+    pub network: bool,
+}
+
+/// Arguments of `diff`.
+#[derive(Clone, Debug, Args)]
+pub struct DiffArgs {
+    /// The study before.
+    pub old: PathBuf,
+    /// The study after.
+    pub new: PathBuf,
+    /// Set a param of both.
+    #[arg(long, value_name = "PARAM=VALUE")]
+    pub set: Vec<String>,
+    /// Use a profile of both.
+    #[arg(long)]
+    pub profile: Option<String>,
 }

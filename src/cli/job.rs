@@ -71,6 +71,31 @@ pub(super) fn threads(common: &Common) -> usize {
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get))
 }
 
+/// Options of a run or a plan with the threads and the memory asked for.
+pub(super) fn options(common: &Common, heavy: engine::Heavy) -> engine::Options {
+    let mut options = engine::Options::new(threads(common), heavy);
+    options.memory = common.memory.unwrap_or(options.memory);
+    options
+}
+
+/// What needs more memory than there is among what would run, each with its place.
+pub(super) fn too_large(
+    loaded: &Loaded,
+    job: &engine::Job,
+    runner: &Local,
+    store: &Store,
+    options: &engine::Options,
+) -> Vec<Failure> {
+    let placed = |(id, mut failure): (ActionId, Failure)| {
+        let span = loaded.graph.action(id).span;
+        let at = loaded.sources.position(span.file, span.start);
+        let file = loaded.sources.name(span.file);
+        failure.message = format!("{} ({file}:{}:{})", failure.message, at.line, at.column);
+        failure
+    };
+    engine::lacking(job, runner, store, options).into_iter().map(placed).collect()
+}
+
 /// What this build cannot carry out among what is needed: what it lacks, first cell and place.
 pub(super) fn unimplemented(graph: &Graph, job: &engine::Job) -> Vec<(String, String, crate::diag::Span)> {
     let mut found: Vec<(String, String, crate::diag::Span)> = Vec::new();

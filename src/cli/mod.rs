@@ -5,14 +5,23 @@ pub mod check;
 pub mod progress;
 
 mod cache;
+mod describe;
+mod diff;
+mod doctor;
+mod estimate;
 mod explain;
 mod export;
+mod fmt;
 mod graph;
+mod init;
 mod job;
 mod lock;
 mod models;
 mod out;
+mod page;
 mod plan;
+mod reference;
+mod report;
 mod results;
 mod run;
 mod runner;
@@ -46,10 +55,16 @@ pub fn main() -> u8 {
         Verb::Check(a) => check::check(a, &cli.common),
         Verb::Why(a) => why::why(a, &cli.common),
         Verb::Show(a) => show::show(a, &cli.common),
+        Verb::Report(a) => report::report(a, &cli.common),
         Verb::Graph(a) => graph::graph(a, &cli.common),
         Verb::Export(a) => export::export(a, &cli.common),
         Verb::Cache(a) => cache::cache(a, &cli.common),
         Verb::Explain(a) => explain::explain(a, &cli.common),
+        Verb::Fmt(a) => fmt::fmt(a, &cli.common),
+        Verb::Describe(a) => describe::describe(a, &cli.common),
+        Verb::Init(a) => init::init(a, &cli.common),
+        Verb::Doctor(a) => doctor::doctor(a, &cli.common),
+        Verb::Diff(a) => diff::diff(a, &cli.common),
         Verb::Worker => return worker(),
     };
     match result {

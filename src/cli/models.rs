@@ -73,7 +73,7 @@ fn lost() -> Failure {
 }
 
 /// The hub's cache on this machine, as the Python tools place it.
-fn cache() -> Option<PathBuf> {
+pub(super) fn hub_cache() -> Option<PathBuf> {
     let var = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     var("HF_HUB_CACHE")
         .or_else(|| var("HF_HOME").map(|h| h.join("hub")))
@@ -82,7 +82,7 @@ fn cache() -> Option<PathBuf> {
 
 /// A whole snapshot in the hub's cache: its folder and commit.
 fn cached(name: &str, revision: &str) -> Option<(PathBuf, String)> {
-    let repo = cache()?.join(format!("models--{}", name.replace('/', "--")));
+    let repo = hub_cache()?.join(format!("models--{}", name.replace('/', "--")));
     let commit = std::fs::read_to_string(repo.join("refs").join(revision))
         .map_or_else(|_| revision.to_owned(), |c| c.trim().to_owned());
     let folder = repo.join("snapshots").join(&commit);
@@ -122,7 +122,7 @@ fn download(name: &str, revision: &str) -> Result<(PathBuf, String), Failure> {
         ))
         .help(advice(name)));
     }
-    let root = cache().ok_or_else(|| {
+    let root = hub_cache().ok_or_else(|| {
         Failure::missing("there is no folder for models: HOME is not set").help("set HF_HOME to a folder")
     })?;
     super::out::warn(&format!("fetching {name} at `{revision}` from the hub into {}", root.display()));

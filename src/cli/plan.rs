@@ -1,12 +1,14 @@
 //! `xpipe plan`: what a run would do, by the code that a run uses.
 
 use super::args::{Common, StudyArgs};
+use super::estimate::{Basis, Estimate, Estimator};
 use super::lock::Lock;
 use super::out::{self, Stop};
 use super::progress::thousands;
+use super::results::Stored;
 use super::runner::Local;
 use super::{job, study};
-use crate::engine::{Forecast, Heavy, Options, Reach, forecast};
+use crate::engine::{Forecast, Heavy, Reach, Sight, survey};
 use crate::value::{ActionId, Value};
 
 /// Counts of a row.
@@ -21,6 +23,7 @@ struct Line {
     depends: usize,
     unknown: usize,
     needs: String,
+    estimate: Estimate,
 }
 
 pub(super) fn plan(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
@@ -28,8 +31,11 @@ pub(super) fn plan(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
     let job = job::job(&loaded)?;
     let store = job::reading(common)?;
     let runner = Local::new(common, Lock::beside(&loaded.path, common.locked)?);
-    let options = Options::new(job::threads(common), Heavy::Thread);
-    let fates = forecast(&job, &runner, &store, &options);
+    let options = job::options(common, Heavy::Thread);
+    let (board, fates) = survey(&job, &runner, &store, &options);
+    let mut estimator = Estimator::new(Sight::new(&job, &runner, Some(&board)), &store, &options);
+    let mut total = Estimate::default();
+    let mut counted = std::collections::BTreeSet::new();
     let needed = job.needed();
     let mut lines = Vec::new();
     for row in &loaded.graph.rows {
@@ -44,6 +50,13 @@ pub(super) fn plan(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
         let mut line = Line { name: row.name.clone(), axes: row.axes.join(", "), cells, ..Line::default() };
         for id in &ids {
             line.actions += 1;
+            if !matches!(fates[id.0 as usize], Forecast::Cached { .. } | Forecast::NotNeeded) {
+                let estimate = estimator.of(job.action(*id));
+                line.estimate.add(&estimate);
+                if counted.insert(*id) {
+                    total.add(&estimate);
+                }
+            }
             match &fates[id.0 as usize] {
                 Forecast::Cached { .. } => line.cached += 1,
                 Forecast::WillRun { .. } => line.run += 1,
@@ -58,30 +71,42 @@ pub(super) fn plan(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
         line.needs = wishes(&action.policy);
         lines.push(line);
     }
+    let basis = estimator.basis;
+    let count = |f: &dyn Fn(&Forecast) -> bool| fates.iter().filter(|x| f(x)).count() as u64;
+    let actions = count(&|f| !matches!(f, Forecast::NotNeeded));
+    let cached = count(&|f| matches!(f, Forecast::Cached { .. }));
+    let run = count(&|f| matches!(f, Forecast::WillRun { .. }));
+    let depends = count(&|f| matches!(f, Forecast::Depends { .. } | Forecast::Unknown { .. }));
     if common.json {
-        out::json(&serde_json::Value::Array(
-            lines
-                .iter()
-                .map(|l| {
-                    serde_json::json!({
-                        "stage": l.name, "for": l.axes, "cells": l.cells, "actions": l.actions, "cached": l.cached,
-                        "run": l.run, "depends": l.depends, "unknown": l.unknown,
-                    })
-                })
-                .collect(),
-        ));
+        let lines: Vec<_> = lines.iter().map(Line::json).collect();
+        let mut all = json_of(&total);
+        all["actions"] = actions.into();
+        all["cached"] = cached.into();
+        all["run"] = run.into();
+        all["depends"] = depends.into();
+        all["speed"] = basis.map(Basis::word).into();
+        all["threads"] = options.threads.into();
+        all["memory_limit"] = options.memory.into();
+        out::json(&serde_json::json!({ "stages": lines, "total": all }));
         return Ok(0);
     }
     out::say(&text(&lines));
-    let count = |f: &dyn Fn(&Forecast) -> bool| fates.iter().filter(|x| f(x)).count() as u64;
-    let total = count(&|f| !matches!(f, Forecast::NotNeeded));
     out::line(&format!(
         "{} actions: {} cached, {} to run, {} depend on what runs before them or wait for input",
-        thousands(total),
-        thousands(count(&|f| matches!(f, Forecast::Cached { .. }))),
-        thousands(count(&|f| matches!(f, Forecast::WillRun { .. }))),
-        thousands(count(&|f| matches!(f, Forecast::Depends { .. } | Forecast::Unknown { .. }))),
+        thousands(actions),
+        thousands(cached),
+        thousands(run),
+        thousands(depends),
     ));
+    for line in detectable(&loaded, &store, &fates) {
+        out::line(&line);
+    }
+    for line in estimated(&total, basis, &options) {
+        out::line(&line);
+    }
+    for failure in job::too_large(&loaded, &job, &runner, &store, &options).iter().take(8) {
+        out::line(&format!("note: {}", failure.message));
+    }
     let inputs = job::missing(&loaded, &job, &runner, Reach::Local);
     let mut missing: Vec<String> = inputs.iter().map(job::Missing::told).collect();
     for f in &fates {
@@ -105,9 +130,71 @@ pub(super) fn plan(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
     Ok(0)
 }
 
+/// What the tests of tables can find, as far as it can be told.
+fn detectable(loaded: &study::Loaded, store: &crate::cache::Store, fates: &[Forecast]) -> Vec<String> {
+    let stored = Stored::of_forecast(store, fates);
+    let tables = loaded.graph.tables.iter();
+    let found = tables.filter_map(|t| crate::report::detectable(t, &loaded.graph, &stored));
+    found.map(|d| format!("test of {d}")).collect()
+}
+
+impl Line {
+    fn json(&self) -> serde_json::Value {
+        let mut json = json_of(&self.estimate);
+        for (name, n) in [
+            ("cells", self.cells),
+            ("actions", self.actions),
+            ("cached", self.cached),
+            ("run", self.run),
+            ("depends", self.depends),
+            ("unknown", self.unknown),
+        ] {
+            json[name] = n.into();
+        }
+        json["stage"] = self.name.clone().into();
+        json["for"] = self.axes.clone().into();
+        json
+    }
+}
+
+/// Seconds and bytes, whether they are upper bounds, and of how many actions seconds are not known, by reason.
+fn json_of(estimate: &Estimate) -> serde_json::Value {
+    serde_json::json!({
+        "seconds": estimate.seconds.map(|s| s.amount),
+        "seconds_at_most": estimate.seconds.is_some_and(|s| s.most),
+        "memory": estimate.memory.map(|m| m.amount),
+        "memory_at_most": estimate.memory.is_some_and(|m| m.most),
+        "not_estimated": estimate.unknown,
+    })
+}
+
+/// What is said of time and memory below the table; nothing where no model will run.
+fn estimated(total: &Estimate, basis: Option<Basis>, options: &crate::engine::Options) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let (Some(_), Some(basis)) = (total.seconds, basis) {
+        let memory = crate::cache::text::rough_bytes(options.memory);
+        lines.push(format!(
+            "models: {} on {} threads, {} of {memory} memory; speed {}",
+            total.time(),
+            options.threads,
+            total.space(),
+            basis.text()
+        ));
+    }
+    for (why, n) in &total.unknown {
+        let plural = if *n == 1 { "action" } else { "actions" };
+        lines.push(format!("note: how long {} {plural} will take is not known: {why}", thousands(*n as u64)));
+    }
+    lines
+}
+
 fn text(lines: &[Line]) -> String {
     let n = |x: usize| if x == 0 { "0".to_owned() } else { thousands(x as u64) };
-    let mut table = vec![["stage", "for", "cells", "actions", "cached", "run", ""].map(str::to_owned)];
+    let models = lines.iter().any(|l| !l.estimate.time().is_empty());
+    let titles = ["stage", "for", "cells", "actions", "cached", "run", "time", "memory", ""];
+    let mut table = vec![
+        titles.map(|t| if models || !["time", "memory"].contains(&t) { t.to_owned() } else { String::new() }),
+    ];
     for l in lines {
         let mut notes = Vec::new();
         if l.depends > 0 {
@@ -126,17 +213,22 @@ fn text(lines: &[Line]) -> String {
             n(l.actions),
             n(l.cached),
             n(l.run),
+            l.estimate.time(),
+            l.estimate.space(),
             notes.join("  "),
         ]);
     }
     let widths: Vec<usize> =
-        (0..7).map(|c| table.iter().map(|r| r[c].chars().count()).max().unwrap_or(0)).collect();
+        (0..9).map(|c| table.iter().map(|r| r[c].chars().count()).max().unwrap_or(0)).collect();
     let mut out = String::new();
     for row in &table {
         let mut line = String::new();
         for (c, cell) in row.iter().enumerate() {
             let w = widths[c];
-            if (2..6).contains(&c) {
+            if w == 0 {
+                continue;
+            }
+            if (2..8).contains(&c) {
                 line.push_str(&format!("{cell:>w$}  "));
             } else {
                 line.push_str(&format!("{cell:<w$}  "));

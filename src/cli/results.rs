@@ -1,14 +1,14 @@
 //! Results of a study from the store: what tables and claims are computed from, and how they are printed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::out::Stop;
 use crate::cache::{Manifest, Store};
-use crate::engine::RunReport;
+use crate::engine::{Forecast, RunReport};
 use crate::graph::Graph;
-use crate::report::{self, Evaluated, Results};
-use crate::value::{ActionId, Digest};
+use crate::report::{self, Evaluated, Made, Results};
+use crate::value::ActionId;
 
 /// Manifests of a graph's actions, where there are results.
 pub(super) struct Stored<'s> {
@@ -21,11 +21,13 @@ impl<'s> Stored<'s> {
         Self { store, manifests: report.actions.iter().map(|a| a.manifest.clone()).collect() }
     }
 
-    pub(super) fn of_keys(store: &'s Store, keys: impl Iterator<Item = Option<Digest>>) -> Self {
-        Self { store, manifests: keys.map(|k| store.lookup(&k?).map(Arc::new)).collect() }
+    pub(super) fn of_forecast(store: &'s Store, fates: &[Forecast]) -> Self {
+        let keys = fates.iter().map(|f| if let Forecast::Cached { key } = f { Some(key) } else { None });
+        Self { store, manifests: keys.map(|k| store.lookup(k?).map(Arc::new)).collect() }
     }
 
-    fn manifest(&self, id: ActionId) -> Option<&Manifest> {
+    /// The manifest of an action, when it has a result.
+    pub(super) fn manifest(&self, id: ActionId) -> Option<&Manifest> {
         self.manifests.get(id.0 as usize)?.as_deref()
     }
 }
@@ -37,14 +39,12 @@ impl Results for Stored<'_> {
 
     #[cfg(feature = "models")]
     fn per_query(&self, action: ActionId, member: &str) -> Option<Vec<(String, f64)>> {
-        let folder = self.store.tree(self.manifest(action)?).ok()?.ok()?;
-        report::per_query::read(&folder, member).ok()
+        report::per_query::read(&self.folder(action)?, member).ok()
     }
 
     #[cfg(not(feature = "models"))]
-    fn per_query(&self, action: ActionId, _: &str) -> Option<Vec<(String, f64)>> {
+    fn per_query(&self, _: ActionId, _: &str) -> Option<Vec<(String, f64)>> {
         // This build reads no tables; the manifest alone has only the mean.
-        let _ = (self.store.root(), self.manifest(action));
         None
     }
 
@@ -55,10 +55,33 @@ impl Results for Stored<'_> {
     fn seconds(&self, action: ActionId) -> Option<f64> {
         self.manifest(action).map(|m| m.seconds)
     }
+
+    fn folder(&self, action: ActionId) -> Option<PathBuf> {
+        self.store.tree(self.manifest(action)?).ok()?.ok()
+    }
+
+    fn made(&self, action: ActionId) -> Option<Made> {
+        let m = self.manifest(action)?;
+        let started = m.started.parse::<jiff::Timestamp>().map_or(0.0, |t| t.as_millisecond() as f64 / 1e3);
+        Some(Made {
+            started,
+            seconds: m.seconds,
+            peak_memory: m.peak_memory,
+            size: m.size(),
+            device: m.device.clone(),
+            kernels: m.kernels.clone(),
+            study: study_name(Path::new(&m.study)),
+        })
+    }
 }
 
 /// Tables and claims, computed.
-pub(super) struct Outcome(Evaluated);
+pub(super) struct Outcome(pub(super) Evaluated);
+
+/// The name of a study: its file without folder and suffix.
+pub(super) fn study_name(path: &Path) -> String {
+    path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default()
+}
 
 /// Computes what the graph's outputs say. What has no result is a hole.
 pub(super) fn evaluate(graph: &Graph, stored: &Stored<'_>) -> Outcome {

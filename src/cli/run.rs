@@ -9,11 +9,9 @@ use super::progress::{self, words};
 use super::results::{self, Stored};
 use super::runner::Local;
 use super::study::{self, Loaded};
-use super::{check::plural, job};
+use super::{check::plural, estimate, job, page};
 use crate::diag::render::Sources as _;
-use crate::engine::{
-    self, CancelToken, Device, Event, EventSink, Final, Heavy, Options, Reach, WorkerCommand,
-};
+use crate::engine::{self, CancelToken, Device, Event, EventSink, Final, Heavy, Reach, WorkerCommand};
 
 /// A view that shows nothing, for `--json`.
 struct Quiet;
@@ -39,7 +37,7 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
     let program = std::env::current_exe()
         .map_err(|e| Stop::missing(format!("this program's own file is not known: {e}"), None))?;
     let heavy = Heavy::Process(WorkerCommand { program, args: vec!["worker".into()] });
-    let mut options = Options::new(job::threads(common), heavy);
+    let mut options = job::options(common, heavy);
     options.fail_fast = args.fail_fast;
     options.kernels.clone_from(&args.kernels);
     options.trace.clone_from(&args.trace);
@@ -49,6 +47,7 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
         DeviceArg::Cuda => Device::Cuda,
     };
     options.force = study::cells(&loaded.graph, &args.force)?.into_iter().collect();
+    too_large(&job::too_large(&loaded, &job, &runner, &store, &options))?;
     let cancel = CancelToken::new();
     let token = cancel.clone();
     // Absent where a handler is installed already, as in tests: then only the system's default remains.
@@ -61,10 +60,13 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
     let report = engine::run(&job, &runner, &store, &options, &mut *view, &cancel)?;
     drop(view);
     runner.save_lock()?;
+    estimate::learn(&store, &report);
     let stored = Stored::of_run(&store, &report);
     let outcome = results::evaluate(&loaded.graph, &stored);
-    let folder = args.output.clone().unwrap_or_else(|| results_folder(&loaded));
+    let folder = args.output.clone().unwrap_or_else(|| page::results_folder(&loaded));
     let files = outcome.write(&folder, &loaded.graph)?;
+    let story = page::Story::of_run(&loaded, &args.study, &job, &report, &stored);
+    let pages = story.write(&folder, &outcome, &stored)?;
     let claims_failed = outcome.failed_claims() > 0 && !loaded.graph.advisory_claims;
     let code = report.exit_code(claims_failed);
     if common.json {
@@ -76,7 +78,7 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
             .collect();
         out::json(&serde_json::json!({
             "exit": code, "seconds": report.seconds, "counts": report.counts, "cancelled": report.cancelled,
-            "failures": failures, "results": outcome.json(), "files": files, "run": report.dir,
+            "failures": failures, "results": outcome.json(), "files": files, "pages": pages, "run": report.dir,
             "cache": store.root(),
         }));
         return Ok(code);
@@ -107,18 +109,17 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
         let n = files.len();
         out::line(&format!("{n} file{} in {}", plural(n), folder.display()));
     }
+    for page in &pages {
+        out::line(&format!("report: {}", page.display()));
+    }
     out::line(&format!("events and logs: {}", report.dir.display()));
     Ok(code)
 }
 
-fn results_folder(loaded: &Loaded) -> PathBuf {
-    let stem = loaded.path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
-    loaded.path.with_file_name("results").join(stem)
-}
+pub(super) type Failed<'r> = (String, &'r crate::task::Failure, Option<PathBuf>);
 
-type Failed<'r> = (String, &'r crate::task::Failure, Option<PathBuf>);
-
-fn failures<'r>(job: &engine::Job, report: &'r engine::RunReport) -> Vec<Failed<'r>> {
+/// Failed actions: address, failure, log.
+pub(super) fn failures<'r>(job: &engine::Job, report: &'r engine::RunReport) -> Vec<Failed<'r>> {
     job.actions
         .iter()
         .zip(&report.actions)
@@ -154,4 +155,18 @@ fn missing_inputs(loaded: &Loaded, job: &engine::Job, runner: &Local) -> Result<
         message.push_str(&format!("\n       and {} more", missing.len() - 8));
     }
     Err(Stop::missing(message, first.failure.help.clone()))
+}
+
+/// Names what cannot fit in memory, before anything starts.
+fn too_large(failures: &[crate::task::Failure]) -> Result<(), Stop> {
+    let Some(first) = failures.first() else { return Ok(()) };
+    let mut message = first.message.clone();
+    for other in failures.iter().skip(1).take(7) {
+        message.push_str(&format!("\n       {}", other.message));
+    }
+    if failures.len() > 8 {
+        message.push_str(&format!("\n       and {} more", failures.len() - 8));
+    }
+    let help = first.help.clone().unwrap_or_default();
+    Err(Stop::missing(message, Some(format!("nothing was started; {help}"))))
 }

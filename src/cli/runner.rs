@@ -4,7 +4,7 @@ use super::args::Common;
 use super::lock::Lock;
 use super::models::Models;
 use crate::engine::{Found, Reach, Runner};
-use crate::task::{Failure, RunFn};
+use crate::task::{Demands, Failure, RunFn};
 use crate::types::Registry;
 use crate::value::Input;
 
@@ -32,6 +32,10 @@ impl Local {
 impl Runner for Local {
     fn implementation(&self, op: &str) -> Option<RunFn> {
         self.registry.get(op)?.run
+    }
+
+    fn demands(&self, op: &str) -> Option<Demands> {
+        self.registry.get(op)?.demands
     }
 
     fn find_input(&self, input: &Input, reach: Reach) -> Result<Found, Failure> {

@@ -15,10 +15,7 @@ pub(super) fn show(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
     let runner = Local::new(common, Lock::beside(&loaded.path, common.locked)?);
     let options = Options::new(job::threads(common), Heavy::Thread);
     let fates = forecast(&job, &runner, &store, &options);
-    let stored = Stored::of_keys(
-        &store,
-        fates.iter().map(|f| if let Forecast::Cached { key } = f { Some(*key) } else { None }),
-    );
+    let stored = Stored::of_forecast(&store, &fates);
     let outcome = results::evaluate(&loaded.graph, &stored);
     if common.json {
         out::json(&outcome.json());

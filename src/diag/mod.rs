@@ -125,6 +125,15 @@ impl Diagnostics {
         }
     }
 
+    /// Adds one beside others of its code at its span, unless one says the same.
+    pub fn push_beside(&mut self, d: Diagnostic) {
+        let same =
+            |e: &Diagnostic| e.code == d.code && e.primary.span == d.primary.span && e.message == d.message;
+        if !self.list.iter().any(same) {
+            self.list.push(d);
+        }
+    }
+
     /// Whether there is an error.
     pub fn has_errors(&self) -> bool {
         self.list.iter().any(|d| d.severity == Severity::Error)

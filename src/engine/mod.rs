@@ -6,6 +6,7 @@
 //! | `board` | from arguments to a recipe and a key: the one code path of `run`, `plan` and `why` |
 //! | `coordinator` | the state of every action; nobody else changes it |
 //! | `pools` | counted resources, and who may take them |
+//! | `memory` | how much memory there is, and what needs more |
 //! | `execute` | one action: lock, inputs, attempts, publication |
 //! | `process`, `worker`, `protocol` | heavy actions in a child process: parent's side, child's side, what they say |
 //! | `events`, `sinks` | the only output channel, and what is always written of it |
@@ -21,6 +22,7 @@ mod coordinator;
 mod events;
 mod execute;
 mod forecast;
+mod memory;
 mod plan;
 mod pools;
 mod process;
@@ -34,7 +36,10 @@ pub(crate) use board::inputs_of;
 pub use cancel::CancelToken;
 pub use coordinator::run;
 pub use events::{Event, EventSink, Fanout, NoSink};
+pub(crate) use forecast::survey;
 pub use forecast::{Forecast, forecast};
+pub(crate) use memory::Sight;
+pub use memory::{lacking, limit as memory_limit};
 pub use plan::{Action, Device, Found, Gpu, Heavy, Job, Options, Reach, Runner, WorkerCommand, dependencies};
 pub use protocol::{FromWorker, ToWorker};
 pub use report::{ActionReport, Counts, Final, RunReport, failure_of};

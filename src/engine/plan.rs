@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use crate::task::{Failure, RunFn};
+use crate::task::{Demands, Failure, RunFn};
 use crate::value::{ActionId, Digest, Input, Record, Value};
 
 /// One action of a job.
@@ -105,6 +105,11 @@ pub trait Runner: Sync {
     /// # Errors
     /// When it is not there, or cannot be brought.
     fn find_input(&self, input: &Input, reach: Reach) -> Result<Found, Failure>;
+    /// How an operation tells what it will need; `None` when it does not.
+    fn demands(&self, op: &str) -> Option<Demands> {
+        let _ = op;
+        None
+    }
 }
 
 /// Where heavy stages compute.
@@ -157,7 +162,7 @@ pub struct Options {
     pub gpus: Vec<Gpu>,
     /// Where heavy stages compute.
     pub device: Device,
-    /// The kernel level: `auto`, `portable`, `avx2`, `avx512`.
+    /// The kernel level: `auto`, `portable`, `avx2`, `avx512`, `avx512_bf16`.
     pub kernels: String,
     /// Whether to stop at the first failure.
     pub fail_fast: bool,
@@ -170,14 +175,11 @@ pub struct Options {
 }
 
 impl Options {
-    /// Options for a number of threads: all memory of the machine, no GPU, heavy actions as given.
+    /// Options for a number of threads: all memory that this process may have, no GPU, heavy actions as given.
     pub fn new(threads: usize, heavy: Heavy) -> Self {
-        let info = rustix::system::sysinfo();
-        #[expect(clippy::useless_conversion, reason = "the field is 32 bits wide on some systems")]
-        let memory = u64::from(info.totalram).saturating_mul(u64::from(info.mem_unit));
         Self {
             threads: threads.max(1),
-            memory,
+            memory: super::memory::limit(),
             gpus: Vec::new(),
             device: Device::Auto,
             kernels: "auto".into(),

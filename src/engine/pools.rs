@@ -4,9 +4,12 @@
 //! machine well, and two would fight for its caches. Light actions share what is free, one thread each at least. While
 //! heavy actions hold every thread, one light action at a time may run beside them, so that results do not wait behind
 //! a long training. What the first waiting action lacks is kept for it: small ones behind it cannot starve it.
+//!
+//! Memory is what `with { memory = … }` says, else what the operation tells of itself ([`super::memory`]).
 
+use super::memory::lack;
 use super::plan::{Action, Device, Gpu, Options};
-use crate::task::Failure;
+use crate::task::{Failure, Memory, Told};
 use crate::value::Value;
 
 /// What an action asks for.
@@ -44,8 +47,12 @@ pub(crate) struct Pools {
 }
 
 impl Need {
-    /// What an action's `with` block asks for on this machine.
-    pub(crate) fn of(action: &Action, options: &Options) -> Result<Self, Failure> {
+    /// What an action's `with` block asks for on this machine, and the memory that its operation tells.
+    pub(crate) fn of(
+        action: &Action,
+        options: &Options,
+        memory: Option<&Told<Memory>>,
+    ) -> Result<Self, Failure> {
         let count = |name: &str| {
             action.policy.get(name).and_then(Value::as_int).and_then(|n| usize::try_from(n).ok())
         };
@@ -77,9 +84,14 @@ impl Need {
                 asked
             }
         };
+        // On a GPU it is the card's memory that counts.
+        let memory = memory.filter(|_| gpus == 0 || bytes("memory").is_some());
+        if let Some(failure) = memory.and_then(|m| lack(action, m, options)) {
+            return Err(failure);
+        }
         Ok(Self {
             cpus: count("cpus").map(|n| n.clamp(1, options.threads)),
-            memory: bytes("memory").unwrap_or(0).min(options.memory),
+            memory: memory.map_or(0, |m| m.amount.bytes).min(options.memory),
             gpus,
             vram,
             heavy: action.heavy,
@@ -210,7 +222,14 @@ mod tests {
     }
 
     fn need(heavy: bool, policy: Record, options: &Options) -> Need {
-        Need::of(&action(heavy, policy), options).unwrap()
+        let memory = policy.get("memory").cloned();
+        let told = memory.and_then(|m| if let Value::Bytes(n) = m { Some(told(n, &[])) } else { None });
+        Need::of(&action(heavy, policy), options, told.as_ref()).unwrap()
+    }
+
+    fn told(bytes: u64, less: &[(&str, u64)]) -> Told<Memory> {
+        let less = less.iter().map(|(what, n)| ((*what).to_owned(), *n)).collect();
+        Told { amount: Memory { bytes, less }, most: true }
     }
 
     fn cpus(n: i64) -> Record {
@@ -270,13 +289,41 @@ mod tests {
     }
 
     #[test]
+    fn what_an_operation_tells_keeps_two_large_actions_apart() {
+        let o = options(4);
+        let one = action(true, cpus(1));
+        let of = |n| Need::of(&one, &o, Some(&told(n, &[]))).unwrap();
+        let mut pools = Pools::new(&o);
+        let first = pools.grant(&[of(60), of(50), of(10)]);
+        assert_eq!(shape(&first), [(0, 1)]);
+        assert_eq!(shape(&Pools::new(&o).grant(&[of(60), of(40), of(1)])), [(0, 1), (1, 1)]);
+    }
+
+    #[test]
+    fn what_cannot_fit_is_refused_with_what_would() {
+        let mut o = options(4);
+        o.memory = 3 << 30;
+        let large = told(5 << 30, &[("micro_batch = 1_024", 4 << 30), ("micro_batch = 512", 2 << 30)]);
+        let failure = Need::of(&action(true, Record::default()), &o, Some(&large)).unwrap_err();
+        assert_eq!(failure.kind, crate::task::FailureKind::Missing);
+        assert_eq!(failure.message, "a needs up to 5.0 GiB of memory, and 3.0 GiB are there");
+        let help = failure.help.unwrap();
+        assert!(help.starts_with("write `with { micro_batch = 512 }` (2.0 GiB); the results are"), "{help}");
+        let failure = Need::of(&action(true, Record::default()), &o, Some(&told(5 << 30, &[]))).unwrap_err();
+        assert!(failure.help.unwrap().starts_with("no setting of `with` makes it fit"));
+        // What the user says is believed.
+        let said = Record::of([("memory", Value::Bytes(5 << 30))]);
+        assert!(Need::of(&action(true, said), &o, Some(&told(5 << 30, &[]))).is_ok());
+    }
+
+    #[test]
     fn gpus_are_wishes_under_auto_and_conditions_under_cuda() {
         let wish = Record::of([("gpu", Value::Int(1)), ("vram", Value::Bytes(40))]);
         let mut o = options(2);
         let mut pools = Pools::new(&o);
         assert!(pools.grant(&[need(true, wish.clone(), &o)])[0].1.gpus.is_empty());
         o.device = Device::Cuda;
-        let failure = Need::of(&action(true, wish.clone()), &o).unwrap_err();
+        let failure = Need::of(&action(true, wish.clone()), &o, None).unwrap_err();
         assert_eq!(failure.message, "1 GPU of 40B asked for, and this machine has 0 that fit");
         o.gpus = vec![Gpu { id: 0, memory: 24 }, Gpu { id: 1, memory: 80 }];
         let mut pools = Pools::new(&o);

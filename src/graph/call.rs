@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::action::head_of;
 use super::expand::{ArgMemo, Env, Eval, Expander, Item, Local, Stop};
+use super::special::FORMS;
 use crate::diag::suggest::did_you_mean;
 use crate::diag::{Code, Diagnostic, Span};
 use crate::resolve::{AxisId, DefId, ModuleId, Named, StageId};
@@ -18,35 +19,13 @@ pub(super) enum Callee<'a> {
     Def(DefId),
 }
 
-/// Forms that are not ordinary calls because they bind axes or look at files.
-pub(super) const SPECIAL: &[&str] = &[
-    "mean",
-    "sd",
-    "min",
-    "max",
-    "all",
-    "argmax",
-    "argmin",
-    "near",
-    "len",
-    "steps",
-    "epochs",
-    "hf",
-    "checkpoint",
-    "csv",
-    "local",
-    "download",
-    "beir",
-    "collection",
-];
-
 impl<'a> Expander<'a> {
     /// What a call path means: operations and constructors first, then defs.
     pub(super) fn callee(&mut self, path: &'a [Ident], module: ModuleId) -> Eval<Callee<'a>> {
         let full: Vec<&str> = path.iter().map(|i| &*i.name).collect();
         let full = full.join(".");
-        if let Some(s) = SPECIAL.iter().find(|s| **s == full) {
-            return Ok(Callee::Special(s));
+        if let Some(form) = super::special::form(&full) {
+            return Ok(Callee::Special(form.name));
         }
         let registry = self.registry;
         if let Some(op) = registry.get(&full) {
@@ -70,7 +49,8 @@ impl<'a> Expander<'a> {
             return Err(Stop::Reported);
         }
         let study = self.study;
-        let mut names: Vec<&str> = registry.iter().map(|o| o.name).chain(SPECIAL.iter().copied()).collect();
+        let mut names: Vec<&str> =
+            registry.iter().map(|o| o.name).chain(FORMS.iter().map(|f| f.name)).collect();
         names.extend(
             study
                 .module(module)

@@ -16,6 +16,9 @@ use crate::value::{ActionId, Input, Record, Value};
 /// The row that lists imports.
 pub(super) const ROW: &str = "datasets";
 
+/// The forms that declare a data set.
+const DECLARING: [&str; 4] = ["local", "download", "beir", "collection"];
+
 /// The type of what an action makes; for external programs it depends on the arguments.
 pub(super) fn result_type(registry: &Registry, action: &Action) -> Type {
     let text = |name: &str| action.args.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -68,49 +71,18 @@ impl<'a> Expander<'a> {
             let v = self.eval(value, Some(ty), &env)?;
             return self.conform(v, ty, value.span, &format!("dataset `{}`", name.name));
         };
-        let known: &[&str] = match kind {
-            "local" => &[
-                "docs",
-                "queries",
-                "qrels",
-                "run",
-                "scores",
-                "triples",
-                "corpus",
-                "format",
-                "fields",
-                "field",
-                "role",
-                "unknown",
-                "duplicates",
-            ],
-            "download" => &[
-                "url",
-                "digest",
-                "format",
-                "member",
-                "queries",
-                "corpus",
-                "role",
-                "unknown",
-                "duplicates",
-                "fields",
-                "field",
-            ],
-            "collection" => &["corpus", "queries", "qrels", "role"],
-            "beir" => &["name", "split", "role", "unknown", "duplicates"],
-            _ => {
-                return Err(self.error(
-                    Diagnostic::error(
-                        Code::Mismatch,
-                        format!("`{kind}` does not declare a dataset"),
-                        value.span,
-                        "not a dataset",
-                    )
-                    .help("write `local { … }`, `download { … }`, `collection { … }` or `beir(\"name\")`"),
-                ));
-            }
+        let Some(form) = super::special::form(kind).filter(|f| DECLARING.contains(&f.name)) else {
+            return Err(self.error(
+                Diagnostic::error(
+                    Code::Mismatch,
+                    format!("`{kind}` does not declare a dataset"),
+                    value.span,
+                    "not a dataset",
+                )
+                .help("write `local { … }`, `download { … }`, `collection { … }` or `beir(\"name\")`"),
+            ));
         };
+        let known = form.takes;
         let fields = self.dataset_fields(kind, known, args, &env)?;
         let role = self.role(&fields)?;
         match kind {

@@ -15,7 +15,7 @@ use crate::value::pending::PendingCell;
 use crate::value::{ActionId, Input, Record, Value};
 
 /// What `with { … }` may hold: name and type. None of it changes a result.
-pub(super) const POLICY: &[(&str, &str)] = &[
+pub const POLICY: &[(&str, &str)] = &[
     ("gpu", "Int"),
     ("vram", "Bytes"),
     ("cpus", "Int"),

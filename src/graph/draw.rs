@@ -1,4 +1,4 @@
-//! The graph as pictures in text: Graphviz and Mermaid, one node a row or one a cell.
+//! The graph as pictures: Graphviz and Mermaid in text, and SVG; one node a row or one a cell.
 
 use std::fmt::Write as _;
 
@@ -6,13 +6,15 @@ use indexmap::IndexMap;
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
 
+pub use super::svg::svg;
+
 use super::Graph;
 
 /// A node of the drawing: its text.
-type Drawing = DiGraph<String, ()>;
+pub(super) type Drawing = DiGraph<String, ()>;
 
 /// The drawing by rows, or by cells when `cells` is set.
-fn drawing(graph: &Graph, cells: bool) -> Drawing {
+pub(super) fn drawing(graph: &Graph, cells: bool) -> Drawing {
     let mut drawing = Drawing::new();
     let mut node_of: IndexMap<u32, NodeIndex> = IndexMap::new();
     for row in &graph.rows {

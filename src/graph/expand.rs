@@ -1,6 +1,6 @@
 //! The expander: state of one expansion, and the walk over stages, tables and claims.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use indexmap::IndexMap;
@@ -26,6 +26,9 @@ pub struct Overrides {
     /// The folder that relative paths in `--set` start from.
     pub folder: std::path::PathBuf,
 }
+
+/// The most that is told about one place and code.
+const MOST_REASONS: usize = 8;
 
 /// Why there is no value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -374,8 +377,13 @@ impl<'a> Expander<'a> {
     }
 
     fn flush_issues(&mut self) {
+        // An argument that varies over an axis may be wrong for a reason of its own in each of its cells. A long axis
+        // of them is told by its first.
+        let mut reasons: BTreeMap<(Code, Span), usize> = BTreeMap::new();
         for ((code, span, message, help), mut cells) in std::mem::take(&mut self.issues) {
-            if self.study.is_unread(span) || self.study.is_in_broken_item(span) {
+            let told = reasons.entry((code, span)).or_default();
+            *told += 1;
+            if *told > MOST_REASONS || self.study.is_unread(span) || self.study.is_in_broken_item(span) {
                 continue;
             }
             cells.dedup();
@@ -386,7 +394,7 @@ impl<'a> Expander<'a> {
             } else {
                 format!("in {}", shown.join(", "))
             };
-            self.sink.push(Diagnostic::error(code, message, span, label).maybe_help(help));
+            self.sink.push_beside(Diagnostic::error(code, message, span, label).maybe_help(help));
         }
     }
 

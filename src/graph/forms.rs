@@ -9,7 +9,7 @@ use crate::types::Type;
 use crate::value::{Budget, Input, Name, Pending, Reduction, Value};
 
 impl<'a> Expander<'a> {
-    /// Evaluates a form of [`super::call::SPECIAL`].
+    /// Evaluates a form of [`super::special::FORMS`].
     pub(super) fn special(&mut self, name: &'static str, args: &'a [Arg], span: Span, env: &Env<'a>) -> Eval {
         match name {
             "mean" => self.reduce(Some(Reduction::Mean), name, args, span, env),

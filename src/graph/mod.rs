@@ -13,20 +13,38 @@ mod datasets;
 mod domain;
 mod eval;
 mod forms;
+mod layers;
 mod outputs;
 mod path;
 mod reduce;
 mod static_names;
 mod static_paths;
 mod static_types;
+mod svg;
 #[cfg(test)]
 mod tests;
 
 pub mod draw;
 pub mod expand;
 pub mod select;
+pub mod special;
 
+pub use domain::POLICY;
 pub use expand::{Overrides, expand};
+
+/// An amount of memory as studies write it: `24GiB`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn bytes(text: &str) -> Result<u64, String> {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '_');
+    let number = text[..text.len() - unit.len()].replace('_', "").parse::<f64>();
+    match number.ok().map(|n| conform::quantity(n, unit)) {
+        Some(Ok(Value::Bytes(n))) => Ok(n),
+        Some(Err(why)) => Err(why),
+        _ => Err("it is no amount of memory; write for instance `24GiB`".to_owned()),
+    }
+}
 
 use crate::diag::Span;
 use crate::value::{ActionId, Name, Record, Value};
@@ -141,6 +159,8 @@ pub struct Table {
     pub values: Vec<Vec<Option<Value>>>,
     /// Spread in the same layout, when declared.
     pub spread: Option<Vec<Vec<Option<Value>>>>,
+    /// Published numbers, when declared.
+    pub published: Option<Published>,
     /// What the value is called, for instance `nDCG@10`; empty when it cannot be told.
     pub measure: String,
     /// `row`, `column` or `table`: where the best is marked.
@@ -153,6 +173,15 @@ pub struct Table {
     pub digits: usize,
     /// Formats to write: `html`, `latex`, `csv`, `markdown`.
     pub write: Vec<String>,
+}
+
+/// Numbers that others have published for the cells of a table.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// `values[row][column]`; `None` where there is none.
+    pub values: Vec<Vec<Option<Value>>>,
+    /// How far away a number may be.
+    pub within: f64,
 }
 
 /// A claim at one point.

@@ -3,14 +3,26 @@
 use std::rc::Rc;
 
 use super::expand::{Env, Eval, Expander, Stop};
-use super::{Claim, Graph, Report, Table, TestSpec};
+use super::{Claim, Graph, Published, Report, Table, TestSpec};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::resolve::{AxisId, ModuleId, Named};
 use crate::syntax::ast::{Expr, ExprKind, Field, Ident, Item, ItemKind, Sweep};
 use crate::types::Type;
 use crate::value::{Name, Pending, Value};
 
-const TABLE: &[&str] = &["title", "rows", "columns", "value", "spread", "mark", "test", "digits", "write"];
+const TABLE: &[&str] = &[
+    "title",
+    "rows",
+    "columns",
+    "value",
+    "spread",
+    "mark",
+    "test",
+    "published",
+    "within",
+    "digits",
+    "write",
+];
 const CLAIM: &[&str] = &["text", "expect"];
 const REPORT: &[&str] = &["title", "sections", "html"];
 
@@ -156,6 +168,7 @@ impl<'a> Expander<'a> {
             return;
         }
         let spread = value_of(fields, "spread");
+        let Ok(published) = self.published(fields) else { return };
         self.each_point(axes, &mut |e, point| {
             let mut env = e.env_at(module, axes, point);
             env.row = Rc::from(&*name.name);
@@ -198,6 +211,13 @@ impl<'a> Expander<'a> {
                 },
                 None => None,
             };
+            let published = match published {
+                Some((expr, within)) => match grid(e, expr) {
+                    Ok(values) => Some(Published { values, within }),
+                    Err(_) => return,
+                },
+                None => None,
+            };
             let measure = values.iter().flatten().flatten().find_map(first_member).unwrap_or_default();
             let axis_side = |e: &Self, axis: AxisId, labels: &[usize]| {
                 let names = labels.iter().filter_map(|i| e.axis_label(axis, *i)).collect();
@@ -215,6 +235,7 @@ impl<'a> Expander<'a> {
                 },
                 values,
                 spread,
+                published,
                 measure,
                 best_per: layout.best_per.clone(),
                 smallest: layout.smallest,
@@ -223,6 +244,36 @@ impl<'a> Expander<'a> {
                 write: layout.write.clone(),
             });
         });
+    }
+
+    /// The published numbers of a table and how far away a number may be: both or neither.
+    fn published(&mut self, fields: &'a [Field]) -> Eval<Option<(&'a Expr, f64)>> {
+        let (published, within) = match (value_of(fields, "published"), value_of(fields, "within")) {
+            (None, None) => return Ok(None),
+            (Some(published), Some(within)) => (published, within),
+            (Some(given), None) => {
+                return Err(self.half("published numbers need `within`", given, "within = 0.01"));
+            }
+            (None, Some(given)) => {
+                return Err(self.half("`within` is a distance to published numbers", given, "published = …"));
+            }
+        };
+        let env = self.env_at(ModuleId(0), &[], &[]);
+        let value = self.eval(within, Some(&Type::Float), &env)?;
+        let value = self.conform(value, &Type::Float, within.span, "`within`")?;
+        match value.as_f64().filter(|x| *x > 0.0) {
+            Some(x) => Ok(Some((published, x))),
+            None => Err(self.error(
+                Diagnostic::error(Code::OutOfRange, "`within` is not above 0", within.span, "no tolerance")
+                    .help("write how far a number may be from the published one, for instance `0.01`"),
+            )),
+        }
+    }
+
+    /// One of two fields that only mean something together.
+    fn half(&mut self, message: &str, given: &Expr, other: &str) -> Stop {
+        let diagnostic = Diagnostic::error(Code::MissingArgument, message, given.span, "given alone");
+        self.error(diagnostic.help(format!("add `{other}`")))
     }
 
     fn layout(&mut self, fields: &'a [Field]) -> Eval<Layout> {
@@ -366,6 +417,19 @@ impl<'a> Expander<'a> {
             Some(e) => self.text_arg(Some(e), &env).ok().map(|t| t.to_string()),
             None => None,
         };
+        if let (Some(path), Some(e)) = (&html, value_of(fields, "html"))
+            && !stays_inside(path)
+        {
+            self.error(
+                Diagnostic::error(
+                    Code::Mismatch,
+                    format!("`{path}` is no place for a page inside the folder of results"),
+                    e.span,
+                    "the page would be written elsewhere",
+                )
+                .help("write a relative path without `..` that ends in `.html`"),
+            );
+        }
         let title = match value_of(fields, "title") {
             Some(e) => self.text_arg(Some(e), &env).ok().map(|t| t.to_string()),
             None => None,
@@ -381,6 +445,12 @@ struct Layout {
     test: Option<TestSpec>,
     digits: usize,
     write: Vec<String>,
+}
+
+/// Whether a path names a page below the folder that it is taken from.
+fn stays_inside(path: &str) -> bool {
+    let normal = |part| matches!(part, std::path::Component::Normal(_));
+    path.ends_with(".html") && std::path::Path::new(path).components().all(normal)
 }
 
 fn value_of<'a>(fields: &'a [Field], name: &str) -> Option<&'a Expr> {

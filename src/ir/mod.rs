@@ -16,6 +16,7 @@ pub mod index;
 pub mod lengths;
 pub mod metrics;
 pub mod porter;
+pub mod power;
 pub mod significance;
 pub mod top;
 pub mod vectors;

@@ -32,7 +32,7 @@ pub struct Options {
     pub threads: usize,
     /// `cpu` or `cuda:N`.
     pub device: String,
-    /// The kernel level of the explicit engine: `auto`, `portable` or `avx2`.
+    /// The kernel level of the explicit engine: `auto`, `portable`, `avx2`, `avx512` or `avx512_bf16`.
     pub kernels: String,
     /// Whether the operands of matrix products are rounded to bfloat16. (This one is part of what comes out.)
     pub bf16: bool,

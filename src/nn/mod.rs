@@ -7,6 +7,7 @@
 pub mod arch;
 pub mod config;
 pub mod cpu;
+pub mod flops;
 pub mod layers;
 pub mod load;
 pub mod masked;
@@ -25,7 +26,7 @@ use crate::task::Failure;
 use crate::value::rng::Stream;
 
 /// Tokens of a block at most (a longer pair is a block of its own). Part of what fixes the bits of gradients.
-const BLOCK: usize = 512;
+pub const BLOCK: usize = 512;
 
 /// Pairs one after the other: a batch, or consecutive pairs of one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

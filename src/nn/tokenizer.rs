@@ -6,7 +6,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use rayon::prelude::*;
 use serde_json::{Value as Json, json};
@@ -82,6 +84,8 @@ pub struct Tokenizer {
     template: Template,
     alone: Alone,
     files: BTreeMap<&'static str, Arc<[u8]>>,
+    /// Nanoseconds spent on texts, by all threads and copies together.
+    spent: Arc<AtomicU64>,
 }
 
 impl Tokenizer {
@@ -117,7 +121,7 @@ impl Tokenizer {
             template(&inner).map_err(|what| Failure::wrong(format!("{}: {what}", path.display())))?;
         let alone = alone(&inner).map_err(|what| Failure::wrong(format!("{}: {what}", path.display())))?;
         files.insert("tokenizer.json", bytes);
-        Ok(Self { inner, template, alone, files })
+        Ok(Self { inner, template, alone, files, spent: Arc::default() })
     }
 
     /// Writes the tokenizer's files into a model folder, as they were read.
@@ -160,15 +164,22 @@ impl Tokenizer {
         Digest(*hasher.finalize().as_bytes())
     }
 
+    /// Seconds that all threads together have spent on texts.
+    pub fn seconds(&self) -> f64 {
+        self.spent.load(Ordering::Relaxed) as f64 * 1e-9
+    }
+
     /// The first `limit` ids of a text, without special tokens around it.
     ///
     /// # Errors
     /// When the tokenizer cannot read the text (a vocabulary without its unknown token).
     pub fn ids(&self, text: &str, limit: usize) -> Result<Vec<u32>, Failure> {
+        let begun = Instant::now();
         let encoding = self.inner.encode_fast(text, false).map_err(|e| {
             let start: String = text.chars().take(40).collect();
             Failure::wrong(format!("the tokenizer cannot read the text \"{start}…\": {e}"))
         })?;
+        self.spent.fetch_add(begun.elapsed().as_nanos() as u64, Ordering::Relaxed);
         let ids = encoding.get_ids();
         Ok(ids[..ids.len().min(limit)].to_vec())
     }

@@ -299,6 +299,13 @@ fn teachers_score_and_students_learn_from_the_mean() {
         let rr = bench.rerank(objective, "student", &[]);
         assert!(rr > 0.75, "{objective}: {rr}");
     }
+    // An order is no scores, also when only the data itself can tell.
+    let lists = bench.samples("order", &call("ranked_list", &[("depth", Value::Int(6))]), None, 1);
+    for (objective, learns) in [("objective.kl", false), ("objective.list_mle", true)] {
+        let args = bench.training(&lists, objective, 1);
+        let ended = bench.run("train.cross_encoder", "ordered", &args, &[], &Silent);
+        assert_eq!(ended.is_ok(), learns, "{objective}: {ended:?}");
+    }
     // Without the teacher's scores the same data is refused.
     let data = bench.samples("bare", &call("pairs", &[]), None, 1);
     let failure = bench.run(

@@ -4,7 +4,7 @@
 //! is known only after a stage has run, is no issue.
 
 use crate::diag::Code;
-use crate::train::objectives::{Definition, Form};
+use crate::train::objectives::{Definition, Form, Teacher};
 use crate::types::op::{Facts, Issue};
 use crate::value::{Call, Record, Value};
 
@@ -17,7 +17,7 @@ pub(super) const PRECISION: &str = "fp32, or bf16: operands of matrix products a
 pub(super) struct Signal {
     /// The forms it can give; `None` when that is not known.
     pub forms: Option<Vec<Form>>,
-    /// Whether pairs and groups of it carry teacher scores.
+    /// Whether its documents carry teacher scores.
     pub teacher: Option<bool>,
     /// Whether it knows positives.
     pub judged: Option<bool>,
@@ -97,7 +97,7 @@ pub(super) fn signal(source: &Value, facts: &dyn Facts) -> Signal {
             }
             "ranked_lists" => {
                 let depth = depth_of(call);
-                return Signal { forms: Some(vec![Form::RankedList]), depth, from: 1, ..Signal::default() };
+                return ranking(depth);
             }
             name => name.to_owned(),
         },
@@ -121,11 +121,15 @@ pub(super) fn signal(source: &Value, facts: &dyn Facts) -> Signal {
             Signal { forms: Some(vec![Form::Pairs]), teacher, judged: Some(true), ..Signal::default() }
         }
         "rerank.cross_encoder" | "bm25.search" | "sparse.search" | "import.run" => {
-            let depth = whole(facts.find(source, "depth"));
-            Signal { forms: Some(vec![Form::RankedList]), depth, from: 1, ..Signal::default() }
+            ranking(whole(facts.find(source, "depth")))
         }
         _ => Signal::default(),
     }
+}
+
+/// A ranking whose order is the teacher: its scores, where it has any, are not read.
+fn ranking(depth: Option<i64>) -> Signal {
+    Signal { forms: Some(vec![Form::RankedList]), teacher: Some(false), judged: None, depth, from: 1 }
 }
 
 /// Issues of a shape over a source.
@@ -184,36 +188,70 @@ pub(super) fn shape_over_source(shape: &Call, source: &Value, facts: &dyn Facts)
     issues
 }
 
-/// Issues of an objective over samples of a shape drawn from a source.
+/// Issues of the parts of an objective over samples of a shape drawn from a source. One issue says what is wrong with
+/// all of its parts.
 pub(super) fn objective_over_samples(
-    objective: &Definition,
+    parts: &[(&'static Definition, &Call)],
     shape: &Call,
     source: &Value,
     facts: &dyn Facts,
 ) -> Vec<Issue> {
     let Some(form) = Form::of(&shape.name) else { return Vec::new() };
-    let short = objective.name.trim_start_matches("objective.");
-    if !objective.forms.contains(&form) {
-        let wanted: Vec<String> = objective.forms.iter().map(|f| format!("`{}`", f.name())).collect();
+    let unfit: Vec<&Definition> =
+        parts.iter().map(|(d, _)| *d).filter(|d| !d.forms.contains(&form)).collect();
+    if let [first, others @ ..] = unfit.as_slice() {
+        let wanted: Vec<String> = first
+            .forms
+            .iter()
+            .filter(|f| others.iter().all(|d| d.forms.contains(f)))
+            .map(|f| format!("`{}`", f.name()))
+            .collect();
+        let fitting = first.forms.iter().find(|f| parts.iter().all(|(d, _)| d.forms.contains(f)));
         return vec![issue(
             Code::OpShapeFit,
             "data",
-            format!("`{short}` learns from {}, and these samples are `{}`", wanted.join(" or "), form.name()),
-            format!("draw the samples with `shape = {}(…)`", objective.forms[0].name()),
+            format!(
+                "{} from {}, and these samples are `{}`",
+                names(&unfit, "learns", "learn"),
+                wanted.join(" or "),
+                form.name()
+            ),
+            format!("draw the samples with `shape = {}(…)`", fitting.unwrap_or(&first.forms[0]).name()),
         )];
     }
-    if objective.teacher && form != Form::RankedList && signal(source, facts).teacher == Some(false) {
-        let documents =
-            if form == Form::Pairs { "both documents of a pair" } else { "each document of a group" };
-        return vec![issue(
-            Code::OpNeedsTeacher,
-            "data",
-            format!("`{short}` needs a teacher score for {documents}, and the source has none"),
-            "score them first: `stage scored = score.cross_encoder { model = …, run = … }`, then \
-             `candidates { run, qrels, scores = scored }`",
-        )];
+    if signal(source, facts).teacher != Some(false) {
+        return Vec::new();
     }
-    Vec::new()
+    // A ranked list says by itself which document is better.
+    let most = if form == Form::RankedList { Teacher::Order } else { Teacher::Nothing };
+    let asking: Vec<&Definition> =
+        parts.iter().filter(|(d, call)| d.asks(Some(call)) > most).map(|(d, _)| *d).collect();
+    if asking.is_empty() {
+        return Vec::new();
+    }
+    let (documents, given) = match form {
+        Form::Pairs => ("both documents of a pair", "the source has none"),
+        Form::Group => ("each document of a group", "the source has none"),
+        Form::RankedList => ("each document of a list", "the source gives only an order"),
+    };
+    vec![issue(
+        Code::OpNeedsTeacher,
+        "data",
+        format!("{} a teacher score for {documents}, and {given}", names(&asking, "needs", "need")),
+        "score them first: `stage scored = score.cross_encoder { model = …, run = … }`, then \
+         `candidates { run, qrels, scores = scored }`",
+    )]
+}
+
+/// "`kl` needs", "`kl` and `mse` need".
+fn names(of: &[&Definition], one: &str, several: &str) -> String {
+    let mut names: Vec<String> = Vec::new();
+    for name in of.iter().map(|d| format!("`{}`", d.name.trim_start_matches("objective."))) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    format!("{} {}", names.join(" and "), if names.len() == 1 { one } else { several })
 }
 
 /// Issues of a batch over samples of a shape.

@@ -9,6 +9,8 @@ mod costs;
 mod data_answered;
 mod data_judged;
 mod data_samples;
+#[cfg(feature = "models")]
+mod demand;
 #[cfg(test)]
 mod end_to_end;
 mod evaluate;

@@ -3,7 +3,7 @@
 use super::two_labels;
 use crate::nn::load::Options;
 use crate::nn::weights::Labels;
-use crate::task::{Failure, Job, located};
+use crate::task::{Failure, Job, Outcome, located};
 use crate::train::ranker::Ranker;
 use crate::train::scoring::Batching;
 use crate::value::Value;
@@ -41,6 +41,16 @@ pub(super) fn options(job: &Job<'_>) -> Result<Options, Failure> {
         recompute,
         ..Options::default()
     })
+}
+
+/// Adds as facts what a model computed, from which later estimates are made, and the seconds that threads spent on its
+/// tokens.
+pub(super) fn add_work(job: &Job<'_>, ranker: &Ranker, outcome: &mut Outcome) -> Result<(), Failure> {
+    let work = ranker.model.work(job.text("precision")?);
+    let work = serde_json::to_value(work).map_err(|e| Failure::bug(format!("work: {e}")))?;
+    outcome.facts.insert("work".into(), work);
+    outcome.facts.insert("tokenising_seconds".into(), ranker.reader.tokenizer.seconds().into());
+    Ok(())
 }
 
 /// Runs `f` on a pool of the action's own size.

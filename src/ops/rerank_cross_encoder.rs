@@ -1,5 +1,7 @@
 //! `rerank.cross_encoder`: a run in the order of a model's scores.
 
+#[cfg(feature = "models")]
+use super::demand;
 use super::fit::PRECISION;
 use super::{fit, lacking};
 use crate::diag::Code;
@@ -36,7 +38,7 @@ pub(crate) fn op() -> Op {
     .wishes(&["batch"])
     .checks(check);
     #[cfg(feature = "models")]
-    let op = op.runs(run::run);
+    let op = op.runs(run::run).demands(demand::scoring::memory, demand::scoring::work);
     op
 }
 
@@ -56,6 +58,7 @@ mod run {
 
     use super::super::models;
     use crate::data::run::{RunReader, RunWriter};
+    use crate::nn::Reranker as _;
     use crate::task::{Failure, Job, Outcome};
     use crate::train::ranker::{self, Work};
     use crate::train::source::Stores;
@@ -87,6 +90,7 @@ mod run {
         let mut outcome = Outcome::default();
         outcome.facts.insert("pairs".into(), json!(scores.iter().map(Vec::len).sum::<usize>()));
         outcome.facts.insert("queries".into(), json!(work.len()));
+        models::add_work(job, &model, &mut outcome)?;
         outcome.facts.insert("kernels".into(), json!(model.model.kernels()));
         outcome.facts.insert("seconds".into(), json!(started.elapsed().as_secs_f64()));
         Ok(outcome)

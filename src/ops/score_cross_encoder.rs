@@ -1,5 +1,7 @@
 //! `score.cross_encoder`: a model's scores of the pairs of samples or of a run, for use as a teacher.
 
+#[cfg(feature = "models")]
+use super::demand;
 use super::fit::PRECISION;
 use super::{fit, lacking};
 use crate::diag::Code;
@@ -43,7 +45,7 @@ pub(crate) fn op() -> Op {
     .wishes(&["batch"])
     .checks(check);
     #[cfg(feature = "models")]
-    let op = op.runs(run::run);
+    let op = op.runs(run::run).demands(demand::scoring::memory, demand::scoring::work);
     op
 }
 
@@ -88,6 +90,7 @@ mod run {
     use super::super::models;
     use crate::data::run::RunReader;
     use crate::data::scores::ScoresWriter;
+    use crate::nn::Reranker as _;
     use crate::task::{Failure, Job, Outcome};
     use crate::train::ranker::Work;
     use crate::train::source::{Stores, finite};
@@ -124,6 +127,7 @@ mod run {
         outcome.facts.insert("pairs".into(), json!(pairs));
         outcome.facts.insert("queries".into(), json!(work.len()));
         outcome.facts.insert("queries_passed_over".into(), json!(passed_over));
+        models::add_work(job, &model, &mut outcome)?;
         outcome.facts.insert("kernels".into(), json!(model.model.kernels()));
         outcome.facts.insert("seconds".into(), json!(started.elapsed().as_secs_f64()));
         Ok(outcome)

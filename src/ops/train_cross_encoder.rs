@@ -1,5 +1,7 @@
 //! `train.cross_encoder`: trains a re-ranker.
 
+#[cfg(feature = "models")]
+use super::demand;
 use super::fit::PRECISION;
 use super::{fit, lacking, two_labels};
 use crate::diag::Code;
@@ -8,7 +10,7 @@ use crate::types::Op;
 use crate::types::op::{Facts, Issue};
 use crate::value::{Budget, Record, Value};
 
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// The signature.
 pub(crate) fn op() -> Op {
@@ -45,7 +47,7 @@ pub(crate) fn op() -> Op {
     .wishes(&["checkpoint", "micro_batch", "activation_checkpointing"])
     .checks(check);
     #[cfg(feature = "models")]
-    let op = op.runs(run::run);
+    let op = op.runs(run::run).demands(demand::training::memory, demand::training::work);
     op
 }
 
@@ -54,14 +56,13 @@ fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
     let call = |name: &str| args.get(name).and_then(Value::as_call);
     let shape = fit::derived(args, facts, "shape", "data");
     let source = fit::derived(args, facts, "source", "data");
-    if let Some(objective) = call("objective")
-        && let Some(definition) = objectives::find(&objective.name)
-    {
-        for (argument, message) in definition.faults(objective) {
+    if let Some(objective) = call("objective") {
+        let parts = objectives::sum::parts(objective);
+        for (argument, message) in parts.iter().flat_map(|(definition, call)| definition.faults(call)) {
             issues.push(fit::issue(Code::OutOfRange, "objective", message, format!("change `{argument}`")));
         }
         if let Some(shape) = shape.as_call() {
-            issues.extend(fit::objective_over_samples(definition, shape, &source, facts));
+            issues.extend(fit::objective_over_samples(&parts, shape, &source, facts));
         }
     }
     if args.get("backbone").and_then(two_labels::softmax) == Some(true) {

@@ -2,6 +2,7 @@
 
 use super::Results;
 use super::fill;
+use super::grade::Grade;
 use super::missing::{self, Reason};
 use crate::graph::{Claim, Graph};
 use crate::value::pending::{BinaryOp, PendingCell, Reduction, UnaryOp, symbol};
@@ -115,7 +116,11 @@ fn near(left: &Value, right: &Value, within: &Value, results: &dyn Results) -> S
         return format!("{a} and {b}");
     };
     let distance = (x - y).abs();
-    let verdict = if distance <= w { "within" } else { "not within" };
+    let verdict = match (distance <= w, Grade::of(distance, w)) {
+        (true, _) => "within",
+        (false, Grade::Off) => "off: not within",
+        (false, _) => "near: not within",
+    };
     let mut shown = super::layout::number(distance, 4);
     if (distance <= w) != (shown.parse::<f64>().unwrap_or(distance) <= w) {
         shown = distance.to_string();

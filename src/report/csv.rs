@@ -3,10 +3,11 @@
 use super::costs::Costs;
 use super::fill::{Content, Filled};
 
-/// A cell a line: `row,column,value,spread,n,p,p_adjusted,effect,difference,low,high,mark`.
+/// A cell a line: `row,column,value,spread,n,p,p_adjusted,effect,effect_low,effect_high,hedges,difference,low,high,published,grade,mark`.
 ///
-/// `n` and what follows are of the test: units, p-values, Cohen's d_z, the mean difference to the reference with its
-/// confidence interval. `mark` is words: `best`, `reference`, `significant`.
+/// `n` and what follows are of the test: units, p-values, Cohen's d_z with its confidence interval, Hedges' g_z, the
+/// mean difference to the reference with its confidence interval. `grade` is `ok`, `near` or `off` beside a published
+/// number. `mark` is words: `best`, `reference`, `significant`.
 pub fn table(table: &Filled) -> String {
     let mut out = String::new();
     let header = [
@@ -18,9 +19,14 @@ pub fn table(table: &Filled) -> String {
         "p",
         "p_adjusted",
         "effect",
+        "effect_low",
+        "effect_high",
+        "hedges",
         "difference",
         "low",
         "high",
+        "published",
+        "grade",
         "mark",
     ];
     line(&mut out, header.iter().map(|h| (*h).to_owned()));
@@ -46,9 +52,14 @@ pub fn table(table: &Filled) -> String {
                 number(test.map(|t| t.p)),
                 number(test.map(|t| t.p_adjusted)),
                 number(test.and_then(|t| t.effect)),
+                number(test.and_then(|t| t.effect_interval).map(|i| i.0)),
+                number(test.and_then(|t| t.effect_interval).map(|i| i.1)),
+                number(test.and_then(|t| t.hedges)),
                 number(test.map(|t| t.difference)),
                 number(test.map(|t| t.low)),
                 number(test.map(|t| t.high)),
+                number(cell.published.map(|p| p.value)),
+                cell.published.map(|p| p.grade.word().to_owned()).unwrap_or_default(),
                 marks.join(" "),
             ];
             line(&mut out, fields.into_iter());

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Results;
+use super::grade::Published;
 use super::layout;
 use super::missing::{self, Reason};
 use super::names;
@@ -31,6 +32,8 @@ pub struct FilledCell {
     pub content: Content,
     /// The spread; `None` where none is declared or it is empty.
     pub spread: Option<f64>,
+    /// The published number beside it.
+    pub published: Option<Published>,
     /// Whether it is a best one.
     pub best: bool,
     /// Whether the test compares others with it.
@@ -59,6 +62,8 @@ pub enum Sign {
     Differs,
     /// What stands after ±.
     Spread,
+    /// The published number in brackets.
+    Published,
     /// A hole.
     Hole,
     /// No sign: a remark.
@@ -129,7 +134,12 @@ pub fn evaluate_table(table: &Table, graph: &Graph, results: &dyn Results) -> Fi
                 Some(spread) if !hole => spreads.value(at(spread, r, c), graph, results),
                 _ => None,
             };
-            line.push(FilledCell { content, spread, best: false, reference: false, test: None });
+            let mut cell =
+                FilledCell { content, spread, published: None, best: false, reference: false, test: None };
+            if let (Some(x), Some(p)) = (cell.number(), &table.published) {
+                cell.published = Published::of(x, at(&p.values, r, c), p.within, results);
+            }
+            line.push(cell);
         }
         cells.push(line);
     }
@@ -140,6 +150,12 @@ pub fn evaluate_table(table: &Table, graph: &Graph, results: &dyn Results) -> Fi
         notes.push(Note::new(Sign::Best, format!("{which} of its {per}")));
     }
     notes.extend(spreads.notes());
+    if let Some(p) =
+        table.published.as_ref().filter(|_| cells.iter().flatten().any(|c| c.published.is_some()))
+    {
+        let text = format!("published, ok within {}, near within twice that, else off", p.within);
+        notes.push(Note::new(Sign::Published, text));
+    }
     let test = table.test.as_ref().map(|spec| {
         let (outcome, legend, remarks) = significance::run(spec, table, graph, results, &mut cells);
         notes.extend(legend.map(|text| Note::new(Sign::Differs, text)));

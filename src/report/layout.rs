@@ -22,6 +22,12 @@ pub(super) fn content(cell: &FilledCell, digits: usize, hole: &str) -> String {
     }
 }
 
+/// The published number beside a cell's own: `(0.629 ok)`.
+pub(super) fn beside(cell: &FilledCell, digits: usize) -> Option<String> {
+    let p = cell.published?;
+    Some(format!("({} {})", number(p.value, digits), p.grade.word()))
+}
+
 /// How a language of documents writes a table.
 pub(super) struct Style {
     /// Plain text in it.
@@ -63,6 +69,10 @@ impl Style {
         if cell.test.is_some_and(|t| t.significant) {
             text.push_str(self.differs);
         }
+        if let Some(published) = beside(cell, digits) {
+            text.push(' ');
+            text.push_str(&published);
+        }
         text
     }
 
@@ -73,6 +83,7 @@ impl Style {
             Sign::Best => format!("{} {text}", self.best_sign),
             Sign::Differs => format!("{} {text}", self.differs),
             Sign::Spread => format!("{} {text}", self.spread),
+            Sign::Published => format!("() {text}"),
             Sign::Hole => format!("{} {text}", self.hole),
             Sign::Remark => text,
         }
@@ -104,6 +115,18 @@ pub(super) fn duration(seconds: f64) -> String {
     }
 }
 
+/// An amount of memory as people read it: `512 B`, `1.5 MiB`.
+pub(super) fn bytes(n: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut unit = 0;
+    let mut x = n as f64;
+    while x >= 1024.0 && unit + 1 < UNITS.len() {
+        x /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{n} B") } else { format!("{x:.1} {}", UNITS[unit]) }
+}
+
 /// A count with `,` between thousands.
 pub(super) fn count(n: u64) -> String {
     let digits = n.to_string();
@@ -131,6 +154,7 @@ mod tests {
         assert_eq!(count(0), "0");
         assert_eq!(count(1234), "1,234");
         assert_eq!(count(1_234_567), "1,234,567");
+        assert_eq!((bytes(512), bytes(1_572_864)), ("512 B".into(), "1.5 MiB".into()));
         assert_eq!(duration(0.421), "0.42 s");
         assert_eq!(duration(200.2), "3 min 20 s");
         assert_eq!(duration(7500.0), "2 h 05 min");

@@ -7,7 +7,10 @@
 mod claims;
 mod costs;
 mod csv;
+mod detectable;
 mod fill;
+mod grade;
+pub mod html;
 mod latex;
 mod layout;
 mod markdown;
@@ -25,12 +28,16 @@ mod write;
 pub use claims::{ClaimOutcome, ClaimResult, evaluate_claim};
 pub use costs::{CostRow, Costs, costs};
 pub use csv::{costs as costs_csv, table as csv};
+pub use detectable::{Detectable, detectable};
 pub use fill::{Content, Filled, FilledCell, Note, Sign, evaluate_table};
+pub use grade::{Grade, Published};
 pub use latex::table as latex;
 pub use markdown::{costs as costs_markdown, table as markdown};
 pub use significance::{CellTest, TestOutcome};
 pub use terminal::{claims as terminal_claims, costs as terminal_costs, table as terminal};
-pub use write::{Written, write_all};
+pub use write::{Written, write_all, write_file};
+
+use std::path::PathBuf;
 
 use crate::graph::Graph;
 use crate::value::ActionId;
@@ -45,6 +52,35 @@ pub trait Results {
     fn facts(&self, action: ActionId) -> Option<serde_json::Map<String, serde_json::Value>>;
     /// Seconds that the action took when it was carried out.
     fn seconds(&self, action: ActionId) -> Option<f64>;
+    /// The folder of the action's files.
+    fn folder(&self, action: ActionId) -> Option<PathBuf> {
+        let _ = action;
+        None
+    }
+    /// When and how the action was carried out.
+    fn made(&self, action: ActionId) -> Option<Made> {
+        let _ = action;
+        None
+    }
+}
+
+/// When and how an action was carried out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Made {
+    /// Seconds since 1970.
+    pub started: f64,
+    /// Seconds it took.
+    pub seconds: f64,
+    /// The most memory it used, in bytes, where that is known.
+    pub peak_memory: Option<u64>,
+    /// Bytes of its files.
+    pub size: u64,
+    /// `cpu` or `cuda:0`.
+    pub device: String,
+    /// The kernel level; empty when none was recorded.
+    pub kernels: String,
+    /// The name of the study that asked for it first, without folder and suffix.
+    pub study: String,
 }
 
 /// Everything a study says, filled in.
@@ -111,21 +147,6 @@ pub fn evaluate(graph: &Graph, results: &dyn Results) -> Evaluated {
                         report.name
                     )),
                 }
-            }
-        }
-        if report.html.is_some() {
-            out.notes.push(format!("report `{}`: html is not written by this version", report.name));
-        }
-    }
-    let mut told: Vec<&str> = Vec::new();
-    for table in &graph.tables {
-        if told.contains(&table.name.as_str()) {
-            continue;
-        }
-        told.push(&table.name);
-        for format in &table.write {
-            if !write::FORMATS.contains(&format.as_str()) {
-                out.notes.push(format!("table `{}`: {format} is not written by this version", table.name));
             }
         }
     }

@@ -1,5 +1,10 @@
 //! The test of a table: each cell against the reference in its row or column, adjusted over the whole table.
 //!
+//! Seeds are repeated measures of a query: they are averaged first, and a query counts once. So a test speaks of other
+//! queries for the models that were trained, as the number in the cell does; a query a seed would count the same query
+//! several times as if it were several. How much other seeds would change is what the table's spread says: two or three
+//! seeds are too few to estimate that variance for a test (their t has one or two degrees of freedom).
+//!
 //! The family is every cell that could be tested; holes and cells whose queries cannot be told leave it. Which
 //! differences are tested is decided here, how in [`crate::ir::significance`].
 
@@ -10,6 +15,7 @@ use super::fill::{self, FilledCell};
 use super::units::{self, Units};
 use crate::graph::{Graph, Table, TestSpec};
 use crate::ir::correction::Correction;
+use crate::ir::power;
 use crate::ir::significance::{self as tests, Differences, EXACT_LIMIT, Tested};
 use crate::value::rng::Stream;
 
@@ -24,8 +30,14 @@ pub struct CellTest {
     pub p_adjusted: f64,
     /// Mean over the units of this cell minus the reference.
     pub difference: f64,
+    /// Standard deviation of the differences (n - 1).
+    pub sd: f64,
     /// Cohen's d_z of the differences; `None` without variance.
     pub effect: Option<f64>,
+    /// Hedges' g_z: d_z without its bias in small samples; `None` without variance or for two differences.
+    pub hedges: Option<f64>,
+    /// Confidence interval (1 - alpha) of d_z.
+    pub effect_interval: Option<(f64, f64)>,
     /// Lower end of the confidence interval (1 - alpha) of the difference.
     pub low: f64,
     /// Upper end.
@@ -169,7 +181,10 @@ fn compare(
             p: tested.p,
             p_adjusted,
             difference: differences.mean,
+            sd: differences.sd,
             effect: differences.effect,
+            hedges: differences.effect.and_then(|d| Some(d * power::hedges(n)?)),
+            effect_interval: differences.effect.and_then(|d| power::interval(n, d, 1.0 - spec.alpha)),
             low: differences.interval.0,
             high: differences.interval.1,
             significant: p_adjusted <= spec.alpha,
@@ -187,7 +202,7 @@ fn compare(
 }
 
 /// The place of the reference for a cell: in its row when the label is a column, in its column when it is a row.
-fn reference(
+pub(super) fn reference(
     spec: &TestSpec,
     table: &Table,
 ) -> Result<impl Fn(usize, usize) -> (usize, usize) + use<>, String> {

@@ -19,23 +19,23 @@ const OFF: &str = "\x1b[0m";
 pub fn table(table: &Filled, colour: bool) -> String {
     let bold = |text: &str| if colour { format!("{BOLD}{text}{OFF}") } else { text.to_owned() };
     let mut lines = vec![bold(&layout::title(table))];
-    let mut grid = vec![Vec::new(); table.rows.1.len() + 1];
-    grid[0].push((table.rows.0.to_string(), false));
-    grid[0].extend(table.columns.1.iter().map(|c| (c.to_string(), false)));
-    for ((row, cells), line) in table.rows.1.iter().zip(&table.cells).zip(&mut grid[1..]) {
-        line.push((row.to_string(), false));
-        line.extend(cells.iter().map(|c| (cell(c, table.digits, colour), colour && c.best)));
-    }
-    // Signs hang to the right of the numbers, so that digits stand under digits.
-    let hang = |text: &str| text.chars().rev().take_while(|c| matches!(c, '*' | '†')).count();
-    let hangs: Vec<usize> = (0..=table.columns.1.len())
-        .map(|c| grid.iter().filter_map(|l| l.get(c)).map(|(t, _)| hang(t)).max().unwrap_or(0))
+    let columns = table.columns.1.len();
+    // Signs and published numbers hang to the right of the numbers, so that digits stand under digits.
+    let cells: Vec<Vec<(String, String)>> = table
+        .cells
+        .iter()
+        .map(|row| row.iter().map(|c| (value(c, table.digits), hanging(c, table.digits, colour))).collect())
         .collect();
-    for line in &mut grid {
-        for (c, (text, _)) in line.iter_mut().enumerate().skip(1) {
-            let missing = hangs[c] - hang(text);
-            text.extend(std::iter::repeat_n(' ', missing));
-        }
+    let hang = |c: usize| cells.iter().filter_map(|row| row.get(c)).map(|(_, h)| h.chars().count()).max();
+    let hangs: Vec<usize> = (0..columns).map(|c| hang(c).unwrap_or(0)).collect();
+    let hung = |text: &str, hanging: &str, c: usize| format!("{text}{hanging:<0$}", hangs[c]);
+    let mut grid = vec![vec![(table.rows.0.to_string(), false)]];
+    grid[0].extend(table.columns.1.iter().enumerate().map(|(c, label)| (hung(label, "", c), false)));
+    for ((row, cells), filled) in table.rows.1.iter().zip(&cells).zip(&table.cells) {
+        let mut line = vec![(row.to_string(), false)];
+        let texts = cells.iter().enumerate().map(|(c, (text, hanging))| hung(text, hanging, c));
+        line.extend(texts.zip(filled).map(|(text, cell)| (text, colour && cell.best)));
+        grid.push(line);
     }
     lines.extend(aligned(&grid, colour));
     for note in &table.notes {
@@ -44,6 +44,7 @@ pub fn table(table: &Filled, colour: bool) -> String {
             Sign::Best => "* ".into(),
             Sign::Differs => "† ".into(),
             Sign::Spread => "± ".into(),
+            Sign::Published => "() ".into(),
             Sign::Hole => "– ".into(),
             Sign::Remark => String::new(),
         };
@@ -53,17 +54,27 @@ pub fn table(table: &Filled, colour: bool) -> String {
     lines.join("\n")
 }
 
-fn cell(cell: &FilledCell, digits: usize, colour: bool) -> String {
+fn value(cell: &FilledCell, digits: usize) -> String {
     let mut text = layout::content(cell, digits, "–");
     if let Some(spread) = cell.spread {
         text.push_str(" ± ");
         text.push_str(&layout::number(spread, digits));
     }
+    text
+}
+
+/// What stands after a value: signs, and the published number.
+fn hanging(cell: &FilledCell, digits: usize, colour: bool) -> String {
+    let mut text = String::new();
     if cell.best && !colour {
         text.push('*');
     }
     if cell.test.is_some_and(|t| t.significant) {
         text.push('†');
+    }
+    if let Some(published) = layout::beside(cell, digits) {
+        text.push(' ');
+        text.push_str(&published);
     }
     text
 }

@@ -49,8 +49,7 @@ pub(super) fn units(
     let mut found: BTreeMap<usize, Vec<Weighted>> = BTreeMap::new();
     for leaf in leaves {
         let name = || address(graph, leaf.action);
-        let action = graph.actions.get(leaf.action.0 as usize);
-        let Some(qrels) = action.and_then(|a| a.args.get("qrels")) else {
+        let Some(qrels) = measured_with(leaf.action, graph) else {
             return Err(format!("`{}` does not say which qrels it measures with", name()));
         };
         let Some(queries) = results.per_query(leaf.action, &leaf.member) else {
@@ -79,6 +78,25 @@ pub(super) fn units(
         }
     }
     Ok(Units { member, values })
+}
+
+/// The evaluations whose numbers a cell's value is a mean of; none when it is something else.
+pub(super) fn evaluations(value: &Value) -> Vec<ActionId> {
+    let mut leaves = Vec::new();
+    match take_apart(value, 1.0, &mut leaves) {
+        Ok(()) => leaves.into_iter().map(|l| l.action).collect(),
+        Err(_) => Vec::new(),
+    }
+}
+
+/// The first evaluation with these judgements that a cell's value is a mean of.
+pub(super) fn first_of(value: &Value, graph: &Graph, qrels: &Value) -> Option<ActionId> {
+    evaluations(value).into_iter().find(|id| measured_with(*id, graph) == Some(qrels))
+}
+
+/// The judgements that an evaluation measures with.
+pub(super) fn measured_with(evaluation: ActionId, graph: &Graph) -> Option<&Value> {
+    graph.actions.get(evaluation.0 as usize)?.args.get("qrels")
 }
 
 fn take_apart(value: &Value, weight: f64, leaves: &mut Vec<Leaf>) -> Result<(), String> {

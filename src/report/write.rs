@@ -78,7 +78,18 @@ fn file_name(address: &str, taken: &mut BTreeSet<String>) -> String {
 
 fn write(dir: &Path, name: &str, text: &str, out: &mut Written) -> Result<(), Failure> {
     let path = dir.join(name);
-    let failed = |e: std::io::Error| place::io(&path, e);
+    write_file(&path, text)?;
+    out.files.push(path);
+    Ok(())
+}
+
+/// Writes a file whole or not at all; its folder is made if it is not there.
+///
+/// # Errors
+/// The folder or the file cannot be written.
+pub fn write_file(path: &Path, text: &str) -> Result<(), Failure> {
+    let failed = |e: std::io::Error| place::io(path, e);
+    let dir = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(dir).map_err(|e| place::io(dir, e))?;
     let mut file = tempfile::Builder::new()
         .prefix(".xpipe-")
@@ -86,7 +97,6 @@ fn write(dir: &Path, name: &str, text: &str, out: &mut Written) -> Result<(), Fa
         .tempfile_in(dir)
         .map_err(failed)?;
     file.write_all(text.as_bytes()).map_err(failed)?;
-    file.persist(&path).map_err(|e| failed(e.error))?;
-    out.files.push(path);
+    file.persist(path).map_err(|e| failed(e.error))?;
     Ok(())
 }

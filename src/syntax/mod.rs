@@ -3,7 +3,8 @@
 //! [`parse`] goes through four steps. `scan` cuts the file into items at item words in column 0 and looks at strings,
 //! brackets and nesting; `brackets` and `edits` mend what is missing; the grammar (grammar/xpipe.pest) reads one item
 //! at a time, with `bad_…` rules that keep a mistake inside its bracket; `build`, `expr`, `literal` and `pieces` turn
-//! pairs into the tree, and `recover` explains what could not be read. Must not know: names, types, operations.
+//! pairs into the tree, and `recover` explains what could not be read. [`format`] writes a text the one way it is
+//! written. Must not know: names, types, operations.
 
 pub mod ast;
 mod brackets;
@@ -12,6 +13,7 @@ mod context;
 mod edits;
 mod explain;
 mod expr;
+mod fmt;
 mod literal;
 #[cfg(test)]
 pub(crate) mod mutate;
@@ -24,5 +26,6 @@ pub mod source;
 mod tests;
 mod token;
 
+pub use fmt::{Refused, format};
 pub use parser::{parse, parse_expr, parse_setting};
 pub use source::SourceMap;

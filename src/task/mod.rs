@@ -3,7 +3,11 @@
 //!
 //! Must not know: the language, the graph, the cache.
 
+mod demand;
+
 use std::path::{Path, PathBuf};
+
+pub use demand::{Ask, Demands, Known, Memory, MemoryFn, Told, Work, WorkFn};
 
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +36,7 @@ pub struct Spec {
     pub threads: usize,
     /// `cpu` or `cuda:N`.
     pub device: String,
-    /// The kernel level to use: `auto`, `portable`, `avx2`, `avx512`.
+    /// The kernel level to use: `auto`, `portable`, `avx2`, `avx512`, `avx512_bf16`.
     pub kernels: String,
 }
 

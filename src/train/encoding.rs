@@ -40,6 +40,9 @@ pub struct Encoded {
 /// A text's terms, rising, each with its weight.
 pub type Terms = Vec<(u32, f32)>;
 
+/// Takes the vector of a text: its place, and the words with their weights.
+pub type Take<'a> = dyn FnMut(usize, &[(u32, f32)]) -> Result<(), Failure> + 'a;
+
 /// Encodes all texts and gives each, in order, to `take`.
 ///
 /// # Errors
@@ -50,7 +53,7 @@ pub fn encode(
     texts: &TextStore,
     encoding: &Encoding,
     progress: &dyn Progress,
-    take: &mut dyn FnMut(usize, &[(u32, f32)]) -> Result<(), Failure>,
+    take: &mut Take<'_>,
 ) -> Result<Encoded, Failure> {
     let count = texts.len();
     let start = std::time::Instant::now();

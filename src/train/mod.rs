@@ -1,8 +1,8 @@
 //! Training and scoring of re-rankers: objectives, sampling, optimiser, schedule, checkpoints, the training loop,
 //! the scoring loop and the loop of sparse encoding.
 //!
-//! A model is seen only through [`crate::nn::Reranker`] and [`crate::nn::masked::MaskedModel`]. Must not know: architectures, kernels, the language, the
-//! cache.
+//! A model is seen only through [`crate::nn::Reranker`] and [`crate::nn::masked::MaskedModel`]; only the meter asks its
+//! architecture, for how much is computed. Must not know: kernels, the language, the cache.
 
 pub mod objectives;
 pub mod samples;
@@ -12,6 +12,7 @@ pub mod schedule;
 pub mod checkpoint;
 #[cfg(feature = "models")]
 pub mod encoding;
+pub mod meter;
 #[cfg(feature = "models")]
 pub mod optimiser;
 #[cfg(feature = "models")]

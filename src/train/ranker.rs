@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use super::meter::Metered;
 use super::scoring::{self, Batching};
 use super::source::Stores;
 use super::trainer::Tokens;
 use crate::data::run::{Hit, RunQuery};
+use crate::nn::arch;
 use crate::nn::load::{self, ModelFacts, Options};
 use crate::nn::tokenizer::{Limits, TokenCache, Tokenizer};
 use crate::nn::{Packed, Reranker};
@@ -13,12 +15,12 @@ use crate::task::{Failure, Progress};
 use crate::value::Call;
 
 /// Token ids that a cache of texts may hold (64 MiB).
-const CACHED: usize = 16 << 20;
+pub const CACHED: usize = 16 << 20;
 
 /// A model, its tokenizer and how much of a text it reads.
 pub struct Ranker {
     /// The engine.
-    pub model: Box<dyn Reranker>,
+    pub model: Box<Metered>,
     /// What turns texts into tokens.
     pub reader: Reader,
     /// What a report says about the model.
@@ -41,9 +43,9 @@ impl Ranker {
     /// As [`load::load`].
     pub fn open(folder: &Path, seed: u64, input: &Call, options: &Options) -> Result<Self, Failure> {
         let (model, tokenizer, facts) = load::load(folder, seed, options)?;
+        let model = Box::new(Metered::new(model, arch::read(folder)?, options.recompute));
         let limits = Limits::of(input, facts.position_limit)?;
-        let reader = Reader { tokenizer, limits, cache: TokenCache::new(CACHED) };
-        Ok(Self { model, reader, facts, probability: false })
+        Ok(Self { model, reader: Reader::new(tokenizer, limits), facts, probability: false })
     }
 
     /// Scores all documents of each query, in the order given.
@@ -77,6 +79,11 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// Reads texts with a tokenizer, up to limits.
+    pub fn new(tokenizer: Tokenizer, limits: Limits) -> Self {
+        Self { tokenizer, limits, cache: TokenCache::new(CACHED) }
+    }
+
     /// The tokens of a query with each of its documents.
     ///
     /// # Errors

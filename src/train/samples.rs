@@ -226,6 +226,15 @@ impl Samples {
         }
     }
 
+    /// Whether teacher scores are a teacher's own, and not the places of a list without scores. Ranked lists that were
+    /// written out no longer tell.
+    pub fn scored(&self) -> bool {
+        match &self.pool {
+            Pool::Lists(lists) => !lists.teacher.is_empty(),
+            Pool::Triples(_) | Pool::Fixed(..) => self.at(0).teacher.is_some(),
+        }
+    }
+
     /// How many queries were passed over, by reason.
     pub fn skipped(&self) -> &BTreeMap<&'static str, u64> {
         &self.skipped

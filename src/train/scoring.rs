@@ -10,7 +10,7 @@ use crate::nn::{Packed, Reranker};
 use crate::task::{Failure, Progress};
 
 /// Pairs that are tokenised, and sorted by length, together.
-const WINDOW: usize = 2048;
+pub const WINDOW: usize = 2048;
 
 /// How pairs are batched; changes no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,6 +149,66 @@ mod tests {
         let failure = score(&mut model, 50, &encode, &|i| format!("pair {i}"), Batching::default(), &Silent)
             .unwrap_err();
         assert!(failure.message.contains(&format!("pair {first} is NaN")), "{failure}");
+    }
+
+    /// Scores only once a pair behind the first window is being tokenised.
+    struct Patient<'a>(Toy, &'a std::sync::atomic::AtomicUsize);
+
+    impl Reranker for Patient<'_> {
+        fn parameters(&self) -> &[crate::nn::Parameter] {
+            self.0.parameters()
+        }
+        fn weights(&self) -> &[f32] {
+            self.0.weights()
+        }
+        fn weights_mut(&mut self) -> &mut [f32] {
+            self.0.weights_mut()
+        }
+        fn gradients_mut(&mut self) -> (&mut [f32], &mut [f32]) {
+            self.0.gradients_mut()
+        }
+        fn score(&mut self, batch: &Packed) -> Result<Vec<f32>, Failure> {
+            let begun = std::time::Instant::now();
+            while self.1.load(std::sync::atomic::Ordering::SeqCst) < WINDOW {
+                if begun.elapsed().as_secs() > 60 {
+                    return Err(Failure::bug("the next window is not tokenised meanwhile"));
+                }
+                std::thread::yield_now();
+            }
+            self.0.score(batch)
+        }
+        fn forward(
+            &mut self,
+            batch: &Packed,
+            dropout: Option<crate::value::rng::Stream>,
+        ) -> Result<Vec<f32>, Failure> {
+            self.0.forward(batch, dropout)
+        }
+        fn backward(&mut self, dlogits: &[f32]) -> Result<(), Failure> {
+            self.0.backward(dlogits)
+        }
+        fn save(&self, folder: &std::path::Path) -> Result<(), Failure> {
+            self.0.save(folder)
+        }
+        fn kernels(&self) -> &'static str {
+            self.0.kernels()
+        }
+    }
+
+    #[test]
+    fn the_next_window_is_tokenised_while_one_is_scored() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        let farthest = AtomicUsize::new(0);
+        let encode = |i: usize| {
+            farthest.fetch_max(i, Ordering::SeqCst);
+            encode(i)
+        };
+        let mut model = Patient(toy(), &farthest);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        let count = WINDOW + 10;
+        let name = |i: usize| i.to_string();
+        let run = || score(&mut model, count, &encode, &name, Batching::default(), &Silent);
+        assert_eq!(pool.install(run).map(|s| s.len()), Ok(count));
     }
 
     #[test]

@@ -14,12 +14,11 @@ pub use batch::{Example, Tokens};
 pub use record::{CurvePoint, State, ValidationPoint};
 
 use super::checkpoint;
-use super::objectives::Definition;
+use super::objectives::Objective;
 use super::optimiser::{self, AdamW, Moments};
 use super::schedule::Schedule;
 use crate::nn::Reranker;
 use crate::task::{Failure, FailureKind, Progress};
-use crate::value::Call;
 use crate::value::rng::Stream;
 
 /// Tokens in a micro-batch when nothing else is said.
@@ -37,9 +36,7 @@ pub struct Plan<'a> {
     /// Samples in a step.
     pub batch: u64,
     /// The objective.
-    pub objective: &'static Definition,
-    /// Its arguments.
-    pub call: &'a Call,
+    pub objective: &'a Objective,
     /// The optimiser.
     pub optimiser: AdamW,
     /// The learning-rate schedule.
@@ -177,7 +174,7 @@ impl Run {
             return Err(Failure::wrong(format!(
                 "the {} of {} is not finite at step {} (queries {})",
                 if loss.is_finite() { "gradient" } else { "loss" },
-                plan.objective.name,
+                plan.objective,
                 step + 1,
                 queries.join(", ")
             ))
@@ -228,6 +225,8 @@ impl Run {
     }
 }
 
+#[cfg(test)]
+mod engine_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use indexmap::IndexMap;
 
 use super::Type;
-use crate::task::RunFn;
+use crate::task::{Demands, MemoryFn, RunFn, WorkFn};
 use crate::value::{Record, Value};
 
 /// What a signature is for.
@@ -95,6 +95,8 @@ pub struct Op {
     pub publishes: Option<PublishesFn>,
     /// What it reads of `with { … }`, beside what the engine does: `batch`, `micro_batch`, `checkpoint`.
     pub wishes: &'static [&'static str],
+    /// How it tells the memory and the work that it will need.
+    pub demands: Option<Demands>,
 }
 
 impl Op {
@@ -114,6 +116,7 @@ impl Op {
             check: None,
             publishes: None,
             wishes: &[],
+            demands: None,
         }
     }
 
@@ -203,6 +206,13 @@ impl Op {
     #[must_use]
     pub fn wishes(mut self, fields: &'static [&'static str]) -> Self {
         self.wishes = fields;
+        self
+    }
+
+    /// Sets how it tells what it will need.
+    #[must_use]
+    pub fn demands(mut self, memory: MemoryFn, work: WorkFn) -> Self {
+        self.demands = Some(Demands { memory, work });
         self
     }
 

@@ -74,12 +74,17 @@ impl Type {
         }
         // `Model<cross_encoder>` and `Samples<pairs>`: the parameter is documentation, fit is checked by cell.
         let base = text.split_once('<').map_or(text, |(b, _)| b);
-        NAMED.iter().find(|(n, _)| *n == base).map(|(_, t)| t.clone())
+        NAMED.iter().find(|(n, ..)| *n == base).map(|(_, t, _)| t.clone())
     }
 
     /// Names of all types that a study can write.
     pub fn names() -> impl Iterator<Item = &'static str> {
-        NAMED.iter().map(|(n, _)| *n)
+        NAMED.iter().map(|(n, ..)| *n)
+    }
+
+    /// All types that a study can write, with their names and what they are.
+    pub fn all() -> impl Iterator<Item = (&'static str, &'static Type, &'static str)> {
+        NAMED.iter().map(|(n, t, doc)| (*n, t, *doc))
     }
 
     /// Whether a value of this type may stand where `wanted` is expected.
@@ -111,43 +116,56 @@ fn word(text: &str) -> Option<&'static str> {
     Some(Box::leak(inner.to_owned().into_boxed_str()))
 }
 
-const NAMED: &[(&str, Type)] = &[
-    ("Bool", Type::Bool),
-    ("Int", Type::Int),
-    ("Float", Type::Float),
-    ("String", Type::String),
-    ("Bytes", Type::Bytes),
-    ("Duration", Type::Duration),
-    ("Percent", Type::Percent),
-    ("Budget", Type::Budget),
-    ("Path", Type::Path),
-    ("Record", Type::Record),
-    ("Corpus", Type::Corpus),
-    ("Queries", Type::Queries),
-    ("Qrels", Type::Qrels),
-    ("TestCollection", Type::TestCollection),
-    ("Run", Type::Run),
-    ("Source", Type::Source),
-    ("Samples", Type::Samples),
-    ("Scores", Type::Scores),
-    ("Model", Type::Model),
-    ("Metrics", Type::Metrics),
-    ("Index", Type::Index),
-    ("Vectors", Type::Vectors),
-    ("Backbone", Type::Backbone),
-    ("Objective", Type::Objective),
-    ("Shape", Type::Shape),
-    ("Batch", Type::Batch),
-    ("Optimiser", Type::Optimiser),
-    ("Schedule", Type::Schedule),
-    ("Selection", Type::Selection),
-    ("Metric", Type::Metric),
-    ("InputLimits", Type::InputLimits),
-    ("Teacher", Type::Teacher),
-    ("Test", Type::Test),
-    ("Mark", Type::Mark),
-    ("Section", Type::Section),
-    ("Any", Type::Any),
+/// Name, type, and what it is.
+const NAMED: &[(&str, Type, &str)] = &[
+    ("Bool", Type::Bool, "`true` or `false`."),
+    ("Int", Type::Int, "A whole number of 64 bits: `32`, `1_000_000`."),
+    ("Float", Type::Float, "A number: `0.5`, `2e-5`. A whole number is one too."),
+    ("String", Type::String, "A text: `\"nDCG@10 over {len(seeds)} seeds\"`, or raw in single quotes."),
+    ("Bytes", Type::Bytes, "An amount of memory: `24GiB`, `512MiB`."),
+    ("Duration", Type::Duration, "A time: `20h`, `90min`, `30s`."),
+    ("Percent", Type::Percent, "A share: `5%`, `2.5%`."),
+    ("Budget", Type::Budget, "How long to train: `steps(200_000)`, `epochs(2)`, or a share of a whole."),
+    ("Path", Type::Path, "A file or folder, relative to the file that names it."),
+    ("Record", Type::Record, "Named values: `{ a = 1, b = 2 }`."),
+    ("Corpus", Type::Corpus, "Documents by id."),
+    ("Queries", Type::Queries, "Queries by id."),
+    ("Qrels", Type::Qrels, "Judgements: grades of documents for queries."),
+    (
+        "TestCollection",
+        Type::TestCollection,
+        "`corpus`, `queries` and `qrels` that belong together, with their role.",
+    ),
+    ("Run", Type::Run, "Ranked documents with scores for each query."),
+    (
+        "Source",
+        Type::Source,
+        "What training samples are drawn from: triples, a run with judgements, ranked lists.",
+    ),
+    ("Samples", Type::Samples, "Training samples in one shape."),
+    ("Scores", Type::Scores, "A teacher's scores of query and document pairs."),
+    ("Model", Type::Model, "A trained or published model."),
+    ("Metrics", Type::Metrics, "Values of measures, for each query and on average."),
+    ("Index", Type::Index, "An inverted index of a corpus."),
+    ("Vectors", Type::Vectors, "Texts encoded as weighted terms."),
+    (
+        "Backbone",
+        Type::Backbone,
+        "A checkpoint that training starts from: `hf(\"owner/name\")`, `checkpoint(\"folder\")`.",
+    ),
+    ("Objective", Type::Objective, "What training minimises."),
+    ("Shape", Type::Shape, "The form of training samples."),
+    ("Batch", Type::Batch, "How many samples a training step takes."),
+    ("Optimiser", Type::Optimiser, "How weights follow gradients."),
+    ("Schedule", Type::Schedule, "How the learning rate changes during training."),
+    ("Selection", Type::Selection, "Which checkpoint of a training is kept."),
+    ("Metric", Type::Metric, "A measure of retrieval, with its cut-off."),
+    ("InputLimits", Type::InputLimits, "How much of query and document a model reads."),
+    ("Teacher", Type::Teacher, "What gives teacher scores."),
+    ("Test", Type::Test, "A significance test of a table."),
+    ("Mark", Type::Mark, "A mark of the best values of a table."),
+    ("Section", Type::Section, "A section of a report."),
+    ("Any", Type::Any, "Fits everything."),
 ];
 
 impl fmt::Display for Type {
@@ -163,7 +181,7 @@ impl fmt::Display for Type {
                 f.write_str(&types.join(" or "))
             }
             named => {
-                let name = NAMED.iter().find(|(_, t)| t == named).map_or("Any", |(n, _)| n);
+                let name = NAMED.iter().find(|(_, t, _)| t == named).map_or("Any", |(n, ..)| n);
                 f.write_str(name)
             }
         }

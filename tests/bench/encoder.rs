@@ -1,6 +1,7 @@
-//! Speed and memory of the explicit CPU engine: `cargo bench --bench encoder -- [shape] [threads] [runs] [work]`, where shape is
+//! Speed and memory of the explicit CPU engine: `cargo bench --bench encoder -- [shape] [threads] [runs] [work]
+//! [fp32|bf16] [kernels]`, where shape is
 //! minilm-l6, minilm-l12, bert-base, deberta-v3-base, modernbert-base, ettin-32m or distilbert, and work `score`, `128`
-//! or `256` (a training step of such lengths), or everything without it.
+//! or `256` (a training step of such lengths), or `all`.
 //!
 //! Scoring: 384 pairs of mean 83 tokens (those of `$PEER_DATA/p256.ids` when set, so that a peer gets the same).
 //! Training: a step of 16 pairs of 128 tokens with dropout 0.1: forward, backward, clip by global norm, AdamW.
@@ -12,7 +13,7 @@ use std::time::Instant;
 
 use xpipe::nn::arch;
 use xpipe::nn::config::Fields;
-use xpipe::nn::cpu::Encoder;
+use xpipe::nn::cpu::{Encoder, Level};
 use xpipe::nn::weights::Checkpoint;
 use xpipe::nn::{Packed, Reranker};
 use xpipe::task::Failure;
@@ -23,9 +24,12 @@ fn main() -> Result<(), Failure> {
     let shape = args.first().map_or("minilm-l12", String::as_str);
     let number = |i: usize, default: usize| args.get(i).and_then(|a| a.parse().ok()).unwrap_or(default);
     let (threads, runs) = (number(1, 2), number(2, 5));
-    let mut engine = Encoder::new(random(shape)?, threads)?;
-    println!("{shape}, {} threads, {}", threads, engine.kernels());
-    let wanted = |work: &str| args.get(3).is_none_or(|a| a == work);
+    let text = |i: usize, default: &'static str| args.get(i).map_or(default, String::as_str).to_owned();
+    let (precision, kernels) = (text(4, "fp32"), text(5, "auto"));
+    let level = Level::named(&kernels)?.rounding(precision == "bf16");
+    let mut engine = Encoder::new(random(shape)?, threads)?.at_level(level);
+    println!("{shape}, {threads} threads, {precision}, {}", engine.kernels());
+    let wanted = |work: &str| args.get(3).is_none_or(|a| a == work || a == "all");
     if wanted("score") {
         score(&mut engine, runs)?;
     }

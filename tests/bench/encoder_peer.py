@@ -1,7 +1,8 @@
-"""PyTorch on the work of encoder.rs: python encoder_peer.py SHAPE [threads] [runs] [pairs]
+"""PyTorch on the work of encoder.rs: python encoder_peer.py SHAPE [threads] [runs] [pairs] [fp32|bf16]
 
-Scoring: pairs sorted by length in padded batches of 32, fp32, as sentence-transformers does it. Training: a step of 16
-pairs of 128 and 256 tokens with dropout 0.1: forward, backward, clip by global norm, AdamW (fused).
+Scoring: pairs sorted by length in padded batches of 32, as sentence-transformers does it; with bf16 the model's weights
+are bfloat16. Training: a step of 16 pairs of 128 and 256 tokens with dropout 0.1: forward, backward, clip by global norm,
+AdamW (fused); with bf16 under autocast.
 """
 import math
 import random
@@ -17,7 +18,9 @@ from transformers import (
 )
 
 shape = sys.argv[1]
-threads, runs, count = (int(x) for x in (sys.argv[2:] + ["2", "3", "384"][len(sys.argv) - 2:]))
+given = sys.argv[2:] + ["2", "3", "384", "fp32"][len(sys.argv) - 2:]
+threads, runs, count = (int(x) for x in given[:3])
+bf16 = given[3] == "bf16"
 torch.set_num_threads(threads)
 
 
@@ -60,6 +63,8 @@ def batches():
 
 
 model.eval()
+if bf16:
+    model.bfloat16()
 times = []
 with torch.no_grad():
     for run in range(runs + 1):
@@ -70,17 +75,18 @@ with torch.no_grad():
         if run:
             times.append(time.perf_counter() - start)
 seconds = statistics.median(times)
-print(f"{shape}, torch {torch.__version__}, {threads} threads")
+print(f"{shape}, torch {torch.__version__}, {threads} threads, {given[3]}")
 print(f"score: {count / seconds:.1f} pairs/s, {sum(lengths) / seconds:.0f} tokens/s (best {count / min(times):.1f} pairs/s)")
-model.train()
+model.float().train()
 optimiser = torch.optim.AdamW(model.parameters(), lr=2e-5, fused=True)
 for length in (128, 256):
     times = []
     for run in range(runs + 1):
         ids = torch.randint(1000, 30000, (16, length))
         start = time.perf_counter()
-        logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[:, 0]
-        torch.logsumexp(logits, 0).backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[:, 0]
+        torch.logsumexp(logits.float(), 0).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         optimiser.zero_grad()

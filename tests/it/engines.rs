@@ -49,6 +49,14 @@ fn the_kernels_asked_for_are_used_and_named() {
     for cell in ["model[fast]", "ranked[fast]"] {
         assert_eq!(portable[cell]["facts"]["kernels"], "portable", "{:#}", portable[cell]);
     }
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx512vl") {
+        let [narrow, wide] = ["avx2", "avx512"].map(|k| manifests(TRAINING, &["--kernels", k]));
+        assert_eq!(wide["model[fast]"]["facts"]["kernels"], "avx512");
+        assert_eq!(contents(&narrow), contents(&wide), "both add up in the same order");
+    } else {
+        println!("not run without AVX-512: both vector levels give the same model");
+    }
     let space = Space::new(TRAINING);
     let ended = space.xpipe(&["run", "study.xpipe", "--kernels", "abacus"]);
     ended.says(2, &["abacus", "portable", "avx2"]);

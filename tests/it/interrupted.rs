@@ -68,16 +68,18 @@ fn finish(space: &Space, threads: &str, what: &str) {
 #[test]
 fn a_training_killed_in_the_middle_goes_on_and_ends_the_same() {
     let mut went_on = 0;
-    // Moments after the first checkpoint, in milliseconds.
-    for (moment, threads) in [(0, "2"), (3, "1"), (11, "2"), (40, "1"), (90, "2"), (170, "1")] {
-        let what = format!("killed {moment} ms after a checkpoint, {threads} threads");
+    // Moments after the first checkpoint, in milliseconds; threads before and after.
+    for (moment, threads, later) in
+        [(0, "2", "3"), (3, "1", "1"), (11, "3", "3"), (40, "1", "2"), (90, "2", "2"), (170, "3", "1")]
+    {
+        let what = format!("killed {moment} ms after a checkpoint, {threads} threads, then {later}");
         let space = Space::new(TRAINING);
         let mut child = start(&space, threads);
         wait(&mut child, || !checkpoints(&space).is_empty());
         std::thread::sleep(Duration::from_millis(moment));
         child.kill().unwrap();
         child.wait().unwrap();
-        finish(&space, threads, &what);
+        finish(&space, later, &what);
         went_on += usize::from(!resumed(&space).is_empty());
     }
     // One may have been over when the signal came.

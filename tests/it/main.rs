@@ -3,15 +3,21 @@
 
 mod bad_input;
 mod engines;
+#[cfg(feature = "models")]
 #[path = "../fuzz/entries.rs"]
 mod entries;
+mod estimates;
 mod full_disk;
+#[cfg(feature = "models")]
 mod fuzzed;
+#[cfg(feature = "models")]
 mod golden;
 mod hub;
 mod interrupted;
 #[path = "../bench/large_study.rs"]
 mod large_study;
+mod objectives;
+mod page;
 mod readers;
 mod runs;
 mod space;
@@ -19,3 +25,4 @@ mod standard_modules;
 mod suite;
 mod tidy;
 mod verbs;
+mod verbs_for_authors;

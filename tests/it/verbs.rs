@@ -14,19 +14,25 @@ fn every_verb_prints_one_json_value_when_it_succeeds() {
     let space = Space::new(RETRIEVAL);
     assert_eq!(space.run(), (8, 0, 0));
     let study = "study.xpipe";
-    let calls: [(&[&str], &[&str]); 12] = [
+    let calls: [(&[&str], &[&str]); 18] = [
         (&["run", study], &["counts", "results", "cache"]),
         (&["plan", study], &[]),
         (&["check", study], &[]),
         (&["why", study, "scores[low]"], &[]),
         (&["show", study], &["tables", "claims"]),
+        (&["report", study], &["files", "open"]),
         (&["graph", study], &["format", "text"]),
         (&["graph", study, "--format", "dot", "--cells"], &["text"]),
+        (&["graph", study, "--format", "svg"], &["text"]),
         (&["export", study, "first[low]", "out.run"], &["written", "key"]),
         (&["explain"], &[]),
         (&["explain", "types::free_axis"], &["code", "page"]),
         (&["cache", "du"], &["ops", "total"]),
         (&["cache", "verify"], &["manifests", "damage"]),
+        (&["fmt", study], &["files", "changed"]),
+        (&["init", "new.xpipe"], &["written"]),
+        (&["doctor"], &["problems", "findings"]),
+        (&["diff", study, study], &["added", "changed"]),
     ];
     for (args, fields) in calls {
         let ended = space.xpipe(&[args, &["--json"]].concat());
@@ -48,7 +54,7 @@ fn every_verb_prints_one_json_value_when_it_fails() {
     space.write("wrong.xpipe", "edition 2026\nlet x = y\n");
     space.write("file", "no folder");
     let (study, wrong, gone) = ("study.xpipe", "wrong.xpipe", "gone.xpipe");
-    let calls: [(&[&str], i32); 24] = [
+    let calls: [(&[&str], i32); 29] = [
         // What is not understood.
         (&["run"], 2),
         (&["frobnicate"], 2),
@@ -59,6 +65,10 @@ fn every_verb_prints_one_json_value_when_it_fails() {
         (&["why", study, "first[middle]"], 2),
         (&["export", study, "first", "out"], 2),
         (&["explain", "types::free_axes"], 2),
+        (&["describe", "evaluat"], 2),
+        (&["init", study], 2),
+        (&["fmt", gone], 4),
+        (&["diff", study, wrong], 3),
         (&["cache"], 2),
         // Studies that are wrong or not there.
         (&["run", wrong], 3),
@@ -66,6 +76,7 @@ fn every_verb_prints_one_json_value_when_it_fails() {
         (&["check", wrong], 3),
         (&["why", wrong, "x"], 3),
         (&["show", wrong], 3),
+        (&["report", wrong], 3),
         (&["graph", wrong], 3),
         (&["export", wrong, "x", "out"], 3),
         (&["run", gone], 4),
@@ -121,7 +132,13 @@ fn a_run_ends_with_tables_what_ran_and_where_things_are() {
     }
     let table = "nDCG@10\n  k1    value\n  low   0.858\n  high  0.858\n\nclaim found: passed: 0.7176 > 0.2000\n\n8 ran in ";
     assert!(first.out.starts_with(table), "{}", first.out);
-    assert!(first.out.contains("3 files in ") && first.out.contains("events and logs: "), "{}", first.out);
+    assert!(
+        first.out.contains("3 files in ")
+            && first.out.contains("\nreport: ")
+            && first.out.contains("events and logs: "),
+        "{}",
+        first.out
+    );
     let again = space.xpipe(&["run", "study.xpipe"]);
     assert!(again.out.contains("\nnothing to do: 8 cached, in "), "{}", again.out);
     assert!(!again.err.contains("start"), "{}", again.err);
@@ -148,6 +165,9 @@ fn the_graph_has_a_node_a_stage_or_a_cell() {
     assert!(!rows.contains("first.search"), "a node is drawn twice:\n{rows}");
     let cells = space.xpipe(&["graph", "study.xpipe", "--format", "dot", "--cells"]).out;
     assert_eq!(cells.matches("[label=").count(), 8, "{cells}");
+    let drawn = space.xpipe(&["graph", "study.xpipe", "--format", "svg"]).out;
+    assert!(drawn.starts_with("<svg xmlns") && drawn.ends_with("</svg>\n"), "{drawn}");
+    assert_eq!((drawn.matches("<rect").count(), drawn.matches("marker-end").count()), (4, 3), "{drawn}");
     for name in ["tiny.corpus", "tiny.qrels", "first.index[low]", "scores[high]"] {
         assert!(cells.contains(&format!("label=\"{name}\"")), "no {name} in\n{cells}");
     }

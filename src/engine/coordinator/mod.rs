@@ -21,6 +21,7 @@ use crate::engine::board::{Board, Look, Obstacle, Prepared, find_input, inputs_o
 use crate::engine::cancel::CancelToken;
 use crate::engine::events::{Event, EventSink};
 use crate::engine::execute::{Executor, Message};
+use crate::engine::memory::Sight;
 use crate::engine::plan::{Job, Options, Reach, Runner};
 use crate::engine::pools::{Grant, Need, Pools};
 use crate::engine::report::{ActionReport, Final, RunReport};
@@ -351,7 +352,9 @@ where
             self.followers.entry(maker).or_default().push(id);
             return;
         }
-        let need = match Need::of(self.set.job.action(id), self.set.options) {
+        let sight = Sight::new(self.set.job, self.set.runner, Some(&self.board));
+        let memory = sight.memory(self.set.job.action(id), self.set.options);
+        let need = match Need::of(self.set.job.action(id), self.set.options, memory.as_ref()) {
             Ok(need) => need,
             Err(failure) => return self.fail(id, &failure, false),
         };

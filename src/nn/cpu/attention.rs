@@ -48,6 +48,19 @@ struct RelativeScratch {
     dposition: Vec<f32>,
 }
 
+#[cfg(test)]
+impl Scratch {
+    /// How many numbers it holds.
+    pub(super) fn held(&self) -> usize {
+        let r = &self.relative;
+        let own =
+            [&self.scores, &self.grads, &self.factors, &self.keys, &self.values, &self.other, &self.block];
+        let positions =
+            [&r.keys, &r.straight, &r.queries, &r.content, &r.dcontent, &r.position, &r.dposition];
+        own.into_iter().chain(positions).map(Vec::len).sum::<usize>() + r.index.len()
+    }
+}
+
 /// Projected relative positions of one layer.
 #[derive(Clone, Copy)]
 pub(super) struct Positions<'a> {
@@ -164,7 +177,7 @@ impl<'a> Attention<'a> {
         let from = &p.projected[rows.start * 2 * width..];
         let own = room(&mut room_for.keys, packed_len(size, rows.len()));
         pack_transposed(&from[width + head * size..], 2 * width, size, rows.len(), own);
-        self.level.settle(own);
+        self.level.settle(own, size);
         let position = room(&mut room_for.position, rows.len() * stride);
         let queries = (&from[head * size..], Lies::Rows(2 * width));
         self.product(queries, keys, [rows.len(), size, stride], position, stride, Store::Set);
@@ -222,8 +235,8 @@ impl<'a> Attention<'a> {
                     let from = &qkv[span.keys.start * 3 * width + column..];
                     pack_transposed(&from[width..], 3 * width, size, n, keys);
                     pack(&from[2 * width..], 3 * width, n, size, values);
-                    level.settle(&mut keys[..packed_len(size, n)]);
-                    level.settle(&mut values[..packed_len(n, size)]);
+                    level.settle(&mut keys[..packed_len(size, n)], size);
+                    level.settle(&mut values[..packed_len(n, size)], n);
                 }
                 let scores = &mut scores[..span.queries.len() * span.stride];
                 let from = &qkv[queries * 3 * width + column..];
@@ -287,9 +300,9 @@ impl<'a> Attention<'a> {
                     pack_transposed(&from[k..], 3 * width, size, n, keys);
                     pack_transposed(&from[v..], 3 * width, size, n, values);
                     pack(&from[k..], 3 * width, n, size, straight);
-                    level.settle(&mut keys[..packed_len(size, n)]);
-                    level.settle(&mut values[..packed_len(size, n)]);
-                    level.settle(&mut straight[..packed_len(n, size)]);
+                    level.settle(&mut keys[..packed_len(size, n)], size);
+                    level.settle(&mut values[..packed_len(size, n)], size);
+                    level.settle(&mut straight[..packed_len(n, size)], n);
                 }
                 let scores = &mut scores[..tall * span.stride];
                 let grads = &mut grads[..tall * span.stride];
@@ -324,7 +337,7 @@ impl<'a> Attention<'a> {
                     [(given, width, &*scores, v), (queries, 3 * width, &*grads, k)]
                 {
                     pack(source, source_stride, tall, size, block);
-                    level.settle(&mut block[..packed_len(tall, size)]);
+                    level.settle(&mut block[..packed_len(tall, size)], tall);
                     let to = &mut dqkv[span.keys.start * 3 * width + to..];
                     self.product((a, by_column), block, [n, tall, size], to, 3 * width, Store::Add);
                 }
@@ -383,10 +396,10 @@ impl<'a> Attention<'a> {
         let from = &p.projected[rows.start * 2 * width..];
         let straight = room(&mut room_for.straight, packed_len(rows.len(), size));
         pack(&from[width + head * size..], 2 * width, rows.len(), size, straight);
-        self.level.settle(straight);
+        self.level.settle(straight, rows.len());
         let queries = room(&mut room_for.queries, packed_len(rows.len(), size));
         pack(&from[head * size..], 2 * width, rows.len(), size, queries);
-        self.level.settle(queries);
+        self.level.settle(queries, rows.len());
         room(&mut room_for.dposition, rows.len() * self.length.next_multiple_of(WIDTH)).fill(0.0);
     }
 }

@@ -32,9 +32,9 @@ use crate::task::Failure;
 use crate::value::rng::Stream;
 
 /// Tokens of a group when scoring.
-const GROUP: usize = 512;
+pub(super) const GROUP: usize = 512;
 /// Least tokens of a group when training, where groups are made smaller so that threads end together.
-const SMALL_GROUP: usize = 128;
+pub(super) const SMALL_GROUP: usize = 128;
 
 /// The explicit engine of a model.
 #[derive(Debug)]
@@ -120,6 +120,13 @@ impl Encoder {
     pub fn recomputing(mut self, recompute: bool) -> Self {
         self.recompute = recompute;
         self
+    }
+
+    /// Numbers held: of the model (weights, gradients, packed weights), and of batches.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> [usize; 2] {
+        let model = self.weights.len() + self.gradients.len() + self.packed.held();
+        [model, self.keep.held() + self.work.held() + self.pool.held()]
     }
 
     /// Hidden states `[tokens, hidden]` without dropout, of the embeddings and after each layer: for tests.

@@ -14,7 +14,7 @@ use super::product::{Lies, Product, Store, WIDTH, pack_panel, pack_strips, packe
 use super::weights::Pair;
 
 /// Rows of a weight in one task; a multiple of the tile's and of eight.
-const STRIPE: usize = 96;
+pub(super) const STRIPE: usize = 96;
 
 /// Linear layers that share their input.
 pub(super) struct Shared<'a> {
@@ -69,7 +69,7 @@ pub(super) fn accumulate(
         .collect();
     pool.each(packing, |(shared, first, i, panel), _| {
         pack_panel(&shared.inputs[first * shared.apart..], shared.apart, shared.wide, i, panel);
-        level.settle(panel);
+        level.settle(panel, panel.len() / WIDTH);
     });
 
     let pairs: Vec<(usize, usize, &Pair)> = all

@@ -148,7 +148,7 @@ impl Head<'_> {
         for block in blocks.iter().rev() {
             let mut inputs = vec![0.0; packed_len(block.len(), hidden)];
             pack(&pooled[block.start * hidden..], hidden, block.len(), hidden, &mut inputs);
-            level.settle(&mut inputs);
+            level.settle(&mut inputs, block.len());
             level.run(Product {
                 a: &dbefore[block.start * hidden..],
                 lies: Lies::Columns(hidden),

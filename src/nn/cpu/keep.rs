@@ -61,6 +61,14 @@ pub(super) struct Work {
     pub panels: Vec<f32>,
 }
 
+/// Numbers of a layer's buffers for so many tokens, `rows` of which leave it, in the order of [`KeptLayer`]'s fields up to
+/// `rho2`; statistics count once and are two numbers each.
+fn layer(tokens: usize, rows: usize, shape: &Shape) -> [usize; 8] {
+    let Shape { hidden, heads, .. } = *shape;
+    let wide = rows * hidden;
+    [tokens * 3 * hidden, rows * heads, wide, rows * shape.up(), wide, rows, wide, rows]
+}
+
 pub(super) fn size<T: Clone + Default>(v: &mut Vec<T>, n: usize) {
     if v.capacity() < n {
         // Nothing of the old content is needed, and giving it back first keeps the peak low.
@@ -73,7 +81,7 @@ impl Keep {
     /// Makes room for a batch; `last` where there is a last norm.
     pub(super) fn size(&mut self, batch: &Packed, spec: &Spec, last: bool, recompute: bool) {
         let (tokens, pairs, layers, shape) = (batch.tokens(), batch.len(), spec.layers, &spec.shape);
-        let Shape { width, hidden, heads, .. } = *shape;
+        let Shape { width, hidden, .. } = *shape;
         size(&mut self.hat, tokens * width);
         size(&mut self.rho, tokens);
         size(&mut self.pooled, pairs * hidden);
@@ -88,15 +96,41 @@ impl Keep {
         let roomy = self.layers.iter_mut().enumerate().rev();
         for (i, l) in roomy.take(if recompute { 2 } else { layers }) {
             let rows = if spec.first_only(i) { pairs } else { tokens };
-            size(&mut l.qkv, tokens * 3 * hidden);
-            size(&mut l.stats, rows * heads);
-            size(&mut l.context, rows * hidden);
-            size(&mut l.up, rows * shape.up());
-            size(&mut l.hat1, rows * hidden);
-            size(&mut l.rho1, rows);
-            size(&mut l.hat2, rows * hidden);
-            size(&mut l.rho2, rows);
+            let [qkv, stats, context, up, hat1, rho1, hat2, rho2] = layer(tokens, rows, shape);
+            size(&mut l.qkv, qkv);
+            size(&mut l.stats, stats);
+            size(&mut l.context, context);
+            size(&mut l.up, up);
+            size(&mut l.hat1, hat1);
+            size(&mut l.rho1, rho1);
+            size(&mut l.hat2, hat2);
+            size(&mut l.rho2, rho2);
         }
+    }
+
+    /// How many numbers [`Self::size`] makes room for, and dropped relative positions.
+    pub(super) fn numbers(tokens: usize, pairs: usize, spec: &Spec, last: bool, recompute: bool) -> usize {
+        let Shape { width, hidden, .. } = spec.shape;
+        let layers = (0..spec.layers).rev().take(if recompute { 2 } else { spec.layers }).map(|l| {
+            let all = layer(tokens, if spec.first_only(l) { pairs } else { tokens }, &spec.shape);
+            all.iter().sum::<usize>() + all[1]
+        });
+        let inputs = if recompute { spec.layers * tokens * hidden } else { 0 };
+        let last = if last { tokens * (hidden + 1) } else { 0 };
+        let positions = spec.relative.map_or(0, |r| spec.layers * 2 * r.span * 2 * hidden);
+        layers.sum::<usize>() + inputs + last + positions + tokens * (width + 1) + pairs * 2 * hidden
+    }
+
+    /// How many numbers it holds.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        let layer = |l: &KeptLayer| {
+            let all = [&l.qkv, &l.context, &l.up, &l.hat1, &l.rho1, &l.hat2, &l.rho2, &l.projected];
+            all.map(Vec::len).iter().sum::<usize>() + 2 * l.stats.len()
+        };
+        let one = [&self.hat, &self.rho, &self.last_hat, &self.last_rho, &self.pooled, &self.before];
+        one.into_iter().chain(&self.inputs).map(Vec::len).sum::<usize>()
+            + self.layers.iter().map(layer).sum::<usize>()
     }
 }
 
@@ -110,6 +144,17 @@ impl Work {
         size(&mut self.up, tokens * shape.up());
         size(&mut self.qkv, tokens * 3 * hidden);
         size(&mut self.norms, pairs * 4 * hidden.max(width));
+    }
+
+    /// How many numbers it holds after a backward pass, the stream's gradient given back.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        let Self { d, attention, output, up, qkv, norms, x, embedded, dembedded, positions, table, panels } =
+            self;
+        [d, attention, output, up, qkv, norms, x, embedded, dembedded, positions, table, panels]
+            .map(Vec::len)
+            .iter()
+            .sum()
     }
 }
 

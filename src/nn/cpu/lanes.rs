@@ -176,6 +176,18 @@ pub(super) trait Kernel: Sized {
     fn run_rounding<L: Lanes>(self) -> Self::Output {
         self.run::<L>()
     }
+    /// Does the work with registers of sixteen numbers, to the same bits as [`Kernel::run`] over AVX2.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn run_wide<L: Lanes>(self) -> Self::Output {
+        self.run::<L>()
+    }
+    /// Does the work of [`Kernel::run_rounding`] over pairs of bfloat16 numbers, see [`super::wide`].
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn run_pairs<L: Lanes>(self) -> Self::Output {
+        self.run::<L>()
+    }
 }
 
 /// The nearest bfloat16, halves to even; what is not a number stays so.
@@ -186,11 +198,21 @@ pub(super) fn bf16(x: f32) -> f32 {
     if x.is_nan() { x } else { f32::from_bits(near) }
 }
 
-/// Rounds in place.
-struct Round<'a>(&'a mut [f32]);
+/// Rounds packed panels of a depth in place.
+struct Round<'a>(&'a mut [f32], usize);
 
 impl Kernel for Round<'_> {
     type Output = ();
+    const ROUNDS: bool = true;
+    #[inline(always)]
+    fn run_rounding<L: Lanes>(self) {
+        self.run::<L>();
+    }
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn run_pairs<L: Lanes>(self) {
+        super::wide::pair_panels(self.0, self.1);
+    }
     #[inline(always)]
     fn run<L: Lanes>(self) {
         self.0.iter_mut().for_each(|x| *x = bf16(*x));
@@ -198,19 +220,36 @@ impl Kernel for Round<'_> {
 }
 
 /// Which instructions the kernels use, and whether the operands of matrix products are rounded to bfloat16. Equal bits
-/// are promised within one level.
+/// are promised within one level; without rounding AVX2 and AVX-512 give the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Level {
     inner: Inner,
     rounds: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// From the slowest to the fastest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 enum Inner {
     Portable,
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    /// With dot products of bfloat16 numbers.
+    #[cfg(target_arch = "x86_64")]
+    Bf16,
 }
+
+/// Every level by name, from the slowest to the fastest.
+const NAMES: &[(&str, Inner)] = &[
+    ("portable", Inner::Portable),
+    #[cfg(target_arch = "x86_64")]
+    ("avx2", Inner::Avx2),
+    #[cfg(target_arch = "x86_64")]
+    ("avx512", Inner::Avx512),
+    #[cfg(target_arch = "x86_64")]
+    ("avx512_bf16", Inner::Bf16),
+];
 
 impl Level {
     /// Plain Rust, for any machine.
@@ -219,30 +258,53 @@ impl Level {
     /// The fastest level this machine has.
     pub fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-            return Self { inner: Inner::Avx2, rounds: false };
+        {
+            use std::arch::is_x86_feature_detected as has;
+            let inner = if !(has!("avx2") && has!("fma")) {
+                Inner::Portable
+            } else if !(has!("avx512f") && has!("avx512bw") && has!("avx512vl") && has!("avx512dq")) {
+                Inner::Avx2
+            } else if has!("avx512bf16") {
+                Inner::Bf16
+            } else {
+                Inner::Avx512
+            };
+            Self { inner, rounds: false }
         }
+        #[cfg(not(target_arch = "x86_64"))]
         Self::PORTABLE
     }
 
-    /// The level of a name: `auto`, `portable` or `avx2`.
+    /// Every level that this machine has.
+    pub fn all() -> Vec<Self> {
+        let best = Self::detect().inner;
+        let here = NAMES.iter().filter(|(_, inner)| *inner <= best);
+        here.map(|(_, inner)| Self { inner: *inner, rounds: false }).collect()
+    }
+
+    /// The level of a name: `auto`, `portable`, `avx2`, `avx512` or `avx512_bf16`.
     ///
     /// # Errors
     /// When the name is not known, or this machine lacks the level.
     pub fn named(name: &str) -> Result<Self, Failure> {
-        let best = Self::detect();
-        match name {
-            "auto" => Ok(best),
-            "portable" => Ok(Self::PORTABLE),
-            _ if name == best.name() => Ok(best),
-            "avx2" => Err(Failure::missing(format!(
-                "the kernel level `{name}` was asked for; there is `portable` and `{}` here",
-                best.name()
-            ))
-            .help("use `auto`")),
-            _ => Err(Failure::wrong(format!("unknown kernel level `{name}`"))
-                .help("one of `auto`, `portable`, `avx2`")),
+        if name == "auto" {
+            return Ok(Self::detect());
         }
+        if let Some((_, inner)) = NAMES.iter().find(|(n, _)| *n == name) {
+            let level = Self { inner: *inner, rounds: false };
+            if Self::all().contains(&level) {
+                return Ok(level);
+            }
+            let here = Self::all().iter().map(|l| format!("`{}`", l.inner.name())).collect::<Vec<_>>();
+            return Err(Failure::missing(format!(
+                "the kernel level `{name}` was asked for; there is {} here",
+                here.join(", ")
+            ))
+            .help("use `auto`"));
+        }
+        let names = NAMES.iter().map(|(n, _)| format!("`{n}`")).collect::<Vec<_>>();
+        Err(Failure::wrong(format!("unknown kernel level `{name}`"))
+            .help(format!("one of `auto`, {}", names.join(", "))))
     }
 
     /// The same instructions with operands of matrix products rounded to bfloat16, or not.
@@ -251,42 +313,56 @@ impl Level {
         Self { rounds, ..self }
     }
 
-    /// Rounds an operand in place where the level does.
-    pub(super) fn settle(self, x: &mut [f32]) {
+    /// Rounds a packed operand of this depth in place where the level does, and pairs it up where the level multiplies
+    /// pairs.
+    pub(super) fn settle(self, panels: &mut [f32], depth: usize) {
         if self.rounds {
-            self.run(Round(x));
+            self.run(Round(panels, depth));
         }
     }
 
     /// Its name, for manifests.
     pub fn name(self) -> &'static str {
         match self.inner {
-            Inner::Portable => "portable",
+            // Without rounding there is nothing to multiply in pairs.
             #[cfg(target_arch = "x86_64")]
-            Inner::Avx2 => "avx2",
+            Inner::Bf16 if !self.rounds => Inner::Avx512.name(),
+            inner => inner.name(),
         }
     }
 
     /// Runs a kernel at this level.
     #[inline]
     pub(super) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        let rounds = K::ROUNDS && self.rounds;
         match self.inner {
-            Inner::Portable => portable(kernel, self.rounds),
+            Inner::Portable => portable(kernel, rounds),
             #[cfg(target_arch = "x86_64")]
-            Inner::Avx2 => {
-                #[expect(unsafe_code, reason = "calls a function compiled for AVX2 and FMA")]
-                // SAFETY: this variant is only made by `detect`, which found both features on this machine.
+            inner => {
+                #[expect(unsafe_code, reason = "calls functions compiled for features of the machine")]
+                // SAFETY: these variants are only made by `detect`, or by `named` and `all` up to what it found: the
+                // features of each function were found on this machine.
                 unsafe {
-                    avx2(kernel, self.rounds)
+                    match inner {
+                        Inner::Bf16 if rounds => bf16_pairs(kernel),
+                        Inner::Portable | Inner::Avx2 => avx2(kernel, rounds),
+                        Inner::Avx512 | Inner::Bf16 => avx512(kernel, rounds),
+                    }
                 }
             }
         }
     }
 }
 
+impl Inner {
+    fn name(self) -> &'static str {
+        NAMES.iter().find(|(_, inner)| *inner == self).map_or("", |(name, _)| name)
+    }
+}
+
 #[inline(never)]
 fn portable<K: Kernel>(kernel: K, rounds: bool) -> K::Output {
-    if K::ROUNDS && rounds { kernel.run_rounding::<Portable>() } else { kernel.run::<Portable>() }
+    if rounds { kernel.run_rounding::<Portable>() } else { kernel.run::<Portable>() }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -294,7 +370,22 @@ fn portable<K: Kernel>(kernel: K, rounds: bool) -> K::Output {
 #[inline(never)]
 fn avx2<K: Kernel>(kernel: K, rounds: bool) -> K::Output {
     use super::avx2::Avx2;
-    if K::ROUNDS && rounds { kernel.run_rounding::<Avx2>() } else { kernel.run::<Avx2>() }
+    if rounds { kernel.run_rounding::<Avx2>() } else { kernel.run::<Avx2>() }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq")]
+#[inline(never)]
+fn avx512<K: Kernel>(kernel: K, rounds: bool) -> K::Output {
+    use super::avx2::Avx2;
+    if rounds { kernel.run_rounding::<Avx2>() } else { kernel.run_wide::<Avx2>() }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")]
+#[inline(never)]
+fn bf16_pairs<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run_pairs::<super::avx2::Avx2>()
 }
 
 #[cfg(test)]
@@ -305,7 +396,12 @@ mod tests {
     fn levels_have_names_and_unknown_ones_are_refused() {
         assert_eq!(Level::named("auto").unwrap(), Level::detect());
         assert_eq!(Level::named("portable").unwrap(), Level::PORTABLE);
-        assert_eq!(Level::named("avx512").unwrap_err().kind, crate::task::FailureKind::Wrong);
+        for level in Level::all() {
+            assert_eq!(Level::named(level.inner.name()).unwrap(), level);
+        }
+        for (name, _) in NAMES.iter().skip(Level::all().len()) {
+            assert_eq!(Level::named(name).unwrap_err().kind, crate::task::FailureKind::Missing);
+        }
         assert_eq!(Level::named("fast").unwrap_err().kind, crate::task::FailureKind::Wrong);
     }
 
@@ -359,16 +455,18 @@ mod tests {
         assert!(bf16(f32::NAN).is_nan() && bf16(f32::from_bits(0x7fff_ffff)).is_nan());
         let mut x: Vec<f32> = (0..37).map(|i| (i as f32).sqrt()).collect();
         let expected: Vec<f32> = x.iter().map(|x| bf16(*x)).collect();
-        Level::detect().settle(&mut x);
+        Level::PORTABLE.settle(&mut x, 1);
         assert_ne!(x, expected);
-        Level::detect().rounding(true).settle(&mut x);
+        Level::PORTABLE.rounding(true).settle(&mut x, 1);
         assert_eq!(x, expected);
     }
 
     #[test]
     fn the_levels_agree_where_rounding_plays_no_part() {
         let expected = Level::PORTABLE.run(All);
-        assert_eq!(Level::detect().run(All), expected);
+        for level in Level::all() {
+            assert_eq!(level.run(All), expected);
+        }
         assert_eq!(&expected[..3], &[3.5, -0.5, 5.0]);
         assert_eq!(expected[expected.len() - 2..], [103.25, 100.0]);
     }

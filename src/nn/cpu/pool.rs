@@ -51,6 +51,16 @@ impl Pool {
         Ok(Self { pool, scratch: (0..threads).map(|_| Mutex::default()).collect() })
     }
 
+    /// Numbers in all scratch memory.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        let of = |s: &Scratch| {
+            let own = [&s.x, &s.qkv, &s.context, &s.z, &s.inner, &s.wide, &s.y];
+            own.map(Vec::len).iter().sum::<usize>() + s.attention.held()
+        };
+        self.scratch.iter().map(|s| of(&s.lock().unwrap_or_else(std::sync::PoisonError::into_inner))).sum()
+    }
+
     /// The number of threads.
     pub(super) fn threads(&self) -> usize {
         self.scratch.len()

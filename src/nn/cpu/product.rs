@@ -13,10 +13,12 @@ use super::lanes::{Kernel, Lanes, N, bf16};
 pub(super) const WIDTH: usize = 2 * N;
 /// Rows of a tile: with two vectors a row, 12 of the 16 registers hold results.
 const TALL: usize = 6;
+/// Rows of a strip: those of one tile, or of two where registers are fewer.
+pub(super) const STRIP: usize = 12;
 /// Depth of one pass; a panel of it fits the first cache.
 const DEPTH: usize = 384;
 /// Rows of one pass, which stay in the second cache.
-const TOGETHER: usize = 96;
+pub(super) const TOGETHER: usize = 96;
 
 /// The floats a packed operand of this shape takes.
 pub(super) fn packed_len(depth: usize, columns: usize) -> usize {
@@ -64,15 +66,15 @@ pub(super) fn pack_panel(source: &[f32], stride: usize, columns: usize, panel: u
     }
 }
 
-/// Packs `columns` columns of a matrix as left operand: strips of [`TALL`] columns, each stored row by row, so that
+/// Packs `columns` columns of a matrix as left operand: strips of [`STRIP`] columns, each stored row by row, so that
 /// a sum over many rows reads straight through. Places beyond the last column keep what was there.
 pub(super) fn pack_strips(source: &[f32], stride: usize, depth: usize, columns: usize, out: &mut [f32]) {
     for (d, row) in source.chunks(stride).take(depth).enumerate() {
-        let mut whole = row[..columns].chunks_exact(TALL);
-        let mut at = d * TALL;
-        for six in &mut whole {
-            out[at..at + TALL].copy_from_slice(six);
-            at += depth * TALL;
+        let mut whole = row[..columns].chunks_exact(STRIP);
+        let mut at = d * STRIP;
+        for few in &mut whole {
+            out[at..at + STRIP].copy_from_slice(few);
+            at += depth * STRIP;
         }
         let rest = whole.remainder();
         if !rest.is_empty() {
@@ -83,7 +85,7 @@ pub(super) fn pack_strips(source: &[f32], stride: usize, depth: usize, columns: 
 
 /// The floats that [`pack_strips`] fills.
 pub(super) fn strips_len(depth: usize, columns: usize) -> usize {
-    columns.next_multiple_of(TALL) * depth
+    columns.next_multiple_of(STRIP) * depth
 }
 
 /// How the left operand lies in memory.
@@ -139,7 +141,7 @@ impl Kernel for Product<'_> {
         match self.lies {
             Lies::Rows(stride) => self.go::<L, ROWS>(stride),
             Lies::Columns(stride) => self.go::<L, COLUMNS>(stride),
-            Lies::Strips => self.go::<L, STRIPS>(TALL),
+            Lies::Strips => self.go::<L, STRIPS>(STRIP),
         }
     }
 
@@ -170,6 +172,20 @@ impl Kernel for Product<'_> {
             };
             Product { a: &copy, lies, rows, b, depth, columns, c, c_stride, store }.run::<L>();
         }
+        ROUNDED.set(copy);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn run_wide<L: Lanes>(self) {
+        self.run_by_16();
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn run_pairs<L: Lanes>(self) {
+        let mut copy = ROUNDED.take();
+        Product::run_pairs(self, &mut copy);
         ROUNDED.set(copy);
     }
 }
@@ -212,8 +228,8 @@ impl Product<'_> {
                                 let from = match LEFT {
                                     ROWS => row * stride + done,
                                     COLUMNS => done * stride + row,
-                                    // Tiles begin where strips do: all but the last are TALL.
-                                    _ => row * depth + done * TALL,
+                                    // A tile lies within one strip: all but the last are TALL.
+                                    _ => row / STRIP * STRIP * depth + done * STRIP + row % STRIP,
                                 };
                                 #[expect(unsafe_code, reason = "the innermost loop, without bounds checks")]
                                 // SAFETY: the asserts above cover rows `row..row + $tall` (≤ rows) at depths
@@ -328,8 +344,8 @@ mod tests {
         (0..n).map(|i| s.normal(i as u64) as f32).collect()
     }
 
-    fn levels() -> [Level; 2] {
-        [Level::PORTABLE, Level::detect()]
+    fn levels() -> Vec<Level> {
+        Level::all()
     }
 
     #[test]
@@ -399,7 +415,7 @@ mod tests {
                 let level = level.rounding(true);
                 let mut b = vec![0.0; packed_len(depth, columns)];
                 pack_transposed(&w, depth, depth, columns, &mut b);
-                level.settle(&mut b);
+                level.settle(&mut b, depth);
                 let all = [(&a, Lies::Rows(depth)), (&at, Lies::Columns(rows)), (&strips, Lies::Strips)];
                 for (a_there, lies) in all {
                     let mut c = vec![f32::NAN; rows * columns];
@@ -429,13 +445,34 @@ mod tests {
     }
 
     #[test]
+    fn avx2_and_avx512_give_the_same_bits() {
+        let wide: Vec<Level> = levels().into_iter().filter(|l| l.name().starts_with("avx")).collect();
+        for (rows, depth, columns) in [(1, 1, 1), (23, 800, 33), (100, 384, 48), (12, 77, 32), (35, 385, 17)]
+        {
+            let (a, w) = (random(rows * depth, 1), random(columns * depth, 2));
+            let mut b = vec![0.0; packed_len(depth, columns)];
+            pack_transposed(&w, depth, depth, columns, &mut b);
+            let results = wide.iter().map(|level| {
+                let mut c = vec![f32::NAN; rows * columns];
+                let (lies, c_stride, store) = (Lies::Rows(depth), columns, Store::Set);
+                level.run(Product { a: &a, lies, rows, b: &b, depth, columns, c: &mut c, c_stride, store });
+                c
+            });
+            let results: Vec<_> = results.collect();
+            assert!(results.windows(2).all(|w| w[0] == w[1]), "{rows} {depth} {columns}");
+        }
+    }
+
+    #[test]
     fn a_row_has_the_same_bits_whatever_is_beside_it() {
         let (depth, columns) = (800, 40);
         let a = random(101 * depth, 1);
         let w = random(columns * depth, 2);
         let mut b = vec![0.0; packed_len(depth, columns)];
         pack_transposed(&w, depth, depth, columns, &mut b);
-        for level in levels() {
+        for level in levels().into_iter().flat_map(|l| [l, l.rounding(true)]) {
+            let mut b = b.clone();
+            level.settle(&mut b, depth);
             let product = |from: usize, rows: usize| {
                 let mut c = vec![0.0; rows * columns];
                 let a = &a[from * depth..(from + rows) * depth];

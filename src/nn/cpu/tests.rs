@@ -19,7 +19,7 @@ fn load(name: &str, threads: usize) -> Encoder {
 }
 
 /// A model of any shape with random weights (norms near one).
-fn random(config: &str) -> Checkpoint {
+pub(super) fn random(config: &str) -> Checkpoint {
     let model = arch::from_fields(&Fields::parse("config.json", config.as_bytes()).unwrap()).unwrap();
     let parameters = arch::layout(&model.declared());
     let s = Stream::new(4, &["random model"]);
@@ -38,7 +38,7 @@ const ODD: &str = r#"{"model_type": "bert", "vocab_size": 50, "hidden_size": 72,
     "hidden_dropout_prob": 0.2, "attention_probs_dropout_prob": 0.15, "classifier_dropout": 0.3}"#;
 
 /// Every architecture in a small odd shape: the engine's widths are multiples of eight and of no more.
-fn shapes() -> Vec<String> {
+pub(super) fn shapes() -> Vec<String> {
     let bert = r#""vocab_size": 50, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3,
         "intermediate_size": 40, "max_position_embeddings": 133, "hidden_dropout_prob": 0.2,
         "attention_probs_dropout_prob": 0.15, "classifier_dropout": 0.3"#;

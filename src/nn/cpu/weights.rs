@@ -182,11 +182,11 @@ impl Linear {
         if back {
             let to = room(&mut self.backward, packed_len(outputs, inputs));
             pack(weight, inputs, outputs, inputs, to);
-            level.settle(to);
+            level.settle(to, outputs);
         } else {
             let to = room(&mut self.forward, packed_len(inputs, outputs));
             pack_transposed(weight, inputs, inputs, outputs, to);
-            level.settle(to);
+            level.settle(to, inputs);
         }
     }
 }
@@ -259,4 +259,23 @@ pub(super) struct PackedWeights {
     pub table: Normed,
     /// Which directions are up to date: forward, backward.
     pub fresh: [bool; 2],
+}
+
+#[cfg(test)]
+impl PackedWeights {
+    /// How many numbers it holds.
+    pub(super) fn held(&self) -> usize {
+        let linear = |l: &Linear| l.forward.len() + l.backward.len();
+        let stack = |s: &Stack| linear(&s.linear) + s.bias.len();
+        let layer = |l: &PackedLayer| {
+            stack(&l.qkv)
+                + l.positions.as_ref().map_or(0, stack)
+                + l.projected.len()
+                + linear(&l.output)
+                + linear(&l.up)
+                + linear(&l.down)
+        };
+        let table = self.table.hat.len() + self.table.rho.len() + self.table.rows.len();
+        self.layers.iter().map(layer).sum::<usize>() + linear(&self.dense) + linear(&self.projection) + table
+    }
 }

@@ -6,8 +6,9 @@ use serde_json::json;
 
 use super::super::models;
 use crate::ir::metrics::Measure;
+use crate::nn::Reranker as _;
 use crate::task::{Failure, Job, Outcome, located};
-use crate::train::objectives::{self, Definition};
+use crate::train::objectives::{Objective, Teacher};
 use crate::train::optimiser::AdamW;
 use crate::train::ranker::Reader;
 use crate::train::samples::Samples;
@@ -25,10 +26,10 @@ fn train(job: &Job<'_>) -> Result<Outcome, Failure> {
     let started = Instant::now();
     let seed = job.seed()?;
     let call = job.call("objective")?;
-    let objective = objective(call)?;
+    let objective = Objective::read(call)?;
     let stores = Stores::open(job.path("corpus")?, job.path("queries")?)?;
     let samples = source::stream(job.arg("data"), job.arg("source"), &stores)?;
-    check_forms(objective, &samples)?;
+    check_forms(&objective, &samples)?;
     let batch = batch(job.call("batch")?)?;
     let epoch = samples.epoch() as f64 / batch as f64;
     let steps = match job.budget("steps")? {
@@ -42,8 +43,7 @@ fn train(job: &Job<'_>) -> Result<Outcome, Failure> {
         seed,
         steps,
         batch,
-        objective,
-        call,
+        objective: &objective,
         optimiser: AdamW::read(job.call("optimiser")?)?,
         schedule: Schedule::read(job.call("schedule")?, steps, epoch)?,
         every: select.as_ref().map(|s| s.every),
@@ -76,35 +76,26 @@ fn train(job: &Job<'_>) -> Result<Outcome, Failure> {
     let mut text = serde_json::to_vec_pretty(&record).map_err(|e| Failure::bug(e.to_string()))?;
     text.push(b'\n');
     std::fs::write(job.spec.out.join("training.json"), text)?;
-    Ok(outcome(&state, select.as_ref(), ranker.model.kernels(), started))
-}
-
-/// The definition of an objective's call, its arguments in range.
-fn objective(call: &Call) -> Result<&'static Definition, Failure> {
-    let definition = objectives::find(&call.name)
-        .ok_or_else(|| Failure::missing(format!("`{}` has no implementation yet", call.name)))?;
-    match definition.faults(call).into_iter().next() {
-        Some((_, message)) => Err(Failure::wrong(message)),
-        None => Ok(definition),
-    }
+    let mut outcome = outcome(&state, select.as_ref(), ranker.model.kernels(), started);
+    models::add_work(job, &ranker, &mut outcome)?;
+    Ok(outcome)
 }
 
 /// What the checker tells from arguments, told again from the data itself.
-fn check_forms(objective: &Definition, samples: &Samples) -> Result<(), Failure> {
+fn check_forms(objective: &Objective, samples: &Samples) -> Result<(), Failure> {
     let form = samples.shape().form();
-    if !objective.forms.contains(&form) {
-        return Err(Failure::wrong(format!(
-            "{} cannot learn from samples of shape `{}`",
-            objective.name,
-            form.name()
-        )));
+    if !objective.forms().contains(&form) {
+        let message = format!("{objective} cannot learn from samples of shape `{}`", form.name());
+        return Err(Failure::wrong(message));
     }
-    if objective.teacher && samples.at(0).teacher.is_none() {
-        return Err(Failure::wrong(format!(
-            "{} needs teacher scores, and the samples have none",
-            objective.name
-        ))
-        .help("give the source `scores`, for instance of `score.cross_encoder`"));
+    let lacking = match objective.asks() {
+        Teacher::Nothing => false,
+        Teacher::Order => samples.at(0).teacher.is_none(),
+        Teacher::Scores => !samples.scored(),
+    };
+    if lacking {
+        return Err(Failure::wrong(format!("{objective} needs teacher scores, and the samples have none"))
+            .help("give the source `scores`, for instance of `score.cross_encoder`"));
     }
     Ok(())
 }

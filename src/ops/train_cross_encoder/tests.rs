@@ -83,10 +83,33 @@ fn objectives_meet_the_shapes_they_can_use() {
         ("objective.infonce", "ranked_list", true, vec!["op::shape_fit"]),
         ("objective.margin_mse", "pairs", false, vec!["op::needs_teacher"]),
         ("objective.margin_mse", "group", false, vec!["op::needs_teacher"]),
+        ("objective.kl", "ranked_list", false, vec!["op::needs_teacher"]),
+        ("objective.kl", "ranked_list", true, vec![]),
+        ("objective.list_mle", "ranked_list", false, vec![]),
+        ("objective.list_mle", "group", false, vec!["op::needs_teacher"]),
+        ("objective.list_mle", "pairs", true, vec!["op::shape_fit"]),
+        ("objective.localized_contrastive", "group", false, vec![]),
+        ("objective.mse", "pairs", true, vec![]),
+        ("objective.mse", "pairs", false, vec!["op::needs_teacher"]),
     ] {
         let actions = world(&shape(shape_name), scores);
         let issues = check(&training(objective, batch_of(shape_name)), &actions);
         assert_eq!(codes(&issues), wanted, "{objective} on {shape_name}: {issues:?}");
+    }
+}
+
+#[test]
+fn rankings_say_an_order_and_no_scores() {
+    let mut actions = world(&shape("ranked_list"), false);
+    let lists = call("ranked_lists", &[("run", RUN), ("depth", Value::Null)]);
+    // What an unknown operation gives is not known before it is read.
+    for (source, known) in [(lists, true), (RUN, true), (Value::Artifact(ActionId(9)), false)] {
+        let samples = [("source", source), ("shape", shape("ranked_list"))];
+        actions.0.insert(2, ("data.samples", Record::of(samples)));
+        for (objective, wanted) in [("objective.list_net", known), ("objective.p_list_mle", false)] {
+            let issues = check(&training(objective, batch_of("ranked_list")), &actions);
+            assert_eq!(!issues.is_empty(), wanted, "{objective}: {issues:?}");
+        }
     }
 }
 

@@ -50,10 +50,10 @@ fn near_shows_the_distance() {
     };
     let values = "0.5500 and 0.5450 differ by 0.0050, within 0.01".to_owned();
     assert_eq!(near(0.545), ClaimOutcome::Passed { values });
-    let values = "0.5500 and 0.5300 differ by 0.0200, not within 0.01".to_owned();
+    let values = "0.5500 and 0.5300 differ by 0.0200, near: not within 0.01".to_owned();
     assert_eq!(near(0.53), ClaimOutcome::Failed { values });
     let ClaimOutcome::Failed { values } = near(0.539_99) else { panic!() };
-    assert!(values.contains("differ by 0.01001") && values.ends_with("not within 0.01"), "{values}");
+    assert!(values.contains("differ by 0.01001") && values.ends_with("near: not within 0.01"), "{values}");
 }
 
 #[test]

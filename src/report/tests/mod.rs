@@ -2,6 +2,7 @@
 
 mod claims;
 mod files;
+mod page;
 mod rendering;
 mod significance;
 mod tables;
@@ -9,7 +10,7 @@ mod tables;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Filled, Results, evaluate_table};
+use super::{Filled, Made, Results, evaluate_table};
 use crate::diag::{FileId, Span};
 use crate::graph::{Action, Graph, Table, TestSpec};
 use crate::value::pending::{PendingCell, Reduction};
@@ -23,6 +24,7 @@ struct Fake {
     numbers: BTreeMap<(u32, String), f64>,
     facts: BTreeMap<u32, serde_json::Value>,
     seconds: BTreeMap<u32, f64>,
+    made: BTreeMap<u32, Made>,
 }
 
 impl Results for Fake {
@@ -37,6 +39,9 @@ impl Results for Fake {
     }
     fn seconds(&self, action: ActionId) -> Option<f64> {
         self.seconds.get(&action.0).copied()
+    }
+    fn made(&self, action: ActionId) -> Option<Made> {
+        self.made.get(&action.0).cloned()
     }
 }
 
@@ -127,6 +132,7 @@ fn table(rows: &[&str], columns: &[&str], values: Vec<Vec<Option<Value>>>) -> Ta
         columns: ("objective".into(), names(columns)),
         values,
         spread: None,
+        published: None,
         measure: "nDCG@10".into(),
         best_per: None,
         smallest: false,

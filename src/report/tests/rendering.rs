@@ -89,20 +89,26 @@ fn markdown_and_latex() {
 fn csv_has_every_digit_and_quotes() {
     let text = csv(&filled());
     let lines: Vec<Vec<&str>> = text.lines().map(|l| l.split(',').collect()).collect();
-    assert_eq!(lines[0].join(","), "row,column,value,spread,n,p,p_adjusted,effect,difference,low,high,mark");
+    assert_eq!(
+        lines[0].join(","),
+        "row,column,value,spread,n,p,p_adjusted,effect,effect_low,effect_high,hedges,difference,low,high,published,grade,mark"
+    );
     assert_eq!(lines.len(), 5);
-    assert!(lines.iter().all(|l| l.len() == 12));
+    assert!(lines.iter().all(|l| l.len() == 17));
     let number = |r: usize, c: usize| lines[r][c].parse::<f64>().unwrap();
     near(number(1, 2), 0.26 + 0.5 / 3.0, 1e-12);
-    assert_eq!(lines[1][11], "reference");
+    assert_eq!(lines[1][16], "reference");
     assert_eq!(lines[2][..2], ["bert_base", "bce"]);
-    assert_eq!((lines[2][4], lines[2][11]), ("3", "best significant"));
-    near(number(2, 8), 0.24, 1e-12);
-    assert_eq!(lines[3][11], "best reference");
-    assert_eq!(lines[4][2..], ["", "", "", "", "", "", "", "", "", ""]);
+    assert_eq!((lines[2][4], lines[2][16]), ("3", "best significant"));
+    near(number(2, 11), 0.24, 1e-12);
+    assert_eq!(lines[3][16], "best reference");
+    assert_eq!(lines[4][2..], [""; 15]);
 
     let t = table(&["a,\"b\""], &["c"], vec![vec![Some(Value::Float(0.1))]]);
-    assert_eq!(csv(&Study::default().fill(&t)).lines().nth(1).unwrap(), "\"a,\"\"b\"\"\",c,0.1,,,,,,,,,");
+    assert_eq!(
+        csv(&Study::default().fill(&t)).lines().nth(1).unwrap(),
+        "\"a,\"\"b\"\"\",c,0.1,,,,,,,,,,,,,,"
+    );
 }
 
 #[test]

@@ -88,6 +88,73 @@ fn seeds_are_averaged_first_and_collections_keep_their_queries() {
 }
 
 #[test]
+fn effects_have_their_intervals_and_lose_their_bias() {
+    #[derive(serde::Deserialize)]
+    struct Effect {
+        n: usize,
+        d: f64,
+        hedges: f64,
+        low: f64,
+        high: f64,
+    }
+    let figures: serde_json::Value =
+        serde_json::from_str(include_str!("../../../tests/data/significance/power.json")).unwrap();
+    let effects: Vec<Effect> = serde_json::from_value(figures["effects"].clone()).unwrap();
+    let e = effects.iter().find(|e| e.n == 12).unwrap();
+    // Differences with the wanted effect: ±1 around it, in their own deviations.
+    let mut differences: Vec<f64> = (0..e.n).map(|i| if i % 2 == 0 { 1.0 } else { -1.0 }).collect();
+    let sd = (e.n as f64 / (e.n as f64 - 1.0)).sqrt();
+    differences.iter_mut().for_each(|x| *x = *x / sd + e.d);
+    let mut s = Study::default();
+    let q = s.qrels("q");
+    let all = row(&mut s, q, &[&differences]);
+    let mut t = table(&["bert"], &["infonce", "a"], vec![all]);
+    t.test = Some(against("objective", "infonce"));
+    let test = s.fill(&t).cells[0][1].test.unwrap();
+    near(test.sd, 1.0, 1e-9);
+    near(test.effect.unwrap(), e.d, 1e-9);
+    near(test.hedges.unwrap(), e.hedges, 1e-9);
+    let (low, high) = test.effect_interval.unwrap();
+    near(low, e.low, 1e-6);
+    near(high, e.high, 1e-6);
+}
+
+#[test]
+fn what_a_test_can_find_is_told_before_and_with_results() {
+    use super::super::detectable;
+    let mut s = Study::default();
+    let q = s.qrels("q");
+    let cells: Vec<Option<Value>> = ["a", "b", "c"].iter().map(|n| Some(s.unfinished(n, q))).collect();
+    let mut t = table(&["a", "b", "c"], &["value"], cells.into_iter().map(|c| vec![c]).collect());
+    t.measure = "ndcg_10".into();
+    assert_eq!(detectable(&t, &s.graph, &s.results), None, "no test");
+    t.test = Some(TestSpec { correct: "none".into(), ..against("backbone", "a") });
+    assert_eq!(detectable(&t, &s.graph, &s.results), None, "how many queries there are is not known");
+    s.results.facts.insert(q.0, serde_json::json!({ "queries": 20 }));
+    let found = detectable(&t, &s.graph, &s.results).unwrap();
+    assert_eq!((found.queries, found.comparisons, found.sd), (20, 2, None));
+    // statsmodels: TTestPower().solve_power(None, 20, 0.05, 0.8)
+    near(found.effect, 0.660_441_654_438, 1e-6);
+    assert_eq!(
+        found.to_string(),
+        "dl: 20 queries find a difference of 0.66 standard deviations with a chance of 80 %, in a t-test at 0.05; \
+         how large the deviation is, results will tell"
+    );
+    // With results: their queries, their deviation, the level divided by the comparisons.
+    let mut with = Study::default();
+    let q = with.qrels("q");
+    let f = &figures()[3].differences;
+    let columns = row(&mut with, q, &[f, f]);
+    t.values = columns.into_iter().map(|c| vec![c]).collect();
+    t.test = Some(against("backbone", "a"));
+    let found = detectable(&t, &with.graph, &with.results).unwrap();
+    assert!(found.divided && found.effect > 0.6604);
+    let sd = with.fill(&t).cells[1][0].test.unwrap().sd;
+    near(found.sd.unwrap(), sd, 1e-12);
+    assert!(found.to_string().contains("at 0.05 divided by 2 comparisons; 0."), "{found}");
+}
+
+#[test]
 fn weights_of_nested_means_are_kept() {
     let mut s = Study::default();
     let q = s.qrels("q");

@@ -109,3 +109,31 @@ fn titles_tell_the_measure_and_the_point() {
     t.title = "dl".into();
     assert_eq!(title(&t), "dl[bce] (nDCG@10)");
 }
+
+#[test]
+fn published_numbers_stand_beside_and_are_graded() {
+    let mut t = table(&["a", "b", "c", "d"], &["v"], Vec::new());
+    let column = |xs: [Option<f64>; 4]| xs.iter().map(|x| vec![x.map(Value::Float)]).collect::<Vec<_>>();
+    t.values = column([Some(0.5), Some(0.5), Some(0.5), None]);
+    let values = column([Some(0.508), Some(0.485), None, Some(0.5)]);
+    t.published = Some(crate::graph::Published { values, within: 0.01 });
+    let f = Study::default().fill(&t);
+    let grades: Vec<Option<&str>> =
+        f.cells.iter().map(|row| row[0].published.map(|p| p.grade.word())).collect();
+    assert_eq!(grades, [Some("ok"), Some("near"), None, None]);
+    let text = terminal(&f, false);
+    let expected = "\
+  backbone      v
+  a         0.500 (0.508 ok)
+  b         0.500 (0.485 near)
+  c         0.500
+  d             –
+  () published, ok within 0.01, near within twice that, else off
+";
+    assert!(text.contains(expected), "{text}");
+    assert!(super::super::csv(&f).contains("b,v,0.5,,,,,,,,,,,,0.485,near,"), "{}", super::super::csv(&f));
+    assert!(
+        super::super::latex(&f).contains("0.500 (0.508 ok)")
+            && super::super::markdown(&f).contains("0.500 (0.485 near)")
+    );
+}

@@ -1,6 +1,6 @@
 //! Squared error of smooth ranks against the teacher's ranks.
 
-use super::{Argument, Arguments, Definition, Form, Group, Loss, Range, sigmoid, teacher};
+use super::{Argument, Arguments, Definition, Form, Group, Loss, Range, Teacher, order, sigmoid, teacher};
 use crate::task::Failure;
 
 pub(super) const DEFINITION: Definition = Definition {
@@ -21,7 +21,7 @@ pub(super) const DEFINITION: Definition = Definition {
         },
     ],
     forms: &[Form::RankedList, Form::Group],
-    teacher: true,
+    teacher: |_| Teacher::Order,
     loss,
 };
 
@@ -55,10 +55,8 @@ fn loss(batch: &[Group], arguments: &Arguments<'_>) -> Result<Loss, Failure> {
 
 /// Ranks from 1 by falling teacher score; ties keep the order of the list.
 fn ranks(teacher: &[f64]) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..teacher.len()).collect();
-    order.sort_by(|&a, &b| teacher[b].total_cmp(&teacher[a]));
     let mut ranks = vec![0.0; teacher.len()];
-    for (place, &i) in order.iter().enumerate() {
+    for (place, i) in order(teacher).into_iter().enumerate() {
         ranks[i] = place as f64 + 1.0;
     }
     ranks

@@ -1,6 +1,6 @@
 //! Pairwise hinge loss.
 
-use super::{Argument, Arguments, Definition, Form, Group, Loss, Range};
+use super::{Argument, Arguments, Definition, Form, Group, Loss, Range, Teacher};
 use crate::task::Failure;
 
 pub(super) const DEFINITION: Definition = Definition {
@@ -13,7 +13,7 @@ pub(super) const DEFINITION: Definition = Definition {
         doc: "The difference of scores from which on a pair costs nothing.",
     }],
     forms: &[Form::Pairs, Form::Group],
-    teacher: false,
+    teacher: |_| Teacher::Nothing,
     loss,
 };
 

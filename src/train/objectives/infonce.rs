@@ -1,6 +1,6 @@
 //! Softmax cross-entropy of a positive against the negatives of its own group.
 
-use super::{Argument, Arguments, Definition, Form, Group, Loss, Range};
+use super::{Argument, Arguments, Definition, Form, Group, Loss, Range, Teacher};
 use crate::task::Failure;
 
 pub(super) const DEFINITION: Definition = Definition {
@@ -14,32 +14,38 @@ pub(super) const DEFINITION: Definition = Definition {
         doc: "T: scores are divided by it before the softmax.",
     }],
     forms: &[Form::Pairs, Form::Group],
-    teacher: false,
+    teacher: |_| Teacher::Nothing,
     loss,
 };
 
 fn loss(batch: &[Group], arguments: &Arguments<'_>) -> Result<Loss, Failure> {
-    let t = arguments.number("temperature");
+    let temperature = arguments.number("temperature");
     let mut out = Loss::zero(batch);
     for (group, gradient) in batch.iter().zip(&mut out.gradients) {
-        let (s, positives) = (&group.scores, group.positives);
-        if positives == 0 {
+        if group.positives == 0 {
             return Err(Failure::wrong(
                 "objective.infonce needs a positive in each group, and a sample has none",
             ));
         }
-        let share = 1.0 / positives as f64;
-        for p in 0..positives {
-            // The documents that compete: this positive and every negative.
-            let rivals = || std::iter::once(p).chain(positives..s.len());
-            let top = rivals().map(|j| s[j] / t).fold(f64::NEG_INFINITY, f64::max);
-            let sum: f64 = rivals().map(|j| (s[j] / t - top).exp()).sum();
-            out.value += share * (sum.ln() + top - s[p] / t);
-            for j in rivals() {
-                let softmax = (s[j] / t - top).exp() / sum;
-                gradient[j] += share * (softmax - f64::from(u8::from(j == p))) / t;
-            }
-        }
+        of_group(group, temperature, &mut out.value, gradient);
     }
     Ok(out.over(batch.len()))
+}
+
+/// Adds the mean over the positives of a group, of which there is one at least, to `value`, and its derivative to
+/// `gradient`.
+pub(super) fn of_group(group: &Group, t: f64, value: &mut f64, gradient: &mut [f64]) {
+    let (s, positives) = (&group.scores, group.positives);
+    let share = 1.0 / positives as f64;
+    for p in 0..positives {
+        // The documents that compete: this positive and every negative.
+        let rivals = || std::iter::once(p).chain(positives..s.len());
+        let top = rivals().map(|j| s[j] / t).fold(f64::NEG_INFINITY, f64::max);
+        let sum: f64 = rivals().map(|j| (s[j] / t - top).exp()).sum();
+        *value += share * (sum.ln() + top - s[p] / t);
+        for j in rivals() {
+            let softmax = (s[j] / t - top).exp() / sum;
+            gradient[j] += share * (softmax - f64::from(u8::from(j == p))) / t;
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Regression of the teacher's margins.
 
-use super::{Arguments, Definition, Form, Group, Loss, teacher};
+use super::{Arguments, Definition, Form, Group, Loss, Teacher, teacher};
 use crate::task::Failure;
 
 pub(super) const DEFINITION: Definition = Definition {
@@ -9,7 +9,7 @@ pub(super) const DEFINITION: Definition = Definition {
           the mean over all (positive, negative) pairs of the batch.",
     arguments: &[],
     forms: &[Form::Pairs, Form::Group],
-    teacher: true,
+    teacher: |_| Teacher::Scores,
     loss,
 };
 

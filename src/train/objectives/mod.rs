@@ -1,10 +1,15 @@
-//! The training objectives: one file each, and one line in [`objectives!`] below.
+//! The training objectives: one file each, and one line in [`objectives!`] below. [`Objective`] is what a study asks
+//! for: one of them, or a weighted sum.
 //!
 //! An objective sees scores, teacher scores and which documents are positive, over the *whole* batch of a step, and
 //! gives the loss and its derivative by every score, in f64. It must not know: models, tokens, files. That is what
 //! lets the trainer split a batch into micro-batches without changing the gradient.
 //!
 //! Checked against PyTorch's autograd on fixed scores: `tests/data/objectives`.
+
+pub mod sum;
+
+pub use sum::Objective;
 
 use crate::task::Failure;
 use crate::value::{Call, Value};
@@ -76,6 +81,17 @@ impl Form {
     }
 }
 
+/// What an objective asks of the teacher for every document of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Teacher {
+    /// Nothing.
+    Nothing,
+    /// Which of two documents is better. A ranked list always says so; in pairs and groups scores do.
+    Order,
+    /// Scores whose sizes mean something. The order of a ranked list is not enough.
+    Scores,
+}
+
 /// What an argument of an objective may be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Range {
@@ -98,6 +114,10 @@ pub struct Argument {
     pub doc: &'static str,
 }
 
+/// The argument of every objective with a softmax or a sigmoid in it.
+const TEMPERATURE: Argument =
+    Argument { name: "temperature", range: Range::Positive(1.0), doc: "T: scores are divided by it." };
+
 /// An objective: what it is called, what it needs, and its formula.
 #[derive(Clone, Copy, Debug)]
 pub struct Definition {
@@ -109,8 +129,8 @@ pub struct Definition {
     pub arguments: &'static [Argument],
     /// The forms of data it can use.
     pub forms: &'static [Form],
-    /// Whether every document must have a teacher score. A ranked list always has: its order counts as one.
-    pub teacher: bool,
+    /// What it asks of the teacher, under its arguments.
+    pub teacher: fn(&Arguments<'_>) -> Teacher,
     /// The loss of a whole batch.
     pub loss: LossFn,
 }
@@ -173,6 +193,11 @@ impl Definition {
         faults
     }
 
+    /// What it asks of the teacher under the arguments of `call`; defaults without one.
+    pub fn asks(&self, call: Option<&Call>) -> Teacher {
+        (self.teacher)(&Arguments { of: self.arguments, call })
+    }
+
     /// The loss of a whole batch under the arguments of `call`; defaults without one.
     ///
     /// # Errors
@@ -198,6 +223,26 @@ fn teacher<'a>(name: &str, group: &'a Group) -> Result<&'a [f64], Failure> {
         Failure::wrong(format!("{name} needs a teacher score for each document, and a sample has none"))
             .help("give the source `scores`, for instance of `score.cross_encoder`")
     })
+}
+
+/// The places of documents by falling teacher score; ties keep the order of the list.
+fn order(teacher: &[f64]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..teacher.len()).collect();
+    order.sort_by(|&a, &b| teacher[b].total_cmp(&teacher[a]));
+    order
+}
+
+/// log(eᵃ + eᵇ) without overflow.
+fn log_add(a: f64, b: f64) -> f64 {
+    let top = a.max(b);
+    if top == f64::NEG_INFINITY { top } else { top + (-(a - b).abs()).exp().ln_1p() }
+}
+
+/// log softmax(x / T) without overflow.
+fn log_softmax(x: &[f64], temperature: f64) -> Vec<f64> {
+    let top = x.iter().fold(f64::NEG_INFINITY, |a, b| a.max(b / temperature));
+    let sum = x.iter().map(|v| (v / temperature - top).exp()).sum::<f64>().ln();
+    x.iter().map(|v| v / temperature - top - sum).collect()
 }
 
 /// log(1 + eˣ) without overflow.
@@ -232,6 +277,13 @@ objectives! {
     margin_mse
     ranknet
     approx_rank_mse
+    mse
+    kl
+    list_net
+    list_mle
+    p_list_mle
+    lambda
+    localized_contrastive
 }
 
 #[cfg(test)]

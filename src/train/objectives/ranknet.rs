@@ -1,6 +1,6 @@
 //! RankNet on the teacher's order.
 
-use super::{Argument, Arguments, Definition, Form, Group, Loss, Range, sigmoid, softplus, teacher};
+use super::{Argument, Arguments, Definition, Form, Group, Loss, Range, Teacher, sigmoid, softplus, teacher};
 use crate::task::Failure;
 
 pub(super) const DEFINITION: Definition = Definition {
@@ -20,7 +20,7 @@ pub(super) const DEFINITION: Definition = Definition {
         },
     ],
     forms: &[Form::RankedList, Form::Group],
-    teacher: true,
+    teacher: |_| Teacher::Order,
     loss,
 };
 

@@ -58,7 +58,7 @@ pub(super) fn accumulate(
             Group { scores, teacher: e.teacher.clone(), positives: e.positives }
         })
         .collect();
-    let loss = plan.objective.loss(&groups, Some(plan.call))?;
+    let loss = plan.objective.loss(&groups)?;
     if !loss.value.is_finite() {
         return Ok(loss.value);
     }

@@ -6,7 +6,7 @@ use super::toy::Toy;
 use super::*;
 use crate::train::objectives;
 use crate::train::schedule::Decay;
-use crate::value::Record;
+use crate::value::{Call, Record};
 
 /// Query q: its positive has the tokens 1 and q, its negatives 2 and q.
 fn feed(position: u64) -> Result<Example, Failure> {
@@ -20,14 +20,13 @@ fn feed(position: u64) -> Result<Example, Failure> {
     })
 }
 
-fn plan<'a>(scratch: &'a Path, call: &'a Call, steps: u64) -> Plan<'a> {
+pub(super) fn plan<'a>(scratch: &'a Path, objective: &'a Objective, steps: u64) -> Plan<'a> {
     Plan {
         key: "key",
         seed: 1,
         steps,
         batch: 4,
-        objective: objectives::find(&call.name).unwrap(),
-        call,
+        objective,
         optimiser: AdamW {
             learning_rate: 0.05,
             weight_decay: 0.01,
@@ -44,16 +43,16 @@ fn plan<'a>(scratch: &'a Path, call: &'a Call, steps: u64) -> Plan<'a> {
     }
 }
 
-fn call(name: &str) -> Call {
-    Call { name: name.into(), args: Record::default() }
+pub(super) fn objective(name: &str) -> Objective {
+    Objective::read(&Call { name: name.into(), args: Record::default() }).unwrap()
 }
 
-fn no_validation(_: &mut dyn Reranker) -> Result<Vec<(String, f64)>, Failure> {
+pub(super) fn no_validation(_: &mut dyn Reranker) -> Result<Vec<(String, f64)>, Failure> {
     unreachable!("nothing is validated")
 }
 
 /// Asks to stop after so many questions.
-struct StopAfter(AtomicU64);
+pub(super) struct StopAfter(pub(super) AtomicU64);
 
 impl Progress for StopAfter {
     fn progress(&self, _: u64, _: u64, _: &str, _: &str) {}
@@ -71,8 +70,8 @@ fn bits(model: &Toy) -> Vec<u32> {
 fn every_objective_moves_the_positive_above_the_negatives() {
     for definition in objectives::ALL {
         let folder = tempfile::tempdir().unwrap();
-        let (call, mut model) = (call(definition.name), Toy::new(9, 0.0));
-        let plan = plan(folder.path(), &call, 60);
+        let (objective, mut model) = (objective(definition.name), Toy::new(9, 0.0));
+        let plan = plan(folder.path(), &objective, 60);
         let state = train(&plan, &mut model, &feed, &mut no_validation, &crate::task::Silent).unwrap();
         assert!(model.weights[1] > model.weights[2] + 0.5, "{}: {:?}", definition.name, model.weights);
         assert_eq!((state.step, state.samples, state.documents, state.tokens), (60, 240, 720, 2160));
@@ -95,10 +94,10 @@ fn micro_batches_change_no_bit() {
         Ok(example)
     };
     for name in ["objective.infonce", "objective.ranknet", "objective.bce"] {
-        let call = call(name);
+        let objective = objective(name);
         let run = |micro_batch| {
             let mut model = Toy::new(9, 0.3);
-            let plan = Plan { micro_batch, ..plan(folder.path(), &call, 10) };
+            let plan = Plan { micro_batch, ..plan(folder.path(), &objective, 10) };
             train(&plan, &mut model, &long, &mut no_validation, &crate::task::Silent).unwrap();
             (bits(&model), model.forwards)
         };
@@ -114,14 +113,14 @@ fn micro_batches_change_no_bit() {
 
 #[test]
 fn a_stopped_and_resumed_training_ends_with_the_same_bits() {
-    let call = call("objective.margin_mse");
+    let objective = objective("objective.margin_mse");
     let validate =
         |model: &mut dyn Reranker| Ok(vec![("v".to_owned(), f64::from(-(model.weights()[1] - 0.3).abs()))]);
     let whole = tempfile::tempdir().unwrap();
     let mut unbroken = Toy::new(9, 0.3);
     let every = Some(4);
     let wanted = train(
-        &Plan { every, ..plan(whole.path(), &call, 30) },
+        &Plan { every, ..plan(whole.path(), &objective, 30) },
         &mut unbroken,
         &feed,
         &mut { validate },
@@ -130,7 +129,7 @@ fn a_stopped_and_resumed_training_ends_with_the_same_bits() {
     .unwrap();
     for stop in [0u64, 1, 7, 8, 29] {
         let folder = tempfile::tempdir().unwrap();
-        let plan = Plan { every, ..plan(folder.path(), &call, 30) };
+        let plan = Plan { every, ..plan(folder.path(), &objective, 30) };
         let failure =
             train(&plan, &mut Toy::new(9, 0.3), &feed, &mut { validate }, &StopAfter(AtomicU64::new(stop)))
                 .unwrap_err();
@@ -145,10 +144,10 @@ fn a_stopped_and_resumed_training_ends_with_the_same_bits() {
 
 #[test]
 fn a_stop_during_a_validation_loses_nothing() {
-    let call = call("objective.bce");
+    let objective = objective("objective.bce");
     let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let figure = |model: &mut dyn Reranker| Ok(vec![("v".to_owned(), f64::from(model.weights()[1]))]);
-    let broken = Plan { every: Some(4), ..plan(folder.path(), &call, 10) };
+    let broken = Plan { every: Some(4), ..plan(folder.path(), &objective, 10) };
     let mut asked = 0;
     let mut stop = |model: &mut dyn Reranker| {
         asked += 1;
@@ -157,7 +156,7 @@ fn a_stop_during_a_validation_loses_nothing() {
     assert!(train(&broken, &mut Toy::new(9, 0.1), &feed, &mut stop, &crate::task::Silent).is_err());
     let mut resumed = Toy::new(9, 0.1);
     let state = train(&broken, &mut resumed, &feed, &mut { figure }, &crate::task::Silent).unwrap();
-    let unbroken = Plan { every: Some(4), ..plan(other.path(), &call, 10) };
+    let unbroken = Plan { every: Some(4), ..plan(other.path(), &objective, 10) };
     let mut model = Toy::new(9, 0.1);
     assert_eq!(train(&unbroken, &mut model, &feed, &mut { figure }, &crate::task::Silent).unwrap(), state);
     assert_eq!(bits(&resumed), bits(&model));
@@ -166,9 +165,9 @@ fn a_stop_during_a_validation_loses_nothing() {
 
 #[test]
 fn a_checkpoint_every_so_many_steps_survives_a_crash() {
-    let call = call("objective.bce");
+    let objective = objective("objective.bce");
     let folder = tempfile::tempdir().unwrap();
-    let plan = Plan { checkpoint: Some(5), ..plan(folder.path(), &call, 20) };
+    let plan = Plan { checkpoint: Some(5), ..plan(folder.path(), &objective, 20) };
     let broken = |position| if position >= 4 * 13 { Err(Failure::wrong("crash")) } else { feed(position) };
     assert!(train(&plan, &mut Toy::new(9, 0.1), &broken, &mut no_validation, &crate::task::Silent).is_err());
     let saved: checkpoint::Saved<State> =
@@ -185,9 +184,9 @@ fn a_checkpoint_every_so_many_steps_survives_a_crash() {
 
 #[test]
 fn the_best_mean_wins_and_ties_go_to_the_earlier_step() {
-    let call = call("objective.bce");
+    let objective = objective("objective.bce");
     let folder = tempfile::tempdir().unwrap();
-    let plan = Plan { every: Some(4), ..plan(folder.path(), &call, 18) };
+    let plan = Plan { every: Some(4), ..plan(folder.path(), &objective, 18) };
     // Steps 4, 8, 12, 16 and the last, 18. Each collection's own best step is not the best mean.
     let figures = [(0.9, 0.1), (0.5, 0.7), (0.7, 0.5), (0.1, 0.8), (0.2, 0.2)];
     let mut seen = Vec::new();
@@ -212,9 +211,9 @@ fn the_best_mean_wins_and_ties_go_to_the_earlier_step() {
 
 #[test]
 fn a_loss_that_is_not_finite_names_step_and_queries() {
-    let call = call("objective.margin_mse");
+    let objective = objective("objective.margin_mse");
     let folder = tempfile::tempdir().unwrap();
-    let plan = plan(folder.path(), &call, 20);
+    let plan = plan(folder.path(), &objective, 20);
     let bad = |position| {
         let mut example = feed(position)?;
         if position == 9 {
@@ -229,10 +228,30 @@ fn a_loss_that_is_not_finite_names_step_and_queries() {
 
 #[test]
 fn no_steps_leave_the_model_as_it_is() {
-    let call = call("objective.bce");
+    let objective = objective("objective.bce");
     let folder = tempfile::tempdir().unwrap();
     let mut model = Toy::new(9, 0.0);
-    let plan = plan(folder.path(), &call, 0);
+    let plan = plan(folder.path(), &objective, 0);
     let state = train(&plan, &mut model, &feed, &mut no_validation, &crate::task::Silent).unwrap();
     assert_eq!((state.step, model.weights), (0, vec![0.0; 10]));
+}
+
+#[test]
+fn the_next_batch_is_read_while_a_step_is_computed() {
+    let folder = tempfile::tempdir().unwrap();
+    let objective = objective("objective.bce");
+    let farthest = AtomicU64::new(0);
+    // The tokens of the second step are asked for before the first step is over, or this waits in vain.
+    let told = |position: u64| {
+        farthest.fetch_max(position, Ordering::SeqCst);
+        feed(position)
+    };
+    let mut validate = |_: &mut dyn Reranker| {
+        assert!(farthest.load(Ordering::SeqCst) >= 4, "the second batch was not read");
+        Ok(vec![("v".to_owned(), 0.5)])
+    };
+    let plan = Plan { every: Some(1), ..plan(folder.path(), &objective, 2) };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    let mut model = Toy::new(9, 0.3);
+    pool.install(|| train(&plan, &mut model, &told, &mut validate, &crate::task::Silent)).unwrap();
 }

@@ -1,9 +1,10 @@
-"""Losses and gradients of the six objectives by PyTorch's autograd, in double precision, on fixed scores.
+"""Losses and gradients of all objectives by PyTorch's autograd, in double precision, on fixed scores.
 
     python make.py > reference.json
 
-Written with PyTorch's own functions where there is one, and as Lightning IR writes RankNet and ApproxRankMSE
-(pairs t_i > t_j; argsort of argsort; sigmoid of score differences), so that it shares no code with xpipe.
+Written with PyTorch's own functions where there is one, as Lightning IR writes RankNet and ApproxRankMSE (pairs
+t_i > t_j; argsort of argsort; sigmoid of score differences), and the others from the formulas of their papers, as
+matrices, so that it shares no code with xpipe. peers.py compares them with sentence-transformers' losses.
 """
 import json
 import random
@@ -19,9 +20,9 @@ def pairs_of(groups):
     return [(g, p, n) for g, (s, _, k) in enumerate(groups) for p in range(k) for n in range(k, len(s))]
 
 
-def bce(groups, scores):
+def bce(groups, scores, temperature=1.0):
     labels = torch.cat([torch.tensor([1.0] * k + [0.0] * (len(s) - k)) for s, _, k in groups])
-    return F.binary_cross_entropy_with_logits(torch.cat(scores), labels)
+    return F.binary_cross_entropy_with_logits(torch.cat(scores) / temperature, labels)
 
 
 def hinge(groups, scores, margin=1.0):
@@ -68,8 +69,82 @@ def approx_rank_mse(groups, scores, temperature=1.0, discount="log2"):
     return torch.cat(losses).mean()
 
 
+def mse(groups, scores):
+    return F.mse_loss(torch.cat(scores), torch.tensor([t for _, of_group, _ in groups for t in of_group]))
+
+
+def kl(groups, scores, temperature=1.0):
+    """Hinton et al. 2015: the divergence of the softened distributions, times T squared."""
+    losses = []
+    for (_, t, _), s in zip(groups, scores):
+        student = F.log_softmax(s / temperature, -1)
+        teacher = F.log_softmax(torch.tensor(t) / temperature, -1)
+        losses.append(F.kl_div(student, teacher, log_target=True, reduction="sum") * temperature ** 2)
+    return torch.stack(losses).mean()
+
+
+def list_net(groups, scores, temperature=1.0):
+    """Cao et al. 2007: cross-entropy of top-one probabilities."""
+    losses = [F.cross_entropy(s[None] / temperature, torch.softmax(torch.tensor(t)[None] / temperature, -1))
+              for (_, t, _), s in zip(groups, scores)]
+    return torch.stack(losses).mean()
+
+
+def log_likelihoods(t, s, temperature):
+    """The logarithm of each factor of the Plackett-Luce probability of the teacher's order."""
+    x = s[torch.argsort(torch.tensor(t), descending=True, stable=True)] / temperature
+    return x - torch.logcumsumexp(x.flip(0), 0).flip(0)
+
+
+def list_mle(groups, scores, temperature=1.0):
+    """Xia et al. 2008."""
+    return torch.stack([-log_likelihoods(t, s, temperature).sum() for (_, t, _), s in zip(groups, scores)]).mean()
+
+
+def p_list_mle(groups, scores, temperature=1.0):
+    """Lan et al. 2014, with weights 2^(n-i) - 1 that sum to 1."""
+    losses = []
+    for (_, t, _), s in zip(groups, scores):
+        alpha = 2.0 ** (len(t) - torch.arange(1.0, len(t) + 1)) - 1
+        losses.append(-(alpha / alpha.sum() * log_likelihoods(t, s, temperature)).sum())
+    return torch.stack(losses).mean()
+
+
+def lambda_loss(groups, scores, grade="rank", mu=10.0, temperature=1.0):
+    """Wang et al. 2018, NDCG-Loss2++: sorted by the model, pairs above the diagonal and below it."""
+    losses = []
+    for (_, t, _), s in zip(groups, scores):
+        t = torch.tensor(t)
+        n = len(t)
+        y = t.clamp(min=0) if grade == "score" else 1.0 / (1 + (t[None, :] > t[:, None]).sum(-1))
+        inverse = 1 / torch.log2(1 + torch.arange(1.0, n + 2))
+        ideal = ((2 ** y.sort(descending=True).values - 1) * inverse[:n]).sum()
+        by_model = torch.argsort(s.detach(), descending=True, stable=True)
+        s, t, gain = s[by_model], t[by_model], ((2 ** y - 1) / ideal.clamp(min=1e-300))[by_model]
+        rho = (inverse[:n, None] - inverse[None, :n]).abs()
+        apart = (torch.arange(n)[:, None] - torch.arange(n)[None, :]).abs()
+        delta = torch.where(apart > 0, inverse[(apart - 1).clamp(min=0)] - inverse[apart], 0.0)
+        weight = (rho + mu * delta) * (gain[:, None] - gain[None, :]).abs()
+        terms = -weight * F.logsigmoid((s[:, None] - s[None, :]) / temperature) / torch.log(torch.tensor(2.0))
+        losses.append(terms[t[:, None] > t[None, :]].sum())
+    return torch.stack(losses).mean()
+
+
+def localized_contrastive(groups, scores, temperature=1.0):
+    """Gao, Dai and Callan 2021; in lists the target is the teacher's first document, as in Lightning IR."""
+    losses = []
+    for (_, t, k), s in zip(groups, scores):
+        if k == 0:
+            losses.append(F.cross_entropy(s[None] / temperature, torch.tensor([t.index(max(t))])))
+        else:
+            logits = torch.stack([torch.cat([s[p:p + 1], s[k:]]) for p in range(k)]) / temperature
+            losses.append(F.cross_entropy(logits, torch.zeros(k, dtype=torch.long)))
+    return torch.stack(losses).mean()
+
+
 FUNCTIONS = dict(bce=bce, hinge=hinge, infonce=infonce, margin_mse=margin_mse, ranknet=ranknet,
-                 approx_rank_mse=approx_rank_mse)
+                 approx_rank_mse=approx_rank_mse, mse=mse, kl=kl, list_net=list_net, list_mle=list_mle,
+                 p_list_mle=p_list_mle, localized_contrastive=localized_contrastive, **{"lambda": lambda_loss})
 
 
 def draw(rng, sizes, positives=1, spread=3.0):
@@ -105,10 +180,17 @@ def main():
     supervised = {**pair_batches, **group_batches}
     ranked = {**list_batches, **{k: group_batches[k] for k in ("one group", "unequal groups")}}
     temperatures = [{}, {"temperature": 0.25}, {"temperature": 2.0}]
-    plan = [("bce", supervised, [{}]), ("hinge", supervised, [{}, {"margin": 0.5}, {"margin": 0.0}]),
+    everything = {**pair_batches, **ranked}
+    small = {k: v for k, v in everything.items() if k not in ("eight pairs", "fifty documents")}
+    plan = [("bce", supervised, temperatures), ("hinge", supervised, [{}, {"margin": 0.5}, {"margin": 0.0}]),
             ("infonce", supervised, temperatures), ("margin_mse", supervised, [{}]),
             ("ranknet", ranked, temperatures),
-            ("approx_rank_mse", ranked, temperatures + [{"discount": "none"}])]
+            ("approx_rank_mse", ranked, temperatures + [{"discount": "none"}]),
+            ("mse", small, [{}]), ("kl", small, temperatures),
+            ("list_net", ranked, temperatures), ("list_mle", ranked, temperatures),
+            ("p_list_mle", ranked, temperatures),
+            ("lambda", ranked, temperatures + [{"mu": 0.0}, {"grade": "score", "mu": 2.5}]),
+            ("localized_contrastive", {**small, "two positives": group_batches["two positives"]}, temperatures)]
     cases = []
     for name, batches, arguments in plan:
         for title, groups in batches.items():

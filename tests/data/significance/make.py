@@ -53,3 +53,24 @@ for ps in [[0.03], [0.01, 0.04, 0.03, 0.005], [0.5, 0.5, 0.9], [1e-12, 0.2, 0.2,
         family[name] = multipletests(ps, method=method)[1].tolist()
     families.append(family)
 (here / "corrections.json").write_text(json.dumps(families) + "\n")
+
+# Power, the smallest effect found with a chance of .8, and intervals of effects by the noncentral t distribution.
+from scipy.optimize import brentq
+from scipy.special import gammaln
+from statsmodels.stats.power import TTestPower
+
+powers = []
+for n in [5, 20, 43, 97, 300, 6980]:
+    for alpha in [0.05, 0.05 / 45, 0.01]:
+        effect = 2.0 / np.sqrt(n)
+        solver = TTestPower()
+        rough = solver.solve_power(None, n, alpha, 0.8)  # stops at 1e-6
+        powers.append(dict(n=n, alpha=alpha, effect=effect, power=solver.power(effect, n, alpha),
+                           detectable=brentq(lambda d: solver.power(d, n, alpha) - 0.8, rough / 1.1, rough * 1.1, xtol=1e-14)))
+effects = []
+for n, d in [(5, 0.9), (12, -0.3), (20, 0.0), (43, 0.5), (97, 0.2), (300, 0.47), (2000, -0.05)]:
+    m, t = n - 1, d * np.sqrt(n)
+    j = np.exp(gammaln(m / 2) - gammaln((m - 1) / 2)) / np.sqrt(m / 2)
+    at = lambda p: brentq(lambda s: stats.nct.cdf(t, m, s) - p, t - 12 - abs(t), t + 12 + abs(t), xtol=1e-12) / np.sqrt(n)
+    effects.append(dict(n=n, d=d, hedges=j * d, low=at(0.975), high=at(0.025)))
+(here / "power.json").write_text(json.dumps(dict(powers=powers, effects=effects)) + "\n")

@@ -1,0 +1,243 @@
+//! `xpipe describe`: what an operation, type, data set or diagnostic is; the whole reference as a page.
+
+use std::fmt::Write as _;
+
+use super::args::{Common, DescribeArgs};
+use super::out::{self, Stop};
+use super::reference::{Entry, entries};
+use crate::diag::suggest::did_you_mean;
+
+/// Width of printed paragraphs.
+const WIDTH: usize = 100;
+
+pub(super) fn describe(args: &DescribeArgs, common: &Common) -> Result<u8, Stop> {
+    let all = entries();
+    let Some(wanted) = &args.name else {
+        if args.markdown {
+            let page = markdown(&all);
+            if common.json {
+                out::json(&serde_json::json!({ "format": "markdown", "text": page }));
+            } else {
+                out::say(&page);
+            }
+        } else if common.json {
+            out::json(&all.iter().map(Entry::json).collect());
+        } else {
+            out::say(&list(&all));
+        }
+        return Ok(0);
+    };
+    let found = find(&all, wanted);
+    if found.is_empty() {
+        // What is meant may be a full name or the end of one.
+        let names = all.iter().flat_map(|e| [e.name.as_str(), last(&e.name)]);
+        return Err(Stop::Other {
+            code: 2,
+            message: format!("nothing is called `{wanted}`"),
+            help: Some(
+                did_you_mean(wanted, names).unwrap_or_else(|| "`xpipe describe` lists all".to_owned()),
+            ),
+        });
+    }
+    if common.json {
+        out::json(&found.iter().map(|e| e.json()).collect());
+    } else if args.markdown {
+        let pages: Vec<String> = found.iter().map(|e| section(e)).collect();
+        out::say(&pages.join("\n"));
+    } else {
+        let pages: Vec<String> = found.iter().map(|e| page(e)).collect();
+        out::say(&pages.join("\n"));
+    }
+    Ok(0)
+}
+
+fn last(name: &str) -> &str {
+    name.rsplit(['.', ':']).next().unwrap_or(name)
+}
+
+/// The entries of a name; without one of that name, those whose name ends with it: `infonce`, `trec.dl19`.
+fn find<'a>(all: &'a [Entry], wanted: &str) -> Vec<&'a Entry> {
+    let exact: Vec<&Entry> = all.iter().filter(|e| e.name == wanted).collect();
+    if !exact.is_empty() {
+        return exact;
+    }
+    let ends = |e: &&Entry| {
+        e.name.strip_suffix(wanted).is_some_and(|rest| rest.ends_with('.') || rest.ends_with("::"))
+    };
+    all.iter().filter(ends).collect()
+}
+
+/// One line each, by kind.
+fn list(all: &[Entry]) -> String {
+    let mut out = String::new();
+    let width = all.iter().map(|e| e.name.chars().count()).max().unwrap_or(0);
+    let mut kind = "";
+    for e in all {
+        if e.kind != kind {
+            kind = e.kind;
+            let _ = writeln!(out, "{}{}", if out.is_empty() { "" } else { "\n" }, heading(kind));
+        }
+        let room = (WIDTH + 20).saturating_sub(width + 4);
+        let brief = cut(e.brief(), room);
+        let _ = writeln!(out, "  {}", format!("{:<width$}  {brief}", e.name).trim_end());
+    }
+    out
+}
+
+/// At most `room` characters.
+fn cut(text: &str, room: usize) -> String {
+    if text.chars().count() <= room {
+        return text.to_owned();
+    }
+    let head: String = text.chars().take(room.saturating_sub(1)).collect();
+    format!("{}…", head.trim_end())
+}
+
+fn heading(kind: &str) -> &'static str {
+    match kind {
+        "operation" => "Operations",
+        "constructor" => "Constructors",
+        "form" => "Forms",
+        "type" => "Types",
+        "data set" => "Data sets of std",
+        "value of std" => "Values of std",
+        "def of std" => "Defs of std",
+        "policy" => "Policy",
+        _ => "Diagnostics",
+    }
+}
+
+/// What an entry is, for a terminal.
+fn page(e: &Entry) -> String {
+    let version = e.version.map(|v| format!(", version {v}")).unwrap_or_default();
+    let mut out = format!("{}: {}{version}\n", e.name, e.kind);
+    for paragraph in e.doc.split("\n\n").filter(|p| !p.is_empty()) {
+        let _ = write!(out, "\n{}", wrapped(paragraph, 0));
+    }
+    if !e.arguments.is_empty() {
+        out.push('\n');
+    }
+    for a in &e.arguments {
+        let ty = if a.ty.is_empty() { String::new() } else { format!(": {}", a.ty) };
+        let default = a.default.as_ref().map(|d| format!(" = {d}")).unwrap_or_default();
+        let _ = writeln!(out, "  {}{ty}{default}", a.name);
+        if !a.doc.is_empty() {
+            out.push_str(&wrapped(&a.doc, 6));
+        }
+    }
+    if let Some(gives) = &e.gives {
+        let _ = writeln!(out, "\nGives {gives}.");
+    }
+    for note in &e.notes {
+        out.push_str(&wrapped(note, 0));
+    }
+    if let Some(example) = &e.example {
+        let _ = writeln!(out, "\n    {example}");
+    }
+    out
+}
+
+fn wrapped(text: &str, indent: usize) -> String {
+    let mut out = String::new();
+    let mut line = " ".repeat(indent);
+    let mut width = 0;
+    for word in text.split_whitespace() {
+        let length = word.chars().count();
+        if width > 0 && indent + width + 1 + length > WIDTH {
+            let _ = writeln!(out, "{line}");
+            line = " ".repeat(indent);
+            width = 0;
+        }
+        if width > 0 {
+            line.push(' ');
+            width += 1;
+        }
+        line.push_str(word);
+        width += length;
+    }
+    let _ = writeln!(out, "{line}");
+    out
+}
+
+/// The whole reference.
+fn markdown(all: &[Entry]) -> String {
+    let mut out = format!(
+        "# The reference of xpipe {}\n\nWritten by `xpipe describe --markdown` from the definitions that `xpipe check` uses.\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    let mut kind = "";
+    for e in all {
+        if e.kind != kind {
+            kind = e.kind;
+            let _ = writeln!(out, "\n## {}", heading(kind));
+        }
+        let _ = write!(out, "\n{}", section(e));
+    }
+    out
+}
+
+/// An entry as a section of a page.
+fn section(e: &Entry) -> String {
+    let mut out = format!("### `{}`\n", e.name);
+    let mut facts = Vec::new();
+    facts.extend(e.gives.as_ref().map(|g| format!("Gives {g}.")));
+    facts.extend(e.version.map(|v| format!("Version {v}.")));
+    facts.extend(e.notes.iter().cloned());
+    for paragraph in e.doc.split("\n\n").filter(|p| !p.is_empty()) {
+        let _ = writeln!(out, "\n{paragraph}");
+    }
+    if !e.arguments.is_empty() {
+        out.push_str("\n| argument | type | without it | |\n|---|---|---|---|\n");
+        for a in &e.arguments {
+            let cell = |text: &str| text.replace('|', "\\|").split_whitespace().collect::<Vec<_>>().join(" ");
+            let default = match &a.default {
+                Some(d) => cell(d),
+                None if a.ty.is_empty() => String::new(),
+                None => "must be given".to_owned(),
+            };
+            let _ = writeln!(out, "| `{}` | {} | {default} | {} |", a.name, cell(&a.ty), cell(&a.doc));
+        }
+    }
+    if !facts.is_empty() {
+        let _ = writeln!(out, "\n{}", facts.join(" "));
+    }
+    if let Some(example) = &e.example {
+        let _ = writeln!(out, "\n```\n{example}\n```");
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_may_be_shortened() {
+        let all = entries();
+        let names = |wanted: &str| find(&all, wanted).iter().map(|e| e.name.as_str()).collect::<Vec<_>>();
+        assert_eq!(names("infonce"), ["objective.infonce"]);
+        assert_eq!(names("trec.dl19"), ["std.trec.dl19"]);
+        assert_eq!(names("unseeded"), ["op::unseeded"]);
+        assert_eq!(names("Run"), ["Run"]);
+        assert!(names("infonc").is_empty() && names("nfonce").is_empty());
+    }
+
+    #[test]
+    fn the_page_has_a_section_for_each_and_sound_tables() {
+        let all = entries();
+        let text = markdown(&all);
+        for e in &all {
+            assert!(text.contains(&format!("\n### `{}`\n", e.name)), "{}", e.name);
+        }
+        for line in text.lines().filter(|l| l.starts_with("| `")) {
+            assert_eq!(line.replace("\\|", "").matches('|').count(), 5, "{line}");
+        }
+    }
+
+    #[test]
+    fn paragraphs_are_wrapped() {
+        let text = wrapped(&"word ".repeat(60), 6);
+        assert!(text.lines().count() > 2);
+        assert!(text.lines().all(|l| l.starts_with("      word") && l.chars().count() <= WIDTH));
+    }
+}

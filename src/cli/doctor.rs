@@ -1,0 +1,310 @@
+//! `xpipe doctor`: what this machine has, and what stands in the way of a run.
+
+use std::net::{TcpStream, ToSocketAddrs as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::args::{Common, DoctorArgs};
+use super::check::plural;
+use super::out::{self, Stop};
+use super::{job, models, study};
+use crate::cache::text::rough_bytes;
+use crate::engine::{Heavy, Options};
+
+/// Below this much free space a cache is soon full.
+const LITTLE_SPACE: u64 = 5 << 30;
+/// Below this much memory training of common backbones does not fit.
+const LITTLE_MEMORY: u64 = 4 << 30;
+
+/// How something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Ok,
+    Note,
+    Problem,
+}
+
+impl State {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Note => "note",
+            Self::Problem => "problem",
+        }
+    }
+}
+
+/// A line of the answer.
+#[derive(Clone, Debug)]
+struct Finding {
+    what: &'static str,
+    state: State,
+    text: String,
+    /// What to do.
+    help: Option<String>,
+}
+
+impl Finding {
+    fn ok(what: &'static str, text: impl Into<String>) -> Self {
+        Self { what, state: State::Ok, text: text.into(), help: None }
+    }
+
+    fn note(what: &'static str, text: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { what, state: State::Note, text: text.into(), help: Some(help.into()) }
+    }
+
+    fn problem(what: &'static str, text: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { what, state: State::Problem, text: text.into(), help: Some(help.into()) }
+    }
+}
+
+pub(super) fn doctor(args: &DoctorArgs, common: &Common) -> Result<u8, Stop> {
+    let mut found = vec![Finding::ok("xpipe", version()), cores(common), kernels(), gpu(), memory()];
+    found.extend(cache(common));
+    found.extend(study::model_folders(common).iter().map(|folder| model_folder(folder)));
+    found.push(hub());
+    if args.network {
+        found.push(network());
+    }
+    let problems = found.iter().filter(|f| f.state == State::Problem).count();
+    if common.json {
+        let list: Vec<serde_json::Value> = found
+            .iter()
+            .map(|f| {
+                serde_json::json!({ "what": f.what, "state": f.state.name(), "text": f.text, "help": f.help })
+            })
+            .collect();
+        out::json(&serde_json::json!({ "problems": problems, "findings": list }));
+    } else {
+        for f in &found {
+            out::line(&format!("{:<8} {:<13} {}", f.state.name(), f.what, f.text));
+            if let Some(help) = &f.help {
+                out::line(&format!("{:<22} {help}", ""));
+            }
+        }
+    }
+    Ok(if problems > 0 { 4 } else { 0 })
+}
+
+fn version() -> String {
+    let with = |on: bool, name: &'static str| on.then_some(name);
+    let features: Vec<&str> = [
+        with(cfg!(feature = "models"), "models"),
+        with(cfg!(feature = "hub"), "hub"),
+        with(cfg!(feature = "cuda"), "cuda"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let features = if features.is_empty() { "no features".to_owned() } else { features.join(", ") };
+    format!(
+        "{} ({features}) on {} {}",
+        env!("CARGO_PKG_VERSION"),
+        std::env::consts::OS,
+        std::env::consts::ARCH
+    )
+}
+
+fn cores(common: &Common) -> Finding {
+    let here = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    let used = job::threads(common);
+    if used > here {
+        return Finding::note(
+            "cores",
+            format!("{here}, and {used} threads are asked for"),
+            "more threads than cores make a run slower: lower `--threads`",
+        );
+    }
+    Finding::ok("cores", format!("{here}, of which {used} are used"))
+}
+
+#[cfg(feature = "models")]
+fn kernels() -> Finding {
+    let level = crate::nn::cpu::Level::detect();
+    if level == crate::nn::cpu::Level::PORTABLE {
+        return Finding::note(
+            "kernels",
+            "portable: this processor has no AVX2",
+            "everything runs, several times slower than on a processor with AVX2",
+        );
+    }
+    Finding::ok("kernels", level.name())
+}
+
+#[cfg(not(feature = "models"))]
+fn kernels() -> Finding {
+    Finding::note(
+        "kernels",
+        "this build has no models",
+        "build with the feature `models` to train and re-rank",
+    )
+}
+
+/// Graphics cards, as far as the system's driver shows them without being asked.
+fn gpu() -> Finding {
+    let cards = std::fs::read_dir("/proc/driver/nvidia/gpus").map_or(0, Iterator::count);
+    match (cards, cfg!(feature = "cuda")) {
+        (0, true) => {
+            Finding::note("gpu", "none found", "stages that ask for one with `gpu` cannot run on one here")
+        }
+        (0, false) => Finding::ok("gpu", "none; this build computes on the processor"),
+        (n, true) => Finding::ok("gpu", format!("{n}")),
+        (n, false) => Finding::note(
+            "gpu",
+            format!("{n}, which this build cannot use"),
+            "build with the feature `cuda` to use it",
+        ),
+    }
+}
+
+fn memory() -> Finding {
+    let all = Options::new(1, Heavy::Thread).memory;
+    let text = rough_bytes(all);
+    if all < LITTLE_MEMORY {
+        return Finding::note(
+            "memory",
+            text,
+            "train small backbones, or lower `micro_batch` in the stage's `with`",
+        );
+    }
+    Finding::ok("memory", text)
+}
+
+fn cache(common: &Common) -> Vec<Finding> {
+    let root = match study::cache_root(common) {
+        Ok(root) => root,
+        Err(_) => {
+            let help = "give `--cache DIR` or set XPIPE_CACHE";
+            return vec![Finding::problem("cache", "there is no place for it", help)];
+        }
+    };
+    let mut found = Vec::new();
+    let there = existing(&root);
+    match writable(&there) {
+        Ok(()) if there == root => found.push(Finding::ok("cache", root.display().to_string())),
+        Ok(()) => found.push(Finding::ok("cache", format!("{}, not made yet", root.display()))),
+        Err(e) => found.push(Finding::problem(
+            "cache",
+            format!("{} cannot be written: {e}", there.display()),
+            "change its permissions, or name another folder with `--cache DIR` or XPIPE_CACHE",
+        )),
+    }
+    found.push(space("cache space", &there));
+    found
+}
+
+/// The nearest folder that exists.
+fn existing(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    path.ancestors().find(|p| p.exists()).unwrap_or(Path::new("/")).to_path_buf()
+}
+
+/// Whether a file can be made in a folder. It is gone afterwards.
+fn writable(folder: &Path) -> std::io::Result<()> {
+    use std::io::Write as _;
+    tempfile::tempfile_in(folder)?.write_all(b"xpipe")
+}
+
+fn space(what: &'static str, folder: &Path) -> Finding {
+    match rustix::fs::statvfs(folder) {
+        Ok(disk) => {
+            let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+            let text = format!("{} free", rough_bytes(free));
+            if free < LITTLE_SPACE {
+                return Finding::note(what, text, "models and indexes take gigabytes: free some space");
+            }
+            Finding::ok(what, text)
+        }
+        Err(e) => Finding::note(what, format!("not known: {e}"), "see that the folder can be read"),
+    }
+}
+
+fn model_folder(folder: &Path) -> Finding {
+    match std::fs::read_dir(folder) {
+        Ok(entries) => {
+            let inside = |p: PathBuf| std::fs::read_dir(p).into_iter().flatten().flatten().map(|e| e.path());
+            let is_model = |p: &Path| p.join("config.json").is_file();
+            // DIR/NAME and DIR/OWNER/NAME.
+            let models = entries
+                .flatten()
+                .map(|e| e.path())
+                .map(|p| if is_model(&p) { 1 } else { inside(p).filter(|q| is_model(q)).count() })
+                .sum::<usize>();
+            Finding::ok("models", format!("{}: {models} model{}", folder.display(), plural(models)))
+        }
+        Err(e) => Finding::problem(
+            "models",
+            format!("{} cannot be read: {e}", folder.display()),
+            "give a folder with `--models DIR` or XPIPE_MODELS that can be read",
+        ),
+    }
+}
+
+fn hub() -> Finding {
+    let Some(root) = models::hub_cache() else {
+        return Finding::note(
+            "hub cache",
+            "no place for it",
+            "set HF_HOME, or give models with `--models DIR`",
+        );
+    };
+    let there = existing(&root);
+    if there != root {
+        return match writable(&there) {
+            Ok(()) => Finding::ok("hub cache", format!("{}, not made yet", root.display())),
+            Err(e) => Finding::note(
+                "hub cache",
+                format!("{} cannot be made: {e}", root.display()),
+                "set HF_HOME to a folder that can be written, or give models with `--models DIR`",
+            ),
+        };
+    }
+    let models = std::fs::read_dir(&root).map_or(0, |all| {
+        all.flatten().filter(|e| e.file_name().to_string_lossy().starts_with("models--")).count()
+    });
+    let text = format!("{}: {models} model{}", root.display(), plural(models));
+    match writable(&root) {
+        Ok(()) => Finding::ok("hub cache", text),
+        Err(_) => {
+            Finding::note("hub cache", format!("{text}; read only"), "new models cannot be fetched into it")
+        }
+    }
+}
+
+/// Whether the hub answers. A proxy is not asked.
+fn network() -> Finding {
+    if std::env::var_os("HF_HUB_OFFLINE").is_some_and(|v| !v.is_empty() && v != "0") {
+        return Finding::note(
+            "network",
+            "HF_HUB_OFFLINE is set: nothing is fetched",
+            "unset it to fetch models",
+        );
+    }
+    if ["HTTPS_PROXY", "https_proxy"].iter().any(|n| std::env::var_os(n).is_some_and(|v| !v.is_empty())) {
+        return Finding::note(
+            "network",
+            "by a proxy, which is not asked",
+            "fetch a small model to see that it works",
+        );
+    }
+    let endpoint = std::env::var("HF_ENDPOINT").unwrap_or_default();
+    let endpoint = if endpoint.is_empty() { "https://huggingface.co" } else { &endpoint };
+    let plain = endpoint.starts_with("http://");
+    let host = endpoint.split("://").last().unwrap_or_default().split('/').next().unwrap_or_default();
+    let address = match host.contains(':') {
+        true => host.to_owned(),
+        false => format!("{host}:{}", if plain { 80 } else { 443 }),
+    };
+    let reached = address
+        .to_socket_addrs()
+        .and_then(|mut all| all.next().ok_or_else(|| std::io::Error::other("the name has no address")))
+        .and_then(|to| TcpStream::connect_timeout(&to, Duration::from_secs(5)));
+    match reached {
+        Ok(_) => Finding::ok("network", format!("{host} answers")),
+        Err(e) => Finding::problem(
+            "network",
+            format!("{host} does not answer: {e}"),
+            "without network, give models with `--models DIR` and data with `local { … }`",
+        ),
+    }
+}

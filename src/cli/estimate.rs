@@ -1,0 +1,214 @@
+//! How long stages will take and how much memory they need, told before they run; and what later estimates learn from
+//! the stages of a run.
+
+use std::collections::BTreeMap;
+
+use crate::cache::{RateOf, Rates, Store};
+use crate::engine::{Action, Final, Options, RunReport, Sight};
+use crate::task::{Told, Work};
+
+/// What was told of an action, or of several together.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Estimate {
+    /// Seconds, where any are known.
+    pub(super) seconds: Option<Told<f64>>,
+    /// Bytes of memory at the peak, where they are known.
+    pub(super) memory: Option<Told<u64>>,
+    /// Why seconds are not known, and of how many actions.
+    pub(super) unknown: BTreeMap<String, usize>,
+}
+
+impl Estimate {
+    /// Adds one that runs after this one.
+    pub(super) fn add(&mut self, other: &Self) {
+        if let Some(seconds) = other.seconds {
+            let sum = self.seconds.map_or(0.0, |s| s.amount) + seconds.amount;
+            let most = seconds.most || self.seconds.is_some_and(|s| s.most);
+            self.seconds = Some(Told { amount: sum, most });
+        }
+        if let Some(memory) = other.memory
+            && self.memory.is_none_or(|m| m.amount < memory.amount)
+        {
+            self.memory = Some(memory);
+        }
+        for (why, n) in &other.unknown {
+            *self.unknown.entry(why.clone()).or_default() += n;
+        }
+    }
+
+    /// Seconds for people: `≤ 12 min 04 s`, `? ` where some are not known; nothing where no model runs.
+    pub(super) fn time(&self) -> String {
+        let known = self.seconds.map(|s| {
+            format!("{}{}", if s.most { "≤ " } else { "" }, crate::cache::text::rough_seconds(s.amount))
+        });
+        match (known, self.unknown.is_empty()) {
+            (Some(known), true) => known,
+            (Some(known), false) => format!("{known} + ?"),
+            (None, false) => "?".to_owned(),
+            (None, true) => String::new(),
+        }
+    }
+
+    /// Memory for people: `≤ 1.2 GiB`.
+    pub(super) fn space(&self) -> String {
+        self.memory.map_or_else(String::new, |m| {
+            format!("{}{}", if m.most { "≤ " } else { "" }, crate::cache::text::rough_bytes(m.amount))
+        })
+    }
+}
+
+/// Where speeds come from, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Basis {
+    /// These models were measured here.
+    Measured,
+    /// Others were.
+    Scaled,
+    /// Nothing was: a short probe of matrix products.
+    Probed,
+}
+
+impl Basis {
+    /// For people.
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::Measured => "measured on this machine",
+            Self::Scaled => "scaled from other models measured on this machine",
+            Self::Probed => {
+                "guessed from a probe of matrix products: no model was measured on this machine yet"
+            }
+        }
+    }
+
+    /// For programs.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Measured => "measured",
+            Self::Scaled => "scaled",
+            Self::Probed => "probed",
+        }
+    }
+}
+
+/// Tells what actions will need.
+pub(super) struct Estimator<'a> {
+    sight: Sight<'a>,
+    rates: Rates,
+    options: &'a Options,
+    machine: String,
+    /// Operations a second of matrix products, by threads.
+    probes: BTreeMap<usize, Option<f64>>,
+    /// The worst basis used so far.
+    pub(super) basis: Option<Basis>,
+}
+
+impl<'a> Estimator<'a> {
+    pub(super) fn new(sight: Sight<'a>, store: &Store, options: &'a Options) -> Self {
+        let (rates, machine) = (Rates::read(store), machine());
+        Self { sight, rates, options, machine, probes: BTreeMap::new(), basis: None }
+    }
+
+    /// What an action will need; nothing when it runs no model.
+    pub(super) fn of(&mut self, action: &Action) -> Estimate {
+        let mut estimate = Estimate::default();
+        let Some(work) = self.sight.work(action, self.options) else { return estimate };
+        estimate.memory =
+            self.sight.memory(action, self.options).map(|m| Told { amount: m.amount.bytes, most: m.most });
+        match work.and_then(|work| {
+            let seconds = work.amount.iter().map(|w| self.seconds(w, action)).sum::<Result<f64, String>>()?;
+            Ok(Told { amount: seconds, most: work.most })
+        }) {
+            Ok(seconds) => estimate.seconds = Some(seconds),
+            Err(why) => drop(estimate.unknown.insert(why, 1)),
+        }
+        estimate
+    }
+
+    fn seconds(&mut self, work: &Work, action: &Action) -> Result<f64, String> {
+        let threads = self.sight.threads(action, self.options);
+        let kernels = kernels(work, &self.options.kernels)?;
+        let of = rate_of(work, &self.machine, threads, &kernels);
+        let (rate, basis) = match self.rates.find(&of) {
+            Some(found) => (found.flops, if found.same { Basis::Measured } else { Basis::Scaled }),
+            None => {
+                let probe = || probe(&self.options.kernels, threads);
+                let probe = (*self.probes.entry(threads).or_insert_with(probe))
+                    .filter(|_| !work.reference)
+                    .ok_or("the speed of this engine was not measured on this machine yet")?;
+                (probe * if work.training { PROBED[1] } else { PROBED[0] }, Basis::Probed)
+            }
+        };
+        self.basis = self.basis.max(Some(basis));
+        // Several that take a part of the threads run side by side.
+        Ok(work.flops / rate * threads as f64 / self.options.threads as f64)
+    }
+}
+
+/// What a model reaches of the speed of matrix products, scoring and training.
+const PROBED: [f64; 2] = [0.8, 0.6];
+
+/// The processor and the number of its threads.
+fn machine() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info.lines().find_map(|l| l.strip_prefix("model name")?.split_once(':'));
+    let name = name.map_or(std::env::consts::ARCH, |(_, name)| name.trim());
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    format!("{name}, {threads} threads")
+}
+
+fn rate_of(work: &Work, machine: &str, threads: usize, kernels: &str) -> RateOf {
+    RateOf {
+        machine: machine.to_owned(),
+        threads,
+        kernels: kernels.to_owned(),
+        precision: work.precision.clone(),
+        training: work.training,
+        shape: work.shape.clone(),
+        width: work.width,
+    }
+}
+
+/// The name of the kernels that will compute a work.
+#[cfg(feature = "models")]
+fn kernels(work: &Work, asked: &str) -> Result<String, String> {
+    if work.reference {
+        return Ok("reference".to_owned());
+    }
+    let level = crate::nn::cpu::Level::named(asked).map_err(|e| e.message)?;
+    Ok(level.rounding(work.precision == "bf16").name().to_owned())
+}
+
+#[cfg(feature = "models")]
+fn probe(kernels: &str, threads: usize) -> Option<f64> {
+    crate::nn::cpu::probe(crate::nn::cpu::Level::named(kernels).ok()?, threads).ok()
+}
+
+#[cfg(not(feature = "models"))]
+fn kernels(_: &Work, _: &str) -> Result<String, String> {
+    Err("this build runs no models".to_owned())
+}
+
+#[cfg(not(feature = "models"))]
+fn probe(_: &str, _: usize) -> Option<f64> {
+    None
+}
+
+/// Remembers how fast the models of a run were. What cannot be written is no failure: it only helps estimates.
+pub(super) fn learn(store: &Store, report: &RunReport) {
+    let machine = machine();
+    let (mut rates, mut learnt) = (Rates::read(store), false);
+    for manifest in
+        report.actions.iter().filter(|a| a.state == Final::Ran).filter_map(|a| a.manifest.as_ref())
+    {
+        let facts = &manifest.facts;
+        let work = facts.get("work").and_then(|w| serde_json::from_value::<Vec<Work>>(w.clone()).ok());
+        let kernels = facts.get("kernels").and_then(serde_json::Value::as_str);
+        let (Some(work), Some(kernels), "cpu") = (work, kernels, &*manifest.device) else { continue };
+        for w in work {
+            learnt |= rates.learn(&rate_of(&w, &machine, manifest.threads, kernels), w.flops, w.seconds);
+        }
+    }
+    if learnt {
+        let _ = rates.write(store);
+    }
+}

@@ -1,0 +1,427 @@
+//! Everything the language knows, from the definitions that the checker uses: what `describe` prints.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+
+use crate::diag::{Code, Diagnostics, FileId};
+use crate::graph::POLICY;
+use crate::graph::special::FORMS;
+use crate::resolve::world::STD;
+use crate::syntax::ast::{Formal, Ident, Item, ItemKind, TypeExpr};
+use crate::types::{Kind, Op, Param, Registry, Type};
+use crate::value::canonical::{Leaf, Visitor, describe};
+use crate::value::{Name, Value};
+
+/// An argument as it is described.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Argument {
+    /// Its name.
+    pub name: String,
+    /// Its type; empty when a form takes what fits.
+    pub ty: String,
+    /// What holds when it is not given; `None` when it must be given.
+    pub default: Option<String>,
+    /// What it means.
+    pub doc: String,
+}
+
+/// Something with a name.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Entry {
+    /// `operation`, `constructor`, …: a section of the reference.
+    pub kind: &'static str,
+    /// Its full name.
+    pub name: String,
+    /// What it is.
+    pub doc: String,
+    /// Raised when results for equal arguments change; of operations.
+    pub version: Option<u32>,
+    /// Its arguments.
+    pub arguments: Vec<Argument>,
+    /// The type of what it gives.
+    pub gives: Option<String>,
+    /// More sentences.
+    pub notes: Vec<String>,
+    /// A line that uses it.
+    pub example: Option<String>,
+}
+
+impl Entry {
+    /// The first sentence about it.
+    pub(super) fn brief(&self) -> &str {
+        let first = self.doc.split("\n\n").next().unwrap_or_default();
+        first.find(". ").map_or(first, |n| &first[..=n])
+    }
+
+    /// For machines.
+    pub(super) fn json(&self) -> serde_json::Value {
+        let arguments: Vec<serde_json::Value> = self
+            .arguments
+            .iter()
+            .map(|a| json!({ "name": a.name, "type": a.ty, "default": a.default, "doc": a.doc }))
+            .collect();
+        json!({
+            "kind": self.kind, "name": self.name, "doc": self.doc, "version": self.version, "arguments": arguments,
+            "gives": self.gives, "notes": self.notes, "example": self.example,
+        })
+    }
+}
+
+/// Every entry, by kind.
+pub(super) fn entries() -> Vec<Entry> {
+    let registry = crate::ops::registry();
+    let mut all: Vec<Entry> = Vec::new();
+    for kind in [Kind::Stage, Kind::Constructor] {
+        all.extend(registry.iter().filter(|o| o.kind == kind).map(operation));
+    }
+    all.extend(FORMS.iter().map(|f| Entry {
+        kind: "form",
+        name: f.name.to_owned(),
+        doc: f.doc.to_owned(),
+        arguments:
+            f.takes.iter().map(|n| Argument { name: (*n).to_owned(), ..Argument::default() }).collect(),
+        example: Some(f.example.to_owned()),
+        ..Entry::default()
+    }));
+    all.extend(Type::all().map(|(name, ty, doc)| type_entry(name, ty, doc, &registry)));
+    all.extend(STD.iter().flat_map(|(module, text)| module_entries(module, text)));
+    all.push(policy());
+    all.extend(Code::ALL.iter().map(|c| Entry {
+        kind: "diagnostic",
+        name: c.as_str().to_owned(),
+        doc: paragraphs(c.page()),
+        example: Some(format!("xpipe explain {}", c.as_str())),
+        ..Entry::default()
+    }));
+    all
+}
+
+fn operation(op: &Op) -> Entry {
+    let mut notes = Vec::new();
+    let mut note = |when: bool, text: String| {
+        if when {
+            notes.push(text);
+        }
+    };
+    note(op.random, "Draws at random: the same seed gives the same result.".to_owned());
+    note(op.heavy, "Runs in a worker process of its own.".to_owned());
+    let wishes: Vec<String> = op.wishes.iter().map(|w| format!("`{w}`")).collect();
+    note(!op.wishes.is_empty(), format!("Reads {} of `with`.", wishes.join(", ")));
+    note(
+        op.kind == Kind::Stage && op.run.is_none(),
+        "This build checks and plans it, and cannot run it.".to_owned(),
+    );
+    Entry {
+        kind: if op.kind == Kind::Stage { "operation" } else { "constructor" },
+        name: op.name.to_owned(),
+        doc: op.doc.to_owned(),
+        version: (op.kind == Kind::Stage).then_some(op.version),
+        arguments: op.params.iter().map(argument).collect(),
+        gives: Some(op.returns.to_string()),
+        notes,
+        example: Some(example(op)),
+    }
+}
+
+fn argument(p: &Param) -> Argument {
+    let given = |v: &Value| if *v == Value::Null { "absent".to_owned() } else { text(v) };
+    let default = match (p.derived_from, &p.default) {
+        (Some(from), None | Some(Value::Null)) => Some(format!("that of {}", from.replace(" | ", " or "))),
+        (Some(from), Some(v)) => Some(format!("that of {}, else {}", from.replace(" | ", " or "), given(v))),
+        (None, v) => v.as_ref().map(given),
+    };
+    Argument { name: p.name.to_owned(), ty: p.ty.to_string(), default, doc: p.doc.to_owned() }
+}
+
+/// A line that gives what must be given.
+fn example(op: &Op) -> String {
+    let stage = op.kind == Kind::Stage;
+    let needed = |p: &&Param| p.default.is_none() && p.derived_from.is_none();
+    let mut args: Vec<String> = op
+        .params
+        .iter()
+        .filter(needed)
+        .map(|p| match sample(&p.ty) {
+            Some(value) => format!("{} = {value}", p.name),
+            None if stage => p.name.to_owned(),
+            None => format!("{} = {}", p.name, p.name),
+        })
+        .collect();
+    if args.is_empty() && !stage {
+        let shown = |p: &&Param| p.default.as_ref().is_some_and(|v| *v != Value::Null);
+        let first = op.params.iter().find(shown);
+        args.extend(first.and_then(|p| p.default.as_ref().map(|v| format!("{} = {}", p.name, text(v)))));
+    }
+    match stage {
+        true if args.is_empty() => format!("{} {{}}", op.name),
+        true => format!("{} {{ {} }}", op.name, args.join(", ")),
+        false => format!("{}({})", op.name, args.join(", ")),
+    }
+}
+
+/// A value of a type as studies write it; `None` where they would name a result.
+fn sample(ty: &Type) -> Option<String> {
+    let fixed = match ty {
+        Type::Bool => "true",
+        Type::Int => "10",
+        Type::Float => "0.5",
+        Type::String => "\"…\"",
+        Type::Path => "\"folder/file\"",
+        Type::Bytes => "16GiB",
+        Type::Duration => "2h",
+        Type::Percent => "10%",
+        Type::Budget => "steps(1_000)",
+        Type::Metric => "ndcg(10)",
+        Type::Shape => "pairs()",
+        Type::Batch => "pairs(32)",
+        Type::Objective => "objective.infonce()",
+        Type::Optimiser => "adamw { learning_rate = 1e-5 }",
+        Type::Schedule => "linear(warmup = 10%)",
+        Type::Word(words) => words.first().copied().unwrap_or_default(),
+        Type::List(inner) => return sample(inner).map(|s| format!("[{s}]")),
+        Type::Either(types) => return types.iter().find_map(sample),
+        _ => return None,
+    };
+    Some(fixed.to_owned())
+}
+
+fn type_entry(name: &str, ty: &Type, doc: &str, registry: &Registry) -> Entry {
+    let mut notes = Vec::new();
+    // `Any` fits everything and says nothing.
+    if *ty != Type::Any {
+        let made: Vec<String> =
+            registry.iter().filter(|o| o.returns == *ty).map(|o| format!("`{}`", o.name)).collect();
+        let taken: Vec<String> = registry
+            .iter()
+            .filter(|o| o.params.iter().any(|p| mentions(&p.ty, ty)))
+            .map(|o| format!("`{}`", o.name))
+            .collect();
+        if !made.is_empty() {
+            notes.push(format!("Made by {}.", made.join(", ")));
+        }
+        if !made.is_empty() && !taken.is_empty() {
+            notes.push(format!("Taken by {}.", taken.join(", ")));
+        }
+    }
+    Entry { kind: "type", name: name.to_owned(), doc: doc.to_owned(), notes, ..Entry::default() }
+}
+
+fn mentions(ty: &Type, wanted: &Type) -> bool {
+    match ty {
+        Type::List(inner) => mentions(inner, wanted),
+        Type::Either(types) => types.iter().any(|t| mentions(t, wanted)),
+        t => t == wanted,
+    }
+}
+
+fn policy() -> Entry {
+    Entry {
+        kind: "policy",
+        name: "with".to_owned(),
+        doc: "What a stage may say about how it runs, after its call. None of it changes a result or a key."
+            .to_owned(),
+        arguments: POLICY
+            .iter()
+            .map(|(name, ty)| Argument {
+                name: (*name).to_owned(),
+                ty: (*ty).to_owned(),
+                default: Some("absent".to_owned()),
+                ..Argument::default()
+            })
+            .collect(),
+        example: Some("with { gpu = 1, vram = 16GiB, retries = 2 }".to_owned()),
+        ..Entry::default()
+    }
+}
+
+/// What a module of std declares.
+fn module_entries(module: &str, text: &str) -> Vec<Entry> {
+    let file = crate::syntax::parse(FileId(0), text, &mut Diagnostics::new());
+    file.items.iter().filter_map(|item| declared(module, item)).collect()
+}
+
+fn declared(module: &str, item: &Item) -> Option<Entry> {
+    let doc = item.docs.join(" ");
+    let full = |name: &Ident| format!("std.{module}.{}", name.name);
+    let using = |name: &Ident| Some(format!("use std.{module} {{ {} }}", name.name));
+    match &item.kind {
+        ItemKind::Dataset { name, ty, .. } => Some(Entry {
+            kind: "data set",
+            name: full(name),
+            doc,
+            gives: Some(type_text(ty)),
+            example: using(name),
+            ..Entry::default()
+        }),
+        ItemKind::Let(l) => Some(Entry {
+            kind: "value of std",
+            name: full(&l.name),
+            doc,
+            gives: l.ty.as_ref().map(type_text),
+            example: using(&l.name),
+            ..Entry::default()
+        }),
+        ItemKind::Def(d) => Some(Entry {
+            kind: "def of std",
+            name: full(&d.name),
+            doc,
+            arguments: d.formals.iter().map(|f| formal(f, text_of(module))).collect(),
+            gives: Some(type_text(&d.returns)),
+            example: using(&d.name),
+            ..Entry::default()
+        }),
+        _ => None,
+    }
+}
+
+fn text_of(module: &str) -> &'static str {
+    STD.iter().find(|(name, _)| *name == module).map_or("", |(_, text)| text)
+}
+
+fn formal(f: &Formal, text: &str) -> Argument {
+    let written = |e: &crate::syntax::ast::Expr| {
+        text.get(e.span.start as usize..e.span.end as usize).unwrap_or_default().to_owned()
+    };
+    Argument {
+        name: f.name.name.to_string(),
+        ty: type_text(&f.ty),
+        default: f.default.as_ref().map(written),
+        doc: String::new(),
+    }
+}
+
+fn type_text(ty: &TypeExpr) -> String {
+    let args: Vec<String> = ty.args.iter().map(type_text).collect();
+    let name: &Name = &ty.name.name;
+    if args.is_empty() { name.to_string() } else { format!("{name}<{}>", args.join(", ")) }
+}
+
+/// The paragraphs of a page up to its examples, each on one line.
+fn paragraphs(page: &str) -> String {
+    let words = page.split("\n\n").take_while(|p| !p.trim_end().ends_with(':') && !p.starts_with("    "));
+    words.map(|p| p.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>().join("\n\n")
+}
+
+/// A value as studies write it.
+pub(super) fn text(value: &Value) -> String {
+    let mut writer = Writer::default();
+    describe(value, &mut writer);
+    writer.out
+}
+
+/// Writes a value: commas between elements, brackets around them.
+#[derive(Default)]
+struct Writer {
+    out: String,
+    /// Closing text of each open list, record or call, and whether something stands in it.
+    open: Vec<(&'static str, bool)>,
+    /// The next value follows `name =`.
+    named: bool,
+}
+
+impl Writer {
+    fn separate(&mut self) {
+        if std::mem::take(&mut self.named) {
+            return;
+        }
+        if let Some((_, filled)) = self.open.last_mut()
+            && std::mem::replace(filled, true)
+        {
+            self.out.push_str(", ");
+        }
+    }
+}
+
+impl Visitor for Writer {
+    fn leaf(&mut self, leaf: Leaf<'_>) {
+        self.separate();
+        self.out.push_str(&crate::cache::text::leaf(leaf));
+    }
+
+    fn list(&mut self, _: usize) {
+        self.separate();
+        self.out.push('[');
+        self.open.push(("]", false));
+    }
+
+    fn record(&mut self, name: Option<&str>, len: usize) {
+        self.separate();
+        let (open, close) = match (name, len) {
+            (Some(_), _) => ("(", ")"),
+            (None, 0) => ("{", "}"),
+            (None, _) => ("{ ", " }"),
+        };
+        self.out.push_str(name.unwrap_or_default());
+        self.out.push_str(open);
+        self.open.push((close, false));
+    }
+
+    fn field(&mut self, name: &str) {
+        self.separate();
+        let _ = write!(self.out, "{name} = ");
+        self.named = true;
+    }
+
+    fn end(&mut self) {
+        let close = self.open.pop().map_or("", |o| o.0);
+        self.out.push_str(close);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_is_described_and_every_name_is_one() {
+        let all = entries();
+        let mut seen = std::collections::BTreeSet::new();
+        for e in &all {
+            assert!(seen.insert((e.kind, e.name.clone())), "{} twice", e.name);
+            // `with` is its own section; types and forms have no type of what they give.
+            assert!(!e.doc.is_empty() || e.kind == "value of std", "{} has no words", e.name);
+            for a in e.arguments.iter().filter(|_| matches!(e.kind, "operation" | "constructor")) {
+                assert!(!a.doc.is_empty() && !a.ty.is_empty(), "{}: {}", e.name, a.name);
+            }
+        }
+        let count = |kind| all.iter().filter(|e| e.kind == kind).count();
+        let registry = crate::ops::registry();
+        assert_eq!(count("operation") + count("constructor"), registry.iter().count());
+        assert_eq!(count("diagnostic"), Code::ALL.len());
+        assert_eq!(count("type"), Type::names().count());
+        assert!(count("data set") > 40 && count("def of std") >= 2);
+    }
+
+    #[test]
+    fn examples_are_read_by_the_parser() {
+        for e in entries() {
+            let Some(example) = e.example else { continue };
+            if !matches!(e.kind, "operation" | "constructor" | "form") {
+                continue;
+            }
+            let mut sink = Diagnostics::new();
+            let read = crate::syntax::parse_expr(FileId(0), &example, &mut sink);
+            assert!(read.is_some() && sink.is_empty(), "{example}");
+        }
+    }
+
+    #[test]
+    fn arguments_say_what_holds_without_them() {
+        let all = entries();
+        let of = |name: &str| all.iter().find(|e| e.name == name).unwrap().clone();
+        let rerank = of("rerank.cross_encoder");
+        let default = |n: &str| rerank.arguments.iter().find(|a| a.name == n).unwrap().default.clone();
+        assert_eq!(default("model"), None);
+        assert_eq!(default("precision").as_deref(), Some("fp32"));
+        assert_eq!(default("corpus").as_deref(), Some("that of run"));
+        assert_eq!(
+            default("input").as_deref(),
+            Some("that of model, else query_document(document = 256, query = 32)")
+        );
+        assert_eq!(rerank.example.as_deref(), Some("rerank.cross_encoder { model, run }"));
+        let bm25 = of("std.retrieval.bm25_run");
+        assert_eq!(bm25.gives.as_deref(), Some("Run"));
+        assert_eq!(bm25.arguments[2].default.as_deref(), Some("1_000"));
+    }
+}

@@ -1,0 +1,146 @@
+//! What stages cost: time, memory, room, and the documents and tokens that they saw. An action that several cells
+//! share counts once.
+
+use std::collections::BTreeSet;
+
+use super::markup::Html;
+use super::{Page, Section};
+use crate::report::{Costs, layout};
+
+/// The most actions of a stage that are listed.
+const SHOWN: usize = 200;
+/// The part of all time below which a stage has no line of its own.
+const SMALL: f64 = 0.002;
+/// The counts that are columns: of training and scoring.
+const COLUMNS: [&str; 4] = ["steps", "documents", "pairs", "tokens"];
+
+struct Line {
+    stage: String,
+    actions: u64,
+    seconds: f64,
+    memory: Option<u64>,
+    size: u64,
+    counts: [u64; COLUMNS.len()],
+}
+
+impl Line {
+    fn new(stage: String) -> Self {
+        Self { stage, actions: 0, seconds: 0.0, memory: None, size: 0, counts: [0; COLUMNS.len()] }
+    }
+
+    fn and(mut self, other: &Self) -> Self {
+        self.actions += other.actions;
+        self.seconds += other.seconds;
+        self.memory = self.memory.max(other.memory);
+        self.size += other.size;
+        self.counts.iter_mut().zip(other.counts).for_each(|(a, b)| *a += b);
+        self
+    }
+}
+
+pub(super) fn section(page: &Page<'_>) -> Option<Section> {
+    let mut lines = lines(page);
+    if lines.is_empty() {
+        return None;
+    }
+    // The dearest first; what costs next to nothing is one line.
+    lines.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+    let all: f64 = lines.iter().map(|l| l.seconds).sum();
+    let shown = lines.iter().take_while(|l| l.seconds > all * SMALL).count();
+    if lines.len() > shown + 1 {
+        let rest = lines.split_off(shown);
+        lines.push(rest.iter().fold(Line::new(format!("{} other stages", rest.len())), Line::and));
+    }
+    let kept: Vec<usize> = (0..COLUMNS.len()).filter(|i| lines.iter().any(|l| l.counts[*i] > 0)).collect();
+    let most = lines.iter().map(|l| l.seconds).fold(0.0, f64::max);
+    let body = Html::of(|h| {
+        let heads = ["stage", "actions", "time", "", "most memory", "stored"];
+        let heads = heads.into_iter().chain(kept.iter().map(|i| COLUMNS[*i]));
+        list(h, heads, |h| {
+            for l in &lines {
+                h.tag("tr", &[], |h| {
+                    h.leaf("th", &[("scope", "row")], &l.stage);
+                    h.leaf("td", &[], &layout::count(l.actions));
+                    h.leaf("td", &[], &layout::duration(l.seconds));
+                    let part = if most > 0.0 { l.seconds / most * 100.0 } else { 0.0 };
+                    h.tag("td", &[("class", "meter")], |h| {
+                        h.leaf("i", &[("style", &format!("width:{part:.1}%"))], "");
+                    });
+                    h.leaf("td", &[], &l.memory.map_or_else(|| "–".into(), layout::bytes));
+                    h.leaf("td", &[], &layout::bytes(l.size));
+                    for i in &kept {
+                        h.leaf(
+                            "td",
+                            &[],
+                            &if l.counts[*i] > 0 { layout::count(l.counts[*i]) } else { "–".into() },
+                        );
+                    }
+                });
+            }
+        });
+        h.leaf(
+            "p",
+            &[("class", "hint")],
+            "Time is that of the moment when an action was carried out, in this run or an earlier one.",
+        );
+        page.costs.iter().for_each(|c| each(h, c));
+    });
+    Some(Section { id: "costs", title: "Costs", body })
+}
+
+/// A table of texts and numbers.
+fn list<'t>(h: &mut Html, heads: impl Iterator<Item = &'t str>, rows: impl FnOnce(&mut Html)) {
+    h.tag("div", &[("class", "scroll")], |h| {
+        h.tag("table", &[("class", "list numbers")], |h| {
+            h.tag("thead", &[], |h| {
+                h.tag("tr", &[], |h| heads.for_each(|t| h.leaf("th", &[("scope", "col")], t)));
+            });
+            h.tag("tbody", &[], rows);
+        });
+    });
+}
+
+fn lines(page: &Page<'_>) -> Vec<Line> {
+    let mut counted = BTreeSet::new();
+    let mut lines = Vec::new();
+    for row in &page.graph.rows {
+        let mut line = Line::new(row.name.clone());
+        for cell in row.cells.iter().filter(|c| counted.insert(c.action)) {
+            let Some(made) = page.results.made(cell.action) else { continue };
+            line.actions += 1;
+            line.seconds += made.seconds;
+            line.memory = line.memory.max(made.peak_memory);
+            line.size += made.size;
+            let facts = page.results.facts(cell.action).unwrap_or_default();
+            for (sum, name) in line.counts.iter_mut().zip(COLUMNS) {
+                *sum += facts.get(name).and_then(serde_json::Value::as_u64).unwrap_or(0);
+            }
+        }
+        if line.actions > 0 {
+            lines.push(line);
+        }
+    }
+    lines
+}
+
+/// The actions of a stage whose costs a report asks for.
+fn each(h: &mut Html, costs: &Costs) {
+    h.tag("details", &[], |h| {
+        h.leaf("summary", &[], &format!("Each of {}", costs.stage));
+        list(h, ["", "time"].into_iter().chain(costs.counted.iter().copied()), |h| {
+            for row in costs.rows.iter().take(SHOWN) {
+                h.tag("tr", &[], |h| {
+                    h.leaf("th", &[("scope", "row")], &row.address);
+                    h.leaf("td", &[], &row.seconds.map_or_else(|| "–".into(), layout::duration));
+                    for n in &row.counts {
+                        h.leaf("td", &[], &n.map_or_else(|| "–".into(), layout::count));
+                    }
+                });
+            }
+        });
+        if costs.rows.len() > SHOWN {
+            let more = format!("and {} more, in the files of this report", costs.rows.len() - SHOWN);
+            h.leaf("p", &[("class", "hint")], &more);
+        }
+    });
+}
