@@ -39,14 +39,13 @@ impl<'a> Top<'a> {
         }
     }
 
-    /// Whether a document of this score could still be among the best, whatever its id. It may say so when it could not.
-    pub fn admits(&mut self, score: f32) -> bool {
+    /// A score below which no document can be among the best; `None` while there may be room, and for no depth.
+    pub fn least(&mut self) -> Option<f32> {
         // Sorting out what came since is worth it for a quarter of what is kept.
         if self.kept.len() >= self.depth.saturating_add(self.depth / 4) {
             self.cut();
         }
-        let best = (u64::from(sortable(score)) << 32) | u64::from(u32::MAX);
-        self.floor.is_none_or(|floor| best > floor)
+        self.floor.filter(|_| self.depth > 0).map(|floor| score_of((floor >> 32) as u32))
     }
 
     fn cut(&mut self) {
@@ -105,23 +104,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_admitted_would_not_be_kept() {
+    fn what_is_below_the_least_would_not_be_kept() {
         let order: Vec<u32> = (0..500).map(|i| (i * 7) % 500).collect();
-        let score = |d: u32| ((d * 37) % 101) as f32;
-        let mut top = Top::new(20, &order);
-        let mut turned_away = Vec::new();
+        let score = |d: u32| ((d * 37) % 101) as f32 - 30.0;
+        let (mut top, mut turned_away) = (Top::new(20, &order), 0);
         for d in 0..500 {
-            if top.admits(score(d)) {
+            if top.least().is_none_or(|least| score(d) >= least) {
                 top.push(d, score(d));
             } else {
-                turned_away.push(d);
+                turned_away += 1;
             }
         }
         let mut all = Top::new(20, &order);
         (0..500).for_each(|d| all.push(d, score(d)));
-        assert!(turned_away.len() > 300, "{}", turned_away.len());
+        assert!(turned_away > 300, "{turned_away}");
         assert_eq!(top.finish(), all.finish());
-        assert!(!Top::new(0, &order).admits(1.0) && Top::new(1, &order).admits(-1.0));
+        assert_eq!((Top::new(0, &order).least(), Top::new(1, &order).least()), (None, None));
     }
 
     #[test]

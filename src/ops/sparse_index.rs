@@ -5,7 +5,7 @@ use crate::types::Op;
 use crate::types::op::{Facts, Issue};
 use crate::value::{Record, Value};
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 pub(crate) fn op() -> Op {
     let op = Op::stage(

@@ -67,8 +67,9 @@ pub(super) fn build_in_parts(
                 let largest = block.iter().map(|p| p.1).max().unwrap_or(0);
                 blocks.write_all(&Block { number, first: start, largest }.bytes())?;
                 for (document, impact) in block {
-                    let [low, high] = impact.to_le_bytes();
-                    postings.write_all(&[(*document as usize % BLOCK) as u8, low, high])?;
+                    let place = (*document as usize % BLOCK) as u16;
+                    postings.write_all(&place.to_le_bytes())?;
+                    postings.write_all(&impact.to_le_bytes())?;
                 }
                 start += block.len() as u32;
                 count += 1;

@@ -13,7 +13,7 @@
 
 use std::collections::BinaryHeap;
 
-use super::{BLOCK, Block, Impacts, List};
+use super::{BLOCK, Block, Impacts, List, POSTING};
 use crate::ir::top::{Hit, Top};
 use crate::task::Failure;
 
@@ -57,14 +57,16 @@ impl Impacts {
     ) -> Result<Found, Failure> {
         let lists =
             query.iter().map(|(term, weight)| ((f64::from(*weight) * ONE).round() as u64, self.list(*term)));
-        let lists: Vec<(u64, List<'_>)> = lists.filter(|(w, l)| *w > 0 && !l.postings.is_empty()).collect();
+        let lists: Vec<(u64, List<'_>)> =
+            lists.filter(|(w, l)| depth > 0 && *w > 0 && !l.postings.is_empty()).collect();
         let Scratch { bounds, sums } = scratch;
         bounds.clear();
         bounds.resize(self.blocks(), 0);
+        // No sum comes near 2⁶⁴: weights are below 2³¹, impacts below 2¹⁶, terms fewer than 2¹⁷. A damaged index may wrap.
         for (weight, list) in &lists {
             for block in list.blocks.iter().map(Block::of) {
                 let bound = bounds.get_mut(block.number as usize).ok_or_else(|| self.damaged())?;
-                *bound = bound.saturating_add(weight.saturating_mul(u64::from(block.largest)));
+                *bound = bound.wrapping_add(weight.wrapping_mul(u64::from(block.largest)));
             }
         }
         let bounded = bounds.iter().zip(0u32..).filter(|(b, _)| **b > 0).map(|(b, number)| (*b, number));
@@ -72,20 +74,23 @@ impl Impacts {
         let (touched, mut scored) = (rest.len() as u64, 0);
         let mut top = Top::new(depth, &self.order);
         while let Some((bound, number)) = rest.pop() {
-            if !top.admits(self.score(bound)) {
+            // A little less, for rounding; such documents are offered in vain.
+            let least =
+                top.least().map_or(1, |least| (f64::from(least) * (1.0 - 1e-6) * self.unit()) as u64).max(1);
+            if bound < least {
                 break;
             }
             for (weight, list) in &lists {
-                for [place, low, high] in list.block(number).ok_or_else(|| self.damaged())? {
-                    let sum = &mut sums[usize::from(*place)];
+                for [a, b, low, high] in list.block(number).ok_or_else(|| self.damaged())? {
+                    let place = usize::from(u16::from_le_bytes([*a, *b])) % BLOCK;
                     let impact = u64::from(u16::from_le_bytes([*low, *high]));
-                    *sum = sum.saturating_add(weight.saturating_mul(impact));
+                    sums[place] = sums[place].wrapping_add(weight.wrapping_mul(impact));
                 }
             }
             let first = number as usize * BLOCK;
-            for (document, sum) in (first..self.documents()).zip(sums.iter_mut()) {
-                if *sum > 0 {
-                    top.push(document as u32, self.score(std::mem::take(sum)));
+            for (document, sum) in (first..self.documents()).zip(sums.iter()) {
+                if *sum >= least {
+                    top.push(document as u32, self.score(*sum));
                 }
             }
             sums.fill(0);
@@ -94,15 +99,20 @@ impl Impacts {
         Ok(Found { hits: top.finish(), scored, touched })
     }
 
+    /// What a sum is divided by.
+    fn unit(&self) -> f64 {
+        ONE * self.scale()
+    }
+
     /// A sum as the score that is written.
     fn score(&self, sum: u64) -> f32 {
-        (sum as f64 / (ONE * self.scale())) as f32
+        (sum as f64 / self.unit()) as f32
     }
 }
 
 impl<'a> List<'a> {
     /// The term's postings in a block; `None` when the index is damaged.
-    fn block(&self, number: u32) -> Option<&'a [[u8; 3]]> {
+    fn block(&self, number: u32) -> Option<&'a [[u8; POSTING]]> {
         let at = self.blocks.partition_point(|b| Block::of(b).number < number);
         match self.blocks.get(at).map(Block::of) {
             Some(block) if block.number == number => {
