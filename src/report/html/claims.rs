@@ -33,7 +33,7 @@ fn claim(h: &mut Html, points: &[&ClaimResult]) {
         if points.iter().all(|p| p.text == first.text) && first.text != first.name {
             h.leaf("p", &[], &first.text);
         }
-        let crossed = crossed(points);
+        let crossed = if points.len() > OPEN { crossed(points) } else { None };
         if let Some(crossed) = &crossed {
             matrix(h, points, crossed);
         }
@@ -44,7 +44,7 @@ fn claim(h: &mut Html, points: &[&ClaimResult]) {
                 });
             });
         };
-        if crossed.is_none() && points.len() <= OPEN {
+        if points.len() <= OPEN {
             lines(h);
         } else {
             h.tag("details", &[], |h| {

@@ -14,7 +14,7 @@ const LANE: f64 = 18.0;
 const LABEL: usize = 30;
 /// The most lanes that are drawn.
 const LANES: usize = 60;
-/// Idle seconds that are left in: longer pauses are between runs.
+/// Idle seconds that are left in; longer pauses are cut, such as those between runs.
 const PAUSE: f64 = 2.0;
 
 /// A stage with when its actions ran: from, to, in seconds.
@@ -37,7 +37,7 @@ pub(super) fn section(page: &Page<'_>) -> Option<Section> {
         if !pauses.is_empty() {
             let pauses =
                 if pauses.len() == 1 { "1 pause".to_owned() } else { format!("{} pauses", pauses.len()) };
-            let _ = write!(hint, "; {pauses} between runs cut out (dashed)");
+            let _ = write!(hint, "; {pauses} cut out (dashed)");
         }
         if shown < lanes.len() {
             let _ = write!(hint, "; {} more stages are not drawn", lanes.len() - shown);

@@ -142,6 +142,32 @@ fn unclosed(page: &str) -> Vec<String> {
 }
 
 #[test]
+fn many_points_of_a_claim_are_a_matrix_of_signs() {
+    let mut s = small();
+    for (o, objective) in ["bce", "hinge", "infonce", "kl"].iter().enumerate() {
+        for (b, backbone) in ["x", "y", "z", "w"].iter().enumerate() {
+            let right = Value::Float([0.5, 0.515, 0.9, 0.5][o]);
+            let near = Pending::Near { left: Value::Float(0.5), right, within: Value::Float(0.01) };
+            s.graph.claims.push(Claim {
+                name: "published".into(),
+                span: SPAN,
+                labels: names(&[objective, backbone]),
+                text: "As published.".into(),
+                // One was cut away.
+                expect: if (o, b) == (3, 3) { None } else { Some(pending(near)) },
+            });
+        }
+    }
+    let page = shown(&s, None, &story(&s));
+    let count = |sign: &str| page.matches(sign).count();
+    // Once in the matrix, once in the list below; passed ones are in words there.
+    assert_eq!([count(">✓ ok<"), count(">~ near<"), count(">✗ off<")], [7, 8, 8]);
+    assert!(page.contains("<th scope=\"col\">infonce</th>") && page.contains("<th scope=\"row\">w</th>"));
+    s.graph.claims.truncate(12);
+    assert!(!shown(&s, None, &story(&s)).contains(">✓ ok<"), "few points are lines");
+}
+
+#[test]
 fn reports_choose_and_pages_know_what_they_are_of() {
     let mut s = small();
     let other = Table { name: "other".into(), title: "Another table".into(), ..s.graph.tables[0].clone() };
