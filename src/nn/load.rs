@@ -17,7 +17,7 @@ pub enum Engine {
     /// The explicit engine where it runs this model on the CPU, the reference elsewhere.
     #[default]
     Auto,
-    /// Plain differentiable candle operations, on any device.
+    /// Plain differentiable candle operations, on any device ([`super::reference`]).
     Reference,
     /// Forward and backward written out for the CPU ([`super::cpu`]).
     Explicit,
@@ -106,18 +106,8 @@ pub fn load(
         let encoder = cpu::Encoder::new(checkpoint, options.threads)?;
         Box::new(encoder.at_level(level).recomputing(options.recompute))
     } else {
-        let explicit_only = |what: &str, help| {
-            let message =
-                format!("{what} needs the explicit CPU engine, which does not run this `{}`", model.name());
-            Err(Failure::missing(message).help(help))
-        };
-        if options.bf16 {
-            return explicit_only("`precision = bf16`", "write `precision = fp32`");
-        }
-        if options.recompute {
-            return explicit_only("`activation_checkpointing`", "take a smaller `micro_batch` instead");
-        }
-        Box::new(Reference::new(checkpoint, options.threads, device)?)
+        let reference = Reference::new(checkpoint, options.threads, device)?;
+        Box::new(reference.rounding(options.bf16).recomputing(options.recompute))
     };
     Ok((engine, tokenizer, facts))
 }

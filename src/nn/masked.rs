@@ -10,7 +10,6 @@ use candle_core::{Device, Tensor};
 use super::Packed;
 use super::arch::masked::Masked;
 use super::cpu;
-use super::layers::Graph;
 use super::load::{self, Engine, Options};
 use super::reference::Reference;
 use super::tokenizer::Tokenizer;
@@ -49,14 +48,8 @@ pub fn load(folder: &Path, options: &Options) -> Result<(Box<dyn MaskedModel>, T
     let model: Box<dyn MaskedModel> = if explicit {
         let level = cpu::Level::named(&options.kernels)?.rounding(options.bf16);
         Box::new(cpu::Masked::new(checkpoint, options.threads, level)?)
-    } else if options.bf16 {
-        let message = format!(
-            "`precision = bf16` needs the explicit CPU engine, which does not run this `{}`",
-            checkpoint.model.name()
-        );
-        return Err(Failure::missing(message).help("write `precision = fp32`"));
     } else {
-        Box::new(Plain::new(checkpoint, options.threads, device)?)
+        Box::new(Plain::new(checkpoint, options.threads, device, options.bf16)?)
     };
     Ok((model, tokenizer))
 }
@@ -74,11 +67,11 @@ impl Plain {
     ///
     /// # Errors
     /// When the checkpoint has no such head, or threads cannot be started.
-    pub fn new(checkpoint: Checkpoint, threads: usize, device: Device) -> Result<Self, Failure> {
+    pub fn new(checkpoint: Checkpoint, threads: usize, device: Device, bf16: bool) -> Result<Self, Failure> {
         let (head, range) = checkpoint.masked()?;
         let shape = (checkpoint.model.vocabulary(), checkpoint.model.hidden());
         let table = Tensor::from_slice(&checkpoint.weights[range], shape, &device).map_err(off)?;
-        Ok(Self { encoder: Reference::new(checkpoint, threads, device)?, head, table })
+        Ok(Self { encoder: Reference::new(checkpoint, threads, device)?.rounding(bf16), head, table })
     }
 
     /// The logits of each text, `[tokens, vocabulary]`.
@@ -92,7 +85,7 @@ impl Plain {
             let rest = states.split_off(one.tokens() * width);
             let x = Tensor::from_vec(states, (one.tokens(), width), self.table.device()).map_err(off)?;
             states = rest;
-            let graph = Graph { tensors: &tensors, batch: &one, dropout: None, kept: None };
+            let graph = self.encoder.graph(&tensors, &one, None);
             out.push(self.head.logits(&graph, &x, &self.table).map_err(off)?);
         }
         Ok(out)

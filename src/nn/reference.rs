@@ -37,8 +37,29 @@ pub struct Reference {
     together: usize,
     /// Candle's copies of the weights, until somebody may have changed them.
     variables: Option<Arc<Variables>>,
-    /// The pieces of the last forward, with the variables they were made of.
-    last: Option<(Arc<Variables>, Vec<Piece>)>,
+    /// Whether operands of matrix products are rounded to bfloat16.
+    bf16: bool,
+    /// Whether backward makes the graph of a block again, so that no more than one at a time is there.
+    recompute: bool,
+    /// The last forward, waiting for its backward pass.
+    last: Option<Forward>,
+}
+
+/// A forward and the variables it was made of.
+#[derive(Debug)]
+struct Forward {
+    variables: Arc<Variables>,
+    pairs: usize,
+    blocks: Blocks,
+}
+
+/// What backward begins with.
+#[derive(Debug)]
+enum Blocks {
+    /// The graphs of all blocks.
+    Graphs(Vec<Piece>),
+    /// What their graphs are made of.
+    Again(Packed, Option<Stream>),
 }
 
 /// Candle's copies of all parameters but the embedding tables.
@@ -92,9 +113,33 @@ impl Reference {
             device,
             pool,
             together,
+            bf16: false,
+            recompute: false,
             variables: None,
             last: None,
         })
+    }
+
+    /// The same with operands of matrix products rounded to bfloat16, or not.
+    #[must_use]
+    pub fn rounding(self, bf16: bool) -> Self {
+        Self { bf16, ..self }
+    }
+
+    /// The same with blocks made again in backward, or kept. It changes no bit.
+    #[must_use]
+    pub fn recomputing(self, recompute: bool) -> Self {
+        Self { recompute, ..self }
+    }
+
+    /// A forward of this engine over some pairs.
+    pub(super) fn graph<'a>(
+        &self,
+        tensors: &'a BTreeMap<String, Tensor>,
+        batch: &'a Packed,
+        dropout: Option<Stream>,
+    ) -> Graph<'a> {
+        Graph { tensors, batch, dropout, bf16: self.bf16, kept: None }
     }
 
     /// The architecture behind.
@@ -113,12 +158,8 @@ impl Reference {
         for i in 0..batch.len() {
             let one = batch.slice(i..i + 1);
             let embedded = self.embed(&one, &self.model.lookups(&one)).map_err(off)?;
-            let graph = Graph {
-                tensors: &variables.detached,
-                batch: &one,
-                dropout: None,
-                kept: Some(RefCell::default()),
-            };
+            let kept = Some(RefCell::default());
+            let graph = Graph { kept, ..self.graph(&variables.detached, &one, None) };
             self.model.logits(&graph, embedded).map_err(off)?;
             let kept = graph.kept.map(RefCell::into_inner).unwrap_or_default();
             for (all, x) in all.iter_mut().zip(&kept) {
@@ -200,7 +241,7 @@ impl Reference {
         let part = batch.slice(pairs.clone());
         let lookups = self.model.lookups(&part);
         let embedded = Var::from_tensor(&self.embed(&part, &lookups)?)?;
-        let graph = Graph { tensors: &variables.tracked, batch: &part, dropout, kept: None };
+        let graph = self.graph(&variables.tracked, &part, dropout);
         let logits = self.model.logits(&graph, embedded.as_tensor().clone())?;
         Ok(Piece { pairs, logits, embedded, lookups })
     }
@@ -221,6 +262,24 @@ impl Reference {
             .map(|(place, var)| Ok((*place, of(var, &self.parameters[*place].name)?)))
             .collect::<Result<Vec<_>, Failure>>()?;
         Ok(Gradient { dense, embedded, lookups: piece.lookups })
+    }
+
+    /// Adds the gradients of all blocks, from the last to the first. No more at a time than run together: each holds a
+    /// gradient of the whole model.
+    fn from_last<I: Send>(
+        &mut self,
+        blocks: Vec<I>,
+        gradient: impl Fn(&Self, I) -> Result<Gradient, Failure> + Sync + Send,
+    ) -> Result<(), Failure> {
+        let mut rest = blocks.into_iter().rev();
+        loop {
+            let now: Vec<I> = rest.by_ref().take(self.together).collect();
+            if now.is_empty() {
+                return Ok(());
+            }
+            let gradients = self.each(now, |block| gradient(self, block))?;
+            gradients.iter().for_each(|g| self.add(g));
+        }
     }
 
     fn add(&mut self, gradient: &Gradient) {
@@ -278,7 +337,7 @@ impl Reranker for Reference {
         let variables = self.refresh()?;
         let one = |i: usize| -> candle_core::Result<f32> {
             let pair = batch.slice(i..i + 1);
-            let graph = Graph { tensors: &variables.detached, batch: &pair, dropout: None, kept: None };
+            let graph = self.graph(&variables.detached, &pair, None);
             let embedded = self.embed(&pair, &self.model.lookups(&pair))?;
             self.model.logits(&graph, embedded)?.squeeze(0)?.to_scalar::<f32>()
         };
@@ -289,32 +348,35 @@ impl Reranker for Reference {
         self.model.check(batch)?;
         self.last = None;
         let variables = self.refresh()?;
-        let list =
-            self.each(batch.blocks(), |pairs| self.piece(&variables, batch, pairs, dropout).map_err(off))?;
-        let mut logits = Vec::with_capacity(batch.len());
-        for piece in &list {
-            logits.extend(numbers(&piece.logits).map_err(off)?);
-        }
-        self.last = Some((variables, list));
-        Ok(logits)
+        let list = self.each(batch.blocks(), |pairs| {
+            let piece = self.piece(&variables, batch, pairs, dropout).map_err(off)?;
+            Ok((numbers(&piece.logits).map_err(off)?, (!self.recompute).then_some(piece)))
+        })?;
+        let (logits, list): (Vec<_>, Vec<_>) = list.into_iter().unzip();
+        let blocks = if self.recompute {
+            Blocks::Again(batch.clone(), dropout)
+        } else {
+            Blocks::Graphs(list.into_iter().flatten().collect())
+        };
+        self.last = Some(Forward { variables, pairs: batch.len(), blocks });
+        Ok(logits.concat())
     }
 
     fn backward(&mut self, dlogits: &[f32]) -> Result<(), Failure> {
-        let Some((variables, list)) = self.last.take() else {
+        let Some(Forward { variables, pairs, blocks }) = self.last.take() else {
             return Err(Failure::bug("backward without a forward"));
         };
-        if list.last().map_or(0, |p| p.pairs.end) != dlogits.len() {
+        if pairs != dlogits.len() {
             return Err(Failure::bug(format!("{} gradients for another number of logits", dlogits.len())));
         }
-        // No more pieces at a time than run together: each holds a gradient of the whole model.
-        let mut rest = list.into_iter().rev();
-        loop {
-            let now: Vec<Piece> = rest.by_ref().take(self.together).collect();
-            if now.is_empty() {
-                return Ok(());
+        match blocks {
+            Blocks::Graphs(list) => {
+                self.from_last(list, |engine, piece| engine.gradient(&variables, piece, dlogits))
             }
-            let gradients = self.each(now, |piece| self.gradient(&variables, piece, dlogits))?;
-            gradients.iter().for_each(|g| self.add(g));
+            Blocks::Again(batch, dropout) => self.from_last(batch.blocks(), |engine, pairs| {
+                let piece = engine.piece(&variables, &batch, pairs, dropout).map_err(off)?;
+                engine.gradient(&variables, piece, dlogits)
+            }),
         }
     }
 

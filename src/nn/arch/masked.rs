@@ -72,6 +72,6 @@ impl Masked {
     pub fn logits(&self, g: &Graph<'_>, states: &Tensor, table: &Tensor) -> Result<Tensor> {
         let y = self.activation.apply(&g.linear(self.dense, states)?)?;
         let y = g.layer_norm(self.norm, &y, self.epsilon)?;
-        y.matmul(&table.t()?)?.broadcast_add(g.parameter(self.bias)?)
+        g.product(&y, &table.t()?)?.broadcast_add(g.parameter(self.bias)?)
     }
 }

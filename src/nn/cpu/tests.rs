@@ -161,7 +161,7 @@ fn bfloat16_products_stay_near_and_keep_every_promise() {
         let batch = random_batch(&LENGTHS, 50, 1);
         let slope: Vec<f32> = (0..batch.len()).map(|i| 1.0 - 0.3 * i as f32).collect();
         let stream = Some(Stream::new(3, &["dropout"]));
-        let pass = |e: &mut Encoder| {
+        let pass = |e: &mut dyn Reranker| {
             let logits = e.forward(&batch, stream).unwrap();
             e.backward(&slope).unwrap();
             let gradients = e.gradients_mut().0;
@@ -171,17 +171,23 @@ fn bfloat16_products_stay_near_and_keep_every_promise() {
         };
         let (mut three, mut recomputing) = (rounding(3), rounding(1).recomputing(true));
         let (logits, gradients) = pass(&mut exact);
-        let (near, slopes) = pass(&mut rounding(2));
-        assert!((&near, &slopes) == (&pass(&mut three).0, &pass(&mut rounding(1)).1));
-        assert!((&near, &slopes) == (&pass(&mut recomputing).0, &pass(&mut rounding(2)).1));
+        let (near, rounded) = pass(&mut rounding(2));
+        assert!((&near, &rounded) == (&pass(&mut three).0, &pass(&mut rounding(1)).1));
+        assert!((&near, &rounded) == (&pass(&mut recomputing).0, &pass(&mut rounding(2)).1));
         assert_ne!(near, logits);
         let apart = |a: &[f32], b: &[f32]| {
             let square = |x: &mut dyn Iterator<Item = f32>| x.map(|x| f64::from(x * x)).sum::<f64>();
             (square(&mut a.iter().zip(b).map(|(a, b)| a - b)) / square(&mut b.iter().copied())).sqrt()
         };
-        let (scores, slopes) = (apart(&near, &logits), apart(&slopes, &gradients));
+        let (scores, slopes) = (apart(&near, &logits), apart(&rounded, &gradients));
         println!("scores {scores:.1e}, gradients {slopes:.1e} apart");
         assert!(scores < 0.03 && slopes < 0.06);
+        // The reference rounds the same operands in forward; its derivative takes slopes as they are.
+        let plain = Reference::new(random(&config), 1, Device::Cpu).unwrap();
+        let (logits, gradients) = pass(&mut plain.rounding(true));
+        let (scores, slopes) = (apart(&near, &logits), apart(&rounded, &gradients));
+        println!("from the reference: scores {scores:.1e}, gradients {slopes:.1e} apart");
+        assert!(scores < 0.01 && slopes < 0.02);
     }
 }
 

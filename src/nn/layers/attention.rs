@@ -28,7 +28,7 @@ impl Graph<'_> {
     ) -> Result<Tensor> {
         let scale = 1.0 / ((q.dim(1)? / heads) as f64).sqrt();
         self.attend([q, k, v], heads, site, dropout, |q, k| {
-            let scores = (q.matmul(&k.t()?)? * scale)?;
+            let scores = (self.product(q, &k.t()?)? * scale)?;
             let Some(window) = window else { return Ok(scores) };
             let n = scores.dim(1)?;
             let outside = |e: usize| if (e / n).abs_diff(e % n) > window { f32::NEG_INFINITY } else { 0.0 };
@@ -61,7 +61,7 @@ impl Graph<'_> {
                 p = (p * Tensor::from_vec(factors, (heads, length, length), q.device())?
                     .to_dtype(q.dtype())?)?;
             }
-            let context = p.matmul(&split(v)?)?;
+            let context = self.product(&p, &split(v)?)?;
             contexts.push(context.transpose(0, 1)?.contiguous()?.reshape((length, width))?);
         }
         Tensor::cat(&contexts, 0)

@@ -24,9 +24,9 @@ impl Graph<'_> {
         for pair in self.batch.starts.windows(2) {
             let length = pair[1] - pair[0];
             let padded = Tensor::cat(&[&ends, &x.narrow(0, pair[0], length)?, &ends], 0)?;
-            let mut sum = padded.narrow(0, 0, length)?.matmul(&taps[0])?;
+            let mut sum = self.product(&padded.narrow(0, 0, length)?, &taps[0])?;
             for (k, tap) in taps.iter().enumerate().skip(1) {
-                sum = (sum + padded.narrow(0, k, length)?.matmul(tap)?)?;
+                sum = (sum + self.product(&padded.narrow(0, k, length)?, tap)?)?;
             }
             out.push(sum);
         }

@@ -79,10 +79,10 @@ impl Graph<'_> {
                     .broadcast_as((heads, n, n))?
                     .contiguous()
             };
-            let c2p = q.matmul(&pk)?.gather(&index(1)?, 2)?;
+            let c2p = self.product(q, &pk)?.gather(&index(1)?, 2)?;
             // By keys: the row of the distance from the query, which is the last index here.
-            let p2c = k.matmul(&pq)?.gather(&index(-1)?, 2)?.transpose(1, 2)?;
-            ((q.matmul(&k.t()?)? + c2p)? + p2c)? * scale
+            let p2c = self.product(k, &pq)?.gather(&index(-1)?, 2)?.transpose(1, 2)?;
+            ((self.product(q, &k.t()?)? + c2p)? + p2c)? * scale
         })
     }
 }

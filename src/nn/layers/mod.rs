@@ -15,7 +15,7 @@ pub mod rotary;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use candle_core::{Error, Result, Tensor};
+use candle_core::{DType, Error, Result, Tensor};
 
 use crate::nn::Packed;
 use crate::value::rng::Stream;
@@ -38,6 +38,8 @@ pub struct Graph<'a> {
     pub batch: &'a Packed,
     /// The stream of the whole batch, when there is dropout.
     pub dropout: Option<Stream>,
+    /// Whether the operands of matrix products are rounded to bfloat16.
+    pub bf16: bool,
     /// Hidden states, when they are asked for.
     pub kept: Option<RefCell<Vec<Tensor>>>,
 }
@@ -57,10 +59,27 @@ impl Graph<'_> {
     /// When shapes do not fit.
     pub fn linear(&self, name: &str, x: &Tensor) -> Result<Tensor> {
         let weight = self.parameter(&format!("{name}.weight"))?;
-        let y = x.matmul(&weight.t()?)?;
+        let y = self.product(x, &weight.t()?)?;
         match self.tensors.get(&format!("{name}.bias")) {
             Some(bias) => y.broadcast_add(bias),
             None => Ok(y),
+        }
+    }
+
+    /// The matrix product `a · b`, of operands rounded to bfloat16 when the graph says so. The CPU adds such products up
+    /// in f32, as the explicit engine does. A graphics card gives them in bfloat16, as its libraries do.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub fn product(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+        if !self.bf16 {
+            return a.matmul(b);
+        }
+        let [x, y] = [a.to_dtype(DType::BF16)?, b.to_dtype(DType::BF16)?];
+        if a.device().is_cpu() {
+            x.to_dtype(a.dtype())?.matmul(&y.to_dtype(b.dtype())?)
+        } else {
+            x.matmul(&y)?.to_dtype(a.dtype())
         }
     }
 
