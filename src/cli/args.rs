@@ -124,8 +124,9 @@ pub struct RunArgs {
     /// Where to compute.
     #[arg(long, value_enum, default_value_t = DeviceArg::Auto)]
     pub device: DeviceArg,
-    /// The kernel level; equal bits are promised for one level.
-    #[arg(long, value_parser = ["auto", "portable", "avx2", "avx512", "avx512_bf16"], default_value = "auto")]
+    /// The kernel level; equal bits are promised for one level. `reference` computes with plain tensor operations, to
+    /// compare with.
+    #[arg(long, value_parser = ["auto", "reference", "portable", "avx2", "avx512", "avx512_bf16"], default_value = "auto")]
     pub kernels: String,
     /// Where tables and the page go; `results/NAME` beside the study by default.
     #[arg(long, value_name = "DIR")]

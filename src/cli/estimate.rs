@@ -171,7 +171,7 @@ fn rate_of(work: &Work, machine: &str, threads: usize, kernels: &str) -> RateOf 
 /// The name of the kernels that will compute a work.
 #[cfg(feature = "models")]
 fn kernels(work: &Work, asked: &str) -> Result<String, String> {
-    if work.reference {
+    if work.reference || asked == "reference" {
         return Ok("reference".to_owned());
     }
     let level = crate::nn::cpu::Level::named(asked).map_err(|e| e.message)?;

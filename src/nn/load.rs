@@ -32,7 +32,8 @@ pub struct Options {
     pub threads: usize,
     /// `cpu` or `cuda:N`.
     pub device: String,
-    /// The kernel level of the explicit engine: `auto`, `portable`, `avx2`, `avx512` or `avx512_bf16`.
+    /// The kernel level of the explicit engine: `auto`, `portable`, `avx2`, `avx512` or `avx512_bf16`; or `reference`, for
+    /// the reference engine instead.
     pub kernels: String,
     /// Whether the operands of matrix products are rounded to bfloat16. (This one is part of what comes out.)
     pub bf16: bool,
@@ -47,6 +48,13 @@ impl Default for Options {
         let (device, kernels) = ("cpu".into(), "auto".into());
         let (engine, labels) = (Engine::default(), Labels::default());
         Self { engine, threads: 0, device, kernels, bf16: false, recompute: false, labels }
+    }
+}
+
+impl Options {
+    /// The engine asked for.
+    pub fn engine(&self) -> Engine {
+        if self.kernels == "reference" { Engine::Reference } else { self.engine }
     }
 }
 
@@ -91,7 +99,7 @@ pub fn load(
         drawn: checkpoint.drawn.clone(),
         ignored: checkpoint.ignored.clone(),
     };
-    let explicit = match options.engine {
+    let explicit = match options.engine() {
         Engine::Auto => device.is_cpu() && cpu::supports(model),
         Engine::Reference => false,
         Engine::Explicit if device.is_cpu() => true,
@@ -158,6 +166,10 @@ mod tests {
         assert_eq!(kernels(Options { engine: Engine::Explicit, ..Options::default() }).unwrap(), best);
         assert_eq!(
             kernels(Options { engine: Engine::Reference, ..Options::default() }).unwrap(),
+            "reference"
+        );
+        assert_eq!(
+            kernels(Options { kernels: "reference".into(), ..Options::default() }).unwrap(),
             "reference"
         );
         assert!(kernels(Options { kernels: "abacus".into(), ..Options::default() }).is_err());

@@ -44,7 +44,7 @@ pub fn load(folder: &Path, options: &Options) -> Result<(Box<dyn MaskedModel>, T
     let checkpoint = Checkpoint::load_masked(folder)?;
     let tokenizer = Tokenizer::load(folder)?;
     let explicit =
-        options.engine != Engine::Reference && device.is_cpu() && cpu::supports(&*checkpoint.model);
+        options.engine() != Engine::Reference && device.is_cpu() && cpu::supports(&*checkpoint.model);
     let model: Box<dyn MaskedModel> = if explicit {
         let level = cpu::Level::named(&options.kernels)?.rounding(options.bf16);
         Box::new(cpu::Masked::new(checkpoint, options.threads, level)?)

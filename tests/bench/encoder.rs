@@ -17,6 +17,7 @@ use xpipe::nn::cpu::{Encoder, Level};
 use xpipe::nn::weights::Checkpoint;
 use xpipe::nn::{Packed, Reranker};
 use xpipe::task::Failure;
+use xpipe::train::optimiser::{self, AdamW, Moments};
 use xpipe::value::rng::Stream;
 
 fn main() -> Result<(), Failure> {
@@ -34,7 +35,7 @@ fn main() -> Result<(), Failure> {
         score(&mut engine, runs)?;
     }
     for length in [128, 256].into_iter().filter(|l| wanted(&l.to_string())) {
-        train(&mut engine, length, runs)?;
+        train(&mut engine, threads, length, runs)?;
     }
     Ok(())
 }
@@ -146,13 +147,17 @@ fn score(engine: &mut Encoder, runs: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-fn train(engine: &mut Encoder, length: usize, runs: usize) -> Result<(), Failure> {
+fn train(engine: &mut Encoder, threads: usize, length: usize, runs: usize) -> Result<(), Failure> {
     let mut batch = Packed::new();
     for i in 0..16 {
         push(&mut batch, length, Stream::new(3, &["benchmark training"]).sub(i));
     }
-    let n = engine.weights().len();
-    let (mut first, mut second) = (vec![0.0f32; n], vec![0.0f32; n]);
+    let mut moments = Moments::new(engine.weights().len());
+    let parameters = engine.parameters().to_vec();
+    let (learning_rate, weight_decay, clip_norm) = (2e-5, 0.01, 1.0);
+    let adamw = AdamW { learning_rate, weight_decay, clip_norm, beta1: 0.9, beta2: 0.999, eps: 1e-8 };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    let pool = pool.map_err(|e| Failure::missing(format!("threads: {e}")))?;
     let mut times = [const { Vec::new() }; 4];
     for run in 0..=runs {
         let t0 = Instant::now();
@@ -161,7 +166,7 @@ fn train(engine: &mut Encoder, length: usize, runs: usize) -> Result<(), Failure
         let slope: Vec<f32> = logits.iter().map(|l| l.tanh() + 0.1).collect();
         engine.backward(&slope)?;
         let t2 = Instant::now();
-        step(engine, &mut first, &mut second);
+        pool.install(|| optimiser::step(&adamw, 2e-5, &parameters, &mut moments, engine.gradients_mut()));
         let t3 = Instant::now();
         if run > 0 {
             for (list, d) in times.iter_mut().zip([t3 - t0, t1 - t0, t2 - t1, t3 - t2]) {
@@ -173,25 +178,10 @@ fn train(engine: &mut Encoder, length: usize, runs: usize) -> Result<(), Failure
     let [all, forward, backward, optimiser] = times.map(median);
     println!(
         "train 16 x {length}: step {all:.0} ms (best {best:.0}): forward {forward:.0}, backward {backward:.0}, \
-         clip and AdamW on one thread {optimiser:.0}; peak {} MB",
+         clip and AdamW {optimiser:.0}; peak {} MB",
         peak()
     );
     Ok(())
-}
-
-/// Clip and AdamW in one plain pass each.
-fn step(engine: &mut Encoder, first: &mut [f32], second: &mut [f32]) {
-    let (gradients, weights) = engine.gradients_mut();
-    let norm =
-        gradients.chunks(4096).map(|c| f64::from(c.iter().map(|g| g * g).sum::<f32>())).sum::<f64>().sqrt();
-    let scale = (1.0 / norm).min(1.0) as f32;
-    for (((g, w), m), v) in gradients.iter_mut().zip(weights).zip(first).zip(second) {
-        let d = *g * scale;
-        *m += 0.1 * (d - *m);
-        *v += 0.001 * (d * d - *v);
-        *w -= 2e-5 * (0.01 * *w + *m / (v.sqrt() + 1e-8));
-        *g = 0.0;
-    }
 }
 
 /// Peak resident memory in MB.

@@ -57,6 +57,10 @@ fn the_kernels_asked_for_are_used_and_named() {
     } else {
         println!("not run without AVX-512: both vector levels give the same model");
     }
+    let plain = manifests(TRAINING, &["--kernels", "reference"]);
+    for cell in ["model[fast]", "ranked[fast]"] {
+        assert_eq!(plain[cell]["facts"]["kernels"], "reference", "{:#}", plain[cell]);
+    }
     let space = Space::new(TRAINING);
     let ended = space.xpipe(&["run", "study.xpipe", "--kernels", "abacus"]);
     ended.says(2, &["abacus", "portable", "avx2"]);
