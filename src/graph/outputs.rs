@@ -291,7 +291,7 @@ impl<'a> Expander<'a> {
             None => Vec::new(),
             Some(expr) => {
                 let ty = Type::List(Box::new(
-                    Type::parse("'html' | 'latex' | 'csv' | 'markdown'").unwrap_or(Type::Any),
+                    Type::parse("'html' | 'latex' | 'csv' | 'markdown' | 'parquet'").unwrap_or(Type::Any),
                 ));
                 let v = self.eval(expr, Some(&ty), &env)?;
                 let v = self.conform(v, &ty, expr.span, "`write`")?;

@@ -1,69 +1,23 @@
 //! Tables and costs as CSV (RFC 4180) for machines: one cell a line, all digits, empty fields for what is not there.
 
+use super::cells::{Field, NAMES, cells};
 use super::costs::Costs;
 use super::fill::{Content, Filled};
 
-/// A cell a line: `row,column,value,spread,n,p,p_adjusted,effect,effect_low,effect_high,hedges,difference,low,high,published,grade,mark`.
-///
-/// `n` and what follows are of the test: units, p-values, Cohen's d_z with its confidence interval, Hedges' g_z, the
-/// mean difference to the reference with its confidence interval. `grade` is `ok`, `near` or `off` beside a published
-/// number. `mark` is words: `best`, `reference`, `significant`.
+/// A cell a line, with the fields of [`super::cells`].
 pub fn table(table: &Filled) -> String {
     let mut out = String::new();
-    let header = [
-        "row",
-        "column",
-        "value",
-        "spread",
-        "n",
-        "p",
-        "p_adjusted",
-        "effect",
-        "effect_low",
-        "effect_high",
-        "hedges",
-        "difference",
-        "low",
-        "high",
-        "published",
-        "grade",
-        "mark",
-    ];
-    line(&mut out, header.iter().map(|h| (*h).to_owned()));
-    let number = |x: Option<f64>| x.map(|x| x.to_string()).unwrap_or_default();
-    for (row, cells) in table.rows.1.iter().zip(&table.cells) {
-        for (column, cell) in table.columns.1.iter().zip(cells) {
-            let value = match &cell.content {
-                Content::Number(x) => x.to_string(),
-                Content::Whole(i) => i.to_string(),
-                Content::Text(text) => text.clone(),
-                Content::Hole(_) => String::new(),
-            };
-            let test = cell.test;
-            let significant = test.is_some_and(|t| t.significant);
-            let marks = [(cell.best, "best"), (cell.reference, "reference"), (significant, "significant")];
-            let marks: Vec<&str> = marks.into_iter().filter(|(on, _)| *on).map(|(_, word)| word).collect();
-            let fields = [
-                row.to_string(),
-                column.to_string(),
-                value,
-                number(cell.spread),
-                test.map(|t| t.n.to_string()).unwrap_or_default(),
-                number(test.map(|t| t.p)),
-                number(test.map(|t| t.p_adjusted)),
-                number(test.and_then(|t| t.effect)),
-                number(test.and_then(|t| t.effect_interval).map(|i| i.0)),
-                number(test.and_then(|t| t.effect_interval).map(|i| i.1)),
-                number(test.and_then(|t| t.hedges)),
-                number(test.map(|t| t.difference)),
-                number(test.map(|t| t.low)),
-                number(test.map(|t| t.high)),
-                number(cell.published.map(|p| p.value)),
-                cell.published.map(|p| p.grade.word().to_owned()).unwrap_or_default(),
-                marks.join(" "),
-            ];
-            line(&mut out, fields.into_iter());
-        }
+    line(&mut out, NAMES.iter().map(|name| (*name).to_owned()));
+    for cell in cells(table) {
+        let fields = cell.into_iter().map(|field| match field {
+            Field::Text(text) => text,
+            Field::Number(x) => x.map(|x| x.to_string()).unwrap_or_default(),
+            Field::Value(Content::Number(x)) => x.to_string(),
+            Field::Value(Content::Whole(i)) => i.to_string(),
+            Field::Value(Content::Text(text)) => text,
+            Field::Value(Content::Hole(_)) => String::new(),
+        });
+        line(&mut out, fields);
     }
     out
 }

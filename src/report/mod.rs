@@ -4,6 +4,7 @@
 //! no result becomes a hole with its reason, never a default. Must not know: the store, the language, how actions
 //! are run.
 
+mod cells;
 mod claims;
 mod costs;
 mod csv;
@@ -16,6 +17,8 @@ mod layout;
 mod markdown;
 mod missing;
 mod names;
+#[cfg(feature = "models")]
+mod parquet;
 #[cfg(feature = "models")]
 pub mod per_query;
 mod significance;

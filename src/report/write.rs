@@ -5,12 +5,14 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{Evaluated, csv, latex, markdown};
+use tempfile::NamedTempFile;
+
+use super::{Evaluated, Filled, csv, latex, markdown};
 use crate::data::place;
 use crate::task::Failure;
 
 /// Formats that a table may ask for and that are written.
-pub(super) const FORMATS: [&str; 3] = ["csv", "markdown", "latex"];
+pub(super) const FORMATS: [&str; 4] = ["csv", "markdown", "latex", "parquet"];
 
 /// The longest name of a file without its suffix, in bytes.
 const LONGEST: usize = 180;
@@ -22,7 +24,7 @@ pub struct Written {
     pub files: Vec<PathBuf>,
 }
 
-/// Writes what tables ask for to `dir/tables/NAME[labels].{csv,md,tex}`, and costs to `dir/tables/costs(STAGE).{csv,md}`.
+/// Writes what tables ask for to `dir/tables/NAME[labels].{csv,md,tex,parquet}`, and costs to `dir/tables/costs(STAGE).{csv,md}`.
 ///
 /// # Errors
 /// A folder or file cannot be written.
@@ -41,6 +43,10 @@ pub fn write_all(dir: &Path, evaluated: &Evaluated) -> Result<Written, Failure> 
         let name = file_name(&address, &mut names);
         for format in FORMATS.iter().filter(|f| table.write.iter().any(|w| w == *f)) {
             let (suffix, text) = match *format {
+                "parquet" => {
+                    write_parquet(&dir.join(format!("{name}.parquet")), table, &mut out)?;
+                    continue;
+                }
                 "csv" => ("csv", csv::table(table)),
                 "latex" => ("tex", latex::table(table)),
                 _ => ("md", markdown::table(table)),
@@ -88,15 +94,34 @@ fn write(dir: &Path, name: &str, text: &str, out: &mut Written) -> Result<(), Fa
 /// # Errors
 /// The folder or the file cannot be written.
 pub fn write_file(path: &Path, text: &str) -> Result<(), Failure> {
-    let failed = |e: std::io::Error| place::io(path, e);
+    let mut file = beside(path)?;
+    file.write_all(text.as_bytes()).map_err(|e| place::io(path, e))?;
+    file.persist(path).map_err(|e| place::io(path, e.error))?;
+    Ok(())
+}
+
+/// A file that will take the place of `path`.
+fn beside(path: &Path) -> Result<NamedTempFile, Failure> {
     let dir = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(dir).map_err(|e| place::io(dir, e))?;
-    let mut file = tempfile::Builder::new()
+    tempfile::Builder::new()
         .prefix(".xpipe-")
         .permissions(std::fs::Permissions::from_mode(0o666))
         .tempfile_in(dir)
-        .map_err(failed)?;
-    file.write_all(text.as_bytes()).map_err(failed)?;
-    file.persist(path).map_err(|e| failed(e.error))?;
+        .map_err(|e| place::io(path, e))
+}
+
+#[cfg(feature = "models")]
+fn write_parquet(path: &Path, table: &Filled, out: &mut Written) -> Result<(), Failure> {
+    let file = beside(path)?;
+    super::parquet::table(file.path(), table)?;
+    file.persist(path).map_err(|e| place::io(path, e.error))?;
+    out.files.push(path.to_owned());
     Ok(())
+}
+
+/// The language half runs nothing and has no tables to write.
+#[cfg(not(feature = "models"))]
+fn write_parquet(_: &Path, _: &Filled, _: &mut Written) -> Result<(), Failure> {
+    Err(Failure::missing("this build writes no Parquet").help("build with the feature `models`"))
 }

@@ -84,3 +84,42 @@ fn a_folder_that_cannot_be_written_is_named() {
     let e = write_all(dir.path(), &evaluate(&s.graph, &s.results)).unwrap_err();
     assert!(e.message.contains("tables"), "{e}");
 }
+
+#[cfg(feature = "models")]
+#[test]
+fn parquet_says_what_csv_says() {
+    use crate::data::table::{Kind, TableReader};
+    let mut e = evaluate(&study().graph, &study().results);
+    e.costs.clear();
+    e.tables.truncate(1);
+    e.tables[0] = super::rendering::filled();
+    e.tables[0].write = vec!["parquet".into()];
+    let dir = tempfile::tempdir().unwrap();
+    let written = write_all(dir.path(), &e).unwrap();
+    assert_eq!(written.files.len(), 1);
+    let columns = [
+        ("row", Kind::Text),
+        ("column", Kind::Text),
+        ("value", Kind::Double),
+        ("p_adjusted", Kind::Double),
+        ("mark", Kind::Text),
+        ("text", Kind::Text),
+    ];
+    let mut table = TableReader::open(&written.files[0], &columns).unwrap();
+    let csv = super::super::csv(&e.tables[0]);
+    let mut lines = csv.lines().skip(1);
+    let mut numbers = 0;
+    while let Some(row) = table.row().unwrap() {
+        let fields: Vec<&str> = lines.next().unwrap().split(',').collect();
+        assert_eq!([row.text(0), row.text(1), row.text(4)], [fields[0], fields[1], fields[16]]);
+        for (column, field) in [(2, fields[2]), (3, fields[6])] {
+            let x = row.double(column);
+            match field.parse::<f64>() {
+                Ok(number) => assert_eq!(x, number),
+                Err(_) => assert!(x.is_nan() && (column != 2 || row.text(5) == field), "{x} {field}"),
+            }
+            numbers += usize::from(!x.is_nan());
+        }
+    }
+    assert!(lines.next().is_none() && numbers > 2, "{csv}");
+}

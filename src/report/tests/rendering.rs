@@ -6,7 +6,7 @@ use super::*;
 use crate::graph::{Cell, Row};
 
 /// Two rows and three columns: all signs, a hole, and names with special characters.
-fn filled() -> Filled {
+pub(super) fn filled() -> Filled {
     let mut s = Study::default();
     let q = s.qrels("q");
     let evaluate = |s: &mut Study, values: [f64; 2]| {
