@@ -5,6 +5,7 @@
 //! pairs one after the other with cumulative lengths, no padding anywhere.
 
 pub mod arch;
+mod beginning;
 pub mod config;
 pub mod cpu;
 pub mod flops;

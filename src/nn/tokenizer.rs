@@ -13,7 +13,7 @@ use std::time::Instant;
 use rayon::prelude::*;
 use serde_json::{Value as Json, json};
 
-use super::{Packed, sentencepiece};
+use super::{Packed, beginning, sentencepiece};
 use crate::task::Failure;
 use crate::value::{Call, Digest};
 
@@ -84,6 +84,8 @@ pub struct Tokenizer {
     template: Template,
     alone: Alone,
     files: BTreeMap<&'static str, Arc<[u8]>>,
+    /// Whether the beginning of a text gives the text's first tokens.
+    by_words: bool,
     /// Nanoseconds spent on texts, by all threads and copies together.
     spent: Arc<AtomicU64>,
 }
@@ -120,8 +122,9 @@ impl Tokenizer {
         let template =
             template(&inner).map_err(|what| Failure::wrong(format!("{}: {what}", path.display())))?;
         let alone = alone(&inner).map_err(|what| Failure::wrong(format!("{}: {what}", path.display())))?;
+        let by_words = serde_json::from_slice(&bytes).is_ok_and(|json| beginning::by_words(&json));
         files.insert("tokenizer.json", bytes);
-        Ok(Self { inner, template, alone, files, spent: Arc::default() })
+        Ok(Self { by_words, inner, template, alone, files, spent: Arc::default() })
     }
 
     /// Writes the tokenizer's files into a model folder, as they were read.
@@ -175,10 +178,27 @@ impl Tokenizer {
     /// When the tokenizer cannot read the text (a vocabulary without its unknown token).
     pub fn ids(&self, text: &str, limit: usize) -> Result<Vec<u32>, Failure> {
         let begun = Instant::now();
-        let encoding = self.inner.encode_fast(text, false).map_err(|e| {
-            let start: String = text.chars().take(40).collect();
-            Failure::wrong(format!("the tokenizer cannot read the text \"{start}…\": {e}"))
-        })?;
+        let encode = |text: &str| {
+            self.inner.encode_fast(text, false).map_err(|e| {
+                let start: String = text.chars().take(40).collect();
+                Failure::wrong(format!("the tokenizer cannot read the text \"{start}…\": {e}"))
+            })
+        };
+        // Enough for most texts of most languages with spaces; doubled when it is not.
+        let mut enough = limit.saturating_mul(6).saturating_add(48);
+        let mut encoding = None;
+        while self.by_words
+            && enough < text.len() / 5 * 4
+            && let Some(end) = beginning::cut(text, enough)
+        {
+            let start = encode(&text[..end])?;
+            if start.len() >= limit {
+                encoding = Some(start);
+                break;
+            }
+            enough = 2 * end;
+        }
+        let encoding = encoding.map_or_else(|| encode(text), Ok)?;
         self.spent.fetch_add(begun.elapsed().as_nanos() as u64, Ordering::Relaxed);
         let ids = encoding.get_ids();
         Ok(ids[..ids.len().min(limit)].to_vec())

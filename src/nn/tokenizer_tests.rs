@@ -262,3 +262,29 @@ fn damage_is_told_with_the_file() {
     std::fs::write(dir.path().join("tokenizer.json"), r#"{"version": "1.0", "mod"#).unwrap();
     assert!(Tokenizer::load(dir.path()).unwrap_err().message.contains("tokenizer.json: not a tokenizer"));
 }
+
+#[test]
+fn the_beginning_of_a_text_gives_its_first_ids() {
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/quickstart/model")];
+    for model in ["minilm-l6", "deberta-v3-tokenizer"] {
+        let folder = testing::real("minilm-l6", "beginnings of texts").map(|f| f.with_file_name(model));
+        folders.extend(folder.filter(|f| f.exists()));
+    }
+    // Texts of all kinds, with and without places to cut at.
+    let golden = golden();
+    let joined = golden.texts.join(" ");
+    let spaced = golden.texts.join(" x  y\n\nz, ");
+    let plain: String = (0..2_000).map(|i| format!("word{} of{i} ", i % 7)).collect();
+    let unbroken = "unbroken".repeat(500);
+    for folder in folders {
+        let tokenizer = Tokenizer::load(&folder).unwrap();
+        assert!(tokenizer.by_words, "{}", folder.display());
+        for text in [&joined, &spaced, &plain, &unbroken] {
+            let all = tokenizer.ids(text, usize::MAX).unwrap();
+            for limit in (1..80).chain([100, 250, 251, 252, 500, 1_000, all.len(), all.len() + 1]) {
+                let ids = tokenizer.ids(text, limit).unwrap();
+                assert!(ids == all[..limit.min(all.len())], "{}: {limit} of {}", folder.display(), all.len());
+            }
+        }
+    }
+}
