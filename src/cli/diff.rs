@@ -1,4 +1,5 @@
-//! `xpipe diff`: what two studies compute differently, cell by cell. Nothing is run and no data is read.
+//! `xpipe diff`: what two studies compute differently, cell by cell, and what came out differently where both have been
+//! run. Nothing is run.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,25 +8,35 @@ use std::sync::Arc;
 
 use super::args::{Common, DiffArgs, StudyArgs};
 use super::check::plural;
+use super::lock::Lock;
 use super::out::{self, Stop};
+use super::results::Stored;
+use super::runner::Local;
+use super::study::Loaded;
 use super::{job, study};
 use crate::cache::{Change, Recipe, diff as compare};
-use crate::engine::Action;
+use crate::engine::{Action, Heavy, Job, Options, forecast};
 use crate::task::Failure;
-use crate::value::{Digest, Input, Located, Value};
+use crate::value::{ActionId, Digest, Input, Located, Value};
 
 pub(super) fn diff(args: &DiffArgs, common: &Common) -> Result<u8, Stop> {
-    let (old, new) = (recipes(&args.old, args, common)?, recipes(&args.new, args, common)?);
-    let found = differences(&old, &new);
+    let (old, new) = (side(&args.old, args, common)?, side(&args.new, args, common)?);
+    let mut found = differences(&old.recipes, &new.recipes);
+    found.measured = measured(&old.values, &new.values);
     if common.json {
         let changed: Vec<serde_json::Value> = found
             .changed
             .iter()
             .map(|(address, changes)| serde_json::json!({ "address": address, "changes": changes }))
             .collect();
+        let measured: Vec<serde_json::Value> = found
+            .measured
+            .iter()
+            .map(|m| serde_json::json!({ "address": m.address, "name": m.name, "old": m.old, "new": m.new }))
+            .collect();
         out::json(&serde_json::json!({
             "added": found.added, "removed": found.removed, "changed": changed, "follow": found.follow,
-            "same": found.same,
+            "same": found.same, "measured": measured,
         }));
     } else {
         out::say(&found.text());
@@ -36,7 +47,16 @@ pub(super) fn diff(args: &DiffArgs, common: &Common) -> Result<u8, Stop> {
 /// The recipe of each cell by address, in the order of the study.
 type Recipes = Vec<(String, Recipe)>;
 
-fn recipes(file: &Path, args: &DiffArgs, common: &Common) -> Result<Recipes, Stop> {
+/// One of the two studies.
+struct Side {
+    recipes: Recipes,
+    values: Values,
+}
+
+/// The published numbers of each cell that has been computed, by address.
+type Values = BTreeMap<String, BTreeMap<String, f64>>;
+
+fn side(file: &Path, args: &DiffArgs, common: &Common) -> Result<Side, Stop> {
     let of = StudyArgs {
         file: file.to_path_buf(),
         set: args.set.clone(),
@@ -53,7 +73,36 @@ fn recipes(file: &Path, args: &DiffArgs, common: &Common) -> Result<Recipes, Sto
         let addresses = std::iter::once(&action.address).chain(&action.also);
         all.extend(addresses.map(|a| (a.clone(), recipe.clone())));
     }
+    Ok(Side { recipes: all, values: values(&loaded, &job, common)? })
+}
+
+/// What the cache holds of a study's numbers.
+fn values(loaded: &Loaded, job: &Job, common: &Common) -> Result<Values, Stop> {
+    let store = job::reading(common)?;
+    let runner = Local::new(common, Lock::beside(&loaded.path, common.locked)?);
+    let fates = forecast(job, &runner, &store, &Options::new(job::threads(common), Heavy::Thread));
+    let stored = Stored::of_forecast(&store, &fates);
+    let mut all = Values::new();
+    for (id, action) in (0..).zip(&job.actions) {
+        let Some(manifest) = stored.manifest(ActionId(id)).filter(|m| !m.values.is_empty()) else { continue };
+        let values: BTreeMap<String, f64> = manifest.values.iter().map(|(n, x)| (n.clone(), *x)).collect();
+        let addresses = std::iter::once(&action.address).chain(&action.also);
+        all.extend(addresses.map(|a| (a.clone(), values.clone())));
+    }
     Ok(all)
+}
+
+/// The numbers that both have and that are not equal.
+fn measured(old: &Values, new: &Values) -> Vec<Measured> {
+    let both = new.iter().filter_map(|(address, new)| Some((address, old.get(address)?, new)));
+    let each = both.flat_map(|(address, old, new)| {
+        new.iter().filter_map(move |(name, new)| {
+            let old = *old.get(name)?;
+            let (address, name, new) = (address.clone(), name.clone(), *new);
+            (old.to_bits() != new.to_bits()).then_some(Measured { address, name, old, new })
+        })
+    });
+    each.collect()
 }
 
 /// A recipe in which other actions stand for what they compute, and inputs for their names. `keys` are the keys and
@@ -113,6 +162,17 @@ struct Found {
     /// Cells that differ only in what they read.
     follow: Vec<String>,
     same: usize,
+    /// Numbers that came out differently.
+    measured: Vec<Measured>,
+}
+
+/// A published number of a cell in both studies.
+#[derive(Clone, Debug, PartialEq)]
+struct Measured {
+    address: String,
+    name: String,
+    old: f64,
+    new: f64,
 }
 
 fn differences(old: &Recipes, new: &Recipes) -> Found {
@@ -173,6 +233,14 @@ impl Found {
         }
         for group in by_name(&self.follow) {
             let _ = writeln!(out, "follows  {group}");
+        }
+        let mut last = "";
+        for m in &self.measured {
+            if m.address != last {
+                let _ = writeln!(out, "measured  {}", m.address);
+                last = &m.address;
+            }
+            let _ = writeln!(out, "  {}  {:.4} -> {:.4}  ({:+.4})", m.name, m.old, m.new, m.new - m.old);
         }
         let differing = self.added.len() + self.removed.len() + self.changed.len() + self.follow.len();
         let same = format!("{} cell{} the same", self.same, plural(self.same));

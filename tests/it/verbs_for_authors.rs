@@ -142,6 +142,32 @@ fn diff_names_cells_and_arguments() {
     let first =
         changed.iter().find(|c| c["address"] == "first[high]" || c["address"] == "first.search[high]");
     assert_eq!(first.unwrap()["changes"].as_array().unwrap().len(), 2, "{json:#}");
+    // What came out, once both have been run: with queries of one word.
+    let first_words: Vec<String> = space
+        .read("data/queries.jsonl")
+        .lines()
+        .map(|line| {
+            let mut query: serde_json::Value = serde_json::from_str(line).unwrap();
+            query["text"] = query["text"].as_str().unwrap().split(' ').next().unwrap().into();
+            query.to_string()
+        })
+        .collect();
+    space.write("data/words.jsonl", &first_words.join("\n"));
+    space.write("words.xpipe", &RETRIEVAL.replace("queries.jsonl", "words.jsonl"));
+    assert_eq!(json["measured"], serde_json::json!([]));
+    for study in ["study.xpipe", "words.xpipe"] {
+        space.xpipe(&["run", study]);
+    }
+    let json = space.xpipe(&["diff", "study.xpipe", "words.xpipe", "--json"]).json();
+    let measured = json["measured"].as_array().unwrap();
+    let of_low = measured.iter().find(|m| m["address"] == "scores[low]" && m["name"] == "ndcg_10").unwrap();
+    let [old, new] = ["old", "new"].map(|k| of_low[k].as_f64().unwrap());
+    assert!(old > new, "{json:#}");
+    let shown = space.xpipe(&["show", "study.xpipe", "--json"]).json();
+    assert!(shown["tables"][0]["csv"].as_str().unwrap().contains(&old.to_string()), "{shown:#}");
+    let text = space.xpipe(&["diff", "study.xpipe", "words.xpipe"]).out;
+    let line = format!("  ndcg_10  {old:.4} -> {new:.4}  ({:+.4})", new - old);
+    assert!(text.contains("measured  scores[low]\n") && text.contains(&line), "{text}");
     space.xpipe(&["diff", "study.xpipe", "gone.xpipe"]).says(4, &["gone.xpipe"]);
     space.write("wrong.xpipe", "edition 2026\nlet x = y\n");
     space.xpipe(&["diff", "wrong.xpipe", "study.xpipe"]).says(3, &["y"]);
