@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::Stdio;
 
-use crate::space::{Ended, RETRIEVAL, Space};
+use crate::space::{Ended, RETRIEVAL, Space, repository};
 
 const UNTIDY: &str = "edition 2026\n\n\n# kept\nparam a:Int=1 # and this\nparam long : Int = 2\n";
 const TIDY: &str = "edition 2026\n\n# kept\nparam a: Int    = 1  # and this\nparam long: Int = 2\n";
@@ -171,4 +171,15 @@ fn diff_names_cells_and_arguments() {
     space.xpipe(&["diff", "study.xpipe", "gone.xpipe"]).says(4, &["gone.xpipe"]);
     space.write("wrong.xpipe", "edition 2026\nlet x = y\n");
     space.xpipe(&["diff", "wrong.xpipe", "study.xpipe"]).says(3, &["y"]);
+}
+
+#[test]
+fn the_reference_page_is_what_describe_prints() {
+    let space = Space::new(RETRIEVAL);
+    let page = space.xpipe(&["describe", "--markdown"]).out;
+    let committed = std::fs::read_to_string(repository("grammar/REFERENCE.md")).unwrap();
+    assert!(
+        page == committed,
+        "grammar/REFERENCE.md: write it again: xpipe describe --markdown > grammar/REFERENCE.md"
+    );
 }
