@@ -11,7 +11,7 @@ use crate::diag::render::Sources as _;
 use crate::engine::{self, Found, Reach, Runner as _, inputs_of};
 use crate::graph::Graph;
 use crate::task::Failure;
-use crate::value::{ActionId, Input, Value};
+use crate::value::{ActionId, Input, Record, Value};
 
 /// The job of a study. Programs that are part of xpipe are replaced by their identity, which keys see.
 pub(super) fn job(loaded: &Loaded) -> Result<engine::Job, Stop> {
@@ -43,11 +43,19 @@ pub(super) fn job(loaded: &Loaded) -> Result<engine::Job, Stop> {
             address: a.address.clone(),
             also: also.remove(&id).unwrap_or_default(),
             deps: engine::dependencies(&args),
+            policy: policy(a, &args),
             args,
-            policy: a.policy.clone(),
         });
     }
     Ok(engine::Job { study: loaded.path.display().to_string(), actions, wanted: loaded.wanted.clone() })
+}
+
+/// The `with` block of an action; what waits for a model elsewhere leaves the threads to others.
+fn policy(action: &crate::graph::Action, args: &Record) -> Record {
+    if crate::ops::waits_elsewhere(args) && action.policy.get("cpus").is_none() {
+        return action.policy.with("cpus", Value::Int(1));
+    }
+    action.policy.clone()
 }
 
 /// The store for looking.
@@ -86,14 +94,30 @@ pub(super) fn too_large(
     store: &Store,
     options: &engine::Options,
 ) -> Vec<Failure> {
+    placed(loaded, engine::lacking(job, runner, store, options))
+}
+
+/// What cannot start on this machine among what would run, each with its place.
+pub(super) fn unready(
+    loaded: &Loaded,
+    job: &engine::Job,
+    runner: &Local,
+    store: &Store,
+    options: &engine::Options,
+) -> Vec<Failure> {
+    placed(loaded, engine::unready(job, runner, store, options))
+}
+
+/// Failures of actions with the places of their stages.
+fn placed(loaded: &Loaded, failures: Vec<(ActionId, Failure)>) -> Vec<Failure> {
     let placed = |(id, mut failure): (ActionId, Failure)| {
-        let span = loaded.graph.action(id).span;
-        let at = loaded.sources.position(span.file, span.start);
-        let file = loaded.sources.name(span.file);
+        let action = loaded.graph.action(id);
+        let at = loaded.sources.position(action.span.file, action.span.start);
+        let file = loaded.sources.name(action.span.file);
         failure.message = format!("{} ({file}:{}:{})", failure.message, at.line, at.column);
         failure
     };
-    engine::lacking(job, runner, store, options).into_iter().map(placed).collect()
+    failures.into_iter().map(placed).collect()
 }
 
 /// What this build cannot carry out among what is needed: what it lacks, first cell and place.
