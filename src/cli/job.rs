@@ -156,7 +156,8 @@ pub(super) fn missing(loaded: &Loaded, job: &engine::Job, runner: &Local, reach:
         let action = &loaded.graph.actions[i];
         inputs_of(&job.actions[i].args, &mut |input| {
             if seen.insert(input.clone())
-                && let Err(failure) = runner.find_input(input, reach).and_then(|f| usable(input, &f))
+                && let Err(failure) =
+                    runner.find_input(input, reach).and_then(|f| usable(action.op, input, &f))
             {
                 let at = loaded.sources.position(action.span.file, action.span.start);
                 let file = loaded.sources.name(action.span.file);
@@ -170,15 +171,29 @@ pub(super) fn missing(loaded: &Loaded, job: &engine::Job, runner: &Local, reach:
 
 /// Whether this build can compute a model that was found, as far as its folder tells.
 #[cfg(feature = "models")]
-fn usable(input: &Input, found: &Found) -> Result<(), Failure> {
+fn usable(op: &str, input: &Input, found: &Found) -> Result<(), Failure> {
     match input {
+        Input::Model { .. } if crate::ops::asks(op) => talks(&found.path),
         Input::Model { .. } => crate::nn::arch::read(&found.path).map(|_| ()),
         Input::File(_) | Input::Remote { .. } => Ok(()),
     }
 }
 
+/// The same of a language model.
+#[cfg(feature = "llm")]
+fn talks(folder: &std::path::Path) -> Result<(), Failure> {
+    crate::llm::local::usable(folder)
+}
+
+/// A build that runs no language models says so before this.
+#[cfg(all(feature = "models", not(feature = "llm")))]
+#[expect(clippy::unnecessary_wraps, reason = "the same call with the feature `llm`")]
+fn talks(_: &std::path::Path) -> Result<(), Failure> {
+    Ok(())
+}
+
 #[cfg(not(feature = "models"))]
 #[expect(clippy::unnecessary_wraps, reason = "the same call with the feature `models`")]
-fn usable(_: &Input, _: &Found) -> Result<(), Failure> {
+fn usable(_: &str, _: &Input, _: &Found) -> Result<(), Failure> {
     Ok(())
 }

@@ -120,7 +120,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (answers, key) = (Answers::new(dir.path()), key("m", &request()).unwrap());
         assert_eq!(answers.get(&key), None);
-        let hex = "0000000000000000000000000000000000000000000000000000000000000000";
+        let hex = "06673cdf3513dcaa6ac4173766832a921fd91b898ff3674c2bc2f2c6bc0aaa05";
         assert_eq!(key.hex(), hex, "keys of answers changed: all would be paid for again");
         let path = dir.path().join(&hex[..2]).join(format!("{}.json", &hex[2..]));
         std::fs::create_dir(path.parent().unwrap()).unwrap();

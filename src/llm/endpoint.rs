@@ -188,7 +188,7 @@ impl Endpoint {
         match error {
             ureq::Error::Timeout(_) => Miss::Later("it did not answer in time".into(), None, ATTEMPTS),
             ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
-                fixed("the address of the language model cannot be used: ")
+                fixed("the address or the key of the language model cannot be used: ")
             }
             ureq::Error::TooManyRedirects | ureq::Error::RedirectFailed => {
                 fixed("the address of the language model leads elsewhere: ")

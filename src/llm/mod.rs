@@ -12,6 +12,8 @@ pub mod asking;
 #[cfg(feature = "hub")]
 pub mod endpoint;
 pub mod listwise;
+#[cfg(feature = "llm")]
+pub mod local;
 pub mod pairwise;
 pub mod permutation;
 pub mod pointwise;

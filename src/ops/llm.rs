@@ -55,6 +55,12 @@ fn endpoint(model: &Value) -> Option<&Call> {
     model.as_call().filter(|c| &*c.name == "llm.endpoint")
 }
 
+/// Whether an operation asks a language model.
+#[cfg(feature = "models")]
+pub(crate) fn asks(op: &str) -> bool {
+    ["rerank.llm", "rerank.llm_pairwise", "score.llm"].contains(&op)
+}
+
 /// Whether an action waits for a model elsewhere, and so needs next to nothing of this machine.
 pub(crate) fn waits(args: &Record) -> bool {
     args.get("model").is_some_and(|m| endpoint(m).is_some())
@@ -65,6 +71,15 @@ pub(super) fn check(args: &Record) -> Vec<Issue> {
     let mut issues = Vec::new();
     for (name, least) in [("depth", 1), ("words", 1), ("max_tokens", 1), ("seed", 0)] {
         issues.extend(at_least(args, name, least));
+    }
+    if let Some(other) = args.get("model").and_then(Value::as_call).filter(|c| &*c.name != "llm.endpoint") {
+        let message = format!("`{}` is about cross-encoders, and a language model is wanted", other.name);
+        issues.push(issue(
+            Code::OutOfRange,
+            "model",
+            message,
+            "write the model alone, or `llm.endpoint { model = … }`",
+        ));
     }
     let lacking = match args.get("model").map(endpoint) {
         Some(Some(_)) => {
@@ -298,6 +313,13 @@ mod run {
         Err(Failure::missing("this build asks no models behind an address (feature `hub`)"))
     }
 
+    #[cfg(feature = "llm")]
+    fn local(job: &Job<'_>) -> Result<Box<dyn Model>, Failure> {
+        let folder = job.located("model")?;
+        Ok(Box::new(crate::llm::local::Local::open(&folder.path, &folder.digest.hex())?))
+    }
+
+    #[cfg(not(feature = "llm"))]
     fn local(_: &Job<'_>) -> Result<Box<dyn Model>, Failure> {
         Err(Failure::missing("this build runs no language models (feature `llm`)"))
     }

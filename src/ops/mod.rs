@@ -53,6 +53,8 @@ mod train_cross_encoder;
 mod training;
 mod two_labels;
 
+#[cfg(feature = "models")]
+pub(crate) use llm::asks;
 pub(crate) use llm::waits as waits_elsewhere;
 
 use crate::types::Registry;

@@ -363,3 +363,167 @@ fn plan_tells_how_much_will_be_asked() {
         None => assert!(!bound["not_estimated"].as_object().unwrap().is_empty(), "{bound:#}"),
     }
 }
+
+/// Another stage of a language model over the same run.
+fn replaced(op: &str, call: &str) -> String {
+    study(call, "concurrency = 2").replace("rerank.llm {", &format!("{op} {{"))
+}
+
+/// An answer whose first token is yes with probability `p`, as servers write it.
+fn yes(p: f64) -> Reply {
+    let body = json!({
+        "choices": [{
+            "message": { "content": "yes" }, "finish_reason": "length",
+            "logprobs": { "content": [{ "token": "yes", "top_logprobs": [
+                { "token": "yes", "logprob": p.ln() }, { "token": "No", "logprob": (1.0 - p).ln() },
+            ] }] },
+        }],
+        "usage": { "prompt_tokens": 40, "completion_tokens": 1 },
+    });
+    Reply::Body(body.to_string())
+}
+
+/// How often the first word of the query is in a pointwise question.
+fn matches(question: &str) -> usize {
+    let query = question.split("Query: ").nth(1).unwrap().split_whitespace().next().unwrap();
+    question.split("Passage: ").nth(1).unwrap().matches(query).count()
+}
+
+#[test]
+fn scores_come_from_log_probabilities_or_from_text() {
+    let question =
+        |asked: &crate::chat_server::Asked| asked.body["messages"][1]["content"].as_str().unwrap().to_owned();
+    let server = Server::new(move |_, asked| {
+        assert_eq!(asked.body["logprobs"], true);
+        yes(0.2 + 0.6 * matches(&question(asked)).min(1) as f64)
+    });
+    let scored = |study: &str| {
+        study
+            .replace("run = ranked", "run = found")
+            .replace("none: Int", "every: Int")
+            .replace("rows = none", "rows = every")
+    };
+    let space = Space::new(&scored(&replaced("score.llm", "depth = 3")));
+    run(&space, &server).says(0, &[]);
+    let (manifest, folder) = ranked(&space, &server);
+    let scores = xpipe::data::scores::Scores::read(&folder).unwrap();
+    let queries: BTreeMap<String, String> = space
+        .read("data/queries.jsonl")
+        .lines()
+        .map(|l| serde_json::from_str::<Json>(l).unwrap())
+        .map(|q| (q["_id"].as_str().unwrap().to_owned(), q["text"].as_str().unwrap().to_owned()))
+        .collect();
+    let texts = space.read("data/corpus.jsonl");
+    let mut seen = [0, 0];
+    for (query, documents) in scores.iter() {
+        for (document, score) in documents {
+            let line = texts.lines().find(|l| l.contains(&format!("\"{document}\""))).unwrap();
+            let document: Json = serde_json::from_str(line).unwrap();
+            let text =
+                format!("{} {}", document["title"].as_str().unwrap(), document["text"].as_str().unwrap());
+            let has = text.contains(queries[query].split(' ').next().unwrap());
+            let expected = if has { (0.8f64 / 0.2).ln() } else { (0.2f64 / 0.8).ln() };
+            assert!((f64::from(*score) - expected).abs() < 1e-5, "{query} {score} {expected}");
+            seen[usize::from(has)] += 1;
+        }
+    }
+    assert!(seen[1] > 10, "{seen:?}");
+    assert_eq!(manifest["facts"]["pairs"], json!(scores.pairs()));
+    assert_eq!(server.count(), scores.pairs());
+
+    // A server that gives no log-probabilities: a clear end, and by text it goes.
+    let plain = Server::new(move |n, asked| match n % 3 {
+        0 => Reply::Says("I do not know".into()),
+        _ => Reply::Says(if matches(&question(asked)) > 0 { "3" } else { "Grade: 0" }.into()),
+    });
+    run(&Space::new(&scored(&replaced("score.llm", "depth = 3"))), &plain)
+        .says(7, &["gives no log-probabilities", "read = text"]);
+    let space = Space::new(&scored(&replaced("score.llm", "depth = 3, prompt = grade, read = text")));
+    let before = plain.count();
+    run(&space, &plain).says(0, &[]);
+    let (manifest, folder) = ranked(&space, &plain);
+    let (asked, scores) = (plain.count() - before, xpipe::data::scores::Scores::read(&folder).unwrap());
+    let unread = manifest["facts"]["answers"]["unreadable"].as_u64().unwrap() as usize;
+    assert!(unread > 5 && scores.pairs() == asked - unread, "{unread} {asked}");
+    assert!(scores.iter().flat_map(|(_, d)| d.values()).all(|s| *s == 3.0 || *s == 0.0));
+}
+
+#[test]
+fn documents_are_compared_two_at_a_time() {
+    // The longer passage is better; of equal ones the one in front.
+    let server = Server::new(|_, asked| {
+        let text = asked.body["messages"][0]["content"].as_str().unwrap().to_owned();
+        let passage =
+            |x: &str| text.split(&format!("Passage {x}: ")).nth(1).unwrap().split('\n').next().unwrap().len();
+        Reply::Says(if passage("A") >= passage("B") { "Passage A" } else { "Passage B" }.into())
+    });
+    let lengths = |space: &Space| -> BTreeMap<String, usize> {
+        let corpus = space.read("data/corpus.jsonl");
+        let documents = corpus.lines().map(|l| serde_json::from_str::<Json>(l).unwrap());
+        let length =
+            |d: &Json| format!("{} {}", d["title"].as_str().unwrap(), d["text"].as_str().unwrap()).len();
+        documents.map(|d| (d["_id"].as_str().unwrap().to_owned(), length(&d))).collect()
+    };
+    let mut found = Vec::new();
+    for call in ["compare = all", "passes = 9"] {
+        let space = Space::new(&replaced("rerank.llm_pairwise", call));
+        run(&space, &server).says(0, &[]);
+        let (_, folder) = ranked(&space, &server);
+        let (orders, lengths) = (orders(&folder), lengths(&space));
+        for order in orders.values() {
+            assert!(order.windows(2).all(|p| lengths[&p[0]] >= lengths[&p[1]]), "{call}: {order:?}");
+        }
+        found.push(orders);
+    }
+    assert_eq!(found[0], found[1]);
+}
+
+/// A cross-encoder that learns a language model's order, which is the wrong way round: the student follows the teacher.
+#[test]
+fn a_cross_encoder_learns_the_order_of_a_language_model() {
+    const LEARN: &str = r#"
+stage lists = data.samples { source = ranked_lists { run = ranked }, shape = ranked_list(depth = 6), seed = 1 }
+axis objective: Objective = { ranknet = objective.ranknet(labels = teacher), p_list_mle = objective.p_list_mle() }
+stage model for objective = train.cross_encoder {
+    backbone  = checkpoint("MODEL")
+    objective
+    data      = lists
+    input     = query_document(query = 16, document = 32)
+    steps     = steps(150)
+    batch     = queries(3)
+    optimiser = adamw { learning_rate = 2e-3 }
+    schedule  = linear(warmup = 10%)
+    seed      = 7
+}
+stage student for objective = rerank.cross_encoder { model, run = found }
+"#;
+    let server = Server::new(|_, asked| by_text(asked));
+    let space = Space::new(&format!("{STUDY}{LEARN}"));
+    run(&space, &server).says(0, &[]);
+    let (_, teacher) = ranked(&space, &server);
+    let teacher = orders(&teacher);
+    for objective in ["ranknet", "p_list_mle"] {
+        let cell = format!("student[{objective}]");
+        let file = format!("{objective}.run");
+        xpipe(&space, &server, &["export", "study.xpipe", &cell, "--output", &file]).says(0, &[]);
+        let mut student: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for line in space.read(&file).lines() {
+            let words: Vec<&str> = line.split(' ').collect();
+            student.entry(words[0].into()).or_default().push(words[2].into());
+        }
+        // Pairs of documents in the teacher's order.
+        let (mut same, mut all) = (0, 0);
+        for (query, order) in &teacher {
+            let place = |d: &String| student[query].iter().position(|x| x == d).unwrap();
+            for (i, a) in order.iter().enumerate() {
+                for b in &order[i + 1..] {
+                    all += 1;
+                    same += usize::from(place(a) < place(b));
+                }
+            }
+        }
+        let share = f64::from(same as u32) / f64::from(all as u32);
+        println!("{objective}: {share:.3} of {all} pairs as the teacher has them");
+        assert!(share > 0.8, "{objective}: {share}");
+    }
+}
