@@ -213,7 +213,7 @@ impl Endpoint {
     fn refused(&self, status: u16, text: &str) -> Failure {
         let message =
             format!("the language model's endpoint refuses the request with {status}: {}", self.said(text));
-        let [_, key] = [&self.address.variable, &self.address.variable.replace("_URL", "_KEY")];
+        let key = self.address.variable.replace("_URL", "_KEY");
         match status {
             300..=399 => Failure::missing(message).help(self.set()),
             401 | 403 => Failure::missing(message).help(format!("set {key} to a key that it accepts")),

@@ -8,7 +8,7 @@ use crate::task::Failure;
 
 /// What a score is read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum From {
+pub enum ReadFrom {
     /// The probabilities of the first token.
     LogProbs,
     /// The text.
@@ -16,10 +16,10 @@ pub enum From {
 }
 
 /// Tokens of an answer at most: one where the first token tells, else enough for a word and some thought.
-pub fn max_tokens(from: From) -> u32 {
+pub fn max_tokens(from: ReadFrom) -> u32 {
     match from {
-        From::LogProbs => 1,
-        From::Text => 16,
+        ReadFrom::LogProbs => 1,
+        ReadFrom::Text => 16,
     }
 }
 
@@ -35,8 +35,8 @@ pub fn max_tokens(from: From) -> u32 {
 ///
 /// # Errors
 /// When log-probabilities are wanted and there are none.
-pub fn read(form: Pointwise, from: From, answer: &Answer) -> Result<Option<f64>, Failure> {
-    if from == From::Text {
+pub fn read(form: Pointwise, from: ReadFrom, answer: &Answer) -> Result<Option<f64>, Failure> {
+    if from == ReadFrom::Text {
         return Ok(of_text(form, &answer.text));
     }
     if answer.first.is_empty() {
@@ -96,7 +96,7 @@ mod tests {
 
     #[track_caller]
     fn near(form: Pointwise, tokens: &[(&str, f64)], expected: f64) {
-        let score = read(form, From::LogProbs, &first(tokens)).unwrap().unwrap();
+        let score = read(form, ReadFrom::LogProbs, &first(tokens)).unwrap().unwrap();
         assert!((score - expected).abs() < 1e-12, "{score} {expected}");
     }
 
@@ -107,16 +107,16 @@ mod tests {
         near(yes, &[("no", 0.9), ("maybe", 0.09)], (0.09f64 / 0.9).ln());
         near(yes, &[("yes", 1.0)], 0.0);
         near(Pointwise::Grade, &[("3", 0.5), ("1", 0.25), (" 0", 0.05), ("x", 0.2)], 1.75 / 0.8);
-        assert_eq!(read(yes, From::LogProbs, &first(&[("x", 0.5)])).unwrap(), None);
-        assert_eq!(read(Pointwise::Grade, From::LogProbs, &first(&[("4", 0.5)])).unwrap(), None);
-        let failure = read(yes, From::LogProbs, &Answer::default()).unwrap_err();
+        assert_eq!(read(yes, ReadFrom::LogProbs, &first(&[("x", 0.5)])).unwrap(), None);
+        assert_eq!(read(Pointwise::Grade, ReadFrom::LogProbs, &first(&[("4", 0.5)])).unwrap(), None);
+        let failure = read(yes, ReadFrom::LogProbs, &Answer::default()).unwrap_err();
         assert!(failure.help.unwrap().contains("read = text"));
     }
 
     #[test]
     fn scores_of_texts() {
         let read = |form, text: &str| {
-            read(form, From::Text, &Answer { text: text.into(), ..Answer::default() }).unwrap()
+            read(form, ReadFrom::Text, &Answer { text: text.into(), ..Answer::default() }).unwrap()
         };
         assert_eq!(read(Pointwise::YesNo, "Yes."), Some(1.0));
         assert_eq!(read(Pointwise::YesNo, "<think>yes</think> The answer is no"), Some(0.0));

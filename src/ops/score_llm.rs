@@ -46,20 +46,20 @@ mod run {
     use super::super::{llm, score_cross_encoder};
     use crate::data::scores::ScoresWriter;
     use crate::llm::permutation::Repairs;
-    use crate::llm::pointwise::{self, From};
+    use crate::llm::pointwise::{self, ReadFrom};
     use crate::llm::prompts::Pointwise;
     use crate::task::{Failure, Job, Outcome};
 
     pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
         let form = Pointwise::parse(job.text("prompt")?)
             .ok_or_else(|| Failure::bug(format!("no prompt `{:?}`", job.arg("prompt"))))?;
-        let from = if job.text("read")? == "text" { From::Text } else { From::LogProbs };
+        let from = if job.text("read")? == "text" { ReadFrom::Text } else { ReadFrom::LogProbs };
         let asking = llm::Asking::open(job)?;
         let (work, passed_over) = score_cross_encoder::pairs(job, &asking.stores)?;
         let total = work.iter().map(|w| w.documents.len() as u64).sum();
         let most = pointwise::max_tokens(from);
         let (scores, spending) =
-            asking.each(work.len(), total, most, from == From::LogProbs, |asker, i| {
+            asking.each(work.len(), total, most, from == ReadFrom::LogProbs, |asker, i| {
                 let mut repairs = Repairs::default();
                 let query = asking.query(work[i].query);
                 let mut score = |document: &u32| {

@@ -27,6 +27,8 @@ mod standard_modules;
 mod suite;
 #[cfg(feature = "hub")]
 mod teachers;
+#[cfg(feature = "llm")]
+mod teachers_local;
 mod tidy;
 mod verbs;
 mod verbs_for_authors;

@@ -178,7 +178,7 @@ fn bad_answers_are_repaired_and_counted() {
         })
     );
     // Repaired, every one of these keeps the order of the first stage, and every document.
-    let found = xpipe(&space, &server, &["export", "study.xpipe", "found", "--output", "found.run"]);
+    let found = xpipe(&space, &server, &["export", "study.xpipe", "found", "found.run"]);
     assert_eq!(found.code, Some(0), "{found:?}");
     let mut first: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for line in space.read("found.run").lines() {
@@ -207,7 +207,7 @@ fn what_may_go_well_another_time_is_tried_again() {
         4 => Reply::After(Duration::from_secs(3), Box::new(Reply::Says("[1]".into()))),
         _ => by_text(asked),
     });
-    let space = Space::new(&study("depth = 2", "concurrency = 1, timeout = 1s"));
+    let space = Space::new(&study("", "concurrency = 1, timeout = 1s"));
     let said = run(&space, &server);
     said.says(0, &[]);
     assert!(begun.elapsed() >= Duration::from_secs(1));
@@ -397,12 +397,7 @@ fn scores_come_from_log_probabilities_or_from_text() {
         assert_eq!(asked.body["logprobs"], true);
         yes(0.2 + 0.6 * matches(&question(asked)).min(1) as f64)
     });
-    let scored = |study: &str| {
-        study
-            .replace("run = ranked", "run = found")
-            .replace("none: Int", "every: Int")
-            .replace("rows = none", "rows = every")
-    };
+    let scored = |study: &str| study.replace("run = ranked", "run = found");
     let space = Space::new(&scored(&replaced("score.llm", "depth = 3")));
     run(&space, &server).says(0, &[]);
     let (manifest, folder) = ranked(&space, &server);
@@ -489,7 +484,7 @@ stage model for objective = train.cross_encoder {
     objective
     data      = lists
     input     = query_document(query = 16, document = 32)
-    steps     = steps(150)
+    steps     = steps(60)
     batch     = queries(3)
     optimiser = adamw { learning_rate = 2e-3 }
     schedule  = linear(warmup = 10%)
@@ -505,7 +500,7 @@ stage student for objective = rerank.cross_encoder { model, run = found }
     for objective in ["ranknet", "p_list_mle"] {
         let cell = format!("student[{objective}]");
         let file = format!("{objective}.run");
-        xpipe(&space, &server, &["export", "study.xpipe", &cell, "--output", &file]).says(0, &[]);
+        xpipe(&space, &server, &["export", "study.xpipe", &cell, &file]).says(0, &[]);
         let mut student: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for line in space.read(&file).lines() {
             let words: Vec<&str> = line.split(' ').collect();

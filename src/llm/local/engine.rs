@@ -187,7 +187,7 @@ impl Engine {
     }
 
     fn forward(&mut self, tokens: &[u32], behind: usize) -> Result<Vec<f32>, Failure> {
-        let pass = || -> candle_core::Result<Vec<f32>> {
+        let mut pass = || -> candle_core::Result<Vec<f32>> {
             let x = Tensor::new(tokens, &Device::Cpu)?.unsqueeze(0)?;
             let logits = match self {
                 Self::Llama { model, cache, .. } => model.forward(&x, behind, cache)?,

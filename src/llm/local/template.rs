@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use minijinja::{Environment, Error, ErrorKind, context};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{Environment, Error, ErrorKind, Value, context};
 use serde_json::Value as Json;
 
 use crate::llm::{Message, Role};
@@ -68,14 +69,22 @@ impl Template {
 
     fn render(&self, messages: &[Message]) -> Result<String, Error> {
         let mut environment = Environment::new();
-        environment.set_trim_blocks(true);
-        environment.set_lstrip_blocks(true);
+        environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
         // Python's methods of strings and lists, which templates use.
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.add_function("raise_exception", |text: String| -> Result<String, Error> {
             Err(Error::new(ErrorKind::InvalidOperation, text))
         });
         // No `strftime_now`: templates then write a date of their own, the same every day.
+        let said = |m: &Message| {
+            let role = match m.role {
+                Role::System => "system",
+                Role::User => "user",
+                Role::Assistant => "assistant",
+            };
+            Value::from_pairs([("role", role), ("content", &*m.content)])
+        };
+        let messages: Vec<Value> = messages.iter().map(said).collect();
         environment.template_from_str(&self.text)?.render(context! {
             messages => messages,
             add_generation_prompt => true,

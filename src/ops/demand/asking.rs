@@ -11,7 +11,7 @@ use crate::data::run::RunReader;
 use crate::data::store::TextStore;
 use crate::llm::listwise::{Sliding, windows};
 use crate::llm::pairwise::{self, Pairs};
-use crate::llm::pointwise::{self, From};
+use crate::llm::pointwise::{self, ReadFrom};
 use crate::llm::prompts::{self, Listwise, Pointwise};
 use crate::llm::tokens_of;
 use crate::ops::llm::limits;
@@ -72,7 +72,7 @@ pub(in crate::ops) fn pairwise(ask: &Ask<'_>) -> Result<Told<Asked>, String> {
 /// The questions of `score.llm`.
 pub(in crate::ops) fn pointwise(ask: &Ask<'_>) -> Result<Told<Asked>, String> {
     let form = ask.arg("prompt").as_str().and_then(Pointwise::parse).ok_or("`prompt` is not known yet")?;
-    let from = if ask.arg("read").as_str() == Some("text") { From::Text } else { From::LogProbs };
+    let from = if ask.arg("read").as_str() == Some("text") { ReadFrom::Text } else { ReadFrom::LogProbs };
     let (pairs, texts) = (scoring::pairs(ask)?, Texts::of(ask));
     let each = form.ask("", "").tokens() as f64 + tokens_of(texts.passage + texts.query, 0.0);
     let asked = Asked { requests: pairs.amount, prompt_tokens: pairs.amount * each, ..Asked::default() };
