@@ -9,6 +9,7 @@ pub mod diag;
 pub mod engine;
 pub mod graph;
 pub mod ir;
+pub mod llm;
 #[cfg(feature = "models")]
 pub mod nn;
 pub mod ops;

@@ -13,6 +13,7 @@
 //! | `actions/ab/<key>.json` | manifests, written last: no manifest, no hit |
 //! | `runs/` | events and logs of each run; `studies/`: which key an address had last |
 //! | `scratch/<key>/` | checkpoints, kept until the action succeeds |
+//! | `answers/ab/…` | what language models said, by what they were asked; kept for good |
 //! | `tmp/<session>/` | work of a living process; swept when the process is gone |
 //! | `locks/` | files locked by living processes; they only save double work |
 //! | `damaged/` | blobs whose content was found changed, set aside |

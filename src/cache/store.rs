@@ -345,6 +345,11 @@ impl Store {
         Ok(path)
     }
 
+    /// The folder for answers of language models, which are kept for good; made by whoever writes the first of them.
+    pub fn answers(&self) -> PathBuf {
+        self.dir.join("answers")
+    }
+
     /// Removes the checkpoints of a key.
     pub fn clear_scratch(&self, key: &Digest) {
         let path = self.dir.join("scratch").join(key.hex());

@@ -52,7 +52,7 @@ pub struct Usage {
     pub total: UsageRow,
     /// Size of all blobs in bytes, each counted once.
     pub unique: u64,
-    /// Size of checkpoints, temporary files, logs and blobs set aside.
+    /// Size of checkpoints, answers of language models, temporary files, logs and blobs set aside.
     pub other: u64,
 }
 
@@ -100,7 +100,8 @@ pub fn usage(store: &Store) -> Result<Usage, Error> {
         blobs.extend(m.outputs.into_iter().map(|o| (o.digest, o.size)));
     }
     usage.unique = blobs.iter().map(|(_, size)| size).sum();
-    usage.other = ["scratch", "tmp", "runs", "damaged"].iter().map(|f| size(&store.dir().join(f))).sum();
+    usage.other =
+        ["scratch", "answers", "tmp", "runs", "damaged"].iter().map(|f| size(&store.dir().join(f))).sum();
     Ok(usage)
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::cache::{RateOf, Rates, Store};
 use crate::engine::{Action, Final, Options, RunReport, Sight};
-use crate::task::{Told, Work};
+use crate::task::{Asked, Told, Work};
 
 /// What was told of an action, or of several together.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +16,8 @@ pub(super) struct Estimate {
     pub(super) memory: Option<Told<u64>>,
     /// Why seconds are not known, and of how many actions.
     pub(super) unknown: BTreeMap<String, usize>,
+    /// What language models will be asked, where that is known.
+    pub(super) asked: Option<Told<Asked>>,
 }
 
 impl Estimate {
@@ -30,6 +32,14 @@ impl Estimate {
             && self.memory.is_none_or(|m| m.amount < memory.amount)
         {
             self.memory = Some(memory);
+        }
+        if let Some(asked) = other.asked {
+            let sum = self.asked.get_or_insert(Told { amount: Asked::default(), most: false });
+            sum.most |= asked.most;
+            sum.amount.requests += asked.amount.requests;
+            sum.amount.prompt_tokens += asked.amount.prompt_tokens;
+            sum.amount.completion_tokens += asked.amount.completion_tokens;
+            sum.amount.cost += asked.amount.cost;
         }
         for (why, n) in &other.unknown {
             *self.unknown.entry(why.clone()).or_default() += n;
@@ -47,6 +57,20 @@ impl Estimate {
             (None, false) => "?".to_owned(),
             (None, true) => String::new(),
         }
+    }
+
+    /// What language models will be asked, for people; nothing where none is.
+    pub(super) fn questions(&self) -> Option<String> {
+        let Told { amount: a, most } = self.asked?;
+        let n = |x: f64| super::progress::thousands(x.round() as u64);
+        let cost = if a.cost > 0.0 { format!(", a cost of about {:.2}", a.cost) } else { String::new() };
+        Some(format!(
+            "{}{} questions to a language model: about {} tokens asked, at most {} answered{cost}",
+            if most { "≤ " } else { "" },
+            n(a.requests),
+            n(a.prompt_tokens),
+            n(a.completion_tokens)
+        ))
     }
 
     /// Memory for people: `≤ 1.2 GiB`.
@@ -112,6 +136,11 @@ impl<'a> Estimator<'a> {
     pub(super) fn of(&mut self, action: &Action) -> Estimate {
         let mut estimate = Estimate::default();
         let Some(work) = self.sight.work(action, self.options) else { return estimate };
+        match self.sight.asked(action, self.options) {
+            Some(Ok(asked)) => estimate.asked = Some(asked),
+            Some(Err(why)) => drop(estimate.unknown.insert(why, 1)),
+            None => {}
+        }
         estimate.memory =
             self.sight.memory(action, self.options).map(|m| Told { amount: m.amount.bytes, most: m.most });
         match work.and_then(|work| {

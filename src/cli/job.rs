@@ -11,7 +11,7 @@ use crate::diag::render::Sources as _;
 use crate::engine::{self, Found, Reach, Runner as _, inputs_of};
 use crate::graph::Graph;
 use crate::task::Failure;
-use crate::value::{ActionId, Input, Value};
+use crate::value::{ActionId, Input, Record, Value};
 
 /// The job of a study. Programs that are part of xpipe are replaced by their identity, which keys see.
 pub(super) fn job(loaded: &Loaded) -> Result<engine::Job, Stop> {
@@ -43,11 +43,19 @@ pub(super) fn job(loaded: &Loaded) -> Result<engine::Job, Stop> {
             address: a.address.clone(),
             also: also.remove(&id).unwrap_or_default(),
             deps: engine::dependencies(&args),
+            policy: policy(a, &args),
             args,
-            policy: a.policy.clone(),
         });
     }
     Ok(engine::Job { study: loaded.path.display().to_string(), actions, wanted: loaded.wanted.clone() })
+}
+
+/// The `with` block of an action; what waits for a model elsewhere leaves the threads to others.
+fn policy(action: &crate::graph::Action, args: &Record) -> Record {
+    if crate::ops::waits_elsewhere(args) && action.policy.get("cpus").is_none() {
+        return action.policy.with("cpus", Value::Int(1));
+    }
+    action.policy.clone()
 }
 
 /// The store for looking.
@@ -86,14 +94,30 @@ pub(super) fn too_large(
     store: &Store,
     options: &engine::Options,
 ) -> Vec<Failure> {
+    placed(loaded, engine::lacking(job, runner, store, options))
+}
+
+/// What cannot start on this machine among what would run, each with its place.
+pub(super) fn unready(
+    loaded: &Loaded,
+    job: &engine::Job,
+    runner: &Local,
+    store: &Store,
+    options: &engine::Options,
+) -> Vec<Failure> {
+    placed(loaded, engine::unready(job, runner, store, options))
+}
+
+/// Failures of actions with the places of their stages.
+fn placed(loaded: &Loaded, failures: Vec<(ActionId, Failure)>) -> Vec<Failure> {
     let placed = |(id, mut failure): (ActionId, Failure)| {
-        let span = loaded.graph.action(id).span;
-        let at = loaded.sources.position(span.file, span.start);
-        let file = loaded.sources.name(span.file);
+        let action = loaded.graph.action(id);
+        let at = loaded.sources.position(action.span.file, action.span.start);
+        let file = loaded.sources.name(action.span.file);
         failure.message = format!("{} ({file}:{}:{})", failure.message, at.line, at.column);
         failure
     };
-    engine::lacking(job, runner, store, options).into_iter().map(placed).collect()
+    failures.into_iter().map(placed).collect()
 }
 
 /// What this build cannot carry out among what is needed: what it lacks, first cell and place.
@@ -132,7 +156,8 @@ pub(super) fn missing(loaded: &Loaded, job: &engine::Job, runner: &Local, reach:
         let action = &loaded.graph.actions[i];
         inputs_of(&job.actions[i].args, &mut |input| {
             if seen.insert(input.clone())
-                && let Err(failure) = runner.find_input(input, reach).and_then(|f| usable(input, &f))
+                && let Err(failure) =
+                    runner.find_input(input, reach).and_then(|f| usable(action.op, input, &f))
             {
                 let at = loaded.sources.position(action.span.file, action.span.start);
                 let file = loaded.sources.name(action.span.file);
@@ -146,15 +171,28 @@ pub(super) fn missing(loaded: &Loaded, job: &engine::Job, runner: &Local, reach:
 
 /// Whether this build can compute a model that was found, as far as its folder tells.
 #[cfg(feature = "models")]
-fn usable(input: &Input, found: &Found) -> Result<(), Failure> {
+fn usable(op: &str, input: &Input, found: &Found) -> Result<(), Failure> {
     match input {
+        Input::Model { .. } if crate::ops::asks(op) => talks(&found.path),
         Input::Model { .. } => crate::nn::arch::read(&found.path).map(|_| ()),
         Input::File(_) | Input::Remote { .. } => Ok(()),
     }
 }
 
+/// The same of a language model.
+#[cfg(feature = "llm")]
+fn talks(folder: &std::path::Path) -> Result<(), Failure> {
+    crate::llm::local::usable(folder)
+}
+
+/// A build that runs no language models says so before this.
+#[cfg(all(feature = "models", not(feature = "llm")))]
+fn talks(_: &std::path::Path) -> Result<(), Failure> {
+    Ok(())
+}
+
 #[cfg(not(feature = "models"))]
 #[expect(clippy::unnecessary_wraps, reason = "the same call with the feature `models`")]
-fn usable(_: &Input, _: &Found) -> Result<(), Failure> {
+fn usable(_: &str, _: &Input, _: &Found) -> Result<(), Failure> {
     Ok(())
 }

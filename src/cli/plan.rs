@@ -104,7 +104,13 @@ pub(super) fn plan(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
     for line in estimated(&total, basis, &options) {
         out::line(&line);
     }
-    for failure in job::too_large(&loaded, &job, &runner, &store, &options).iter().take(8) {
+    let unready = job::unready(&loaded, &job, &runner, &store, &options);
+    for line in &lines {
+        if let Some(questions) = line.estimate.questions() {
+            out::line(&format!("{}: {questions}", line.name));
+        }
+    }
+    for failure in unready.iter().chain(&job::too_large(&loaded, &job, &runner, &store, &options)).take(8) {
         out::line(&format!("note: {}", failure.message));
     }
     let inputs = job::missing(&loaded, &job, &runner, Reach::Local);
@@ -165,6 +171,11 @@ fn json_of(estimate: &Estimate) -> serde_json::Value {
         "memory": estimate.memory.map(|m| m.amount),
         "memory_at_most": estimate.memory.is_some_and(|m| m.most),
         "not_estimated": estimate.unknown,
+        "requests": estimate.asked.map(|a| a.amount.requests),
+        "requests_at_most": estimate.asked.is_some_and(|a| a.most),
+        "prompt_tokens": estimate.asked.map(|a| a.amount.prompt_tokens),
+        "completion_tokens_at_most": estimate.asked.map(|a| a.amount.completion_tokens),
+        "cost": estimate.asked.map(|a| a.amount.cost).filter(|c| *c > 0.0),
     })
 }
 

@@ -47,7 +47,8 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
         DeviceArg::Cuda => Device::Cuda,
     };
     options.force = study::cells(&loaded.graph, &args.force)?.into_iter().collect();
-    too_large(&job::too_large(&loaded, &job, &runner, &store, &options))?;
+    unable(&job::unready(&loaded, &job, &runner, &store, &options))?;
+    unable(&job::too_large(&loaded, &job, &runner, &store, &options))?;
     let cancel = CancelToken::new();
     let token = cancel.clone();
     // Absent where a handler is installed already, as in tests: then only the system's default remains.
@@ -157,8 +158,8 @@ fn missing_inputs(loaded: &Loaded, job: &engine::Job, runner: &Local) -> Result<
     Err(Stop::missing(message, first.failure.help.clone()))
 }
 
-/// Names what cannot fit in memory, before anything starts.
-fn too_large(failures: &[crate::task::Failure]) -> Result<(), Stop> {
+/// Names what cannot start or cannot fit in memory, before anything starts.
+fn unable(failures: &[crate::task::Failure]) -> Result<(), Stop> {
     let Some(first) = failures.first() else { return Ok(()) };
     let mut message = first.message.clone();
     for other in failures.iter().skip(1).take(7) {

@@ -4,7 +4,7 @@ use super::args::Common;
 use super::lock::Lock;
 use super::models::Models;
 use crate::engine::{Found, Reach, Runner};
-use crate::task::{Demands, Failure, RunFn};
+use crate::task::{Demands, Failure, ReadyFn, RunFn};
 use crate::types::Registry;
 use crate::value::Input;
 
@@ -36,6 +36,10 @@ impl Runner for Local {
 
     fn demands(&self, op: &str) -> Option<Demands> {
         self.registry.get(op)?.demands
+    }
+
+    fn ready(&self, op: &str) -> Option<ReadyFn> {
+        self.registry.get(op)?.ready
     }
 
     fn find_input(&self, input: &Input, reach: Reach) -> Result<Found, Failure> {

@@ -129,6 +129,7 @@ impl Executor<'_> {
             policy: self.action.policy.clone(),
             out: work.out.clone(),
             scratch: self.store.scratch(key)?,
+            answers: self.store.answers(),
             threads: self.grant.threads,
             device: device.clone(),
             kernels: self.options.kernels.clone(),

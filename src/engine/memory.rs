@@ -9,7 +9,7 @@ use super::board::Board;
 use super::forecast::{Forecast, survey};
 use super::plan::{Action, Device, Job, Options, Reach, Runner};
 use crate::cache::{Store, text};
-use crate::task::{Ask, Failure, Known, Memory, Told, Work};
+use crate::task::{Ask, Asked, Failure, Known, Memory, Told, Work};
 use crate::value::{ActionId, Input, Value};
 
 /// The memory that processes started here may have together, in bytes: that of the machine, or less where a control
@@ -91,6 +91,12 @@ impl<'a> Sight<'a> {
         Some((demands.work)(&self.ask(action, options, true)))
     }
 
+    /// What an action will ask a language model, or why that is not known; `None` when it asks none.
+    pub(crate) fn asked(&self, action: &Action, options: &Options) -> Option<Result<Told<Asked>, String>> {
+        let asked = self.runner.demands(&action.op)?.asked?;
+        Some(asked(&self.ask(action, options, true)))
+    }
+
     fn manifest(&self, value: &Value) -> Option<&crate::cache::Manifest> {
         let Value::Artifact(id) = value else { return None };
         self.board?.results.get(id.0 as usize)?.as_deref()
@@ -159,6 +165,23 @@ pub(crate) fn lack(action: &Action, memory: &Told<Memory>, options: &Options) ->
         format!("write {}; the results are the same bits", fits.join(" or "))
     };
     Some(Failure::missing(message).help(format!("{help}. `--memory` says how much may be used")))
+}
+
+/// What cannot start on this machine among what a run would carry out: its failures, each action's once. Only looks.
+pub fn unready(job: &Job, runner: &dyn Runner, store: &Store, options: &Options) -> Vec<(ActionId, Failure)> {
+    let find = |(id, needed): (ActionId, bool)| {
+        let action = job.action(id);
+        let ready = runner.ready(&action.op).filter(|_| needed)?;
+        Some((id, ready(&action.args, &action.policy).err()?))
+    };
+    let mut found: Vec<(ActionId, Failure)> =
+        (0u32..).map(ActionId).zip(job.needed()).filter_map(find).collect();
+    if !found.is_empty() {
+        let (_, fates) = survey(job, runner, store, options);
+        found
+            .retain(|(id, _)| !matches!(fates[id.0 as usize], Forecast::Cached { .. } | Forecast::NotNeeded));
+    }
+    found
 }
 
 /// Whether a GPU computes it, if one can be had: then it is the card's memory that counts, which nobody tells.

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use crate::task::{Demands, Failure, RunFn};
+use crate::task::{Demands, Failure, ReadyFn, RunFn};
 use crate::value::{ActionId, Digest, Input, Record, Value};
 
 /// One action of a job.
@@ -107,6 +107,11 @@ pub trait Runner: Sync {
     fn find_input(&self, input: &Input, reach: Reach) -> Result<Found, Failure>;
     /// How an operation tells what it will need; `None` when it does not.
     fn demands(&self, op: &str) -> Option<Demands> {
+        let _ = op;
+        None
+    }
+    /// How an operation tells whether it can start on this machine; `None` when it always can.
+    fn ready(&self, op: &str) -> Option<ReadyFn> {
         let _ = op;
         None
     }

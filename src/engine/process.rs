@@ -297,6 +297,7 @@ mod tests {
             policy: crate::value::Record::default(),
             out: dir.path().into(),
             scratch: dir.path().into(),
+            answers: std::path::PathBuf::default(),
             threads: 1,
             device: "cpu".into(),
             kernels: "auto".into(),

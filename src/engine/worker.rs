@@ -200,6 +200,7 @@ mod tests {
             policy: Record::default(),
             out: "out".into(),
             scratch: "scratch".into(),
+            answers: std::path::PathBuf::default(),
             threads: 1,
             device: "cpu".into(),
             kernels: "auto".into(),

@@ -26,11 +26,29 @@ pub const POLICY: &[(&str, &str)] = &[
     ("batch", "Int"),
     ("micro_batch", "Int"),
     ("activation_checkpointing", "Bool"),
+    ("endpoint", "String"),
+    ("concurrency", "Int"),
+    ("timeout", "Duration"),
+    ("token_limit", "Int"),
+    ("cost_limit", "Float"),
+    ("input_price", "Float"),
+    ("output_price", "Float"),
 ];
 
 /// Those of [`POLICY`] that only some operations read; the engine reads the others.
-pub(super) const READ_BY_OPERATIONS: &[&str] =
-    &["checkpoint", "batch", "micro_batch", "activation_checkpointing"];
+pub(super) const READ_BY_OPERATIONS: &[&str] = &[
+    "checkpoint",
+    "batch",
+    "micro_batch",
+    "activation_checkpointing",
+    "endpoint",
+    "concurrency",
+    "timeout",
+    "token_limit",
+    "cost_limit",
+    "input_price",
+    "output_price",
+];
 
 /// What to type when a value has another type than wanted.
 pub(super) fn conversion_help(value: &Value, found: &Type, wanted: &Type) -> Option<String> {

@@ -1,6 +1,7 @@
 //! What the operations that run a model will need, told before they run: which model it is, how long its pairs are, how
 //! many there are. What is not at hand is not guessed: an upper bound is marked as one, or the reason is given.
 
+pub(super) mod asking;
 pub(super) mod scoring;
 pub(super) mod training;
 

@@ -57,6 +57,7 @@ impl Bench {
             policy: Record::of(policy.iter().cloned()),
             out: self.path(out),
             scratch: self.path(&format!("{out}.scratch")),
+            answers: self.path("answers"),
             threads: self.threads,
             device: "cpu".into(),
             kernels: "auto".into(),

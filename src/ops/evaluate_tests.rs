@@ -83,6 +83,7 @@ mod run {
             policy: Record::default(),
             out: out.into(),
             scratch: out.into(),
+            answers: std::path::PathBuf::default(),
             threads: 2,
             device: "cpu".into(),
             kernels: "auto".into(),

@@ -120,9 +120,12 @@ pub(super) fn signal(source: &Value, facts: &dyn Facts) -> Signal {
             };
             Signal { forms: Some(vec![Form::Pairs]), teacher, judged: Some(true), ..Signal::default() }
         }
-        "rerank.cross_encoder" | "bm25.search" | "sparse.search" | "import.run" => {
-            ranking(whole(facts.find(source, "depth")))
-        }
+        "rerank.cross_encoder"
+        | "rerank.llm"
+        | "rerank.llm_pairwise"
+        | "bm25.search"
+        | "sparse.search"
+        | "import.run" => ranking(whole(facts.find(source, "depth"))),
         _ => Signal::default(),
     }
 }

@@ -162,6 +162,7 @@ pub(super) mod testing {
             policy: Record::default(),
             out: out.to_owned(),
             scratch: scratch.path().to_owned(),
+            answers: scratch.path().join("answers"),
             threads: 1,
             device: "cpu".into(),
             kernels: "auto".into(),

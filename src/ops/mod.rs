@@ -30,6 +30,7 @@ mod import_triples;
 mod importing;
 mod imports;
 mod lacking;
+mod llm;
 mod measures;
 #[cfg(feature = "models")]
 mod models;
@@ -38,8 +39,11 @@ mod query_document;
 #[cfg(test)]
 mod quickstart_model;
 mod rerank_cross_encoder;
+mod rerank_llm;
+mod rerank_llm_pairwise;
 mod sample;
 mod score_cross_encoder;
+mod score_llm;
 mod score_mean;
 mod sparse_encode;
 mod sparse_index;
@@ -48,6 +52,10 @@ mod tests_of_tables;
 mod train_cross_encoder;
 mod training;
 mod two_labels;
+
+#[cfg(feature = "models")]
+pub(crate) use llm::asks;
+pub(crate) use llm::waits as waits_elsewhere;
 
 use crate::types::Registry;
 
@@ -64,6 +72,10 @@ pub fn registry() -> Registry {
         score_cross_encoder::op(),
         score_mean::op(),
         rerank_cross_encoder::op(),
+        llm::op(),
+        rerank_llm::op(),
+        rerank_llm_pairwise::op(),
+        score_llm::op(),
         bm25_index::op(),
         bm25_search::op(),
         fuse::linear(),

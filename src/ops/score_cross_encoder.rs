@@ -50,8 +50,16 @@ pub(crate) fn op() -> Op {
 }
 
 fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
-    let given = |name: &str| args.get(name).is_some_and(|v| *v != Value::Null);
     let mut issues = lacking::of(args, "model", facts);
+    issues.extend(sources(args, facts));
+    issues.extend(fit::at_least(args, "depth", 1));
+    issues
+}
+
+/// Issues with what is scored: exactly one of `samples` and `run`, and samples that are a table.
+pub(super) fn sources(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
+    let given = |name: &str| args.get(name).is_some_and(|v| *v != Value::Null);
+    let mut issues = Vec::new();
     if given("samples") == given("run") {
         let both = given("run");
         let message =
@@ -62,9 +70,6 @@ fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
             message,
             "give exactly one of them",
         ));
-    }
-    if args.get("depth").and_then(Value::as_int).is_some_and(|d| d < 1) {
-        issues.push(fit::issue(Code::OutOfRange, "depth", "`depth` is below 1", "write a number from 1 up"));
     }
     if let Some(samples) = args.get("samples")
         && facts.op(samples) == Some("data.samples")
@@ -79,6 +84,9 @@ fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
     }
     issues
 }
+
+#[cfg(feature = "models")]
+pub(super) use run::pairs;
 
 #[cfg(feature = "models")]
 mod run {
@@ -102,14 +110,7 @@ mod run {
     fn score(job: &Job<'_>) -> Result<Outcome, Failure> {
         let started = Instant::now();
         let stores = Stores::open(job.path("corpus")?, job.path("queries")?)?;
-        let (work, passed_over) =
-            if job.has("run") { of_run(job, &stores)? } else { of_samples(job, &stores)? };
-        if work.is_empty() {
-            return Err(Failure::wrong(
-                "there is nothing to score: none of the pairs is of a query in `queries`",
-            )
-            .help("give the `queries` that the run or the samples were made from, or a part of them"));
-        }
+        let (work, passed_over) = pairs(job, &stores)?;
         let mut model = models::open(job, "model", 0)?;
         refuse_fresh(&model.facts.drawn)?;
         let batching = models::batching(job)?;
@@ -131,6 +132,18 @@ mod run {
         outcome.facts.insert("kernels".into(), json!(model.model.kernels()));
         outcome.facts.insert("seconds".into(), json!(started.elapsed().as_secs_f64()));
         Ok(outcome)
+    }
+
+    /// The pairs that are scored, by query; how many queries are passed over because `queries` has them not.
+    pub(in super::super) fn pairs(job: &Job<'_>, stores: &Stores) -> Result<(Vec<Work>, u64), Failure> {
+        let found = if job.has("run") { of_run(job, stores)? } else { of_samples(job, stores)? };
+        if found.0.is_empty() {
+            return Err(Failure::wrong(
+                "there is nothing to score: none of the pairs is of a query in `queries`",
+            )
+            .help("give the `queries` that the run or the samples were made from, or a part of them"));
+        }
+        Ok(found)
     }
 
     /// A model without a trained head gives random scores.

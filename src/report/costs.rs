@@ -9,7 +9,8 @@ use super::Results;
 use crate::graph::{self, Graph};
 
 /// The facts that are counts of work, as operations record them.
-pub(super) const COUNTED: [&str; 6] = ["steps", "samples", "documents", "tokens", "pairs", "queries"];
+pub(super) const COUNTED: [&str; 7] =
+    ["steps", "samples", "documents", "tokens", "pairs", "queries", "requests"];
 
 /// The cost of one action.
 #[derive(Clone, Debug, PartialEq)]

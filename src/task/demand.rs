@@ -89,6 +89,22 @@ pub struct Work {
     pub between: f64,
 }
 
+/// What a language model is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Asked {
+    /// Questions.
+    pub requests: f64,
+    /// Their tokens, about.
+    pub prompt_tokens: f64,
+    /// Tokens of the answers at most.
+    pub completion_tokens: f64,
+    /// What all of it costs at most by the prices in `with`; 0 without prices.
+    pub cost: f64,
+}
+
+/// What an action will ask a language model, or why that cannot be told.
+pub type AskedFn = fn(&Ask<'_>) -> Result<Told<Asked>, String>;
+
 /// The most memory that an action will need, or why that cannot be told.
 pub type MemoryFn = fn(&Ask<'_>) -> Result<Told<Memory>, String>;
 
@@ -102,4 +118,6 @@ pub struct Demands {
     pub memory: MemoryFn,
     /// Work.
     pub work: WorkFn,
+    /// Questions to a language model, where it asks any.
+    pub asked: Option<AskedFn>,
 }

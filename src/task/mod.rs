@@ -7,7 +7,7 @@ mod demand;
 
 use std::path::{Path, PathBuf};
 
-pub use demand::{Ask, Demands, Known, Memory, MemoryFn, Told, Work, WorkFn};
+pub use demand::{Ask, Asked, AskedFn, Demands, Known, Memory, MemoryFn, Told, Work, WorkFn};
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,9 @@ pub struct Spec {
     pub out: PathBuf,
     /// A folder kept between attempts at the same key, for checkpoints.
     pub scratch: PathBuf,
+    /// A folder that all actions of this cache share, for answers that were paid for; it may not be there yet.
+    #[serde(default)]
+    pub answers: PathBuf,
     /// Threads the operation may use.
     pub threads: usize,
     /// `cpu` or `cuda:N`.
@@ -159,6 +162,9 @@ impl std::fmt::Debug for Job<'_> {
 
 /// What an operation is: a function from a job to an outcome.
 pub type RunFn = fn(&Job<'_>) -> Result<Outcome, Failure>;
+
+/// Whether an operation can start on this machine, told from its arguments and its `with` block.
+pub type ReadyFn = fn(&Record, &Record) -> Result<(), Failure>;
 
 impl<'a> Job<'a> {
     /// The argument, [`Value::Null`] when it is not there.

@@ -6,7 +6,7 @@
 use indexmap::IndexMap;
 
 use super::Type;
-use crate::task::{Demands, MemoryFn, RunFn, WorkFn};
+use crate::task::{AskedFn, Demands, MemoryFn, ReadyFn, RunFn, WorkFn};
 use crate::value::{Record, Value};
 
 /// What a signature is for.
@@ -97,6 +97,8 @@ pub struct Op {
     pub wishes: &'static [&'static str],
     /// How it tells the memory and the work that it will need.
     pub demands: Option<Demands>,
+    /// Whether it can start on this machine, asked before a run starts anything.
+    pub ready: Option<ReadyFn>,
 }
 
 impl Op {
@@ -117,6 +119,7 @@ impl Op {
             publishes: None,
             wishes: &[],
             demands: None,
+            ready: None,
         }
     }
 
@@ -212,7 +215,21 @@ impl Op {
     /// Sets how it tells what it will need.
     #[must_use]
     pub fn demands(mut self, memory: MemoryFn, work: WorkFn) -> Self {
-        self.demands = Some(Demands { memory, work });
+        self.demands = Some(Demands { memory, work, asked: None });
+        self
+    }
+
+    /// Sets how it tells what it will need, and what it will ask a language model.
+    #[must_use]
+    pub fn asks(mut self, memory: MemoryFn, work: WorkFn, asked: AskedFn) -> Self {
+        self.demands = Some(Demands { memory, work, asked: Some(asked) });
+        self
+    }
+
+    /// Sets how it tells whether it can start on this machine.
+    #[must_use]
+    pub fn ready(mut self, ready: ReadyFn) -> Self {
+        self.ready = Some(ready);
         self
     }
 

@@ -161,7 +161,11 @@ const NAMED: &[(&str, Type, &str)] = &[
     ("Selection", Type::Selection, "Which checkpoint of a training is kept."),
     ("Metric", Type::Metric, "A measure of retrieval, with its cut-off."),
     ("InputLimits", Type::InputLimits, "How much of query and document a model reads."),
-    ("Teacher", Type::Teacher, "What gives teacher scores."),
+    (
+        "Teacher",
+        Type::Teacher,
+        "What ranks or scores documents as a teacher: a language model, `llm.endpoint { model = … }` or a checkpoint.",
+    ),
     ("Test", Type::Test, "A significance test of a table."),
     ("Mark", Type::Mark, "A mark of the best values of a table."),
     ("Section", Type::Section, "A section of a report."),

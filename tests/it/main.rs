@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod bad_input;
+#[cfg(feature = "hub")]
+mod chat_server;
 mod engines;
 #[cfg(feature = "models")]
 #[path = "../fuzz/entries.rs"]
@@ -23,6 +25,10 @@ mod runs;
 mod space;
 mod standard_modules;
 mod suite;
+#[cfg(feature = "hub")]
+mod teachers;
+#[cfg(feature = "llm")]
+mod teachers_local;
 mod tidy;
 mod verbs;
 mod verbs_for_authors;

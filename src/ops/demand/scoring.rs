@@ -47,7 +47,8 @@ pub(in crate::ops) fn work(ask: &Ask<'_>) -> Result<Told<Vec<Work>>, String> {
     Ok(Told { amount: vec![work], most: pairs.most || lengths.most })
 }
 
-fn pairs(ask: &Ask<'_>) -> Result<Told<f64>, String> {
+/// Pairs that are scored.
+pub(super) fn pairs(ask: &Ask<'_>) -> Result<Told<f64>, String> {
     let samples = ask.arg("samples");
     if *samples == Value::Null {
         let depth = count(Some(ask.arg("depth")));

@@ -179,6 +179,7 @@ fn a_built_in_program_writes_files_too() {
         policy: Record::default(),
         out: out.clone(),
         scratch: dir.path().join("scratch"),
+        answers: std::path::PathBuf::default(),
         threads: 1,
         device: "cpu".into(),
         kernels: "auto".into(),

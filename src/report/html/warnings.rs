@@ -71,7 +71,8 @@ fn all(page: &Page<'_>) -> Vec<Problem> {
 }
 
 /// Facts of results that are worth a look when they are not 0.
-const ODD: [(&str, &str); 4] = [
+const ODD: [(&str, &str); 5] = [
+    ("answers_repaired", "answers of a language model were not as asked for, and were repaired or left out"),
     ("queries_missing_from_run", "judged queries are not in the run and count 0"),
     ("queries_of_run_not_judged", "queries of the run are not judged and do not count"),
     ("queries_without_hits", "queries found nothing"),
