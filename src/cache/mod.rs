@@ -12,6 +12,7 @@
 //! | `trees/<digest>/` | the files of an artifact under their names, hard links to blobs: what operations read |
 //! | `actions/ab/<key>.json` | manifests, written last: no manifest, no hit |
 //! | `runs/` | events and logs of each run; `studies/`: which key an address had last |
+//! | `downloads/` | files that were fetched by address and digest, and members of archives (`downloads.rs`) |
 //! | `scratch/<key>/` | checkpoints, kept until the action succeeds |
 //! | `tmp/<session>/` | work of a living process; swept when the process is gone |
 //! | `locks/` | files locked by living processes; they only save double work |
@@ -24,6 +25,7 @@
 
 mod diff;
 mod digest;
+pub mod downloads;
 mod error;
 mod history;
 mod json;
