@@ -20,7 +20,7 @@ fn command(space: &Space, args: &[&str]) -> Command {
     command
 }
 
-fn xpipe(space: &Space, args: &[&str]) -> Ended {
+pub(crate) fn xpipe(space: &Space, args: &[&str]) -> Ended {
     Ended::of(command(space, args).output().unwrap())
 }
 
@@ -452,7 +452,7 @@ fn a_disk_that_is_full_is_named_and_what_arrived_is_kept() {
     let server = Server::start();
     let space = with(&format!(r#"beir("tiny", url = "{}/tiny.zip")"#, server.address));
     // What does not pack: more than there is room for.
-    let filler: Vec<u8> = (0..300_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let filler: Vec<u8> = (0..10_000u32).flat_map(|i| xpipe::value::Digest::of(&i.to_le_bytes()).0).collect();
     server.put("/tiny.zip", zip(&[("tiny/filler", &filler)]));
     let script = r#"mkdir -p small && mount -t tmpfs -o size=200k tmpfs small || exit 99
 "$1" fetch study.xpipe --cache small"#;
