@@ -7,6 +7,7 @@ pub mod cli;
 pub mod data;
 pub mod diag;
 pub mod engine;
+pub mod fetch;
 pub mod graph;
 pub mod ir;
 pub mod llm;

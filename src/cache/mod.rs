@@ -12,6 +12,7 @@
 //! | `trees/<digest>/` | the files of an artifact under their names, hard links to blobs: what operations read |
 //! | `actions/ab/<key>.json` | manifests, written last: no manifest, no hit |
 //! | `runs/` | events and logs of each run; `studies/`: which key an address had last |
+//! | `downloads/` | files that were fetched by address and digest, and members of archives (`downloads.rs`) |
 //! | `scratch/<key>/` | checkpoints, kept until the action succeeds |
 //! | `answers/ab/…` | what language models said, by what they were asked; kept for good |
 //! | `tmp/<session>/` | work of a living process; swept when the process is gone |
@@ -25,6 +26,7 @@
 
 mod diff;
 mod digest;
+pub mod downloads;
 mod error;
 mod history;
 mod json;

@@ -31,7 +31,7 @@ pub struct Store {
     /// some file systems are slow at making files just after others were removed.
     used: Mutex<BTreeSet<Digest>>,
     counter: AtomicU64,
-    verify_always: bool,
+    pub(super) verify_always: bool,
     pub(super) durable: bool,
 }
 

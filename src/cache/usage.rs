@@ -6,7 +6,7 @@ use std::path::Path;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::{Error, Manifest, Store};
+use super::{Error, Manifest, Store, downloads};
 use crate::value::Digest;
 
 /// One stored result.
@@ -52,7 +52,9 @@ pub struct Usage {
     pub total: UsageRow,
     /// Size of all blobs in bytes, each counted once.
     pub unique: u64,
-    /// Size of checkpoints, answers of language models, temporary files, logs and blobs set aside.
+    /// Files that were downloaded and members unpacked from them; they can be had again, from elsewhere.
+    pub downloads: UsageRow,
+    /// Size of checkpoints, answers of language models, temporary files, unfinished downloads, logs and blobs set aside.
     pub other: u64,
 }
 
@@ -100,8 +102,15 @@ pub fn usage(store: &Store) -> Result<Usage, Error> {
         blobs.extend(m.outputs.into_iter().map(|o| (o.digest, o.size)));
     }
     usage.unique = blobs.iter().map(|(_, size)| size).sum();
-    usage.other =
-        ["scratch", "answers", "tmp", "runs", "damaged"].iter().map(|f| size(&store.dir().join(f))).sum();
+    for (_, record) in downloads::records(store) {
+        usage.downloads.results += 1;
+        usage.downloads.bytes += record.size;
+    }
+    usage.other = size(&downloads::unfinished(store));
+    usage.other += ["scratch", "answers", "tmp", "runs", "damaged"]
+        .iter()
+        .map(|f| size(&store.dir().join(f)))
+        .sum::<u64>();
     Ok(usage)
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::digest::file_digest;
 use super::usage::{blobs, keys};
-use super::{Error, Miss, Store};
+use super::{Error, Miss, Store, downloads};
 use crate::value::Digest;
 
 /// Something wrong in the store.
@@ -30,6 +30,13 @@ pub enum Damage {
         /// What is wrong.
         why: String,
     },
+    /// A downloaded file, or a member of one, is not what was recorded.
+    Download {
+        /// Its address, and the member.
+        address: String,
+        /// What is wrong.
+        why: String,
+    },
     /// A manifest cannot be read, or its recipe does not give its key.
     Manifest {
         /// The key.
@@ -46,14 +53,16 @@ pub struct Verification {
     pub manifests: usize,
     /// Blobs read.
     pub blobs: usize,
+    /// Downloaded files and members read.
+    pub downloads: usize,
     /// Bytes read.
     pub bytes: u64,
     /// What is wrong; exit code 5 when there is any.
     pub damage: Vec<Damage>,
 }
 
-/// Reads every manifest and every blob again. With `set_aside`, damaged blobs are moved out of the way, so that the
-/// next run makes them again; `progress` hears of blobs done and of how many there are.
+/// Reads every manifest, every blob and every download again. With `set_aside`, damaged blobs are moved out of the way
+/// and damaged downloads removed, so that the next run makes or brings them again; `progress` hears of blobs done and of how many there are.
 ///
 /// # Errors
 /// When the store cannot be read.
@@ -108,6 +117,21 @@ pub fn verify(
             }
             let used_by = users.get(&digest).map(|u| u.iter().cloned().collect()).unwrap_or_default();
             out.damage.push(Damage::Blob { digest, used_by });
+        }
+    }
+    let read: Vec<_> = downloads::records(store)
+        .into_par_iter()
+        .map(|(home, record)| (downloads::damage(&home, &record), home, record))
+        .collect();
+    for (why, home, record) in read {
+        out.downloads += 1;
+        out.bytes += record.size;
+        if let Some(why) = why {
+            if set_aside {
+                downloads::forget(&home, &record);
+            }
+            let member = record.member.map(|m| format!("#{m}")).unwrap_or_default();
+            out.damage.push(Damage::Download { address: format!("{}{member}", record.url), why });
         }
     }
     Ok(out)

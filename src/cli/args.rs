@@ -57,6 +57,8 @@ pub enum Verify {
 pub enum Verb {
     /// Run a study: what is cached is used, the rest is computed; ends with the tables.
     Run(RunArgs),
+    /// Download what a study reads, and unpack it, without running anything.
+    Fetch(FetchArgs),
     /// Say what `run` would do.
     Plan(StudyArgs),
     /// Check a study without running it.
@@ -109,12 +111,43 @@ pub struct StudyArgs {
     pub target: Vec<String>,
 }
 
+/// Where downloads may come from.
+#[derive(Clone, Debug, Default, Args)]
+pub struct NetworkArgs {
+    /// Ask nothing of the network: what is missing is an error.
+    #[arg(long)]
+    pub offline: bool,
+    /// A folder of files by address, DIR/HOST/PATH, to take downloads from first (also XPIPE_MIRROR).
+    #[arg(long, value_name = "DIR")]
+    pub mirror: Vec<PathBuf>,
+}
+
+/// Arguments of `fetch`.
+#[derive(Clone, Debug, Args)]
+pub struct FetchArgs {
+    /// The study.
+    #[command(flatten)]
+    pub study: StudyArgs,
+    /// Where downloads may come from.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// Print the addresses of what is missing, one a line, and download nothing.
+    #[arg(long)]
+    pub list: bool,
+    /// Lines instead of bars.
+    #[arg(long)]
+    pub plain: bool,
+}
+
 /// Arguments of `run`.
 #[derive(Clone, Debug, Args)]
 pub struct RunArgs {
     /// The study.
     #[command(flatten)]
     pub study: StudyArgs,
+    /// Where downloads may come from.
+    #[command(flatten)]
+    pub network: NetworkArgs,
     /// Stop at the first failure instead of going on with what is independent.
     #[arg(long)]
     pub fail_fast: bool,

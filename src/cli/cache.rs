@@ -18,6 +18,7 @@ fn told(damage: &Damage) -> String {
         Damage::Result { key, address, why } => {
             format!("damaged: the result of {address}: {why} (key {})", &key.hex()[..12])
         }
+        Damage::Download { address, why } => format!("damaged: the download {address}: {why}"),
         Damage::Manifest { key, why } => {
             format!("damaged: the manifest of key {}: {why}", &key.hex()[..12])
         }
@@ -58,6 +59,10 @@ pub(super) fn cache(args: &CacheArgs, common: &Common) -> Result<u8, Stop> {
             for (name, row) in &u.ops {
                 out::line(&format!("{:>10}  {:>6}  {name}", rough_bytes(row.bytes), row.results));
             }
+            if u.downloads.results > 0 {
+                let row = &u.downloads;
+                out::line(&format!("{:>10}  {:>6}  downloaded files", rough_bytes(row.bytes), row.results));
+            }
             out::line(&format!(
                 "{:>10}  stored in {} (each file once), {} of logs and checkpoints",
                 rough_bytes(u.unique),
@@ -79,10 +84,18 @@ pub(super) fn cache(args: &CacheArgs, common: &Common) -> Result<u8, Stop> {
                     n => format!("{n} damaged"),
                 };
                 let size = rough_bytes(v.bytes);
-                out::line(&format!("{} results in {} files of {size} read: {damaged}", v.manifests, v.blobs));
+                let downloads = match v.downloads {
+                    0 => String::new(),
+                    n => format!(" and {n} downloaded files"),
+                };
+                let files = v.blobs;
+                out::line(&format!(
+                    "{} results in {files} files{downloads} of {size} read: {damaged}",
+                    v.manifests
+                ));
                 if !v.damage.is_empty() && !set_aside {
                     out::warn(
-                        "help: `xpipe cache verify --set-aside` moves damaged files away; the next run makes them again",
+                        "help: `xpipe cache verify --set-aside` moves damaged files away; the next run makes or fetches them again",
                     );
                 }
             }

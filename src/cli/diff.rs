@@ -144,11 +144,8 @@ fn symbolic(action: &Action, keys: &[(Digest, String)]) -> Result<Recipe, Stop> 
 
 fn input_text(input: &Input) -> String {
     match input {
-        Input::File(path) => path.display().to_string(),
-        Input::Model { name, revision: None } => name.clone(),
-        Input::Model { name, revision: Some(r) } => format!("{name}@{r}"),
-        Input::Remote { url, digest: None } => url.clone(),
-        Input::Remote { url, digest: Some(d) } => format!("{url} ({d})"),
+        Input::Remote { digest: Some(d), .. } => format!("{input} ({d})"),
+        other => other.to_string(),
     }
 }
 

@@ -137,6 +137,10 @@ pub(super) fn unimplemented(graph: &Graph, job: &engine::Job) -> Vec<(String, St
 pub(super) struct Missing {
     /// What is wrong with it.
     pub failure: Failure,
+    /// Whether it is a file of this machine, which nothing can bring.
+    pub is_file: bool,
+    /// Whether it is a download.
+    pub is_remote: bool,
     /// The cell that reads it first, and where that is written.
     reader: String,
 }
@@ -162,7 +166,9 @@ pub(super) fn missing(loaded: &Loaded, job: &engine::Job, runner: &Local, reach:
                 let at = loaded.sources.position(action.span.file, action.span.start);
                 let file = loaded.sources.name(action.span.file);
                 let reader = format!("{}, {file}:{}:{}", action.address, at.line, at.column);
-                missing.push(Missing { failure, reader });
+                let is_file = matches!(**input, Input::File(_));
+                let is_remote = matches!(**input, Input::Remote { .. });
+                missing.push(Missing { failure, is_file, is_remote, reader });
             }
         });
     }

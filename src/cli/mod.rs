@@ -11,6 +11,8 @@ mod doctor;
 mod estimate;
 mod explain;
 mod export;
+mod fetch;
+mod fetching;
 mod fmt;
 mod graph;
 mod init;
@@ -51,6 +53,7 @@ pub fn main() -> u8 {
     };
     let result = match &cli.verb {
         Verb::Run(a) => run::run(a, &cli.common),
+        Verb::Fetch(a) => fetch::fetch(a, &cli.common),
         Verb::Plan(a) => plan::plan(a, &cli.common),
         Verb::Check(a) => check::check(a, &cli.common),
         Verb::Why(a) => why::why(a, &cli.common),

@@ -4,7 +4,7 @@
 //! weights next year. Must not know: what is in the folder.
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use super::lock::Lock;
 use crate::engine::{Found, Reach};
@@ -19,18 +19,19 @@ const WEIGHTS: [&str; 3] = ["model.safetensors", "model.safetensors.index.json",
 #[derive(Debug)]
 pub(super) struct Models {
     folders: Vec<PathBuf>,
-    lock: Mutex<Lock>,
+    lock: Arc<Mutex<Lock>>,
+    offline: bool,
 }
 
 impl Models {
     /// Looks in `folders` first.
-    pub(super) fn new(folders: Vec<PathBuf>, lock: Lock) -> Self {
-        Self { folders, lock: Mutex::new(lock) }
+    pub(super) fn new(folders: Vec<PathBuf>, lock: Arc<Mutex<Lock>>) -> Self {
+        Self { folders, lock, offline: false }
     }
 
-    /// Writes pins that are new to the lock file.
-    pub(super) fn save_lock(&self) -> Result<(), Failure> {
-        self.lock.lock().map_err(|_| lost())?.save()
+    /// Whether the hub may not be asked.
+    pub(super) fn offline(&mut self, offline: bool) {
+        self.offline = offline;
     }
 
     /// The folder of the model `name`, at `revision` of the hub's repository.
@@ -57,6 +58,12 @@ impl Models {
             None if reach == Reach::Local => {
                 return Err(Failure::missing(format!("the model {name} is not on this machine yet")));
             }
+            None if self.offline => {
+                return Err(Failure::missing(format!(
+                    "the model {name} at `{wanted}` is not on this machine, and `--offline` forbids to fetch it from the hub"
+                ))
+                .help(advice(name)));
+            }
             None => download(name, &wanted)?,
         };
         lock.pin(&pin, &commit)?;
@@ -68,7 +75,7 @@ fn found(path: PathBuf, label: String) -> Found {
     Found { path, label, digest: None }
 }
 
-fn lost() -> Failure {
+pub(super) fn lost() -> Failure {
     Failure::bug("the lock file's state is lost")
 }
 

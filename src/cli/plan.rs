@@ -7,7 +7,9 @@ use super::out::{self, Stop};
 use super::progress::thousands;
 use super::results::Stored;
 use super::runner::Local;
+use super::{check::plural, fetching};
 use super::{job, study};
+use crate::cache::downloads::file_name;
 use crate::engine::{Forecast, Heavy, Reach, Sight, survey};
 use crate::value::{ActionId, Value};
 
@@ -77,6 +79,8 @@ pub(super) fn plan(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
     let cached = count(&|f| matches!(f, Forecast::Cached { .. }));
     let run = count(&|f| matches!(f, Forecast::WillRun { .. }));
     let depends = count(&|f| matches!(f, Forecast::Depends { .. } | Forecast::Unknown { .. }));
+    let wanted = fetching::wanted(&loaded, &job, &fates, &runner)?;
+    let (here, absent): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|w| w.is_here(&store));
     if common.json {
         let lines: Vec<_> = lines.iter().map(Line::json).collect();
         let mut all = json_of(&total);
@@ -84,6 +88,7 @@ pub(super) fn plan(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
         all["cached"] = cached.into();
         all["run"] = run.into();
         all["depends"] = depends.into();
+        all["to_download"] = absent.iter().map(|w| &*w.want.url).collect::<Vec<_>>().into();
         all["speed"] = basis.map(Basis::word).into();
         all["threads"] = options.threads.into();
         all["memory_limit"] = options.memory.into();
@@ -114,7 +119,7 @@ pub(super) fn plan(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
         out::line(&format!("note: {}", failure.message));
     }
     let inputs = job::missing(&loaded, &job, &runner, Reach::Local);
-    let mut missing: Vec<String> = inputs.iter().map(job::Missing::told).collect();
+    let mut missing: Vec<String> = inputs.iter().filter(|i| !i.is_remote).map(job::Missing::told).collect();
     for f in &fates {
         // What is no input's failure: a value that cannot be computed.
         if let Forecast::Unknown { why } = f
@@ -123,6 +128,19 @@ pub(super) fn plan(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
         {
             missing.push(why.message.clone());
         }
+    }
+    if !absent.is_empty() {
+        let names: Vec<String> = absent.iter().take(3).map(|w| file_name(&w.want.url)).collect();
+        let more = if absent.len() > 3 { ", …" } else { "" };
+        let n = absent.len();
+        out::line(&format!(
+            "note: {n} file{} {} to be downloaded ({} here): {}{more}; `xpipe fetch` or `run` brings {}",
+            plural(n),
+            if n == 1 { "is" } else { "are" },
+            here.len(),
+            names.join(", "),
+            if n == 1 { "it" } else { "them" },
+        ));
     }
     for (what, address, _) in job::unimplemented(&loaded.graph, &job) {
         out::line(&format!("note: this version cannot run {what} yet ({address})"));

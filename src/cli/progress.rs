@@ -58,7 +58,11 @@ impl Running {
         let mut parts = vec![self.address.clone()];
         if self.first.is_some() {
             let unit = &self.unit;
-            parts.push(if self.total > 0 {
+            parts.push(if unit == "bytes" {
+                let of =
+                    if self.total > 0 { format!(" of {}", rough_bytes(self.total)) } else { String::new() };
+                format!("{}{of}", rough_bytes(self.done))
+            } else if self.total > 0 {
                 format!("{}/{} {unit}", thousands(self.done), thousands(self.total))
             } else {
                 format!("{} {unit}", thousands(self.done))
@@ -66,7 +70,9 @@ impl Running {
         }
         let rate = self.rate(at);
         if let Some(rate) = rate {
-            parts.push(if rate < 10.0 {
+            parts.push(if self.unit == "bytes" {
+                format!("{}/s", rough_bytes(rate as u64))
+            } else if rate < 10.0 {
                 format!("{rate:.1}/s")
             } else {
                 format!("{}/s", thousands(rate as u64))
@@ -309,6 +315,13 @@ fn line_bar() -> ProgressBar {
     let style =
         ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
     ProgressBar::new_spinner().with_style(style)
+}
+
+impl Drop for Bars {
+    fn drop(&mut self) {
+        self.running.drain(..).for_each(|bar| bar.finish_and_clear());
+        self.whole.finish_and_clear();
+    }
 }
 
 impl EventSink for Bars {

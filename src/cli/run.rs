@@ -9,12 +9,12 @@ use super::progress::{self, words};
 use super::results::{self, Stored};
 use super::runner::Local;
 use super::study::{self, Loaded};
-use super::{check::plural, estimate, job, page};
+use super::{check::plural, estimate, fetch, fetching, job, page};
 use crate::diag::render::Sources as _;
 use crate::engine::{self, CancelToken, Device, Event, EventSink, Final, Heavy, Reach, WorkerCommand};
 
 /// A view that shows nothing, for `--json`.
-struct Quiet;
+pub(super) struct Quiet;
 
 impl EventSink for Quiet {
     fn event(&mut self, _: f64, _: &Event) {}
@@ -30,10 +30,11 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
     if !lacking.is_empty() {
         return Err(not_implemented(&loaded, &lacking));
     }
-    let runner = Local::new(common, Lock::beside(&loaded.path, common.locked)?);
-    missing_inputs(&loaded, &job, &runner)?;
-    runner.save_lock()?;
+    let sources = fetching::sources(&args.network)?;
+    let runner = Local::new(common, Lock::beside(&loaded.path, common.locked)?).offline(sources.offline);
+    missing_inputs(&loaded, &job, &runner, Reach::Local)?;
     let store = job::writing(common)?;
+    let cancel = cancel_on_signal();
     let program = std::env::current_exe()
         .map_err(|e| Stop::missing(format!("this program's own file is not known: {e}"), None))?;
     let heavy = Heavy::Process(WorkerCommand { program, args: vec!["worker".into()] });
@@ -48,15 +49,27 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
     };
     options.force = study::cells(&loaded.graph, &args.force)?.into_iter().collect();
     unable(&job::unready(&loaded, &job, &runner, &store, &options))?;
-    unable(&job::too_large(&loaded, &job, &runner, &store, &options))?;
-    let cancel = CancelToken::new();
-    let token = cancel.clone();
-    // Absent where a handler is installed already, as in tests: then only the system's default remains.
-    let _ = ctrlc::set_handler(move || {
-        if token.request() > 2 {
-            std::process::exit(130);
+    // Only what reads downloads has to be looked at twice.
+    let wanted = match fetching::any(&job) {
+        true => {
+            let fates = engine::forecast(&job, &runner, &store, &options);
+            fetching::wanted(&loaded, &job, &fates, &runner)?
         }
-    });
+        false => Vec::new(),
+    };
+    if !wanted.is_empty() {
+        let mut view: Box<dyn EventSink> =
+            if common.json { Box::new(Quiet) } else { progress::view(args.plain) };
+        let brought = fetching::bring_all(wanted, &store, &sources, &runner, &mut *view, &cancel)?;
+        drop(view);
+        fetch::told_pins(&brought, &runner)?;
+        if let Some(stop) = fetching::failed(&brought) {
+            return Err(stop);
+        }
+    }
+    missing_inputs(&loaded, &job, &runner, Reach::Fetch)?;
+    runner.save_lock()?;
+    unable(&job::too_large(&loaded, &job, &runner, &store, &options))?;
     let mut view: Box<dyn EventSink> = if common.json { Box::new(Quiet) } else { progress::view(args.plain) };
     let report = engine::run(&job, &runner, &store, &options, &mut *view, &cancel)?;
     drop(view);
@@ -117,6 +130,19 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
     Ok(code)
 }
 
+/// A token that Ctrl-C and SIGTERM ask to stop; the third time ends the program.
+pub(super) fn cancel_on_signal() -> CancelToken {
+    let cancel = CancelToken::new();
+    let token = cancel.clone();
+    // Absent where a handler is installed already, as in tests: then only the system's default remains.
+    let _ = ctrlc::set_handler(move || {
+        if token.request() > 2 {
+            std::process::exit(130);
+        }
+    });
+    cancel
+}
+
 pub(super) type Failed<'r> = (String, &'r crate::task::Failure, Option<PathBuf>);
 
 /// Failed actions: address, failure, log.
@@ -144,9 +170,11 @@ fn not_implemented(loaded: &Loaded, lacking: &[(String, String, crate::diag::Spa
     )
 }
 
-/// Names every input that is not there or cannot be used, before anything starts.
-fn missing_inputs(loaded: &Loaded, job: &engine::Job, runner: &Local) -> Result<(), Stop> {
-    let missing = job::missing(loaded, job, runner, Reach::Fetch);
+/// Names every input that is not there or cannot be used, before anything starts: first the files of this machine, and
+/// when downloads are here, everything.
+fn missing_inputs(loaded: &Loaded, job: &engine::Job, runner: &Local, reach: Reach) -> Result<(), Stop> {
+    let mut missing = job::missing(loaded, job, runner, reach);
+    missing.retain(|m| reach == Reach::Fetch || m.is_file);
     let Some(first) = missing.first() else { return Ok(()) };
     let mut message = first.told();
     for other in missing.iter().skip(1).take(7) {

@@ -162,7 +162,7 @@ pub(super) fn show(value: &Value) -> String {
         Value::Input(i) => match &**i {
             crate::value::Input::File(p) => p.display().to_string(),
             crate::value::Input::Model { name, .. } => name.clone(),
-            crate::value::Input::Remote { url, .. } => url.clone(),
+            remote @ crate::value::Input::Remote { .. } => remote.to_string(),
         },
         Value::Artifact(a) => format!("#{}", a.0),
         Value::Located(l) => l.label.clone(),

@@ -19,7 +19,9 @@ impl<'a> Expander<'a> {
         let base = if &*env.row == "--set" {
             self.overrides.folder.clone()
         } else {
-            self.study.module(env.module).folder.clone().unwrap_or_default()
+            // Modules of std lie in no folder: what they name is beside the study.
+            let folder = |module| self.study.module(module).folder.clone();
+            folder(env.module).or_else(|| folder(crate::resolve::ModuleId(0))).unwrap_or_default()
         };
         crate::resolve::modules::normal(&base.join(text))
     }

@@ -11,7 +11,7 @@ use crate::diag::{Code, Diagnostic, Span};
 use crate::resolve::ModuleId;
 use crate::syntax::ast::{Arg, Expr, ExprKind, Ident};
 use crate::types::{Registry, Type};
-use crate::value::{ActionId, Input, Record, Value};
+use crate::value::{ActionId, Checksum, Input, Record, Value};
 
 /// The row that lists imports.
 pub(super) const ROW: &str = "datasets";
@@ -103,12 +103,9 @@ impl<'a> Expander<'a> {
                 let Some(url) = fields.word("url") else {
                     return Err(self.missing("url", "download", value.span));
                 };
-                let address = match fields.word("member") {
-                    Some(m) => format!("{url}#{m}"),
-                    None => url,
-                };
-                let input =
-                    Value::Input(Arc::new(Input::Remote { url: address, digest: fields.word("digest") }));
+                let (url, digest) = self.remote(url, &fields, value.span)?;
+                let member = fields.word("member");
+                let input = Value::Input(Arc::new(Input::Remote { url, digest, member }));
                 let from = |n: &str| (n == primary(ty)).then(|| input.clone());
                 self.import(label, ty, &fields, &role, value.span, &from)
             }
@@ -117,7 +114,10 @@ impl<'a> Expander<'a> {
                     return Err(self.missing("name", "beir", value.span));
                 };
                 let split = fields.word("split").unwrap_or_else(|| "test".to_owned());
-                let zip = format!("{BEIR}{set}.zip");
+                // The twelve forums of CQADupStack are folders of one archive.
+                let archive = set.split('/').next().unwrap_or_default();
+                let url = fields.word("url").unwrap_or_else(|| format!("{BEIR}{archive}.zip"));
+                let (url, digest) = self.remote(url, &fields, value.span)?;
                 let from = move |n: &str| {
                     let member = match n {
                         "docs" => format!("{set}/corpus.jsonl"),
@@ -126,8 +126,9 @@ impl<'a> Expander<'a> {
                         _ => return None,
                     };
                     Some(Value::Input(Arc::new(Input::Remote {
-                        url: format!("{zip}#{member}"),
-                        digest: None,
+                        url: url.clone(),
+                        digest: digest.clone(),
+                        member: Some(member),
                     })))
                 };
                 self.import(label, ty, &fields, &role, value.span, &from)
@@ -192,6 +193,29 @@ impl<'a> Expander<'a> {
             }
         }
         stop.map_or(Ok(Fields { values }), Err)
+    }
+
+    /// The address and digest of a download, as far as the text tells whether they are right.
+    fn remote(&mut self, url: String, fields: &Fields, span: Span) -> Eval<(String, Option<String>)> {
+        let at = |name: &str| fields.values.get(name).map_or(span, |(_, at)| *at);
+        let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+        if host.is_none_or(|h| h.is_empty() || h.starts_with('/')) {
+            let help = "write `https://host/path`, or declare a file of this machine with `local { … }`";
+            let message = format!("`{url}` is not an address");
+            let d = Diagnostic::error(Code::OutOfRange, message, at("url"), "not an address");
+            return Err(self.error(d.help(help)));
+        }
+        let digest = match fields.word("digest").map(|text| Checksum::parse(&text)) {
+            None => None,
+            Some(Ok(digest)) => Some(digest.to_string()),
+            Some(Err(why)) => {
+                let d = Diagnostic::error(Code::OutOfRange, why, at("digest"), "not a digest");
+                let help = "write it as its publisher states it, or leave it out: then the first download is pinned in \
+                            the lock file";
+                return Err(self.error(d.help(help)));
+            }
+        };
+        Ok((url, digest))
     }
 
     fn role(&mut self, fields: &Fields) -> Eval<String> {

@@ -124,13 +124,14 @@ pub const FORMS: &[Form] = &[
             "fields",
             "field",
         ],
-        doc: "Declares a data set by its address and digest.",
+        doc: "Declares a data set by its address and digest; `xpipe fetch` and `run` download it.",
         example: "download { url = \"https://example.org/qrels.tsv\", format = trec }",
     },
     Form {
         name: "beir",
-        takes: &["name", "split", "role", "unknown", "duplicates"],
-        doc: "Declares a collection of the BEIR benchmark.",
+        takes: &["name", "split", "digest", "url", "role", "unknown", "duplicates"],
+        doc: "Declares a collection of the BEIR benchmark: a zip archive with `corpus.jsonl`, `queries.jsonl` and \
+              `qrels/SPLIT.tsv` in the folder NAME. The archive's address is that of BEIR without `url`.",
         example: "beir(\"scifact\", split = \"test\", role = test)",
     },
     Form {

@@ -5,6 +5,7 @@
 //! known only after a stage has run). Must not know: syntax, types, operations.
 
 pub mod canonical;
+pub mod checksum;
 pub mod pending;
 pub mod rng;
 
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use checksum::{Algorithm, Checksum};
 pub use pending::{BinaryOp, Pending, Reduction, UnaryOp, Unresolved};
 
 /// A name inside values: a field, a constructor, an axis, a label.
@@ -89,13 +91,29 @@ pub enum Input {
         /// Branch, tag or commit; pinned in the lock file on first use.
         revision: Option<String>,
     },
-    /// A file to be downloaded.
+    /// A file to be downloaded, or a member of an archive that is one.
     Remote {
         /// Its address.
         url: String,
-        /// `md5:…`, `sha256:…` or `blake3:…` as the publisher states it.
+        /// The digest of what lies there, as its publisher states it; without it the first download is pinned in the
+        /// lock file.
         digest: Option<String>,
+        /// The member of the archive; `None` for the file itself.
+        member: Option<String>,
     },
+}
+
+impl std::fmt::Display for Input {
+    /// As messages name it: the path, the model's name, the address with its member.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Model { name, revision: None } => f.write_str(name),
+            Self::Model { name, revision: Some(r) } => write!(f, "{name}@{r}"),
+            Self::Remote { url, member: None, .. } => f.write_str(url),
+            Self::Remote { url, member: Some(m), .. } => write!(f, "{url}#{m}"),
+        }
+    }
 }
 
 /// An input or another action's result, found: where it lies on this machine, and its content.

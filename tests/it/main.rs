@@ -1,6 +1,8 @@
 //! Tests of the whole program: the checker on files, runs as a user starts them.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+#[cfg(feature = "models")]
+mod archives;
 mod bad_input;
 #[cfg(feature = "hub")]
 mod chat_server;
@@ -9,6 +11,8 @@ mod engines;
 #[path = "../fuzz/entries.rs"]
 mod entries;
 mod estimates;
+#[cfg(feature = "models")]
+mod fetching;
 mod full_disk;
 #[cfg(feature = "models")]
 mod fuzzed;
@@ -22,6 +26,8 @@ mod objectives;
 mod page;
 mod readers;
 mod runs;
+#[cfg(feature = "models")]
+mod server;
 mod space;
 mod standard_modules;
 mod suite;
