@@ -5,6 +5,7 @@
 //! known only after a stage has run). Must not know: syntax, types, operations.
 
 pub mod canonical;
+pub mod half;
 pub mod pending;
 pub mod rng;
 
