@@ -141,6 +141,12 @@ fn download(name: &str, revision: &str) -> Result<(PathBuf, String), Failure> {
     if repo.get("tokenizer.json").is_err() {
         repo.get("vocab.txt").map_err(|e| fail("tokenizer.json or vocab.txt", &e.to_string()))?;
     }
+    // What a model of sentence vectors has beside them, by which they are pooled; most repositories have none of it.
+    if let Ok(modules) = repo.get("modules.json") {
+        for file in module_files(&modules)? {
+            let _ = repo.get(&file);
+        }
+    }
     let mut last = None;
     for form in WEIGHTS {
         match repo.get(form) {
@@ -164,6 +170,18 @@ fn download(name: &str, revision: &str) -> Result<(PathBuf, String), Failure> {
     let folder = config.parent().map(Path::to_path_buf).unwrap_or_default();
     let commit = folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     Ok((folder, commit))
+}
+
+/// The files of settings that a list of modules may mean: which of them are needed is told when the model is read.
+#[cfg(feature = "hub")]
+fn module_files(modules: &Path) -> Result<Vec<String>, Failure> {
+    let wrong = |why: String| Failure::wrong(format!("{}: {why}", modules.display()));
+    let text = std::fs::read_to_string(modules).map_err(|e| wrong(e.to_string()))?;
+    let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+    let list = json.as_array().map(Vec::as_slice).unwrap_or_default();
+    let paths = list.iter().filter_map(|m| m["path"].as_str()).filter(|p| !p.is_empty() && !p.contains(".."));
+    let beside = ["sentence_bert_config.json", "config_sentence_transformers.json", "tokenizer_config.json"];
+    Ok(paths.map(|p| format!("{p}/config.json")).chain(beside.map(str::to_owned)).collect())
 }
 
 /// The files that an index of sharded weights names.

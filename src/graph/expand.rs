@@ -537,7 +537,7 @@ pub(super) fn an(t: &Type) -> String {
     let text = t.to_string();
     let many = [Type::Bytes, Type::Queries, Type::Qrels, Type::Scores, Type::Samples, Type::Metrics]
         .contains(t)
-        || matches!(t, Type::InputLimits | Type::Vectors);
+        || matches!(t, Type::InputLimits | Type::Vectors | Type::Embeddings);
     let vowel = text.starts_with(['A', 'E', 'I', 'O', 'U', 'a', 'e', 'i', 'o', 'u']);
     if many || text.starts_with('`') {
         text

@@ -92,7 +92,25 @@ impl<'a> Searcher<'a> {
     /// # Errors
     /// An unreadable index.
     pub fn search(&self, query: &str, depth: usize, scratch: &mut Scratch) -> Result<Vec<Hit>, Failure> {
-        let mut cursors = self.cursors(query)?;
+        let mut terms: Vec<(String, f32)> = Vec::new();
+        self.index.analysis().terms(query, &mut |term| match terms.iter_mut().find(|(t, _)| t == term) {
+            Some((_, n)) => *n += 1.0,
+            None => terms.push((term.to_owned(), 1.0)),
+        });
+        self.search_weighted(&terms, depth, scratch)
+    }
+
+    /// The same for different terms, each with a weight above 0 in the place of n(t, q).
+    ///
+    /// # Errors
+    /// An unreadable index.
+    pub fn search_weighted(
+        &self,
+        terms: &[(String, f32)],
+        depth: usize,
+        scratch: &mut Scratch,
+    ) -> Result<Vec<Hit>, Failure> {
+        let mut cursors = self.cursors(terms)?;
         let mut top = Top::new(depth, self.index.order());
         let mut start = 0u32;
         while let Some(first) = cursors.iter().map(|c| c.postings.doc(c.at)).min() {
@@ -106,18 +124,13 @@ impl<'a> Searcher<'a> {
         Ok(top.finish())
     }
 
-    /// A cursor for each different term of the query that some document has.
-    fn cursors(&self, query: &str) -> Result<Vec<Cursor>, Failure> {
-        let mut terms: Vec<(String, u32)> = Vec::new();
-        self.index.analysis().terms(query, &mut |term| match terms.iter_mut().find(|(t, _)| t == term) {
-            Some((_, n)) => *n += 1,
-            None => terms.push((term.to_owned(), 1)),
-        });
+    /// A cursor for each term that some document has.
+    fn cursors(&self, terms: &[(String, f32)]) -> Result<Vec<Cursor>, Failure> {
         let mut cursors = Vec::with_capacity(terms.len());
-        for (term, count) in terms {
-            if let Some(postings) = self.index.postings(&term)? {
+        for (term, weight) in terms {
+            if let Some(postings) = self.index.postings(term)? {
                 let idf = idf(self.index.documents_with_terms(), postings.doc_freq());
-                cursors.push(Cursor { postings, at: 0, weight: count as f32 * idf });
+                cursors.push(Cursor { postings, at: 0, weight: weight * idf });
             }
         }
         Ok(cursors)

@@ -6,15 +6,18 @@
 
 pub mod arch;
 mod beginning;
+pub mod bi;
 pub mod config;
 pub mod cpu;
 pub mod flops;
 pub mod layers;
 pub mod load;
 pub mod masked;
+pub mod pooling;
 pub mod reference;
 #[cfg(test)]
 mod roundtrip;
+pub mod sentence;
 mod sentencepiece;
 #[cfg(test)]
 pub(crate) mod testing;

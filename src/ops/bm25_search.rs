@@ -56,7 +56,7 @@ fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
 }
 
 #[cfg(feature = "models")]
-pub(super) use run::in_pool;
+pub(super) use run::{in_pool, searched};
 
 #[cfg(feature = "models")]
 mod run {
@@ -77,10 +77,7 @@ mod run {
     pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
         let index = Index::open(job.path("index")?)?;
         let queries = TextStore::open(job.path("queries")?)?;
-        let word = job.text("lengths")?;
-        let lengths =
-            Lengths::parse(word).ok_or_else(|| Failure::bug(format!("unknown lengths `{word}`")))?;
-        let bm25 = Bm25 { k1: job.number("k1")? as f32, b: job.number("b")? as f32, lengths };
+        let bm25 = searched(job)?;
         let depth = job.count("depth")?;
         if depth == 0 {
             return Err(Failure::wrong("depth is 0, expected 1 or more"));
@@ -135,6 +132,14 @@ mod run {
         outcome.facts.insert("queries_without_hits".into(), without_hits.into());
         outcome.facts.insert("hits".into(), hits.into());
         Ok(outcome)
+    }
+
+    /// The parameters of BM25 in the arguments.
+    pub(in crate::ops) fn searched(job: &Job<'_>) -> Result<Bm25, Failure> {
+        let word = job.text("lengths")?;
+        let lengths =
+            Lengths::parse(word).ok_or_else(|| Failure::bug(format!("unknown lengths `{word}`")))?;
+        Ok(Bm25 { k1: job.number("k1")? as f32, b: job.number("b")? as f32, lengths })
     }
 
     /// Runs work with a rayon pool of the size that the job may use.

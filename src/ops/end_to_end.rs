@@ -401,6 +401,8 @@ fn two_labels_score_as_declared_and_training_goes_on_with_one() {
     assert!(score(declared("one", "difference"), "no").unwrap_err().message.contains("has 1 label"));
 }
 
+#[path = "dense_tests.rs"]
+mod dense;
 #[path = "medquad.rs"]
 mod medquad;
 #[path = "sparse_tests.rs"]

@@ -252,4 +252,69 @@ mod run {
         );
         assert!(ours.0 > 0.2 && ours.1 > 0.3);
     }
+
+    /// Its first ten documents of each query with RM3: tests/data/rm3 says how they were made.
+    #[test]
+    fn cacm_feedback_is_anserinis() {
+        let Some(cacm) = cacm() else {
+            return eprintln!("skipped: cacm_feedback_is_anserinis (no shared data)");
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let corpus = store(&path("corpus"), &cacm.documents);
+        let queries = store(&path("queries"), &cacm.topics);
+        let judged: Vec<(&str, &str, i32)> = cacm.qrels.iter().map(|(q, d, g)| (&**q, &**d, *g)).collect();
+        let qrels = qrels(&path("qrels"), &judged);
+        act("bm25.index", &[("corpus", corpus.clone())], &path("index")).unwrap();
+        let both = [("index", at(&path("index"))), ("queries", queries), ("corpus", corpus)];
+        act("bm25.search", &both, &path("run")).unwrap();
+        let with = |documents: i64, weight: f64, out: &str| {
+            let own = [
+                ("run", at(&path("run"))),
+                ("documents", Value::Int(documents)),
+                ("original_weight", Value::Float(weight)),
+            ];
+            act("bm25.rm3", &[&both[..], &own].concat(), &path(out)).unwrap();
+            Run::read(&path(out)).unwrap()
+        };
+        let longer = with(10, 0.5, "longer");
+        let theirs = std::fs::read_to_string(
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/rm3/cacm.tsv"),
+        );
+        let theirs = theirs.unwrap();
+        let rows: Vec<Vec<&str>> = theirs.lines().map(|l| l.split('\t').collect()).collect();
+        let (mut same, mut queries, mut scores) = (0, 0, Vec::new());
+        for of_query in rows.chunk_by(|a, b| a[0] == b[0]) {
+            let ours = longer.get(of_query[0][0]).unwrap();
+            let apart = of_query.iter().zip(&ours.hits).map(|(row, hit)| {
+                let score: f32 = row[2].parse().unwrap();
+                (score - hit.score).abs()
+            });
+            let most = apart.fold(0.0, f32::max);
+            (queries, same) = (queries + 1, same + usize::from(most < 1e-4));
+            scores.push((of_query[0][0], most));
+        }
+        // Which of equally frequent terms are kept differs: there they lie in the order of a hash table.
+        println!("{same} of {queries} queries have Anserini's ten scores; others: {scores:?}");
+        assert_eq!(queries, 64);
+        assert!(same >= 1, "{same}");
+        // With the query alone the ranking is that of the first search.
+        let first = Run::read(&path("run")).unwrap();
+        for (a, b) in with(10, 1.0, "own").queries().iter().zip(first.queries()) {
+            let ids = |q: &crate::data::run::RunQuery| {
+                q.hits.iter().take(5).map(|h| h.document.clone()).collect::<Vec<_>>()
+            };
+            assert_eq!(ids(a), ids(b));
+        }
+        let means = |run: &str| {
+            let metrics =
+                Value::list(vec![metric("ap", None), metric("ndcg", Some(10)), metric("recall", Some(100))]);
+            let args = [("run", at(&path(run))), ("qrels", qrels.clone()), ("metrics", metrics)];
+            let outcome = act("evaluate", &args, &path(&format!("{run}.metrics"))).unwrap();
+            ["ap", "ndcg_10", "recall_100"].map(|name| outcome.values[name])
+        };
+        let (without, with) = (means("run"), means("longer"));
+        println!("AP, nDCG@10, R@100: BM25 {without:.4?}, with RM3 {with:.4?}");
+        assert!(with[0] > without[0], "{without:?} {with:?}");
+    }
 }

@@ -55,6 +55,18 @@ pub(super) fn in_range(args: &Record, argument: &'static str, least: f64, below:
     Some(issue(Code::OutOfRange, argument, format!("`{argument}` is {x}"), help))
 }
 
+/// An issue with an encoding of both a corpus and queries, or of neither.
+pub(super) fn one_side(args: &Record) -> Option<Issue> {
+    let given = |name: &str| !matches!(args.get(name), None | Some(Value::Null));
+    let what = match (given("corpus"), given("queries")) {
+        (true, true) => "both a corpus and queries are",
+        (false, false) => "neither a corpus nor queries are",
+        _ => return None,
+    };
+    let help = "give one of them: `corpus = …` or `queries = …`";
+    Some(issue(Code::OutOfRange, "corpus", format!("{what} given to encode"), help))
+}
+
 /// An issue with an argument that another operation than the one needed makes.
 pub(super) fn made_by(
     args: &Record,
@@ -124,7 +136,9 @@ pub(super) fn signal(source: &Value, facts: &dyn Facts) -> Signal {
         | "rerank.llm"
         | "rerank.llm_pairwise"
         | "bm25.search"
+        | "bm25.rm3"
         | "sparse.search"
+        | "dense.search"
         | "import.run" => ranking(whole(facts.find(source, "depth"))),
         _ => Signal::default(),
     }

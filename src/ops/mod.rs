@@ -4,6 +4,7 @@
 
 mod best;
 mod bm25_index;
+mod bm25_rm3;
 mod bm25_search;
 mod costs;
 mod data_answered;
@@ -11,6 +12,8 @@ mod data_judged;
 mod data_samples;
 #[cfg(feature = "models")]
 mod demand;
+mod dense_encode;
+mod dense_search;
 #[cfg(test)]
 mod end_to_end;
 mod evaluate;
@@ -78,11 +81,14 @@ pub fn registry() -> Registry {
         score_llm::op(),
         bm25_index::op(),
         bm25_search::op(),
+        bm25_rm3::op(),
         fuse::linear(),
         fuse::rrf(),
         sparse_encode::op(),
         sparse_index::op(),
         sparse_search::op(),
+        dense_encode::op(),
+        dense_search::op(),
         evaluate::op(),
         measures::ndcg(),
         measures::rr(),

@@ -37,7 +37,6 @@ pub(crate) fn op() -> Op {
 }
 
 fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
-    let given = |name: &str| !matches!(args.get(name), None | Some(Value::Null));
     let mut issues = lacking::of_masked(args, "model", facts);
     let ranks = |model: &Value| {
         two_labels::softmax(model).is_some() || facts.op(model) == Some("train.cross_encoder")
@@ -47,31 +46,10 @@ fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
         let help = "name a masked language model, for instance `hf(\"naver/splade-v3-distilbert\")`";
         issues.push(fit::issue(Code::OutOfRange, "model", message, help));
     }
-    if given("corpus") == given("queries") {
-        let what = if given("corpus") {
-            "both a corpus and queries are"
-        } else {
-            "neither a corpus nor queries are"
-        };
-        issues.push(Issue {
-            code: Code::OutOfRange,
-            argument: "corpus",
-            message: format!("{what} given to encode"),
-            help: Some("give one of them: `corpus = …` or `queries = …`".into()),
-        });
-    }
-    for (argument, low) in [("input", 3), ("terms", 1)] {
-        if let Some(n) = args.get(argument).and_then(Value::as_int)
-            && n < low
-        {
-            issues.push(Issue {
-                code: Code::OutOfRange,
-                argument,
-                message: format!("`{argument}` is {n}"),
-                help: Some(format!("write a number from {low}")),
-            });
-        }
-    }
+    issues.extend(fit::one_side(args));
+    issues.extend(
+        [("input", 3), ("terms", 1)].into_iter().filter_map(|(name, least)| fit::at_least(args, name, least)),
+    );
     issues
 }
 

@@ -68,7 +68,7 @@ macro_rules! std_modules {
     };
 }
 
-std_modules! { "msmarco" "trec" "beir" "lotte" "sparse" "retrieval" "teachers" }
+std_modules! { "msmarco" "trec" "beir" "lotte" "sparse" "dense" "retrieval" "teachers" }
 
 /// Architecture and number of positions of the known backbones: `name,architecture,positions`.
 pub const BACKBONES: &str = include_str!("../../pipelines/std/backbones.csv");

@@ -1,5 +1,5 @@
 //! Training and scoring of re-rankers: objectives, sampling, optimiser, schedule, checkpoints, the training loop,
-//! the scoring loop and the loop of sparse encoding.
+//! the scoring loop and the loops of encoding texts.
 //!
 //! A model is seen only through [`crate::nn::Reranker`] and [`crate::nn::masked::MaskedModel`]; only the meter asks its
 //! architecture, for how much is computed. Must not know: kernels, the language, the cache.
@@ -22,6 +22,8 @@ pub mod ranker;
 pub mod scoring;
 #[cfg(feature = "models")]
 pub mod source;
+#[cfg(feature = "models")]
+pub mod texts;
 #[cfg(feature = "models")]
 pub mod trainer;
 #[cfg(feature = "models")]

@@ -31,6 +31,7 @@ pub enum Type {
     Index,
     /// Texts encoded as weighted terms.
     Vectors,
+    Embeddings,
     Backbone,
     Objective,
     Shape,
@@ -148,6 +149,7 @@ const NAMED: &[(&str, Type, &str)] = &[
     ("Metrics", Type::Metrics, "Values of measures, for each query and on average."),
     ("Index", Type::Index, "An inverted index of a corpus."),
     ("Vectors", Type::Vectors, "Texts encoded as weighted terms."),
+    ("Embeddings", Type::Embeddings, "Texts encoded as dense vectors."),
     (
         "Backbone",
         Type::Backbone,

@@ -6,6 +6,7 @@
 
 pub mod canonical;
 pub mod checksum;
+pub mod half;
 pub mod pending;
 pub mod rng;
 

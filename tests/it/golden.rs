@@ -6,6 +6,7 @@
 use xpipe::data::run::Run;
 use xpipe::data::scores::Scores;
 use xpipe::data::table::{Kind, TableReader};
+use xpipe::ir::dense::Embeddings;
 use xpipe::ir::impacts::Impacts;
 use xpipe::ir::vectors::Vectors;
 
@@ -24,6 +25,20 @@ stage coarse    = sparse.index { vectors = few, scale = 2.0 }
 stage found     = sparse.search { index, vectors = asked, depth = 5 }
 stage short     = sparse.search { index = coarse, vectors = asked, depth = 3 }
 stage whole     = splade_run(collection = tiny, model = model, depth = 4)
+"#;
+
+/// Dense first stages by a bi-encoder in `bi/`, and feedback over BM25.
+const DENSE: &str = r#"edition 2026
+use std.dense { dense_run }
+use std.retrieval { rm3_run }
+dataset tiny: TestCollection = local { docs = "data/corpus.jsonl", queries = "data/queries.jsonl", qrels = "data/qrels.tsv", role = train }
+let model = checkpoint("bi")
+stage documents = dense.encode { model, corpus = tiny.corpus }
+stage asked     = dense.encode { model, queries = tiny.queries, prefix = "ask ", input = 9 }
+stage firsts    = dense.encode { model, corpus = tiny.corpus, pooling = cls, normalise = false }
+stage found     = dense.search { documents, vectors = asked, depth = 5 }
+stage whole     = dense_run(collection = tiny, model = model, depth = 4)
+stage longer    = rm3_run(corpus = tiny.corpus, queries = tiny.queries, depth = 5, documents = 3, terms = 4)
 "#;
 
 /// More stages over those of the training study: teachers, and samples in each shape.
@@ -257,6 +272,46 @@ fn golden_outputs_of_sparse_retrieval() {
     let found: String =
         outputs.iter().map(|(cell, text)| format!("# {cell}: {}\n{text}", result(&space, cell).1)).collect();
     compare("tests/data/golden/sparse.txt", &found);
+    let (ran, _, code) = space.run();
+    assert_eq!((ran, code), (0, 0));
+}
+
+/// The first numbers of some vectors.
+fn embeddings(space: &Space, cell: &str, texts: usize) -> String {
+    let vectors = Embeddings::open(&folder(space, cell)).unwrap();
+    let mut text = format!("texts {} width {}\n", vectors.len(), vectors.width());
+    for i in 0..texts {
+        text.push_str(vectors.ids().get(i as u32));
+        vectors.get(i).iter().take(8).for_each(|x| text.push_str(&format!(" {x:.3}")));
+        text.push('\n');
+    }
+    text
+}
+
+#[test]
+fn golden_outputs_of_dense_retrieval_and_feedback() {
+    let space = Space::new(DENSE);
+    for folder in ["bi", "bi/1_Pooling", "bi/2_Normalize"] {
+        std::fs::create_dir(space.path(folder)).unwrap();
+        let from =
+            repository("tests/data/dense/tiny").join(folder.trim_start_matches("bi").trim_start_matches('/'));
+        for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap).filter(|e| e.path().is_file()) {
+            std::fs::copy(entry.path(), space.path(folder).join(entry.file_name())).unwrap();
+        }
+    }
+    let ended = space.xpipe(&["run", "study.xpipe", "--kernels", "portable"]);
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    let outputs = [
+        ("documents", embeddings(&space, "documents", 3)),
+        ("asked", embeddings(&space, "asked", 3)),
+        ("firsts", embeddings(&space, "firsts", 3)),
+        ("found", ranking(&space, "found", 3)),
+        ("whole.search", ranking(&space, "whole.search", 2)),
+        ("longer.search", ranking(&space, "longer.search", 3)),
+    ];
+    let found: String =
+        outputs.iter().map(|(cell, text)| format!("# {cell}: {}\n{text}", result(&space, cell).1)).collect();
+    compare("tests/data/golden/dense.txt", &found);
     let (ran, _, code) = space.run();
     assert_eq!((ran, code), (0, 0));
 }

@@ -125,6 +125,23 @@ fn a_hub_model_is_fetched_pinned_and_found_again() {
 }
 
 #[test]
+fn the_modules_of_a_bi_encoder_are_fetched() {
+    let space = space();
+    let hub = Hub::start(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/dense/tiny"));
+    let study = std::fs::read_to_string(space.path().join("study.xpipe")).unwrap();
+    let first = study.lines().take(4).collect::<Vec<_>>().join("\n");
+    let dense = "stage first = dense_run(collection = tiny, model = hf(\"lab/tiny\"), depth = 3)\n";
+    let text = first.replace("std.retrieval { bm25_run }", "std.dense { dense_run }");
+    std::fs::write(space.path().join("study.xpipe"), format!("{text}\n{dense}")).unwrap();
+    let ran = xpipe(space.path(), &hub.address, &["run", "study.xpipe", "--plain"]);
+    assert_eq!(ran.status.code(), Some(0), "{}", String::from_utf8_lossy(&ran.stderr));
+    let snapshot = space.path().join("hub/hub/models--lab--tiny/snapshots").join(COMMIT);
+    for file in ["modules.json", "1_Pooling/config.json", "config_sentence_transformers.json"] {
+        assert!(snapshot.join(file).is_file(), "{file}");
+    }
+}
+
+#[test]
 fn a_plan_fetches_nothing() {
     let space = space();
     let hub = Hub::start(model());

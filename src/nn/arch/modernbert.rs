@@ -31,6 +31,9 @@ const HARMLESS: &[&str] = &[
     "sparse_prediction",
 ];
 
+/// Stem of the name of the norm after the last layer.
+pub const LAST_NORM: &str = "model.final_norm";
+
 const WORDS: &str = "model.embeddings.tok_embeddings.weight";
 
 /// What one layer's attention sees.
@@ -233,7 +236,7 @@ impl Architecture for ModernBert {
             both(&up, &[2 * i, h], self.mlp_bias);
             both(&down, &[h, i], self.mlp_bias);
         }
-        both("model.final_norm", &[h], self.norm_bias);
+        both(LAST_NORM, &[h], self.norm_bias);
         let out = self.initializer_range / (2.0 * self.layers.len() as f64).sqrt();
         self.head.declare(h, [out, (h as f64).powf(-0.5)], &mut list);
         list
@@ -288,7 +291,7 @@ impl Architecture for ModernBert {
             x = (x + z)?;
         }
         g.keep(&x);
-        let x = g.layer_norm("model.final_norm", &x, e)?;
+        let x = g.layer_norm(LAST_NORM, &x, e)?;
         self.head.logits(g, &x)
     }
 }

@@ -6,11 +6,14 @@
 
 mod backward;
 mod masked;
+mod pooled;
+mod states;
 
 use std::path::Path;
 use std::sync::Arc;
 
 pub use masked::Masked;
+pub use pooled::Pooled;
 
 use super::attention::{Positions, room};
 use super::head::Head;

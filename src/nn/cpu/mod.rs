@@ -6,8 +6,8 @@
 //!   [`activate`] and [`mask`] are kernels over it;
 //! - [`attention`] is one pair's attention ([`relative`]: with relative positions), [`layer`] and [`pre_layer`] one layer
 //!   over a group of pairs, [`gradients`] the sums over all tokens, [`head`] what follows the layers, [`engine`] the
-//!   whole (and masked language models), [`spec`] what it is told of a model, [`footprint`] the memory that all this
-//!   needs.
+//!   whole (and masked language models and bi-encoders), [`spec`] what it is told of a model, [`footprint`] the memory
+//!   that all this needs, [`dots`] products of vectors kept as binary16.
 //!
 //! **What is the same bits.** At one [`Level`] a pair's score depends on the pair alone: not on the batch, its place,
 //! or threads. Gradients depend on the batch and its order, not on threads nor on a split between its blocks.
@@ -18,6 +18,7 @@ mod activate;
 mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+mod dots;
 mod engine;
 mod footprint;
 mod gradients;
@@ -41,7 +42,8 @@ mod weights;
 #[cfg(target_arch = "x86_64")]
 mod wide;
 
-pub use engine::{Encoder, Masked, supports};
+pub use dots::Dots;
+pub use engine::{Encoder, Masked, Pooled, supports};
 pub use footprint::{Footprint, Load};
 pub use lanes::Level;
 pub use probe::probe;

@@ -67,7 +67,17 @@ impl Checkpoint {
     pub fn load_labelled(folder: &Path, seed: u64, labels: Labels) -> Result<Self, Failure> {
         let model = arch::read(folder)?;
         let declared = model.declared();
-        Self::read(model, &declared, folder, seed, labels, None)
+        Self::read(model, &declared, folder, seed, labels, Beside::Reranker)
+    }
+
+    /// The encoder of a folder, for which the re-ranker's head is of no use: what the file has of it is ignored.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load`].
+    pub fn load_encoder(folder: &Path) -> Result<Self, Failure> {
+        let model = arch::read(folder)?;
+        let declared = model.declared();
+        Self::read(model, &declared, folder, 0, Labels::One, Beside::Nothing)
     }
 
     /// The masked language model of a folder: the encoder, and behind its parameters those of the head that
@@ -85,7 +95,7 @@ impl Checkpoint {
         };
         let mut declared = model.declared();
         masked.declare(model.hidden(), model.vocabulary(), &mut declared);
-        Self::read(model, &declared, folder, 0, Labels::One, Some(masked))
+        Self::read(model, &declared, folder, 0, Labels::One, Beside::Masked(masked))
     }
 
     /// The head of a masked language model, and where its words' table lies in the weights.
@@ -107,11 +117,11 @@ impl Checkpoint {
         folder: &Path,
         seed: u64,
         labels: Labels,
-        masked: Option<Masked>,
+        beside: Beside,
     ) -> Result<Self, Failure> {
         let parameters = arch::layout(declared);
         let files = files(folder)?;
-        let mut fill = Fill::new(&*model, declared, &parameters, labels, masked);
+        let mut fill = Fill::new(&*model, declared, &parameters, labels, beside);
         for file in &files {
             fill.file(file)?;
         }
@@ -171,13 +181,24 @@ fn shards(folder: &Path, index: &Path) -> Result<Vec<File>, Failure> {
         .collect()
 }
 
+/// What is read beside the encoder.
+#[derive(Clone, Copy, PartialEq)]
+enum Beside {
+    /// The re-ranker's head.
+    Reranker,
+    /// A masked language model's head.
+    Masked(Masked),
+    /// Nothing.
+    Nothing,
+}
+
 /// The buffer while it is filled.
 struct Fill<'a> {
     model: &'a dyn Architecture,
     declared: &'a [Declared],
     parameters: &'a [Parameter],
     labels: Labels,
-    masked: Option<Masked>,
+    beside: Beside,
     places: BTreeMap<&'a str, usize>,
     weights: Vec<f32>,
     /// For each parameter the tensor it came from.
@@ -192,14 +213,14 @@ impl<'a> Fill<'a> {
         declared: &'a [Declared],
         parameters: &'a [Parameter],
         labels: Labels,
-        masked: Option<Masked>,
+        beside: Beside,
     ) -> Self {
         Self {
             model,
             declared,
             parameters,
             labels,
-            masked,
+            beside,
             places: parameters.iter().enumerate().map(|(i, p)| (p.name.as_str(), i)).collect(),
             weights: vec![0.0; parameters.iter().map(Parameter::len).sum()],
             from: vec![None; parameters.len()],
@@ -248,11 +269,14 @@ impl<'a> Fill<'a> {
         kind: Dtype,
         bytes: &[u8],
     ) -> Result<(), Failure> {
-        let of_masked = self.masked.and_then(|m| m.role(&tensor));
+        let of_masked = match self.beside {
+            Beside::Masked(masked) => masked.role(&tensor),
+            Beside::Reranker | Beside::Nothing => None,
+        };
         match of_masked.unwrap_or_else(|| self.model.role(&tensor)) {
             Role::Ignored => self.ignored.push(tensor),
             Role::Parameter(regular) => match self.places.get(regular.as_str()).copied() {
-                Some(at) if self.masked.is_some() && self.declared[at].fresh != Fresh::Never => {
+                Some(at) if self.beside != Beside::Reranker && self.declared[at].fresh != Fresh::Never => {
                     self.ignored.push(tensor);
                 }
                 Some(at) => self.tensor(path, tensor, at, (shape, kind, bytes))?,

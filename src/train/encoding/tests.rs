@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use super::super::texts::WINDOW;
 use super::*;
 use crate::data::store_writer::TextStoreWriter;
+use crate::nn::Packed;
 use crate::nn::load::Options;
 use crate::nn::{masked, testing};
 use crate::task::{FailureKind, Silent};

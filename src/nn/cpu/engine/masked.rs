@@ -5,8 +5,8 @@
 
 use std::ops::Range;
 
-use super::{Encoder, GROUP, Group, Lies, Packed, Pair, Product, Scratch, Shape, by_pair, groups, longest};
-use super::{Lookup, room, with_bias};
+use super::{Encoder, GROUP, Group, Lies, Packed, Pair, Product, Shape, by_pair, groups, longest};
+use super::{room, with_bias};
 use crate::nn::Reranker as _;
 use crate::nn::arch::masked::Masked as Head;
 use crate::nn::cpu::activate::ActivateInPlace;
@@ -128,7 +128,7 @@ impl Masked {
         let this = &*self;
         let tasks = groups.iter().zip(by_pair(out, width, &groups)).collect();
         this.encoder.pool.each(tasks, |(group, out), scratch| {
-            let x = this.transformed(&this.encoder.states(&lookups, group, scratch));
+            let x = this.transformed(&this.encoder.states(&lookups, group, false, scratch));
             f(this, group, &x, &mut scratch.z, out);
             // The larger of two would lose what is not a number.
             if finite(&x).is_err() {
@@ -186,30 +186,6 @@ impl MaskedModel for Masked {
 
     fn kernels(&self) -> &'static str {
         self.encoder.kernels()
-    }
-}
-
-impl Encoder {
-    /// The last hidden states of all tokens of a group, without dropout, `[tokens, hidden]`.
-    fn states(&self, lookups: &[Lookup], group: &Group<'_>, scratch: &mut Scratch) -> Vec<f32> {
-        let dropout = self.spec.dropout(None);
-        let mut x = vec![0.0; group.tokens().len() * self.spec.shape.width];
-        self.embed(lookups, group, &mut x);
-        self.norm(&self.places.norm, &mut x, None);
-        let mut x = self.project(&x).unwrap_or(x);
-        for l in 0..self.spec.layers {
-            let mut parts = self.parts(l, &dropout, &self.packed.layers[l].projected);
-            parts.first_only = false;
-            if self.spec.pre_norm() {
-                parts.forward_pre(group, &mut x, scratch, None);
-            } else {
-                parts.forward(group, &mut x, scratch, None);
-            }
-        }
-        if let Some(norm) = &self.places.last {
-            self.norm(norm, &mut x, None);
-        }
-        x
     }
 }
 

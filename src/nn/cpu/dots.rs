@@ -1,0 +1,113 @@
+//! Dot products of vectors that are kept as binary16: all of a block with all of a few, in fp32.
+//!
+//! A result is one chain of multiply-adds over the width (see [`super::product`]): it depends on its two vectors
+//! alone, never on what is beside them.
+
+use super::lanes::{Kernel, Lanes, Level};
+use super::product::{Lies, Product, Store, pack_transposed, packed_len};
+use crate::value::half::widen;
+
+/// Vectors made ready to be multiplied with many others.
+#[derive(Debug)]
+pub struct Dots {
+    level: Level,
+    width: usize,
+    count: usize,
+    packed: Vec<f32>,
+}
+
+impl Dots {
+    /// Makes vectors of so many numbers ready; two bytes a number, little endian.
+    pub fn new(vectors: &[u8], width: usize, level: Level) -> Self {
+        let level = level.rounding(false);
+        let mut wide = vec![0.0; vectors.len() / 2];
+        level.run(Widen { from: vectors, to: &mut wide });
+        let count = wide.len() / width.max(1);
+        let mut packed = vec![0.0; packed_len(width, count)];
+        pack_transposed(&wide, width, width, count, &mut packed);
+        Self { level, width, count, packed }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The products of each vector of a block, which lie as those of [`Dots::new`], with each of these:
+    /// `[block, count]`. `wide` is memory to work in.
+    pub fn multiply(&self, block: &[u8], wide: &mut Vec<f32>, out: &mut [f32]) {
+        let rows = block.len() / (2 * self.width.max(1));
+        wide.resize(rows * self.width, 0.0);
+        self.level.run(Widen { from: block, to: wide });
+        self.level.run(Product {
+            a: wide,
+            lies: Lies::Rows(self.width),
+            rows,
+            b: &self.packed,
+            depth: self.width,
+            columns: self.count,
+            c: out,
+            c_stride: self.count,
+            store: Store::Set,
+        });
+    }
+}
+
+/// Numbers of binary16 as fp32. The loop is plain: each level compiles its own over as many at a time as it can.
+struct Widen<'a> {
+    from: &'a [u8],
+    to: &'a mut [f32],
+}
+
+impl Kernel for Widen<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        let (from, _) = self.from.as_chunks::<2>();
+        for (x, bits) in self.to.iter_mut().zip(from) {
+            *x = widen(u16::from_le_bytes(*bits));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::half::narrow;
+    use crate::value::rng::Stream;
+
+    /// Vectors as they are kept.
+    fn random(n: usize, width: usize, of: u64) -> Vec<u8> {
+        let s = Stream::new(of, &["dots"]);
+        (0..n * width).flat_map(|i| narrow(s.normal(i as u64) as f32).unwrap().to_le_bytes()).collect()
+    }
+
+    #[test]
+    fn products_are_those_of_the_numbers_kept() {
+        for (documents, queries, width) in [(1, 1, 1), (100, 33, 8), (97, 5, 384), (13, 40, 800), (3, 0, 8)] {
+            let (a, b) = (random(documents, width, 1), random(queries, width, 2));
+            let number = |v: &[u8], i: usize| f64::from(widen(u16::from_le_bytes([v[2 * i], v[2 * i + 1]])));
+            for level in Level::all() {
+                let dots = Dots::new(&b, width, level);
+                assert_eq!(dots.count(), queries);
+                let (mut wide, mut out) = (Vec::new(), vec![f32::NAN; documents * queries]);
+                dots.multiply(&a, &mut wide, &mut out);
+                for (at, got) in out.iter().enumerate() {
+                    let (d, q) = (at / queries, at % queries);
+                    let terms = (0..width).map(|i| number(&a, d * width + i) * number(&b, q * width + i));
+                    let (exact, size) = terms.fold((0.0, 1.0), |(s, n), t| (s + t, n + t.abs()));
+                    assert!((f64::from(*got) - exact).abs() < 1e-6 * size, "{width}: {got} {exact}");
+                }
+                // The same bits one at a time.
+                for (d, row) in out.chunks_exact(queries.max(1)).enumerate().step_by(7) {
+                    for q in (0..queries).step_by(5) {
+                        let one = Dots::new(&b[2 * q * width..2 * (q + 1) * width], width, level);
+                        let mut alone = [0.0];
+                        one.multiply(&a[2 * d * width..2 * (d + 1) * width], &mut wide, &mut alone);
+                        assert_eq!(alone[0].to_bits(), row[q].to_bits());
+                    }
+                }
+            }
+        }
+    }
+}

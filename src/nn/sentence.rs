@@ -1,0 +1,403 @@
+//! The folder of a sentence-transformers model: what it says about pooling, input and prompts.
+//!
+//! | file | what is read |
+//! |---|---|
+//! | `modules.json` | the modules in order: Transformer, Pooling, then Normalize or none |
+//! | `1_Pooling/config.json` (the path is in `modules.json`) | how tokens become a vector |
+//! | `sentence_bert_config.json` (or another architecture's) | `max_seq_length`, `do_lower_case` |
+//! | `tokenizer_config.json` | `model_max_length`, where there is no `max_seq_length` |
+//! | `config_sentence_transformers.json` | prompts, and the similarity that the model was trained for |
+//!
+//! Whatever would change a vector and has no implementation here is an error by name. Must not know: engines.
+//!
+//! **Source:** sentence-transformers 6.2, `SentenceTransformer.encode_query` and `encode_document`, `Transformer`,
+//! `Pooling`.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::config::Fields;
+use super::pooling::{NAMED, Pool};
+use crate::task::Failure;
+
+/// Where the settings of the Transformer module may stand.
+const TRANSFORMER: [&str; 7] = [
+    "sentence_bert_config.json",
+    "sentence_roberta_config.json",
+    "sentence_distilbert_config.json",
+    "sentence_camembert_config.json",
+    "sentence_albert_config.json",
+    "sentence_xlm-roberta_config.json",
+    "sentence_xlnet_config.json",
+];
+
+/// Which of a model's two inputs a text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// A query.
+    Query,
+    /// A document.
+    Document,
+}
+
+/// How vectors are compared, when the folder says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Similarity {
+    /// By their dot product.
+    Dot,
+    /// By the cosine of their angle: the dot product of vectors of length one.
+    Cosine,
+    /// By a distance.
+    Distance,
+}
+
+/// What the folder says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sentence {
+    /// How tokens become a vector; `None` for a folder without `modules.json`.
+    pub kinds: Option<Vec<Pool>>,
+    /// Whether a module divides vectors by their length.
+    pub normalises: bool,
+    /// How they are compared.
+    pub similarity: Option<Similarity>,
+    /// The longest text in tokens, special tokens included; `None` where the folder says nothing.
+    pub limit: Option<usize>,
+    /// Whether texts become lower case before the tokenizer sees them.
+    pub lower_case: bool,
+    /// Names and texts of prompts.
+    prompts: Vec<(String, String)>,
+    /// Whether the tokens of a prompt are pooled.
+    prompt_is_pooled: bool,
+}
+
+impl Sentence {
+    /// Reads a model folder, which need not be one of sentence-transformers.
+    ///
+    /// # Errors
+    /// Files that are damaged, and modules or fields that have no implementation here.
+    pub fn read(folder: &Path) -> Result<Self, Failure> {
+        let mut sentence = Self { prompt_is_pooled: true, ..Self::default() };
+        sentence.limit = most_tokens(folder)?;
+        if let Some(modules) = json(&folder.join("modules.json"))? {
+            sentence.modules(folder, &modules)?;
+        }
+        if let Some(file) = TRANSFORMER.iter().map(|f| folder.join(f)).find(|f| f.is_file()) {
+            sentence.transformer(&file)?;
+        }
+        sentence.settings(&folder.join("config_sentence_transformers.json"))?;
+        Ok(sentence)
+    }
+
+    /// The text put before each text of a side.
+    ///
+    /// # Errors
+    /// A prompt whose tokens are not pooled.
+    pub fn prompt(&self, side: Side) -> Result<&str, Failure> {
+        let names: &[&str] = match side {
+            Side::Query => &["query"],
+            Side::Document => &["document", "passage", "corpus"],
+        };
+        let found = names.iter().find_map(|name| self.prompts.iter().find(|(n, _)| n == name));
+        let prompt = found.map_or("", |(_, text)| text);
+        self.check_prefix(prompt)?;
+        Ok(prompt)
+    }
+
+    /// Checks that a prefix can be used.
+    ///
+    /// # Errors
+    /// The model does not pool the tokens of prompts.
+    pub fn check_prefix(&self, prefix: &str) -> Result<(), Failure> {
+        if prefix.is_empty() || self.prompt_is_pooled {
+            return Ok(());
+        }
+        Err(Failure::missing(format!(
+            "the prompt \"{prefix}\" is left out when this model pools tokens (`include_prompt` is false), which this \
+             version does not do"
+        ))
+        .help("write `prefix = \"\"` to encode texts without it"))
+    }
+
+    fn modules(&mut self, folder: &Path, modules: &Value) -> Result<(), Failure> {
+        let file = folder.join("modules.json").display().to_string();
+        let wrong = |what: String| Failure::wrong(format!("{file}: {what}"));
+        let list = modules.as_array().ok_or_else(|| wrong("expected a list of modules".into()))?;
+        for (i, module) in list.iter().enumerate() {
+            let field = |name: &str| {
+                let found = module.get(name).and_then(Value::as_str);
+                found.ok_or_else(|| wrong(format!("module {i} has no `{name}`")))
+            };
+            let (kind, path) = (field("type")?, field("path")?);
+            if path.split(['/', '\\']).any(|part| part == "..") || Path::new(path).is_absolute() {
+                return Err(wrong(format!("the path `{path}` leads out of the folder")));
+            }
+            let name = kind.rsplit('.').next().unwrap_or(kind);
+            match (i, name) {
+                (0, "Transformer") if path.is_empty() => {}
+                (0, "Transformer") => {
+                    return Err(Failure::missing(format!(
+                        "{file}: the transformer is in the folder `{path}`"
+                    ))
+                    .help("move its files beside modules.json, and write \"path\": \"\" there"));
+                }
+                (1, "Pooling") => self.pooling(&folder.join(path).join("config.json"))?,
+                (2.., "Normalize") => {
+                    self.normalises = normalises_vectors(&folder.join(path).join("config.json"))?
+                }
+                // Nothing when a model is not trained.
+                (1.., "Dropout") => {}
+                _ => {
+                    return Err(Failure::missing(format!(
+                        "{file}: module {i} is `{name}`, which would change every vector and has no implementation here"
+                    ))
+                    .help("this version runs a Transformer, a Pooling and a Normalize module, in this order"));
+                }
+            }
+        }
+        if self.kinds.is_none() {
+            return Err(wrong("there is no Pooling module".into())
+                .help("a model of sentence vectors has one after its Transformer"));
+        }
+        Ok(())
+    }
+
+    fn pooling(&mut self, path: &Path) -> Result<(), Failure> {
+        let fields = open(path)?;
+        // The dimension is that of the model, which is checked where its weights are read.
+        let _ = (fields.value("word_embedding_dimension"), fields.value("embedding_dimension"));
+        self.prompt_is_pooled = fields.flag("include_prompt", true)?;
+        let old = [
+            "pooling_mode_cls_token",
+            "pooling_mode_max_tokens",
+            "pooling_mode_mean_tokens",
+            "pooling_mode_mean_sqrt_len_tokens",
+            "pooling_mode_weightedmean_tokens",
+            "pooling_mode_lasttoken",
+        ];
+        let mut kinds = Vec::new();
+        for (name, (_, kind)) in old.into_iter().zip(NAMED) {
+            if fields.flag(name, false)? {
+                kinds.push(kind);
+            }
+        }
+        if fields.value("pooling_mode").is_some() {
+            let names = fields.words("pooling_mode")?;
+            let kind = |name: &String| {
+                NAMED.iter().find(|(n, _)| n == name).map(|(_, kind)| *kind).ok_or_else(|| {
+                    Failure::missing(format!("{}: no pooling by `{name}` is known", path.display()))
+                        .help(format!("this version knows {}", NAMED.map(|(n, _)| n).join(", ")))
+                })
+            };
+            kinds = names.iter().map(kind).collect::<Result<_, Failure>>()?;
+        }
+        if kinds.is_empty() {
+            kinds.push(Pool::Mean);
+        }
+        self.kinds = Some(kinds);
+        fields.finish(&[])
+    }
+
+    fn transformer(&mut self, path: &Path) -> Result<(), Failure> {
+        let fields = open(path)?;
+        if fields.value("max_seq_length").is_some() {
+            self.limit = Some(fields.count("max_seq_length", None)?);
+        }
+        self.lower_case = fields.flag("do_lower_case", false)?;
+        fields.only("transformer_task", &[json!("feature-extraction")])?;
+        fields.only("module_output_name", &[json!("token_embeddings")])?;
+        let states = json!({"text": {"method": "forward", "method_output_name": "last_hidden_state"}});
+        fields.only("modality_config", &[states])?;
+        for name in ["model_args", "tokenizer_args", "config_args", "tokenizer_name_or_path"] {
+            fields.only(name, &[json!({})])?;
+        }
+        fields.finish(&[])
+    }
+
+    fn settings(&mut self, path: &Path) -> Result<(), Failure> {
+        if !path.is_file() {
+            return Ok(());
+        }
+        let fields = open(path)?;
+        let wrong = |what: &str| Failure::wrong(format!("{}: {what}", path.display()));
+        if let Some(prompts) = fields.value("prompts") {
+            let prompts = prompts.as_object().ok_or_else(|| wrong("`prompts` are not names with texts"))?;
+            for (name, text) in prompts {
+                let text = match text {
+                    Value::Null => "",
+                    text => {
+                        text.as_str().ok_or_else(|| wrong(&format!("the prompt `{name}` is not text")))?
+                    }
+                };
+                self.prompts.push((name.clone(), text.to_owned()));
+            }
+        }
+        self.similarity = match fields.text("similarity_fn_name", "")? {
+            "" => None,
+            "dot" | "dot_product" => Some(Similarity::Dot),
+            "cosine" => Some(Similarity::Cosine),
+            "euclidean" | "manhattan" => Some(Similarity::Distance),
+            other => return Err(wrong(&format!("no similarity `{other}` is known"))),
+        };
+        fields.only("truncate_dim", &[])?;
+        fields.only("model_type", &[json!("SentenceTransformer")])?;
+        // Which prompt `encode` takes, where neither queries nor documents are meant.
+        fields.finish(&["default_prompt_name"])
+    }
+}
+
+/// Whether a Normalize module is about vectors of texts, as it is without a configuration.
+fn normalises_vectors(path: &Path) -> Result<bool, Failure> {
+    if path.is_file() {
+        let fields = open(path)?;
+        for name in ["module_input_name", "module_output_name"] {
+            fields.only(name, &[json!("sentence_embedding")])?;
+        }
+        fields.finish(&[])?;
+    }
+    Ok(true)
+}
+
+/// `model_max_length` of the tokenizer; some files have a huge number that means none.
+fn most_tokens(folder: &Path) -> Result<Option<usize>, Failure> {
+    let config = json(&folder.join("tokenizer_config.json"))?;
+    let most = config.as_ref().and_then(|c| c.get("model_max_length")).and_then(Value::as_f64);
+    Ok(most.filter(|n| (1.0..1e9).contains(n)).map(|n| n as usize))
+}
+
+fn open(path: &Path) -> Result<Fields, Failure> {
+    let bytes = std::fs::read(path).map_err(|e| {
+        Failure::missing(format!("{}: {e}", path.display()))
+            .help("copy the whole folder of the model, with the folders of its modules")
+    })?;
+    Fields::parse(&path.display().to_string(), &bytes)
+}
+
+/// A file of JSON, when it is there.
+fn json(path: &Path) -> Result<Option<Value>, Failure> {
+    match std::fs::read(path) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|e| Failure::wrong(format!("{}: not JSON: {e}", path.display()))),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Failure::missing(format!("{}: {e}", path.display()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MODULES: &str = r#"[{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+        {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"} @]"#;
+
+    /// A folder with these files, and `MODULES` with more modules.
+    fn folder(more: &str, files: &[(&str, &str)]) -> Result<Sentence, Failure> {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["1_Pooling", "2_Normalize"] {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        std::fs::write(dir.path().join("1_Pooling/config.json"), r#"{"word_embedding_dimension": 8}"#)
+            .unwrap();
+        std::fs::write(dir.path().join("modules.json"), MODULES.replace('@', more)).unwrap();
+        for (name, text) in files {
+            std::fs::write(dir.path().join(name), text).unwrap();
+        }
+        Sentence::read(dir.path())
+    }
+
+    const NORMALIZE: &str = r#", {"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"}"#;
+
+    #[test]
+    fn what_a_folder_says() {
+        let plain = tempfile::tempdir().unwrap();
+        let none = Sentence::read(plain.path()).unwrap();
+        assert_eq!((none.kinds, none.limit, none.similarity), (None, None, None));
+        let old = r#"{"word_embedding_dimension": 8, "pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false,
+            "pooling_mode_lasttoken": true}"#;
+        let s = folder(
+            NORMALIZE,
+            &[
+                ("1_Pooling/config.json", old),
+                ("sentence_bert_config.json", r#"{"max_seq_length": 256, "do_lower_case": true}"#),
+                ("tokenizer_config.json", r#"{"model_max_length": 512}"#),
+                (
+                    "config_sentence_transformers.json",
+                    r#"{"prompts": {"query": "q: ", "passage": "p: "}, "similarity_fn_name": "dot"}"#,
+                ),
+            ],
+        )
+        .unwrap();
+        assert_eq!(s.kinds.as_deref(), Some(&[Pool::First, Pool::Last][..]));
+        assert_eq!((s.normalises, s.limit, s.lower_case), (true, Some(256), true));
+        assert_eq!((s.prompt(Side::Query).unwrap(), s.prompt(Side::Document).unwrap()), ("q: ", "p: "));
+        assert_eq!(s.similarity, Some(Similarity::Dot));
+        let s = folder("", &[("tokenizer_config.json", r#"{"model_max_length": 77}"#)]).unwrap();
+        assert_eq!((s.kinds.as_deref(), s.normalises, s.limit), (Some(&[Pool::Mean][..]), false, Some(77)));
+        assert_eq!((s.prompt(Side::Query).unwrap(), s.prompt(Side::Document).unwrap()), ("", ""));
+        let s = folder(
+            "",
+            &[("tokenizer_config.json", r#"{"model_max_length": 1000000000000000019884624838656}"#)],
+        );
+        assert_eq!(s.unwrap().limit, None);
+        for (mode, kinds) in
+            [(r#""max""#, vec![Pool::Max]), (r#"["cls", "mean"]"#, vec![Pool::First, Pool::Mean])]
+        {
+            let config = format!(r#"{{"embedding_dimension": 8, "pooling_mode": {mode}}}"#);
+            assert_eq!(folder("", &[("1_Pooling/config.json", &config)]).unwrap().kinds, Some(kinds));
+        }
+    }
+
+    #[test]
+    fn what_would_change_a_vector_is_refused_by_name() {
+        let dense =
+            r#", {"idx": 2, "name": "2", "path": "2_Dense", "type": "sentence_transformers.models.Dense"}"#;
+        let cases: [(&str, &[(&str, &str)], &str); 12] = [
+            (dense, &[], "`Dense`"),
+            ("", &[("modules.json", "[]")], "no Pooling module"),
+            ("", &[("modules.json", "{}")], "a list of modules"),
+            ("", &[("modules.json", "[")], "not JSON"),
+            (
+                "",
+                &[("modules.json", &MODULES.replace('@', "").replace("1_Pooling", "../x"))],
+                "out of the folder",
+            ),
+            (
+                "",
+                &[("modules.json", &MODULES.replace('@', "").replacen("\"\"", "\"0_Transformer\"", 1))],
+                "0_Transformer",
+            ),
+            ("", &[("1_Pooling/config.json", r#"{"pooling_mode": "sum"}"#)], "`sum`"),
+            ("", &[("1_Pooling/config.json", r#"{"pooling_mode_sum": true}"#)], "`pooling_mode_sum`"),
+            (
+                "",
+                &[("sentence_bert_config.json", r#"{"transformer_task": "fill-mask"}"#)],
+                "`transformer_task`",
+            ),
+            (
+                NORMALIZE,
+                &[("2_Normalize/config.json", r#"{"module_input_name": "token_embeddings"}"#)],
+                "module_input_name",
+            ),
+            ("", &[("config_sentence_transformers.json", r#"{"similarity_fn_name": "own"}"#)], "`own`"),
+            ("", &[("config_sentence_transformers.json", r#"{"truncate_dim": 64}"#)], "truncate_dim"),
+        ];
+        for (more, files, named) in cases {
+            let e = folder(more, files).unwrap_err();
+            assert!(e.message.contains(named), "{named}: {e}");
+        }
+        let gone = MODULES.replace('@', "").replace("1_Pooling", "3_Pooling");
+        let e = folder("", &[("modules.json", &gone)]).unwrap_err();
+        assert!(e.message.contains("3_Pooling/config.json") && e.help.is_some(), "{e}");
+        let s = folder(
+            "",
+            &[
+                ("1_Pooling/config.json", r#"{"include_prompt": false}"#),
+                ("config_sentence_transformers.json", r#"{"prompts": {"query": "q: "}}"#),
+            ],
+        )
+        .unwrap();
+        assert!(s.prompt(Side::Query).unwrap_err().message.contains("include_prompt"));
+        assert_eq!(s.prompt(Side::Document).unwrap(), "");
+    }
+}

@@ -1,0 +1,141 @@
+//! `bm25.rm3`: BM25 with queries made longer by what they found first.
+
+use super::fit;
+use crate::diag::Code;
+use crate::types::Op;
+use crate::types::op::{Facts, Issue};
+use crate::value::{Record, Value};
+
+const VERSION: u32 = 1;
+
+pub(crate) fn op() -> Op {
+    let op = Op::stage(
+        "bm25.rm3",
+        VERSION,
+        "Run",
+        "Searches an index again by BM25, with each query made longer by terms of the documents that `run` ranks first \
+         (pseudo-relevance feedback, RM3: Lavrenko and Croft 2001, Abdul-Jaleel et al. 2004), as Anserini does.",
+    )
+    .needs("index", "Index", "An index made by `bm25.index`.")
+    .needs("run", "Run", "What the documents of the feedback are taken from, with scores above 0: a `bm25.search`.")
+    .takes("documents", "Int", Value::Int(10), "Documents of the feedback, from 1.")
+    .takes("terms", "Int", Value::Int(10), "Terms taken from the feedback, from 1.")
+    .takes("original_weight", "Float", Value::Float(0.5), "Weight of the query as it was, from 0 to 1.")
+    .takes("depth", "Int", Value::Int(1000), "Documents kept for each query, from 1.")
+    .takes("k1", "Float", Value::Float(0.9), "Saturation of term frequencies, from 0.")
+    .takes("b", "Float", Value::Float(0.4), "Weight of the document length, from 0 to 1.")
+    .takes("lengths", "'lucene' | 'exact'", Value::str("lucene"), "Document lengths, as `bm25.search` has them.")
+    .derived("queries", "Queries", "run", None, "The queries of the run.")
+    .derived("corpus", "Corpus", "index", None, "The corpus of the index.")
+    .heavy()
+    .checks(check);
+    #[cfg(feature = "models")]
+    let op = op.runs(run::run);
+    op
+}
+
+fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
+    let mut issues: Vec<Issue> = fit::made_by(args, "index", "bm25.index", facts).into_iter().collect();
+    issues
+        .extend(["documents", "terms", "depth"].into_iter().filter_map(|name| fit::at_least(args, name, 1)));
+    issues.extend(fit::in_range(args, "k1", 0.0, f64::INFINITY));
+    for argument in ["original_weight", "b"] {
+        if let Some(x) = args.get(argument).and_then(Value::as_f64).filter(|x| !(0.0..=1.0).contains(x)) {
+            let message = format!("`{argument}` is {x}");
+            issues.push(fit::issue(Code::OutOfRange, argument, message, "write a number from 0 to 1"));
+        }
+    }
+    issues
+}
+
+#[cfg(feature = "models")]
+mod run {
+    use std::collections::BTreeMap;
+
+    use rayon::prelude::*;
+
+    use super::super::bm25_search::{in_pool, searched};
+    use crate::data::run::{Hit, Run, RunQuery, RunWriter};
+    use crate::data::store::TextStore;
+    use crate::ir::bm25::{Scratch, Searcher};
+    use crate::ir::index::Index;
+    use crate::ir::rm3::{self, Rm3};
+    use crate::task::{Failure, Job, Outcome};
+
+    /// Queries searched before their rankings are written.
+    const BATCH: usize = 1024;
+
+    pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
+        let index = Index::open(job.path("index")?)?;
+        let (queries, corpus) =
+            (TextStore::open(job.path("queries")?)?, TextStore::open(job.path("corpus")?)?);
+        let feedback = Run::read(job.path("run")?)?;
+        let rm3 = Rm3 { terms: job.count("terms")?, original_weight: job.number("original_weight")? as f32 };
+        let (documents, depth) = (job.count("documents")?, job.count("depth")?);
+        let searcher = Searcher::new(&index, searched(job)?)?;
+
+        // The terms of a document that may serve as feedback.
+        let terms = |hit: &Hit| -> Result<(BTreeMap<String, u32>, f32), Failure> {
+            let document = corpus.find(&hit.document).ok_or_else(|| {
+                Failure::wrong(format!(
+                    "the run ranks `{}`, which the corpus of the index lacks",
+                    hit.document
+                ))
+                .help("take the feedback from a run over the corpus of the index")
+            })?;
+            if hit.score < 0.0 {
+                let message = format!("the run gives `{}` the score {}", hit.document, hit.score);
+                return Err(
+                    Failure::wrong(message).help("feedback needs scores from 0, as those of `bm25.search`")
+                );
+            }
+            let mut terms = BTreeMap::new();
+            index.analysis().terms(corpus.text(document as usize), &mut |term| {
+                *terms.entry(term.to_owned()).or_insert(0u32) += 1;
+            });
+            let mut kept = BTreeMap::new();
+            for (term, count) in terms {
+                let frequency = index.postings(&term)?.map_or(0, |p| p.doc_freq());
+                if rm3::keeps(&term, frequency, index.documents()) {
+                    kept.insert(term, count);
+                }
+            }
+            Ok((kept, hit.score))
+        };
+        let search = |scratch: &mut Scratch, i: usize| -> Result<(RunQuery, usize), Failure> {
+            let query = index.analysis().list(queries.text(i));
+            let first = feedback.get(queries.id(i)).map_or(&[][..], |q| &q.hits);
+            let first = first.iter().take(documents).map(terms).collect::<Result<Vec<_>, Failure>>()?;
+            let expanded = rm3.expand(&query, &first);
+            let found = searcher.search_weighted(&expanded, depth, scratch)?;
+            let hit =
+                |h: &crate::ir::top::Hit| Hit { document: index.id(h.document).to_owned(), score: h.score };
+            let added = expanded.iter().filter(|(term, _)| !query.contains(term)).count();
+            Ok((RunQuery { id: queries.id(i).to_owned(), hits: found.iter().map(hit).collect() }, added))
+        };
+        let mut writer = RunWriter::create(&job.spec.out)?;
+        let (mut hits, mut added) = (0usize, 0usize);
+        in_pool(job, || {
+            for start in (0..queries.len()).step_by(BATCH) {
+                job.check_cancelled()?;
+                let end = (start + BATCH).min(queries.len());
+                let batch: Vec<(RunQuery, usize)> = (start..end)
+                    .into_par_iter()
+                    .map_init(Scratch::default, search)
+                    .collect::<Result<_, Failure>>()?;
+                for (query, more) in &batch {
+                    (hits, added) = (hits + query.hits.len(), added + more);
+                    writer.push(query)?;
+                }
+                job.progress.progress(end as u64, queries.len() as u64, "queries", "");
+            }
+            Ok(())
+        })?;
+        writer.finish()?;
+        let mut outcome = Outcome::default();
+        outcome.facts.insert("queries".into(), queries.len().into());
+        outcome.facts.insert("hits".into(), hits.into());
+        outcome.facts.insert("terms_added".into(), (added as f64 / queries.len().max(1) as f64).into());
+        Ok(outcome)
+    }
+}
