@@ -9,9 +9,14 @@
 //!
 //! Ranking is exact: score as f32 descending, then document id descending bytewise. Documents are scored in windows
 //! that stay in the first-level cache, every term's postings moving through all windows side by side, so a query
-//! costs its postings and no pass over the corpus.
+//! costs its postings and no pass over the corpus. Terms that can no longer bring a document among the best are looked
+//! up for documents of the others only ([`pruned`]), which changes no bit.
 
-use tantivy::postings::BlockSegmentPostings;
+mod cursor;
+mod pruned;
+
+use cursor::Cursor;
+pub use cursor::Scratch;
 
 use super::index::Index;
 use super::lengths::Lengths;
@@ -45,27 +50,8 @@ pub struct Searcher<'a> {
     index: &'a Index,
     /// 1 / (k1 (1 - b + b · |d| / avg)) of each document.
     inverse: Vec<f32>,
-}
-
-/// Buffers of one thread, reused over queries.
-#[derive(Debug)]
-pub struct Scratch {
-    scores: Box<[f64; WINDOW]>,
-    touched: [u64; WINDOW / 64],
-}
-
-impl Default for Scratch {
-    fn default() -> Self {
-        Self { scores: Box::new([0.0; WINDOW]), touched: [0; WINDOW / 64] }
-    }
-}
-
-/// A term's postings on their way through the windows.
-struct Cursor {
-    postings: BlockSegmentPostings,
-    /// The place in the current block.
-    at: usize,
-    weight: f32,
+    /// The largest frequency over its document's length norm that there can be.
+    steepest: f32,
 }
 
 impl<'a> Searcher<'a> {
@@ -83,8 +69,11 @@ impl<'a> Searcher<'a> {
         }
         let average = (index.total_terms() as f64 / f64::from(index.documents_with_terms().max(1))) as f32;
         let norm = |length: u32| 1.0 / (k1 * ((1.0 - b) + b * length as f32 / average));
-        let inverse = index.lengths().iter().map(|l| norm(lengths.of(*l))).collect();
-        Ok(Self { index, inverse })
+        let inverse: Vec<f32> = index.lengths().iter().map(|l| norm(lengths.of(*l))).collect();
+        // No term is in a document more often than it is long.
+        let most = index.lengths().iter().zip(&inverse).map(|(length, inverse)| *length as f32 * inverse);
+        let steepest = most.fold(0.0, f32::max);
+        Ok(Self { index, inverse, steepest })
     }
 
     /// The `depth` best documents of a query, best first; fewer when fewer have a term of it.
@@ -110,18 +99,39 @@ impl<'a> Searcher<'a> {
         depth: usize,
         scratch: &mut Scratch,
     ) -> Result<Vec<Hit>, Failure> {
-        let mut cursors = self.cursors(terms)?;
+        let cursors = self.cursors(terms)?;
         let mut top = Top::new(depth, self.index.order());
+        if self.order_is_free(&cursors) {
+            pruned::search(cursors, &self.inverse, &mut top, scratch);
+        } else {
+            Self::in_full(cursors, &self.inverse, &mut top, scratch);
+        }
+        Ok(top.finish())
+    }
+
+    /// Scores every document of the query, its terms added in their order.
+    fn in_full(mut cursors: Vec<Cursor>, inverse: &[f32], top: &mut Top<'_>, scratch: &mut Scratch) {
         let mut start = 0u32;
-        while let Some(first) = cursors.iter().map(|c| c.postings.doc(c.at)).min() {
+        while let Some(first) = cursors.iter().filter_map(Cursor::document).min() {
             // Windows without any document of the query are passed over.
             start = start.max(first - first % WINDOW as u32);
             let end = start.saturating_add(WINDOW as u32);
-            cursors.retain_mut(|c| c.add(start, end, &self.inverse, scratch));
+            cursors.iter_mut().for_each(|c| c.add(start, end, inverse, scratch));
             scratch.drain(|place, score| top.push(start + place, score));
             start = end;
         }
-        Ok(top.finish())
+    }
+
+    /// Whether the scores of a document's terms add up to the same bits in any order, as they do when no addition rounds.
+    ///
+    /// A term's score w - w / (1 + x), with x up to `steepest`, is a multiple of the last place of w / (1 + x), which is
+    /// at least 2⁻²⁴ of it. So every sum is a multiple of 2⁻²⁴ · w / (1 + x) of the smallest w, rounded down to a power
+    /// of two, and at most the sum of all w. In double precision there is room for 2⁵³ such units; a half of it is left
+    /// for what was rounded before.
+    fn order_is_free(&self, cursors: &[Cursor]) -> bool {
+        let weights = cursors.iter().map(|c| f64::from(c.weight));
+        let (sum, least) = (weights.clone().sum::<f64>(), weights.fold(f64::INFINITY, f64::min));
+        sum * (1.0 + f64::from(self.steepest)) < least * f64::from(1u32 << 28)
     }
 
     /// A cursor for each term that some document has.
@@ -130,7 +140,7 @@ impl<'a> Searcher<'a> {
         for (term, weight) in terms {
             if let Some(postings) = self.index.postings(term)? {
                 let idf = idf(self.index.documents_with_terms(), postings.doc_freq());
-                cursors.push(Cursor { postings, at: 0, weight: weight * idf });
+                cursors.push(Cursor::new(postings, weight * idf));
             }
         }
         Ok(cursors)
@@ -141,51 +151,6 @@ impl<'a> Searcher<'a> {
 pub fn idf(documents: u32, frequency: u32) -> f32 {
     let (n, df) = (f64::from(documents), f64::from(frequency));
     (1.0 + (n - df + 0.5) / (df + 0.5)).ln() as f32
-}
-
-impl Cursor {
-    /// Adds the scores of documents below `end`; false when no document is left.
-    fn add(&mut self, start: u32, end: u32, inverse: &[f32], scratch: &mut Scratch) -> bool {
-        loop {
-            let docs = &self.postings.docs()[self.at..];
-            let freqs = &self.postings.freqs()[self.at..];
-            let inside = match docs.last() {
-                Some(last) if *last < end => docs.len(),
-                Some(_) => docs.partition_point(|d| *d < end),
-                None => return false,
-            };
-            for (doc, freq) in docs[..inside].iter().zip(&freqs[..inside]) {
-                let place = (doc - start) as usize;
-                // Written as Lucene does, so that rounding is the same.
-                let score = self.weight - self.weight / (1.0 + *freq as f32 * inverse[*doc as usize]);
-                scratch.scores[place] += f64::from(score);
-                scratch.touched[place / 64] |= 1 << (place % 64);
-            }
-            self.at += inside;
-            if self.at < self.postings.block_len() {
-                return true;
-            }
-            self.postings.advance();
-            self.at = 0;
-            if self.postings.block_len() == 0 {
-                return false;
-            }
-        }
-    }
-}
-
-impl Scratch {
-    /// Gives each touched place with its score, and clears it.
-    fn drain(&mut self, mut f: impl FnMut(u32, f32)) {
-        for (i, word) in self.touched.iter_mut().enumerate() {
-            let mut bits = std::mem::take(word);
-            while bits != 0 {
-                let place = i * 64 + bits.trailing_zeros() as usize;
-                bits &= bits - 1;
-                f(place as u32, std::mem::take(&mut self.scores[place]) as f32);
-            }
-        }
-    }
 }
 
 #[cfg(test)]

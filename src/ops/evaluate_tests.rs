@@ -297,7 +297,7 @@ mod run {
         // Which of equally frequent terms are kept differs: there they lie in the order of a hash table.
         println!("{same} of {queries} queries have Anserini's ten scores; others: {scores:?}");
         assert_eq!(queries, 64);
-        assert!(same >= 1, "{same}");
+        assert!(same >= 63, "{same}");
         // With the query alone the ranking is that of the first search.
         let first = Run::read(&path("run")).unwrap();
         for (a, b) in with(10, 1.0, "own").queries().iter().zip(first.queries()) {

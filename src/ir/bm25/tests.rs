@@ -67,6 +67,62 @@ fn equals_a_direct_computation() {
 }
 
 #[test]
+fn what_is_passed_over_changes_no_bit() {
+    let stream = Stream::new(6, &["pruning"]);
+    // Six windows; some words are nearly everywhere, others in few documents or only at one end.
+    let documents: Vec<(String, String)> = (0..6 * WINDOW as u64)
+        .map(|d| {
+            let mut words: Vec<String> = (0..stream.below(d, 25))
+                .map(|i| format!("w{}", (400.0 * stream.unit(d * 100 + i + 1_000_000).powi(4)) as u32))
+                .collect();
+            if stream.below(3_000_000 + d, 50) > 0 {
+                words.push("common".into());
+            }
+            if !(9000..20_000).contains(&d) && d % 7 == 0 {
+                words.push("margin".into());
+            }
+            (format!("d{}", d.wrapping_mul(7919) % 24_593), words.join(" "))
+        })
+        .collect();
+    let borrowed: Vec<(&str, &str)> = documents.iter().map(|(i, t)| (i.as_str(), t.as_str())).collect();
+    let dir = tempfile::tempdir().unwrap();
+    let index = small(dir.path(), &borrowed, usize::MAX).unwrap();
+    let mut scratch = Scratch::default();
+    for bm25 in [Bm25::default(), Bm25 { k1: 1.2, b: 0.75, lengths: Lengths::Exact }] {
+        let searcher = Searcher::new(&index, bm25).unwrap();
+        for query in [
+            "common w0 w1 w390",
+            "margin common",
+            "w399 w350 w300 w20 w3 w0 common",
+            "common",
+            "margin w2 w2 w250 unheard",
+            "w397 w398 w399",
+        ] {
+            let terms: Vec<(String, f32)> =
+                query.split(' ').enumerate().map(|(i, t)| (t.into(), 0.3 + i as f32)).collect();
+            assert!(searcher.order_is_free(&searcher.cursors(&terms).unwrap()), "{query}");
+            for depth in [1, 3, 20, 1000, 50_000] {
+                let found = searcher.search_weighted(&terms, depth, &mut scratch).unwrap();
+                let mut top = Top::new(depth, index.order());
+                Searcher::in_full(
+                    searcher.cursors(&terms).unwrap(),
+                    &searcher.inverse,
+                    &mut top,
+                    &mut scratch,
+                );
+                assert_eq!(found, top.finish(), "{query}, depth {depth}");
+            }
+        }
+    }
+    // Where sums may round, the order of terms is kept.
+    let flat = Searcher::new(&index, Bm25 { k1: 0.0, b: 0.0, lengths: Lengths::Exact }).unwrap();
+    assert!(!flat.order_is_free(&flat.cursors(&[("common".into(), 1.0)]).unwrap()));
+    let searcher = Searcher::new(&index, Bm25::default()).unwrap();
+    let uneven = [("common".to_owned(), 1e-9), ("margin".to_owned(), 10.0)];
+    assert!(!searcher.order_is_free(&searcher.cursors(&uneven).unwrap()));
+}
+
+#[test]
 fn parameters_out_of_range_are_errors() {
     let dir = tempfile::tempdir().unwrap();
     let index = small(dir.path(), &[("a", "x")], usize::MAX).unwrap();
