@@ -235,3 +235,13 @@ fn without_a_digest_the_first_content_is_given_back_and_used_again() {
     assert_eq!((again.origin, again.digest), (Origin::Here, got.digest));
     assert_ne!(Digest::of(b"abc"), Digest::of(b"later"));
 }
+
+#[cfg(not(feature = "fetch"))]
+#[test]
+fn a_build_that_cannot_download_says_so() {
+    let place = Place::with(b"abc");
+    let other = Want { url: "https://lab.org/data/y.tsv".into(), ..want(&[]) };
+    let e = bring(&other, &place.store, &Sources::default(), &Silent).unwrap_err();
+    assert!(e.message.contains("this build of xpipe does not download (feature `fetch`)"), "{e}");
+    assert!(e.help.unwrap().contains("DIR/lab.org/data/y.tsv"));
+}
