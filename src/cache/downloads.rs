@@ -338,7 +338,7 @@ mod tests {
         );
         std::fs::write(home.join(RECORD), &text).unwrap();
         assert!(store.has_download(&download, None));
-        assert_eq!(home.file_name().unwrap(), "9a7d43d6fe0b2d9f3c7c4bc7c63ff9f4", "names stay the same");
+        assert_eq!(home.file_name().unwrap(), "a267d37a2dbd11d28b64e630fee377be", "names stay the same");
         std::fs::write(home.join(RECORD), text.replace("\"format\": 1", "\"format\": 2")).unwrap();
         assert!(!store.has_download(&download, None), "a later format is not guessed at");
     }

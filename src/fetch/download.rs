@@ -36,7 +36,6 @@ pub(super) struct Answer {
 }
 
 /// Why no bytes came, or no more.
-#[cfg_attr(not(feature = "fetch"), expect(dead_code, reason = "made by requests"))]
 pub(super) enum Trouble {
     /// It may go well another time.
     Again { why: String, after: Option<Duration>, reached: bool },

@@ -63,6 +63,35 @@ pub(super) fn unpack(
     }
 }
 
+/// Reads gzip to its end, where its check sum is; other files say nothing about themselves.
+pub(super) fn whole(file: &Path, want: &Want, progress: &dyn Progress) -> Result<(), Failure> {
+    let mut from = File::open(file).map_err(|e| at(file, e))?;
+    let mut head = [0; 2];
+    let n = from.read(&mut head).map_err(|e| at(file, e))?;
+    if head[..n] != [0x1F, 0x8B] {
+        return Ok(());
+    }
+    from.seek(SeekFrom::Start(0)).map_err(|e| at(file, e))?;
+    let mut unpacked = MultiGzDecoder::new(BufReader::with_capacity(BUFFER, from));
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        if progress.cancelled() {
+            return Err(Failure::interrupted());
+        }
+        match unpacked.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(e) => {
+                return Err(Failure::wrong(format!(
+                    "{}: the gzip file is damaged or cut short: {e}",
+                    want.url
+                ))
+                .help("nothing of it was kept; fetch it again, and declare its `digest` when it is known"));
+            }
+        }
+    }
+}
+
 struct Unpack<'a> {
     /// The archive in messages.
     name: String,

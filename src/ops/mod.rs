@@ -2,6 +2,7 @@
 //!
 //! To add one: write a file with `pub(crate) fn op() -> Op`, declare it here and add one line to [`registry`].
 
+mod audit_leakage;
 mod best;
 mod bm25_index;
 mod bm25_rm3;
@@ -69,6 +70,7 @@ pub fn registry() -> Registry {
         two_labels::op(),
         query_document::op(),
         data_answered::op(),
+        audit_leakage::op(),
         data_judged::op(),
         data_samples::op(),
         train_cross_encoder::op(),

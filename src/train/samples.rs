@@ -149,6 +149,37 @@ impl Pool {
     }
 }
 
+impl Pool {
+    /// Calls `f` with every query that can be drawn and the documents that may stand below its positives. Ranked lists
+    /// have no positives, so nothing of them is a negative.
+    pub fn each(&self, f: &mut dyn FnMut(u32, &[u32])) {
+        match self {
+            Self::Lists(lists) => {
+                let ranked = lists.positives.is_empty();
+                for i in 0..lists.len() {
+                    let list = lists.list(i);
+                    if ranked {
+                        f(list.query, &[]);
+                    } else if !list.positives.is_empty() {
+                        let negatives = list.negatives();
+                        let documents: Vec<u32> =
+                            negatives.iter().map(|p| list.documents[*p as usize]).collect();
+                        f(list.query, &documents);
+                    }
+                }
+            }
+            Self::Triples(triples) => triples.iter().for_each(|t| f(t.query, &[t.negative])),
+            Self::Fixed(form, samples) => {
+                for s in samples {
+                    let negatives: &[u32] =
+                        if *form == Form::RankedList { &[] } else { &s.documents[s.positives..] };
+                    f(s.query, negatives);
+                }
+            }
+        }
+    }
+}
+
 /// A stream of samples.
 #[derive(Debug)]
 pub struct Samples {

@@ -182,6 +182,16 @@ pub fn stream(samples: &Value, source: &Value, stores: &Stores) -> Result<Sample
     Samples::new(open(from, stores)?.pool, description.shape, description.seed)
 }
 
+/// What samples are drawn from: the table of finite samples, else their source; a source is what it is.
+///
+/// # Errors
+/// When files are missing or damaged, or name ids that the stores do not have.
+pub fn pool(data: &Value, source: &Value, stores: &Stores) -> Result<Pool, Failure> {
+    let streamed = located(data)
+        .is_some_and(|l| l.path.join(Description::FILE).exists() && !l.path.join(finite::FILE).exists());
+    Ok(open(if streamed { source } else { data }, stores)?.pool)
+}
+
 fn folder<'a>(call: &'a Call, name: &str) -> Result<&'a Path, Failure> {
     let value = call.args.get(name).unwrap_or(&Value::Null);
     let found =

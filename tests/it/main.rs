@@ -24,6 +24,8 @@ mod interrupted;
 mod large_study;
 mod objectives;
 mod page;
+#[cfg(feature = "models")]
+mod paper_smoke;
 mod readers;
 mod runs;
 #[cfg(feature = "models")]

@@ -122,7 +122,7 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> Option<()> {
         let deed = state.deeds.get_mut(&path).and_then(VecDeque::pop_front);
         (state.files.get(&path).cloned(), deed, !state.no_ranges)
     };
-    let done = reply(&mut stream, bytes, deed, from.filter(|_| ranges), if_range.as_deref());
+    let done = reply(&mut stream, bytes, deed.as_ref(), from.filter(|_| ranges), if_range.as_deref());
     state.lock().unwrap().open -= 1;
     done.ok()
 }
@@ -130,7 +130,7 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> Option<()> {
 fn reply(
     stream: &mut TcpStream,
     bytes: Option<Vec<u8>>,
-    deed: Option<Deed>,
+    deed: Option<&Deed>,
     from: Option<usize>,
     if_range: Option<&str>,
 ) -> std::io::Result<()> {
@@ -138,7 +138,7 @@ fn reply(
     if let Some(Deed::Status(code, header)) = deed {
         return write!(stream, "HTTP/1.1 {code} Other\r\nContent-Length: 0\r\n{header}\r\n{close}");
     }
-    let bytes = match (&deed, bytes) {
+    let bytes = match (deed, bytes) {
         (Some(Deed::Instead(other)), _) => other.clone(),
         (_, Some(bytes)) => bytes,
         (_, None) => return write!(stream, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n{close}"),
@@ -161,9 +161,9 @@ fn reply(
     let body = &bytes[from.unwrap_or(0)..];
     write!(stream, "Content-Length: {}\r\nETag: {tag}\r\n{close}", body.len())?;
     match deed {
-        Some(Deed::Cut(n)) => stream.write_all(&body[..n.min(body.len())]),
+        Some(Deed::Cut(n)) => stream.write_all(&body[..body.len().min(*n)]),
         Some(Deed::Hang(n)) => {
-            stream.write_all(&body[..n.min(body.len())])?;
+            stream.write_all(&body[..body.len().min(*n)])?;
             stream.flush()?;
             // Until the other side is gone.
             stream.set_read_timeout(Some(Duration::from_secs(60)))?;

@@ -71,10 +71,16 @@ fn all(page: &Page<'_>) -> Vec<Problem> {
 }
 
 /// Facts of results that are worth a look when they are not 0.
-const ODD: [(&str, &str); 5] = [
+const ODD: [(&str, &str); 8] = [
     ("answers_repaired", "answers of a language model were not as asked for, and were repaired or left out"),
     ("queries_missing_from_run", "judged queries are not in the run and count 0"),
     ("queries_of_run_not_judged", "queries of the run are not judged and do not count"),
     ("queries_without_hits", "queries found nothing"),
+    (
+        "equal_queries",
+        "queries that were learnt or chosen on are word for word queries of a test (`audit.leakage`)",
+    ),
+    ("near_queries", "queries that were learnt or chosen on are nearly queries of a test (`audit.leakage`)"),
+    ("judged_negatives", "negatives of the training are judged relevant in a test (`audit.leakage`)"),
     ("unknown", "lines name a query or document that the collection does not have, and were left out"),
 ];
