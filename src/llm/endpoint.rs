@@ -15,7 +15,7 @@ use crate::task::{Failure, FailureKind, Progress};
 
 /// The most attempts at a request.
 const ATTEMPTS: u32 = 6;
-/// The most attempts when nobody answers at the address.
+/// The most of them that end with nobody at the address, or with an answer that is none.
 const KNOCKS: u32 = 3;
 /// The wait after the first attempt; twice as long after each.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -260,6 +260,8 @@ impl Model for Endpoint {
     fn answer(&self, request: &Request, progress: &dyn Progress) -> Result<Answer, Failure> {
         let body =
             serde_json::to_vec(&self.body(request)).map_err(|e| Failure::bug(format!("a request: {e}")))?;
+        // Those that the server is less likely to get over are counted by themselves as well.
+        let mut knocks = 0;
         for attempt in 1u32.. {
             if let Some(until) = self.pause() {
                 Self::wait(until, progress)?;
@@ -269,7 +271,8 @@ impl Model for Endpoint {
                 Err(Miss::Never(failure)) => return Err(failure),
                 Err(Miss::Later(why, after, most)) => (why, after, most),
             };
-            if attempt >= most {
+            knocks += u32::from(most == KNOCKS);
+            if attempt >= ATTEMPTS || knocks >= KNOCKS {
                 let message =
                     format!("the language model's endpoint gave no answer in {attempt} attempts: {why}");
                 let help =

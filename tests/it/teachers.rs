@@ -66,9 +66,9 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     for entry in std::fs::read_dir(folder).into_iter().flatten() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            found.extend(files(&path))
+            found.extend(files(&path));
         } else {
-            found.push((path.display().to_string(), std::fs::read(&path).unwrap()))
+            found.push((path.display().to_string(), std::fs::read(&path).unwrap()));
         }
     }
     found

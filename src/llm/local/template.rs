@@ -89,8 +89,8 @@ impl Template {
             messages => messages,
             add_generation_prompt => true,
             enable_thinking => false,
-            bos_token => self.begin,
-            eos_token => self.end,
+            bos_token => self.begin.as_str(),
+            eos_token => self.end.as_str(),
         })
     }
 }
