@@ -143,7 +143,7 @@ impl Sentence {
                 }
                 (1, "Pooling") => self.pooling(&folder.join(path).join("config.json"))?,
                 (2.., "Normalize") => {
-                    self.normalises = normalises_vectors(&folder.join(path).join("config.json"))?
+                    self.normalises = normalises_vectors(&folder.join(path).join("config.json"))?;
                 }
                 // Nothing when a model is not trained.
                 (1.., "Dropout") => {}
