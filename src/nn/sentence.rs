@@ -143,7 +143,7 @@ impl Sentence {
                 }
                 (1, "Pooling") => self.pooling(&folder.join(path).join("config.json"))?,
                 (2.., "Normalize") => {
-                    self.normalises = normalises_vectors(&folder.join(path).join("config.json"))?
+                    self.normalises = normalises_vectors(&folder.join(path).join("config.json"))?;
                 }
                 // Nothing when a model is not trained.
                 (1.., "Dropout") => {}
@@ -352,7 +352,8 @@ mod tests {
     fn what_would_change_a_vector_is_refused_by_name() {
         let dense =
             r#", {"idx": 2, "name": "2", "path": "2_Dense", "type": "sentence_transformers.models.Dense"}"#;
-        let cases: [(&str, &[(&str, &str)], &str); 12] = [
+        type File<'a> = (&'a str, &'a str);
+        let cases: [(&str, &[File<'_>], &str); 12] = [
             (dense, &[], "`Dense`"),
             ("", &[("modules.json", "[]")], "no Pooling module"),
             ("", &[("modules.json", "{}")], "a list of modules"),

@@ -33,8 +33,8 @@ use std.dense { dense_run }
 use std.retrieval { rm3_run }
 dataset tiny: TestCollection = local { docs = "data/corpus.jsonl", queries = "data/queries.jsonl", qrels = "data/qrels.tsv", role = train }
 let model = checkpoint("bi")
-stage documents = dense.encode { model, corpus = tiny.corpus }
-stage asked     = dense.encode { model, queries = tiny.queries, prefix = "ask ", input = 9 }
+stage documents = dense.encode { model, corpus = tiny.corpus, input = 48 }
+stage asked     = dense.encode { model, queries = tiny.queries, prefix = "ask ", input = 30 }
 stage firsts    = dense.encode { model, corpus = tiny.corpus, pooling = cls, normalise = false }
 stage found     = dense.search { documents, vectors = asked, depth = 5 }
 stage whole     = dense_run(collection = tiny, model = model, depth = 4)
