@@ -291,7 +291,8 @@ fn embeddings(space: &Space, cell: &str, texts: usize) -> String {
 #[test]
 fn golden_outputs_of_dense_retrieval_and_feedback() {
     let space = Space::new(DENSE);
-    for folder in ["bi", "bi/1_Pooling", "bi/2_Normalize"] {
+    // The normalising module has an empty folder, or none.
+    for folder in ["bi", "bi/1_Pooling"] {
         std::fs::create_dir(space.path(folder)).unwrap();
         let from =
             repository("tests/data/dense/tiny").join(folder.trim_start_matches("bi").trim_start_matches('/'));
