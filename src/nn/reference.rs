@@ -266,7 +266,7 @@ impl Reference {
 
     /// Adds the gradients of all blocks, from the last to the first. No more at a time than run together: each holds a
     /// gradient of the whole model.
-    fn from_last<I: Send>(
+    fn add_from_last<I: Send>(
         &mut self,
         blocks: Vec<I>,
         gradient: impl Fn(&Self, I) -> Result<Gradient, Failure> + Sync + Send,
@@ -371,9 +371,9 @@ impl Reranker for Reference {
         }
         match blocks {
             Blocks::Graphs(list) => {
-                self.from_last(list, |engine, piece| engine.gradient(&variables, piece, dlogits))
+                self.add_from_last(list, |engine, piece| engine.gradient(&variables, piece, dlogits))
             }
-            Blocks::Again(batch, dropout) => self.from_last(batch.blocks(), |engine, pairs| {
+            Blocks::Again(batch, dropout) => self.add_from_last(batch.blocks(), |engine, pairs| {
                 let piece = engine.piece(&variables, &batch, pairs, dropout).map_err(off)?;
                 engine.gradient(&variables, piece, dlogits)
             }),
