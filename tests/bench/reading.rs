@@ -1,4 +1,5 @@
-//! A collection of MS MARCO's size from a file on disk: imported, indexed, searched, read at random.
+//! A collection of MS MARCO's size from a file on disk: imported, indexed, searched, read at random; and as many rows of
+//! a teacher's scores as MarginMSE's published ones, imported and sampled.
 //!
 //! `cargo bench --bench reading -- [percent]`: 1 % without an argument; 100 % are 8,841,823 passages of 3 GB, which take
 //! four times that space under `target/tmp` while it runs. Peak memory is the program's `VmHWM`: mapped files count in it
@@ -19,6 +20,10 @@ const BYTES: u64 = 345;
 /// Words of the made vocabulary; their frequencies fall as 1 / rank.
 const WORDS: f64 = 400_000.0;
 const READS: u64 = 1_000_000;
+/// Rows of `bert_cat_ensemble_msmarcopassage_train_scores_ids.tsv`.
+const ROWS: f64 = 39_780_811.0;
+/// Samples drawn of them.
+const DRAWN: u64 = 100_000;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let percent: f64 = std::env::args().skip(1).find_map(|a| a.parse().ok()).unwrap_or(1.0);
@@ -31,7 +36,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let gb = bytes as f64 / 1e9;
     println!("{passages} passages, {gb:.3} GB, written in {:.1} s", begun.elapsed().as_secs_f64());
 
-    let (seconds, peak) = run(&folder)?;
+    let (seconds, peak) = run(&folder, "study.xpipe")?;
     println!(
         "imported, indexed, 100 queries searched 1,000 deep: {seconds:.1} s, peak memory {:.2} GB",
         peak as f64 / 1e9
@@ -51,8 +56,48 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         each * 1e6,
         peak_of("self") as f64 / 1e9
     );
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder)?;
+    let rows = (ROWS * percent / 100.0).max(1.0) as u64;
+    let gb = write_rows(&folder, rows)? as f64 / 1e9;
+    let (seconds, peak) = run(&folder, "rows.xpipe")?;
+    println!(
+        "{rows} rows of scores, {gb:.3} GB: imported, {DRAWN} drawn by seed: {seconds:.1} s, peak memory {:.2} GB",
+        peak as f64 / 1e9
+    );
     std::fs::remove_dir_all(&folder)?;
     Ok(())
+}
+
+/// Rows of two scores, a query and two passages, with a study that samples them.
+fn write_rows(folder: &Path, rows: u64) -> std::io::Result<u64> {
+    const TEXTS: u64 = 1_000_000;
+    for (file, texts) in [("few.tsv", TEXTS), ("asked.tsv", TEXTS / 2)] {
+        let mut out = BufWriter::new(std::fs::File::create(folder.join(file))?);
+        (0..texts).try_for_each(|id| writeln!(out, "{id}\ttext {id}"))?;
+        out.flush()?;
+    }
+    let draw = Stream::new(2, &["rows"]);
+    let mut out = BufWriter::new(std::fs::File::create(folder.join("rows.tsv"))?);
+    for i in 0..rows {
+        let of = |n: u64, below: u64| draw.below(5 * i + n, below);
+        let [better, worse] = [0, 1].map(|n| 20.0 * draw.unit(5 * i + n) - 10.0);
+        // Two passages that differ.
+        let passage = of(3, TEXTS);
+        let other = (passage + 1 + of(4, TEXTS - 1)) % TEXTS;
+        writeln!(out, "{better:.6}\t{worse:.6}\t{}\t{passage}\t{other}", of(2, TEXTS / 2))?;
+    }
+    out.flush()?;
+    let study = format!(
+        r#"edition 2026
+dataset docs: Corpus     = local {{ docs = "few.tsv", format = tsv }}
+dataset queries: Queries = local {{ queries = "asked.tsv", format = tsv }}
+dataset rows: Source     = local {{ triples = "rows.tsv", format = scored_triples, queries = queries, corpus = docs }}
+stage drawn = data.samples {{ source = rows, shape = pairs(), count = {DRAWN}, seed = 1 }}
+"#
+    );
+    std::fs::write(folder.join("rows.xpipe"), study)?;
+    Ok(std::fs::metadata(folder.join("rows.tsv"))?.len())
 }
 
 /// A collection, queries and a study that ranks them.
@@ -87,11 +132,11 @@ stage found = bm25_run(corpus = docs, queries = queries)
     Ok(bytes)
 }
 
-/// Runs the study; its seconds and its peak memory in bytes.
-fn run(folder: &Path) -> Result<(f64, u64), Box<dyn std::error::Error>> {
+/// Runs a study; its seconds and its peak memory in bytes.
+fn run(folder: &Path, study: &str) -> Result<(f64, u64), Box<dyn std::error::Error>> {
     let begun = Instant::now();
     let mut child = Command::new(env!("CARGO_BIN_EXE_xpipe"))
-        .args(["run", "study.xpipe", "--plain", "--cache", "cache"])
+        .args(["run", study, "--plain", "--cache", "cache"])
         .current_dir(folder)
         .spawn()?;
     let id = child.id().to_string();
