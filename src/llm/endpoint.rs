@@ -4,7 +4,11 @@
 //! them out of whatever a server says). What may go well another time is tried again, later each time: lost connections,
 //! time-outs, 408, 429, 5xx, answers that are no JSON. A server that says when to come back (`Retry-After`) is
 //! believed, by all threads.
+//!
+//! The most tokens of an answer are sent as `max_tokens`, which every server of this kind knew first. One that refuses the
+//! name and asks for `max_completion_tokens` gets that, then and in all requests after.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -103,6 +107,8 @@ pub struct Endpoint {
     agent: ureq::Agent,
     /// No request before this moment: the server said so.
     not_before: Mutex<Option<Instant>>,
+    /// The server refuses `max_tokens` and wants `max_completion_tokens`.
+    newer_name: AtomicBool,
 }
 
 impl std::fmt::Debug for Endpoint {
@@ -115,6 +121,8 @@ impl std::fmt::Debug for Endpoint {
 enum Miss {
     /// Another one may go well, at the earliest after this long; the most attempts.
     Later(String, Option<Duration>, u32),
+    /// One without `max_tokens` may go well, at once.
+    NewerName,
     /// No other one will.
     Never(Failure),
 }
@@ -135,7 +143,14 @@ impl Endpoint {
             .user_agent(concat!("xpipe/", env!("CARGO_PKG_VERSION")))
             .build();
         let (agent, not_before) = (config.new_agent(), Mutex::new(None));
-        Self { address, model: model.to_owned(), options, agent, not_before }
+        Self {
+            address,
+            model: model.to_owned(),
+            options,
+            agent,
+            not_before,
+            newer_name: AtomicBool::new(false),
+        }
     }
 
     /// The body of a request.
@@ -154,15 +169,22 @@ impl Endpoint {
         for (name, value) in &self.options {
             body[name.as_str()] = value.clone();
         }
+        if self.newer_name.load(Ordering::Relaxed)
+            && let Some(fields) = body.as_object_mut()
+            && let Some(most) = fields.remove("max_tokens")
+        {
+            fields.entry("max_completion_tokens").or_insert(most);
+        }
         body
     }
 
-    fn attempt(&self, request: &Request, body: &[u8]) -> Result<Answer, Miss> {
+    fn attempt(&self, request: &Request) -> Result<Answer, Miss> {
+        let body = self.body(request);
         let mut call = self.agent.post(&self.address.url).content_type("application/json");
         if let Some(key) = &self.address.key {
             call = call.header("authorization", format!("Bearer {key}"));
         }
-        let mut response = call.send(body).map_err(|e| self.lost(&e))?;
+        let mut response = call.send(body.to_string()).map_err(|e| self.lost(&e))?;
         let status = response.status().as_u16();
         let after =
             response.headers().get("retry-after").and_then(|v| v.to_str().ok()?.trim().parse::<f64>().ok());
@@ -178,6 +200,9 @@ impl Endpoint {
             }),
             408 | 425 | 429 | 500..=599 => {
                 Err(Miss::Later(format!("it says {status}: {}", self.said(&text)), after, ATTEMPTS))
+            }
+            400 | 422 if body.get("max_tokens").is_some() && text.contains("max_completion_tokens") => {
+                Err(Miss::NewerName)
             }
             _ => Err(Miss::Never(self.refused(status, &text))),
         }
@@ -258,17 +283,20 @@ impl Model for Endpoint {
     }
 
     fn answer(&self, request: &Request, progress: &dyn Progress) -> Result<Answer, Failure> {
-        let body =
-            serde_json::to_vec(&self.body(request)).map_err(|e| Failure::bug(format!("a request: {e}")))?;
         // Those that the server is less likely to get over are counted by themselves as well.
         let mut knocks = 0;
         for attempt in 1u32.. {
             if let Some(until) = self.pause() {
                 Self::wait(until, progress)?;
             }
-            let (why, after, most) = match self.attempt(request, &body) {
+            let (why, after, most) = match self.attempt(request) {
                 Ok(answer) => return Ok(answer),
                 Err(Miss::Never(failure)) => return Err(failure),
+                // Not twice in a request: `max_tokens` is in none from here on.
+                Err(Miss::NewerName) => {
+                    self.newer_name.store(true, Ordering::Relaxed);
+                    continue;
+                }
                 Err(Miss::Later(why, after, most)) => (why, after, most),
             };
             knocks += u32::from(most == KNOCKS);
@@ -378,6 +406,9 @@ mod tests {
         );
         assert_eq!(body["chat_template_kwargs"]["enable_thinking"], false);
         assert!(endpoint.body(&request(false)).get("logprobs").is_none());
+        endpoint.newer_name.store(true, Ordering::Relaxed);
+        let body = endpoint.body(&request(false));
+        assert!(body.get("max_tokens").is_none() && body["max_completion_tokens"] == 7, "{body}");
         assert_eq!(
             endpoint.identity(),
             r#"endpoint "m" [["chat_template_kwargs",{"enable_thinking":false}]]"#

@@ -249,6 +249,39 @@ fn what_will_not_go_well_is_told_without_address_and_key() {
     assert!(!gone.err.contains(&port.to_string()), "{gone:?}");
 }
 
+/// As OpenAI's newer models refuse it.
+#[test]
+fn a_server_that_wants_the_newer_name_of_the_most_tokens_gets_it() {
+    let refusal = |message: &str| {
+        let error = json!({ "message": message, "param": "max_tokens", "code": "unsupported_parameter" });
+        Reply::Status(400, "", json!({ "error": error }).to_string())
+    };
+    let server = Server::new(move |_, asked| match asked.body.get("max_tokens") {
+        Some(_) => refusal(
+            "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+        ),
+        None => by_text(asked),
+    });
+    let space = Space::new(&study("max_tokens = 99", "concurrency = 1"));
+    run(&space, &server).says(0, &[]);
+    let (older, newer): (Vec<_>, Vec<_>) =
+        server.asked().into_iter().partition(|a| a.body.get("max_tokens").is_some());
+    assert_eq!((older.len(), newer.len()), (1, QUERIES), "it is told once");
+    assert!(newer.iter().all(|a| a.body["max_completion_tokens"] == 99), "{newer:#?}");
+    assert_eq!(ranked(&space, &server).0["facts"]["requests"], json!(QUERIES));
+    // The result is that of a server that knows the older name.
+    let knows = Server::new(|_, asked| by_text(asked));
+    let other = Space::new(&study("max_tokens = 99", "concurrency = 1"));
+    run(&other, &knows).says(0, &[]);
+    assert_eq!(other.contents(), space.contents());
+
+    // One that refuses both is asked twice, and told of.
+    let neither = Server::new(move |_, _| refusal("neither max_tokens nor max_completion_tokens is known"));
+    let space = Space::new(&study("max_tokens = 99", "concurrency = 1"));
+    run(&space, &neither).says(7, &["refuses the request with 400: neither max_tokens nor"]);
+    assert_eq!(neither.count(), 2);
+}
+
 #[test]
 fn without_an_address_nothing_starts() {
     let space = Space::new(STUDY);
