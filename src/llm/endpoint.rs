@@ -35,13 +35,13 @@ const LIKELIEST: u32 = 20;
 pub struct Address {
     url: String,
     key: Option<String>,
-    /// The variable that holds the address, for messages.
-    variable: String,
+    /// The variables that hold the address and the key, for messages.
+    variables: [String; 2],
 }
 
 impl std::fmt::Debug for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Address({})", self.variable)
+        write!(f, "Address({})", self.variables[0])
     }
 }
 
@@ -58,8 +58,9 @@ impl Address {
     /// # Errors
     /// When there is none, or it is no address.
     pub fn find(name: Option<&str>, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Failure> {
-        let [variable, key] = variables(name);
-        let url = env(&variable).map(|u| u.trim().to_owned()).filter(|u| !u.is_empty()).ok_or_else(|| {
+        let variables = variables(name);
+        let [variable, key] = &variables;
+        let url = env(variable).map(|u| u.trim().to_owned()).filter(|u| !u.is_empty()).ok_or_else(|| {
             Failure::missing(format!("no address of a language model is known: {variable} is not set")).help(
                 format!(
                     "set {variable} to the address of an OpenAI-compatible server, for instance \
@@ -78,8 +79,8 @@ impl Address {
             (false, true) => format!("{path}/chat/completions"),
             (false, false) => format!("{path}/v1/chat/completions"),
         };
-        let key = env(&key).map(|k| k.trim().to_owned()).filter(|k| !k.is_empty());
-        Ok(Self { url, key, variable })
+        let key = env(key).map(|k| k.trim().to_owned()).filter(|k| !k.is_empty());
+        Ok(Self { url, key, variables })
     }
 
     /// A text without the key and without the address.
@@ -224,7 +225,7 @@ impl Endpoint {
     }
 
     fn set(&self) -> String {
-        format!("correct {}", self.address.variable)
+        format!("correct {}", self.address.variables[0])
     }
 
     /// What a server says about an error.
@@ -238,12 +239,12 @@ impl Endpoint {
     fn refused(&self, status: u16, text: &str) -> Failure {
         let message =
             format!("the language model's endpoint refuses the request with {status}: {}", self.said(text));
-        let key = self.address.variable.replace("_URL", "_KEY");
+        let key = &self.address.variables[1];
         match status {
             300..=399 => Failure::missing(message).help(self.set()),
             401 | 403 => Failure::missing(message).help(format!("set {key} to a key that it accepts")),
             404 => Failure::missing(message)
-                .help(format!("look at the model's name in the study, and at {}", self.address.variable)),
+                .help(format!("look at the model's name in the study, and at {}", self.address.variables[0])),
             _ => Failure::wrong(message).help(
                 "if the question is too long for the model, take fewer `words` of a passage or a smaller `window`",
             ),
@@ -303,8 +304,10 @@ impl Model for Endpoint {
             if attempt >= ATTEMPTS || knocks >= KNOCKS {
                 let message =
                     format!("the language model's endpoint gave no answer in {attempt} attempts: {why}");
-                let help =
-                    format!("see whether the server of {} is well; answers are kept", self.address.variable);
+                let help = format!(
+                    "see whether the server of {} is well; answers are kept",
+                    self.address.variables[0]
+                );
                 return Err(Failure { kind: FailureKind::Transient, message, help: Some(help) });
             }
             progress.note(&format!("attempt {attempt} at a question failed: {why}; trying again"));

@@ -49,7 +49,7 @@ pub fn load(folder: &Path, options: &Options) -> Result<(Box<dyn MaskedModel>, T
         let level = cpu::Level::named(&options.kernels)?.rounding(options.bf16);
         Box::new(cpu::Masked::new(checkpoint, options.threads, level)?)
     } else {
-        Box::new(Plain::new(checkpoint, options.threads, device, options.bf16)?)
+        Box::new(Plain::new(checkpoint, options.threads, device)?.rounding(options.bf16))
     };
     Ok((model, tokenizer))
 }
@@ -67,11 +67,17 @@ impl Plain {
     ///
     /// # Errors
     /// When the checkpoint has no such head, or threads cannot be started.
-    pub fn new(checkpoint: Checkpoint, threads: usize, device: Device, bf16: bool) -> Result<Self, Failure> {
+    pub fn new(checkpoint: Checkpoint, threads: usize, device: Device) -> Result<Self, Failure> {
         let (head, range) = checkpoint.masked()?;
         let shape = (checkpoint.model.vocabulary(), checkpoint.model.hidden());
         let table = Tensor::from_slice(&checkpoint.weights[range], shape, &device).map_err(off)?;
-        Ok(Self { encoder: Reference::new(checkpoint, threads, device)?.rounding(bf16), head, table })
+        Ok(Self { encoder: Reference::new(checkpoint, threads, device)?, head, table })
+    }
+
+    /// The same with operands of matrix products rounded to bfloat16, or not.
+    #[must_use]
+    pub fn rounding(self, bf16: bool) -> Self {
+        Self { encoder: self.encoder.rounding(bf16), ..self }
     }
 
     /// The logits of each text, `[tokens, vocabulary]`.

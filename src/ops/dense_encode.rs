@@ -56,10 +56,7 @@ pub(crate) fn op() -> Op {
 
 fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
     let mut issues = lacking::of(args, "model", facts);
-    let ranks = |model: &Value| {
-        two_labels::softmax(model).is_some() || facts.op(model) == Some("train.cross_encoder")
-    };
-    if args.get("model").is_some_and(ranks) {
+    if args.get("model").is_some_and(|model| two_labels::ranks(model, facts)) {
         let message = "a cross-encoder scores pairs, and was not trained to give a text a vector";
         let help = "name a bi-encoder, for instance `hf(\"sentence-transformers/all-MiniLM-L6-v2\")`";
         issues.push(fit::issue(Code::OutOfRange, "model", message, help));

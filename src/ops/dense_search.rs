@@ -55,7 +55,12 @@ mod run {
                 format!("vectors of documents have {width} numbers, those of queries {}", queries.width());
             return Err(Failure::wrong(message).help("encode both by models that were trained together"));
         }
-        let (depth, level) = (job.count("depth")?, Level::named(&job.spec.kernels)?);
+        // There is no reference to search by: its products are those of the portable kernels.
+        let kernels = match &*job.spec.kernels {
+            "reference" => "portable",
+            named => named,
+        };
+        let (depth, level) = (job.count("depth")?, Level::named(kernels)?);
         let mut writer = RunWriter::create(&job.spec.out)?;
         let mut hits = 0usize;
         super::super::bm25_search::in_pool(job, || {

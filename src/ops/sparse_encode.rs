@@ -38,10 +38,7 @@ pub(crate) fn op() -> Op {
 
 fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
     let mut issues = lacking::of_masked(args, "model", facts);
-    let ranks = |model: &Value| {
-        two_labels::softmax(model).is_some() || facts.op(model) == Some("train.cross_encoder")
-    };
-    if args.get("model").is_some_and(ranks) {
+    if args.get("model").is_some_and(|model| two_labels::ranks(model, facts)) {
         let message = "a cross-encoder scores pairs and has no head that gives weights to words";
         let help = "name a masked language model, for instance `hf(\"naver/splade-v3-distilbert\")`";
         issues.push(fit::issue(Code::OutOfRange, "model", message, help));

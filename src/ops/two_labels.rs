@@ -32,6 +32,11 @@ pub(super) fn softmax(value: &Value) -> Option<bool> {
     Some(call.args.get("score").and_then(Value::as_str) == Some("softmax"))
 }
 
+/// Whether a model scores pairs: then it has no head for anything else.
+pub(super) fn ranks(model: &Value, facts: &dyn Facts) -> bool {
+    softmax(model).is_some() || facts.op(model) == Some("train.cross_encoder")
+}
+
 /// The model itself.
 #[cfg(feature = "models")]
 pub(super) fn model(value: &Value) -> &Value {

@@ -313,6 +313,10 @@ fn golden_outputs_of_dense_retrieval_and_feedback() {
     let found: String =
         outputs.iter().map(|(cell, text)| format!("# {cell}: {}\n{text}", result(&space, cell).1)).collect();
     compare("tests/data/golden/dense.txt", &found);
+    // Plain tensor operations run it as well.
+    let call = ["run", "study.xpipe", "--kernels", "reference", "--cache", "plain"];
+    let ended = space.xpipe(&call);
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
     let (ran, _, code) = space.run();
     assert_eq!((ran, code), (0, 0));
 }

@@ -13,7 +13,7 @@ const FIXTURES: [&str; 2] = ["bert-masked", "distilbert-masked"];
 fn engines(checkpoint: &Checkpoint) -> Vec<Box<dyn MaskedModel>> {
     let explicit = |level| cpu::Masked::new(checkpoint.clone(), 2, level).unwrap();
     vec![
-        Box::new(Plain::new(checkpoint.clone(), 1, Device::Cpu, false).unwrap()),
+        Box::new(Plain::new(checkpoint.clone(), 1, Device::Cpu).unwrap()),
         Box::new(explicit(Level::PORTABLE)),
         Box::new(explicit(Level::detect())),
     ]
