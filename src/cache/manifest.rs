@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::digest::tree_digest;
+use crate::task::Caveat;
 use crate::value::Digest;
 
 /// Version of the manifest's layout.
@@ -61,6 +62,9 @@ pub struct Manifest {
     pub values: IndexMap<String, f64>,
     /// Facts for people.
     pub facts: serde_json::Map<String, Json>,
+    /// What a reader of the result has to know, sorted by kind and cause.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caveats: Vec<Caveat>,
     /// Where its inputs came from.
     pub inputs: Vec<InputNote>,
     /// Seconds it took.

@@ -15,6 +15,7 @@ use super::digest::{Found, Walk, file_digest, tree_digest, walk};
 use super::error::At;
 use super::manifest::FORMAT;
 use super::{Error, InputNote, Manifest, Output, Recipe, Store, Workspace, json};
+use crate::task::Caveat;
 use crate::value::Digest;
 
 /// What the store records about a finished action besides its files.
@@ -32,6 +33,8 @@ pub struct Publication<'a> {
     pub values: IndexMap<String, f64>,
     /// Facts for people.
     pub facts: serde_json::Map<String, Json>,
+    /// What a reader of the result has to know, sorted by kind and cause.
+    pub caveats: Vec<Caveat>,
     /// Where its inputs came from.
     pub inputs: Vec<InputNote>,
     /// Seconds it took.
@@ -77,6 +80,7 @@ impl Store {
             outputs,
             values: what.values,
             facts: what.facts,
+            caveats: what.caveats,
             inputs: what.inputs,
             seconds: what.seconds,
             peak_memory: what.peak_memory,

@@ -20,6 +20,7 @@ pub(crate) fn publication(recipe: &Recipe) -> Publication<'_> {
         address: "model[1]",
         digest: None,
         values: IndexMap::from([("ndcg_10".to_owned(), 0.25)]),
+        caveats: Vec::new(),
         facts: serde_json::Map::new(),
         inputs: Vec::new(),
         seconds: 1.5,

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
@@ -17,7 +17,7 @@ use super::process::{GRACE, Watch, out_of_time, run_worker};
 use super::report::failure_of;
 use super::worker::due;
 use crate::cache::{Error, Manifest, Miss, Publication, Store};
-use crate::task::{Failure, FailureKind, Job, Outcome, Progress, Spec};
+use crate::task::{Caveat, Failure, FailureKind, Job, Outcome, Progress, Spec};
 use crate::value::{ActionId, Input, Located, Value};
 
 /// What executors and finders tell the coordinator.
@@ -144,7 +144,8 @@ impl Executor<'_> {
         });
         let started = jiff::Timestamp::now();
         let begun = Instant::now();
-        let (outcome, peak_memory) = match self.carry_out(&spec) {
+        let caveats = Mutex::default();
+        let (outcome, peak_memory) = match self.carry_out(&spec, &caveats) {
             Ok(done) => done,
             Err(failure) => return Ok(End::Failed(failure, false)),
         };
@@ -157,6 +158,7 @@ impl Executor<'_> {
                 digest: outcome.digest,
                 values: outcome.values,
                 facts: outcome.facts,
+                caveats: caveats.into_inner().unwrap_or_else(PoisonError::into_inner),
                 inputs: self.prepared.notes.clone(),
                 seconds: begun.elapsed().as_secs_f64(),
                 peak_memory,
@@ -178,14 +180,18 @@ impl Executor<'_> {
         }
     }
 
-    fn carry_out(&self, spec: &Spec) -> Result<(Outcome, Option<u64>), Failure> {
+    fn carry_out(
+        &self,
+        spec: &Spec,
+        caveats: &Mutex<Vec<Caveat>>,
+    ) -> Result<(Outcome, Option<u64>), Failure> {
         let limit = match self.action.policy.get("time") {
             Some(Value::Seconds(s)) if *s > 0.0 => {
                 Instant::now().checked_add(Duration::from_secs_f64(s.min(1e9)))
             }
             _ => None,
         };
-        let told = Told { executor: self, deadline: limit, last: Mutex::new(None) };
+        let told = Told { executor: self, caveats, deadline: limit, last: Mutex::new(None) };
         let killing = || self.cancel.killing();
         match (&self.options.heavy, self.action.heavy) {
             (Heavy::Process(command), true) => {
@@ -240,6 +246,7 @@ impl Executor<'_> {
 /// The progress of an action, told to the coordinator at most ten times a second.
 struct Told<'a> {
     executor: &'a Executor<'a>,
+    caveats: &'a Mutex<Vec<Caveat>>,
     deadline: Option<Instant>,
     last: Mutex<Option<Instant>>,
 }
@@ -255,6 +262,11 @@ impl Progress for Told<'_> {
 
     fn note(&self, text: &str) {
         self.executor.say(text.to_owned());
+    }
+
+    fn caveat(&self, caveat: &Caveat) {
+        Caveat::add(&mut self.caveats.lock().unwrap_or_else(PoisonError::into_inner), caveat.clone());
+        self.note(&caveat.to_string());
     }
 
     fn cancelled(&self) -> bool {

@@ -144,6 +144,7 @@ fn attend(
                 watch.progress.progress(done, total, &unit, &note);
             }
             Ok(FromWorker::Note { text }) => watch.progress.note(&text),
+            Ok(FromWorker::Caveat { caveat }) => watch.progress.caveat(&caveat),
             Ok(FromWorker::Done { outcome, peak_memory }) => return Ended::Said(Ok((outcome, peak_memory))),
             Ok(FromWorker::Failed { failure }) => {
                 let late = watch.deadline.is_some_and(|d| Instant::now() >= d);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::task::{Failure, Outcome, Spec};
+use crate::task::{Caveat, Failure, Outcome, Spec};
 
 /// From the parent, on the worker's standard input. Its end tells the worker that the parent is gone.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -36,6 +36,11 @@ pub enum FromWorker {
     Note {
         /// The sentence.
         text: String,
+    },
+    /// What a reader of the result has to know.
+    Caveat {
+        /// It.
+        caveat: Caveat,
     },
     /// It is done; the last line.
     Done {

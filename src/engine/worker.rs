@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::call::{call, caught};
 use super::plan::Runner;
 use super::protocol::{FromWorker, ToWorker};
-use crate::task::{Failure, Job, Progress};
+use crate::task::{Caveat, Failure, Job, Progress};
 
 /// Runs the one action that the parent names on standard input, and returns the exit code. When the parent goes away,
 /// this process and the programs it started are killed at once.
@@ -119,6 +119,10 @@ impl<F: Fn(&FromWorker) + Sync> Progress for Said<'_, F> {
         (self.say)(&FromWorker::Note { text: text.into() });
     }
 
+    fn caveat(&self, caveat: &Caveat) {
+        (self.say)(&FromWorker::Caveat { caveat: caveat.clone() });
+    }
+
     fn cancelled(&self) -> bool {
         self.cancelled.load(Ordering::SeqCst)
     }
@@ -157,6 +161,7 @@ mod tests {
     fn echo(job: &Job<'_>) -> Result<Outcome, Failure> {
         job.progress.progress(1, 2, "steps", "loss 0.5");
         job.progress.note("half way");
+        job.progress.caveat(&Caveat::counted(crate::task::CaveatKind::Dropped, 3, "lines left out"));
         job.progress.progress(2, 2, "steps", "");
         let mut outcome = Outcome::default();
         outcome.values.insert("x".into(), job.number("x")?);
@@ -241,6 +246,7 @@ mod tests {
         let mut rig = rig(&start("echo"));
         assert!(matches!(next(&mut rig), FromWorker::Progress { done: 1, total: 2, .. }));
         assert!(matches!(next(&mut rig), FromWorker::Note { text } if text == "half way"));
+        assert!(matches!(next(&mut rig), FromWorker::Caveat { caveat } if caveat.count == Some(3)));
         assert!(matches!(next(&mut rig), FromWorker::Progress { done: 2, .. }));
         let FromWorker::Done { outcome, peak_memory } = next(&mut rig) else { panic!("no result") };
         assert_eq!(outcome.values["x"], 0.1);

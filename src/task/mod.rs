@@ -3,10 +3,12 @@
 //!
 //! Must not know: the language, the graph, the cache.
 
+mod caveat;
 mod demand;
 
 use std::path::{Path, PathBuf};
 
+pub use caveat::{Caveat, CaveatKind};
 pub use demand::{Ask, Asked, AskedFn, Demands, Known, Memory, MemoryFn, Told, Work, WorkFn};
 
 use serde::{Deserialize, Serialize};
@@ -127,8 +129,12 @@ impl From<std::io::Error> for Failure {
 pub trait Progress: Sync {
     /// `done` of `total` units; `note` is a short word beside it, for instance `loss 0.31`.
     fn progress(&self, done: u64, total: u64, unit: &str, note: &str);
-    /// A sentence for the log and the report.
+    /// A sentence for the log of this run; it is not kept.
     fn note(&self, text: &str);
+    /// What a reader of the result has to know: kept with the result, and told in this run like a note.
+    fn caveat(&self, caveat: &Caveat) {
+        self.note(&caveat.to_string());
+    }
     /// Whether to stop soon, keeping a checkpoint.
     fn cancelled(&self) -> bool;
 }

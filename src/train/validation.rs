@@ -9,7 +9,7 @@ use crate::data::qrels::Qrels;
 use crate::data::run::Run;
 use crate::ir::metrics::Measure;
 use crate::nn::Reranker;
-use crate::task::{Failure, Progress};
+use crate::task::{Caveat, Failure, Progress};
 
 /// One validation collection: what is re-ranked, and what is right.
 #[derive(Debug)]
@@ -80,6 +80,9 @@ impl Progress for Quiet<'_> {
     fn progress(&self, _: u64, _: u64, _: &str, _: &str) {}
     fn note(&self, text: &str) {
         self.0.note(text);
+    }
+    fn caveat(&self, caveat: &Caveat) {
+        self.0.caveat(caveat);
     }
     fn cancelled(&self) -> bool {
         self.0.cancelled()

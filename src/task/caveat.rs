@@ -1,0 +1,103 @@
+//! What a reader of a result has to know: kept with the result, and told again whenever it is shown.
+
+use serde::{Deserialize, Serialize};
+
+/// What kind of thing a caveat tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CaveatKind {
+    /// Data that was read and is not in the result.
+    Dropped,
+    /// Data that was read differently from how it is written.
+    Changed,
+    /// Something that may make the numbers other than the reader thinks.
+    Doubt,
+}
+
+/// One cause, with how often it was met. Unlike a note of the log, it is part of the stored result, so it may not hold
+/// anything that differs between two runs of the same action (times, paths of this machine, attempts).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caveat {
+    /// What kind it is.
+    pub kind: CaveatKind,
+    /// The cause in words, the same wherever it is met, so that counts can be added: after a count it reads as one
+    /// sentence, `lines with an id outside the collection were left out`.
+    pub cause: String,
+    /// How many were met; `None` where nothing is counted and `cause` is a sentence of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// The first one that was met, for instance `qrels.tsv, line 7: …`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub example: Option<String>,
+}
+
+impl Caveat {
+    /// `count` things were met; `cause` goes on after the count.
+    pub fn counted(kind: CaveatKind, count: u64, cause: impl Into<String>) -> Self {
+        Self { kind, cause: cause.into(), count: Some(count), example: None }
+    }
+
+    /// A sentence without a count.
+    pub fn sentence(kind: CaveatKind, cause: impl Into<String>) -> Self {
+        Self { kind, cause: cause.into(), count: None, example: None }
+    }
+
+    /// The same with the first one that was met.
+    #[must_use]
+    pub fn example(mut self, example: impl Into<String>) -> Self {
+        self.example = Some(example.into());
+        self
+    }
+
+    /// Adds a caveat to a list that is sorted by kind and cause: counts of one cause are summed, the first example
+    /// stays.
+    pub fn add(list: &mut Vec<Self>, caveat: Self) {
+        let place = list.binary_search_by(|c| (c.kind, &c.cause).cmp(&(caveat.kind, &caveat.cause)));
+        match place {
+            Ok(i) => {
+                let known = &mut list[i];
+                known.count = match (known.count, caveat.count) {
+                    (Some(a), Some(b)) => Some(a.saturating_add(b)),
+                    (a, b) => a.or(b),
+                };
+                if known.example.is_none() {
+                    known.example = caveat.example;
+                }
+            }
+            Err(i) => list.insert(i, caveat),
+        }
+    }
+}
+
+impl std::fmt::Display for Caveat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(n) = self.count {
+            write!(f, "{n} ")?;
+        }
+        f.write_str(&self.cause)?;
+        match &self.example {
+            Some(example) => write!(f, "; the first: {example}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_of_one_cause_are_summed_and_the_list_is_sorted() {
+        let mut list = Vec::new();
+        let lines = |n, first: &str| Caveat::counted(CaveatKind::Dropped, n, "lines left out").example(first);
+        Caveat::add(&mut list, lines(2, "a, line 1"));
+        Caveat::add(&mut list, Caveat::sentence(CaveatKind::Doubt, "the head was drawn"));
+        Caveat::add(&mut list, Caveat::counted(CaveatKind::Dropped, 1, "empty texts left out"));
+        Caveat::add(&mut list, lines(5, "b, line 9"));
+        let told: Vec<String> = list.iter().map(Caveat::to_string).collect();
+        assert_eq!(
+            told,
+            ["1 empty texts left out", "7 lines left out; the first: a, line 1", "the head was drawn"]
+        );
+    }
+}
