@@ -5,7 +5,7 @@ use super::{Action, address};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::resolve::{AxisId, StageId};
 use crate::syntax::ast::{Arg, Ident};
-use crate::types::Op;
+use crate::types::{Op, Param};
 use crate::value::{ActionId, Name, Record, Value};
 
 impl<'a> Expander<'a> {
@@ -53,8 +53,7 @@ impl<'a> Expander<'a> {
                 Some(v) => v,
                 None => {
                     // What is wrong with the arguments may be why; then that is what is said.
-                    let partial = op.params.iter().zip(&values);
-                    let partial = Record::new(partial.map(|(p, (v, _))| (Name::from(p.name), v.clone())));
+                    let partial = op.record(&self.signature(op).names, values.iter().map(|v| v.0.clone()));
                     let cell = self.cell_address(env);
                     if self.check_arguments(op, &partial, args, head, &cell).wrong {
                         return Err(Stop::Reported);
@@ -77,7 +76,7 @@ impl<'a> Expander<'a> {
             u128::from_le_bytes(crate::value::Digest::of(&bytes).0[..16].try_into().unwrap_or_default());
         let signature = self.signature(op);
         let (id, new) = self.intern(key, |e| {
-            let args = Record::new(signature.names.iter().cloned().zip(values.into_iter().map(|v| v.0)));
+            let args = op.record(&signature.names, values.into_iter().map(|v| v.0));
             let mut deps = Vec::new();
             for (_, v) in args.iter() {
                 dependencies(v, &mut deps);
@@ -128,9 +127,8 @@ impl<'a> Expander<'a> {
                 "needed here",
             )));
         };
-        let mut fields: Vec<(Name, Value)> = Vec::new();
-        for p in &op.params {
-            let value = given
+        let value = |p: &Param| {
+            given
                 .iter()
                 .find(|(n, _)| *n == p.name)
                 .map(|(_, v)| v.clone())
@@ -142,10 +140,10 @@ impl<'a> Expander<'a> {
                     })
                 })
                 .or_else(|| p.default.clone())
-                .unwrap_or(Value::Null);
-            fields.push((Name::from(p.name), value));
-        }
-        let args = Record::new(fields);
+                .unwrap_or(Value::Null)
+        };
+        let values: Vec<Value> = op.params.iter().map(value).collect();
+        let args = op.record(&self.signature(op).names, values);
         let key = Self::fingerprint(&Value::call(op_name, args.clone()));
         let mut deps = Vec::new();
         for (_, v) in args.iter() {

@@ -244,7 +244,7 @@ impl<'a> Expander<'a> {
                 let head = head_of(path);
                 let values = self.arguments(op, args, head, env, None)?;
                 let names = self.signature(op);
-                let fields = Record::new(names.names.iter().cloned().zip(values.into_iter().map(|v| v.0)));
+                let fields = op.record(&names.names, values.into_iter().map(|v| v.0));
                 let cell = self.cell_address(env);
                 self.check_arguments(op, &fields, args, head, &cell);
                 Ok(Value::call(op.name, fields))

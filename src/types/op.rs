@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 
 use super::Type;
 use crate::task::{AskedFn, Demands, MemoryFn, ReadyFn, RunFn, WorkFn};
-use crate::value::{Record, Value};
+use crate::value::{Name, Record, Value};
 
 /// What a signature is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,9 @@ pub struct Param {
     /// run. Looked up through artifacts, calls and records by this argument's own name; then `default` applies.
     /// `a | b` is the first of several siblings that is given.
     pub derived_from: Option<&'static str>,
+    /// Left out of recipes while it has its default, so that an argument that is added to an operation changes no key
+    /// of a study that does not give it.
+    pub added: bool,
 }
 
 /// A domain check over the arguments of one cell, after defaults. An issue whose code is
@@ -138,7 +141,7 @@ impl Op {
     fn push(mut self, name: &'static str, ty: &str, default: Option<Value>, doc: &'static str) -> Self {
         let ty =
             Type::parse(ty).unwrap_or_else(|| panic!("BUG: {}: {name} has unknown type {ty}", self.name));
-        self.params.push(Param { name, ty, doc, default, derived_from: None });
+        self.params.push(Param { name, ty, doc, default, derived_from: None, added: false });
         self
     }
 
@@ -158,6 +161,17 @@ impl Op {
     #[must_use]
     pub fn optional(self, name: &'static str, ty: &str, doc: &'static str) -> Self {
         self.push(name, ty, Some(Value::Null), doc)
+    }
+
+    /// An argument that the operation did not have from the beginning: it is left out of the recipe, and of
+    /// [`crate::task::Job`], while it has its default.
+    #[must_use]
+    pub fn added(self, name: &'static str, ty: &str, default: Value, doc: &'static str) -> Self {
+        let mut op = self.push(name, ty, Some(default), doc);
+        if let Some(p) = op.params.last_mut() {
+            p.added = true;
+        }
+        op
     }
 
     /// An argument taken from a sibling when not given, and then from the default, if there is one.
@@ -240,6 +254,13 @@ impl Op {
         self
     }
 
+    /// The arguments of one call as recipes have them, from values in the order of the signature.
+    pub fn record(&self, names: &[Name], values: impl IntoIterator<Item = Value>) -> Record {
+        let all = self.params.iter().zip(names).zip(values);
+        let kept = all.filter(|((p, _), v)| !(p.added && p.default.as_ref() == Some(v)));
+        Record::new(kept.map(|((_, name), v)| (name.clone(), v)))
+    }
+
     /// The argument of a name.
     pub fn param(&self, name: &str) -> Option<&Param> {
         self.params.iter().find(|p| p.name == name)
@@ -274,5 +295,24 @@ impl Registry {
     /// All, in registration order.
     pub fn iter(&self) -> impl Iterator<Item = &Op> {
         self.ops.values()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_added_argument_is_part_of_a_recipe_only_when_it_is_given() {
+        let op = Op::stage("t", 1, "Run", "Test.")
+            .optional("old", "String", "There from the beginning.")
+            .added("new", "String", Value::Null, "Came later.")
+            .added("wide", "Int", Value::Int(3), "Came later.");
+        let names: Vec<Name> = op.params.iter().map(|p| Name::from(p.name)).collect();
+        let record = |values: [Value; 3]| op.record(&names, values);
+        let before = Record::of([("old", Value::Null)]);
+        assert_eq!(record([Value::Null, Value::Null, Value::Int(3)]), before);
+        let given = record([Value::Null, Value::str("x"), Value::Int(4)]);
+        assert_eq!(given, before.with("new", Value::str("x")).with("wide", Value::Int(4)));
     }
 }
