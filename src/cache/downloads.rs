@@ -20,9 +20,11 @@ use serde::{Deserialize, Serialize};
 use super::digest::{file_digest, remembered};
 use super::error::At;
 use super::{Error, Held, Store, locks};
-use crate::value::{Checksum, Digest};
+use crate::value::{Checksum, Digest, InnerPath, sealed};
 
-const FORMAT: u32 = 1;
+/// Version 1 had no checksum.
+const FORMAT: u32 = 2;
+const SEALED: u32 = 2;
 const FOLDER: &str = "downloads";
 const RECORD: &str = "record.json";
 
@@ -38,7 +40,7 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member: Option<String>,
     /// The file's name in its folder.
-    pub file: String,
+    pub file: InnerPath,
     /// Its size in bytes.
     pub size: u64,
     /// Its content.
@@ -126,9 +128,25 @@ impl Download {
     }
 }
 
+impl Record {
+    /// Whether a checksum protects what it says; those of version 1 have none.
+    pub(super) fn has_checksum(&self) -> bool {
+        self.format >= SEALED
+    }
+}
+
+/// The record in a folder. One that was changed is like one that is not there: the file is brought again.
 fn read(home: &Path) -> Option<Record> {
-    let record: Record = serde_json::from_slice(&std::fs::read(home.join(RECORD)).ok()?).ok()?;
-    (record.format == FORMAT).then_some(record)
+    parse(&std::fs::read(home.join(RECORD)).ok()?).ok()
+}
+
+fn parse(text: &[u8]) -> Result<Record, String> {
+    let record: Record = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+    if !(1..=FORMAT).contains(&record.format) {
+        return Err(format!("its record has version {}, this xpipe knows {FORMAT}", record.format));
+    }
+    sealed::check(text, record.format, SEALED)?;
+    Ok(record)
 }
 
 impl Store {
@@ -192,19 +210,21 @@ impl Store {
             File::open(whole).and_then(|f| f.sync_all()).at("syncing", whole)?;
         }
         let size = std::fs::metadata(whole).at("reading", whole)?.len();
+        let name = InnerPath::parse(file_name(member.unwrap_or(&download.url)))
+            .map_err(|_| Error::Odd { path: path.clone(), what: "a name that cannot be kept" })?;
         std::fs::rename(whole, &path).at("writing", &path)?;
         let told = Record {
             format: FORMAT,
             url: download.url.clone(),
             digest: download.digest.to_string(),
             member: member.map(str::to_owned),
-            file: path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+            file: name,
             size,
             content,
             from: from.to_owned(),
             time: jiff::Timestamp::now().to_string(),
         };
-        let text = serde_json::to_vec_pretty(&told).unwrap_or_default();
+        let text = sealed::seal(&serde_json::to_vec_pretty(&told).unwrap_or_default());
         let mut file = tempfile::NamedTempFile::new_in(&home).at("writing", &home)?;
         file.write_all(&text).at("writing", &record)?;
         if self.durable {
@@ -220,13 +240,27 @@ impl Store {
 
 /// Every record with the folder of its file, sorted by folder.
 pub(super) fn records(store: &Store) -> Vec<(PathBuf, Record)> {
+    homes(store).into_iter().filter_map(|home| read(&home).map(|r| (home, r))).collect()
+}
+
+/// The folders whose record cannot be used, and why.
+pub(super) fn spoiled(store: &Store) -> Vec<(PathBuf, String)> {
+    let wrong = |home: PathBuf| {
+        let text = std::fs::read(home.join(RECORD)).ok()?;
+        parse(&text).err().map(|why| (home, why))
+    };
+    homes(store).into_iter().filter_map(wrong).collect()
+}
+
+/// The folders of all downloads and members, sorted.
+fn homes(store: &Store) -> Vec<PathBuf> {
     let entries = |p: &Path| -> Vec<PathBuf> {
         std::fs::read_dir(p).into_iter().flatten().flatten().map(|e| e.path()).collect()
     };
     let mut homes = entries(&store.dir().join(FOLDER));
     homes.extend(homes.clone().iter().flat_map(|h| entries(&h.join("members"))));
     homes.sort();
-    homes.into_iter().filter_map(|home| read(&home).map(|r| (home, r))).collect()
+    homes
 }
 
 /// The size of what has arrived of files that are not whole.
@@ -236,7 +270,7 @@ pub(super) fn unfinished(store: &Store) -> PathBuf {
 
 /// What is wrong with a recorded file, by reading it.
 pub(super) fn damage(home: &Path, record: &Record) -> Option<String> {
-    let path = home.join(&record.file);
+    let path = record.file.below(home);
     match std::fs::metadata(&path) {
         Err(_) => Some("its file is gone".into()),
         Ok(meta) if meta.len() != record.size => {
@@ -251,8 +285,13 @@ pub(super) fn damage(home: &Path, record: &Record) -> Option<String> {
 
 /// Forgets a damaged file, so that it is brought again.
 pub(super) fn forget(home: &Path, record: &Record) {
+    forget_record(home);
+    let _ = std::fs::remove_file(record.file.below(home));
+}
+
+/// Forgets a record that cannot be used, so that its file is brought again.
+pub(super) fn forget_record(home: &Path) {
     let _ = std::fs::remove_file(home.join(RECORD));
-    let _ = std::fs::remove_file(home.join(&record.file));
 }
 
 #[cfg(test)]
@@ -312,6 +351,26 @@ mod tests {
     }
 
     #[test]
+    fn a_changed_record_is_told_and_the_file_brought_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let download = kept(&store, "http://a.org/x.tar", None, b"whole");
+        let record = download.home(None).join(RECORD);
+        let text = std::fs::read_to_string(&record).unwrap();
+        std::fs::write(&record, text.replace("\"from\": \"test\"", "\"from\": \"rest\"")).unwrap();
+        assert!(!store.has_download(&download, None));
+        let found = crate::cache::verify(&store, true, &|_, _| {}).unwrap();
+        assert!(
+            matches!(&found.damage[..], [crate::cache::Damage::Download { why, .. }] if why.contains("checksum")),
+            "{:?}",
+            found.damage
+        );
+        kept(&store, "http://a.org/x.tar", None, b"whole");
+        assert!(store.has_download(&download, None));
+        assert!(crate::cache::verify(&store, false, &|_, _| {}).unwrap().damage.is_empty());
+    }
+
+    #[test]
     fn one_process_at_a_time_grows_a_file() {
         let dir = tempfile::tempdir().unwrap();
         let (a, b) = (Store::open(dir.path()).unwrap(), Store::open(dir.path()).unwrap());
@@ -338,8 +397,9 @@ mod tests {
         );
         std::fs::write(home.join(RECORD), &text).unwrap();
         assert!(store.has_download(&download, None));
+        assert!(!read(&home).unwrap().has_checksum());
         assert_eq!(home.file_name().unwrap(), "a267d37a2dbd11d28b64e630fee377be", "names stay the same");
-        std::fs::write(home.join(RECORD), text.replace("\"format\": 1", "\"format\": 2")).unwrap();
+        std::fs::write(home.join(RECORD), text.replace("\"format\": 1", "\"format\": 3")).unwrap();
         assert!(!store.has_download(&download, None), "a later format is not guessed at");
     }
 }

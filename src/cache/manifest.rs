@@ -8,16 +8,18 @@ use serde_json::Value as Json;
 
 use super::digest::tree_digest;
 use crate::task::Caveat;
-use crate::value::Digest;
+use crate::value::{Digest, InnerPath, sealed};
 
-/// Version of the manifest's layout.
-pub(crate) const FORMAT: u32 = 1;
+/// Version of the manifest's layout. Version 1 had no checksum.
+pub(crate) const FORMAT: u32 = 2;
+/// The first version with a checksum.
+const SEALED: u32 = 2;
 
 /// A file of a result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
-    /// Its path in the result's folder, with `/`.
-    pub name: String,
+    /// Its path in the result's folder.
+    pub name: InnerPath,
     /// Its content.
     pub digest: Digest,
     /// Its size in bytes.
@@ -93,21 +95,30 @@ impl Manifest {
         self.outputs.iter().map(|o| o.size).sum()
     }
 
+    /// Whether a checksum protects what it says; those of version 1 have none.
+    pub fn has_checksum(&self) -> bool {
+        self.format >= SEALED
+    }
+
     /// Reads a manifest of a key.
     ///
     /// # Errors
     /// Why it is not one, a lowercase fragment.
     pub(crate) fn parse(bytes: &[u8], key: &Digest) -> Result<Self, String> {
         let manifest: Self = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
-        if manifest.format != FORMAT {
+        if !(1..=FORMAT).contains(&manifest.format) {
             return Err(format!("layout {} where {FORMAT} was expected", manifest.format));
         }
+        sealed::check(bytes, manifest.format, SEALED)?;
         if manifest.key != *key {
             return Err(format!("it is of key {}", manifest.key));
         }
         let tree = tree_digest(manifest.outputs.iter().map(|o| (o.name.as_str(), o.digest)));
         if tree != manifest.tree {
             return Err("its list of files does not give its digest".into());
+        }
+        if !manifest.outputs.is_sorted_by(|a, b| a.name < b.name) {
+            return Err("its list of files is not sorted, or names one twice".into());
         }
         Ok(manifest)
     }

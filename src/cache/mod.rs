@@ -21,6 +21,10 @@
 //! | `rates.json` | how fast models ran on this machine, for estimates |
 //! | `memo.digests` | digests of files by (device, inode, size, times), so that nothing is read twice |
 //!
+//! Manifests, records of downloads, kept answers and rates carry a checksum of their text ([`crate::value::sealed`]), so
+//! that a changed number in one of them is damage like a changed blob. Names of files in them are the names of
+//! strangers and cannot lead out of their folder ([`crate::value::InnerPath`]).
+//!
 //! Correctness never depends on a lock: blobs are published before the manifest that names them, by link or rename,
 //! and equal content has equal names. Must not know: operations, graphs, the engine.
 

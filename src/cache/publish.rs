@@ -16,7 +16,7 @@ use super::error::At;
 use super::manifest::FORMAT;
 use super::{Error, InputNote, Manifest, Output, Recipe, Store, Workspace, json};
 use crate::task::Caveat;
-use crate::value::Digest;
+use crate::value::{Digest, InnerPath, sealed};
 
 /// What the store records about a finished action besides its files.
 #[derive(Clone, Debug)]
@@ -156,7 +156,9 @@ impl Store {
             }
         }
         self.verified.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
-        Ok(Output { name: found.name.clone(), digest, size: found.meta.len() })
+        let name = InnerPath::parse(found.name.as_str())
+            .map_err(|_| Error::Odd { path: path.clone(), what: "a name that cannot be kept" })?;
+        Ok(Output { name, digest, size: found.meta.len() })
     }
 
     /// Replaces a file by a link to the equal blob, which saves its space.
@@ -192,7 +194,7 @@ impl Store {
         let temp = self.temp("tree")?;
         std::fs::create_dir_all(&temp).at("making", &temp)?;
         for output in &manifest.outputs {
-            let file = temp.join(&output.name);
+            let file = output.name.below(&temp);
             if let Some(folder) = file.parent() {
                 std::fs::create_dir_all(folder).at("making", folder)?;
             }
@@ -227,8 +229,8 @@ impl Store {
         if let Some(fields) = json.as_object_mut() {
             fields.insert("recipe".into(), json::write(recipe));
         }
-        let mut text = serde_json::to_vec_pretty(&json).map_err(|e| Error::io("writing", &path, e.into()))?;
-        text.push(b'\n');
+        let text = serde_json::to_vec_pretty(&json).map_err(|e| Error::io("writing", &path, e.into()))?;
+        let text = sealed::seal(&text);
         let temp = self.temp("manifest")?;
         let write = || -> io::Result<()> {
             let mut file = OpenOptions::new().create_new(true).write(true).open(&temp)?;

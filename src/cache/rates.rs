@@ -7,8 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::Store;
 use super::memo::replace;
+use crate::value::sealed;
 
-const FORMAT: u32 = 1;
+/// Version 1 had no checksum.
+const FORMAT: u32 = 2;
+const SEALED: u32 = 2;
 const FILE: &str = "rates.json";
 /// Seconds below which a measurement says little.
 const SHORT: f64 = 0.02;
@@ -68,8 +71,12 @@ const TRAINING: f64 = 0.75;
 impl Rates {
     /// The rates of a cache; none when they cannot be read.
     pub fn read(store: &Store) -> Self {
-        let file = std::fs::read(store.dir().join(FILE)).ok();
-        let file = file.and_then(|b| serde_json::from_slice::<File>(&b).ok()).filter(|f| f.format == FORMAT);
+        let known = |text: Vec<u8>| {
+            let file: File = serde_json::from_slice(&text).ok()?;
+            let sound = file.format <= FORMAT && sealed::check(&text, file.format, SEALED).is_ok();
+            sound.then_some(file)
+        };
+        let file = std::fs::read(store.dir().join(FILE)).ok().and_then(known);
         let mut all = file.map(|f| f.rates).unwrap_or_default();
         all.retain(|r| r.flops > 0.0 && r.seconds > 0.0 && (r.flops / r.seconds).is_finite());
         Self { all }
@@ -80,9 +87,8 @@ impl Rates {
     /// # Errors
     /// When the file cannot be written.
     pub fn write(&self, store: &Store) -> std::io::Result<()> {
-        let mut text = serde_json::to_vec_pretty(&File { format: FORMAT, rates: self.all.clone() })?;
-        text.push(b'\n');
-        replace(&store.dir().join(FILE), &text)
+        let text = serde_json::to_vec_pretty(&File { format: FORMAT, rates: self.all.clone() })?;
+        replace(&store.dir().join(FILE), &sealed::seal(&text))
     }
 
     /// Adds a measurement; whether it says anything.
@@ -164,11 +170,17 @@ mod tests {
         assert_eq!(Rates::read(&store), rates);
         let path = store.dir().join(FILE);
         let text = std::fs::read_to_string(&path).unwrap();
-        std::fs::write(&path, text.replace("\"format\": 1", "\"format\": 2")).unwrap();
+        std::fs::write(&path, text.replace("100.0", "900.0")).unwrap();
+        assert_eq!(Rates::read(&store), Rates::default(), "a changed number");
+        let unsealed = |format: u32| serde_json::to_vec(&File { format, rates: rates.all.clone() }).unwrap();
+        std::fs::write(&path, unsealed(1)).unwrap();
+        assert_eq!(Rates::read(&store), rates, "version 1 is read");
+        std::fs::write(&path, sealed::seal(&unsealed(3))).unwrap();
         assert_eq!(Rates::read(&store), Rates::default());
         std::fs::write(&path, &text[..text.len() / 2]).unwrap();
         assert_eq!(Rates::read(&store), Rates::default());
-        std::fs::write(&path, text.replace("2.0", "0.0")).unwrap();
+        rates.all[0].seconds = 0.0;
+        rates.write(&store).unwrap();
         assert_eq!(Rates::read(&store), Rates::default());
     }
 }

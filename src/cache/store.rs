@@ -196,7 +196,7 @@ impl Store {
     }
 
     fn sized(&self, output: &Output) -> Result<(), Miss> {
-        let miss = |problem| Err(Miss::Output { name: output.name.clone(), problem });
+        let miss = |problem| Err(Miss::Output { name: output.name.to_string(), problem });
         match std::fs::metadata(self.blob(&output.digest)) {
             Ok(meta) if meta.len() == output.size => Ok(()),
             Ok(_) => {
@@ -217,7 +217,7 @@ impl Store {
             if !self.sound(&output.digest) {
                 self.set_aside(&output.digest);
                 return Err(Miss::Output {
-                    name: output.name.clone(),
+                    name: output.name.to_string(),
                     problem: "has other content than was recorded",
                 });
             }
@@ -242,13 +242,20 @@ impl Store {
 
     /// Moves a damaged blob out of the way. A store opened for reading leaves it.
     pub(super) fn set_aside(&self, digest: &Digest) {
+        if self.session.is_some() {
+            self.verified.lock().unwrap_or_else(PoisonError::into_inner).remove(digest);
+        }
+        self.put_aside(&self.blob(digest), &digest.hex());
+    }
+
+    /// Moves a damaged file out of the way, to a name that begins as is said. A store opened for reading leaves it.
+    pub(super) fn put_aside(&self, file: &Path, name: &str) {
         if self.session.is_none() {
             return;
         }
-        self.verified.lock().unwrap_or_else(PoisonError::into_inner).remove(digest);
         let folder = self.dir.join("damaged");
-        let to = folder.join(format!("{}.{}", digest.hex(), self.unique()));
-        let _ = std::fs::create_dir_all(&folder).and_then(|()| std::fs::rename(self.blob(digest), to));
+        let to = folder.join(format!("{name}.{}-{}", std::process::id(), self.unique()));
+        let _ = std::fs::create_dir_all(&folder).and_then(|()| std::fs::rename(file, to));
     }
 
     /// Where the folder of a result is, or will be; touches nothing.
@@ -275,7 +282,7 @@ impl Store {
     /// Whether a tree's file is its blob, or (on file systems without hard links) an unchanged copy of it.
     fn in_tree(&self, tree: &Path, output: &Output) -> bool {
         use std::os::unix::fs::MetadataExt;
-        let path = tree.join(&output.name);
+        let path = output.name.below(tree);
         let (Ok(here), Ok(blob)) = (std::fs::metadata(&path), std::fs::metadata(self.blob(&output.digest)))
         else {
             return false;
@@ -293,6 +300,7 @@ impl Store {
             recipe: serde_json::Value,
         }
         let bytes = std::fs::read(self.manifest_path(key)).ok()?;
+        Manifest::parse(&bytes, key).ok()?;
         json::read(&serde_json::from_slice::<Only>(&bytes).ok()?.recipe)
     }
 

@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 
 use super::recipe::tests::training;
 use super::*;
+use crate::task::{Caveat, CaveatKind};
 use crate::value::{Digest, Record, Value};
 
 pub(crate) fn recipe(seed: i64) -> Recipe {
@@ -267,6 +268,63 @@ fn an_input_that_changes_is_read_again() {
     assert_eq!(store.digest_path(&file).unwrap(), (Digest::of(b"two"), 3));
 }
 
+#[test]
+fn every_field_of_a_manifest_is_protected() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, r) = (Store::open(dir.path()).unwrap(), recipe(1));
+    let work = store.workspace(&r.key()).unwrap();
+    fill(&work.out, "hello");
+    let mut what = publication(&r);
+    what.facts.insert("documents".into(), 12.into());
+    what.caveats = vec![Caveat::counted(CaveatKind::Dropped, 3, "lines without an id")];
+    what.log = Some(store.dir().join("runs/x/logs/1.log"));
+    store.publish(work, what).unwrap();
+    let path = store.manifest_path(&r.key());
+    let text = std::fs::read_to_string(&path).unwrap();
+    for (from, to) in [
+        ("\"ndcg_10\": 0.25", "\"ndcg_10\": 0.35"),
+        ("\"documents\": 12", "\"documents\": 13"),
+        ("\"count\": 3", "\"count\": 8"),
+        ("without an id", "without my id"),
+        ("\"seconds\": 1.5", "\"seconds\": 1.6"),
+        ("\"peak_memory\": 1024", "\"peak_memory\": 1025"),
+        ("model[1]", "model[2]"),
+        ("runs/x", "runs/y"),
+        ("\"size\": 5000", "\"size\": 5001"),
+        ("\"format\": 2", "\"format\": 1"),
+    ] {
+        let changed = text.replace(from, to);
+        assert_ne!(changed, text, "{from}");
+        std::fs::write(&path, changed).unwrap();
+        assert!(matches!(store.look(&r.key()), Err(Miss::Unreadable { .. })), "{from}");
+        assert_eq!((store.record(&r.key()), store.recipe(&r.key())), (None, None), "{from}");
+    }
+    let found = verify(&store, true, &|_, _| {}).unwrap();
+    assert!(matches!(&found.damage[..], [Damage::Manifest { .. }]), "{:?}", found.damage);
+    assert!(verify(&store, false, &|_, _| {}).unwrap().damage.is_empty(), "it was moved away");
+    std::fs::write(&path, text).unwrap();
+    assert!(store.look(&r.key()).is_ok());
+}
+
+#[test]
+fn a_changed_answer_is_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let folder = store.answers().join("ab");
+    std::fs::create_dir_all(&folder).unwrap();
+    let old = r#"{"format":1,"answer":{"text":"[2] > [1]"}}"#;
+    let new = crate::value::sealed::seal(old.replace("1,", "2,").as_bytes());
+    std::fs::write(folder.join("1.json"), old).unwrap();
+    std::fs::write(folder.join("2.json"), &new).unwrap();
+    let found = verify(&store, false, &|_, _| {}).unwrap();
+    assert_eq!((found.answers, found.without_checksum, found.damage.len()), (2, 1, 0));
+    let changed = String::from_utf8(new).unwrap().replace("[2] > [1]", "[1] > [2]");
+    std::fs::write(folder.join("2.json"), changed).unwrap();
+    let found = verify(&store, true, &|_, _| {}).unwrap();
+    assert!(matches!(&found.damage[..], [Damage::Answer { .. }]), "{:?}", found.damage);
+    assert!(verify(&store, false, &|_, _| {}).unwrap().damage.is_empty());
+}
+
 /// A manifest as format 1 was first written. Caches of users hold such files: this must stay readable, and its key
 /// must stay what it is, as long as the format is 1.
 #[test]
@@ -276,6 +334,7 @@ fn a_committed_manifest_of_format_1_is_read() {
     let m = Manifest::parse(bytes, &r.key()).unwrap();
     assert_eq!((m.op.as_str(), m.version, m.size()), ("train.cross_encoder", 3, 5005));
     assert_eq!(m.inputs[0].label, "samples[infonce, 1]");
+    assert!(!m.has_checksum());
     let json: serde_json::Value = serde_json::from_slice(bytes).unwrap();
     assert_eq!(read_recipe(&json["recipe"]).unwrap().key(), r.key());
 }

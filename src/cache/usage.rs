@@ -140,7 +140,7 @@ pub(super) fn blobs(store: &Store) -> Vec<Digest> {
 }
 
 /// The files two folders deep.
-fn files(folder: &Path) -> impl Iterator<Item = std::path::PathBuf> {
+pub(super) fn files(folder: &Path) -> impl Iterator<Item = std::path::PathBuf> {
     let entries = |p: &Path| std::fs::read_dir(p).into_iter().flatten().flatten().map(|e| e.path());
     entries(folder).flat_map(move |p| entries(&p).collect::<Vec<_>>())
 }

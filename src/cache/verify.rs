@@ -1,14 +1,18 @@
 //! Reading everything again: `cache verify`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use serde::Serialize;
 
 use super::digest::file_digest;
-use super::usage::{blobs, keys};
+use super::usage::{blobs, files, keys};
 use super::{Error, Miss, Store, downloads};
-use crate::value::Digest;
+use crate::value::{Digest, sealed};
+
+/// The first version of kept answers with a checksum.
+const ANSWERS_SEALED: u32 = 2;
 
 /// Something wrong in the store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -37,10 +41,17 @@ pub enum Damage {
         /// What is wrong.
         why: String,
     },
-    /// A manifest cannot be read, or its recipe does not give its key.
+    /// A manifest cannot be read, was changed, or its recipe does not give its key.
     Manifest {
         /// The key.
         key: Digest,
+        /// What is wrong.
+        why: String,
+    },
+    /// A kept answer of a language model was changed.
+    Answer {
+        /// Its file.
+        file: PathBuf,
         /// What is wrong.
         why: String,
     },
@@ -51,18 +62,24 @@ pub enum Damage {
 pub struct Verification {
     /// Manifests read.
     pub manifests: usize,
+    /// Manifests, kept answers and records of downloads that an older version wrote without a checksum: a changed
+    /// number in one of them is not noticed.
+    pub without_checksum: usize,
     /// Blobs read.
     pub blobs: usize,
     /// Downloaded files and members read.
     pub downloads: usize,
+    /// Kept answers of language models read.
+    pub answers: usize,
     /// Bytes read.
     pub bytes: u64,
     /// What is wrong; exit code 5 when there is any.
     pub damage: Vec<Damage>,
 }
 
-/// Reads every manifest, every blob and every download again. With `set_aside`, damaged blobs are moved out of the way
-/// and damaged downloads removed, so that the next run makes or brings them again; `progress` hears of blobs done and of how many there are.
+/// Reads every manifest, every blob, every download and every kept answer again. With `set_aside`, what is damaged is
+/// moved out of the way and damaged downloads are removed, so that the next run makes or brings them again; `progress`
+/// hears of blobs done and of how many there are.
 ///
 /// # Errors
 /// When the store cannot be read.
@@ -77,12 +94,18 @@ pub fn verify(
         out.manifests += 1;
         let bad = |why: &str| Damage::Manifest { key, why: why.to_owned() };
         match store.look(&key) {
-            Err(Miss::Unreadable { why, .. }) => out.damage.push(bad(&why)),
+            Err(Miss::Unreadable { why, path }) => {
+                out.damage.push(bad(&why));
+                if set_aside {
+                    store.put_aside(&path, &format!("{}.json", key.hex()));
+                }
+            }
             Err(miss) => {
                 let address = store.record(&key).map(|m| m.address).unwrap_or_default();
                 out.damage.push(Damage::Result { key, address, why: miss.to_string() });
             }
             Ok(manifest) => {
+                out.without_checksum += usize::from(!manifest.has_checksum());
                 for output in &manifest.outputs {
                     users.entry(output.digest).or_default().insert(manifest.address.clone());
                 }
@@ -126,6 +149,7 @@ pub fn verify(
     for (why, home, record) in read {
         out.downloads += 1;
         out.bytes += record.size;
+        out.without_checksum += usize::from(!record.has_checksum());
         if let Some(why) = why {
             if set_aside {
                 downloads::forget(&home, &record);
@@ -134,5 +158,38 @@ pub fn verify(
             out.damage.push(Damage::Download { address: format!("{}{member}", record.url), why });
         }
     }
+    for (home, why) in downloads::spoiled(store) {
+        out.damage.push(Damage::Download { address: home.display().to_string(), why });
+        if set_aside {
+            downloads::forget_record(&home);
+        }
+    }
+    let mut answers: Vec<PathBuf> = files(&store.answers()).collect();
+    answers.sort_unstable();
+    let read: Vec<_> = answers.into_par_iter().map(|file| (answer(&file), file)).collect();
+    for (state, file) in read {
+        out.answers += 1;
+        match state {
+            Ok(checked) => out.without_checksum += usize::from(!checked),
+            Err(why) => {
+                if set_aside {
+                    store.put_aside(&file, "answer");
+                }
+                out.damage.push(Damage::Answer { file, why });
+            }
+        }
+    }
     Ok(out)
+}
+
+/// Whether a kept answer has a checksum, which is right.
+fn answer(file: &Path) -> Result<bool, String> {
+    #[derive(serde::Deserialize)]
+    struct Only {
+        format: u32,
+    }
+    let text = std::fs::read(file).map_err(|e| e.to_string())?;
+    let only: Only = serde_json::from_slice(&text).map_err(|e| e.to_string())?;
+    sealed::check(&text, only.format, ANSWERS_SEALED)?;
+    Ok(only.format >= ANSWERS_SEALED)
 }

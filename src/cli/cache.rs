@@ -22,6 +22,9 @@ fn told(damage: &Damage) -> String {
         Damage::Manifest { key, why } => {
             format!("damaged: the manifest of key {}: {why}", &key.hex()[..12])
         }
+        Damage::Answer { file, why } => {
+            format!("damaged: the kept answer of a language model {}: {why}", file.display())
+        }
     }
 }
 
@@ -88,11 +91,22 @@ pub(super) fn cache(args: &CacheArgs, common: &Common) -> Result<u8, Stop> {
                     0 => String::new(),
                     n => format!(" and {n} downloaded files"),
                 };
+                let answers = match v.answers {
+                    0 => String::new(),
+                    n => format!(" and {n} kept answers"),
+                };
                 let files = v.blobs;
                 out::line(&format!(
-                    "{} results in {files} files{downloads} of {size} read: {damaged}",
+                    "{} results in {files} files{downloads}{answers} of {size} read: {damaged}",
                     v.manifests
                 ));
+                if v.without_checksum > 0 {
+                    out::line(&format!(
+                        "note: {} of them have no checksum, since an older xpipe wrote them: a changed number in one of \
+                         them is not noticed. `xpipe run STUDY --force STAGE` makes a result again",
+                        v.without_checksum
+                    ));
+                }
                 if !v.damage.is_empty() && !set_aside {
                     out::warn(
                         "help: `xpipe cache verify --set-aside` moves damaged files away; the next run makes or fetches them again",

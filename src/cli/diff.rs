@@ -81,7 +81,8 @@ fn values(loaded: &Loaded, job: &Job, common: &Common) -> Result<Values, Stop> {
     let store = job::reading(common)?;
     let runner = Local::new(common, Lock::beside(&loaded.path, common.locked)?);
     let fates = forecast(job, &runner, &store, &Options::new(job::threads(common), Heavy::Thread));
-    let stored = Stored::of_forecast(&store, &fates);
+    let stored = Stored::of_forecast(&store, job, &fates);
+    stored.warn_of_damage();
     let mut all = Values::new();
     for (id, action) in (0..).zip(&job.actions) {
         let Some(manifest) = stored.manifest(ActionId(id)).filter(|m| !m.values.is_empty()) else { continue };

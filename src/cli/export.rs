@@ -5,8 +5,10 @@ use std::path::Path;
 use super::args::{Common, ExportArgs};
 use super::lock::Lock;
 use super::out::{self, Stop};
+use super::results::DAMAGED;
 use super::runner::Local;
 use super::{job, study};
+use crate::cache::Miss;
 use crate::engine::{Forecast, Heavy, Options, forecast};
 
 pub(super) fn export(args: &ExportArgs, common: &Common) -> Result<u8, Stop> {
@@ -25,18 +27,28 @@ pub(super) fn export(args: &ExportArgs, common: &Common) -> Result<u8, Stop> {
     let runner = Local::new(common, Lock::beside(&loaded.path, common.locked)?);
     let options = Options::new(job::threads(common), Heavy::Thread);
     let fates = forecast(&job, &runner, &store, &options);
+    let damaged = |miss: &Miss| Stop::Other {
+        code: DAMAGED,
+        message: format!("the result of {} is damaged: {miss}", args.cell),
+        help: Some(format!(
+            "make it again: `xpipe run {} --target '{}'`",
+            args.study.file.display(),
+            args.cell
+        )),
+    };
+    if let Forecast::WillRun { miss: Some(miss), .. } = &fates[id.0 as usize]
+        && miss.is_damage()
+    {
+        return Err(damaged(miss));
+    }
     let Forecast::Cached { key } = &fates[id.0 as usize] else {
         return Err(Stop::missing(
             format!("{} has no result yet", args.cell),
             Some(format!("run it first: `xpipe run {} --target '{}'`", args.study.file.display(), args.cell)),
         ));
     };
-    let manifest = store
-        .lookup(key)
-        .ok_or_else(|| Stop::missing(format!("the result of {} is gone", args.cell), None))?;
-    let folder = store
-        .tree(&manifest)?
-        .map_err(|miss| Stop::missing(format!("the result of {} is damaged: {miss}", args.cell), None))?;
+    let manifest = store.look(key).map_err(|miss| damaged(&miss))?;
+    let folder = store.tree(&manifest)?.map_err(|miss| damaged(&miss))?;
     let written = write(&folder, &args.to)?;
     if common.json {
         out::json(&serde_json::json!({ "cell": args.cell, "written": written, "key": key }));

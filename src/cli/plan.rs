@@ -10,7 +10,7 @@ use super::runner::Local;
 use super::{check::plural, fetching};
 use super::{job, study};
 use crate::cache::downloads::file_name;
-use crate::engine::{Forecast, Heavy, Reach, Sight, survey};
+use crate::engine::{Forecast, Heavy, Job, Reach, Sight, survey};
 use crate::value::{ActionId, Value};
 
 /// Counts of a row.
@@ -103,7 +103,7 @@ pub(super) fn plan(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
         thousands(run),
         thousands(depends),
     ));
-    for line in detectable(&loaded, &store, &fates) {
+    for line in detectable(&loaded, &store, &job, &fates) {
         out::line(&line);
     }
     for line in estimated(&total, basis, &options) {
@@ -155,8 +155,13 @@ pub(super) fn plan(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
 }
 
 /// What the tests of tables can find, as far as it can be told.
-fn detectable(loaded: &study::Loaded, store: &crate::cache::Store, fates: &[Forecast]) -> Vec<String> {
-    let stored = Stored::of_forecast(store, fates);
+fn detectable(
+    loaded: &study::Loaded,
+    store: &crate::cache::Store,
+    job: &Job,
+    fates: &[Forecast],
+) -> Vec<String> {
+    let stored = Stored::of_forecast(store, job, fates);
     let tables = loaded.graph.tables.iter();
     let found = tables.filter_map(|t| crate::report::detectable(t, &loaded.graph, &stored));
     found.map(|d| format!("test of {d}")).collect()

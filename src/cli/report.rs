@@ -4,7 +4,7 @@ use super::args::{Common, ReportArgs};
 use super::lock::Lock;
 use super::out::{self, Stop};
 use super::page::{self, Story};
-use super::results::{self, Stored};
+use super::results::{self, DAMAGED, Stored};
 use super::runner::Local;
 use super::{job, study};
 use crate::engine::{Forecast, Heavy, Options, forecast};
@@ -15,7 +15,7 @@ pub(super) fn report(args: &ReportArgs, common: &Common) -> Result<u8, Stop> {
     let store = job::reading(common)?;
     let runner = Local::new(common, Lock::beside(&loaded.path, common.locked)?);
     let fates = forecast(&job, &runner, &store, &Options::new(job::threads(common), Heavy::Thread));
-    let stored = Stored::of_forecast(&store, &fates);
+    let stored = Stored::of_forecast(&store, &job, &fates);
     let outcome = results::evaluate(&loaded.graph, &stored);
     let folder = args.output.clone().unwrap_or_else(|| page::results_folder(&loaded));
     let files = Story::of_cache(&loaded, &args.study, &fates, &stored).write(&folder, &outcome, &stored)?;
@@ -24,8 +24,8 @@ pub(super) fn report(args: &ReportArgs, common: &Common) -> Result<u8, Stop> {
         return Err(Stop::usage("the study has no table, claim or report to show"));
     }
     if common.json {
-        out::json(&serde_json::json!({ "files": files, "open": open }));
-        return Ok(0);
+        out::json(&serde_json::json!({ "files": files, "open": open, "damaged": stored.damage() }));
+        return Ok(if stored.damage().is_empty() { 0 } else { DAMAGED });
     }
     for file in &files {
         out::line(&file.display().to_string());
@@ -33,7 +33,7 @@ pub(super) fn report(args: &ReportArgs, common: &Common) -> Result<u8, Stop> {
     if open > 0 {
         out::line(&format!("{open} actions have no result yet: `xpipe run {}`", args.study.file.display()));
     }
-    Ok(0)
+    Ok(if stored.warn_of_damage() { DAMAGED } else { 0 })
 }
 
 /// How many actions that are asked for have no result.

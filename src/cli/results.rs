@@ -1,11 +1,12 @@
 //! Results of a study from the store: what tables and claims are computed from, and how they are printed.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::out::Stop;
-use crate::cache::{Manifest, Store};
-use crate::engine::{Forecast, RunReport};
+use super::out::{self, Stop};
+use crate::cache::{Manifest, Miss, Store};
+use crate::engine::{Forecast, Job, RunReport};
 use crate::graph::Graph;
 use crate::report::{self, Evaluated, Made, Results};
 use crate::value::ActionId;
@@ -13,17 +14,59 @@ use crate::value::ActionId;
 /// Manifests of a graph's actions, where there are results.
 pub(super) struct Stored<'s> {
     store: &'s Store,
+    job: &'s Job,
     manifests: Vec<Option<Arc<Manifest>>>,
+    /// What was found damaged, with addresses.
+    damage: Mutex<BTreeSet<String>>,
 }
 
+/// The exit code when a result is damaged.
+pub(super) const DAMAGED: u8 = 5;
+
 impl<'s> Stored<'s> {
-    pub(super) fn of_run(store: &'s Store, report: &RunReport) -> Self {
-        Self { store, manifests: report.actions.iter().map(|a| a.manifest.clone()).collect() }
+    pub(super) fn of_run(store: &'s Store, job: &'s Job, report: &RunReport) -> Self {
+        let manifests = report.actions.iter().map(|a| a.manifest.clone()).collect();
+        Self { store, job, manifests, damage: Mutex::default() }
     }
 
-    pub(super) fn of_forecast(store: &'s Store, fates: &[Forecast]) -> Self {
-        let keys = fates.iter().map(|f| if let Forecast::Cached { key } = f { Some(key) } else { None });
-        Self { store, manifests: keys.map(|k| store.lookup(k?).map(Arc::new)).collect() }
+    pub(super) fn of_forecast(store: &'s Store, job: &'s Job, fates: &[Forecast]) -> Self {
+        let stored = Self { store, job, manifests: Vec::new(), damage: Mutex::default() };
+        let mut manifests = Vec::with_capacity(fates.len());
+        for (id, fate) in (0u32..).map(ActionId).zip(fates) {
+            manifests.push(match fate {
+                Forecast::Cached { key } => {
+                    store.look(key).map(Arc::new).inspect_err(|miss| stored.found(id, miss)).ok()
+                }
+                Forecast::WillRun { miss: Some(miss), .. } => {
+                    stored.found(id, miss);
+                    None
+                }
+                _ => None,
+            });
+        }
+        Self { manifests, ..stored }
+    }
+
+    fn found(&self, id: ActionId, miss: &Miss) {
+        if miss.is_damage() {
+            let told = format!("{}: {miss}", self.job.action(id).address);
+            self.damage.lock().unwrap_or_else(PoisonError::into_inner).insert(told);
+        }
+    }
+
+    /// What was found damaged so far: the address of each result, and what is wrong with it.
+    pub(super) fn damage(&self) -> Vec<String> {
+        self.damage.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// Warns of what was found damaged; whether anything was.
+    pub(super) fn warn_of_damage(&self) -> bool {
+        let damage = self.damage();
+        damage.iter().for_each(|d| out::warn(&format!("damaged: {d}")));
+        if !damage.is_empty() {
+            out::warn("  help: `xpipe run` makes damaged results again");
+        }
+        !damage.is_empty()
     }
 
     /// The manifest of an action, when it has a result.
@@ -57,7 +100,7 @@ impl Results for Stored<'_> {
     }
 
     fn folder(&self, action: ActionId) -> Option<PathBuf> {
-        self.store.tree(self.manifest(action)?).ok()?.ok()
+        self.store.tree(self.manifest(action)?).ok()?.inspect_err(|miss| self.found(action, miss)).ok()
     }
 
     fn made(&self, action: ActionId) -> Option<Made> {

@@ -6,7 +6,7 @@ use super::args::{Common, DeviceArg, RunArgs};
 use super::lock::Lock;
 use super::out::{self, Stop};
 use super::progress::{self, words};
-use super::results::{self, Stored};
+use super::results::{self, DAMAGED, Stored};
 use super::runner::Local;
 use super::study::{self, Loaded};
 use super::{check::plural, estimate, fetch, fetching, job, page};
@@ -75,14 +75,17 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
     drop(view);
     runner.save_lock()?;
     estimate::learn(&store, &report);
-    let stored = Stored::of_run(&store, &report);
+    let stored = Stored::of_run(&store, &job, &report);
     let outcome = results::evaluate(&loaded.graph, &stored);
     let folder = args.output.clone().unwrap_or_else(|| page::results_folder(&loaded));
     let files = outcome.write(&folder, &loaded.graph)?;
     let story = page::Story::of_run(&loaded, &args.study, &job, &report, &stored);
     let pages = story.write(&folder, &outcome, &stored)?;
     let claims_failed = outcome.failed_claims() > 0 && !loaded.graph.advisory_claims;
-    let code = report.exit_code(claims_failed);
+    let code = match report.exit_code(claims_failed) {
+        0 if !stored.damage().is_empty() => DAMAGED,
+        code => code,
+    };
     if common.json {
         let failures: Vec<serde_json::Value> = failures(&job, &report)
             .into_iter()
@@ -93,11 +96,12 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
         out::json(&serde_json::json!({
             "exit": code, "seconds": report.seconds, "counts": report.counts, "cancelled": report.cancelled,
             "failures": failures, "results": outcome.json(), "files": files, "pages": pages, "run": report.dir,
-            "cache": store.root(),
+            "cache": store.root(), "damaged": stored.damage(),
         }));
         return Ok(code);
     }
     out::say(&outcome.text());
+    stored.warn_of_damage();
     for (address, failure, log) in failures(&job, &report) {
         out::warn(&format!("failed: {address}: {}", failure.message));
         if let Some(h) = &failure.help {

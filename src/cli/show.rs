@@ -3,7 +3,7 @@
 use super::args::{Common, StudyArgs};
 use super::lock::Lock;
 use super::out::{self, Stop};
-use super::results::{self, Stored};
+use super::results::{self, DAMAGED, Stored};
 use super::runner::Local;
 use super::{job, study};
 use crate::engine::{Forecast, Heavy, Options, forecast};
@@ -15,11 +15,13 @@ pub(super) fn show(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
     let runner = Local::new(common, Lock::beside(&loaded.path, common.locked)?);
     let options = Options::new(job::threads(common), Heavy::Thread);
     let fates = forecast(&job, &runner, &store, &options);
-    let stored = Stored::of_forecast(&store, &fates);
+    let stored = Stored::of_forecast(&store, &job, &fates);
     let outcome = results::evaluate(&loaded.graph, &stored);
     if common.json {
-        out::json(&outcome.json());
-        return Ok(0);
+        let mut json = outcome.json();
+        json["damaged"] = stored.damage().into();
+        out::json(&json);
+        return Ok(if stored.damage().is_empty() { 0 } else { DAMAGED });
     }
     out::say(&outcome.text());
     let missing =
@@ -27,5 +29,5 @@ pub(super) fn show(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
     if missing > 0 {
         out::line(&format!("{missing} actions have no result yet: `xpipe run {}`", args.file.display()));
     }
-    Ok(0)
+    Ok(if stored.warn_of_damage() { DAMAGED } else { 0 })
 }

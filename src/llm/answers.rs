@@ -1,7 +1,8 @@
 //! Answers on disk, one file each, by what was asked: `ab/<rest of the digest>.json`.
 //!
 //! A file is written beside its place, made safe against a loss of power, and moved there, so it is whole or not there.
-//! One that cannot be read counts as not there. It holds the answer and no word of the question.
+//! It carries a checksum, so that one that was changed is never taken for what the model said. It holds the answer and no
+//! word of the question.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -10,10 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{Answer, Request};
 use crate::task::Failure;
-use crate::value::Digest;
+use crate::value::{Digest, sealed};
 
-/// The version of the files; a file of another version is not there.
-const FORMAT: u32 = 1;
+/// The version of the files. Version 1 had no checksum; a file of a later version is not used.
+const FORMAT: u32 = 2;
+const SEALED: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct File {
@@ -44,10 +46,24 @@ impl Answers {
         self.folder.join(&hex[..2]).join(format!("{}.json", &hex[2..]))
     }
 
-    /// The answer that is kept by a key.
-    pub fn get(&self, key: &Digest) -> Option<Answer> {
-        let file: File = serde_json::from_slice(&std::fs::read(self.path(key)).ok()?).ok()?;
-        (file.format == FORMAT).then_some(file.answer)
+    /// The answer that is kept by a key; `None` when there is none.
+    ///
+    /// # Errors
+    /// Why the file that is there cannot be used, as a sentence.
+    pub fn get(&self, key: &Digest) -> Result<Option<Answer>, String> {
+        let path = self.path(key);
+        let wrong = |why: &str| format!("the kept answer {} cannot be used: {why}", path.display());
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(wrong(&e.to_string())),
+        };
+        let file: File = serde_json::from_slice(&text).map_err(|e| wrong(&e.to_string()))?;
+        if !(1..=FORMAT).contains(&file.format) {
+            return Err(wrong(&format!("it has version {}, this xpipe knows {FORMAT}", file.format)));
+        }
+        sealed::check(&text, file.format, SEALED).map_err(wrong)?;
+        Ok(Some(file.answer))
     }
 
     /// Keeps an answer.
@@ -58,8 +74,8 @@ impl Answers {
         let path = self.path(key);
         let folder = path.parent().unwrap_or(&self.folder);
         let file = File { format: FORMAT, answer: answer.clone() };
-        let mut text = serde_json::to_vec(&file).map_err(|e| Failure::bug(format!("an answer: {e}")))?;
-        text.push(b'\n');
+        let text = serde_json::to_vec(&file).map_err(|e| Failure::bug(format!("an answer: {e}")))?;
+        let text = sealed::seal(&text);
         let write = || -> std::io::Result<()> {
             std::fs::create_dir_all(folder)?;
             let mut temp = tempfile::NamedTempFile::new_in(folder)?;
@@ -119,7 +135,7 @@ mod tests {
     fn what_was_kept_by_the_first_version_is_found() {
         let dir = tempfile::tempdir().unwrap();
         let (answers, key) = (Answers::new(dir.path()), key("m", &request()).unwrap());
-        assert_eq!(answers.get(&key), None);
+        assert_eq!(answers.get(&key), Ok(None));
         let hex = "06673cdf3513dcaa6ac4173766832a921fd91b898ff3674c2bc2f2c6bc0aaa05";
         assert_eq!(key.hex(), hex, "keys of answers changed: all would be paid for again");
         let path = dir.path().join(&hex[..2]).join(format!("{}.json", &hex[2..]));
@@ -133,13 +149,17 @@ mod tests {
             prompt_tokens: 7,
             completion_tokens: 6,
         };
-        assert_eq!(answers.get(&key), Some(answer.clone()));
+        assert_eq!(answers.get(&key), Ok(Some(answer.clone())));
         std::fs::remove_file(&path).unwrap();
         answers.put(&key, &answer).unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{text}\n"));
-        for spoiled in [&text[..40], "{\"format\":2}", ""] {
+        assert_eq!(answers.get(&key), Ok(Some(answer)));
+        let new = std::fs::read_to_string(&path).unwrap();
+        let other = new.replace("[2] > [1]", "[1] > [2]");
+        let probability = new.replace("-0.5", "-0.4");
+        let later = new.replace("\"format\":2", "\"format\":3");
+        for spoiled in [&text[..40], "{\"format\":2}", "", &other, &probability, &later] {
             std::fs::write(&path, spoiled).unwrap();
-            assert_eq!(answers.get(&key), None);
+            assert!(answers.get(&key).is_err(), "{spoiled}");
         }
     }
 }

@@ -74,7 +74,11 @@ impl<'a> Asker<'a> {
         let Manner { max_tokens, logprobs, seed } = self.manner;
         let request = Request { prompt, max_tokens, logprobs, seed };
         let key = answers::key(&self.identity, &request)?;
-        let answer = match self.answers.get(&key) {
+        let kept = self.answers.get(&key).unwrap_or_else(|why| {
+            self.progress.note(&format!("{why}; the model is asked again"));
+            None
+        });
+        let answer = match kept {
             Some(kept) => {
                 self.spending.kept(&kept);
                 kept

@@ -7,8 +7,10 @@
 pub mod canonical;
 pub mod checksum;
 pub mod half;
+mod inner;
 pub mod pending;
 pub mod rng;
+pub mod sealed;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use checksum::{Algorithm, Checksum};
+pub use inner::InnerPath;
 pub use pending::{BinaryOp, Pending, Reduction, UnaryOp, Unresolved};
 
 /// A name inside values: a field, a constructor, an axis, a label.

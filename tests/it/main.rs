@@ -32,6 +32,7 @@ mod runs;
 mod server;
 mod space;
 mod standard_modules;
+mod stored;
 mod suite;
 #[cfg(feature = "hub")]
 mod teachers;

@@ -1,0 +1,100 @@
+//! Paths that strangers write: names of files in manifests, archives, lists of shards, a hub's answers.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// A relative path, parted by `/`, that stays in the folder that it is joined to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct InnerPath(String);
+
+/// What file systems allow of a path and of one of its parts, in bytes.
+const LONGEST: (usize, usize) = (4000, 255);
+
+impl InnerPath {
+    /// Checks a path.
+    ///
+    /// # Errors
+    /// What it is instead, as the end of a sentence that begins with the path.
+    pub fn parse(text: impl Into<String>) -> Result<Self, &'static str> {
+        let text = text.into();
+        if text.is_empty() {
+            return Err("is no name of a file");
+        }
+        if text.starts_with('/') || text.split('/').any(|part| part == "..") {
+            return Err("leads out of its folder");
+        }
+        if text.contains('\0') || text.split('/').any(|part| part.is_empty() || part == ".") {
+            return Err("is no plain path of names and `/`");
+        }
+        if text.len() > LONGEST.0 || text.split('/').any(|part| part.len() > LONGEST.1) {
+            return Err("is longer than file systems allow");
+        }
+        Ok(Self(text))
+    }
+
+    /// The path.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Where it is in a folder.
+    pub fn below(&self, folder: &Path) -> PathBuf {
+        folder.join(&self.0)
+    }
+}
+
+impl std::fmt::Display for InnerPath {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl From<InnerPath> for String {
+    fn from(path: InnerPath) -> Self {
+        path.0
+    }
+}
+
+impl TryFrom<String> for InnerPath {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(text.as_str()).map_err(|why| format!("`{}` {why}", text.escape_debug()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_stays_inside_passes() {
+        for good in ["a", "a/b.bin", "..a/b..", "a b/ü", ".hidden", "a\\b"] {
+            assert_eq!(InnerPath::parse(good).unwrap().as_str(), good);
+        }
+        let long = "x".repeat(256);
+        let deep = "ab/".repeat(2000) + "c";
+        for bad in [
+            "",
+            "/",
+            "/etc/x",
+            "..",
+            "../x",
+            "a/../../x",
+            "a/..",
+            "a//b",
+            "a/",
+            "./a",
+            "a/.",
+            "a\0b",
+            &long,
+            &deep,
+        ] {
+            assert!(InnerPath::parse(bad).is_err(), "{bad:?}");
+            assert!(serde_json::from_value::<InnerPath>(bad.into()).is_err(), "{bad:?}");
+        }
+        assert_eq!(InnerPath::parse("a/b").unwrap().below(Path::new("/f")), Path::new("/f/a/b"));
+    }
+}
