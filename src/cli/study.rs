@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 
 use super::args::{Common, StudyArgs};
 use super::out::Stop;
+use crate::diag::suggest::did_you_mean;
 use crate::diag::{Diagnostics, FileId};
 use crate::graph::{Graph, Overrides, expand, select};
 use crate::resolve::{Disk, Study, load};
+use crate::syntax::ast::ItemKind;
 use crate::syntax::source::SourceMap;
 use crate::value::ActionId;
 
@@ -62,12 +64,16 @@ pub(super) fn read(
             return Err(Stop::usage(format!("--only {text}: write `--only axis=label,label`")));
         };
         let labels = labels.split(',').map(|l| l.trim().to_owned()).filter(|l| !l.is_empty()).collect();
+        if overrides.only.iter().any(|(known, _)| known == axis.trim()) {
+            return Err(Stop::usage(format!(
+                "--only {text}: the labels of `{}` are given twice; write them in one list",
+                axis.trim()
+            )));
+        }
         overrides.only.push((axis.trim().to_owned(), labels));
     }
-    if let Some(p) = profile
-        && !study.modules.first().is_some_and(|m| m.names.contains_key(p))
-    {
-        return Err(Stop::usage(format!("the study has no profile `{p}`")));
+    if let Some(p) = profile {
+        profile_of(&study, p)?;
     }
     for (axis, _) in &overrides.only {
         let known = study.modules.first().and_then(|m| m.names.get(axis.as_str()));
@@ -78,6 +84,26 @@ pub(super) fn read(
     let registry = crate::ops::registry();
     let graph = expand(&study, &registry, &world, &overrides, &mut diagnostics);
     Ok(Loaded { path, sources, diagnostics, graph, wanted: Vec::new() })
+}
+
+/// Whether the study has a profile of a name.
+fn profile_of(study: &Study, name: &str) -> Result<(), Stop> {
+    let items = study.modules.first().map(|m| m.ast.items.as_slice()).unwrap_or_default();
+    let names: Vec<&str> = items
+        .iter()
+        .filter_map(|item| match &item.kind {
+            ItemKind::Profile { name, .. } => Some(&*name.name),
+            _ => None,
+        })
+        .collect();
+    if names.contains(&name) {
+        return Ok(());
+    }
+    let help = did_you_mean(name, names.iter().copied()).unwrap_or_else(|| match names.as_slice() {
+        [] => "it declares none".to_owned(),
+        some => format!("its profiles are {}", some.join(", ")),
+    });
+    Err(Stop::usage(format!("the study has no profile `{name}`; {help}")))
 }
 
 /// Reads a study and refuses a wrong one; finds what is asked for.

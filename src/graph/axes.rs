@@ -1,4 +1,4 @@
-//! Axes: labels and values, what `only` removes, params and what overrides them.
+//! Axes: their labels and values.
 
 use std::rc::Rc;
 
@@ -6,8 +6,8 @@ use super::conform::show;
 use super::expand::{Eval, Expander, Item, Stop};
 use crate::diag::suggest::did_you_mean;
 use crate::diag::{Code, Diagnostic, Span};
-use crate::resolve::{AxisId, ModuleId, Named, ParamId};
-use crate::syntax::ast::{Expr, ExprKind, Ident, ItemKind, Sweep, TypeExpr};
+use crate::resolve::{AxisId, ModuleId, Named};
+use crate::syntax::ast::{Expr, ExprKind, Ident, Sweep, TypeExpr};
 use crate::types::Type;
 use crate::value::{BinaryOp, Name, Value};
 
@@ -98,6 +98,7 @@ impl<'a> Expander<'a> {
                 .enter(Item::Axis(id), span, |e| Ok(e.build_axis(id)))
                 .unwrap_or(AxisState { entries: Vec::new(), broken: true });
             self.axes[id.0] = Some(state);
+            self.narrow(id, span);
         }
         self.axes[id.0].get_or_insert_default()
     }
@@ -243,12 +244,14 @@ impl<'a> Expander<'a> {
     }
 
     pub(super) fn kept_labels(&mut self, id: AxisId) -> Vec<usize> {
+        self.reads(Item::Axis(id));
         let span = self.study.axis(id).0.span;
         self.axis(id, span).entries.iter().enumerate().filter(|(_, e)| e.kept).map(|(i, _)| i).collect()
     }
 
     /// The place of a label, or a diagnostic.
     pub(super) fn label_at(&mut self, id: AxisId, label: &str, span: Span) -> Eval<usize> {
+        self.reads(Item::Axis(id));
         let name = self.study.axis(id).0.name.clone();
         let state = self.axis(id, span);
         if let Some(i) = state.entries.iter().position(|e| &*e.label == label) {
@@ -382,188 +385,5 @@ impl<'a> Expander<'a> {
             )
             .maybe_help(help),
         )
-    }
-
-    /// The value of a param: `--set`, then the profile, then its default.
-    pub(super) fn param(&mut self, id: ParamId, span: Span) -> Eval {
-        if let Some(value) = &self.params[id.0] {
-            return value.clone();
-        }
-        let place = self.study.params[id.0];
-        let ItemKind::Param { name, ty, default } = &self.study.item(place).kind else {
-            return Err(Stop::Reported);
-        };
-        let value = self.enter(Item::Param(id), span, |e| {
-            let ty = e.type_expr(ty);
-            let over = if place.module == ModuleId(0) { e.set_values.get(&name.name).copied() } else { None };
-            let mut env = e.env_at(place.module, &[], &[]);
-            let expr = match (over, default) {
-                (Some((expr, from_command_line)), _) => {
-                    if from_command_line {
-                        env.row = "--set".into();
-                    }
-                    expr
-                }
-                (None, Some(default)) => default,
-                (None, None) => {
-                    return Err(e.error(
-                        Diagnostic::error(
-                            Code::ParamMissing,
-                            format!("param `{}` has no value", name.name),
-                            name.span,
-                            "declared without a default",
-                        )
-                        .help(format!("run with `--set '{}=…'`", name.name)),
-                    ));
-                }
-            };
-            let value = e.eval(expr, Some(&ty), &env)?;
-            let value = e.conform(value, &ty, expr.span, &format!("param `{}`", name.name))?;
-            // A path is relative to what wrote it: the file, or for `--set` the working directory.
-            match (&ty, &value) {
-                (Type::Path, Value::Str(text)) => {
-                    Ok(Value::str(&e.file_path(text, &env).display().to_string()))
-                }
-                _ => Ok(value),
-            }
-        });
-        self.params[id.0] = Some(value.clone());
-        value
-    }
-
-    /// Reads `--set` and the profile; returns whether claims are advisory.
-    pub(super) fn apply_overrides(&mut self) -> bool {
-        let study = self.study;
-        let overrides = self.overrides;
-        let Some(root) = study.modules.first() else { return false };
-        let mut advisory = false;
-        for item in &root.ast.items {
-            let ItemKind::Profile { name, fields, only } = &item.kind else { continue };
-            let chosen = overrides.profile.as_deref() == Some(&*name.name);
-            for f in fields {
-                if &*f.name.name == "claims" {
-                    let word = match f.value.as_ref().map(|v| &v.kind) {
-                        Some(ExprKind::Path(p)) if p.len() == 1 => p[0].name.to_string(),
-                        _ => String::new(),
-                    };
-                    match word.as_str() {
-                        "advisory" => advisory |= chosen,
-                        "required" => {}
-                        _ => {
-                            self.error(
-                                Diagnostic::error(
-                                    Code::Mismatch,
-                                    "`claims` must be `advisory` or `required`",
-                                    f.span,
-                                    "neither of them",
-                                )
-                                .help("write `claims = advisory`"),
-                            );
-                        }
-                    }
-                    continue;
-                }
-                if self.root_param(&f.name) {
-                    match &f.value {
-                        Some(v) if chosen => {
-                            self.set_values.insert(f.name.name.clone(), (v, false));
-                        }
-                        Some(v) => self.profile_value(&f.name, v),
-                        None => {
-                            self.error(
-                                Diagnostic::error(
-                                    Code::MissingArgument,
-                                    "a profile gives a param a value",
-                                    f.span,
-                                    "no value here",
-                                )
-                                .help(format!("write `{} = …`", f.name.name)),
-                            );
-                        }
-                    }
-                }
-            }
-            for o in only {
-                let Ok(axis) = self.axis_named(&o.axis, ModuleId(0)) else { continue };
-                let labels = self.labels_in(axis, &o.labels, ModuleId(0));
-                if let (true, Ok(labels)) = (chosen, labels) {
-                    let names = labels.into_iter().filter_map(|i| self.axis_label(axis, i)).collect();
-                    self.only.insert(axis, names);
-                }
-            }
-        }
-        for (ident, expr) in &overrides.set {
-            if self.root_param(ident) {
-                self.set_values.insert(ident.name.clone(), (expr, true));
-            }
-        }
-        advisory
-    }
-
-    /// The type of a value in a profile that is not chosen.
-    fn profile_value(&mut self, name: &Ident, value: &'a Expr) {
-        let Some(Named::Param(id)) = self.study.named(ModuleId(0), &name.name) else { return };
-        let ItemKind::Param { ty, .. } = &self.study.item(self.study.params[id.0]).kind else { return };
-        let ty = self.type_expr(ty);
-        let env = self.env_at(ModuleId(0), &[], &[]);
-        if let Ok(v) = self.eval(value, Some(&ty), &env) {
-            let _ = self.conform(v, &ty, value.span, &format!("param `{}`", name.name));
-        }
-    }
-
-    fn root_param(&mut self, ident: &Ident) -> bool {
-        let study = self.study;
-        match study.named(ModuleId(0), &ident.name) {
-            Some(Named::Param(_)) => true,
-            Some(Named::Broken) => false,
-            _ => {
-                let params: Vec<&str> = study.modules[0]
-                    .names
-                    .iter()
-                    .filter(|(_, (n, _))| matches!(n, Named::Param(_)))
-                    .map(|(n, _)| &**n)
-                    .collect();
-                let help = did_you_mean(&ident.name, params.iter().copied()).unwrap_or_else(|| {
-                    if params.is_empty() {
-                        "this study declares no param".to_owned()
-                    } else {
-                        format!("its params are {}", params.join(", "))
-                    }
-                });
-                self.error(
-                    Diagnostic::error(
-                        Code::UnknownParam,
-                        format!("there is no param `{}`", ident.name),
-                        ident.span,
-                        "only params can be set from outside",
-                    )
-                    .help(help),
-                );
-                false
-            }
-        }
-    }
-
-    /// Applies `only` of the profile and of the command line.
-    pub(super) fn apply_only(&mut self) {
-        let overrides = self.overrides;
-        for (axis, labels) in &overrides.only {
-            let Some(Named::Axis(id)) = self.study.named(ModuleId(0), axis) else { continue };
-            let span = self.study.axis(id).0.span;
-            let mut kept = Vec::new();
-            for label in labels {
-                if let Ok(i) = self.label_at(id, label, span) {
-                    kept.extend(self.axis_label(id, i));
-                }
-            }
-            self.only.insert(id, kept);
-        }
-        for (id, labels) in self.only.clone() {
-            if let Some(state) = self.axes[id.0].as_mut() {
-                for e in &mut state.entries {
-                    e.kept = labels.contains(&e.label);
-                }
-            }
-        }
     }
 }

@@ -176,6 +176,7 @@ impl<'a> Expander<'a> {
 
     /// Calls a def: its arguments are evaluated here, its body in its own file.
     fn def_call(&mut self, id: DefId, args: &'a [Arg], span: Span, env: &Env<'a>) -> Eval {
+        self.reads(Item::Def(id));
         let def = self.study.def(id);
         let module = self.study.defs[id.0].module;
         let mut locals: Vec<(Name, Local<'a>)> = Vec::new();

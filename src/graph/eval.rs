@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::conform::{quantity, show};
-use super::expand::{Env, Eval, Expander, Stop};
+use super::expand::{Env, Eval, Expander, Item, Stop};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::syntax::ast::{Expr, ExprKind, Field, StrPart};
 use crate::types::Type;
@@ -91,6 +91,7 @@ impl<'a> Expander<'a> {
                 let Some(axis) = self.match_axis(subject, *subject_span, env) else {
                     return Err(Stop::Reported);
                 };
+                self.reads(Item::Axis(axis));
                 let Some(at) = env.at(axis) else {
                     return Err(self.free_axis(axis, *subject_span, "this `match`"));
                 };
@@ -161,6 +162,7 @@ impl<'a> Expander<'a> {
                             self.study.named(env.module, &ident.name)
                         && let Some(label) = env.at(axis).and_then(|i| self.axis_label(axis, i))
                     {
+                        self.reads(Item::Axis(axis));
                         text.push_str(&label);
                         continue;
                     }

@@ -79,7 +79,7 @@ impl Env<'_> {
 }
 
 /// An item being evaluated, for cycles.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Item {
     Axis(AxisId),
     Let(LetId),
@@ -149,19 +149,23 @@ pub(super) struct Expander<'a> {
     pub csv_known: HashMap<Span, usize>,
     /// Role and name of the collection whose qrels an action imports.
     pub roles: IndexMap<ActionId, (String, String, Span)>,
-    pub set_values: IndexMap<Name, (&'a Expr, bool)>,
-    pub only: IndexMap<AxisId, Vec<Name>>,
+    /// What params are given from outside.
+    pub settings: IndexMap<ParamId, super::overrides::Setting<'a>>,
+    /// What `only` keeps of axes.
+    pub only: IndexMap<AxisId, super::overrides::Only<'a>>,
+    /// Who reads what, followed when something is set from outside.
+    pub reach: super::reach::Reach,
 }
 
-/// Expands a study. Problems go to the sink; what is sound is in the graph.
-pub fn expand<'a>(
+/// The state before anything is evaluated.
+pub(super) fn expander<'a>(
     study: &'a Study,
     registry: &'a Registry,
     world: &'a dyn World,
     overrides: &'a Overrides,
     sink: &'a mut Diagnostics,
-) -> Graph {
-    let mut e = Expander {
+) -> Expander<'a> {
+    Expander {
         study,
         registry,
         world,
@@ -188,16 +192,29 @@ pub fn expand<'a>(
         csv: Vec::new(),
         csv_known: HashMap::new(),
         roles: IndexMap::new(),
-        set_values: IndexMap::new(),
+        settings: IndexMap::new(),
         only: IndexMap::new(),
-    };
+        reach: super::reach::Reach::default(),
+    }
+}
+
+/// Expands a study. Problems go to the sink; what is sound is in the graph.
+pub fn expand<'a>(
+    study: &'a Study,
+    registry: &'a Registry,
+    world: &'a dyn World,
+    overrides: &'a Overrides,
+    sink: &'a mut Diagnostics,
+) -> Graph {
+    let mut e = expander(study, registry, world, overrides, sink);
     let advisory = e.apply_overrides();
     e.static_names();
     e.all_axes();
-    e.apply_only();
     let mut graph = Graph { advisory_claims: advisory, ..Graph::default() };
     e.root(&mut graph);
     e.flush_issues();
+    e.other_profiles();
+    e.unread_overrides();
     graph.rows = std::mem::take(&mut e.rows).into_values().filter(|r| !r.cells.is_empty()).collect();
     graph.actions = std::mem::take(&mut e.actions);
     graph
@@ -350,7 +367,7 @@ impl<'a> Expander<'a> {
         result
     }
 
-    fn item_name(&self, item: Item) -> String {
+    pub(super) fn item_name(&self, item: Item) -> String {
         match item {
             Item::Axis(id) => self.study.axis(id).0.name.to_string(),
             Item::Let(id) => self.study.let_(id).name.name.to_string(),
@@ -402,6 +419,15 @@ impl<'a> Expander<'a> {
         let study = self.study;
         let Some(root) = study.modules.first() else { return };
         for item in &root.ast.items {
+            let asked = matches!(
+                item.kind,
+                ItemKind::Study { .. }
+                    | ItemKind::Stage(_)
+                    | ItemKind::Table { .. }
+                    | ItemKind::Claim { .. }
+                    | ItemKind::Report { .. }
+            );
+            self.reach.asked = asked;
             match &item.kind {
                 ItemKind::Study { fields, .. } => graph.study = self.study_fields(fields),
                 ItemKind::Stage(_) | ItemKind::Let(_) | ItemKind::Dataset { .. } | ItemKind::Param { .. } => {
@@ -436,6 +462,7 @@ impl<'a> Expander<'a> {
     fn root_item(&mut self, named: Named, span: Span, item: &'a ast::Item) {
         match named {
             Named::Stage(id) => {
+                self.reads(Item::Stage(id));
                 self.all_cells(id, span);
                 let name = self.study.stage_name(id);
                 if let Some(row) = self.rows.get_mut(&name) {

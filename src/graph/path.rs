@@ -65,18 +65,22 @@ impl<'a> Expander<'a> {
             Named::Broken => Err(Stop::Reported),
             Named::Axis(axis) => self.axis_path(axis, first, rest, env),
             Named::Let(id) => {
+                self.reads(Item::Let(id));
                 let value = self.let_value(id, env, here)?;
                 self.members(value, rest, env)
             }
             Named::Param(id) => {
+                self.reads(Item::Param(id));
                 let value = self.param(id, here)?;
                 self.members(value, rest, env)
             }
             Named::Dataset(id) => {
+                self.reads(Item::Dataset(id));
                 let value = self.dataset(id, here)?;
                 self.members(value, rest, env)
             }
             Named::Stage(id) => {
+                self.reads(Item::Stage(id));
                 let value = self.stage_cell(id, env, here)?;
                 self.members(value, rest, env)
             }
@@ -170,6 +174,7 @@ impl<'a> Expander<'a> {
     }
 
     pub(super) fn entry_value(&mut self, axis: AxisId, i: usize, span: Span) -> Eval {
+        self.reads(Item::Axis(axis));
         self.axis(axis, span).entries.get(i).map_or(Err(Stop::Reported), |e| e.value.clone())
     }
 
@@ -332,6 +337,7 @@ impl<'a> Expander<'a> {
     ) -> Eval<Vec<usize>> {
         let mut point = Vec::with_capacity(axes.len());
         for axis in axes {
+            self.reads(Item::Axis(*axis));
             match env.at(*axis) {
                 Some(i) => point.push(i),
                 None => return Err(self.free_axis(*axis, span, &format!("`{what}`"))),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::conform::show;
-use super::expand::{Env, Eval, Expander, Stop};
+use super::expand::{Env, Eval, Expander, Item, Stop};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::resolve::{AxisId, ModuleId, Named};
 use crate::syntax::ast::{self, Arg, Expr, ExprKind, Ident};
@@ -232,6 +232,7 @@ impl<'a> Expander<'a> {
                     match self.study.named(at, &ident.name) {
                         Some(Named::Module(m)) => at = m,
                         Some(Named::Let(id)) if i + 1 == path.len() => {
+                            self.reads(Item::Let(id));
                             let l = self.study.let_(id);
                             let inner = self.study.lets[id.0].module;
                             let first = *self.lists.entry(id).or_insert(axis);
@@ -241,6 +242,7 @@ impl<'a> Expander<'a> {
                             return self.labels_in(axis, &l.value, inner);
                         }
                         Some(Named::Param(id)) if i + 1 == path.len() => {
+                            self.reads(Item::Param(id));
                             let Value::List(items) = self.param(id, ident.span)? else { break };
                             return items.iter().map(|v| self.label_at(axis, &show(v), e.span)).collect();
                         }
@@ -290,6 +292,7 @@ impl<'a> Expander<'a> {
     /// `x in list`: labels when an axis is on the left, values otherwise.
     pub(super) fn membership(&mut self, left: &'a Expr, right: &'a Expr, env: &Env<'a>) -> Eval {
         if let Some(axis) = self.axis_of(left, env.module) {
+            self.reads(Item::Axis(axis));
             let Some(at) = env.at(axis) else {
                 return Err(self.free_axis(axis, left.span, "this"));
             };

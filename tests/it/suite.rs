@@ -3,7 +3,8 @@
 //! `… # error CODE: text` expects one diagnostic on that line, whose message holds the text; `#^ error CODE: text`
 //! one on the last line of code above. A file without such a line must be sound. `# plan ROW: n cells, m actions`
 //! expects a row of the plan, and `# actions of OP: n` counts the actions of an operation in the whole graph.
-//! `# lacks WHAT: LINE` expects an action that this build cannot carry out there.
+//! `# lacks WHAT: LINE` expects an action that this build cannot carry out there. `# --profile NAME` and
+//! `# --only AXIS=LABEL,LABEL` check the file as with these options.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -77,12 +78,26 @@ struct Checked {
     lacking: BTreeSet<(String, u32)>,
 }
 
+/// The options that the comments of a file ask for.
+fn overrides(text: &str) -> Overrides {
+    let all = |option: &'static str| text.lines().filter_map(move |l| l.strip_prefix(option));
+    let only = all("# --only ").map(|o| {
+        let (axis, labels) = o.split_once('=').unwrap();
+        (axis.to_owned(), labels.split(',').map(str::to_owned).collect())
+    });
+    Overrides {
+        profile: all("# --profile ").next().map(str::to_owned),
+        only: only.collect(),
+        ..Overrides::default()
+    }
+}
+
 fn checked(path: &Path) -> Checked {
     let world = Disk::default();
     let mut sources = SourceMap::new();
     let mut sink = Diagnostics::new();
     let study = load(path, &world, &mut sources, &mut sink).unwrap();
-    let overrides = Overrides::default();
+    let overrides = overrides(&std::fs::read_to_string(path).unwrap());
     let registry = xpipe::ops::registry();
     let graph = expand(&study, &registry, &world, &overrides, &mut sink);
     let found = sink

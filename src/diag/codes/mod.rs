@@ -34,6 +34,7 @@ codes! {
     Cycle = "resolve::cycle", "resolve__cycle.md";
     UnknownLabel = "resolve::unknown_label", "resolve__unknown_label.md";
     UnknownParam = "resolve::unknown_param", "resolve__unknown_param.md";
+    UnusedOverride = "resolve::unused_override", "resolve__unused_override.md";
     ParamMissing = "resolve::param_missing", "resolve__param_missing.md";
     UnknownMember = "resolve::unknown_member", "resolve__unknown_member.md";
     NotAnAxis = "resolve::not_an_axis", "resolve__not_an_axis.md";
