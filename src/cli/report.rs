@@ -16,7 +16,7 @@ pub(super) fn report(args: &ReportArgs, common: &Common) -> Result<u8, Stop> {
     let runner = Local::new(common, Lock::beside(&loaded.path, common.locked)?);
     let fates = forecast(&job, &runner, &store, &Options::new(job::threads(common), Heavy::Thread));
     let stored = Stored::of_forecast(&store, &job, &fates);
-    let outcome = results::evaluate(&loaded.graph, &stored);
+    let outcome = results::evaluate(&loaded.graph, &stored)?;
     let folder = args.output.clone().unwrap_or_else(|| page::results_folder(&loaded));
     let files = Story::of_cache(&loaded, &args.study, &fates, &stored).write(&folder, &outcome, &stored)?;
     let open = open(&fates);

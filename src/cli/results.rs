@@ -127,8 +127,8 @@ pub(super) fn study_name(path: &Path) -> String {
 }
 
 /// Computes what the graph's outputs say. What has no result is a hole.
-pub(super) fn evaluate(graph: &Graph, stored: &Stored<'_>) -> Outcome {
-    Outcome(report::evaluate(graph, stored))
+pub(super) fn evaluate(graph: &Graph, stored: &Stored<'_>) -> Result<Outcome, Stop> {
+    Ok(Outcome(report::evaluate(graph, stored)?))
 }
 
 impl Outcome {

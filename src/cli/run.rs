@@ -76,7 +76,7 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
     runner.save_lock()?;
     estimate::learn(&store, &report);
     let stored = Stored::of_run(&store, &job, &report);
-    let outcome = results::evaluate(&loaded.graph, &stored);
+    let outcome = results::evaluate(&loaded.graph, &stored)?;
     let folder = args.output.clone().unwrap_or_else(|| page::results_folder(&loaded));
     let files = outcome.write(&folder, &loaded.graph)?;
     let story = page::Story::of_run(&loaded, &args.study, &job, &report, &stored);

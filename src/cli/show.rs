@@ -16,7 +16,7 @@ pub(super) fn show(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
     let options = Options::new(job::threads(common), Heavy::Thread);
     let fates = forecast(&job, &runner, &store, &options);
     let stored = Stored::of_forecast(&store, &job, &fates);
-    let outcome = results::evaluate(&loaded.graph, &stored);
+    let outcome = results::evaluate(&loaded.graph, &stored)?;
     if common.json {
         let mut json = outcome.json();
         json["damaged"] = stored.damage().into();

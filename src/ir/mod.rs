@@ -20,6 +20,7 @@ pub mod porter;
 pub mod power;
 pub mod rm3;
 pub mod significance;
+pub mod strata;
 pub mod top;
 pub mod vectors;
 mod words;

@@ -8,55 +8,62 @@
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 use statrs::function::gamma::ln_gamma;
 
+use super::strata::Size;
+
 /// Hedges' correction of d_z for few differences: E[d_z] = δ / J, so that J · d_z has no bias.
 ///
-/// J = Γ(m/2) / (√(m/2) Γ((m-1)/2)), m = n - 1; `None` for n < 3.
+/// J = Γ(m/2) / (√(m/2) Γ((m-1)/2)) for m degrees of freedom; `None` for m < 2.
 /// **Source:** Hedges, "Distribution theory for Glass's estimator of effect size", 1981.
-pub fn hedges(n: usize) -> Option<f64> {
-    if n < 3 {
+pub fn hedges(size: Size) -> Option<f64> {
+    let m = size.freedom;
+    if m.is_nan() || m < 2.0 {
         return None;
     }
-    let m = (n - 1) as f64;
     Some((ln_gamma(m / 2.0) - ln_gamma((m - 1.0) / 2.0)).exp() / (m / 2.0).sqrt())
 }
 
 /// The power of a two-sided paired t-test: the chance that it finds effect `d` at level `alpha`.
 ///
 /// **Source:** Cohen, "Statistical power analysis", 1988; `statsmodels.stats.power.TTestPower`.
-pub fn power(n: usize, d: f64, alpha: f64) -> Option<f64> {
-    if n < 2 || !d.is_finite() || !(alpha > 0.0 && alpha < 1.0) {
+pub fn power(size: Size, d: f64, alpha: f64) -> Option<f64> {
+    if !usable(size) || !d.is_finite() || !(alpha > 0.0 && alpha < 1.0) {
         return None;
     }
-    let freedom = (n - 1) as f64;
+    let freedom = size.freedom;
     let t = StudentsT::new(0.0, 1.0, freedom).ok()?;
     let critical = root(0.0, 1e6, |x| alpha / 2.0 - t.sf(x))?;
-    let shift = d.abs() * (n as f64).sqrt();
+    let shift = d.abs() * size.n.sqrt();
     Some(
         (1.0 - noncentral(critical, freedom, shift)? + noncentral(-critical, freedom, shift)?)
             .clamp(0.0, 1.0),
     )
 }
 
+/// Whether there are two differences or more.
+fn usable(size: Size) -> bool {
+    size.freedom >= 1.0 && size.n > 0.0 && size.n.is_finite()
+}
+
 /// The smallest effect that a two-sided paired t-test over n differences finds with a chance of `wanted`, at level
 /// `alpha`; for a Bonferroni bound over m tests give alpha / m.
-pub fn detectable(n: usize, wanted: f64, alpha: f64) -> Option<f64> {
+pub fn detectable(size: Size, wanted: f64, alpha: f64) -> Option<f64> {
     if !(wanted > alpha && wanted < 1.0) {
         return None;
     }
-    power(n, 0.0, alpha)?;
+    power(size, 0.0, alpha)?;
     // With three differences or fewer and a small level, even this is not enough.
-    root(0.0, 1e4, |d| power(n, d, alpha).unwrap_or(f64::NAN) - wanted)
+    root(0.0, 1e4, |d| power(size, d, alpha).unwrap_or(f64::NAN) - wanted)
 }
 
 /// The confidence interval of an effect: the noncentralities that the t observed is not too far from, over √n.
 ///
 /// **Source:** Cumming, Finch, "A primer on the understanding, use, and calculation of confidence intervals that are
 /// based on central and noncentral distributions", 2001.
-pub fn interval(n: usize, d: f64, confidence: f64) -> Option<(f64, f64)> {
-    if n < 2 || !d.is_finite() || !(confidence > 0.0 && confidence < 1.0) {
+pub fn interval(size: Size, d: f64, confidence: f64) -> Option<(f64, f64)> {
+    if !usable(size) || !d.is_finite() || !(confidence > 0.0 && confidence < 1.0) {
         return None;
     }
-    let (freedom, scale) = ((n - 1) as f64, (n as f64).sqrt());
+    let (freedom, scale) = (size.freedom, size.n.sqrt());
     let (t, tail) = (d * scale, 0.5 - confidence / 2.0);
     let reach = 40.0 + 2.0 * t.abs();
     let at =
@@ -152,8 +159,8 @@ mod tests {
         let powers = figures().powers;
         assert!(powers.len() >= 12);
         for p in powers {
-            near(power(p.n, p.effect, p.alpha).unwrap(), p.power, 1e-6);
-            near(detectable(p.n, 0.8, p.alpha).unwrap(), p.detectable, 1e-6);
+            near(power(Size::of(p.n), p.effect, p.alpha).unwrap(), p.power, 1e-6);
+            near(detectable(Size::of(p.n), 0.8, p.alpha).unwrap(), p.detectable, 1e-6);
         }
     }
 
@@ -162,8 +169,8 @@ mod tests {
         let effects = figures().effects;
         assert!(effects.len() >= 6);
         for e in effects {
-            near(hedges(e.n).unwrap() * e.d, e.hedges, 1e-10);
-            let (low, high) = interval(e.n, e.d, 0.95).unwrap();
+            near(hedges(Size::of(e.n)).unwrap() * e.d, e.hedges, 1e-10);
+            let (low, high) = interval(Size::of(e.n), e.d, 0.95).unwrap();
             near(low, e.low, 1e-6);
             near(high, e.high, 1e-6);
         }
@@ -171,9 +178,11 @@ mod tests {
 
     #[test]
     fn what_has_no_answer_has_none() {
-        assert!(power(1, 0.5, 0.05).is_none() && power(10, f64::NAN, 0.05).is_none());
-        assert!(detectable(10, 0.01, 0.05).is_none() && detectable(10, 1.0, 0.05).is_none());
-        assert!(interval(1, 0.5, 0.95).is_none() && hedges(2).is_none());
-        assert!((power(30, 0.0, 0.05).unwrap() - 0.05).abs() < 1e-8);
+        assert!(power(Size::of(1), 0.5, 0.05).is_none() && power(Size::of(10), f64::NAN, 0.05).is_none());
+        assert!(
+            detectable(Size::of(10), 0.01, 0.05).is_none() && detectable(Size::of(10), 1.0, 0.05).is_none()
+        );
+        assert!(interval(Size::of(1), 0.5, 0.95).is_none() && hedges(Size::of(2)).is_none());
+        assert!((power(Size::of(30), 0.0, 0.05).unwrap() - 0.05).abs() < 1e-8);
     }
 }

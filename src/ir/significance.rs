@@ -1,13 +1,16 @@
 //! Paired tests over the differences of two systems, one difference a unit (a query of a collection).
 //!
-//! All are two-sided. What cannot be computed is `None`, never NaN: nothing with fewer than two differences or one
-//! that is not finite; with no variance the t-test is decided (p = 1 when all differences are 0, else 0) and only
-//! the effect size is `None`. Corrections for many tests: [`super::correction`].
+//! All are two-sided, and of the mean that [`super::strata`] describes: of several collections the mean of their means.
+//! What cannot be computed is `None`, never NaN: nothing with a collection of fewer than two differences or one that is
+//! not finite; with no variance the t-test is decided (p = 1 when all differences are 0, else 0) and only the effect
+//! size is `None`. Corrections for many tests: [`super::correction`].
 //!
 //! Must not know: tables, metrics.
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
+use super::power;
+use super::strata::{Moments, Size, Strata};
 use crate::value::rng::Stream;
 
 /// Up to this many differences, the randomisation test goes through all assignments of signs.
@@ -18,28 +21,43 @@ pub const EXACT_LIMIT: usize = 20;
 pub struct Differences {
     /// How many there are.
     pub n: usize,
-    /// Their mean.
+    /// Their mean; of several collections the mean of the means of each.
     pub mean: f64,
-    /// Their standard deviation with n - 1.
+    /// Their standard deviation with n - 1, within collections.
     pub sd: f64,
+    /// What they tell.
+    pub size: Size,
     /// Cohen's d_z = mean / sd; `None` without variance.
     pub effect: Option<f64>,
+    /// Confidence interval of d_z.
+    pub effect_interval: Option<(f64, f64)>,
+    /// Hedges' g_z: d_z without its bias in small samples; `None` without variance or for two differences.
+    pub hedges: Option<f64>,
     /// Confidence interval of the mean by Student's t.
     pub interval: (f64, f64),
 }
 
 impl Differences {
-    /// Describes differences; `confidence` in (0, 1), for instance 0.95. `None` for fewer than two, for one that is
-    /// not finite, and for another confidence.
-    pub fn of(differences: &[f64], confidence: f64) -> Option<Self> {
-        if differences.iter().any(|d| !d.is_finite()) || !(confidence > 0.0 && confidence < 1.0) {
+    /// Describes differences; `confidence` in (0, 1), for instance 0.95. `None` for a collection of fewer than two, for
+    /// one that is not finite, and for another confidence.
+    pub fn of(strata: &Strata, confidence: f64) -> Option<Self> {
+        if !(confidence > 0.0 && confidence < 1.0) {
             return None;
         }
-        let (n, mean, sd) = moments(differences)?;
+        let Moments { count, mean, sd, error, size } = strata.moments()?;
         let effect = if sd > 0.0 { Some(mean / sd) } else { None };
-        let t = StudentsT::new(0.0, 1.0, (n - 1) as f64).ok()?;
-        let half = quantile(&t, 0.5 + confidence / 2.0) * sd / (n as f64).sqrt();
-        Some(Self { n, mean, sd, effect, interval: (mean - half, mean + half) })
+        let t = StudentsT::new(0.0, 1.0, size.freedom).ok()?;
+        let half = quantile(&t, 0.5 + confidence / 2.0) * error;
+        Some(Self {
+            n: count,
+            mean,
+            sd,
+            size,
+            effect,
+            effect_interval: effect.and_then(|d| power::interval(size, d, confidence)),
+            hedges: effect.and_then(|d| Some(d * power::hedges(size)?)),
+            interval: (mean - half, mean + half),
+        })
     }
 }
 
@@ -52,13 +70,14 @@ pub struct Tested {
     pub p: f64,
 }
 
-/// Student's t-test of paired samples: t = mean / (sd / √n) with n - 1 degrees of freedom.
+/// Student's t-test of paired samples: t = mean / error, with n - 1 degrees of freedom in one collection.
 ///
-/// **Source:** `scipy.stats.ttest_rel`, but p = 1 where all differences are 0 (there: NaN).
-pub fn paired_t(differences: &[f64]) -> Option<Tested> {
-    let (n, mean, sd) = finite_moments(differences)?;
-    let statistic = studentised(n, mean, sd);
-    let t = StudentsT::new(0.0, 1.0, (n - 1) as f64).ok()?;
+/// **Source:** `scipy.stats.ttest_rel`, but p = 1 where all differences are 0 (there: NaN); several collections as
+/// [`super::strata`] says.
+pub fn paired_t(strata: &Strata) -> Option<Tested> {
+    let moments = strata.moments()?;
+    let statistic = studentised(&moments);
+    let t = StudentsT::new(0.0, 1.0, moments.size.freedom).ok()?;
     let p = if statistic.is_infinite() { 0.0 } else { (2.0 * t.sf(statistic.abs())).min(1.0) };
     Some(Tested { statistic, p })
 }
@@ -66,16 +85,17 @@ pub fn paired_t(differences: &[f64]) -> Option<Tested> {
 /// Fisher's randomisation test: under the null hypothesis each difference may as well have the other sign.
 ///
 /// Exact over all 2^n assignments for n ≤ [`EXACT_LIMIT`]; beyond, `draws` random ones, with the observed one
-/// counted: p = (1 + more extreme) / (1 + draws).
+/// counted: p = (1 + more extreme) / (1 + draws). Signs are drawn for each query of each collection, and what is
+/// compared is the mean of means.
 /// **Source:** Smucker, Allan, Carterette, "A comparison of statistical significance tests for IR evaluation",
 /// CIKM 2007.
-pub fn randomisation(differences: &[f64], draws: u64, stream: Stream) -> Option<Tested> {
-    let (n, mean, _) = finite_moments(differences)?;
+pub fn randomisation(strata: &Strata, draws: u64, stream: Stream) -> Option<Tested> {
+    let Moments { count: n, mean, .. } = strata.moments()?;
+    let parts = strata.parts();
     // Sums that differ by rounding only are equal.
-    let limit =
-        differences.iter().sum::<f64>().abs() - 1e-12 * differences.iter().map(|d| d.abs()).sum::<f64>();
+    let limit = parts.iter().sum::<f64>().abs() - 1e-12 * parts.iter().map(|d| d.abs()).sum::<f64>();
     let extreme = |sign: &dyn Fn(usize) -> bool| {
-        let sum: f64 = differences.iter().enumerate().map(|(i, d)| if sign(i) { -d } else { *d }).sum();
+        let sum: f64 = parts.iter().enumerate().map(|(i, d)| if sign(i) { -d } else { *d }).sum();
         u64::from(sum.abs() >= limit)
     };
     let p = if n <= EXACT_LIMIT {
@@ -96,52 +116,42 @@ pub fn randomisation(differences: &[f64], draws: u64, stream: Stream) -> Option<
     Some(Tested { statistic: mean, p })
 }
 
-/// Paired bootstrap test: resamples the differences, moved to mean 0, and compares studentised means.
+/// Paired bootstrap test: resamples the differences of each collection, moved to mean 0, and compares studentised means.
 ///
 /// p = (1 + more extreme) / (1 + draws).
 /// **Source:** Efron, Tibshirani, "An introduction to the bootstrap", 1993, algorithm 16.2; Sakai, "Evaluating
 /// evaluation metrics based on the bootstrap", SIGIR 2006.
-pub fn bootstrap(differences: &[f64], draws: u64, stream: Stream) -> Option<Tested> {
-    let (n, mean, sd) = finite_moments(differences)?;
-    let statistic = studentised(n, mean, sd);
+pub fn bootstrap(strata: &Strata, draws: u64, stream: Stream) -> Option<Tested> {
+    let statistic = studentised(&strata.moments()?);
     if statistic == 0.0 || statistic.is_infinite() {
         return Some(Tested { statistic, p: if statistic == 0.0 { 1.0 } else { 0.0 } });
     }
-    let mut sample = vec![0.0; n];
+    // Each collection moved to mean 0, and the samples drawn from it.
+    let moved: Vec<Vec<f64>> = strata.strata().iter().map(|s| centred(&s.differences)).collect();
+    let mut sample = strata.clone();
     let mut count = 1u64;
     for draw in 0..draws {
         let stream = stream.sub(draw);
-        for (i, x) in sample.iter_mut().enumerate() {
-            *x = differences[stream.below(i as u64, n as u64) as usize] - mean;
+        let mut place = 0;
+        for (drawn, from) in sample.strata_mut().iter_mut().zip(&moved) {
+            for x in &mut drawn.differences {
+                *x = from[stream.below(place, from.len() as u64) as usize];
+                place += 1;
+            }
         }
-        let (n, mean, sd) = moments(&sample)?;
-        count += u64::from(studentised(n, mean, sd).abs() >= statistic.abs());
+        count += u64::from(studentised(&sample.moments()?).abs() >= statistic.abs());
     }
     Some(Tested { statistic, p: count as f64 / (draws + 1) as f64 })
 }
 
-/// Number, mean and standard deviation; `None` for fewer than two.
-fn moments(xs: &[f64]) -> Option<(usize, f64, f64)> {
-    let n = xs.len();
-    if n < 2 {
-        return None;
-    }
-    // Equal differences have no variance, which their rounded mean must not hide.
-    if xs.iter().all(|x| *x == xs[0]) {
-        return Some((n, xs[0], 0.0));
-    }
-    let mean = xs.iter().sum::<f64>() / n as f64;
-    let squares: f64 = xs.iter().map(|x| (x - mean) * (x - mean)).sum();
-    Some((n, mean, (squares / (n - 1) as f64).sqrt()))
+fn centred(xs: &[f64]) -> Vec<f64> {
+    let mean = Strata::one(xs.to_vec()).moments().map_or(0.0, |m| m.mean);
+    xs.iter().map(|x| x - mean).collect()
 }
 
-fn finite_moments(xs: &[f64]) -> Option<(usize, f64, f64)> {
-    if xs.iter().all(|x| x.is_finite()) { moments(xs) } else { None }
-}
-
-/// mean / (sd / √n); 0 where the mean is 0, infinite where only the deviation is.
-fn studentised(n: usize, mean: f64, sd: f64) -> f64 {
-    if mean == 0.0 { 0.0 } else { mean / (sd / (n as f64).sqrt()) }
+/// mean / error; 0 where the mean is 0, infinite where only the error is.
+fn studentised(moments: &Moments) -> f64 {
+    if moments.mean == 0.0 { 0.0 } else { moments.mean / moments.error }
 }
 
 /// The quantile of Student's t for q ≥ 1/2, by bisection of the upper tail.
@@ -163,6 +173,7 @@ fn quantile(t: &StudentsT, q: f64) -> f64 {
 mod tests {
     use serde::Deserialize;
 
+    use super::super::strata::Stratum;
     use super::*;
 
     #[derive(Deserialize)]
@@ -193,15 +204,16 @@ mod tests {
         let cases = cases();
         assert!(cases.len() >= 8);
         for c in &cases {
-            let tested = paired_t(&c.differences).unwrap();
+            let differences = Strata::one(c.differences.clone());
+            let tested = paired_t(&differences).unwrap();
             near(tested.statistic, c.t, 1e-12);
             near(tested.p, c.p, 1e-10);
-            let d = Differences::of(&c.differences, 0.95).unwrap();
+            let d = Differences::of(&differences, 0.95).unwrap();
             assert_eq!(d.n, c.differences.len());
             near(d.effect.unwrap(), c.effect, 1e-12);
             near(d.interval.0, c.low, 1e-9);
             near(d.interval.1, c.high, 1e-9);
-            let d = Differences::of(&c.differences, 0.99).unwrap();
+            let d = Differences::of(&differences, 0.99).unwrap();
             near(d.interval.0, c.low99, 1e-9);
             near(d.interval.1, c.high99, 1e-9);
         }
@@ -212,7 +224,7 @@ mod tests {
         let stream = Stream::new(1, &["test"]);
         let mut exact = 0;
         for c in cases() {
-            let r = randomisation(&c.differences, 20_000, stream).unwrap().p;
+            let r = randomisation(&Strata::one(c.differences.clone()), 20_000, stream).unwrap().p;
             if c.exact {
                 near(r, c.randomisation, 1e-12);
                 exact += 1;
@@ -221,16 +233,101 @@ mod tests {
                 let error = 5.0 * (c.randomisation * (1.0 - c.randomisation) / 20_000.0).sqrt() + 1e-4;
                 assert!((r - c.randomisation).abs() < error, "{r} {}", c.randomisation);
             }
-            let b = bootstrap(&c.differences, 20_000, stream).unwrap().p;
+            let b = bootstrap(&Strata::one(c.differences.clone()), 20_000, stream).unwrap().p;
             let error = 5.0 * (c.bootstrap * (1.0 - c.bootstrap) / 20_000.0).sqrt() + 1e-4;
             assert!((b - c.bootstrap).abs() < error, "{b} {}", c.bootstrap);
         }
         assert!(exact >= 2);
     }
 
+    #[derive(Deserialize)]
+    struct Part {
+        weight: f64,
+        differences: Vec<f64>,
+    }
+
+    #[derive(Deserialize)]
+    struct Collections {
+        parts: Vec<Part>,
+        mean: f64,
+        t: f64,
+        p: f64,
+        freedom: f64,
+        sd: f64,
+        n: f64,
+        effect: f64,
+        low: f64,
+        high: f64,
+        hedges: f64,
+        effect_low: f64,
+        effect_high: f64,
+        detectable: f64,
+        exact: bool,
+        randomisation: f64,
+        bootstrap: f64,
+    }
+
+    #[test]
+    fn means_of_collections_are_those_of_welch_and_satterthwaite() {
+        let cases: Vec<Collections> =
+            serde_json::from_str(include_str!("../../tests/data/significance/strata.json")).unwrap();
+        let stream = Stream::new(1, &["test"]);
+        let (mut exact, mut drawn) = (0, 0);
+        for c in cases {
+            let parts = c.parts.into_iter().map(|p| Stratum { weight: p.weight, differences: p.differences });
+            let strata = Strata::new(parts.collect());
+            let tested = paired_t(&strata).unwrap();
+            near(tested.statistic, c.t, 1e-11);
+            near(tested.p, c.p, 1e-9);
+            let d = Differences::of(&strata, 0.95).unwrap();
+            for (own, expected) in [
+                (d.mean, c.mean),
+                (d.sd, c.sd),
+                (d.size.n, c.n),
+                (d.size.freedom, c.freedom),
+                (d.effect.unwrap(), c.effect),
+                (d.interval.0, c.low),
+                (d.interval.1, c.high),
+                (d.hedges.unwrap(), c.hedges),
+            ] {
+                near(own, expected, 1e-9);
+            }
+            let (low, high) = d.effect_interval.unwrap();
+            assert!((low - c.effect_low).abs() < 1e-6 && (high - c.effect_high).abs() < 1e-6, "{low} {high}");
+            near(power::detectable(d.size, 0.8, 0.05).unwrap(), c.detectable, 1e-6);
+            let error = |p: f64| 5.0 * (p * (1.0 - p) / 20_000.0).sqrt() + 2e-3;
+            let p = randomisation(&strata, 20_000, stream).unwrap().p;
+            if c.exact {
+                near(p, c.randomisation, 1e-12);
+                exact += 1;
+            } else {
+                assert!((p - c.randomisation).abs() < error(c.randomisation), "{p} {}", c.randomisation);
+                drawn += 1;
+            }
+            let p = bootstrap(&strata, 20_000, stream).unwrap().p;
+            assert!((p - c.bootstrap).abs() < error(c.bootstrap), "{p} {}", c.bootstrap);
+        }
+        assert!(exact >= 2 && drawn >= 2);
+    }
+
+    #[test]
+    fn collections_without_variance_are_decided_by_the_others() {
+        let of = |weight, xs: &[f64]| Stratum { weight, differences: xs.to_vec() };
+        // The second says 0.5 each time: the error is the first's alone, with its two degrees of freedom.
+        let strata = Strata::new(vec![of(0.5, &[0.1, 0.2, 0.3]), of(0.5, &[0.5; 9])]);
+        let d = Differences::of(&strata, 0.95).unwrap();
+        near(d.mean, 0.35, 1e-12);
+        near(d.size.freedom, 2.0, 1e-12);
+        near(paired_t(&strata).unwrap().statistic, 0.35 / (0.5 * 0.1 / 3f64.sqrt()), 1e-12);
+        let strata = Strata::new(vec![of(0.5, &[0.1; 4]), of(0.5, &[0.5; 9])]);
+        assert_eq!(paired_t(&strata).unwrap().p, 0.0);
+        let d = Differences::of(&strata, 0.95).unwrap();
+        assert_eq!((d.sd, d.effect, d.interval), (0.0, None, (0.3, 0.3)));
+    }
+
     #[test]
     fn seeds_decide_and_repeat() {
-        let xs: Vec<f64> = (0..40).map(|i| f64::from(i % 7) - 2.5).collect();
+        let xs = Strata::one((0..40).map(|i| f64::from(i % 7) - 2.5).collect());
         let p = |seed| {
             let stream = Stream::new(seed, &["x"]);
             (randomisation(&xs, 999, stream).unwrap().p, bootstrap(&xs, 999, stream).unwrap().p)
@@ -242,17 +339,26 @@ mod tests {
     #[test]
     fn nothing_to_test_is_none_and_no_variance_is_decided() {
         let stream = Stream::new(1, &["x"]);
+        let one = |xs: &[f64]| Strata::one(xs.to_vec());
+        let with_a_sound_one = |xs: &[f64]| {
+            let of = |xs: &[f64]| Stratum { weight: 0.5, differences: xs.to_vec() };
+            Strata::new(vec![of(&[0.1, 0.2, 0.3]), of(xs)])
+        };
         for bad in [&[][..], &[1.0], &[1.0, f64::NAN], &[1.0, f64::INFINITY, 2.0]] {
-            assert!(paired_t(bad).is_none() && Differences::of(bad, 0.95).is_none());
-            assert!(randomisation(bad, 9, stream).is_none() && bootstrap(bad, 9, stream).is_none());
+            for bad in [one(bad), with_a_sound_one(bad)] {
+                assert!(paired_t(&bad).is_none() && Differences::of(&bad, 0.95).is_none());
+                assert!(randomisation(&bad, 9, stream).is_none() && bootstrap(&bad, 9, stream).is_none());
+            }
         }
-        assert!(Differences::of(&[1.0, 2.0], 1.0).is_none() && Differences::of(&[1.0, 2.0], 0.0).is_none());
+        assert!(Differences::of(&one(&[1.0, 2.0]), 1.0).is_none());
+        assert!(Differences::of(&one(&[1.0, 2.0]), 0.0).is_none());
         for zeros in [[0.0; 5].as_slice(), &[0.0; 30]] {
+            let zeros = &one(zeros);
             assert_eq!(paired_t(zeros), Some(Tested { statistic: 0.0, p: 1.0 }));
             assert_eq!(randomisation(zeros, 99, stream), Some(Tested { statistic: 0.0, p: 1.0 }));
             assert_eq!(bootstrap(zeros, 99, stream), Some(Tested { statistic: 0.0, p: 1.0 }));
         }
-        let same = [0.1; 11];
+        let same = one(&[0.1; 11]);
         assert_eq!(paired_t(&same), Some(Tested { statistic: f64::INFINITY, p: 0.0 }));
         assert_eq!(bootstrap(&same, 99, stream).unwrap().p, 0.0);
         assert_eq!(randomisation(&same, 99, stream).unwrap().p, 2.0 / 2048.0);

@@ -1,15 +1,17 @@
 //! The smallest difference that a table's test can find: told before anything runs.
 //!
 //! Honest only in standard deviations of the differences, as long as there are no results: how large those are is what
-//! a study is for. With results of at least one comparison the difference is given in the measure too.
+//! a study is for. With results of at least one comparison the difference is given in the measure too. Before them, the
+//! collections of a mean are supposed to vary alike.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use super::fill::{self, evaluate_table};
 use super::{Results, layout, names, significance, units};
 use crate::graph::{self, Graph, Table};
 use crate::ir::power;
+use crate::ir::strata::Size;
+use crate::value::Value;
 
 /// The chance of finding the difference that is told, as power is usually chosen.
 const POWER: f64 = 0.8;
@@ -21,8 +23,10 @@ pub struct Detectable {
     pub table: String,
     /// Its measure as the field prints it; may be empty.
     pub measure: String,
-    /// The fewest queries of a comparison.
+    /// The queries of the comparison that can find least.
     pub queries: usize,
+    /// What they tell: in a mean of collections less than as many of one.
+    pub size: Size,
     /// Comparisons in the family.
     pub comparisons: usize,
     /// The level of the family.
@@ -44,10 +48,12 @@ pub fn detectable(table: &Table, graph: &Graph, results: &dyn Results) -> Option
         .filter(|(r, c)| reference(*r, *c) != (*r, *c))
         .filter_map(|(r, c)| fill::at(&table.values, r, c))
         .collect();
-    let filled = evaluate_table(table, graph, results);
+    let filled = evaluate_table(table, graph, results).ok()?;
     let tests: Vec<_> = filled.cells.iter().flatten().filter_map(|c| c.test).collect();
-    let told = tests.iter().map(|t| t.n).min();
-    let queries = told.or_else(|| compared.iter().filter_map(|v| queries(v, graph, results)).min())?;
+    let least = |a: &(usize, Size), b: &(usize, Size)| a.1.n.total_cmp(&b.1.n);
+    let told = tests.iter().map(|t| (t.n, t.size)).min_by(least);
+    let expected = || compared.iter().filter_map(|v| queries(v, graph, results)).min_by(least);
+    let (queries, size) = told.or_else(expected)?;
     let divided = spec.correct != "none";
     let level = if divided { spec.alpha / compared.len().max(1) as f64 } else { spec.alpha };
     let mut sds: Vec<f64> = tests.iter().map(|t| t.sd).collect();
@@ -56,38 +62,43 @@ pub fn detectable(table: &Table, graph: &Graph, results: &dyn Results) -> Option
         table: graph::address(&table.name, &table.labels),
         measure: names::printed(&table.measure),
         queries,
+        size,
         comparisons: compared.len(),
         alpha: spec.alpha,
         divided,
-        effect: power::detectable(queries, POWER, level)?,
+        effect: power::detectable(size, POWER, level)?,
         sd: sds.get(sds.len() / 2).copied().filter(|sd| *sd > 0.0),
     })
 }
 
-/// The queries that a cell's evaluations measure, as their judgements or they themselves recorded; `None` when one does
-/// not say.
-fn queries(value: &crate::value::Value, graph: &Graph, results: &dyn Results) -> Option<usize> {
+/// The queries of a cell's collections, as judgements or evaluations recorded them, and what they tell; `None` when one
+/// does not say.
+fn queries(value: &Value, graph: &Graph, results: &dyn Results) -> Option<(usize, Size)> {
     let recorded = |id| results.facts(id)?.get("queries")?.as_u64();
-    let mut counted = BTreeSet::new();
-    let mut sum = 0;
-    let evaluations = units::evaluations(value);
-    for evaluation in &evaluations {
-        let crate::value::Value::Artifact(qrels) = units::measured_with(*evaluation, graph)? else {
-            return None;
-        };
-        if counted.insert(*qrels) {
-            sum += recorded(*evaluation).or_else(|| recorded(*qrels))?;
-        }
+    let mut collections = Vec::new();
+    for (qrels, weight) in units::weights(value, graph)? {
+        let Value::Artifact(id) = qrels else { return None };
+        let evaluation = units::first_of(value, graph, qrels);
+        let n = evaluation.and_then(recorded).or_else(|| recorded(*id))?;
+        collections.push((weight, usize::try_from(n).ok()?));
     }
-    if evaluations.is_empty() { None } else { usize::try_from(sum).ok() }
+    let sum = collections.iter().map(|(_, n)| n).sum();
+    Some((sum, Size::alike(collections.into_iter())?))
 }
 
 impl fmt::Display for Detectable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let comparisons = if self.comparisons == 1 { "comparison" } else { "comparisons" };
+        // A mean of collections tells less than as many queries of one.
+        let alike = self.size.n.round().max(1.0) as u64;
+        let worth = if alike == self.queries as u64 {
+            String::new()
+        } else {
+            format!(" (with the weights of their collections worth {})", layout::count(alike))
+        };
         write!(
             f,
-            "{}: {} queries find a difference of {} standard deviations with a chance of {:.0} %, in a t-test at {}",
+            "{}: {} queries{worth} find a difference of {} standard deviations with a chance of {:.0} %, in a t-test at {}",
             self.table,
             layout::count(self.queries as u64),
             layout::number(self.effect, 2),

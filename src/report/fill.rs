@@ -9,6 +9,7 @@ use super::missing::{self, Reason};
 use super::names;
 use super::significance::{self, CellTest, TestOutcome};
 use crate::graph::{Graph, Table};
+use crate::task::Failure;
 use crate::value::pending::Reduction;
 use crate::value::{Name, Pending, Value};
 
@@ -113,7 +114,10 @@ pub struct Filled {
 }
 
 /// Fills a table in. What cannot be computed is a hole or a note, never left out silently.
-pub fn evaluate_table(table: &Table, graph: &Graph, results: &dyn Results) -> Filled {
+///
+/// # Errors
+/// A defect of ours: what was tested is not the difference of the numbers shown.
+pub fn evaluate_table(table: &Table, graph: &Graph, results: &dyn Results) -> Result<Filled, Failure> {
     let mut notes = Vec::new();
     let mut cells: Vec<Vec<FilledCell>> = Vec::new();
     let mut holes: Vec<(String, Vec<String>)> = Vec::new();
@@ -156,18 +160,19 @@ pub fn evaluate_table(table: &Table, graph: &Graph, results: &dyn Results) -> Fi
         let text = format!("published, ok within {}, near within twice that, else off", p.within);
         notes.push(Note::new(Sign::Published, text));
     }
-    let test = table.test.as_ref().map(|spec| {
-        let (outcome, legend, remarks) = significance::run(spec, table, graph, results, &mut cells);
+    let mut test = None;
+    if let Some(spec) = &table.test {
+        let (outcome, legend, remarks) = significance::run(spec, table, graph, results, &mut cells)?;
         notes.extend(legend.map(|text| Note::new(Sign::Differs, text)));
         notes.extend(remarks.into_iter().map(|text| Note::new(Sign::Remark, text)));
-        outcome
-    });
+        test = Some(outcome);
+    }
     let all = cells.iter().map(Vec::len).sum::<usize>();
     for (why, names) in holes {
         let which = if names.len() == all { "all cells".to_owned() } else { listed(&names) };
         notes.push(Note::new(Sign::Hole, format!("{which}: {why}")));
     }
-    Filled {
+    Ok(Filled {
         name: table.name.clone(),
         labels: table.labels.clone(),
         title: table.title.clone(),
@@ -179,7 +184,7 @@ pub fn evaluate_table(table: &Table, graph: &Graph, results: &dyn Results) -> Fi
         test,
         notes,
         write: table.write.clone(),
-    }
+    })
 }
 
 /// Names of cells, at most six.

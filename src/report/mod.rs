@@ -43,6 +43,7 @@ pub use write::{Written, write_all, write_file};
 use std::path::PathBuf;
 
 use crate::graph::Graph;
+use crate::task::Failure;
 use crate::value::ActionId;
 
 /// What finished actions have published. `None` where an action has no result (yet).
@@ -113,9 +114,12 @@ impl Evaluated {
 }
 
 /// Fills in all tables, claims and costs of a graph.
-pub fn evaluate(graph: &Graph, results: &dyn Results) -> Evaluated {
+///
+/// # Errors
+/// A defect of ours: what was tested is not the difference of the numbers shown.
+pub fn evaluate(graph: &Graph, results: &dyn Results) -> Result<Evaluated, Failure> {
     let mut out = Evaluated {
-        tables: graph.tables.iter().map(|t| evaluate_table(t, graph, results)).collect(),
+        tables: graph.tables.iter().map(|t| evaluate_table(t, graph, results)).collect::<Result<_, _>>()?,
         claims: graph
             .claims
             .iter()
@@ -153,5 +157,5 @@ pub fn evaluate(graph: &Graph, results: &dyn Results) -> Evaluated {
             }
         }
     }
-    out
+    Ok(out)
 }

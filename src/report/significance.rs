@@ -5,19 +5,27 @@
 //! several times as if it were several. How much other seeds would change is what the table's spread says: two or three
 //! seeds are too few to estimate that variance for a test (their t has one or two degrees of freedom).
 //!
+//! A mean of collections is tested as such ([`crate::ir::strata`]): the difference is that of the numbers in the cells.
+//! Cells whose numbers are of other collections, other weights of them or other queries are not compared.
+//!
 //! The family is every cell that could be tested; holes and cells whose queries cannot be told leave it. Which
 //! differences are tested is decided here, how in [`crate::ir::significance`].
+
+use std::collections::BTreeSet;
 
 use rayon::prelude::*;
 
 use super::Results;
 use super::fill::{self, FilledCell};
+use super::missing::address;
 use super::units::{self, Units};
 use crate::graph::{Graph, Table, TestSpec};
 use crate::ir::correction::Correction;
-use crate::ir::power;
 use crate::ir::significance::{self as tests, Differences, EXACT_LIMIT, Tested};
+use crate::ir::strata::{Size, Strata, Stratum};
+use crate::task::Failure;
 use crate::value::rng::Stream;
+use crate::value::{Name, Value};
 
 /// The comparison of a cell with the reference.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,10 +36,12 @@ pub struct CellTest {
     pub p: f64,
     /// Adjusted over the table.
     pub p_adjusted: f64,
-    /// Mean over the units of this cell minus the reference.
+    /// This cell minus the reference.
     pub difference: f64,
-    /// Standard deviation of the differences (n - 1).
+    /// Standard deviation of the differences (n - 1), within collections.
     pub sd: f64,
+    /// What the differences tell: of several collections less than as many of one.
+    pub size: Size,
     /// Cohen's d_z of the differences; `None` without variance.
     pub effect: Option<f64>,
     /// Hedges' g_z: d_z without its bias in small samples; `None` without variance or for two differences.
@@ -68,7 +78,9 @@ pub enum TestOutcome {
 struct Comparison {
     row: usize,
     column: usize,
-    differences: Vec<f64>,
+    strata: Strata,
+    /// The number in the cell minus that in the reference's.
+    shown: f64,
 }
 
 /// Reasons, each with the cells it holds for.
@@ -89,23 +101,44 @@ impl Remarks {
 }
 
 /// Tests a table's cells and enters the results; returns the outcome, the legend of the sign, and remarks.
+///
+/// # Errors
+/// A defect of ours: what was tested is not the difference of the numbers shown.
 pub(super) fn run(
     spec: &TestSpec,
     table: &Table,
     graph: &Graph,
     results: &dyn Results,
     cells: &mut [Vec<FilledCell>],
-) -> (TestOutcome, Option<String>, Vec<String>) {
+) -> Result<(TestOutcome, Option<String>, Vec<String>), Failure> {
     match compare(spec, table, graph, results, cells) {
-        Ok((outcome, legend, remarks)) => (outcome, Some(legend), remarks),
-        Err((reason, mut remarks)) => {
+        Ok((outcome, legend, remarks)) => Ok((outcome, Some(legend), remarks)),
+        Err(Stop::Reason(reason, mut remarks)) => {
             remarks.insert(0, format!("the test against `{}` is not evaluated: {reason}", spec.against.1));
-            (TestOutcome::NotEvaluated { reason }, None, remarks)
+            Ok((TestOutcome::NotEvaluated { reason }, None, remarks))
         }
+        Err(Stop::Bug(failure)) => Err(failure),
     }
 }
 
-type Failed = (String, Vec<String>);
+/// Why a table is not tested.
+enum Stop {
+    /// For a reason, with remarks about cells.
+    Reason(String, Vec<String>),
+    /// Because of a defect.
+    Bug(Failure),
+}
+
+impl From<String> for Stop {
+    fn from(reason: String) -> Self {
+        Self::Reason(reason, Vec::new())
+    }
+}
+
+/// Numbers that differ by less are equal: sums of the same numbers in another order.
+fn same(a: f64, b: f64) -> bool {
+    (a - b).abs() <= 1e-9 * (1.0 + a.abs().max(b.abs()))
+}
 
 fn compare(
     spec: &TestSpec,
@@ -113,14 +146,13 @@ fn compare(
     graph: &Graph,
     results: &dyn Results,
     cells: &mut [Vec<FilledCell>],
-) -> Result<(TestOutcome, String, Vec<String>), Failed> {
-    let bare = |reason: String| (reason, Vec::new());
+) -> Result<(TestOutcome, String, Vec<String>), Stop> {
     let correction = Correction::parse(&spec.correct)
-        .ok_or_else(|| bare(format!("there is no correction `{}`", spec.correct)))?;
+        .ok_or_else(|| format!("there is no correction `{}`", spec.correct))?;
     if !KINDS.iter().any(|(name, _)| *name == spec.kind) {
-        return Err(bare(format!("there is no test `{}`", spec.kind)));
+        return Err(format!("there is no test `{}`", spec.kind).into());
     }
-    let reference = reference(spec, table).map_err(bare)?;
+    let reference = reference(spec, table)?;
     let is_reference = |r: usize, c: usize| reference(r, c) == (r, c);
 
     let mut collections = Vec::new();
@@ -129,27 +161,29 @@ fn compare(
         let mut line = Vec::new();
         for (c, cell) in row.iter_mut().enumerate() {
             cell.reference = is_reference(r, c);
-            let value = cell.number().and_then(|_| fill::at(&table.values, r, c));
-            line.push(value.map(|v| units::units(v, graph, results, &mut collections)));
+            let number = cell.number();
+            let value = number.zip(fill::at(&table.values, r, c));
+            line.push(value.map(|(number, v)| told(number, v, graph, results, &mut collections)));
         }
         units.push(line);
     }
 
     let mut remarks = Remarks::default();
     let mut comparisons = Vec::new();
+    let mut seeds = Seeds::default();
     for (r, row) in units.iter().enumerate() {
         for (c, own) in row.iter().enumerate() {
             let name = || format!("{}, {}", table.rows.1[r], table.columns.1[c]);
             // A hole has its own note.
             let Some(own) = own.as_ref().filter(|_| !is_reference(r, c)) else { continue };
             let (rr, rc) = reference(r, c);
-            match differences(own, units[rr][rc].as_ref()) {
-                Ok((differences, of)) => {
-                    if differences.len() < of {
-                        let why = format!("compared on {} of {of} queries, those in both", differences.len());
-                        remarks.add(why, name());
-                    }
-                    comparisons.push(Comparison { row: r, column: c, differences });
+            match differences(own, units[rr][rc].as_ref(), graph, &collections) {
+                Ok(strata) => {
+                    let numbers = cells[r][c].number().zip(cells[rr][rc].number());
+                    let shown = numbers.map_or(f64::NAN, |(own, reference)| own - reference);
+                    own.iter().chain(units[rr][rc].iter().flatten()).for_each(|u| seeds.add(u));
+                    seeds.of(fill::at(&table.values, r, c));
+                    comparisons.push(Comparison { row: r, column: c, strata, shown });
                 }
                 Err(why) => remarks.add(format!("not tested: {why}"), name()),
             }
@@ -157,7 +191,7 @@ fn compare(
     }
 
     let tested: Vec<Option<(Tested, Differences)>> =
-        comparisons.par_iter().map(|c| test(spec, &c.differences)).collect();
+        comparisons.par_iter().map(|c| test(spec, &c.strata)).collect();
     let ps: Vec<Option<f64>> = tested.iter().map(|t| t.map(|(t, _)| t.p)).collect();
     let adjusted = correction.adjust(&ps);
     let mut sizes: Option<(usize, usize)> = None;
@@ -166,13 +200,20 @@ fn compare(
         let (r, c) = (comparison.row, comparison.column);
         let (Some((tested, differences)), Some(p_adjusted)) = (tested, p_adjusted) else {
             let name = format!("{}, {}", table.rows.1[r], table.columns.1[c]);
+            let fewest = comparison.strata.strata().iter().map(|s| s.differences.len()).min().unwrap_or(0);
+            let queries = if fewest == 1 { "query" } else { "queries" };
             let why = format!(
-                "not tested: {} queries to compare on, or a value that is no number",
-                comparison.differences.len()
+                "not tested: {fewest} {queries} of a collection to compare on, or a value that is no number"
             );
             remarks.add(why, name);
             continue;
         };
+        if !same(differences.mean, comparison.shown) {
+            return Err(Stop::Bug(Failure::bug(format!(
+                "table `{}`, cell {}, {}: the difference tested is {}, that of the numbers shown {}",
+                table.name, table.rows.1[r], table.columns.1[c], differences.mean, comparison.shown
+            ))));
+        }
         family += 1;
         let n = differences.n;
         sizes = Some(sizes.map_or((n, n), |(from, to)| (from.min(n), to.max(n))));
@@ -182,23 +223,86 @@ fn compare(
             p_adjusted,
             difference: differences.mean,
             sd: differences.sd,
+            size: differences.size,
             effect: differences.effect,
-            hedges: differences.effect.and_then(|d| Some(d * power::hedges(n)?)),
-            effect_interval: differences.effect.and_then(|d| power::interval(n, d, 1.0 - spec.alpha)),
+            hedges: differences.hedges,
+            effect_interval: differences.effect_interval,
             low: differences.interval.0,
             high: differences.interval.1,
             significant: p_adjusted <= spec.alpha,
         });
     }
     let Some(sizes) = sizes else {
-        return Err(("no cell can be compared with it".into(), remarks.lines()));
+        return Err(Stop::Reason("no cell can be compared with it".into(), remarks.lines()));
     };
-    let legend = legend(spec, family, sizes, collections.len());
-    Ok((
-        TestOutcome::Evaluated { family, units: sizes, collections: collections.len() },
-        legend,
-        remarks.lines(),
-    ))
+    let of_means = comparisons.iter().any(|c| c.strata.strata().len() > 1);
+    let legend = legend(spec, family, sizes, collections.len(), of_means);
+    let mut lines = remarks.lines();
+    lines.extend(seeds.remark(graph));
+    Ok((TestOutcome::Evaluated { family, units: sizes, collections: collections.len() }, legend, lines))
+}
+
+/// The units of a cell, which must give its number.
+fn told(
+    number: f64,
+    value: &Value,
+    graph: &Graph,
+    results: &dyn Results,
+    collections: &mut Vec<Value>,
+) -> Result<Units, String> {
+    let units = units::units(value, graph, results, collections)?;
+    let mean = units.mean();
+    if same(mean, number) {
+        Ok(units)
+    } else {
+        Err(format!("its number is {number}, but the values of its queries give {mean}"))
+    }
+}
+
+/// What a test is silent about: other seeds.
+#[derive(Default)]
+struct Seeds {
+    averaged: BTreeSet<Name>,
+    /// The fewest and the most evaluations that a query's value is a mean of.
+    runs: Option<(usize, usize)>,
+    evaluations: BTreeSet<crate::value::ActionId>,
+}
+
+impl Seeds {
+    fn add(&mut self, units: &Units) {
+        self.averaged.extend(units.averaged.iter().cloned());
+        if !units.averaged.is_empty() {
+            let n = units.runs;
+            self.runs = Some(self.runs.map_or((n, n), |(from, to)| (from.min(n), to.max(n))));
+        }
+    }
+
+    fn of(&mut self, value: Option<&Value>) {
+        self.evaluations.extend(value.map(units::evaluations).unwrap_or_default());
+    }
+
+    fn remark(&self, graph: &Graph) -> Option<String> {
+        if let Some((from, to)) = self.runs {
+            let axes: Vec<String> = self.averaged.iter().map(|axis| format!("`{axis}`")).collect();
+            let axes = axes.join(" and ");
+            let n = if from == to { from.to_string() } else { format!("{from} to {to}") };
+            return Some(format!(
+                "tested over queries: the values of each query are means over {axes} (n = {n}), whose variation is no \
+                 part of the test"
+            ));
+        }
+        let mut trained = vec![false; graph.actions.len()];
+        for (i, action) in graph.actions.iter().enumerate() {
+            let of = |id: &crate::value::ActionId| trained.get(id.0 as usize).copied().unwrap_or(false);
+            trained[i] = action.op.starts_with("train.") || action.deps.iter().any(of);
+        }
+        let of_trained = self.evaluations.iter().any(|id| trained.get(id.0 as usize) == Some(&true));
+        of_trained.then(|| {
+            "tested over queries: each trained model is of one seed, and how much another seed would change is no \
+             part of the test"
+                .to_owned()
+        })
+    }
 }
 
 /// The place of the reference for a cell: in its row when the label is a column, in its column when it is a row.
@@ -220,11 +324,13 @@ pub(super) fn reference(
     Ok(move |r, c| (row.unwrap_or(r), column.unwrap_or(c)))
 }
 
-/// Differences over the units of both, and how many units either has.
+/// Differences over the units of both, by collection.
 fn differences(
     own: &Result<Units, String>,
     reference: Option<&Result<Units, String>>,
-) -> Result<(Vec<f64>, usize), String> {
+    graph: &Graph,
+    collections: &[Value],
+) -> Result<Strata, String> {
     let own = own.as_ref().map_err(Clone::clone)?;
     let reference = reference
         .ok_or("its reference is missing")?
@@ -233,10 +339,39 @@ fn differences(
     if own.member != reference.member {
         return Err(format!("its measure is `{}`, that of its reference `{}`", own.member, reference.member));
     }
-    let both: Vec<f64> =
-        own.values.iter().filter_map(|(unit, x)| reference.values.get(unit).map(|y| x - y)).collect();
-    let of = own.values.len() + reference.values.len() - both.len();
-    if both.is_empty() { Err("it shares no query with its reference".into()) } else { Ok((both, of)) }
+    let called = |number: &usize| match collections.get(*number) {
+        Some(Value::Artifact(id)) => format!("`{}`", address(graph, *id)),
+        _ => "its qrels".to_owned(),
+    };
+    if own.collections.keys().ne(reference.collections.keys()) {
+        let of = |units: &Units| units.collections.keys().map(called).collect::<Vec<_>>().join(" and ");
+        return Err(format!("it is measured with {}, its reference with {}", of(own), of(reference)));
+    }
+    let mut strata = Vec::new();
+    for (number, (a, b)) in
+        own.collections.iter().map(|(number, a)| (number, (a, &reference.collections[number])))
+    {
+        if (a.weight - b.weight).abs() > 1e-12 {
+            return Err(format!(
+                "{} has a weight of {} in its mean, and of {} in that of its reference",
+                called(number),
+                super::layout::number(a.weight, 4),
+                super::layout::number(b.weight, 4)
+            ));
+        }
+        if a.values.keys().ne(b.values.keys()) {
+            let both = a.values.keys().filter(|q| b.values.contains_key(*q)).count();
+            return Err(format!(
+                "of {} it is measured on {} queries and its reference on {}, with {both} in both",
+                called(number),
+                a.values.len(),
+                b.values.len()
+            ));
+        }
+        let differences = a.values.values().zip(b.values.values()).map(|(x, y)| x - y).collect();
+        strata.push(Stratum { weight: a.weight, differences });
+    }
+    Ok(Strata::new(strata))
 }
 
 const KINDS: [(&str, &str); 3] = [
@@ -245,19 +380,25 @@ const KINDS: [(&str, &str); 3] = [
     ("bootstrap", "paired bootstrap test"),
 ];
 
-fn test(spec: &TestSpec, differences: &[f64]) -> Option<(Tested, Differences)> {
-    let described = Differences::of(differences, 1.0 - spec.alpha)?;
+fn test(spec: &TestSpec, strata: &Strata) -> Option<(Tested, Differences)> {
+    let described = Differences::of(strata, 1.0 - spec.alpha)?;
     // One stream for all cells: a p-value does not depend on where in the table it stands, or what it is called.
     let stream = Stream::new(spec.seed, &[&spec.kind]);
     let tested = match spec.kind.as_str() {
-        "randomisation" => tests::randomisation(differences, spec.draws, stream),
-        "bootstrap" => tests::bootstrap(differences, spec.draws, stream),
-        _ => tests::paired_t(differences),
+        "randomisation" => tests::randomisation(strata, spec.draws, stream),
+        "bootstrap" => tests::bootstrap(strata, spec.draws, stream),
+        _ => tests::paired_t(strata),
     };
     Some((tested?, described))
 }
 
-fn legend(spec: &TestSpec, family: usize, units: (usize, usize), collections: usize) -> String {
+fn legend(
+    spec: &TestSpec,
+    family: usize,
+    units: (usize, usize),
+    collections: usize,
+    of_means: bool,
+) -> String {
     let kind = KINDS.iter().find(|(name, _)| *name == spec.kind).map_or("", |(_, words)| *words);
     let draws = match spec.kind.as_str() {
         "paired_t" => String::new(),
@@ -272,7 +413,10 @@ fn legend(spec: &TestSpec, family: usize, units: (usize, usize), collections: us
     };
     let cells = if family == 1 { "cell" } else { "cells" };
     let n = if units.0 == units.1 { units.0.to_string() } else { format!("{} to {}", units.0, units.1) };
-    let of = if collections > 1 { format!(" of {collections} collections") } else { String::new() };
+    let mut of = if collections > 1 { format!(" of {collections} collections") } else { String::new() };
+    if of_means {
+        of.push_str(", each collection with its weight in the mean");
+    }
     format!(
         "differs from `{}`: {kind} over queries{draws}, {correction} {family} {cells}, alpha {}, n = {n} queries{of}",
         spec.against.1, spec.alpha

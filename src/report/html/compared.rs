@@ -132,26 +132,29 @@ fn other(table: &Filled, r: usize, c: usize) -> Option<(usize, usize)> {
 
 fn compare(with: (usize, usize), base: &(&Value, Units), own: &(&Value, Units)) -> Option<Comparison> {
     let (base, own) = (&base.1, &own.1);
-    if base.member != own.member {
+    if base.member != own.member || base.collections.keys().ne(own.collections.keys()) {
         return None;
     }
-    let mut all: Vec<(f64, &(usize, String), f64, f64)> = own
-        .values
-        .iter()
-        .filter_map(|(unit, x)| base.values.get(unit).map(|y| (x - y, unit, *y, *x)))
-        .collect();
+    let mut all: Vec<(f64, (usize, &str), f64, f64)> = Vec::new();
+    for (number, collection) in &own.collections {
+        let Some(other) = base.collections.get(number) else { continue };
+        all.extend(collection.values.iter().filter_map(|(query, x)| {
+            other.values.get(query).map(|y| (x - y, (*number, query.as_str()), *y, *x))
+        }));
+    }
     if all.is_empty() {
         return None;
     }
-    let mean = all.iter().map(|d| d.0).sum::<f64>() / all.len() as f64;
-    all.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
+    // Of the numbers in the cells: collections have their weights in it.
+    let mean = own.mean() - base.mean();
+    all.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
     let wins = all.iter().filter(|d| d.0 > NOTHING).count();
     let losses = all.iter().filter(|d| d.0 < -NOTHING).count();
     let gained = all.iter().take(wins.min(QUERIES));
     let lost = all.iter().rev().take(losses.min(QUERIES));
     let queries = gained.chain(lost).map(|(_, (collection, id), y, x)| Query {
         collection: *collection,
-        id: id.clone(),
+        id: (*id).to_owned(),
         values: (*y, *x),
         evaluations: (None, None),
     });

@@ -37,7 +37,7 @@ fn study() -> Study {
 #[test]
 fn everything_asked_for_is_there_or_told() {
     let s = study();
-    let e = evaluate(&s.graph, &s.results);
+    let e = evaluate(&s.graph, &s.results).unwrap();
     assert_eq!((e.tables.len(), e.claims.len(), e.costs.len()), (4, 1, 1));
     assert_eq!((e.failed_claims(), e.holes()), (1, 0));
     assert_eq!(
@@ -52,7 +52,7 @@ fn everything_asked_for_is_there_or_told() {
 #[test]
 fn files_appear_whole_under_their_names() {
     let s = study();
-    let e = evaluate(&s.graph, &s.results);
+    let e = evaluate(&s.graph, &s.results).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let written = write_all(dir.path(), &e).unwrap();
     let mut found: Vec<String> = std::fs::read_dir(dir.path().join("tables"))
@@ -81,7 +81,7 @@ fn a_folder_that_cannot_be_written_is_named() {
     let s = study();
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("tables"), "in the way").unwrap();
-    let e = write_all(dir.path(), &evaluate(&s.graph, &s.results)).unwrap_err();
+    let e = write_all(dir.path(), &evaluate(&s.graph, &s.results).unwrap()).unwrap_err();
     assert!(e.message.contains("tables"), "{e}");
 }
 
@@ -89,7 +89,7 @@ fn a_folder_that_cannot_be_written_is_named() {
 #[test]
 fn parquet_says_what_csv_says() {
     use crate::data::table::{Kind, TableReader};
-    let mut e = evaluate(&study().graph, &study().results);
+    let mut e = evaluate(&study().graph, &study().results).unwrap();
     e.costs.clear();
     e.tables.truncate(1);
     e.tables[0] = super::rendering::filled();

@@ -89,7 +89,7 @@ impl Study {
     }
 
     fn fill(&self, table: &Table) -> Filled {
-        evaluate_table(table, &self.graph, &self.results)
+        evaluate_table(table, &self.graph, &self.results).unwrap()
     }
 }
 

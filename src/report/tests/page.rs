@@ -16,7 +16,7 @@ fn story(s: &Study) -> Story {
 }
 
 fn shown(s: &Study, report: Option<&Report>, story: &Story) -> String {
-    page(report, &s.graph, &evaluate(&s.graph, &s.results), &s.results, story)
+    page(report, &s.graph, &evaluate(&s.graph, &s.results).unwrap(), &s.results, story)
 }
 
 /// The data that the page's script reads.

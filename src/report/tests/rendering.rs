@@ -36,6 +36,7 @@ Effect of 5% & more (nDCG@10)
   * best of its column
   ± standard deviation (n - 1) over `seed`, n = 2
   † differs from `infonce`: paired t-test over queries, Holm over 1 cell, alpha 0.05, n = 3 queries
+  tested over queries: the values of each query are means over `seed` (n = 2), whose variation is no part of the test
   – (mini, bce): no result of `scores[bce, mini, 1]`
 ";
     assert_eq!(terminal(&filled(), false), expected);
@@ -57,6 +58,7 @@ fn markdown_and_latex() {
 - **bold** best of its column
 - ± standard deviation (n - 1) over `seed`, n = 2
 - † differs from `infonce`: paired t-test over queries, Holm over 1 cell, alpha 0.05, n = 3 queries
+- tested over queries: the values of each query are means over `seed` (n = 2), whose variation is no part of the test
 - – (mini, bce): no result of `scores[bce, mini, 1]`
 ";
     assert_eq!(markdown(&filled()), expected);
@@ -79,6 +81,7 @@ fn markdown_and_latex() {
     \textbf{bold}: best of its column.
     $\pm$ standard deviation (n - 1) over \texttt{seed}, n = 2.
     $^{\dagger}$ differs from \texttt{infonce}: paired t-test over queries, Holm over 1 cell, alpha 0.05, n = 3 queries.
+    tested over queries: the values of each query are means over \texttt{seed} (n = 2), whose variation is no part of the test.
     -- (mini, bce): no result of \texttt{scores[bce, mini, 1]}.\par}
 \end{table}
 ";

@@ -47,44 +47,186 @@ fn equal_to_scipy_with_holm_over_the_whole_table() {
     assert_eq!(filled.test, Some(TestOutcome::Evaluated { family: 4, units, collections: 4 }));
 }
 
-#[test]
-fn seeds_are_averaged_first_and_collections_keep_their_queries() {
-    let f = &figures()[3];
-    let n = f.differences.len();
-    let (first, second) = f.differences.split_at(8);
-    let mut s = Study::default();
+/// Differences of two collections, with the figures of the test of their mean.
+#[derive(serde::Deserialize)]
+struct Collections {
+    parts: Vec<Part>,
+    mean: f64,
+    p: f64,
+    n: f64,
+    freedom: f64,
+    effect: f64,
+    low: f64,
+    high: f64,
+    hedges: f64,
+    randomisation: f64,
+    bootstrap: f64,
+}
+
+#[derive(serde::Deserialize)]
+struct Part {
+    weight: f64,
+    differences: Vec<f64>,
+}
+
+fn collections() -> Vec<Collections> {
+    serde_json::from_str(include_str!("../../../tests/data/significance/strata.json")).unwrap()
+}
+
+/// A cell and its reference, whose difference is a mean of two collections of one weight, each over two seeds.
+fn two_collections(s: &mut Study, f: &Collections, seeds_outside: bool) -> (Value, Value) {
     let (dl19, dl20) = (s.qrels("dl19.qrels"), s.qrels("dl20.qrels"));
-    let base = vec![0.5; n];
-    let mut cells = |differences: [&[f64]; 2], noise: f64| {
-        let mut seeds = Vec::new();
+    assert!(f.parts.len() == 2 && f.parts.iter().all(|p| p.weight == 0.5));
+    let mut cell = |scale: f64, noise: f64| {
+        let mut by_seed = Vec::new();
         for seed in [-1.0, 1.0] {
             // Noise of the seeds cancels in their mean.
-            let of = |d: &[f64]| -> Vec<f64> { d.iter().map(|d| 0.5 + d + seed * noise).collect() };
-            let a = s.evaluation("scores[a]", dl19, &of(differences[0]));
-            let b = s.evaluation("scores[b]", dl20, &of(differences[1]));
-            seeds.push(mean("eval", &[a, b]));
+            let of = |p: &Part| -> Vec<f64> {
+                p.differences.iter().map(|d| 0.5 + scale * d + seed * noise).collect()
+            };
+            let a = s.evaluation("scores[a]", dl19, &of(&f.parts[0]));
+            let b = s.evaluation("scores[b]", dl20, &of(&f.parts[1]));
+            by_seed.push([a, b]);
         }
-        Some(mean("seed", &seeds))
+        if seeds_outside {
+            mean("seed", &[mean("eval", &by_seed[0]), mean("eval", &by_seed[1])])
+        } else {
+            let of = |i: usize| mean("seed", &[by_seed[0][i].clone(), by_seed[1][i].clone()]);
+            mean("eval", &[of(0), of(1)])
+        }
     };
-    let zero = [&base[..8], &base[8..]].map(|b| b.iter().map(|x| x - 0.5).collect::<Vec<_>>());
-    let reference = cells([&zero[0], &zero[1]], 0.1);
-    let other = cells([first, second], 0.3);
-    let mut t = table(&["infonce", "bce"], &["dl"], vec![vec![reference], vec![other]]);
-    // The reference may be a row too.
-    t.test = Some(against("backbone", "infonce"));
+    (cell(0.0, 0.1), cell(1.0, 0.3))
+}
+
+#[test]
+fn a_mean_of_collections_is_tested_as_the_number_that_is_shown() {
+    let f = &collections()[0];
+    for seeds_outside in [true, false] {
+        let mut s = Study::default();
+        let (reference, other) = two_collections(&mut s, f, seeds_outside);
+        let mut t = table(&["infonce", "bce"], &["dl"], vec![vec![Some(reference)], vec![Some(other)]]);
+        // The reference may be a row too.
+        t.test = Some(against("backbone", "infonce"));
+        let filled = s.fill(&t);
+        let test = filled.cells[1][0].test.unwrap();
+        let shown = filled.cells[1][0].number().unwrap() - filled.cells[0][0].number().unwrap();
+        near(test.difference, shown, 1e-12);
+        near(test.difference, f.mean, 1e-12);
+        near(test.p, f.p, 1e-9);
+        near(test.low, f.low, 1e-9);
+        near(test.high, f.high, 1e-9);
+        near(test.effect.unwrap(), f.effect, 1e-9);
+        near(test.hedges.unwrap(), f.hedges, 1e-9);
+        near(test.size.n, f.n, 1e-9);
+        near(test.size.freedom, f.freedom, 1e-9);
+        assert_eq!(test.n, 18);
+        assert_eq!(filled.test, Some(TestOutcome::Evaluated { family: 1, units: (18, 18), collections: 2 }));
+        let legend = filled.notes.iter().find(|n| n.sign == Sign::Differs).unwrap();
+        assert_eq!(
+            legend.text,
+            "differs from `infonce`: paired t-test over queries, Holm over 1 cell, alpha 0.05, \
+             n = 18 queries of 2 collections, each collection with its weight in the mean"
+        );
+        let remark = filled.notes.iter().find(|n| n.sign == Sign::Remark).unwrap();
+        assert_eq!(
+            remark.text,
+            "tested over queries: the values of each query are means over `seed` (n = 2), whose variation is no part of \
+             the test"
+        );
+        for (kind, expected) in [("randomisation", f.randomisation), ("bootstrap", f.bootstrap)] {
+            let draws = 20_000;
+            t.test = Some(TestSpec { kind: kind.into(), draws, seed: 3, ..against("backbone", "infonce") });
+            let error = 5.0 * (expected * (1.0 - expected) / draws as f64).sqrt() + 2e-3;
+            near(s.fill(&t).cells[1][0].test.unwrap().p, expected, error);
+        }
+    }
+}
+
+#[test]
+fn a_large_collection_does_not_turn_the_sign_of_the_mean() {
+    // 300 queries that lose a little, 20 that win much: the mean of the collections is won.
+    let mut s = Study::default();
+    let (dev, dl) = (s.qrels("dev.qrels"), s.qrels("dl.qrels"));
+    let noise = |i: usize| 0.02 * ((i * 7 % 13) as f64 - 6.0);
+    let mut cell = |lost: f64, won: f64| {
+        let many: Vec<f64> = (0..300).map(|i| 0.5 - lost + if lost > 0.0 { noise(i) } else { 0.0 }).collect();
+        let few: Vec<f64> = (0..20).map(|i| 0.5 + won + if won > 0.0 { noise(i) } else { 0.0 }).collect();
+        let both = [s.evaluation("a", dev, &many), s.evaluation("b", dl, &few)];
+        Some(mean("eval", &both))
+    };
+    let row = vec![cell(0.0, 0.0), cell(0.01, 0.1)];
+    let mut t = table(&["bert"], &["infonce", "bce"], vec![row]);
+    t.test = Some(against("objective", "infonce"));
+    let test = s.fill(&t).cells[0][1].test.unwrap();
+    assert!(test.difference > 0.035 && test.low > 0.0 && test.significant, "{test:?}");
+    assert!(test.size.n < 320.0 && test.effect.unwrap() > 0.0);
+}
+
+#[test]
+fn holes_change_weights_and_other_weights_are_not_compared() {
+    let mut s = Study::default();
+    let (a, b) = (s.qrels("a.qrels"), s.qrels("b.qrels"));
+    let spread = |n: usize, at: f64| -> Vec<f64> { (0..n).map(|i| at + 0.01 * (i * i % 7) as f64).collect() };
+    let mut of = |q, n, at| s.evaluation("e", q, &spread(n, at));
+    // The second seed has the first collection only: weights 3/4 and 1/4.
+    let uneven = |of: &mut dyn FnMut(ActionId, usize, f64) -> Value, at: f64| {
+        let first = mean("eval", &[of(a, 9, at), of(b, 5, at + 0.2)]);
+        mean("seed", &[first, mean("eval", &[of(a, 9, at + 0.1)])])
+    };
+    let reference = uneven(&mut of, 0.3);
+    let alike = uneven(&mut of, 0.4);
+    let even = mean("eval", &[of(a, 9, 0.4), of(b, 5, 0.4)]);
+    let alone = of(a, 9, 0.4);
+    let row = [reference, alike, even, alone].map(Some).to_vec();
+    let mut t = table(&["bert"], &["infonce", "alike", "even", "alone"], vec![row]);
+    t.test = Some(against("objective", "infonce"));
     let filled = s.fill(&t);
-    let test = filled.cells[1][0].test.unwrap();
-    assert_eq!(test.n, n);
-    near(test.p, f.p, 1e-9);
-    near(test.p_adjusted, f.p, 1e-9);
-    near(test.difference, f.differences.iter().sum::<f64>() / n as f64, 1e-12);
-    assert_eq!(filled.test, Some(TestOutcome::Evaluated { family: 1, units: (20, 20), collections: 2 }));
-    let legend = filled.notes.iter().find(|n| n.sign == Sign::Differs).unwrap();
-    assert_eq!(
-        legend.text,
-        "differs from `infonce`: paired t-test over queries, Holm over 1 cell, alpha 0.05, \
-         n = 20 queries of 2 collections"
+    let cells = &filled.cells[0];
+    near(cells[1].test.unwrap().difference, cells[1].number().unwrap() - cells[0].number().unwrap(), 1e-12);
+    assert!(cells[2].test.is_none() && cells[3].test.is_none());
+    let texts: Vec<&str> = filled.notes.iter().map(|n| n.text.as_str()).collect();
+    assert!(
+        texts.contains(
+            &"(bert, even): not tested: `a.qrels` has a weight of 0.5000 in its mean, and of 0.7500 in that of its \
+              reference"
+        ),
+        "{texts:?}"
     );
+    let alone = "(bert, alone): not tested: it is measured with `a.qrels`, its reference with `a.qrels` and `b.qrels`";
+    assert!(texts.contains(&alone), "{texts:?}");
+}
+
+#[test]
+fn numbers_that_their_queries_do_not_give_are_not_tested() {
+    let f = &figures()[3].differences;
+    let mut s = Study::default();
+    let q = s.qrels("q");
+    let all = row(&mut s, q, &[f, f]);
+    // The number of the second cell is another one than the mean of its queries.
+    let number = s.graph.actions.len() as u32 - 1;
+    s.results.numbers.insert((number, "ndcg_10".into()), 0.9);
+    let mut t = table(&["bert"], &["infonce", "a", "b"], vec![all]);
+    t.test = Some(against("objective", "infonce"));
+    let filled = s.fill(&t);
+    assert!(filled.cells[0][1].test.is_some() && filled.cells[0][2].test.is_none());
+    let told = "(bert, b): not tested: its number is 0.9, but the values of its queries give ";
+    assert!(filled.notes.iter().any(|n| n.text.starts_with(told)), "{:?}", filled.notes);
+}
+
+#[test]
+fn one_seed_of_a_trained_model_is_told() {
+    let f = &figures()[3].differences;
+    let mut s = Study::default();
+    let q = s.qrels("q");
+    let all = row(&mut s, q, &[f]);
+    let mut t = table(&["bert"], &["infonce", "a"], vec![all]);
+    t.test = Some(against("objective", "infonce"));
+    let of_seed = "tested over queries: each trained model is of one seed";
+    let told = |s: &Study| s.fill(&t).notes.iter().any(|n| n.text.starts_with(of_seed));
+    assert!(!told(&s), "nothing is trained");
+    s.graph.actions[0].op = "train.cross_encoder";
+    s.graph.actions[2].deps = vec![ActionId(0)];
+    assert!(told(&s));
 }
 
 #[test]
@@ -175,25 +317,25 @@ fn weights_of_nested_means_are_kept() {
 #[test]
 fn missing_cells_leave_the_family() {
     let f = &figures()[3].differences;
-    let other = &figures()[2].differences;
+    let other: Vec<f64> = f.iter().map(|d| d * 0.5 + 0.01).collect();
     let mut s = Study::default();
     let q = s.qrels("q");
-    let mut all = row(&mut s, q, &[f, other]);
+    let mut all = row(&mut s, q, &[f, &other, &figures()[2].differences]);
     let open = s.unfinished("scores[open]", q);
     all.push(Some(open));
     all.push(None);
-    let mut t = table(&["bert"], &["infonce", "a", "b", "open", "cut"], vec![all]);
+    let mut t = table(&["bert"], &["infonce", "a", "b", "short", "open", "cut"], vec![all]);
     t.test = Some(TestSpec { correct: "bonferroni".into(), ..against("objective", "infonce") });
     let filled = s.fill(&t);
     let tests: Vec<_> = filled.cells[0].iter().map(|c| c.test).collect();
-    assert!(tests[0].is_none() && tests[3].is_none() && tests[4].is_none());
+    assert!(tests[0].is_none() && tests[3..].iter().all(Option::is_none));
     let a = tests[1].unwrap();
     near(a.p_adjusted, (2.0 * a.p).min(1.0), 1e-12);
     assert!(matches!(filled.test, Some(TestOutcome::Evaluated { family: 2, .. })));
-    // The second figure has 12 queries, the reference 20.
+    // That figure has 12 queries, the reference 20: the difference of the numbers is not one over queries.
     let remark = filled.notes.iter().find(|n| n.sign == Sign::Remark).unwrap();
-    assert_eq!(remark.text, "(bert, b): compared on 12 of 20 queries, those in both");
-    assert_eq!(tests[2].unwrap().n, 12);
+    let of = "of `q` it is measured on 12 queries and its reference on 20, with 12 in both";
+    assert_eq!(remark.text, format!("(bert, short): not tested: {of}"));
 }
 
 #[test]
