@@ -15,10 +15,31 @@ pub enum Field {
     Text(String),
     /// A whole number, as it is written in decimal.
     Number(String),
+    /// A number that is not whole, as Python prints it.
+    Fraction(String),
+    /// `true` or `false`.
+    Bool(bool),
+    /// A list of strings and numbers.
+    List(Vec<String>),
     /// `null`.
     Null,
     /// Anything else, by its kind.
     Other(&'static str),
+}
+
+impl Field {
+    /// Its kind, for messages.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "a string",
+            Self::Number(_) => "a number",
+            Self::Fraction(_) => "a fraction",
+            Self::Bool(_) => "true or false",
+            Self::List(_) => "a list",
+            Self::Null => "null",
+            Self::Other(kind) => kind,
+        }
+    }
 }
 
 /// The wanted fields of the object on a line, in the order wanted; `None` where it has no such field.
@@ -74,7 +95,7 @@ impl<'de> Visitor<'de> for Fields<'_> {
         let mut found = vec![None; self.wanted.len()];
         while let Some(place) = map.next_key_seed(Key { wanted: self.wanted })? {
             match place {
-                Some(i) => found[i] = Some(map.next_value_seed(Leaf)?),
+                Some(i) => found[i] = Some(map.next_value_seed(Leaf { nested: false })?),
                 None => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -108,7 +129,10 @@ impl Visitor<'_> for Key<'_> {
     }
 }
 
-struct Leaf;
+/// The value of a wanted field, or an item of a list in one.
+struct Leaf {
+    nested: bool,
+}
 
 impl<'de> DeserializeSeed<'de> for Leaf {
     type Value = Field;
@@ -141,12 +165,12 @@ impl<'de> Visitor<'de> for Leaf {
         Ok(Field::Number(n.to_string()))
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Field, E> {
-        Ok(Field::Other("a fraction"))
+    fn visit_f64<E>(self, x: f64) -> Result<Field, E> {
+        Ok(Field::Fraction(format!("{x:?}")))
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Field, E> {
-        Ok(Field::Other("true or false"))
+    fn visit_bool<E>(self, truth: bool) -> Result<Field, E> {
+        Ok(Field::Bool(truth))
     }
 
     fn visit_unit<E>(self) -> Result<Field, E> {
@@ -154,8 +178,20 @@ impl<'de> Visitor<'de> for Leaf {
     }
 
     fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Field, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Field::Other("a list"))
+        if self.nested {
+            while seq.next_element::<IgnoredAny>()?.is_some() {}
+            return Ok(Field::Other("a list"));
+        }
+        let mut items = Some(Vec::new());
+        while let Some(item) = seq.next_element_seed(Leaf { nested: true })? {
+            match (&mut items, item) {
+                (Some(all), Field::Text(item) | Field::Number(item) | Field::Fraction(item)) => {
+                    all.push(item)
+                }
+                _ => items = None,
+            }
+        }
+        Ok(items.map_or(Field::Other("a list of other things than strings"), Field::List))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Field, A::Error> {
@@ -182,9 +218,18 @@ mod tests {
             [Some(Field::Number("12".into())), Some(Field::Text("aé\n".into())), Some(Field::Null)]
         );
         assert_eq!(read("{}").unwrap(), [None, None, None]);
+        let list = |items: &[&str]| Some(Field::List(items.iter().map(|i| (*i).to_owned()).collect()));
         assert_eq!(
-            read(r#"{"_id": [1, 2], "text": {"a": 1}}"#).unwrap()[..2],
-            [Some(Field::Other("a list")), Some(Field::Other("an object"))]
+            read(r#"{"_id": [1, "b"], "text": {"a": 1}, "title": [[1]]}"#).unwrap(),
+            [
+                list(&["1", "b"]),
+                Some(Field::Other("an object")),
+                Some(Field::Other("a list of other things than strings"))
+            ]
+        );
+        assert_eq!(
+            read(r#"{"_id": 1.50, "text": true, "title": []}"#).unwrap(),
+            [Some(Field::Fraction("1.5".into())), Some(Field::Bool(true)), list(&[])]
         );
     }
 

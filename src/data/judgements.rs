@@ -197,7 +197,7 @@ fn parquet(part: &Part<'_>, all: &mut Gathered<'_>) -> Result<(), Failure> {
         let id = |i: usize| match &found[i] {
             Some(Field::Text(id) | Field::Number(id)) => Ok(id.clone()),
             other => {
-                let what = if let Some(Field::Other(kind)) = other { kind } else { "nothing" };
+                let what = other.as_ref().map_or("nothing", Field::kind);
                 let found = format!("{what} in {}", place::quote(wanted[i]));
                 Err(place::wrong_line(part.name, line, found, "a string or a whole number"))
             }

@@ -9,6 +9,8 @@ pub mod json;
 pub mod judgements;
 pub mod known;
 pub mod lines;
+mod names;
+mod noted;
 pub mod order;
 pub mod pairs;
 pub mod parts;

@@ -1,26 +1,31 @@
-//! Imports scored pairs of queries and documents: TREC runs, and tables of scores.
+//! Imports scored pairs of queries and documents: TREC runs, and tables of scores or ranks.
 //!
 //! Rows of a query usually stand together; then one query at a time is in memory. Where they do not, the file is
 //! read again and held whole.
 
+mod evidence;
+mod rows;
+
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use indexmap::IndexMap;
 
-use super::judgements::is_header;
+use self::evidence::{Evidence, Verdict};
+pub(super) use self::rows::Cut;
+use self::rows::{Row, rows};
 use super::known::{Checker, Known};
-use super::lines::{Line, Lines, decode};
-use super::order::parse_score;
-use super::parts::{HEAD, each_part};
+use super::noted::{Noted, TableNotes};
+use super::parts::each_part;
 use super::place;
 use super::run::{Hit, RunQuery};
-use crate::task::{Failure, Progress, Silent};
+use crate::task::{Caveat, CaveatKind, Failure, Progress, Silent};
 
 /// The forms of scored pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PairFormat {
-    /// `query Q0 document rank score tag`, white space between; the tag may have blanks. The rank is not used.
+    /// `query Q0 document rank score tag`, white space between; the tag may have blanks. The order is by score.
     Trec,
     /// `query document score`, a header line if there is one.
     Tsv,
@@ -28,12 +33,72 @@ pub enum PairFormat {
     Msmarco,
 }
 
-/// What the three columns of a file may be.
+/// What becomes of a document that is there more than once for a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Repeated {
+    /// It is an error.
+    #[default]
+    Error,
+    /// The first line counts.
+    First,
+    /// The highest score counts, as for passages of one document (MaxP).
+    Max,
+}
+
+impl Repeated {
+    /// Reads the argument `duplicates`; `None` for any other word.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "error" => Some(Self::Error),
+            "first" => Some(Self::First),
+            "max" => Some(Self::Max),
+            _ => None,
+        }
+    }
+}
+
+/// How to import pairs.
+#[derive(Clone, Debug, Default)]
+pub struct PairOptions {
+    /// `trec`, `tsv`, `msmarco` or `auto`; empty is `auto`.
+    pub format: String,
+    /// What becomes of a document that is there twice for a query.
+    pub repeated: Repeated,
+    /// What a blank in an id becomes; without it blanks separate columns.
+    pub blanks: Option<String>,
+}
+
+impl PairOptions {
+    /// Options with a format.
+    pub fn format(format: &str) -> Self {
+        Self { format: format.to_owned(), ..Self::default() }
+    }
+
+    fn wanted(&self) -> Result<Option<PairFormat>, Failure> {
+        Ok(match self.format.as_str() {
+            "auto" | "" | "parquet" => None,
+            "trec" => Some(PairFormat::Trec),
+            "tsv" => Some(PairFormat::Tsv),
+            "msmarco" => Some(PairFormat::Msmarco),
+            other => {
+                let found = place::quote(other);
+                let expected = "`auto`, `trec`, `tsv`, `msmarco` or `parquet`";
+                return Err(Failure::wrong(format!("format: found {found}, expected {expected}")));
+            }
+        })
+    }
+
+    fn cut(&self) -> Cut {
+        if self.blanks.is_some() { Cut::Tabs } else { Cut::Blanks }
+    }
+}
+
+/// What the pairs are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Third {
-    /// A score, always.
+    /// Scores of a teacher: ranks in three columns are taken for them only when `format` says so.
     Score,
-    /// A score, or a rank: where the first query's numbers are 1, 2, 3, … they are ranks.
+    /// A run: the third of three columns is a score or a rank, as the whole file tells.
     ScoreOrRank,
 }
 
@@ -70,151 +135,246 @@ pub struct ImportedPairs {
 /// Imports pairs; `begin` is called before the first group, and a second time when the file must be read again
 /// (what was given to `each` before then is void).
 ///
-/// `format` is `trec`, `tsv`, `msmarco` or `auto` (by the number of columns, and `third`).
+/// With `auto`, the number of columns tells the format, and all numbers of the file whether a third column holds
+/// scores or ranks. A Parquet file has its columns by name. Lines that begin with `#` and are no pair are left out
+/// as comments.
 ///
 /// # Errors
-/// A line of another form, a score that is no finite number, a document twice for one query, an id that is not of
-/// the collection, a file without pairs; what `begin` and `each` return.
+/// A line of another form, a score that is no finite number, numbers that may be scores or ranks, a document twice for
+/// one query, an id that is not of the collection, a file without pairs; what `begin` and `each` return.
 pub fn import(
     source: &Path,
-    format: &str,
+    options: &PairOptions,
     third: Third,
     known: &Known,
     progress: &dyn Progress,
     begin: &mut dyn FnMut() -> Result<(), Failure>,
     each: &mut dyn FnMut(Group) -> Result<(), Failure>,
 ) -> Result<ImportedPairs, Failure> {
-    let wanted = match format {
-        "auto" if third == Third::ScoreOrRank && ranks(source)? => Some(PairFormat::Msmarco),
-        "auto" => None,
-        "trec" => Some(PairFormat::Trec),
-        "tsv" => Some(PairFormat::Tsv),
-        "msmarco" => Some(PairFormat::Msmarco),
-        other => {
-            let found = place::quote(other);
-            let expected = "`auto`, `trec`, `tsv` or `msmarco`";
-            return Err(Failure::wrong(format!("format: found {found}, expected {expected}")));
-        }
+    let wanted = options.wanted()?;
+    let nameless = match wanted {
+        None => third_column(source, options.cut(), third)?,
+        Some(_) => rows::Known::Score,
     };
-    let mut imported = ImportedPairs::default();
-    let mut deliver = |imported: &mut ImportedPairs, query: String, rows: Rows| {
-        let hits = rows.hits(&query)?;
-        imported.queries += 1;
-        imported.pairs += hits.len() as u64;
-        each(Group { query, hits })
-    };
+    let mut found = Found { options, third, each, imported: ImportedPairs::default(), odd: Odd::default() };
 
     // First pass: one query at a time, as long as no query comes again.
     begin()?;
     let mut checker = Checker::new(known);
+    let mut notes = TableNotes::default();
     let mut seen: HashSet<String> = HashSet::new();
     let mut current: Option<(String, Rows)> = None;
     let mut scattered = false;
-    read(source, wanted, &mut checker, progress, &mut |row| {
+    let reading = Reading { source, wanted, options, nameless };
+    reading.read(&mut checker, &mut notes, progress, &mut |row, query, document, score| {
         if scattered {
             return Ok(());
         }
         match &mut current {
-            Some((query, rows)) if query == row.query => rows.push(row),
+            Some((now, rows)) if now == query => rows.push(row, document, score),
             _ => {
-                if !seen.insert(row.query.to_owned()) {
+                if !seen.insert(query.to_owned()) {
                     scattered = true;
                     return Ok(());
                 }
                 let mut rows = Rows::default();
-                rows.push(row);
-                if let Some((query, done)) = current.replace((row.query.to_owned(), rows)) {
-                    deliver(&mut imported, query, done)?;
+                rows.push(row, document, score);
+                if let Some((query, done)) = current.replace((query.to_owned(), rows)) {
+                    found.deliver(query, done)?;
                 }
             }
         }
         Ok(())
     })?;
-    imported.unknown = checker.finish(progress)?;
+    let unknown = checker.finish(progress)?;
     if !scattered {
         if let Some((query, rows)) = current {
-            deliver(&mut imported, query, rows)?;
+            found.deliver(query, rows)?;
         }
     } else {
-        imported = ImportedPairs { unknown: imported.unknown, ..ImportedPairs::default() };
+        (found.imported, found.odd) = (ImportedPairs::default(), Odd::default());
         let mut all: IndexMap<String, Rows> = IndexMap::new();
-        read(source, wanted, &mut Checker::new(known), progress, &mut |row| {
-            match all.get_mut(row.query) {
-                Some(rows) => rows.push(row),
-                None => all.entry(row.query.to_owned()).or_default().push(row),
-            }
-            Ok(())
-        })?;
+        let mut again = TableNotes::default();
+        reading.read(
+            &mut Checker::new(known),
+            &mut again,
+            progress,
+            &mut |row, query, document, score| {
+                match all.get_mut(query) {
+                    Some(rows) => rows.push(row, document, score),
+                    None => all.entry(query.to_owned()).or_default().push(row, document, score),
+                }
+                Ok(())
+            },
+        )?;
         begin()?;
         for (query, rows) in all {
-            deliver(&mut imported, query, rows)?;
+            found.deliver(query, rows)?;
         }
     }
+    let (mut imported, odd) = (found.imported, found.odd);
+    imported.unknown = unknown;
     if imported.pairs == 0 {
-        let left = if imported.unknown > 0 { ": every line has an id outside the collection" } else { "" };
+        let left = if unknown > 0 { ": every line has an id outside the collection" } else { "" };
         return Err(Failure::wrong(format!("{}: found no scores{left}", source.display()))
             .help("check that this is the right file"));
     }
+    notes.tell(progress);
+    odd.tell(options.repeated, progress);
     Ok(imported)
 }
 
-/// Whether the first lines of the first file are of three columns whose last is 1, 2, 3, … for the first query.
-fn ranks(source: &Path) -> Result<bool, Failure> {
-    let mut told = None;
+/// What a third column without a name holds in this file.
+fn third_column(source: &Path, cut: Cut, third: Third) -> Result<rows::Known, Failure> {
+    let mut evidence = Evidence::default();
+    let mut enough = false;
     each_part(source, &Silent, &mut |part| {
-        if told.is_none() {
-            told = Some(first_is_ranked(&decode(part.head)));
+        if enough {
+            return Ok(());
         }
-        // The rest is not read: an archive's is passed over.
+        let ended = rows(part, None, cut, &mut TableNotes::default(), &mut |row| {
+            // Six columns, or columns with names: nothing to tell.
+            let more = row.known.is_none() && evidence.add(row.file, row.line, row.query, row.number);
+            Ok(if more { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
+        enough = ended.is_break();
         Ok(())
     })?;
-    Ok(told.unwrap_or(false))
+    match (evidence.verdict()?, third) {
+        (Verdict::Scores, _) => Ok(rows::Known::Score),
+        (Verdict::Ranks, Third::ScoreOrRank) => Ok(rows::Known::Rank),
+        (Verdict::Ranks, Third::Score) => Err(Failure::wrong(format!(
+            "{}: found the numbers 1, 2, 3, … in this order for every query, which are ranks, expected scores",
+            source.display()
+        ))
+        .help(
+            "say `format = \"msmarco\"` to have 1 / rank as the score, or `format = \"tsv\"` when the numbers are scores",
+        )),
+    }
 }
 
-fn first_is_ranked(head: &str) -> bool {
-    // The last line may be cut where the head ends.
-    let whole = if head.len() < HEAD { head } else { head.rsplit_once('\n').map_or("", |(lines, _)| lines) };
-    let mut first = None;
-    let mut rank = 0;
-    for line in whole.trim_start_matches('\u{FEFF}').lines().filter(|l| !l.trim().is_empty()) {
-        let columns: Vec<&str> = line.split_whitespace().collect();
-        let [query, _, number] = columns.as_slice() else { return false };
-        if *first.get_or_insert(*query) != *query {
-            break;
+/// One reading of a source.
+#[derive(Clone, Copy)]
+struct Reading<'r> {
+    source: &'r Path,
+    wanted: Option<PairFormat>,
+    options: &'r PairOptions,
+    nameless: rows::Known,
+}
+
+/// What is done with a row: the row, its ids as they are kept, its score.
+type Take<'t> = &'t mut dyn FnMut(Row<'_>, &str, &str, f32) -> Result<(), Failure>;
+
+impl Reading<'_> {
+    fn read(
+        self,
+        checker: &mut Checker<'_>,
+        notes: &mut TableNotes,
+        progress: &dyn Progress,
+        take: Take<'_>,
+    ) -> Result<(), Failure> {
+        let mut ids = TableNotes::default();
+        each_part(self.source, progress, &mut |part| {
+            rows(part, self.wanted, self.options.cut(), notes, &mut |row| {
+                let score = row.score(row.known.unwrap_or(self.nameless))?;
+                let at = (row.file, row.line);
+                let blanks = self.options.blanks.as_deref();
+                let query = ids.id(row.query, blanks, at);
+                let document = ids.id(row.document, blanks, at);
+                if checker.keep(row.file, row.line, &query, &[&document]) {
+                    take(row, &query, &document, score)?;
+                }
+                Ok(ControlFlow::Continue(()))
+            })
+            .map(|_| ())
+        })?;
+        notes.absorb_ids(ids);
+        Ok(())
+    }
+}
+
+/// What was found and is given on, query by query.
+struct Found<'f> {
+    options: &'f PairOptions,
+    third: Third,
+    each: &'f mut dyn FnMut(Group) -> Result<(), Failure>,
+    imported: ImportedPairs,
+    odd: Odd,
+}
+
+impl Found<'_> {
+    fn deliver(&mut self, query: String, rows: Rows) -> Result<(), Failure> {
+        if self.third == Third::ScoreOrRank {
+            self.odd.look(&query, &rows);
         }
-        rank += 1;
-        if *number != rank.to_string() {
-            return false;
+        let hits = rows.hits(&query, self.options.repeated, &mut self.odd)?;
+        self.imported.queries += 1;
+        self.imported.pairs += hits.len() as u64;
+        (self.each)(Group { query, hits })
+    }
+}
+
+/// What a reader of the run has to know.
+#[derive(Debug, Default)]
+struct Odd {
+    /// Queries whose ranks contradict their scores.
+    contradicted: Noted,
+    /// Queries of several documents without ranks, and those of them that are listed from the lowest score up.
+    listed: u64,
+    rising: u64,
+    /// Lines left out because the document is there already.
+    repeated: Noted,
+}
+
+impl Odd {
+    fn look(&mut self, query: &str, rows: &Rows) {
+        if let Some((better, worse)) = rows.contradiction() {
+            let shown = |i: usize| {
+                let (hit, rank) = (&rows.hits[i], rows.ranks[i].unwrap_or_default());
+                format!("document {} has rank {rank} and score {}", place::quote(&hit.document), hit.score)
+            };
+            self.contradicted
+                .add(|| format!("query {}: {}, {}", place::quote(query), shown(better), shown(worse)));
+        }
+        if rows.ranks.iter().all(Option::is_none) && rows.hits.len() > 1 {
+            self.listed += 1;
+            let scores = || rows.hits.windows(2).map(|p| (p[0].score, p[1].score));
+            self.rising += u64::from(scores().all(|(a, b)| a <= b) && scores().any(|(a, b)| a < b));
         }
     }
-    // One line tells nothing: a score may be 1.
-    rank > 1
-}
 
-#[derive(Clone, Copy)]
-struct Row<'l> {
-    file: &'l str,
-    line: u64,
-    query: &'l str,
-    document: &'l str,
-    score: f32,
+    fn tell(&self, repeated: Repeated, progress: &dyn Progress) {
+        let cause = "queries have ranks that contradict their scores; the highest score counts as the best, as for \
+                     trec_eval";
+        self.contradicted.tell(CaveatKind::Doubt, cause, progress);
+        if self.rising > 0 && self.rising == self.listed {
+            let cause = "queries list their documents from the lowest score to the highest, as if the lowest were the \
+                         best; the highest score counts as the best";
+            progress.caveat(&Caveat::counted(CaveatKind::Doubt, self.rising, cause));
+        }
+        let kept = if repeated == Repeated::Max { "with the highest score" } else { "that stands first" };
+        let cause = format!("lines rank a document again for the same query; the one {kept} was kept");
+        self.repeated.tell(CaveatKind::Dropped, &cause, progress);
+    }
 }
 
 /// Rows of one query, with where they came from.
 #[derive(Debug, Default)]
 struct Rows {
     hits: Vec<Hit>,
+    ranks: Vec<Option<u32>>,
     lines: Vec<u64>,
     /// The first row of each file.
     files: Vec<(usize, String)>,
 }
 
 impl Rows {
-    fn push(&mut self, row: Row<'_>) {
+    fn push(&mut self, row: Row<'_>, document: &str, score: f32) {
         if self.files.last().is_none_or(|(_, f)| f != row.file) {
             self.files.push((self.hits.len(), row.file.to_owned()));
         }
-        self.hits.push(Hit { document: row.document.to_owned(), score: row.score });
+        self.hits.push(Hit { document: document.to_owned(), score });
+        self.ranks.push(row.rank);
         self.lines.push(row.line);
     }
 
@@ -223,228 +383,69 @@ impl Rows {
         (after.checked_sub(1).map_or("", |f| self.files[f].1.as_str()), self.lines[i])
     }
 
+    /// Two rows of which the first has the better rank and the lower score.
+    fn contradiction(&self) -> Option<(usize, usize)> {
+        let mut order: Vec<(u32, usize)> =
+            self.ranks.iter().enumerate().filter_map(|(i, r)| Some(((*r)?, i))).collect();
+        order.sort_unstable();
+        // The row with the lowest score among those of better ranks than the one looked at.
+        let mut lowest: Option<usize> = None;
+        for same in order.chunk_by(|a, b| a.0 == b.0) {
+            let score = |i: usize| self.hits[i].score;
+            if let Some(low) = lowest
+                && let Some((_, worse)) = same.iter().find(|(_, i)| score(*i) > score(low))
+            {
+                return Some((low, *worse));
+            }
+            for (_, i) in same {
+                lowest = Some(lowest.filter(|low| score(*low) <= score(*i)).unwrap_or(*i));
+            }
+        }
+        None
+    }
+
     /// The hits, each document once.
-    fn hits(self, query: &str) -> Result<Vec<Hit>, Failure> {
+    fn hits(mut self, query: &str, repeated: Repeated, odd: &mut Odd) -> Result<Vec<Hit>, Failure> {
         let mut order: Vec<usize> = (0..self.hits.len()).collect();
         order.sort_unstable_by(|a, b| self.hits[*a].document.cmp(&self.hits[*b].document).then(a.cmp(b)));
         let again = order
             .windows(2)
             .filter(|p| self.hits[p[0]].document == self.hits[p[1]].document)
             .min_by_key(|p| p[1]);
-        if let Some(&[first, later]) = again {
-            let document = place::quote(&self.hits[later].document);
-            let (file, line) = self.origin(later);
+        let Some(&[first, later]) = again else { return Ok(self.hits) };
+        let document = place::quote(&self.hits[later].document);
+        let (file, line) = self.origin(later);
+        if repeated == Repeated::Error {
             let (before_file, before) = self.origin(first);
             let found = format!(
                 "document {document} again for query {}, first at {before_file}:{before}",
                 place::quote(query)
             );
-            return Err(place::wrong_line(file, line, found, "each document once for a query")
-                .help("remove one of the two lines"));
+            return Err(place::wrong_line(file, line, found, "each document once for a query").help(
+                "remove one of the two lines, or say `duplicates = max` to keep the highest score of a document, or \
+                 `duplicates = first` to keep its first line",
+            ));
         }
+        let example = format!("{}: document {document}", place::spot(file, line));
+        let mut kept = vec![true; self.hits.len()];
+        for same in order.chunk_by(|a, b| self.hits[*a].document == self.hits[*b].document) {
+            let best = match repeated {
+                Repeated::Max => same
+                    .iter()
+                    .copied()
+                    .reduce(|a, b| if self.hits[b].score > self.hits[a].score { b } else { a }),
+                _ => same.first().copied(),
+            };
+            for i in same.iter().filter(|i| Some(**i) != best) {
+                kept[*i] = false;
+                odd.repeated.add(|| example.clone());
+            }
+        }
+        let mut kept = kept.into_iter();
+        self.hits.retain(|_| kept.next().unwrap_or(true));
         Ok(self.hits)
     }
 }
 
-fn read(
-    source: &Path,
-    wanted: Option<PairFormat>,
-    checker: &mut Checker<'_>,
-    progress: &dyn Progress,
-    each: &mut dyn FnMut(Row<'_>) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    each_part(source, progress, &mut |part| {
-        let file = part.name.to_owned();
-        let mut lines = Lines::new(part);
-        let mut format = wanted;
-        while let Some(line) = lines.next()? {
-            if line.is_blank() {
-                continue;
-            }
-            let text = line.text()?;
-            let mut columns = text.split_whitespace();
-            let (first, second, third) = (columns.next(), columns.next(), columns.next());
-            let more = (columns.next(), columns.next(), columns.next());
-            let told =
-                *format.get_or_insert(if more.0.is_none() { PairFormat::Tsv } else { PairFormat::Trec });
-            let (query, document, score) = match (told, first, second, third, more) {
-                (
-                    PairFormat::Tsv | PairFormat::Msmarco,
-                    Some(query),
-                    Some(document),
-                    Some(score),
-                    (None, ..),
-                ) => (query, document, score),
-                (PairFormat::Trec, Some(query), Some(_), Some(document), (Some(_), Some(score), Some(_))) => {
-                    (query, document, score)
-                }
-                _ => return Err(off(&line, text, wanted, told)),
-            };
-            if told != PairFormat::Trec && line.number == 1 && is_header(score) {
-                continue;
-            }
-            let value = score;
-            let score = if told == PairFormat::Msmarco { rank_score(score) } else { parse_score(score) };
-            let score = score.ok_or_else(|| {
-                if told == PairFormat::Msmarco {
-                    return line
-                        .wrong(format!("the rank {}", place::quote(value)), "a whole number from 1 up")
-                        .help("say `format = tsv` when the third column is a score");
-                }
-                line.wrong(format!("the score {}", place::quote(value)), "a finite number")
-                    .help("remove the line, or have the program that wrote it write a number")
-            })?;
-            if checker.keep(&file, line.number, query, &[document]) {
-                each(Row { file: &file, line: line.number, query, document, score })?;
-            }
-        }
-        Ok(())
-    })
-    .map(|_| ())
-}
-
-/// A score in the order of ranks: 1 / rank.
-fn rank_score(rank: &str) -> Option<f32> {
-    rank.parse::<u32>().ok().filter(|r| (1..1 << 22).contains(r)).map(|r| 1.0 / r as f32)
-}
-
-fn off(line: &Line<'_>, text: &str, wanted: Option<PairFormat>, told: PairFormat) -> Failure {
-    let n = text.split_whitespace().count();
-    let found = format!("{} in {}", place::count(n, "column"), place::quote(text));
-    let trec = "6 columns: query, Q0, document, rank, score, tag";
-    let tsv = "3 columns: query, document, score";
-    let ranks = "3 columns: query, document, rank";
-    let expected = match (wanted, told, line.number) {
-        (None, _, 1) => format!("{trec}; or {tsv}"),
-        (_, PairFormat::Trec, _) => trec.into(),
-        (_, PairFormat::Tsv, _) => tsv.into(),
-        (_, PairFormat::Msmarco, _) => ranks.into(),
-    };
-    line.wrong(found, expected).help("columns are separated by tabs or blanks")
-}
-
 #[cfg(test)]
-mod tests {
-    use super::super::testing::{file, shared};
-    use super::*;
-
-    fn read_all(source: &Path, format: &str) -> Result<(Vec<Group>, ImportedPairs), Failure> {
-        let groups = std::cell::RefCell::new(Vec::new());
-        let imported = import(
-            source,
-            format,
-            Third::ScoreOrRank,
-            &Known::default(),
-            &Silent,
-            &mut || {
-                groups.borrow_mut().clear();
-                Ok(())
-            },
-            &mut |group| {
-                groups.borrow_mut().push(group);
-                Ok(())
-            },
-        )?;
-        Ok((groups.into_inner(), imported))
-    }
-
-    fn read_text(text: &str, format: &str) -> Result<Vec<Group>, Failure> {
-        let dir = tempfile::tempdir().unwrap();
-        read_all(&file(dir.path(), "r.txt", text), format).map(|(groups, _)| groups)
-    }
-
-    fn shape(groups: &[Group]) -> Vec<(String, Vec<(String, f32)>)> {
-        groups
-            .iter()
-            .map(|g| (g.query.clone(), g.hits.iter().map(|h| (h.document.clone(), h.score)).collect()))
-            .collect()
-    }
-
-    #[test]
-    fn runs_and_scores_are_read() {
-        let run = "q1 Q0 a 1 2.5 tag\nq1 Q0 b 2 2.5 a tag with blanks\nq0\tQ0\tc\t0\t-1e1\tt\n";
-        let expected = vec![
-            ("q1".to_owned(), vec![("a".to_owned(), 2.5), ("b".to_owned(), 2.5)]),
-            ("q0".to_owned(), vec![("c".to_owned(), -10.0)]),
-        ];
-        assert_eq!(shape(&read_text(run, "auto").unwrap()), expected);
-        let scores = "query\tdocument\tscore\nq1\ta\t2.5\nq1\tb\t2.5\nq0\tc\t-10\n";
-        assert_eq!(shape(&read_text(scores, "auto").unwrap()), expected);
-        let ranked = read_text(run, "trec").unwrap().remove(0).ranked().unwrap();
-        assert_eq!(ranked.hits[0].document, "b");
-    }
-
-    #[test]
-    fn scattered_queries_are_gathered_in_order_of_first_use() {
-        let text = "b x 1\na x 2\nb y 3\nc x 4\na y 5\n";
-        let groups = read_text(text, "auto").unwrap();
-        assert_eq!(groups.iter().map(|g| g.query.as_str()).collect::<Vec<_>>(), ["b", "a", "c"]);
-        assert_eq!(groups[0].hits.len() + groups[1].hits.len(), 4);
-    }
-
-    #[test]
-    fn ranks_of_msmarco_are_told_from_scores() {
-        let ranked = "q1\tb\t1\nq1\ta\t2\nq2\tc\t1\n";
-        let groups = read_text(ranked, "auto").unwrap();
-        let q1 = groups[0].clone().ranked().unwrap();
-        assert_eq!(q1.hits.iter().map(|h| h.document.as_str()).collect::<Vec<_>>(), ["b", "a"]);
-        assert_eq!(q1.hits[1].score, 0.5);
-        // Said to be scores, they are.
-        let scored = read_text(ranked, "tsv").unwrap().remove(0).ranked().unwrap();
-        assert_eq!(scored.hits[0].document, "a");
-        for text in ["q1 a 1\nq2 b 1\n", "q1 a 1.0\nq1 b 2.0\n", "q1 a 2\nq1 b 1\n", "q1 a 1\nq1 b 3\n"] {
-            let groups = read_text(text, "auto").unwrap();
-            let scores: Vec<f32> = groups.iter().flat_map(|g| &g.hits).map(|h| h.score).collect();
-            assert!(scores.iter().any(|s| *s >= 1.0) && !scores.contains(&0.5), "{text}: {scores:?}");
-        }
-        let e = read_text("q1 a 1\nq1 b 2\nq2 c 0.5\n", "auto").unwrap_err();
-        assert_eq!(
-            e.message.split(": ").nth(1),
-            Some("found the rank `0.5`, expected a whole number from 1 up")
-        );
-        assert!(e.help.unwrap().contains("format = tsv"));
-        // Lines of 11 bytes: the head ends within one.
-        let long: String = (1..=900).map(|r| format!("q1 d{r:05} {r}\n")).collect();
-        assert_eq!(read_text(&long, "auto").unwrap()[0].hits[899].score, 1.0 / 900.0);
-    }
-
-    #[test]
-    fn bad_lines_are_named() {
-        let cases = [
-            ("q a 1\nq b nan\n", "r.txt:2: found the score `nan`, expected a finite number"),
-            ("q a inf\n", "r.txt:1: found the score `inf`"),
-            ("q Q0 a 1 NaN t\n", "r.txt:1: found the score `NaN`"),
-            ("q a x\n", "r.txt:1: found the score `x`"),
-            ("q a\n", "r.txt:1: found 2 columns in `q a`, expected 6 columns"),
-            ("q a 1\nq a\n", "r.txt:2: found 2 columns in `q a`, expected 3 columns: query, document, score"),
-            ("q Q0 a 1 2 t\nq Q0 b 2 1\n", "r.txt:2: found 5 columns in `q Q0 b 2 1`, expected 6 columns"),
-            ("q a 1\nq b 2\nq a 3\n", "r.txt:3: found document `a` again for query `q`, first at"),
-            ("q a 1\np a 1\nq a 3\n", "r.txt:3: found document `a` again for query `q`, first at"),
-            ("\n", "r.txt: found no scores"),
-        ];
-        for (text, message) in cases {
-            let e = read_text(text, "auto").unwrap_err();
-            assert!(e.message.contains(message), "{e}");
-        }
-    }
-
-    /// Counts by `wc -l` and `cut | sort -u | wc -l`.
-    #[test]
-    fn real_runs_have_their_counts() {
-        let cases = [
-            ("cacm/anserini.cacm-bm25.run.txt", 0, 1920),
-            ("msmarco-dl21/BM25.run.gz", 53, 5300),
-            ("msmarco-dl21/SPLADE_P_P_ENSEMBLE_DISTIL.run.gz", 53, 5300),
-            ("trec_eval/test/results.test", 3, 1500),
-            ("trec_eval/test/results-302.test", 1, 500),
-            ("trec_eval/test/results.trunc", 2, 584),
-            ("trec_eval/test/results.comment.test", 301, 30100),
-        ];
-        for (path, queries, pairs) in cases {
-            let Some(source) = shared("real_runs_have_their_counts", path) else { return };
-            let (_, imported) = read_all(&source, "auto").unwrap();
-            assert_eq!(imported.pairs, pairs, "{path}");
-            assert!(queries == 0 || imported.queries == queries, "{path}");
-        }
-    }
-}
+mod tests;

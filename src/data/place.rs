@@ -9,6 +9,11 @@ pub fn wrong_line(file: &str, line: u64, found: impl AsRef<str>, expected: impl 
     Failure::wrong(format!("{file}:{line}: found {}, expected {}", found.as_ref(), expected.as_ref()))
 }
 
+/// Where a line stands, without folders: what is kept with a result may not tell places of this machine.
+pub fn spot(file: &str, line: u64) -> String {
+    format!("{}, line {line}", file.rsplit(['/', '\\']).next().unwrap_or(file))
+}
+
 /// A failure to open, read or write a file, with its name in front.
 ///
 /// Full disks and missing files keep their kind and advice.

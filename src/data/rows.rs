@@ -69,6 +69,11 @@ impl<'a> Rows<'a> {
         self.columns.iter().any(|c| c == column)
     }
 
+    /// All columns.
+    pub fn columns(&self) -> Vec<String> {
+        self.columns.clone()
+    }
+
     /// The number of the row read last, from 1.
     pub fn number(&self) -> u64 {
         self.number
@@ -104,7 +109,7 @@ fn damaged(name: &str, e: &parquet::errors::ParquetError) -> Failure {
 fn field(cell: Cell) -> Field {
     let whole = |x: f64| {
         let fits = x.fract() == 0.0 && x.abs() < 9e15;
-        if fits { Field::Number((x as i64).to_string()) } else { Field::Other("a fraction") }
+        if fits { Field::Number((x as i64).to_string()) } else { Field::Fraction(x.to_string()) }
     };
     match cell {
         Cell::Null => Field::Null,
@@ -123,8 +128,15 @@ fn field(cell: Cell) -> Field {
         Cell::ULong(n) => Field::Number(n.to_string()),
         Cell::Float(x) => whole(f64::from(x)),
         Cell::Double(x) => whole(x),
-        Cell::Bool(_) => Field::Other("true or false"),
-        Cell::ListInternal(_) => Field::Other("a list"),
+        Cell::Bool(truth) => Field::Bool(truth),
+        Cell::ListInternal(list) => {
+            let items = list.elements().iter().map(|item| match field(item.clone()) {
+                Field::Text(item) | Field::Number(item) | Field::Fraction(item) => Some(item),
+                _ => None,
+            });
+            let items: Option<Vec<String>> = items.collect();
+            items.map_or(Field::Other("a list of other things than strings"), Field::List)
+        }
         Cell::Group(_) | Cell::MapInternal(_) => Field::Other("an object"),
         _ => Field::Other("a value of another kind"),
     }

@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use crate::task::{Caveat, Progress};
+
 /// A file of the shared collections; prints and gives `None` when they are not on this machine.
 pub(crate) fn shared(test: &str, path: &str) -> Option<PathBuf> {
     let root = std::env::var_os("XPIPE_SHARED")
@@ -20,6 +22,28 @@ pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
+}
+
+/// A progress that keeps what it is told.
+#[derive(Default)]
+pub(crate) struct Told(std::sync::Mutex<Vec<Caveat>>);
+
+impl Told {
+    /// The caveats as they are shown.
+    pub(crate) fn caveats(&self) -> Vec<String> {
+        self.0.lock().unwrap().iter().map(Caveat::to_string).collect()
+    }
+}
+
+impl Progress for Told {
+    fn progress(&self, _: u64, _: u64, _: &str, _: &str) {}
+    fn note(&self, _: &str) {}
+    fn caveat(&self, caveat: &Caveat) {
+        self.0.lock().unwrap().push(caveat.clone());
+    }
+    fn cancelled(&self) -> bool {
+        false
+    }
 }
 
 /// Writes a file and gives back its path.

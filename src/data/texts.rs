@@ -225,7 +225,7 @@ impl Reading<'_> {
         let id = match ids.iter().flatten().next() {
             Some(Field::Text(id) | Field::Number(id)) => id.clone(),
             Some(Field::Null) => return Err(wrong("an id that is null", whole)),
-            Some(Field::Other(kind)) => return Err(wrong(&format!("an id that is {kind}"), whole)),
+            Some(other) => return Err(wrong(&format!("an id that is {}", other.kind()), whole)),
             None => return Err(wrong(&names(), "an id in `_id` or `id`")),
         };
         let mut joined = String::new();
@@ -244,11 +244,8 @@ impl Reading<'_> {
                     }
                 }
                 Some(Field::Null) => any |= chosen || *name != "title",
-                Some(Field::Number(_)) => {
-                    return Err(wrong(&format!("a number in {}", place::quote(name)), "a string"));
-                }
-                Some(Field::Other(kind)) => {
-                    return Err(wrong(&format!("{kind} in {}", place::quote(name)), "a string"));
+                Some(other) => {
+                    return Err(wrong(&format!("{} in {}", other.kind(), place::quote(name)), "a string"));
                 }
                 None => {}
             }

@@ -1,21 +1,22 @@
 //! `import.run`: a TREC run.
 
-use super::imports::{checked, import};
+use super::imports::{blanks, checked, import, repeated};
 use crate::types::Op;
 
-// 2: ranks of MS MARCO's three columns are no scores.
-const VERSION: u32 = 2;
+// 2: ranks of MS MARCO's three columns are no scores. 3: they are told from the whole file.
+const VERSION: u32 = 3;
 
 pub(crate) fn op() -> Op {
     let op = import(
         "import.run",
         VERSION,
         "Run",
-        "Reads a run in TREC's six columns, or MS MARCO's three (query, document, rank); plain or gzip. The order is by \
-         score, then document id, as trec_eval has it; the rank column of TREC is not used.",
-        "`trec`, `msmarco` for query, document, rank, or `tsv` for query, document, score; `auto` tells.",
+        "Reads a run in TREC's six columns, MS MARCO's three (query, document, rank), or Parquet with columns by name. The \
+         order is by score, then document id, as trec_eval has it; ranks that contradict the scores are told.",
+        "`trec`, `msmarco` for query, document, rank, `tsv` for query, document, score, or `parquet`; `auto` tells by the \
+         columns and, where there are three, by all numbers of the file.",
     );
-    let op = checked(op);
+    let op = blanks(repeated(checked(op)));
     #[cfg(feature = "models")]
     let op = op.runs(run::run);
     op
@@ -28,8 +29,13 @@ mod run {
 
     pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
         let known = importing::known(job)?;
-        let done =
-            importing::run(job.path("source")?, job.text("format")?, &known, &job.spec.out, job.progress)?;
+        let done = importing::run(
+            job.path("source")?,
+            &importing::pair_options(job)?,
+            &known,
+            &job.spec.out,
+            job.progress,
+        )?;
         Ok(importing::outcome([
             ("queries", done.queries),
             ("documents", done.pairs),

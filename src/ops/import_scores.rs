@@ -1,19 +1,20 @@
 //! `import.scores`: a teacher's scores from elsewhere.
 
-use super::imports::{checked, import};
+use super::imports::{blanks, checked, import, repeated};
 use crate::types::Op;
 
-const VERSION: u32 = 1;
+// 2: ranks 1, 2, 3, … are no scores.
+const VERSION: u32 = 2;
 
 pub(crate) fn op() -> Op {
     let op = import(
         "import.scores",
         VERSION,
         "Scores",
-        "Reads scores of pairs: query, document, score in three columns, or a TREC run; plain or gzip.",
-        "`tsv` or `trec`; `auto` tells by the number of columns.",
+        "Reads scores of pairs: query, document, score in three columns, a TREC run, or Parquet with columns by name.",
+        "`tsv`, `trec`, `parquet`, or `msmarco` for 1 / rank; `auto` tells by the columns.",
     );
-    let op = checked(op);
+    let op = blanks(repeated(checked(op)));
     #[cfg(feature = "models")]
     let op = op.runs(run::run);
     op
@@ -26,8 +27,13 @@ mod run {
 
     pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
         let known = importing::known(job)?;
-        let done =
-            importing::scores(job.path("source")?, job.text("format")?, &known, &job.spec.out, job.progress)?;
+        let done = importing::scores(
+            job.path("source")?,
+            &importing::pair_options(job)?,
+            &known,
+            &job.spec.out,
+            job.progress,
+        )?;
         Ok(importing::outcome([("queries", done.queries), ("pairs", done.pairs), ("unknown", done.unknown)]))
     }
 }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::path::Path;
 
 use crate::data::known::{Known, Unknown};
-use crate::data::pairs::{self, ImportedPairs, Third};
+use crate::data::pairs::{self, ImportedPairs, PairOptions, Repeated, Third};
 use crate::data::run::RunWriter;
 use crate::data::scores::ScoresWriter;
 use crate::data::store::TextStore;
@@ -65,10 +65,36 @@ pub(super) fn texts(job: &Job<'_>, what: What, fields: Vec<String>) -> Result<Ou
     ]))
 }
 
+/// How pairs are imported: the arguments `format`, `duplicates` and `blanks`.
+pub(super) fn pair_options(job: &Job<'_>) -> Result<PairOptions, Failure> {
+    let text = |name: &str| if job.has(name) { job.text(name).map(Some) } else { Ok(None) };
+    let repeated = match text("duplicates")? {
+        None => Repeated::Error,
+        Some(word) => Repeated::parse(word).ok_or_else(|| {
+            Failure::wrong(format!("duplicates: found `{word}`, expected `error`, `first` or `max`"))
+        })?,
+    };
+    Ok(PairOptions { format: job.text("format")?.to_owned(), repeated, blanks: blanks(job)? })
+}
+
+/// What a blank in an id becomes: the argument `blanks`.
+pub(super) fn blanks(job: &Job<'_>) -> Result<Option<String>, Failure> {
+    if !job.has("blanks") {
+        return Ok(None);
+    }
+    let with = job.text("blanks")?;
+    if with.is_empty() || with.contains(char::is_whitespace) {
+        return Err(Failure::wrong(format!(
+            "blanks: found `{with}`, expected text without blanks, for instance `_`"
+        )));
+    }
+    Ok(Some(with.to_owned()))
+}
+
 /// Imports a run into a folder.
 pub(super) fn run(
     source: &Path,
-    format: &str,
+    options: &PairOptions,
     known: &Known,
     out: &Path,
     progress: &dyn Progress,
@@ -76,7 +102,7 @@ pub(super) fn run(
     let writer: RefCell<Option<RunWriter>> = RefCell::new(None);
     let done = pairs::import(
         source,
-        format,
+        options,
         Third::ScoreOrRank,
         known,
         progress,
@@ -93,7 +119,7 @@ pub(super) fn run(
 /// Imports scores into a folder.
 pub(super) fn scores(
     source: &Path,
-    format: &str,
+    options: &PairOptions,
     known: &Known,
     out: &Path,
     progress: &dyn Progress,
@@ -101,7 +127,7 @@ pub(super) fn scores(
     let writer: RefCell<Option<ScoresWriter>> = RefCell::new(None);
     let done = pairs::import(
         source,
-        format,
+        options,
         Third::Score,
         known,
         progress,

@@ -40,3 +40,25 @@ pub(super) fn checked(op: Op) -> Op {
             "Lines with an id outside the collection: an error, leave them out, or keep them.",
         )
 }
+
+/// What becomes of a document that is there more than once for a query.
+pub(super) fn repeated(op: Op) -> Op {
+    op.added(
+        "duplicates",
+        "'error' | 'first' | 'max'",
+        Value::Null,
+        "A document there more than once for a query: an error without it, keep its first line, or its highest score \
+         (MaxP).",
+    )
+}
+
+/// Ids with blanks.
+pub(super) fn blanks(op: Op) -> Op {
+    op.added(
+        "blanks",
+        "String",
+        Value::Null,
+        "What a blank inside an id becomes, for instance `_`; columns are then separated by tabs alone. Without it blanks \
+         separate columns, and an id with a blank is an error.",
+    )
+}

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use xpipe::cache::Store;
 use xpipe::data::known::Known;
-use xpipe::data::pairs::{self, Third};
+use xpipe::data::pairs::{self, PairOptions, Third};
 use xpipe::data::texts::{self, TextOptions, What};
 use xpipe::data::{judgements, store::TextStore};
 use xpipe::diag::{Diagnostics, FileId};
@@ -55,7 +55,15 @@ pub(crate) fn run(bytes: &[u8]) {
                 assert!(!group.hits.is_empty() && group.hits.iter().all(|h| h.score.is_finite()));
                 group.ranked().map(|_| ())
             };
-            let _ = pairs::import(path, "auto", third, &Known::default(), &Silent, &mut || Ok(()), &mut each);
+            let _ = pairs::import(
+                path,
+                &PairOptions::default(),
+                third,
+                &Known::default(),
+                &Silent,
+                &mut || Ok(()),
+                &mut each,
+            );
         }
     });
 }

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use super::super::importing;
 use crate::data::judgements;
 use crate::data::known::{Known, Unknown};
+use crate::data::pairs::PairOptions;
 use crate::data::place;
 use crate::data::store::TextStore;
 use crate::data::texts::{self, TextOptions, What};
@@ -48,11 +49,23 @@ pub fn import(job: &Job<'_>, raw: &Path) -> Result<Outcome, Failure> {
         "Queries" => texts_of(job, What::Queries, &one(raw, &QUERIES)?, out),
         "Qrels" => qrels(job, &one(raw, &QRELS)?, &known(job)?, out),
         "Run" => {
-            let done = importing::run(&one(raw, &RUN)?, "trec", &known(job)?, out, job.progress)?;
+            let done = importing::run(
+                &one(raw, &RUN)?,
+                &PairOptions::format("trec"),
+                &known(job)?,
+                out,
+                job.progress,
+            )?;
             Ok(importing::outcome([("queries", done.queries), ("documents", done.pairs)]))
         }
         "Scores" => {
-            let done = importing::scores(&one(raw, &SCORES)?, "auto", &known(job)?, out, job.progress)?;
+            let done = importing::scores(
+                &one(raw, &SCORES)?,
+                &PairOptions::default(),
+                &known(job)?,
+                out,
+                job.progress,
+            )?;
             Ok(importing::outcome([("queries", done.queries), ("pairs", done.pairs)]))
         }
         "TestCollection" => collection(job, raw),

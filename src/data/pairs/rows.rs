@@ -1,0 +1,292 @@
+//! Rows of scored pairs, one after another: lines of text, or a Parquet file with columns by name.
+
+use std::ops::ControlFlow;
+
+use super::super::lines::{Line, Lines};
+use super::super::names::{Role, role, usual};
+use super::super::noted::TableNotes;
+use super::super::order::parse_score;
+use super::super::parts::Part;
+use super::super::place;
+use super::PairFormat;
+use crate::task::Failure;
+
+/// One pair.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row<'l> {
+    pub(super) file: &'l str,
+    pub(super) line: u64,
+    pub(super) query: &'l str,
+    pub(super) document: &'l str,
+    /// The rank beside the score, where there is one.
+    pub(super) rank: Option<u32>,
+    /// The score, or the rank that stands for it, as it is written.
+    pub(super) number: &'l str,
+    /// Whether `number` is known to be a score or a rank; `None`: a third column without a name.
+    pub(super) known: Option<Known>,
+}
+
+/// What a number is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    Score,
+    Rank,
+}
+
+impl Row<'_> {
+    /// The score: the number itself, or 1 / rank.
+    pub(super) fn score(&self, read_as: Known) -> Result<f32, Failure> {
+        let wrong = |found: String, expected: &str| place::wrong_line(self.file, self.line, found, expected);
+        let shown = place::quote(self.number);
+        match read_as {
+            Known::Rank => rank_score(self.number).ok_or_else(|| {
+                wrong(format!("the rank {shown}"), "a whole number from 1 up")
+                    .help("say `format = tsv` when the third column is a score")
+            }),
+            Known::Score => parse_score(self.number).ok_or_else(|| {
+                wrong(format!("the score {shown}"), "a finite number")
+                    .help("remove the line, or have the program that wrote it write a number")
+            }),
+        }
+    }
+}
+
+/// A score in the order of ranks: 1 / rank.
+fn rank_score(rank: &str) -> Option<f32> {
+    rank.parse::<u32>().ok().filter(|r| (1..1 << 22).contains(r)).map(|r| 1.0 / r as f32)
+}
+
+/// What is done with each row; a break ends reading.
+pub(super) type Each<'e> = &'e mut dyn FnMut(Row<'_>) -> Result<ControlFlow<()>, Failure>;
+
+/// Where the columns of a line are.
+#[derive(Clone, Copy, Debug)]
+struct Columns {
+    /// How many there are; a run's tag may have blanks.
+    width: usize,
+    query: usize,
+    document: usize,
+    rank: Option<usize>,
+    number: usize,
+    known: Option<Known>,
+}
+
+impl Columns {
+    fn of(format: PairFormat) -> Self {
+        let three = Self { width: 3, query: 0, document: 1, rank: None, number: 2, known: None };
+        match format {
+            PairFormat::Tsv => Self { known: Some(Known::Score), ..three },
+            PairFormat::Msmarco => Self { known: Some(Known::Rank), ..three },
+            PairFormat::Trec => {
+                Self { width: 6, query: 0, document: 2, rank: Some(3), number: 4, known: Some(Known::Score) }
+            }
+        }
+    }
+
+    fn by_width(columns: usize) -> Option<Self> {
+        match columns {
+            3 => Some(Self { known: None, ..Self::of(PairFormat::Tsv) }),
+            6.. => Some(Self::of(PairFormat::Trec)),
+            _ => None,
+        }
+    }
+
+    fn fit(&self, columns: usize) -> bool {
+        if self.width == 6 { columns >= 6 } else { columns == self.width }
+    }
+
+    /// The columns of a first line that names them; `None` when it does not.
+    fn named(columns: &[&str]) -> Option<Self> {
+        let roles: Vec<Option<Role>> = columns.iter().map(|c| role(c)).collect();
+        let at = |wanted: Role| roles.iter().position(|r| *r == Some(wanted));
+        let number = at(Role::Score).or_else(|| at(Role::Grade));
+        let rank = at(Role::Rank);
+        let (query, document) = match (at(Role::Query), at(Role::Document)) {
+            (Some(query), Some(document)) => (query, document),
+            // Only the last column has a name that is known: the usual order.
+            (None, None) if columns.len() == 3 && (number.or(rank)) == Some(2) => (0, 1),
+            _ => return None,
+        };
+        let (number, known, rank) = match (number, rank) {
+            (Some(number), rank) => (number, Known::Score, rank),
+            (None, Some(rank)) => (rank, Known::Rank, None),
+            (None, None) => return None,
+        };
+        Some(Self { width: columns.len(), query, document, rank, number, known: Some(known) })
+    }
+}
+
+/// How lines are cut into columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::data) enum Cut {
+    /// At blanks and tabs.
+    Blanks,
+    /// At tabs alone, so that ids may have blanks.
+    Tabs,
+}
+
+impl Cut {
+    /// The columns of a line.
+    pub(in crate::data) fn columns<'t>(self, text: &'t str, out: &mut Vec<&'t str>) {
+        out.clear();
+        match self {
+            Self::Blanks => out.extend(text.split_whitespace()),
+            Self::Tabs => out.extend(text.split('\t').map(str::trim)),
+        }
+    }
+}
+
+/// Reads the rows of a part. Says whether reading was ended.
+pub(super) fn rows(
+    part: Part<'_>,
+    wanted: Option<PairFormat>,
+    cut: Cut,
+    notes: &mut TableNotes,
+    each: Each<'_>,
+) -> Result<ControlFlow<()>, Failure> {
+    if part.head.starts_with(b"PAR1") {
+        return parquet(&part, each);
+    }
+    let file = part.name.to_owned();
+    let mut lines = Lines::new(part);
+    let mut layout = wanted.map(Columns::of);
+    let mut first = true;
+    while let Some(line) = lines.next()? {
+        if line.is_blank() {
+            continue;
+        }
+        let text = line.text()?;
+        let mut columns = Vec::with_capacity(6);
+        cut.columns(text, &mut columns);
+        let fits = layout.or_else(|| Columns::by_width(columns.len())).filter(|l| l.fit(columns.len()));
+        let is_number = fits.is_some_and(|l| columns[l.number].parse::<f64>().is_ok());
+        if text.starts_with('#') && !is_number {
+            notes.comment(&line, text);
+            continue;
+        }
+        if std::mem::take(&mut first)
+            && !is_number
+            && let Some(named) = Columns::named(&columns)
+            && wanted.is_none_or(|w| named.known == Columns::of(w).known)
+        {
+            layout = Some(named);
+            continue;
+        }
+        let Some(at) = fits else { return Err(off(&line, text, columns.len(), wanted, layout)) };
+        layout = Some(at);
+        let row = Row {
+            file: &file,
+            line: line.number,
+            query: columns[at.query],
+            document: columns[at.document],
+            rank: at.rank.and_then(|r| columns[r].parse().ok()),
+            number: columns[at.number],
+            known: at.known,
+        };
+        if each(row)?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    Ok(ControlFlow::Continue(()))
+}
+
+fn off(
+    line: &Line<'_>,
+    text: &str,
+    n: usize,
+    wanted: Option<PairFormat>,
+    layout: Option<Columns>,
+) -> Failure {
+    let found = format!("{} in {}", place::count(n, "column"), place::quote(text));
+    let trec = "6 columns: query, Q0, document, rank, score, tag";
+    let tsv = "3 columns: query, document, score";
+    let ranks = "3 columns: query, document, rank";
+    let expected = match (wanted, layout) {
+        (Some(PairFormat::Msmarco), _) => ranks.into(),
+        (Some(PairFormat::Trec), _) | (None, Some(Columns { width: 6, .. })) => trec.into(),
+        (Some(PairFormat::Tsv), _) | (None, Some(Columns { width: 3, .. })) => tsv.into(),
+        (None, Some(Columns { width, .. })) => format!("{width} columns, as the first line names them"),
+        (None, None) => format!("{trec}; or {tsv}"),
+    };
+    line.wrong(found, expected).help("columns are separated by tabs or blanks")
+}
+
+#[cfg(feature = "models")]
+fn parquet(part: &Part<'_>, each: Each<'_>) -> Result<ControlFlow<()>, Failure> {
+    use super::super::json::Field;
+    let mut rows = super::super::rows::Rows::open(part)?;
+    let names = rows.columns();
+    let named: Vec<&str> = names.iter().map(String::as_str).collect();
+    let at = |wanted: Role| named.iter().copied().find(|n| role(n) == Some(wanted));
+    let (Some(query), Some(document)) = (at(Role::Query), at(Role::Document)) else {
+        let expected = format!(
+            "a column of query ids ({}, …) and one of document ids ({}, …)",
+            usual(Role::Query),
+            usual(Role::Document)
+        );
+        return Err(place::wrong_line(part.name, 1, rows.names(), expected));
+    };
+    let (score, rank) = (at(Role::Score).or_else(|| at(Role::Grade)), at(Role::Rank));
+    let wanted: Vec<&str> = [query, document].into_iter().chain(rank).chain(score).collect();
+    while let Some(found) = rows.next(&wanted)? {
+        let line = rows.number();
+        let wrong = |i: usize, expected: &str| {
+            let what = found[i].as_ref().map_or("nothing", Field::kind);
+            place::wrong_line(part.name, line, format!("{what} in {}", place::quote(wanted[i])), expected)
+        };
+        let id = |i: usize| match &found[i] {
+            Some(Field::Text(id) | Field::Number(id)) => Ok(id.as_str()),
+            _ => Err(wrong(i, "a string or a whole number")),
+        };
+        let query = id(0)?;
+        let rank_at = rank.map(|_| 2);
+        let score_at = score.map(|_| wanted.len() - 1);
+        if let Some(Field::List(documents)) = &found[1] {
+            // One row a query: its documents in order, with their scores or none.
+            let scores = match score_at.map(|i| &found[i]) {
+                None => None,
+                Some(Some(Field::List(scores))) if scores.len() == documents.len() => Some(scores),
+                Some(_) => return Err(wrong(wanted.len() - 1, "a list with a number for each document")),
+            };
+            for (i, document) in documents.iter().enumerate() {
+                let place = (i + 1).to_string();
+                let (number, known) = match scores {
+                    Some(scores) => (scores[i].as_str(), Known::Score),
+                    None => (place.as_str(), Known::Rank),
+                };
+                let row =
+                    Row { file: part.name, line, query, document, rank: None, number, known: Some(known) };
+                if each(row)?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            continue;
+        }
+        let number = |i: usize| match &found[i] {
+            Some(Field::Number(n) | Field::Fraction(n)) => Ok(n.as_str()),
+            _ => Err(wrong(i, "a number")),
+        };
+        let (number, known, rank) = match (score_at, rank_at) {
+            (Some(score), rank) => {
+                let rank = rank.map(number).transpose()?;
+                (number(score)?, Known::Score, rank.and_then(|r| r.parse().ok()))
+            }
+            (None, Some(rank)) => (number(rank)?, Known::Rank, None),
+            (None, None) => {
+                let expected = format!("a column of scores ({}, …) or `rank`", usual(Role::Score));
+                return Err(place::wrong_line(part.name, line, rows.names(), expected));
+            }
+        };
+        let document = id(1)?;
+        let row = Row { file: part.name, line, query, document, rank, number, known: Some(known) };
+        if each(row)?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    Ok(ControlFlow::Continue(()))
+}
+
+#[cfg(not(feature = "models"))]
+fn parquet(part: &Part<'_>, _: Each<'_>) -> Result<ControlFlow<()>, Failure> {
+    Err(Failure::missing(format!("{}: this build cannot read Parquet files", part.name)))
+}
