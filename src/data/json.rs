@@ -186,7 +186,7 @@ impl<'de> Visitor<'de> for Leaf {
         while let Some(item) = seq.next_element_seed(Leaf { nested: true })? {
             match (&mut items, item) {
                 (Some(all), Field::Text(item) | Field::Number(item) | Field::Fraction(item)) => {
-                    all.push(item)
+                    all.push(item);
                 }
                 _ => items = None,
             }

@@ -16,6 +16,13 @@ use crate::value::{ActionId, Checksum, Input, Record, Value};
 /// The row that lists imports.
 pub(super) const ROW: &str = "datasets";
 
+/// The operations that read files of a data set.
+const IMPORTS: [&str; 6] =
+    ["import.corpus", "import.queries", "import.qrels", "import.run", "import.scores", "import.triples"];
+
+/// The argument of a collection that names the ids of its queries.
+const QUERY_ID: &str = "query_id";
+
 /// The forms that declare a data set.
 const DECLARING: [&str; 4] = ["local", "download", "beir", "collection"];
 
@@ -172,15 +179,15 @@ impl<'a> Expander<'a> {
             };
             let words = match name.as_str() {
                 "role" => Type::parse("'train' | 'validation' | 'test'"),
-                "unknown" => Type::parse("'error' | 'drop' | 'keep'"),
-                "duplicates" => Type::parse("'error' | 'first' | 'drop'"),
+                // What each kind of data set takes is checked with its import.
+                "duplicates" => Type::parse("'error' | 'first' | 'drop' | 'max'"),
                 "format" => Type::parse(
-                    "'auto' | 'jsonl' | 'tsv' | 'trec' | 'html' | 'topics' | 'beir' | 'trec_run' | 'trec_qrels' | 'triples' | 'scored_triples' | 'parquet' | 'msmarco'",
+                    "'auto' | 'jsonl' | 'tsv' | 'csv' | 'trec' | 'html' | 'topics' | 'beir' | 'trec_run' | 'trec_qrels' | 'triples' | 'scored_triples' | 'parquet' | 'msmarco'",
                 ),
-                _ => None,
+                other => self.reading_type(other),
             };
             let value = self.eval(&arg.value, words.as_ref(), env).and_then(|v| match (&words, &v) {
-                (Some(t), Value::Str(_)) if name != "format" => {
+                (Some(t), Value::Str(_)) if name == "role" => {
                     self.conform(v, t, arg.value.span, &format!("`{name}`"))
                 }
                 _ => Ok(v),
@@ -193,6 +200,40 @@ impl<'a> Expander<'a> {
             }
         }
         stop.map_or(Ok(Fields { values }), Err)
+    }
+
+    /// The type of an argument that says how files are read.
+    fn reading_type(&self, name: &str) -> Option<Type> {
+        let params = IMPORTS.iter().filter_map(|op| self.registry.get(op)?.param(name));
+        params.map(|p| p.ty.clone()).next()
+    }
+
+    /// Arguments that say how files are read, and that no import of this data set reads.
+    fn unread(&mut self, fields: &Fields, made: &[&str], ty: &Type) -> Eval<()> {
+        let reads =
+            |e: &Self, op: &str, name: &str| e.registry.get(op).is_some_and(|o| o.param(name).is_some());
+        for (name, (_, span)) in &fields.values {
+            let reading = name == QUERY_ID || IMPORTS.iter().any(|op| reads(self, op, name));
+            let used = match name.as_str() {
+                "queries" | "corpus" | "format" => true,
+                QUERY_ID => made.contains(&"import.queries"),
+                _ => made.iter().any(|op| reads(self, op, name)),
+            };
+            if reading && !used {
+                let mut takers: Vec<&str> =
+                    IMPORTS.iter().copied().filter(|op| reads(self, op, name)).collect();
+                takers.dedup();
+                let message = format!("`{name}` changes nothing in {}", an(ty));
+                let d = Diagnostic::error(
+                    Code::UnknownArgument,
+                    message,
+                    *span,
+                    "read by no file of this data set",
+                );
+                return Err(self.error(d.help(format!("it is for {}; leave it out here", takers.join(", ")))));
+            }
+        }
+        Ok(())
     }
 
     /// The address and digest of a download, as far as the text tells whether they are right.
@@ -241,18 +282,31 @@ impl<'a> Expander<'a> {
             Some("trec_run" | "trec_qrels") => Value::str("trec"),
             Some(f) => Value::str(f),
         };
+        let made = std::cell::RefCell::new(Vec::new());
         let one = |e: &mut Self, op: &str, file: &str, extra: &[(&str, Value)]| -> Eval {
             let Some(source) = from(file) else {
                 return Err(e.missing(file, "the dataset", span));
             };
-            let mut given = vec![
-                ("source", source),
-                ("format", format.clone()),
-                ("unknown", fields.get("unknown")),
-                ("duplicates", fields.get("duplicates")),
-                ("fields", fields.get("fields")),
-                ("field", fields.get("field")),
-            ];
+            let mut given = vec![("source", source), ("format", format.clone())];
+            for param in e.registry.get(op).map_or(&[][..], |o| &o.params) {
+                // In a collection `id` is the documents', `query_id` the queries'.
+                let name = match (param.name, op, ty) {
+                    ("source" | "format" | "queries" | "corpus", ..) => continue,
+                    ("id", "import.queries", Type::TestCollection) => QUERY_ID,
+                    ("id", "import.queries", _) if fields.values.contains_key(QUERY_ID) => QUERY_ID,
+                    (name, ..) => name,
+                };
+                let Some((value, at)) = fields.values.get(name).cloned() else { continue };
+                if value == Value::Null {
+                    continue;
+                }
+                // `duplicates` of a collection is for its texts and for nothing else.
+                if name == "duplicates" && matches!(ty, Type::TestCollection) && !is_texts(op) {
+                    continue;
+                }
+                given.push((param.name, e.conform(value, &param.ty, at, &format!("`{name}`"))?));
+            }
+            made.borrow_mut().push(IMPORTS.iter().copied().find(|i| *i == op).unwrap_or_default());
             given.extend(extra.iter().cloned());
             // Parts of a collection are told apart by the names of its members.
             let address = match (ty, op.strip_prefix("import.")) {
@@ -270,7 +324,7 @@ impl<'a> Expander<'a> {
         };
         let queries = texts(other("queries"), "queries");
         let corpus = texts(other("corpus"), "corpus");
-        match ty {
+        let value = match ty {
             Type::Corpus => one(self, "import.corpus", "docs", &[]),
             Type::Queries => one(self, "import.queries", "queries", &[]),
             Type::Qrels => one(self, "import.qrels", "qrels", &[("queries", queries), ("corpus", corpus)]),
@@ -300,7 +354,9 @@ impl<'a> Expander<'a> {
                 )
                 .help("datasets are TestCollection, Corpus, Queries, Qrels, Run, Scores or Source"),
             )),
-        }
+        }?;
+        self.unread(fields, &made.into_inner(), ty)?;
+        Ok(value)
     }
 
     fn collection(&mut self, label: &str, parts: &[Value], role: &str, span: Span) -> Eval {
@@ -354,6 +410,11 @@ impl<'a> Expander<'a> {
         self.list(ROW, &[], &env, made, false);
         Ok(Value::Artifact(made))
     }
+}
+
+/// Whether an import reads texts.
+fn is_texts(op: &str) -> bool {
+    matches!(op, "import.corpus" | "import.queries")
 }
 
 /// The file that a dataset of one type is.
