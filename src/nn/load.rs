@@ -193,7 +193,7 @@ mod tests {
         let scores = model.score(&batch).unwrap();
         let out = tempfile::tempdir().unwrap();
         model.save(out.path()).unwrap();
-        tokenizer.save(out.path()).unwrap();
+        tokenizer.save(out.path(), facts.position_limit).unwrap();
         let (mut again, _, facts) = load(out.path(), 2, &Options::default()).unwrap();
         assert!(facts.drawn.is_empty() && facts.ignored.is_empty());
         assert_eq!(again.score(&batch).unwrap(), scores);

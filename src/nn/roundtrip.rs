@@ -113,7 +113,7 @@ fn other_programs_give_a_saved_model_the_same_scores() {
         assert!(spread > 0.05, "{name}: scores that say nothing: {scores:?}");
         let out = tempfile::tempdir().unwrap();
         model.save(out.path()).unwrap();
-        tokenizer.save(out.path()).unwrap();
+        tokenizer.save(out.path(), facts.position_limit).unwrap();
         if let Some(theirs) = python(out.path(), &texts) {
             figures.insert(name.to_owned(), theirs);
         }

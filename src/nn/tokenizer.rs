@@ -13,9 +13,15 @@ use std::time::Instant;
 use rayon::prelude::*;
 use serde_json::{Value as Json, json};
 
+use self::settings::Settings;
 use super::{Packed, beginning, sentencepiece};
 use crate::task::Failure;
 use crate::value::{Call, Digest};
+
+mod settings;
+
+/// The tokenizer's files of a folder, by name.
+type Files = BTreeMap<&'static str, Arc<[u8]>>;
 
 /// Files beside `tokenizer.json` that other programs read; copied into saved models.
 const BESIDE: &[&str] = &[
@@ -83,7 +89,10 @@ pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     template: Template,
     alone: Alone,
-    files: BTreeMap<&'static str, Arc<[u8]>>,
+    files: Files,
+    settings: Settings,
+    /// `tokenizer.json` as the settings change it, without its words.
+    effective: Json,
     /// Whether the beginning of a text gives the text's first tokens.
     by_words: bool,
     /// Nanoseconds spent on texts, by all threads and copies together.
@@ -92,10 +101,10 @@ pub struct Tokenizer {
 
 impl Tokenizer {
     /// Reads `tokenizer.json` of a model folder, or builds BERT's tokenizer from `vocab.txt` or DeBERTa's from `spm.model`
-    /// (with the settings of `tokenizer_config.json`) when there is none.
+    /// when there is none; [`settings`] says what `tokenizer_config.json` and the files beside it change.
     ///
     /// # Errors
-    /// When there is neither, or the file is damaged or has no pair template.
+    /// When there is neither, a file is damaged or has no pair template, or the files contradict each other.
     pub fn load(folder: &Path) -> Result<Self, Failure> {
         let mut files = BTreeMap::new();
         for name in BESIDE {
@@ -105,41 +114,67 @@ impl Tokenizer {
                 Err(e) => return Err(Failure::missing(format!("{}: {e}", folder.join(name).display()))),
             }
         }
+        let settings = Settings::read(folder, &files)?;
         let path = folder.join("tokenizer.json");
         let bytes: Arc<[u8]> = match std::fs::read(&path) {
             Ok(bytes) => Arc::from(bytes),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Arc::from(built(folder, &files)?),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                Arc::from(built(folder, &files, &settings)?)
+            }
             Err(e) => return Err(Failure::missing(format!("{}: {e}", path.display()))),
         };
-        let mut inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(|e| {
-            Failure::wrong(format!("{}: not a tokenizer: {e}", path.display()))
+        let wrong = |what: String| Failure::wrong(format!("{}: {what}", path.display()));
+        let damaged = |what: String| {
+            wrong(format!("not a tokenizer: {what}"))
                 .help("it may be cut off, or of a newer format than this version reads")
-        })?;
-        inner.with_padding(None);
-        inner
-            .with_truncation(None)
-            .map_err(|e| Failure::bug(format!("{}: truncation cannot be turned off: {e}", path.display())))?;
-        let template =
-            template(&inner).map_err(|what| Failure::wrong(format!("{}: {what}", path.display())))?;
-        let alone = alone(&inner).map_err(|what| Failure::wrong(format!("{}: {what}", path.display())))?;
-        let by_words = serde_json::from_slice(&bytes).is_ok_and(|json| beginning::by_words(&json));
+        };
+        let mut effective: Json = serde_json::from_slice(&bytes).map_err(|e| damaged(e.to_string()))?;
+        if !effective.is_object() {
+            return Err(damaged("expected a JSON object".into()));
+        }
+        settings.apply(&mut effective)?;
+        // Nothing here turns ids into text again, pads, or cuts by these settings.
+        for part in ["decoder", "padding", "truncation"] {
+            effective[part] = Json::Null;
+        }
+        let text = serde_json::to_vec(&effective).map_err(|e| Failure::bug(format!("a tokenizer: {e}")))?;
+        let mut inner = tokenizers::Tokenizer::from_bytes(text).map_err(|e| damaged(e.to_string()))?;
+        let additions = settings.additions(&effective, &|word| inner.token_to_id(word).is_some())?;
+        let spaced = additions.iter().any(|token| token.content.contains(char::is_whitespace));
+        inner.add_tokens(additions).map_err(|e| damaged(format!("its added tokens: {e}")))?;
+        inner.set_encode_special_tokens(settings.splits_special()?);
+        let (mut template, mut alone) =
+            (template(&inner, &settings).map_err(wrong)?, alone(&inner, &settings).map_err(wrong)?);
+        settings.around(&|word| inner.token_to_id(word), &mut template, &mut alone)?;
+        let by_words = !spaced && !settings.cuts_the_beginning() && beginning::by_words(&effective);
         files.insert("tokenizer.json", bytes);
-        Ok(Self { by_words, inner, template, alone, files, spent: Arc::default() })
+        for words in ["vocab", "merges"] {
+            effective["model"][words] = Json::Null;
+        }
+        let spent = Arc::default();
+        Ok(Self { inner, template, alone, files, settings, effective, by_words, spent })
     }
 
-    /// Writes the tokenizer's files into a model folder, as they were read.
+    /// Writes the tokenizer's files into a model folder, as they were read, and what a reader of `tokenizer_config.json`
+    /// needs to know, the `longest` pair of the model among it.
     ///
     /// # Errors
     /// When the folder cannot be written.
-    pub fn save(&self, folder: &Path) -> Result<(), Failure> {
+    pub fn save(&self, folder: &Path, longest: usize) -> Result<(), Failure> {
         std::fs::create_dir_all(folder)?;
         for (name, bytes) in &self.files {
             std::fs::write(folder.join(name), bytes)?;
         }
+        let knows = |word: &str| self.inner.token_to_id(word).is_some();
+        let config = self.settings.saved(&self.effective, self.template.typed(), longest, &knows);
+        let mut text = serde_json::to_string_pretty(&config)
+            .map_err(|e| Failure::bug(format!("tokenizer_config.json cannot be written: {e}")))?;
+        text.push('\n');
+        std::fs::write(folder.join("tokenizer_config.json"), text)?;
         Ok(())
     }
 
-    /// The tokenizer's content, for digests: equal bytes tokenise equally.
+    /// `tokenizer.json` as it was read or built, before the settings change it.
     pub fn json(&self) -> &[u8] {
         self.files.get("tokenizer.json").map_or(&[], |b| b)
     }
@@ -172,7 +207,8 @@ impl Tokenizer {
         self.spent.load(Ordering::Relaxed) as f64 * 1e-9
     }
 
-    /// The first `limit` ids of a text, without special tokens around it.
+    /// The first `limit` ids of a text (the last ones, where the tokenizer's settings say that texts are cut at their
+    /// beginning), without special tokens around it.
     ///
     /// # Errors
     /// When the tokenizer cannot read the text (a vocabulary without its unknown token).
@@ -200,8 +236,16 @@ impl Tokenizer {
         }
         let encoding = encoding.map_or_else(|| encode(text), Ok)?;
         self.spent.fetch_add(begun.elapsed().as_nanos() as u64, Ordering::Relaxed);
-        let ids = encoding.get_ids();
-        Ok(ids[..ids.len().min(limit)].to_vec())
+        Ok(self.kept(encoding.get_ids(), limit).to_vec())
+    }
+
+    /// What is kept of ids that are cut to a length.
+    fn kept<'a>(&self, ids: &'a [u32], limit: usize) -> &'a [u32] {
+        match ids.len().checked_sub(limit) {
+            None => ids,
+            Some(off) if self.settings.cuts_the_beginning() => &ids[off..],
+            Some(_) => &ids[..limit],
+        }
     }
 
     /// [`Tokenizer::ids`] of many texts, in parallel on the current rayon pool.
@@ -216,8 +260,8 @@ impl Tokenizer {
     pub fn push(&self, query: &[u32], document: &[u32], limits: &Limits, batch: &mut Packed) {
         let t = &self.template;
         let room = limits.total.saturating_sub(self.specials());
-        let query = &query[..query.len().min(limits.query).min(room)];
-        let document = &document[..document.len().min(limits.document).min(room - query.len())];
+        let query = self.kept(query, limits.query.min(room));
+        let document = self.kept(document, limits.document.min(room - query.len()));
         let parts =
             [(&t.before, query, t.query_type), (&t.between, document, t.document_type), (&t.after, &[], 0)];
         for (specials, ids, kind) in parts {
@@ -234,7 +278,7 @@ impl Tokenizer {
     /// Adds the ids of a text that is read alone to a batch, with special tokens, cut to `total` tokens with them.
     pub fn push_alone(&self, ids: &[u32], total: usize, batch: &mut Packed) {
         let Alone { before, after, kind } = &self.alone;
-        let ids = &ids[..ids.len().min(total.saturating_sub(self.specials_alone()))];
+        let ids = self.kept(ids, total.saturating_sub(self.specials_alone()));
         for (specials, ids) in [(before, ids), (after, &[][..])] {
             for &(id, kind) in specials {
                 batch.ids.push(id);
@@ -285,7 +329,7 @@ impl Tokenizer {
 }
 
 /// Learns the pair template by encoding a pair and looking at what is not from a text.
-fn template(inner: &tokenizers::Tokenizer) -> Result<Template, String> {
+fn template(inner: &tokenizers::Tokenizer, settings: &Settings) -> Result<Template, String> {
     let pair = inner.encode_fast(("a", "a"), true).map_err(|e| format!("cannot encode a pair: {e}"))?;
     let sources = pair.get_sequence_ids();
     let mut template = Template::default();
@@ -307,20 +351,26 @@ fn template(inner: &tokenizers::Tokenizer) -> Result<Template, String> {
     if !template.before.is_empty() {
         return Ok(template);
     }
-    match (inner.token_to_id("[CLS]"), inner.token_to_id("[SEP]")) {
-        (Some(cls), Some(sep)) => Ok(Template {
+    match classic(inner, settings) {
+        Some((cls, sep)) => Ok(Template {
             before: vec![(cls, 0)],
             between: vec![(sep, 0)],
             after: vec![(sep, 1)],
             query_type: 0,
             document_type: 1,
         }),
-        _ => Err("it has no pair template, and no [CLS] and [SEP] to make BERT's".into()),
+        None => Err("it has no pair template, and no [CLS] and [SEP] to make BERT's".into()),
     }
 }
 
+/// The tokens of BERT's pair template.
+fn classic(inner: &tokenizers::Tokenizer, settings: &Settings) -> Option<(u32, u32)> {
+    let id = |name: &str, default: &str| inner.token_to_id(settings.special(name, default));
+    id("cls_token", "[CLS]").zip(id("sep_token", "[SEP]"))
+}
+
 /// Learns what stands around a text alone, in the same way.
-fn alone(inner: &tokenizers::Tokenizer) -> Result<Alone, String> {
+fn alone(inner: &tokenizers::Tokenizer, settings: &Settings) -> Result<Alone, String> {
     let one = inner.encode_fast("a", true).map_err(|e| format!("cannot encode a text: {e}"))?;
     let (mut alone, mut seen) = (Alone::default(), false);
     for (i, source) in one.get_sequence_ids().iter().enumerate() {
@@ -332,7 +382,7 @@ fn alone(inner: &tokenizers::Tokenizer) -> Result<Alone, String> {
         }
     }
     if alone.before.is_empty()
-        && let (Some(cls), Some(sep)) = (inner.token_to_id("[CLS]"), inner.token_to_id("[SEP]"))
+        && let Some((cls, sep)) = classic(inner, settings)
     {
         (alone.before, alone.after) = (vec![(cls, 0)], vec![(sep, 0)]);
     }
@@ -340,18 +390,12 @@ fn alone(inner: &tokenizers::Tokenizer) -> Result<Alone, String> {
 }
 
 /// `tokenizer.json` made of the files of an older model folder.
-fn built(folder: &Path, files: &BTreeMap<&'static str, Arc<[u8]>>) -> Result<Vec<u8>, Failure> {
-    let config: Json = match files.get("tokenizer_config.json") {
-        Some(bytes) => serde_json::from_slice(bytes).map_err(|e| {
-            Failure::wrong(format!("{}: not JSON: {e}", folder.join("tokenizer_config.json").display()))
-        })?,
-        None => Json::Null,
-    };
+fn built(folder: &Path, files: &Files, settings: &Settings) -> Result<Vec<u8>, Failure> {
     let tokenizer = if let Some(vocabulary) = files.get("vocab.txt") {
-        word_piece(folder, vocabulary, &config)?
+        word_piece(folder, vocabulary, settings)?
     } else if let Some(model) = files.get("spm.model") {
-        let flag = |name: &str| config.get(name).and_then(Json::as_bool).unwrap_or(false);
-        sentencepiece::deberta(model, flag("do_lower_case"), flag("split_by_punct")).map_err(|what| {
+        let flag = |name: &str| Ok::<_, Failure>(settings.flag(name)?.unwrap_or(false));
+        sentencepiece::deberta(model, flag("do_lower_case")?, flag("split_by_punct")?).map_err(|what| {
             Failure::wrong(format!(
                 "{}: not a SentencePiece model: {what}",
                 folder.join("spm.model").display()
@@ -369,46 +413,48 @@ fn built(folder: &Path, files: &BTreeMap<&'static str, Arc<[u8]>>) -> Result<Vec
 /// `tokenizer.json` of a BERT vocabulary.
 ///
 /// **Source:** transformers `BertTokenizerFast` and its converter from the slow tokenizer.
-fn word_piece(folder: &Path, vocabulary: &[u8], config: &Json) -> Result<Json, Failure> {
+fn word_piece(folder: &Path, vocabulary: &[u8], settings: &Settings) -> Result<Json, Failure> {
     let name = folder.join("vocab.txt");
     let text = std::str::from_utf8(vocabulary)
         .map_err(|e| Failure::wrong(format!("{}: not UTF-8 text: {e}", name.display())))?;
-    let flag = |field: &str, default: Json| config.get(field).cloned().unwrap_or(default);
     let mut words = serde_json::Map::new();
     for (id, word) in text.lines().enumerate() {
         words.insert(word.trim_end().to_owned(), id.into());
     }
-    let mut added = Vec::new();
-    for (token, always) in
-        [("[PAD]", false), ("[UNK]", true), ("[CLS]", true), ("[SEP]", true), ("[MASK]", false)]
-    {
+    let special = |name: &str, default: &'static str| settings.special(name, default).to_owned();
+    let (unknown, cls, sep) =
+        (special("unk_token", "[UNK]"), special("cls_token", "[CLS]"), special("sep_token", "[SEP]"));
+    let (pad, mask) = (special("pad_token", "[PAD]"), special("mask_token", "[MASK]"));
+    let mut added: Vec<Json> = Vec::new();
+    for (token, always) in [(&pad, false), (&unknown, true), (&cls, true), (&sep, true), (&mask, false)] {
         match words.get(token) {
-            Some(id) => added.push(json!({"id": id, "special": true, "content": token, "single_word": false,
-                "lstrip": false, "rstrip": false, "normalized": false})),
+            Some(id) if added.iter().all(|t| t["id"] != *id) => added.push(json!({"id": id, "special": true,
+                "content": token, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false})),
             None if always => {
-                return Err(Failure::wrong(format!("{}: no line `{token}`", name.display()))
-                    .help("a BERT vocabulary has one token a line, [UNK], [CLS] and [SEP] among them"));
+                return Err(Failure::wrong(format!("{}: no line `{token}`", name.display())).help(format!(
+                    "a BERT vocabulary has one token a line, {unknown}, {cls} and {sep} among them"
+                )));
             }
-            None => {}
+            _ => {}
         }
     }
     added.sort_by_key(|t| t["id"].as_u64());
-    let special = |token: &str| json!({"id": token, "ids": [words[token]], "tokens": [token]});
-    let (cls, sep) = (special("[CLS]"), special("[SEP]"));
+    let around = |token: &str| json!({"id": token, "ids": [words[token]], "tokens": [token]});
+    let specials = json!({&cls: around(&cls), &sep: around(&sep)});
     let at = |token: &str, kind: u32| json!({"SpecialToken": {"id": token, "type_id": kind}});
     let sequence = |which: &str, kind: u32| json!({"Sequence": {"id": which, "type_id": kind}});
-    let single = [at("[CLS]", 0), sequence("A", 0), at("[SEP]", 0)];
-    let pair = [at("[CLS]", 0), sequence("A", 0), at("[SEP]", 0), sequence("B", 1), at("[SEP]", 1)];
+    let single = [at(&cls, 0), sequence("A", 0), at(&sep, 0)];
+    let pair = [at(&cls, 0), sequence("A", 0), at(&sep, 0), sequence("B", 1), at(&sep, 1)];
+    let flag = |field: &str| settings.flag(field);
     Ok(json!({
         "version": "1.0", "truncation": null, "padding": null, "added_tokens": added,
         "normalizer": {"type": "BertNormalizer", "clean_text": true,
-            "handle_chinese_chars": flag("tokenize_chinese_chars", true.into()),
-            "strip_accents": flag("strip_accents", Json::Null), "lowercase": flag("do_lower_case", true.into())},
+            "handle_chinese_chars": flag("tokenize_chinese_chars")?.unwrap_or(true),
+            "strip_accents": flag("strip_accents")?, "lowercase": flag("do_lower_case")?.unwrap_or(true)},
         "pre_tokenizer": {"type": "BertPreTokenizer"},
-        "post_processor": {"type": "TemplateProcessing", "single": single, "pair": pair,
-            "special_tokens": {"[CLS]": cls, "[SEP]": sep}},
+        "post_processor": {"type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": specials},
         "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": true},
-        "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+        "model": {"type": "WordPiece", "unk_token": unknown, "continuing_subword_prefix": "##",
             "max_input_chars_per_word": 100, "vocab": words},
     }))
 }

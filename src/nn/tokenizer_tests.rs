@@ -183,7 +183,7 @@ fn vocabularies_are_told_apart_by_words_and_numbers() {
     assert_eq!(first, digest());
     // Settings of padding and truncation are no words.
     let path = dir.path().join("tokenizer.json");
-    Tokenizer::load(dir.path()).unwrap().save(dir.path()).unwrap();
+    Tokenizer::load(dir.path()).unwrap().save(dir.path(), 512).unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
     let cut = r#""truncation":{"direction":"Right","max_length":8,"strategy":"LongestFirst","stride":0}"#;
     assert!(text.contains(r#""truncation":null"#));
@@ -222,7 +222,7 @@ fn cased_vocabularies_stay_cased() {
 fn saving_copies_the_files_and_loads_the_same() {
     let (dir, out) = (small(), tempfile::tempdir().unwrap());
     let t = Tokenizer::load(dir.path()).unwrap();
-    t.save(out.path()).unwrap();
+    t.save(out.path(), 512).unwrap();
     let again = Tokenizer::load(out.path()).unwrap();
     assert_eq!(t.json(), again.json());
     assert_eq!(t.template, again.template);

@@ -71,7 +71,7 @@ fn train(job: &Job<'_>) -> Result<Outcome, Failure> {
         job.progress,
     )?;
     ranker.model.save(&job.spec.out)?;
-    ranker.reader.tokenizer.save(&job.spec.out)?;
+    ranker.reader.tokenizer.save(&job.spec.out, ranker.facts.position_limit)?;
     let record = record(call, &plan, &state, select.as_ref(), &samples, &ranker.facts.drawn);
     let mut text = serde_json::to_vec_pretty(&record).map_err(|e| Failure::bug(e.to_string()))?;
     text.push(b'\n');

@@ -1,0 +1,758 @@
+//! What `tokenizer_config.json` and the small files beside it say about a tokenizer.
+//!
+//! transformers gives these files the last word over `tokenizer.json`, by rules that depend on the tokenizer's class, and
+//! with defaults where a field is absent. What its versions 4 and 5 both do is done here; where only one of them lets a
+//! field change tokens, the field is refused by name. Fields without an effect on tokens are known by a list.
+//!
+//! **Source:** transformers 4.57 `PreTrainedTokenizerFast`, `BertTokenizerFast`, `RobertaTokenizerFast`; transformers 5
+//! `TokenizersBackend`, `BertTokenizer`, `RobertaTokenizer`, `XLMRobertaTokenizer`, `DebertaV2Tokenizer`, `AutoTokenizer`.
+//! tests/data/tokenizers/ids.json has what both give for folders of each kind.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Map, Value as Json, json};
+use tokenizers::AddedToken;
+
+use super::{Alone, Files, Specials, Template};
+use crate::task::Failure;
+
+/// Fields that change no token of a text, or only how tokens become text again.
+const HARMLESS: &[&str] = &[
+    "add_bos_token",
+    "add_eos_token",
+    "add_special_tokens",
+    "backend",
+    "bos_token_id",
+    "cache_dir",
+    "chat_template",
+    "clean_up_tokenization_spaces",
+    "cls_token_id",
+    "do_basic_tokenize",
+    "eos_token_id",
+    "errors",
+    "extra_ids",
+    "from_slow",
+    "full_tokenizer_file",
+    "is_local",
+    "keep_accents",
+    "legacy",
+    "local_files_only",
+    "mask_token_id",
+    "max_len",
+    "max_length",
+    "max_seq_length",
+    "merges_file",
+    "model_max_length",
+    "model_type",
+    "name_or_path",
+    "never_split",
+    "pad_to_multiple_of",
+    "pad_token_id",
+    "pad_token_type_id",
+    "padding",
+    "padding_side",
+    "processor_class",
+    "remove_space",
+    "return_token_type_ids",
+    "sep_token_id",
+    "sp_model_kwargs",
+    "spaces_between_special_tokens",
+    "special_tokens_map_file",
+    "stride",
+    "tokenizer_file",
+    "transformers_version",
+    "trim_offsets",
+    "truncation",
+    "truncation_strategy",
+    "trust_remote_code",
+    "unk_id",
+    "unk_token_id",
+    "use_default_system_prompt",
+    "use_fast",
+    "verbose",
+    "vocab_file",
+    "vocab_size",
+    "wordpieces_prefix",
+];
+
+/// Fields that are read here.
+const READ: &[&str] = &[
+    "add_prefix_space",
+    "added_tokens_decoder",
+    "additional_special_tokens",
+    "auto_map",
+    "do_lower_case",
+    "extra_special_tokens",
+    "fast_tokenizer_files",
+    "fix_mistral_regex",
+    "init_inputs",
+    "model_input_names",
+    "split_by_punct",
+    "split_special_tokens",
+    "strip_accents",
+    "tokenize_chinese_chars",
+    "tokenizer_class",
+    "truncation_side",
+    "vocab_type",
+];
+
+/// The special tokens that have names, in the order in which transformers adds them.
+const NAMED: [&str; 7] =
+    ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+
+/// What kind of tokenizer transformers makes of a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    /// BERT's and those that are as BERT's; whether models are given token types.
+    Bert {
+        types: bool,
+    },
+    /// Byte-level pairs: RoBERTa's and GPT-2's.
+    Roberta,
+    XlmRoberta,
+    DebertaV2,
+    /// `PreTrainedTokenizerFast`: tokenizer.json as it is.
+    Fast,
+    /// `TokenizersBackend`, which only transformers 5 has: tokenizer.json as it is, and no token types.
+    Backend,
+    /// Nothing says which.
+    Unknown,
+}
+
+impl Class {
+    /// Of a name under `tokenizer_class`.
+    fn named(name: &str) -> Option<Self> {
+        Some(match name.strip_suffix("Fast").unwrap_or(name) {
+            "BertTokenizer"
+            | "ElectraTokenizer"
+            | "MobileBertTokenizer"
+            | "SqueezeBertTokenizer"
+            | "ConvBertTokenizer"
+            | "LayoutLMTokenizer"
+            | "LxmertTokenizer" => Self::Bert { types: true },
+            "DistilBertTokenizer" => Self::Bert { types: false },
+            "RobertaTokenizer" | "LongformerTokenizer" | "BartTokenizer" | "GPT2Tokenizer" => Self::Roberta,
+            "XLMRobertaTokenizer" => Self::XlmRoberta,
+            "DebertaV2Tokenizer" => Self::DebertaV2,
+            "PreTrainedTokenizer" => Self::Fast,
+            "TokenizersBackend" => Self::Backend,
+            _ => return None,
+        })
+    }
+
+    /// Of an architecture, where no class is named.
+    fn of_architecture(name: &str) -> Self {
+        match name {
+            "bert" | "electra" => Self::Bert { types: true },
+            "distilbert" => Self::Bert { types: false },
+            "roberta" => Self::Roberta,
+            "xlm-roberta" => Self::XlmRoberta,
+            "deberta-v2" => Self::DebertaV2,
+            "modernbert" => Self::Fast,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The kind of model that the class is for, by its name in tokenizer.json.
+    fn model(self) -> Option<&'static str> {
+        match self {
+            Self::Bert { .. } => Some("WordPiece"),
+            Self::Roberta => Some("BPE"),
+            Self::XlmRoberta | Self::DebertaV2 => Some("Unigram"),
+            Self::Fast | Self::Backend | Self::Unknown => None,
+        }
+    }
+
+    /// Special tokens of the class where the folder names none.
+    fn default_token(self, name: &str) -> Option<&'static str> {
+        let all = match self {
+            Self::Bert { .. } => {
+                [None, None, Some("[UNK]"), Some("[SEP]"), Some("[PAD]"), Some("[CLS]"), Some("[MASK]")]
+            }
+            Self::DebertaV2 => ["[CLS]", "[SEP]", "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"].map(Some),
+            Self::Roberta | Self::XlmRoberta => {
+                ["<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>"].map(Some)
+            }
+            Self::Fast | Self::Backend | Self::Unknown => [None; 7],
+        };
+        NAMED.iter().position(|n| *n == name).and_then(|i| all[i])
+    }
+}
+
+/// What a folder says about its tokenizer, beside its words.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    /// `tokenizer_config.json`, for messages.
+    file: String,
+    fields: Map<String, Json>,
+    class: Class,
+    /// The class's name as it is written, where it is.
+    declared: Option<String>,
+    architecture: String,
+    /// The special tokens by name; `None` for one that is said to be absent.
+    named: BTreeMap<&'static str, Option<AddedToken>>,
+    /// Tokens of `added_tokens_decoder`, whose properties stand over those of `tokenizer.json`.
+    decoder: Vec<AddedToken>,
+    /// Tokens to be added to the vocabulary where it has not added them itself, in order.
+    added: Vec<AddedToken>,
+}
+
+impl Settings {
+    /// Reads `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json` of `files`, and `config.json`.
+    ///
+    /// # Errors
+    /// When one of them is damaged, or has a field that could change tokens and is not known.
+    pub(super) fn read(folder: &Path, files: &Files) -> Result<Self, Failure> {
+        let object = |name: &str| match files.get(name) {
+            None => Ok(Map::new()),
+            Some(bytes) => match serde_json::from_slice(bytes) {
+                Ok(Json::Object(map)) => Ok(map),
+                Ok(_) => Err(Failure::wrong(format!(
+                    "{}: expected a JSON object with the tokenizer's settings",
+                    folder.join(name).display()
+                ))),
+                Err(e) => Err(Failure::wrong(format!("{}: not JSON: {e}", folder.join(name).display()))),
+            },
+        };
+        let fields = object("tokenizer_config.json")?;
+        // What is wrong with config.json is told where the model is read.
+        let config: Json = std::fs::read(folder.join("config.json"))
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default();
+        let architecture = config["model_type"].as_str().unwrap_or_default().to_owned();
+        let text = |json: Option<&Json>| json.and_then(Json::as_str).map(str::to_owned);
+        let mut settings = Self {
+            file: folder.join("tokenizer_config.json").display().to_string(),
+            declared: text(fields.get("tokenizer_class")).or_else(|| text(config.get("tokenizer_class"))),
+            class: Class::of_architecture(&architecture),
+            architecture,
+            fields,
+            named: BTreeMap::new(),
+            decoder: Vec::new(),
+            added: Vec::new(),
+        };
+        settings.known()?;
+        if let Some(name) = &settings.declared {
+            settings.class = Class::named(name).ok_or_else(|| {
+                settings.wrong("tokenizer_class", &format!("\"{name}\""), "a class of tokenizers that this version knows")
+                    .help("it knows those of BERT, DistilBERT, ELECTRA, RoBERTa, XLM-RoBERTa and DeBERTa-v2, and PreTrainedTokenizerFast")
+            })?;
+        } else if architecture_less(&settings) && files.contains_key("vocab.txt") {
+            settings.class = Class::Bert { types: true };
+        }
+        settings.tokens(&object("special_tokens_map.json")?, &object("added_tokens.json")?)?;
+        Ok(settings)
+    }
+
+    fn wrong(&self, field: &str, found: &str, expected: &str) -> Failure {
+        Failure::wrong(format!("{}: `{field}` is {found}; expected {expected}", self.file))
+    }
+
+    /// A field that is given and not null.
+    fn get(&self, field: &str) -> Option<&Json> {
+        self.fields.get(field).filter(|value| !value.is_null())
+    }
+
+    /// True or false, when the field is given.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub(super) fn flag(&self, field: &str) -> Result<Option<bool>, Failure> {
+        let Some(value) = self.get(field) else { return Ok(None) };
+        value.as_bool().map(Some).ok_or_else(|| self.wrong(field, &value.to_string(), "true or false"))
+    }
+
+    /// Refuses fields that are not known, and values of known ones that this version has no implementation of.
+    fn known(&self) -> Result<(), Failure> {
+        let known = |name: &str| {
+            HARMLESS.contains(&name) || READ.contains(&name) || NAMED.contains(&name) || name.starts_with('_')
+        };
+        // Names of special tokens of other kinds: transformers 5 adds them to the vocabulary.
+        let token = |name: &str, value: &Json| name.ends_with("_token") && value.is_string();
+        let left: Vec<String> = self
+            .fields
+            .iter()
+            .filter(|(name, value)| !value.is_null() && !known(name) && !token(name, value))
+            .map(|(name, _)| format!("`{name}`"))
+            .collect();
+        if !left.is_empty() {
+            return Err(Failure::wrong(format!("{}: no known meaning of {}", self.file, left.join(", ")))
+                .help("a setting that may change tokens is never ignored; remove it if it does not"));
+        }
+        for (field, allowed) in [
+            ("auto_map", vec![json!({})]),
+            ("fast_tokenizer_files", vec![json!([]), json!(["tokenizer.json"])]),
+            ("fix_mistral_regex", vec![json!(false)]),
+            ("init_inputs", vec![json!([])]),
+            ("vocab_type", vec![json!("spm")]),
+            ("truncation_side", vec![json!("right"), json!("left")]),
+        ] {
+            if let Some(value) = self.get(field).filter(|value| !allowed.contains(value)) {
+                let expected: Vec<String> = allowed.iter().map(ToString::to_string).collect();
+                return Err(self
+                    .wrong(field, &value.to_string(), &expected.join(" or "))
+                    .help("this version has no implementation of other values"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Collects the special tokens and the tokens to be added.
+    fn tokens(&mut self, map: &Map<String, Json>, ids: &Map<String, Json>) -> Result<(), Failure> {
+        // The other two files are from before tokenizer_config.json held all of it.
+        let whole = self.get("added_tokens_decoder").is_some();
+        let says = |name: &str| {
+            let older = map.get(name).filter(|_| !whole);
+            older.or_else(|| self.fields.get(name)).cloned()
+        };
+        let mut named = BTreeMap::new();
+        for name in NAMED {
+            if let Some(value) = says(name) {
+                named.insert(name, self.token(name, &value, true)?);
+            }
+        }
+        let mut more = Vec::new();
+        for name in ["additional_special_tokens", "extra_special_tokens"] {
+            let list = match says(name) {
+                None | Some(Json::Null) => Vec::new(),
+                Some(Json::Array(list)) => list,
+                Some(Json::Object(map)) => map.into_iter().map(|(_, token)| token).collect(),
+                Some(other) => return Err(self.wrong(name, &other.to_string(), "a list of tokens")),
+            };
+            for token in &list {
+                more.extend(self.token(name, token, true)?);
+            }
+        }
+        let mut added = Vec::new();
+        if let Some(decoder) = self.get("added_tokens_decoder") {
+            let wrong = || self.wrong("added_tokens_decoder", "something else", "tokens by their ids");
+            for (id, token) in decoder.as_object().ok_or_else(wrong)? {
+                let id: u32 = id.parse().map_err(|_| wrong())?;
+                added.extend(self.token("added_tokens_decoder", token, false)?.map(|token| (id, token)));
+            }
+        } else {
+            let special = |word: &str| {
+                named.values().flatten().chain(&more).any(|token: &AddedToken| token.content == word)
+            };
+            for (word, id) in ids {
+                let id = id.as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(|| {
+                    let file = Path::new(&self.file).with_file_name("added_tokens.json");
+                    Failure::wrong(format!(
+                        "{}: the id of `{word}` is {id}; expected a number",
+                        file.display()
+                    ))
+                })?;
+                let special = special(word);
+                added.push((id, AddedToken::from(word.clone(), special).normalized(!special)));
+            }
+        }
+        added.sort_by_key(|(id, _)| *id);
+        let added = added.into_iter().map(|(_, token)| token).collect();
+        if whole {
+            self.decoder = added
+        } else {
+            self.added = added
+        }
+        self.added.extend(NAMED.iter().filter_map(|name| named.get(name).cloned().flatten()));
+        self.added.extend(more);
+        self.named = named;
+        Ok(())
+    }
+
+    /// A token as text, or with its properties; special ones are not normalised.
+    fn token(&self, field: &str, value: &Json, special: bool) -> Result<Option<AddedToken>, Failure> {
+        let wrong =
+            || self.wrong(field, &value.to_string(), "a token as text, or an object with its `content`");
+        match value {
+            Json::Null => Ok(None),
+            Json::String(word) => Ok(Some(AddedToken::from(word.clone(), special))),
+            Json::Object(map) => {
+                let content = map.get("content").and_then(Json::as_str).ok_or_else(wrong)?;
+                let is = |name: &str, default| map.get(name).and_then(Json::as_bool).unwrap_or(default);
+                let special = special || is("special", false);
+                Ok(Some(
+                    AddedToken::from(content, special)
+                        .single_word(is("single_word", false))
+                        .lstrip(is("lstrip", false))
+                        .rstrip(is("rstrip", false))
+                        .normalized(is("normalized", !special)),
+                ))
+            }
+            _ => Err(wrong()),
+        }
+    }
+
+    /// The special token of a name, with a default for folders that name none.
+    pub(super) fn special<'a>(&'a self, name: &str, default: &'a str) -> &'a str {
+        match self.named.get(name) {
+            Some(Some(token)) => &token.content,
+            Some(None) | None => default,
+        }
+    }
+
+    /// Whether texts are cut at their beginning.
+    pub(super) fn cuts_the_beginning(&self) -> bool {
+        self.get("truncation_side").and_then(Json::as_str) == Some("left")
+    }
+
+    /// Whether special tokens that are written in a text are read as any other letters.
+    pub(super) fn splits_special(&self) -> Result<bool, Failure> {
+        Ok(self.flag("split_special_tokens")?.unwrap_or(false))
+    }
+
+    /// Flags of the field or its default, and how a message says them.
+    fn effective(&self, field: &'static str, default: bool) -> Result<(bool, String), Failure> {
+        Ok(match self.flag(field)? {
+            Some(value) => (value, format!("`{field}` is {value}")),
+            None => (default, format!("`{field}` is absent, which means {default},")),
+        })
+    }
+
+    /// What only one of transformers' versions follows.
+    fn contradiction(&self, says: &str, found: &str) -> Failure {
+        Failure::wrong(format!(
+            "{}: {says} and tokenizer.json {found}; transformers 4 and 5 read that differently",
+            self.file
+        ))
+        .help("change one of the two files so that they say the same; tokenizer.json is what was trained, most often")
+    }
+
+    /// Changes a `tokenizer.json` to what the settings make of it.
+    ///
+    /// # Errors
+    /// When a field and the file say different things, and transformers' versions do not agree which one is meant.
+    pub(super) fn apply(&self, tokenizer: &mut Json) -> Result<(), Failure> {
+        if let (Some(name), Some(model), Some(found)) =
+            (&self.declared, self.class.model(), tokenizer["model"]["type"].as_str())
+            && found != model
+        {
+            return Err(
+                self.contradiction(&format!("`tokenizer_class` is {name}"), &format!("has a {found} model"))
+            );
+        }
+        match self.class {
+            Class::Bert { .. } => self.bert(tokenizer),
+            Class::Roberta => self.prefix(tokenizer, self.architecture != "modernbert"),
+            Class::Fast => self.prefix(tokenizer, false),
+            Class::XlmRoberta => {
+                let scheme = find(&tokenizer["pre_tokenizer"], &["Metaspace"]).map(|part| prepends(part));
+                match (self.flag("add_prefix_space")?, scheme) {
+                    (Some(says), Some(found)) if says != found => Err(self
+                        .contradiction(&format!("`add_prefix_space` is {says}"), &format!("says {found}"))),
+                    _ => Ok(()),
+                }
+            }
+            Class::DebertaV2 => self.deberta(tokenizer),
+            Class::Backend | Class::Unknown => Ok(()),
+        }
+    }
+
+    fn bert(&self, tokenizer: &mut Json) -> Result<(), Failure> {
+        if let (Some(unknown), Some(found)) =
+            (self.named.get("unk_token"), tokenizer["model"]["unk_token"].as_str())
+            && let Some(unknown) = unknown
+            && unknown.content != found
+        {
+            let says = format!("`unk_token` is \"{}\"", unknown.content);
+            return Err(self.contradiction(&says, &format!("says \"{found}\"")));
+        }
+        let normalizer = &mut tokenizer["normalizer"];
+        if normalizer["type"] == "BertNormalizer" {
+            let strip = self.flag("strip_accents")?;
+            let fields = [
+                ("do_lower_case", "lowercase", self.effective("do_lower_case", true)?),
+                (
+                    "tokenize_chinese_chars",
+                    "handle_chinese_chars",
+                    self.effective("tokenize_chinese_chars", true)?,
+                ),
+            ];
+            for (field, inner, (value, says)) in fields {
+                // Of a ModernBERT folder transformers 5 reads no class.
+                if self.architecture == "modernbert" && normalizer[inner] != value {
+                    let found = format!("says {}", normalizer[inner]);
+                    return Err(self
+                        .contradiction(&says, &found)
+                        .help(format!("`{field}` is not that of a ModernBERT")));
+                }
+                normalizer[inner] = value.into();
+            }
+            normalizer["strip_accents"] = strip.map_or(Json::Null, Json::Bool);
+            return Ok(());
+        }
+        // Another normaliser stays as it is in version 4 and is replaced in 5.
+        let kind = normalizer["type"].as_str().unwrap_or("none").to_owned();
+        for (field, part) in [("do_lower_case", "Lowercase"), ("strip_accents", "StripAccents")] {
+            let found = match find(normalizer, &["BertNormalizer"]) {
+                Some(bert) if field == "do_lower_case" => bert["lowercase"] == true,
+                Some(bert) => bert["strip_accents"].as_bool().unwrap_or(bert["lowercase"] == true),
+                None => find(normalizer, &[part]).is_some(),
+            };
+            if let Some(says) = self.flag(field)?.filter(|says| *says != found) {
+                let does = if found { "does it" } else { "does not do it" };
+                let found = format!("{does} (its normaliser is {kind})");
+                return Err(self.contradiction(&format!("`{field}` is {says}"), &found));
+            }
+        }
+        Ok(())
+    }
+
+    /// `add_prefix_space` of byte-level pairs; `both` when both of transformers' versions follow it.
+    fn prefix(&self, tokenizer: &mut Json, both: bool) -> Result<(), Failure> {
+        let (value, says) = self.effective("add_prefix_space", false)?;
+        let part = &mut tokenizer["pre_tokenizer"];
+        if let Some(found) = part["add_prefix_space"].as_bool() {
+            if both {
+                part["add_prefix_space"] = value.into();
+            } else if found != value {
+                return Err(self.contradiction(&says, &format!("says {found}")));
+            }
+            return Ok(());
+        }
+        let found = find(part, &["ByteLevel"]).and_then(|inner| inner["add_prefix_space"].as_bool());
+        match (self.flag("add_prefix_space")?, found) {
+            (Some(says), Some(found)) if says != found && self.class == Class::Roberta => {
+                Err(self.contradiction(&format!("`add_prefix_space` is {says}"), &format!("says {found}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn deberta(&self, tokenizer: &Json) -> Result<(), Failure> {
+        let lower = find(&tokenizer["normalizer"], &["Lowercase"]).is_some()
+            || find(&tokenizer["normalizer"], &["BertNormalizer"]).is_some_and(|n| n["lowercase"] == true);
+        let splits = find(&tokenizer["pre_tokenizer"], &["Punctuation", "BertPreTokenizer"]).is_some();
+        for (field, found) in [("do_lower_case", lower), ("split_by_punct", splits)] {
+            let (value, says) = self.effective(field, false)?;
+            if value != found {
+                let found = if found { "does it" } else { "does not do it" };
+                return Err(self.contradiction(&says, found));
+            }
+        }
+        if self.flag("add_prefix_space")? == Some(false) {
+            return Err(self
+                .wrong("add_prefix_space", "false", "true")
+                .help("transformers 4 and 5 read it differently for DeBERTa's tokenizer"));
+        }
+        Ok(())
+    }
+
+    /// The tokens to be added to a vocabulary that `knows` words.
+    ///
+    /// # Errors
+    /// For a special token of another name that is not in the vocabulary: only transformers 5 adds it.
+    pub(super) fn additions(
+        &self,
+        tokenizer: &Json,
+        knows: &dyn Fn(&str) -> bool,
+    ) -> Result<Vec<AddedToken>, Failure> {
+        let own = tokenizer["added_tokens"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let mut tokens = self.decoder.clone();
+        let more = self.added.iter().filter(|token| own.iter().all(|o| o["content"] != *token.content));
+        tokens.extend(more.cloned());
+        for (name, value) in &self.fields {
+            if let Some(word) =
+                value.as_str().filter(|_| name.ends_with("_token") && !NAMED.contains(&name.as_str()))
+                && !own.iter().any(|token| token["content"] == word)
+                && !tokens.iter().any(|token| token.content == word)
+            {
+                let says = format!("`{name}` is \"{word}\"");
+                return Err(self.contradiction(&says, "does not have it among its added tokens"));
+            }
+        }
+        let defaults = NAMED.iter().filter(|name| !self.named.contains_key(*name));
+        let defaults = defaults.filter_map(|name| self.class.default_token(name));
+        let fresh = |word: &&str| knows(word) && own.iter().all(|o| o["content"] != **word);
+        tokens.extend(defaults.filter(fresh).map(|word| AddedToken::from(word, true)));
+        let mut seen = std::collections::BTreeSet::new();
+        tokens.retain(|token| seen.insert(token.content.clone()));
+        Ok(tokens)
+    }
+
+    /// Refuses special tokens around a pair that are not those of the settings, and sets all token types to 0 where the
+    /// model is given none.
+    ///
+    /// # Errors
+    /// When the pair template says something else than the settings, and transformers' versions do not agree.
+    pub(super) fn around(
+        &self,
+        id: &dyn Fn(&str) -> Option<u32>,
+        template: &mut Template,
+        alone: &mut Alone,
+    ) -> Result<(), Failure> {
+        let [first, last] = match self.class {
+            Class::Bert { .. } | Class::Roberta | Class::DebertaV2 => ["cls_token", "sep_token"],
+            Class::XlmRoberta => ["bos_token", "eos_token"],
+            Class::Fast | Class::Backend | Class::Unknown => [""; 2],
+        };
+        for (name, there) in [(first, &template.before), (last, &template.after)] {
+            if let Some(Some(token)) = self.named.get(name)
+                && let Some(id) = id(&token.content)
+                && self.declared.as_deref() != Some("GPT2Tokenizer")
+                && !there.iter().any(|(found, _)| *found == id)
+            {
+                let says = format!("`{name}` is \"{}\"", token.content);
+                return Err(self.contradiction(&says, "has another token there in its pair template"));
+            }
+        }
+        let typed = template.types().any(|kind| kind != 0);
+        let names = match self.get("model_input_names") {
+            None => None,
+            Some(Json::Array(names)) => Some(names.iter().any(|name| name == "token_type_ids")),
+            Some(other) => {
+                return Err(self.wrong("model_input_names", &other.to_string(), "a list of names"));
+            }
+        };
+        let given = match (names, self.class) {
+            (Some(given), _) | (None, Class::Bert { types: given }) => given,
+            (None, Class::DebertaV2 | Class::Unknown) => true,
+            (None, Class::Roberta | Class::XlmRoberta | Class::Backend) => false,
+            // Version 4 gives them where version 5 does not.
+            (None, Class::Fast)
+                if typed && ["bert", "electra", "deberta-v2"].contains(&&*self.architecture) =>
+            {
+                return Err(Failure::wrong(format!(
+                    "{}: `model_input_names` is absent: with PreTrainedTokenizerFast, transformers 4 gives documents \
+                     token type 1 and transformers 5 gives 0",
+                    self.file
+                ))
+                .help(
+                    "write \"model_input_names\": [\"input_ids\", \"token_type_ids\", \"attention_mask\"], or without \
+                     token_type_ids, as the model was trained",
+                ));
+            }
+            (None, Class::Fast) => true,
+        };
+        if !given {
+            template.clear_types();
+            alone.clear_types();
+        } else if typed && ["roberta", "xlm-roberta"].contains(&&*self.architecture) {
+            return Err(Failure::missing(format!(
+                "{}: the pair template gives documents token type 1, and this version has type 0 everywhere for `{}`",
+                self.file, self.architecture
+            ))
+            .help("leave token_type_ids out of `model_input_names` if the model was trained without them"));
+        }
+        Ok(())
+    }
+
+    /// `tokenizer_config.json` of a saved model, with all that others need to read its tokenizer alike: its class, the
+    /// names of inputs, the longest pair, and the special tokens.
+    pub(super) fn saved(
+        &self,
+        tokenizer: &Json,
+        typed: bool,
+        longest: usize,
+        knows: &dyn Fn(&str) -> bool,
+    ) -> Json {
+        let mut map = self.fields.clone();
+        let mut add = |name: &str, value: Json| {
+            map.entry(name).or_insert(value);
+        };
+        let normalizer = &tokenizer["normalizer"];
+        let class = match self.class {
+            Class::Bert { .. } if normalizer["type"] == "BertNormalizer" => {
+                add("do_lower_case", normalizer["lowercase"].clone());
+                add("strip_accents", normalizer["strip_accents"].clone());
+                add("tokenize_chinese_chars", normalizer["handle_chinese_chars"].clone());
+                match &*self.architecture {
+                    "distilbert" => "DistilBertTokenizer",
+                    "electra" => "ElectraTokenizer",
+                    _ => "BertTokenizer",
+                }
+            }
+            Class::Roberta if tokenizer["pre_tokenizer"]["add_prefix_space"].is_boolean() => {
+                add("add_prefix_space", tokenizer["pre_tokenizer"]["add_prefix_space"].clone());
+                "RobertaTokenizer"
+            }
+            Class::XlmRoberta if tokenizer["model"]["type"] == "Unigram" => "XLMRobertaTokenizer",
+            Class::DebertaV2 if tokenizer["model"]["type"] == "Unigram" => "DebertaV2Tokenizer",
+            _ => "PreTrainedTokenizerFast",
+        };
+        if self.declared.is_none() {
+            add("tokenizer_class", class.into());
+        }
+        let names: &[&str] = match typed {
+            true => &["input_ids", "token_type_ids", "attention_mask"],
+            false => &["input_ids", "attention_mask"],
+        };
+        add("model_input_names", json!(names));
+        // A class that has no names of its own gets those that the vocabulary has.
+        if self.class.default_token("pad_token").is_none() {
+            for (name, words) in [
+                ("unk_token", ["[UNK]", "<unk>"]),
+                ("sep_token", ["[SEP]", "</s>"]),
+                ("pad_token", ["[PAD]", "<pad>"]),
+                ("cls_token", ["[CLS]", "<s>"]),
+                ("mask_token", ["[MASK]", "<mask>"]),
+            ] {
+                if let Some(word) = words.into_iter().find(|word| knows(word)) {
+                    add(name, word.into());
+                }
+            }
+        }
+        let known = map.get("model_max_length").or_else(|| map.get("max_len")).and_then(Json::as_f64);
+        // Some files have a huge number that means none.
+        let longest = known.filter(|n| (1.0..1e9).contains(n)).map_or(longest, |n| longest.min(n as usize));
+        map.remove("max_len");
+        map.insert("model_max_length".into(), longest.into());
+        map.sort_keys();
+        Json::Object(map)
+    }
+}
+
+/// Whether neither a class nor an architecture is known.
+fn architecture_less(settings: &Settings) -> bool {
+    settings.class == Class::Unknown
+}
+
+/// The first part of these types, in a part of tokenizer.json or the sequence that it is.
+fn find<'a>(part: &'a Json, types: &[&str]) -> Option<&'a Json> {
+    if part["type"].as_str().is_some_and(|t| types.contains(&t)) {
+        return Some(part);
+    }
+    let lists = ["normalizers", "pretokenizers"].into_iter().filter_map(|name| part[name].as_array());
+    lists.flatten().find_map(|inner| find(inner, types))
+}
+
+/// Whether a Metaspace part puts a space before a text.
+fn prepends(part: &Json) -> bool {
+    match part["prepend_scheme"].as_str() {
+        Some(scheme) => scheme != "never",
+        None => part["add_prefix_space"] != false,
+    }
+}
+
+impl Template {
+    fn types(&self) -> impl Iterator<Item = u32> + '_ {
+        let around = [&self.before, &self.between, &self.after].into_iter().flatten().map(|(_, kind)| *kind);
+        around.chain([self.query_type, self.document_type])
+    }
+
+    /// Whether a token has another type than 0.
+    pub(super) fn typed(&self) -> bool {
+        self.types().any(|kind| kind != 0)
+    }
+
+    fn clear_types(&mut self) {
+        [&mut self.before, &mut self.between, &mut self.after].into_iter().for_each(clear);
+        (self.query_type, self.document_type) = (0, 0);
+    }
+}
+
+impl Alone {
+    fn clear_types(&mut self) {
+        [&mut self.before, &mut self.after].into_iter().for_each(clear);
+        self.kind = 0;
+    }
+}
+
+fn clear(specials: &mut Specials) {
+    specials.iter_mut().for_each(|(_, kind)| *kind = 0);
+}
+
+#[cfg(test)]
+#[path = "settings_tests.rs"]
+mod tests;
