@@ -668,7 +668,6 @@ impl Settings {
                 "RobertaTokenizer"
             }
             Class::XlmRoberta if tokenizer["model"]["type"] == "Unigram" => "XLMRobertaTokenizer",
-            Class::DebertaV2 if tokenizer["model"]["type"] == "Unigram" => "DebertaV2Tokenizer",
             _ => "PreTrainedTokenizerFast",
         };
         if self.declared.is_none() {
@@ -679,8 +678,16 @@ impl Settings {
             false => &["input_ids", "attention_mask"],
         };
         add("model_input_names", json!(names));
+        // Version 5 makes another normaliser for DeBERTa than tokenizer.json has, unless the class says to take the file.
+        let by_file = self.class == Class::DebertaV2;
+        if by_file {
+            map.insert("tokenizer_class".into(), "PreTrainedTokenizerFast".into());
+        }
+        let mut add = |name: &str, value: Json| {
+            map.entry(name).or_insert(value);
+        };
         // A class that has no names of its own gets those that the vocabulary has.
-        if self.class.default_token("pad_token").is_none() {
+        if by_file || self.class.default_token("pad_token").is_none() {
             for (name, words) in [
                 ("unk_token", ["[UNK]", "<unk>"]),
                 ("sep_token", ["[SEP]", "</s>"]),
