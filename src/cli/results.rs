@@ -136,6 +136,11 @@ impl Outcome {
         self.0.failed_claims()
     }
 
+    /// How many claims could not be evaluated, though nothing asks for that.
+    pub(super) fn open_claims(&self) -> usize {
+        self.0.open_claims()
+    }
+
     /// What a terminal shows.
     pub(super) fn text(&self) -> String {
         use std::io::IsTerminal as _;

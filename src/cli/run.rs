@@ -82,7 +82,10 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
     let story = page::Story::of_run(&loaded, &args.study, &job, &report, &stored);
     let pages = story.write(&folder, &outcome, &stored)?;
     let claims_failed = outcome.failed_claims() > 0 && !loaded.graph.advisory_claims;
+    let claims_open = outcome.open_claims() > 0 && !loaded.graph.advisory_claims;
     let code = match report.exit_code(claims_failed) {
+        // As some of what was asked for is missing, though every action is done.
+        0 | 1 if claims_open && report.exit_code(false) == 0 => 7,
         0 if !stored.damage().is_empty() => DAMAGED,
         code => code,
     };

@@ -66,14 +66,7 @@ impl<'a> Expander<'a> {
         }
         let select = args.iter().find(|a| a.name.as_ref().is_some_and(|n| &*n.name == "select"));
         self.expand_selection(op, &mut values, select.map_or(span, |a| a.value.span), env)?;
-        let mut bytes = Vec::with_capacity(op.name.len() + 8 + 16 * values.len());
-        bytes.extend_from_slice(op.name.as_bytes());
-        bytes.extend_from_slice(&op.version.to_le_bytes());
-        for (_, print) in &values {
-            bytes.extend_from_slice(&print.to_le_bytes());
-        }
-        let key =
-            u128::from_le_bytes(crate::value::Digest::of(&bytes).0[..16].try_into().unwrap_or_default());
+        let key = recipe_key(op, values.iter().map(|(_, print)| *print));
         let signature = self.signature(op);
         let (id, new) = self.intern(key, |e| {
             let args = op.record(&signature.names, values.into_iter().map(|v| v.0));
@@ -97,6 +90,7 @@ impl<'a> Expander<'a> {
         });
         if new {
             self.domain_checks(op, id, args, head);
+            self.note_places(op, id, args);
         } else if !self.issues.is_empty() {
             // An equal recipe was found wrong before: this cell is listed with it.
             let cell = self.cell_address(env);
@@ -144,7 +138,8 @@ impl<'a> Expander<'a> {
         };
         let values: Vec<Value> = op.params.iter().map(value).collect();
         let args = op.record(&self.signature(op).names, values);
-        let key = Self::fingerprint(&Value::call(op_name, args.clone()));
+        let print = |p: &crate::types::Param| Self::fingerprint(args.get(p.name).unwrap_or(&Value::Null));
+        let key = recipe_key(op, op.params.iter().map(print));
         let mut deps = Vec::new();
         for (_, v) in args.iter() {
             dependencies(v, &mut deps);
@@ -165,6 +160,16 @@ impl<'a> Expander<'a> {
         });
         Ok(id)
     }
+}
+
+/// What equal recipes share, whoever writes them: the operation with its version, and fingerprints of its arguments in
+/// the order of the signature.
+fn recipe_key(op: &Op, prints: impl Iterator<Item = u128>) -> u128 {
+    let mut bytes = Vec::with_capacity(op.name.len() + 8 + 16 * op.params.len());
+    bytes.extend_from_slice(op.name.as_bytes());
+    bytes.extend_from_slice(&op.version.to_le_bytes());
+    prints.for_each(|print| bytes.extend_from_slice(&print.to_le_bytes()));
+    u128::from_le_bytes(crate::value::Digest::of(&bytes).0[..16].try_into().unwrap_or_default())
 }
 
 /// The actions a value needs.

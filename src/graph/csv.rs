@@ -1,5 +1,6 @@
 //! `csv(path, key = [axis, …])`: a table whose columns are grids over the key axes.
 
+use super::Cut;
 use super::expand::{Env, Eval, Expander, Stop};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::resolve::AxisId;
@@ -129,7 +130,7 @@ impl<'a> Expander<'a> {
         match table.rows.get(&key).and_then(|r| r[column]) {
             Some(x) => Ok(Value::Float(x)),
             // No published number for this cell: what compares with it is not evaluated.
-            None => Err(Stop::Cut),
+            None => Err(Stop::Cut(Cut::Blank)),
         }
     }
 }

@@ -316,7 +316,14 @@ impl<'a> Expander<'a> {
             let id = e.make(op, &given, span, &address)?;
             let env = e.env_at(ModuleId(0), &[], &[]);
             e.list(ROW, &[], &env, id, false);
-            Ok(Value::Artifact(id))
+            let made = Value::Artifact(id);
+            // A part that is declared alone has a role when it says so; documents have none.
+            if !matches!(ty, Type::TestCollection | Type::Corpus)
+                && let Some(role) = fields.word("role")
+            {
+                e.holds(&made, label, &role);
+            }
+            Ok(made)
         };
         let texts = |v: Value, part: &str| match v {
             Value::Record(r) => r.get(part).cloned().unwrap_or_default(),
@@ -381,6 +388,8 @@ impl<'a> Expander<'a> {
             }
         }
         let [corpus, queries, qrels] = parts else { return Err(Stop::Reported) };
+        self.holds(queries, label, role);
+        self.holds(qrels, label, role);
         Ok(Value::Record(Record::of([
             ("corpus", corpus.clone()),
             ("queries", queries.clone()),

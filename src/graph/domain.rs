@@ -10,8 +10,7 @@ use crate::diag::{Code, Diagnostic, Span};
 use crate::resolve::World;
 use crate::syntax::ast::Arg;
 use crate::types::op::{Facts, Issue};
-use crate::types::{Op, Type};
-use crate::value::pending::PendingCell;
+use crate::types::{Op, Registry, Type};
 use crate::value::{ActionId, Input, Record, Value};
 
 /// What `with { … }` may hold: name and type. None of it changes a result.
@@ -78,6 +77,7 @@ pub(super) fn conversion_help(value: &Value, found: &Type, wanted: &Type) -> Opt
 
 /// Looks things up through artifacts, calls and records.
 pub(super) struct Look<'e> {
+    pub registry: &'e Registry,
     pub actions: &'e [Action],
     pub world: &'e dyn World,
 }
@@ -125,6 +125,8 @@ impl Facts for Look<'_> {
                         args.get("reads").and_then(Value::as_record).and_then(|r| Self::field(r, name))
                     })
                     .or_else(|| args.get("of").and_then(|of| self.find(of, name)))
+                    // Fused runs are of one collection.
+                    .or_else(|| args.get("runs").and_then(|runs| self.find(runs, name)))
             }
             Value::Call(c) => {
                 Self::field(&c.args, name).or_else(|| c.args.iter().find_map(|(_, v)| self.find(v, name)))
@@ -138,6 +140,15 @@ impl Facts for Look<'_> {
     fn op(&self, value: &Value) -> Option<&'static str> {
         match value {
             Value::Artifact(id) => Some(self.actions[id.0 as usize].op),
+            _ => None,
+        }
+    }
+
+    fn gives(&self, value: &Value) -> Option<Type> {
+        match value {
+            Value::Artifact(id) => {
+                Some(super::datasets::result_type(self.registry, &self.actions[id.0 as usize]))
+            }
             _ => None,
         }
     }
@@ -222,7 +233,7 @@ impl<'a> Expander<'a> {
     }
 
     fn look(&self) -> Look<'_> {
-        Look { actions: &self.actions, world: self.world }
+        Look { registry: self.registry, actions: &self.actions, world: self.world }
     }
 
     /// Input limits against the position table of the backbone.
@@ -310,32 +321,6 @@ impl<'a> Expander<'a> {
         let value = Value::call(&call.name, args);
         let print = Self::fingerprint(&value);
         values[at] = (value, print);
-        Ok(())
-    }
-
-    /// `argmax` and `argmin` may not look at test collections.
-    pub(super) fn sealed(&mut self, cells: &[PendingCell], span: Span) -> Eval<()> {
-        let mut actions = Vec::new();
-        for c in cells {
-            super::action::dependencies(&c.value, &mut actions);
-        }
-        for id in actions {
-            let qrels = self.actions[id.0 as usize].args.get("qrels").cloned();
-            if let Some(Value::Artifact(q)) = qrels
-                && let Some((name, role, _)) = self.roles.get(&q).cloned()
-                && role == "test"
-            {
-                return Err(self.error(
-                    Diagnostic::error(
-                        Code::SealedTest,
-                        format!("this chooses by results on `{name}`, a test collection"),
-                        span,
-                        "test collections are sealed",
-                    )
-                    .help("choose by a collection whose role is `validation`"),
-                ));
-            }
-        }
         Ok(())
     }
 }

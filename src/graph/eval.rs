@@ -185,15 +185,17 @@ impl<'a> Expander<'a> {
         }
         let r = self.eval(right, None, env);
         let (l, r) = (l?, r?);
+        if super::compare::compares(op) {
+            return self.compared(op, (&l, left), (&r, right), span, env);
+        }
         if !matches!(l, Value::Pending(_)) && !matches!(r, Value::Pending(_)) {
             return binary(op, &l, &r).map_err(|why| self.misfit(why, span, &[&l, &r]));
         }
-        // Types of pending operands are known: numbers under arithmetic and order, anything under equality.
+        // Types of pending operands are known: numbers under arithmetic.
         for (v, e) in [(&l, left), (&r, right)] {
             let t = self.type_of(v);
             let fits = match op {
                 BinaryOp::Or | BinaryOp::And => t.fits(&Type::Bool),
-                BinaryOp::Eq | BinaryOp::Ne => true,
                 _ => t.fits(&Type::Float) || t == Type::Int,
             };
             if !fits {
@@ -236,7 +238,7 @@ impl<'a> Expander<'a> {
         Ok(None)
     }
 
-    fn misfit(&mut self, why: Unresolved, span: Span, operands: &[&Value]) -> Stop {
+    pub(super) fn misfit(&mut self, why: Unresolved, span: Span, operands: &[&Value]) -> Stop {
         let types: Vec<String> = operands.iter().map(|v| self.type_of(v).to_string()).collect();
         let (message, help) = match why {
             Unresolved::NotANumber => (

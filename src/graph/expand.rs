@@ -6,7 +6,8 @@ use std::rc::Rc;
 use indexmap::IndexMap;
 
 use super::axes::AxisState;
-use super::{Action, Cell, Graph, Row};
+use super::left::Left;
+use super::{Action, Cell, Cut, Graph, Row};
 use crate::diag::{Code, Diagnostic, Diagnostics, Span};
 use crate::resolve::{AxisId, DatasetId, LetId, ModuleId, Named, ParamId, StageId, Study, World};
 use crate::syntax::ast::{self, Expr, ItemKind};
@@ -35,8 +36,8 @@ const MOST_REASONS: usize = 8;
 pub(super) enum Stop {
     /// Something is wrong and was reported.
     Reported,
-    /// The cell was removed by `only` or by an index that picks others.
-    Cut,
+    /// There is no such cell.
+    Cut(Cut),
 }
 
 pub(super) type Eval<T = Value> = Result<T, Stop>;
@@ -155,6 +156,10 @@ pub(super) struct Expander<'a> {
     pub only: IndexMap<AxisId, super::overrides::Only<'a>>,
     /// Who reads what, followed when something is set from outside.
     pub reach: super::reach::Reach,
+    /// What is of test collections, and what looks at it.
+    pub seal: super::sealed::Seal,
+    /// What a reader of the results has to know.
+    pub notes: Vec<String>,
 }
 
 /// The state before anything is evaluated.
@@ -195,6 +200,8 @@ pub(super) fn expander<'a>(
         settings: IndexMap::new(),
         only: IndexMap::new(),
         reach: super::reach::Reach::default(),
+        seal: super::sealed::Seal::default(),
+        notes: Vec::new(),
     }
 }
 
@@ -212,11 +219,13 @@ pub fn expand<'a>(
     e.all_axes();
     let mut graph = Graph { advisory_claims: advisory, ..Graph::default() };
     e.root(&mut graph);
+    e.sealed_tests();
     e.flush_issues();
     e.other_profiles();
     e.unread_overrides();
     graph.rows = std::mem::take(&mut e.rows).into_values().filter(|r| !r.cells.is_empty()).collect();
     graph.actions = std::mem::take(&mut e.actions);
+    graph.notes = std::mem::take(&mut e.notes);
     graph
 }
 
@@ -494,14 +503,18 @@ impl<'a> Expander<'a> {
             self.rows.insert(name.clone(), row);
         }
         let mut listed = Vec::new();
+        let mut left = Left::default();
         self.each_point(&axes, &mut |e, point| {
             let env = e.env_at(module, &axes, point);
-            if let Ok(Value::Artifact(action)) = e.stage_cell(id, &env, span) {
+            let cell = e.stage_cell(id, &env, span);
+            left.count(&cell);
+            if let Ok(Value::Artifact(action)) = cell {
                 let labels =
                     axes.iter().zip(point).filter_map(|(a, i)| e.axis_label(*a, *i)).collect::<Vec<_>>();
                 listed.push(Cell { labels, action });
             }
         });
+        self.nothing_left(&left, "stage", &stage.name);
         if let Some(row) = self.rows.get_mut(&name) {
             row.cells = listed;
         }

@@ -7,6 +7,7 @@ mod action;
 mod arguments;
 mod axes;
 mod call;
+mod compare;
 mod conform;
 mod csv;
 mod datasets;
@@ -14,11 +15,13 @@ mod domain;
 mod eval;
 mod forms;
 mod layers;
+mod left;
 mod outputs;
 mod overrides;
 mod path;
 mod reach;
 mod reduce;
+mod sealed;
 mod static_names;
 mod static_paths;
 mod static_types;
@@ -186,6 +189,17 @@ pub struct Published {
     pub within: f64,
 }
 
+/// Why a cell is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// `only`, of a profile or the command line, keeps others.
+    Only,
+    /// A `where` leaves it out, or an index that picks others.
+    Where,
+    /// A table of published numbers has none for it.
+    Blank,
+}
+
 /// A claim at one point.
 #[derive(Clone, Debug)]
 pub struct Claim {
@@ -197,8 +211,8 @@ pub struct Claim {
     pub labels: Vec<Name>,
     /// The sentence.
     pub text: String,
-    /// The expectation, a Bool when results exist; `None` when a cell it needs was cut away.
-    pub expect: Option<Value>,
+    /// The expectation, a Bool when results exist; or why a cell that it needs is not there.
+    pub expect: Result<Value, Cut>,
 }
 
 /// A report.
@@ -229,6 +243,8 @@ pub struct Graph {
     pub claims: Vec<Claim>,
     /// Reports.
     pub reports: Vec<Report>,
+    /// What a reader of the results has to know: outputs that nothing is left of.
+    pub notes: Vec<String>,
     /// Whether a failed claim only reports.
     pub advisory_claims: bool,
     /// The study's title and other fields.

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::expand::{Env, Eval, Expander, Stop};
+use super::left::Left;
 use super::{Claim, Graph, Published, Report, Table, TestSpec};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::resolve::{AxisId, ModuleId, Named};
@@ -81,11 +82,13 @@ impl<'a> Expander<'a> {
             self.missing("expect", "claim", name.span);
             return;
         };
+        let mut left = Left::default();
         self.each_point(axes, &mut |e, point| {
             let mut env = e.env_at(ModuleId(0), axes, point);
             env.row = Rc::from(&*name.name);
-            if e.kept_by_where(sweep, &env).is_err() {
-                return;
+            let kept = e.kept_by_where(sweep, &env);
+            if kept.is_err() {
+                return left.count(&kept);
             }
             let labels = e.labels_at(axes, point);
             let text = match value_of(fields, "text").map(|t| e.eval(t, None, &env)) {
@@ -95,13 +98,15 @@ impl<'a> Expander<'a> {
             let value = e
                 .eval(expect, Some(&Type::Bool), &env)
                 .and_then(|v| e.conform(v, &Type::Bool, expect.span, "`expect`"));
+            left.count(&value);
             let expect = match value {
-                Ok(v) => Some(v),
-                Err(Stop::Cut) => None,
+                Ok(v) => Ok(v),
+                Err(Stop::Cut(why)) => Err(why),
                 Err(Stop::Reported) => return,
             };
             graph.claims.push(Claim { name: name.name.to_string(), span, labels, text, expect });
         });
+        self.nothing_left(&left, "claim", name);
     }
 
     fn table(
@@ -169,11 +174,13 @@ impl<'a> Expander<'a> {
         }
         let spread = value_of(fields, "spread");
         let Ok(published) = self.published(fields) else { return };
+        let mut left = Left::default();
         self.each_point(axes, &mut |e, point| {
             let mut env = e.env_at(module, axes, point);
             env.row = Rc::from(&*name.name);
-            if e.kept_by_where(sweep, &env).is_err() {
-                return;
+            let kept = e.kept_by_where(sweep, &env);
+            if kept.is_err() {
+                return left.count(&kept);
             }
             let title = match value_of(fields, "title").map(|t| e.eval(t, None, &env)) {
                 Some(Ok(v)) => super::conform::show(&v),
@@ -181,7 +188,7 @@ impl<'a> Expander<'a> {
             };
             let row_labels = e.kept_labels(rows);
             let column_labels = columns.map_or_else(|| vec![0], |c| e.kept_labels(c));
-            let grid = |e: &mut Self, expr: &'a Expr| -> Eval<Vec<Vec<Option<Value>>>> {
+            let mut grid = |e: &mut Self, expr: &'a Expr| -> Eval<Vec<Vec<Option<Value>>>> {
                 let mut out = Vec::new();
                 for r in &row_labels {
                     let mut line = Vec::new();
@@ -193,9 +200,12 @@ impl<'a> Expander<'a> {
                         let v = e
                             .eval(expr, None, &at)
                             .and_then(|v| e.conform(v, &Type::Float, expr.span, "a value of a table"));
+                        if std::ptr::eq(expr, value) {
+                            left.count(&v);
+                        }
                         line.push(match v {
                             Ok(v) => Some(v),
-                            Err(Stop::Cut) => None,
+                            Err(Stop::Cut(_)) => None,
                             Err(Stop::Reported) => return Err(Stop::Reported),
                         });
                     }
@@ -244,6 +254,7 @@ impl<'a> Expander<'a> {
                 write: layout.write.clone(),
             });
         });
+        self.nothing_left(&left, "table", name);
     }
 
     /// The published numbers of a table and how far away a number may be: both or neither.

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::Cut;
 use super::conform::show;
 use super::expand::{Env, Eval, Expander, Item, Local, Stop};
 use crate::diag::suggest::did_you_mean;
@@ -386,7 +387,7 @@ impl<'a> Expander<'a> {
         let Some(condition) = sweep.and_then(|s| s.condition.as_ref()) else { return Ok(()) };
         match self.eval(condition, None, env)? {
             Value::Bool(true) => Ok(()),
-            Value::Bool(false) => Err(Stop::Cut),
+            Value::Bool(false) => Err(Stop::Cut(Cut::Where)),
             Value::Pending(_) => Err(self.error(
                 Diagnostic::error(
                     Code::PendingShape,
@@ -423,7 +424,7 @@ impl<'a> Expander<'a> {
         }
         for (axis, i) in axes.iter().zip(&point) {
             if !self.axis(*axis, span).entries.get(*i).is_some_and(|e| e.kept) {
-                return Err(Stop::Cut);
+                return Err(Stop::Cut(Cut::Only));
             }
         }
         let name = self.study.stage_name(id);

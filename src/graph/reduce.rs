@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use super::Cut;
 use super::conform::show;
 use super::expand::{Env, Eval, Expander, Item, Stop};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::resolve::{AxisId, ModuleId, Named};
 use crate::syntax::ast::{self, Arg, Expr, ExprKind, Ident};
 use crate::types::Type;
-use crate::value::pending::PendingCell;
-use crate::value::{Name, Pending, Record, Reduction, Value};
+use crate::value::pending::{PendingCell, binary};
+use crate::value::{BinaryOp, Name, Pending, Record, Reduction, Value};
 
 impl<'a> Expander<'a> {
     /// The axis an expression names by itself.
@@ -81,8 +82,9 @@ impl<'a> Expander<'a> {
         let mut cells = Vec::new();
         let mut at = vec![0usize; over.len()];
         if over.iter().any(|(_, l)| l.is_empty()) {
-            return Err(Stop::Cut);
+            return Err(Stop::Cut(Cut::Only));
         }
+        let mut cut = None;
         let bool_cells = how == Some(Reduction::All);
         'points: loop {
             let mut inner = env.clone();
@@ -102,7 +104,7 @@ impl<'a> Expander<'a> {
                     let value = self.conform(value, &wanted, body.span, "what is reduced")?;
                     cells.push(PendingCell { labels, point: Record::new(point), value });
                 }
-                Err(Stop::Cut) => {}
+                Err(Stop::Cut(why)) => cut = cut.or(Some(why)),
                 Err(Stop::Reported) => return Err(Stop::Reported),
             }
             let mut k = over.len();
@@ -119,12 +121,12 @@ impl<'a> Expander<'a> {
             }
         }
         if cells.is_empty() {
-            return Err(Stop::Cut);
+            return Err(Stop::Cut(cut.unwrap_or(Cut::Where)));
         }
         let pending = match how {
             Some(how) => Pending::Reduce { how, cells },
             None => {
-                self.sealed(&cells, span)?;
+                self.chooses(&cells, span);
                 Pending::Arg { largest: name == "argmax", cells }
             }
         };
@@ -152,7 +154,7 @@ impl<'a> Expander<'a> {
                     let labels = self.labels_in(id, right, env.module)?;
                     match inner.at(id) {
                         Some(i) if labels.contains(&i) => {}
-                        Some(_) => return Err(Stop::Cut),
+                        Some(_) => return Err(Stop::Cut(Cut::Where)),
                         None => return Err(self.free_axis(id, left.span, "this")),
                     }
                 }
@@ -171,15 +173,16 @@ impl<'a> Expander<'a> {
             }
         }
         match self.eval(of, want, &inner) {
-            Err(Stop::Cut) if inner.bound != env.bound && !self.cut_by_only(&inner) => Err(self.error(
-                Diagnostic::error(
-                    Code::CutCell,
-                    "the cell picked here is cut away by a `where`",
-                    of.span,
-                    "this cell does not exist",
-                )
-                .help("pick another label, or widen the `where` of the stage"),
-            )),
+            Err(Stop::Cut(Cut::Where)) if inner.bound != env.bound && !self.cut_by_only(&inner) => Err(self
+                .error(
+                    Diagnostic::error(
+                        Code::CutCell,
+                        "the cell picked here is cut away by a `where`",
+                        of.span,
+                        "this cell does not exist",
+                    )
+                    .help("pick another label, or widen the `where` of the stage"),
+                )),
             other => other,
         }
     }
@@ -301,7 +304,16 @@ impl<'a> Expander<'a> {
         }
         let value = self.eval(left, None, env)?;
         match self.eval(right, None, env)? {
-            Value::List(items) => Ok(Value::Bool(items.contains(&value))),
+            Value::List(items) => {
+                // As `value == a or value == b …`, so that numbers that are not known yet are waited for.
+                let span = left.span.to(right.span);
+                let mut found = Value::Bool(false);
+                for item in items.iter() {
+                    let equal = self.compared(BinaryOp::Eq, (&value, left), (item, right), span, env)?;
+                    found = binary(BinaryOp::Or, &found, &equal).map_err(|_| Stop::Reported)?;
+                }
+                Ok(found)
+            }
             other => {
                 let found = self.type_of(&other);
                 Err(self.mismatch("`in` looks in a list", right.span, &found))

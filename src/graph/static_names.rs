@@ -149,7 +149,13 @@ impl<'a> Expander<'a> {
         self.static_paths(e, None, scope, module);
         let mut found: Vec<&'a Expr> = Vec::new();
         each(e, &mut |e| {
-            if matches!(e.kind, ExprKind::Match { .. } | ExprKind::Call { .. } | ExprKind::Quantity { .. }) {
+            if matches!(
+                e.kind,
+                ExprKind::Match { .. }
+                    | ExprKind::Call { .. }
+                    | ExprKind::Quantity { .. }
+                    | ExprKind::Binary { .. }
+            ) {
                 found.push(e);
             }
         });
@@ -157,6 +163,9 @@ impl<'a> Expander<'a> {
             match &e.kind {
                 ExprKind::Call { path, args, .. } => self.static_call(path, args, module),
                 ExprKind::Match { .. } => self.static_match(e, module),
+                ExprKind::Binary { op, left, right } => {
+                    self.static_comparison(*op, (left, right), e.span, scope, module);
+                }
                 ExprKind::Quantity { value, unit } => {
                     if let Err(help) = super::conform::quantity(*value, unit) {
                         self.no_unit(unit, e.span, help);

@@ -68,7 +68,7 @@ impl<'a> Expander<'a> {
 }
 
 /// The value of a literal.
-fn literal(e: &Expr) -> Option<Value> {
+pub(super) fn literal(e: &Expr) -> Option<Value> {
     Some(match &e.kind {
         ExprKind::Bool(b) => Value::Bool(*b),
         ExprKind::Int(i) => Value::Int(*i),
@@ -93,7 +93,7 @@ pub(super) fn item_of(want: &Type) -> Option<&Type> {
 }
 
 /// The type of a built-in form.
-fn special_type(name: &str) -> Type {
+pub(super) fn special_type(name: &str) -> Type {
     match name {
         "mean" | "sd" | "min" | "max" => Type::Float,
         "all" | "near" => Type::Bool,

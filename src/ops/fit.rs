@@ -5,6 +5,7 @@
 
 use crate::diag::Code;
 use crate::train::objectives::{Definition, Form, Teacher};
+use crate::types::Type;
 use crate::types::op::{Facts, Issue};
 use crate::value::{Call, Record, Value};
 
@@ -132,14 +133,7 @@ pub(super) fn signal(source: &Value, facts: &dyn Facts) -> Signal {
             };
             Signal { forms: Some(vec![Form::Pairs]), teacher, judged: Some(true), ..Signal::default() }
         }
-        "rerank.cross_encoder"
-        | "rerank.llm"
-        | "rerank.llm_pairwise"
-        | "bm25.search"
-        | "bm25.rm3"
-        | "sparse.search"
-        | "dense.search"
-        | "import.run" => ranking(whole(facts.find(source, "depth"))),
+        _ if facts.gives(source) == Some(Type::Run) => ranking(whole(facts.find(source, "depth"))),
         _ => Signal::default(),
     }
 }

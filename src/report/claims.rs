@@ -4,7 +4,7 @@ use super::Results;
 use super::fill;
 use super::grade::Grade;
 use super::missing::{self, Reason};
-use crate::graph::{Claim, Graph};
+use crate::graph::{Claim, Cut, Graph};
 use crate::value::pending::{BinaryOp, PendingCell, Reduction, UnaryOp, symbol};
 use crate::value::{Name, Pending, Value};
 
@@ -28,6 +28,9 @@ pub enum ClaimOutcome {
     NotEvaluated {
         /// Why, a lowercase fragment.
         reason: String,
+        /// Whether the study or the command line asks for just that: by `only`, by `--target`, or by leaving a
+        /// published number out. Otherwise the run ends with exit code 7.
+        asked: bool,
     },
 }
 
@@ -47,16 +50,21 @@ pub struct ClaimResult {
 /// Evaluates a claim.
 pub fn evaluate_claim(claim: &Claim, graph: &Graph, results: &dyn Results) -> ClaimOutcome {
     let found = match &claim.expect {
-        Some(expect) => missing::value(expect, results).map(|found| (expect, found)),
-        None => Err(Reason::Cut),
+        Ok(expect) => missing::value(expect, results).map(|found| (expect, found)),
+        Err(cut) => Err(Reason::Cut(Some(*cut))),
     };
     match found {
         Ok((expect, Value::Bool(true))) => ClaimOutcome::Passed { values: show(expect, results) },
         Ok((expect, Value::Bool(false))) => ClaimOutcome::Failed { values: show(expect, results) },
         Ok((_, other)) => ClaimOutcome::NotEvaluated {
             reason: format!("the expectation is {}, expected true or false", fill::text(&other)),
+            asked: false,
         },
-        Err(reason) => ClaimOutcome::NotEvaluated { reason: reason.text(graph) },
+        Err(reason) => {
+            // What has no result was not asked for, or failed, which is told of the action.
+            let asked = matches!(reason, Reason::Cut(Some(Cut::Only | Cut::Blank)) | Reason::Missing(_));
+            ClaimOutcome::NotEvaluated { reason: reason.text(graph), asked }
+        }
     }
 }
 

@@ -201,7 +201,7 @@ pub(super) fn at(values: &[Vec<Option<Value>>], r: usize, c: usize) -> Option<&V
 }
 
 fn content(value: Option<&Value>, graph: &Graph, results: &dyn Results) -> Content {
-    let found = value.ok_or(Reason::Cut).and_then(|v| missing::value(v, results));
+    let found = value.ok_or(Reason::Cut(None)).and_then(|v| missing::value(v, results));
     match found {
         Ok(Value::Float(x)) if !x.is_finite() => Content::Hole("it is not a number".into()),
         Ok(Value::Float(x)) => Content::Number(x),
@@ -282,7 +282,8 @@ struct Spreads {
 
 impl Spreads {
     fn value(&mut self, value: Option<&Value>, graph: &Graph, results: &dyn Results) -> Option<f64> {
-        let found = value.ok_or(Reason::Cut).and_then(|v| missing::value(v, results).map(|found| (v, found)));
+        let found =
+            value.ok_or(Reason::Cut(None)).and_then(|v| missing::value(v, results).map(|found| (v, found)));
         match found {
             Ok((declared, found)) => {
                 let Some(x) = found.as_f64().filter(|x| x.is_finite()) else {

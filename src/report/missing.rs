@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use super::Results;
-use crate::graph::Graph;
+use crate::graph::{Cut, Graph};
 use crate::value::pending::{Unresolved, resolve};
 use crate::value::{ActionId, Value};
 
@@ -13,8 +13,8 @@ const SHOWN: usize = 6;
 /// Why a value is not there.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Reason {
-    /// A cell it needs was cut away by `only` or `where`.
-    Cut,
+    /// A cell it needs is not there.
+    Cut(Option<Cut>),
     /// Actions without a result, in order of need.
     Missing(Vec<ActionId>),
     /// A fold over too few values, where the language says that it is empty.
@@ -27,7 +27,10 @@ impl Reason {
     /// A lowercase fragment for people.
     pub(super) fn text(&self, graph: &Graph) -> String {
         match self {
-            Self::Cut => "a cell it needs was cut away".into(),
+            Self::Cut(None) => "a cell it needs was cut away".into(),
+            Self::Cut(Some(Cut::Only)) => "a cell it needs was cut away by `only`".into(),
+            Self::Cut(Some(Cut::Where)) => "a cell it needs was cut away by a `where`".into(),
+            Self::Cut(Some(Cut::Blank)) => "there is no published number for it".into(),
             Self::Missing(actions) => {
                 let mut names: Vec<String> =
                     actions.iter().take(SHOWN).map(|a| format!("`{}`", address(graph, *a))).collect();

@@ -106,6 +106,12 @@ impl Evaluated {
         self.claims.iter().filter(|c| matches!(c.outcome, ClaimOutcome::Failed { .. })).count()
     }
 
+    /// How many claims could not be evaluated, though nothing asks for that.
+    pub fn open_claims(&self) -> usize {
+        let open = |c: &&ClaimResult| matches!(c.outcome, ClaimOutcome::NotEvaluated { asked: false, .. });
+        self.claims.iter().filter(open).count()
+    }
+
     /// How many cells of tables are holes.
     pub fn holes(&self) -> usize {
         let cells = self.tables.iter().flat_map(|t| t.cells.iter().flatten());
@@ -130,6 +136,7 @@ pub fn evaluate(graph: &Graph, results: &dyn Results) -> Result<Evaluated, Failu
                 outcome: evaluate_claim(c, graph, results),
             })
             .collect(),
+        notes: graph.notes.clone(),
         ..Evaluated::default()
     };
     for report in &graph.reports {

@@ -114,7 +114,7 @@ pub fn claims(claims: &[ClaimResult], colour: bool) -> String {
         let (word, shade, detail) = match &claim.outcome {
             ClaimOutcome::Passed { values } => ("passed", GREEN, values),
             ClaimOutcome::Failed { values } => ("FAILED", RED, values),
-            ClaimOutcome::NotEvaluated { reason } => ("not evaluated", YELLOW, reason),
+            ClaimOutcome::NotEvaluated { reason, .. } => ("not evaluated", YELLOW, reason),
         };
         let word = if colour { format!("{shade}{word}{OFF}") } else { word.to_owned() };
         let address = graph::address(&claim.name, &claim.labels);

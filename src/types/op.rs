@@ -64,6 +64,11 @@ pub trait Facts {
     fn find(&self, value: &Value, name: &str) -> Option<Value>;
     /// The operation that makes this value, when an action does.
     fn op(&self, value: &Value) -> Option<&'static str>;
+    /// The type of what makes this value gives, when an action does.
+    fn gives(&self, value: &Value) -> Option<Type> {
+        let _ = value;
+        None
+    }
     /// The architecture of the checkpoint in `value`, or of the one that a model was trained from.
     fn architecture(&self, value: &Value) -> Option<String> {
         let _ = value;

@@ -6,6 +6,7 @@
 
 pub mod canonical;
 pub mod checksum;
+pub mod compare;
 pub mod half;
 mod inner;
 pub mod pending;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::compare::{equal, order, unlike};
 use super::{ActionId, Name, Record, Value};
 
 /// How a reduction folds its cells.
@@ -299,7 +300,7 @@ pub fn unary(op: UnaryOp, of: &Value) -> Result<Value, Unresolved> {
 
 /// Applies a binary operator to known values; either operand pending makes the result pending.
 ///
-/// Whole numbers stay whole under `+ - *` and overflow is an error; `/` gives a `Float`; `+` joins strings, lists
+/// Values of different kinds (a text and a number) are not compared. Whole numbers stay whole under `+ - *` and overflow is an error; `/` gives a `Float`; `+` joins strings, lists
 /// and records (a field in both records is an error).
 ///
 /// # Errors
@@ -329,8 +330,19 @@ pub fn binary(op: BinaryOp, left: &Value, right: &Value) -> Result<Value, Unreso
             }
             Ok(Value::Record(Record::new(a.iter().chain(b.iter()).cloned())))
         }
-        (B::Eq, a, b) => Ok(Value::Bool(same(a, b))),
-        (B::Ne, a, b) => Ok(Value::Bool(!same(a, b))),
+        (B::Eq | B::Ne, a, b) => match unlike(a, b) {
+            Some(_) => Err(Unresolved::Mismatch(word)),
+            None => Ok(Value::Bool(equal(a, b) == (op == B::Eq))),
+        },
+        (B::Lt | B::Le | B::Gt | B::Ge, a, b) => {
+            let found = order(a, b).ok_or(Unresolved::Mismatch(word))?;
+            Ok(Value::Bool(match op {
+                B::Lt => found.is_lt(),
+                B::Le => found.is_le(),
+                B::Gt => found.is_gt(),
+                _ => found.is_ge(),
+            }))
+        }
         (_, a, b) => {
             let (Some(x), Some(y)) = (a.as_f64(), b.as_f64()) else { return Err(Unresolved::Mismatch(word)) };
             match op {
@@ -338,20 +350,9 @@ pub fn binary(op: BinaryOp, left: &Value, right: &Value) -> Result<Value, Unreso
                 B::Sub => finite(x - y),
                 B::Mul => finite(x * y),
                 B::Div => finite(x / y),
-                B::Lt => Ok(Value::Bool(x < y)),
-                B::Le => Ok(Value::Bool(x <= y)),
-                B::Gt => Ok(Value::Bool(x > y)),
-                B::Ge => Ok(Value::Bool(x >= y)),
-                B::Or | B::And | B::Eq | B::Ne => Err(Unresolved::Mismatch(word)),
+                _ => Err(Unresolved::Mismatch(word)),
             }
         }
-    }
-}
-
-fn same(a: &Value, b: &Value) -> bool {
-    match (a.as_f64(), b.as_f64()) {
-        (Some(x), Some(y)) => x == y,
-        _ => a == b,
     }
 }
 

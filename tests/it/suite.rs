@@ -1,7 +1,7 @@
 //! The language suite: every file of `tests/suite` is checked, and its comments say what must come out.
 //!
 //! `… # error CODE: text` expects one diagnostic on that line, whose message holds the text; `#^ error CODE: text`
-//! one on the last line of code above. A file without such a line must be sound. `# plan ROW: n cells, m actions`
+//! one on the last line of code above; `# warning CODE: text` a warning. A file without such a line must be sound. `# plan ROW: n cells, m actions`
 //! expects a row of the plan, and `# actions of OP: n` counts the actions of an operation in the whole graph.
 //! `# lacks WHAT: LINE` expects an action that this build cannot carry out there. `# --profile NAME` and
 //! `# --only AXIS=LABEL,LABEL` check the file as with these options.
@@ -22,6 +22,7 @@ const ONLY_AT_RUN: [Code; 1] = [Code::NotImplemented];
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Expected {
     line: u32,
+    severity: Severity,
     code: String,
     text: String,
 }
@@ -30,6 +31,7 @@ struct Expected {
 struct Found {
     file: String,
     line: u32,
+    severity: Severity,
     code: String,
     message: String,
 }
@@ -53,19 +55,20 @@ fn expected(text: &str) -> Vec<Expected> {
     let mut list = Vec::new();
     let mut code_line = 0;
     for (line, n) in text.lines().zip(1u32..) {
-        let (at, note) = if let Some(note) = line.trim_start().strip_prefix("#^ error ") {
-            (code_line, note)
+        let (at, severity, note) = if let Some(note) = line.trim_start().strip_prefix("#^ error ") {
+            (code_line, Severity::Error, note)
         } else {
             if !line.trim().is_empty() && !line.trim_start().starts_with('#') {
                 code_line = n;
             }
-            match line.split_once("# error ") {
-                Some((_, note)) => (n, note),
-                None => continue,
+            match (line.split_once("# error "), line.split_once("# warning ")) {
+                (Some((_, note)), _) => (n, Severity::Error, note),
+                (None, Some((_, note))) => (n, Severity::Warning, note),
+                (None, None) => continue,
             }
         };
         let (code, text) = note.trim().split_once(": ").unwrap_or((note.trim(), ""));
-        list.push(Expected { line: at, code: code.to_owned(), text: text.to_owned() });
+        list.push(Expected { line: at, severity, code: code.to_owned(), text: text.to_owned() });
     }
     list.sort();
     list
@@ -103,8 +106,9 @@ fn checked(path: &Path) -> Checked {
     let found = sink
         .sorted()
         .iter()
-        .filter(|d| d.severity == Severity::Error)
+        .filter(|d| d.severity >= Severity::Warning)
         .map(|d| Found {
+            severity: d.severity,
             file: Path::new(sources.name(d.primary.span.file))
                 .file_name()
                 .map(|n| n.to_string_lossy().into_owned())
@@ -131,7 +135,11 @@ fn faults(path: &Path) -> Vec<String> {
     }
     for e in expected(&text) {
         let place = found.iter().position(|f| {
-            f.file == name && f.line == e.line && f.code == e.code && f.message.contains(&e.text)
+            f.file == name
+                && f.line == e.line
+                && f.severity == e.severity
+                && f.code == e.code
+                && f.message.contains(&e.text)
         });
         match place {
             Some(i) => drop(found.remove(i)),

@@ -50,6 +50,7 @@ codes! {
     MatchTwice = "types::match_twice", "types__match_twice.md";
     PendingShape = "types::pending_shape", "types__pending_shape.md";
     CutCell = "types::cut_cell", "types__cut_cell.md";
+    NoCells = "types::no_cells", "types__no_cells.md";
     MissingArgument = "op::missing_argument", "op__missing_argument.md";
     UnknownArgument = "op::unknown_argument", "op__unknown_argument.md";
     UnknownOp = "op::unknown_operation", "op__unknown_operation.md";

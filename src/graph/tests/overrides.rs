@@ -2,7 +2,7 @@
 
 use super::{check, check_with, told};
 use crate::diag::{Diagnostics, FileId};
-use crate::graph::{Overrides, select};
+use crate::graph::{Cut, Overrides, select};
 use crate::value::{Pending, Value};
 
 const STUDY: &str = r#"edition 2026
@@ -70,11 +70,11 @@ fn only_removes_cells_and_no_labels() {
     assert_eq!(graph.rows.iter().find(|r| r.name == "found").map(|r| r.cells.len()), Some(2));
     assert_eq!(graph.tables[0].rows.1.len(), 2);
     // A reduction passes over what is removed; a claim that needs it is not evaluated.
-    let Some(Value::Pending(p)) = &graph.claims[0].expect else { panic!("{:?}", graph.claims[0]) };
+    let Ok(Value::Pending(p)) = &graph.claims[0].expect else { panic!("{:?}", graph.claims[0]) };
     let Pending::Binary { left: Value::Pending(mean), .. } = &**p else { panic!("{p:?}") };
     let Pending::Reduce { cells, .. } = &**mean else { panic!("{mean:?}") };
     assert_eq!(cells.len(), 2);
-    assert_eq!(graph.claims[1].expect, None);
+    assert_eq!(graph.claims[1].expect, Err(Cut::Only));
     let told = told(&check_with(&[("root.xpipe", STUDY)], &only(&["smal"])));
     assert!(told.len() == 1 && told[0].contains("axis `kind` has no `smal`"), "{told:?}");
 }
@@ -184,7 +184,7 @@ fn overrides_reach_what_they_should_in_every_combination() {
     let checked = ways(&overrides(&["limit = 1.0", "rates = [3.0]"], None, &[]));
     assert_eq!(told(&checked), Vec::<String>::new());
     assert_eq!(checked.graph.tables[0].values, [[Some(Value::Float(3.0))]]);
-    assert_eq!(checked.graph.claims[0].expect, Some(Value::Bool(false)));
+    assert_eq!(checked.graph.claims[0].expect, Ok(Value::Bool(false)));
 }
 
 #[test]

@@ -21,6 +21,9 @@ impl Facts for Actions {
     fn op(&self, value: &Value) -> Option<&'static str> {
         if let Value::Artifact(id) = value { self.0.get(&id.0).map(|a| a.0) } else { None }
     }
+    fn gives(&self, value: &Value) -> Option<crate::types::Type> {
+        crate::ops::registry().get(self.op(value)?).map(|op| op.returns.clone())
+    }
 }
 
 const RUN: Value = Value::Artifact(ActionId(1));

@@ -104,14 +104,14 @@ fn sign(claim: &ClaimResult) -> (&'static str, &'static str, &str) {
         ClaimOutcome::Failed { values } if values.contains("near: not within") => ("near", "~ near", values),
         ClaimOutcome::Failed { values } if values.contains("off: not within") => ("failed", "✗ off", values),
         ClaimOutcome::Failed { values } => ("failed", "✗ failed", values),
-        ClaimOutcome::NotEvaluated { reason } => ("open", "–", reason),
+        ClaimOutcome::NotEvaluated { reason, .. } => ("open", "–", reason),
     }
 }
 
 fn line(h: &mut Html, claim: &ClaimResult, with_text: bool) {
     let (class, word, detail) = match &claim.outcome {
         ClaimOutcome::Passed { values } => ("passed", "✓ passed", values.as_str()),
-        ClaimOutcome::NotEvaluated { reason } => ("open", "– not evaluated", reason.as_str()),
+        ClaimOutcome::NotEvaluated { reason, .. } => ("open", "– not evaluated", reason.as_str()),
         ClaimOutcome::Failed { .. } => sign(claim),
     };
     h.tag("tr", &[], |h| {

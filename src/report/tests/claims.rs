@@ -1,9 +1,9 @@
 use super::super::{ClaimOutcome, evaluate_claim};
 use super::*;
-use crate::graph::Claim;
+use crate::graph::{Claim, Cut};
 use crate::value::pending::BinaryOp;
 
-fn claim(expect: Option<Value>) -> Claim {
+fn claim(expect: Result<Value, Cut>) -> Claim {
     Claim { name: "beats".into(), span: SPAN, labels: names(&["bert"]), text: "A beats B.".into(), expect }
 }
 
@@ -23,7 +23,7 @@ fn binary(op: BinaryOp, left: &Value, right: &Value) -> Value {
 #[test]
 fn comparisons_show_both_sides() {
     let (s, a, b, _) = study();
-    let outcome = |expect| evaluate_claim(&claim(Some(expect)), &s.graph, &s.results);
+    let outcome = |expect| evaluate_claim(&claim(Ok(expect)), &s.graph, &s.results);
     let passed = |values: &str| ClaimOutcome::Passed { values: values.into() };
     let failed = |values: &str| ClaimOutcome::Failed { values: values.into() };
     let greater = binary(BinaryOp::Gt, &a, &b);
@@ -46,7 +46,7 @@ fn near_shows_the_distance() {
     let (s, a, _, _) = study();
     let near = |right: f64| {
         let near = Pending::Near { left: a.clone(), right: Value::Float(right), within: Value::Float(0.01) };
-        evaluate_claim(&claim(Some(pending(near))), &s.graph, &s.results)
+        evaluate_claim(&claim(Ok(pending(near))), &s.graph, &s.results)
     };
     let values = "0.5500 and 0.5450 differ by 0.0050, within 0.01".to_owned();
     assert_eq!(near(0.545), ClaimOutcome::Passed { values });
@@ -61,7 +61,7 @@ fn all_shows_what_fails() {
     let (s, a, b, _) = study();
     let cells = [binary(BinaryOp::Gt, &a, &b), binary(BinaryOp::Gt, &b, &a)];
     let outcome = |cells: &[Value]| {
-        evaluate_claim(&claim(Some(reduce(Reduction::All, "backbone", cells))), &s.graph, &s.results)
+        evaluate_claim(&claim(Ok(reduce(Reduction::All, "backbone", cells))), &s.graph, &s.results)
     };
     let values = "1 of 2 do not hold: [2] 0.5000 > 0.5500".to_owned();
     assert_eq!(outcome(&cells), ClaimOutcome::Failed { values });
@@ -73,10 +73,10 @@ fn all_shows_what_fails() {
 fn what_cannot_be_told_is_not_a_failure() {
     let (s, a, _, open) = study();
     let reason = |expect| match evaluate_claim(&claim(expect), &s.graph, &s.results) {
-        ClaimOutcome::NotEvaluated { reason } => reason,
+        ClaimOutcome::NotEvaluated { reason, .. } => reason,
         other => panic!("{other:?}"),
     };
-    assert_eq!(reason(None), "a cell it needs was cut away");
-    assert_eq!(reason(Some(binary(BinaryOp::Gt, &a, &open))), "no result of `scores[c]`");
-    assert_eq!(reason(Some(a)), "the expectation is 0.55, expected true or false");
+    assert_eq!(reason(Err(Cut::Only)), "a cell it needs was cut away by `only`");
+    assert_eq!(reason(Ok(binary(BinaryOp::Gt, &a, &open))), "no result of `scores[c]`");
+    assert_eq!(reason(Ok(a)), "the expectation is 0.55, expected true or false");
 }

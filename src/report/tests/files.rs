@@ -15,7 +15,7 @@ fn study() -> Study {
         span: SPAN,
         labels: Vec::new(),
         text: String::new(),
-        expect: Some(Value::Bool(false)),
+        expect: Ok(Value::Bool(false)),
     });
     s.graph.rows.push(Row {
         name: "model".into(),

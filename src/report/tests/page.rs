@@ -1,7 +1,7 @@
 use super::super::html::{Fate, Problem, Story, is_of, page};
 use super::super::{Evaluated, Made, evaluate};
 use super::*;
-use crate::graph::{Cell, Claim, Report, Row};
+use crate::graph::{Cell, Claim, Cut, Report, Row};
 
 fn story(s: &Study) -> Story {
     Story {
@@ -87,7 +87,7 @@ fn no_text_of_a_study_is_markup() {
         span: SPAN,
         labels: names(&[evil]),
         text: evil.into(),
-        expect: Some(Value::Bool(true)),
+        expect: Ok(Value::Bool(true)),
     });
     s.graph.rows.push(Row {
         name: evil.into(),
@@ -154,7 +154,7 @@ fn many_points_of_a_claim_are_a_matrix_of_signs() {
                 labels: names(&[objective, backbone]),
                 text: "As published.".into(),
                 // One was cut away.
-                expect: if (o, b) == (3, 3) { None } else { Some(pending(near)) },
+                expect: if (o, b) == (3, 3) { Err(Cut::Only) } else { Ok(pending(near)) },
             });
         }
     }

@@ -125,7 +125,7 @@ fn claims_are_lines() {
     let all = [
         result(ClaimOutcome::Passed { values: "0.55 > 0.50".into() }),
         result(ClaimOutcome::Failed { values: "0.55 < 0.50".into() }),
-        result(ClaimOutcome::NotEvaluated { reason: "no result of `x`".into() }),
+        result(ClaimOutcome::NotEvaluated { reason: "no result of `x`".into(), asked: true }),
     ];
     let expected = "\
 claim beats[bert]: passed: 0.55 > 0.50
