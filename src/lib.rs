@@ -14,6 +14,7 @@ pub mod llm;
 #[cfg(feature = "models")]
 pub mod nn;
 pub mod ops;
+pub mod process;
 pub mod report;
 pub mod resolve;
 pub mod syntax;

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use super::Error;
 use super::error::At;
 use super::memo::{Memo, Stamp};
+use crate::task::passed_over;
 use crate::value::Digest;
 
 /// The digest of a folder: over its files' names relative to it, sorted bytewise, and their digests. An artifact and
@@ -38,7 +39,7 @@ pub(crate) struct Found {
 /// What a walk does with hidden names and with links.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Walk {
-    /// An input: hidden names are passed over, links are followed (the hub's cache is made of links).
+    /// An input: what tools leave in folders is passed over ([`passed_over`]), links are followed (the hub's cache is made of links).
     Input,
     /// A result: hidden names count, links are refused.
     Result,
@@ -63,7 +64,7 @@ fn enter(folder: &Path, prefix: &str, how: Walk, depth: u32, files: &mut Vec<Fou
         let Some(name) = name.to_str() else {
             return Err(Error::Odd { path, what: "a name that is no UTF-8" });
         };
-        if how == Walk::Input && name.starts_with('.') {
+        if how == Walk::Input && passed_over(name) {
             continue;
         }
         let name = format!("{prefix}{name}");
@@ -170,6 +171,8 @@ mod tests {
             }
         }
         std::fs::write(a.path().join(".hidden"), "not counted").unwrap();
+        std::fs::create_dir(a.path().join("sub/__pycache__")).unwrap();
+        std::fs::write(a.path().join("sub/__pycache__/x.cpython-312.pyc"), "not counted").unwrap();
         let digest = |d: &Path| path_digest(d, &memo(d), false).unwrap().0;
         assert_eq!(digest(a.path()), digest(b.path()));
         std::fs::rename(b.path().join("sub/x"), b.path().join("sub/z")).unwrap();

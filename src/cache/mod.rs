@@ -48,7 +48,7 @@ mod verify;
 pub use diff::{Change, Difference, diff};
 pub use digest::tree_digest;
 pub use error::Error;
-pub use history::History;
+pub use history::{History, LastFailure};
 pub use json::{read as read_recipe, write as write_recipe};
 pub use locks::Held;
 pub use manifest::{InputNote, Manifest, Miss, Output};

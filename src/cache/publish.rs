@@ -90,7 +90,7 @@ impl Store {
             tool: concat!("xpipe ", env!("CARGO_PKG_VERSION")).to_owned(),
             started: what.started.to_string(),
             finished: jiff::Timestamp::now().to_string(),
-            log: what.log.map(|p| p.strip_prefix(&self.dir).map(Path::to_owned).unwrap_or(p)),
+            log: what.log.map(|p| self.relative(&p)),
         };
         self.write_manifest(&manifest, what.recipe)?;
         Ok(manifest)

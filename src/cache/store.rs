@@ -52,16 +52,19 @@ impl Drop for Session {
     }
 }
 
-/// A fresh, empty folder for one attempt at an action; removed when dropped.
+/// Folders for one attempt at an action, under names that no other attempt of any process uses; removed when dropped.
 #[derive(Debug)]
 pub struct Workspace {
-    /// Where the operation writes its files.
+    /// Where the operation writes its files; fresh and empty.
     pub out: PathBuf,
+    /// Where it may write what is no result; not there before it is made.
+    pub temp: PathBuf,
 }
 
 impl Drop for Workspace {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.out);
+        let _ = std::fs::remove_dir_all(&self.temp);
     }
 }
 
@@ -160,6 +163,11 @@ impl Store {
     /// The root's `v1`.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// A path as it is recorded: relative to [`Self::dir`] where it is below it.
+    pub(crate) fn relative(&self, path: &Path) -> PathBuf {
+        path.strip_prefix(&self.dir).unwrap_or(path).to_owned()
     }
 
     pub(super) fn blob(&self, digest: &Digest) -> PathBuf {
@@ -309,8 +317,8 @@ impl Store {
         Manifest::parse(&std::fs::read(self.manifest_path(key)).ok()?, key).ok()
     }
 
-    /// The digest and size of an input file or folder, from the memo unless every input must be read again. Hidden
-    /// files of folders do not count.
+    /// The digest and size of an input file or folder, from the memo unless every input must be read again. Of
+    /// a folder counts what [`crate::task::passed_over`] says.
     ///
     /// # Errors
     /// When it does not exist, cannot be read, or changes meanwhile.
@@ -318,14 +326,15 @@ impl Store {
         path_digest(path, &self.memo, self.verify_always)
     }
 
-    /// A fresh folder for one attempt at an action.
+    /// Folders for one attempt at an action.
     ///
     /// # Errors
     /// When it cannot be made, or the store is open for reading only.
     pub fn workspace(&self, key: &Digest) -> Result<Workspace, Error> {
         let out = self.temp(&key.hex()[..16])?;
         std::fs::create_dir(&out).at("making", &out)?;
-        Ok(Workspace { out })
+        let temp = out.with_added_extension("temp");
+        Ok(Workspace { out, temp })
     }
 
     /// A name that nobody else uses, below this process's part of `tmp/`.
@@ -379,17 +388,9 @@ impl Store {
         Ok(held)
     }
 
-    /// Which key each address of a study had last.
+    /// What became of each address of a study last.
     pub fn history(&self, study: &str) -> History {
-        let stem: String = study
-            .rsplit('/')
-            .next()
-            .unwrap_or_default()
-            .chars()
-            .filter(|c| c.is_ascii_alphanumeric() || "._-".contains(*c))
-            .collect();
-        let name = format!("{stem}-{}", &Digest::of(study.as_bytes()).hex()[..12]);
-        History::load(self.dir.join("studies").join(name), self.session.is_some())
+        History::of(&self.dir.join("studies"), study, self.session.is_some())
     }
 
     /// A new folder for the events and logs of a run.
@@ -487,7 +488,10 @@ fn sweep(dir: &Path) {
         if let Ok(Some(held)) = locks::try_lock(&lock, true)
             && held.real
         {
-            let _ = std::fs::remove_dir_all(lock.with_extension(""));
+            let folder = lock.with_extension("");
+            // Programs that outlived a run killed by force still write here, into a folder that is nobody's.
+            crate::process::end_strays(&folder);
+            let _ = std::fs::remove_dir_all(folder);
         }
     }
 }

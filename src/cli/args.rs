@@ -90,6 +90,9 @@ pub enum Verb {
     /// Carry out one action; used by `run` itself.
     #[command(hide = true)]
     Worker,
+    /// Watch over one program; used by `run` itself.
+    #[command(hide = true, name = crate::process::GUARD)]
+    Guard,
 }
 
 /// A study and what is changed in it.

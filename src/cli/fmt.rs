@@ -19,7 +19,7 @@ pub(super) fn fmt(args: &FmtArgs, common: &Common) -> Result<u8, Stop> {
     let mut changed = Vec::new();
     for (path, differs, new) in &found {
         if is_stdin(path) && !args.check && !common.json {
-            out::say(new);
+            out::raw(new);
             continue;
         }
         if !differs {

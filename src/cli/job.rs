@@ -163,6 +163,21 @@ pub(super) fn missing(loaded: &Loaded, job: &engine::Job, runner: &Local, reach:
                 && let Err(failure) =
                     runner.find_input(input, reach).and_then(|f| usable(action.op, input, &f))
             {
+                let failure = match &**input {
+                    Input::File(path)
+                        if action.op == "exec"
+                            && action
+                                .args
+                                .get("program")
+                                .is_some_and(|p| matches!(p, Value::Input(i) if i == input)) =>
+                    {
+                        match crate::ops::exec::advice(path) {
+                            Some(help) => failure.help(help),
+                            None => failure,
+                        }
+                    }
+                    _ => failure,
+                };
                 let at = loaded.sources.position(action.span.file, action.span.start);
                 let file = loaded.sources.name(action.span.file);
                 let reader = format!("{}, {file}:{}:{}", action.address, at.line, at.column);

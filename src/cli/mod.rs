@@ -11,6 +11,7 @@ mod doctor;
 mod estimate;
 mod explain;
 mod export;
+mod failed;
 mod fetch;
 mod fetching;
 mod fmt;
@@ -22,6 +23,7 @@ mod models;
 mod out;
 mod page;
 mod plan;
+mod printable;
 mod reference;
 mod report;
 mod results;
@@ -45,10 +47,12 @@ pub fn main() -> u8 {
             if e.use_stderr() && std::env::args().any(|a| a == "--json") {
                 let text = e.to_string();
                 let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-                return Stop::usage(message).print(true);
+                return out::settled(Stop::usage(message).print(true));
             }
-            let _ = e.print();
-            return if e.use_stderr() { 2 } else { 0 };
+            if let Err(e) = e.print() {
+                out::lose(e);
+            }
+            return out::settled(if e.use_stderr() { 2 } else { 0 });
         }
     };
     let result = match &cli.verb {
@@ -69,11 +73,12 @@ pub fn main() -> u8 {
         Verb::Doctor(a) => doctor::doctor(a, &cli.common),
         Verb::Diff(a) => diff::diff(a, &cli.common),
         Verb::Worker => return worker(),
+        Verb::Guard => return crate::process::guard_main(),
     };
-    match result {
+    out::settled(match result {
         Ok(code) => code,
         Err(stop) => stop.print(cli.common.json),
-    }
+    })
 }
 
 fn worker() -> u8 {

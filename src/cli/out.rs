@@ -1,16 +1,47 @@
 //! Printing, and what ends a verb early.
 
 use std::io::Write as _;
+use std::sync::{Mutex, PoisonError};
 
+use super::printable::{printable, printable_coloured, printable_json};
 use crate::diag::{Diagnostics, render};
 use crate::syntax::source::SourceMap;
 use crate::task::{Failure, FailureKind};
 
-/// Prints a text to standard output; a closed pipe is no error.
-pub(super) fn say(text: &str) {
+/// Why standard output could not be written.
+static LOST: Mutex<Option<std::io::Error>> = Mutex::new(None);
+
+/// Prints a text to standard output as it is.
+pub(super) fn raw(text: &str) {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes());
-    let _ = out.flush();
+    if let Err(e) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        lose(e);
+    }
+}
+
+/// Keeps why something was not printed. Whoever reads may stop reading: a closed pipe is no error.
+pub(super) fn lose(e: std::io::Error) {
+    if e.kind() != std::io::ErrorKind::BrokenPipe {
+        LOST.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
+    }
+}
+
+/// The exit code of a verb that came to `code`: what was to be printed and was not is an error.
+pub(super) fn settled(code: u8) -> u8 {
+    let Some(e) = LOST.lock().unwrap_or_else(PoisonError::into_inner).take() else { return code };
+    warn(&format!("error: standard output cannot be written: {e}"));
+    warn("  help: free space where it goes, and run again; what is in the cache stays");
+    if code == 0 { 4 } else { code }
+}
+
+/// Prints a text to standard output.
+pub(super) fn say(text: &str) {
+    raw(&printable(text));
+}
+
+/// Prints a text of ours that may have colours to standard output.
+pub(super) fn say_coloured(text: &str) {
+    raw(&printable_coloured(text));
 }
 
 /// Prints a line to standard output.
@@ -20,13 +51,18 @@ pub(super) fn line(text: &str) {
 
 /// Prints a text to standard error.
 pub(super) fn warn(text: &str) {
+    warn_as_it_is(&printable(text));
+}
+
+fn warn_as_it_is(text: &str) {
     let mut out = std::io::stderr().lock();
     let _ = writeln!(out, "{text}");
 }
 
 /// Prints a JSON value.
 pub(super) fn json(value: &serde_json::Value) {
-    line(&serde_json::to_string_pretty(value).unwrap_or_default());
+    let text = serde_json::to_string_pretty(value).unwrap_or_default();
+    raw(&format!("{}\n", printable_json(&text)));
 }
 
 /// Why a verb ends without doing its work.
@@ -104,6 +140,6 @@ pub(super) fn show_diagnostics(list: &Diagnostics, sources: &SourceMap, short: b
         let colour = terminal && std::env::var_os("NO_COLOR").is_none();
         let width = 100;
         let text = render::graphical(&sorted, sources, render::Look { colour, unicode: terminal, width });
-        warn(text.trim_end());
+        warn_as_it_is(&if colour { printable_coloured(text.trim_end()) } else { printable(text.trim_end()) });
     }
 }

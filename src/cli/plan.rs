@@ -7,7 +7,7 @@ use super::out::{self, Stop};
 use super::progress::thousands;
 use super::results::Stored;
 use super::runner::Local;
-use super::{check::plural, fetching};
+use super::{check::plural, failed, fetching};
 use super::{job, study};
 use crate::cache::downloads::file_name;
 use crate::engine::{Forecast, Heavy, Job, Reach, Sight, survey};
@@ -81,6 +81,7 @@ pub(super) fn plan(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
     let depends = count(&|f| matches!(f, Forecast::Depends { .. } | Forecast::Unknown { .. }));
     let wanted = fetching::wanted(&loaded, &job, &fates, &runner)?;
     let (here, absent): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|w| w.is_here(&store));
+    let failures = failed::last_failures(&job, &store, &fates);
     if common.json {
         let lines: Vec<_> = lines.iter().map(Line::json).collect();
         let mut all = json_of(&total);
@@ -92,6 +93,7 @@ pub(super) fn plan(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
         all["speed"] = basis.map(Basis::word).into();
         all["threads"] = options.threads.into();
         all["memory_limit"] = options.memory.into();
+        all["failed"] = failed::json(&failures);
         out::json(&serde_json::json!({ "stages": lines, "total": all }));
         return Ok(0);
     }
@@ -109,6 +111,7 @@ pub(super) fn plan(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
     for line in estimated(&total, basis, &options) {
         out::line(&line);
     }
+    failed::lines(&failures).iter().for_each(|line| out::line(line));
     let unready = job::unready(&loaded, &job, &runner, &store, &options);
     for line in &lines {
         if let Some(questions) = line.estimate.questions() {

@@ -9,6 +9,7 @@ use std::io::{IsTerminal, Write};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::printable::printable;
 use crate::cache::text::{rough_bytes, rough_seconds};
 use crate::engine::{Counts, Event, EventSink};
 
@@ -223,7 +224,7 @@ impl<W: Write> Plain<W> {
 
     fn line(&mut self, text: &str) {
         // Whoever reads may stop reading: that is no reason to stop the run.
-        let _ = writeln!(self.out, "{text}");
+        let _ = writeln!(self.out, "{}", printable(text));
     }
 }
 
@@ -297,7 +298,7 @@ impl Bars {
             }
         }
         for (bar, line) in self.running.iter().zip(lines) {
-            bar.set_message(line);
+            bar.set_message(printable(&line).into_owned());
         }
         let hidden = self.scene.running.len().saturating_sub(LINES);
         let more = if hidden > 0 { format!("  ({hidden} more run)") } else { String::new() };
@@ -327,7 +328,7 @@ impl Drop for Bars {
 impl EventSink for Bars {
     fn event(&mut self, at: f64, event: &Event) {
         for line in self.scene.take(at, event) {
-            let _ = self.all.println(line);
+            let _ = self.all.println(printable(&line));
         }
         self.draw(at);
         if let Event::RunFinished { .. } = event {

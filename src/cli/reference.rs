@@ -168,6 +168,7 @@ fn sample(ty: &Type) -> Option<String> {
         Type::Float => "0.5",
         Type::String => "\"…\"",
         Type::Path => "\"folder/file\"",
+        Type::Program => "\"tool.py\"",
         Type::Bytes => "16GiB",
         Type::Duration => "2h",
         Type::Percent => "10%",

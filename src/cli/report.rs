@@ -6,7 +6,7 @@ use super::out::{self, Stop};
 use super::page::{self, Story};
 use super::results::{self, DAMAGED, Stored};
 use super::runner::Local;
-use super::{job, study};
+use super::{failed, job, study};
 use crate::engine::{Forecast, Heavy, Options, forecast};
 
 pub(super) fn report(args: &ReportArgs, common: &Common) -> Result<u8, Stop> {
@@ -31,7 +31,7 @@ pub(super) fn report(args: &ReportArgs, common: &Common) -> Result<u8, Stop> {
         out::line(&file.display().to_string());
     }
     if open > 0 {
-        out::line(&format!("{open} actions have no result yet: `xpipe run {}`", args.study.file.display()));
+        out::line(&failed::advice(open, &args.study));
     }
     Ok(if stored.warn_of_damage() { DAMAGED } else { 0 })
 }

@@ -8,7 +8,7 @@ use super::out::{self, Stop};
 use crate::cache::{Manifest, Miss, Store};
 use crate::engine::{Forecast, Job, RunReport};
 use crate::graph::Graph;
-use crate::report::{self, Evaluated, Made, Results};
+use crate::report::{self, ClaimOutcome, Evaluated, Made, Results};
 use crate::value::ActionId;
 
 /// Manifests of a graph's actions, where there are results.
@@ -141,10 +141,15 @@ impl Outcome {
         self.0.open_claims()
     }
 
-    /// What a terminal shows.
-    pub(super) fn text(&self) -> String {
+    /// Prints tables, claims, costs and notes.
+    pub(super) fn print(&self) {
         use std::io::IsTerminal as _;
         let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let text = self.text(colour);
+        if colour { out::say_coloured(&text) } else { out::say(&text) }
+    }
+
+    fn text(&self, colour: bool) -> String {
         let mut out = String::new();
         for t in &self.0.tables {
             out.push_str(&report::terminal(t, colour));
@@ -177,8 +182,14 @@ impl Outcome {
             .claims
             .iter()
             .map(|c| {
+                let (outcome, values, reason) = match &c.outcome {
+                    ClaimOutcome::Passed { values } => ("passed", Some(values), None),
+                    ClaimOutcome::Failed { values } => ("failed", Some(values), None),
+                    ClaimOutcome::NotEvaluated { reason } => ("not_evaluated", None, Some(reason)),
+                };
                 serde_json::json!({
-                    "name": c.name, "labels": c.labels, "text": c.text, "outcome": format!("{:?}", c.outcome),
+                    "name": c.name, "labels": c.labels, "text": c.text, "outcome": outcome, "values": values,
+                    "reason": reason,
                 })
             })
             .collect();

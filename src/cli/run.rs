@@ -103,7 +103,7 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
         }));
         return Ok(code);
     }
-    out::say(&outcome.text());
+    outcome.print();
     stored.warn_of_damage();
     for (address, failure, log) in failures(&job, &report) {
         out::warn(&format!("failed: {address}: {}", failure.message));

@@ -5,7 +5,7 @@ use super::lock::Lock;
 use super::out::{self, Stop};
 use super::results::{self, DAMAGED, Stored};
 use super::runner::Local;
-use super::{job, study};
+use super::{failed, job, study};
 use crate::engine::{Forecast, Heavy, Options, forecast};
 
 pub(super) fn show(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
@@ -17,17 +17,20 @@ pub(super) fn show(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
     let fates = forecast(&job, &runner, &store, &options);
     let stored = Stored::of_forecast(&store, &job, &fates);
     let outcome = results::evaluate(&loaded.graph, &stored)?;
+    let failures = failed::last_failures(&job, &store, &fates);
     if common.json {
         let mut json = outcome.json();
         json["damaged"] = stored.damage().into();
+        json["failed"] = failed::json(&failures);
         out::json(&json);
         return Ok(if stored.damage().is_empty() { 0 } else { DAMAGED });
     }
-    out::say(&outcome.text());
+    outcome.print();
     let missing =
         fates.iter().filter(|f| matches!(f, Forecast::WillRun { .. } | Forecast::Depends { .. })).count();
+    failed::lines(&failures).iter().for_each(|line| out::line(line));
     if missing > 0 {
-        out::line(&format!("{missing} actions have no result yet: `xpipe run {}`", args.file.display()));
+        out::line(&failed::advice(missing, args));
     }
     Ok(if stored.warn_of_damage() { DAMAGED } else { 0 })
 }

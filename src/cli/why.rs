@@ -5,6 +5,7 @@ use super::lock::Lock;
 use super::out::{self, Stop};
 use super::runner::Local;
 use super::{job, study};
+use crate::diag::Span;
 use crate::diag::render::Sources as _;
 use crate::engine::{self, Heavy, Options};
 
@@ -20,28 +21,18 @@ pub(super) fn why(args: &WhyArgs, common: &Common) -> Result<u8, Stop> {
         if common.json {
             all.push(serde_json::json!({
                 "address": answer.address, "outlook": answer.outlook, "since": answer.since, "reasons": answer.reasons,
-                "from": answer.from,
+                "from": answer.from, "failed": answer.failed,
             }));
             continue;
         }
-        let span = loaded.graph.action(id).span;
+        let action = loaded.graph.action(id);
         let place = |path: &str| {
-            let first = path.split(['.', '[']).next().unwrap_or(path);
-            let text = loaded.sources.slice(span);
-            // The argument's own line where it is written, else the call's.
-            let offset = text
-                .match_indices(first)
-                .find(|(i, _)| {
-                    let before = text[..*i].chars().next_back();
-                    let after = text[i + first.len()..].chars().next();
-                    !before.is_some_and(|c| c.is_alphanumeric() || c == '_')
-                        && !after.is_some_and(|c| c.is_alphanumeric() || c == '_')
-                })
-                .map_or(0, |(i, _)| i as u32);
-            let at = loaded.sources.position(span.file, span.start + offset);
-            let name = loaded.sources.name(span.file);
-            let name = name.rsplit('/').next().unwrap_or(name);
-            Some(format!("{name}:{}", at.line))
+            let inside = place_of(&loaded, action.span, path);
+            Some(match action.called.filter(|called| called.file != action.span.file) {
+                // The study's own line first: the other one is in a module that it uses.
+                Some(called) => format!("{} ({inside})", place_of(&loaded, called, path)),
+                None => inside,
+            })
         };
         out::line(answer.render(&place).trim_end());
     }
@@ -49,4 +40,23 @@ pub(super) fn why(args: &WhyArgs, common: &Common) -> Result<u8, Stop> {
         out::json(&serde_json::Value::Array(all));
     }
     Ok(0)
+}
+
+/// Where an argument stands in a call: its own line where it is written, else the call's.
+fn place_of(loaded: &study::Loaded, span: Span, path: &str) -> String {
+    let first = path.split(['.', '[']).next().unwrap_or(path);
+    let text = loaded.sources.slice(span);
+    let offset = text
+        .match_indices(first)
+        .find(|(i, _)| {
+            let before = text[..*i].chars().next_back();
+            let after = text[i + first.len()..].chars().next();
+            !before.is_some_and(|c| c.is_alphanumeric() || c == '_')
+                && !after.is_some_and(|c| c.is_alphanumeric() || c == '_')
+        })
+        .map_or(0, |(i, _)| i as u32);
+    let at = loaded.sources.position(span.file, span.start + offset);
+    let name = loaded.sources.name(span.file);
+    let name = name.rsplit('/').next().unwrap_or(name);
+    format!("{name}:{}", at.line)
 }

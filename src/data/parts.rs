@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use flate2::bufread::MultiGzDecoder;
 
 use super::place;
-use crate::task::{Failure, Progress};
+use crate::task::{Failure, Progress, passed_over};
 
 /// How many bytes of each part can be looked at before it is read.
 pub const HEAD: usize = 4096;
@@ -95,7 +95,7 @@ impl Part<'_> {
 pub type Each<'f> = &'f mut dyn FnMut(Part<'_>) -> Result<(), Failure>;
 
 /// Reads a source part by part: files of a folder in bytewise order of their paths, members of an archive in its
-/// order, hidden files left out. Gives back the number of parts.
+/// order, without what [`passed_over`] names. Gives back the number of parts.
 ///
 /// # Errors
 /// What `each` returns; a source that is missing, empty, cut short, damaged, or packed in another way.
@@ -136,7 +136,7 @@ fn collect(path: &Path, depth: usize, files: &mut Vec<(PathBuf, u64)>) -> Result
     let mut inside = Vec::new();
     for entry in std::fs::read_dir(path).map_err(|e| place::io(path, e))? {
         let entry = entry.map_err(|e| place::io(path, e))?;
-        if !entry.file_name().as_encoded_bytes().starts_with(b".") {
+        if !passed_over(&entry.file_name().to_string_lossy()) {
             inside.push(entry.path());
         }
     }
@@ -339,7 +339,7 @@ mod tests {
     fn folders_are_sorted_and_archives_keep_their_order() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("b")).unwrap();
-        for name in ["c", "b/2", "b/1", "a", ".hidden"] {
+        for name in ["c", "b/2", "b/1", "a", ".hidden", "a~"] {
             std::fs::write(dir.path().join(name), name).unwrap();
         }
         let names = |all: Vec<(String, String)>| all.into_iter().map(|(_, text)| text).collect::<Vec<_>>();

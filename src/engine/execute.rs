@@ -31,7 +31,7 @@ pub(crate) enum Message {
     /// A sentence.
     Note { id: ActionId, text: String },
     /// It is over.
-    Ended { id: ActionId, end: End, seconds: f64 },
+    Ended { id: ActionId, end: End, seconds: f64, log: Option<PathBuf> },
 }
 
 /// How an action ended.
@@ -77,7 +77,8 @@ impl Executor<'_> {
             Ok(Err(e)) => End::Failed(failure_of(&e), e.exit_code() == 5),
             Err(bug) => End::Failed(bug, false),
         };
-        let _ = self.tx.send(Message::Ended { id: self.id, end, seconds: begun.elapsed().as_secs_f64() });
+        let (id, seconds) = (self.id, begun.elapsed().as_secs_f64());
+        let _ = self.tx.send(Message::Ended { id, end, seconds, log: self.written_log() });
     }
 
     fn attempt_all(&self) -> Result<End, Error> {
@@ -128,19 +129,21 @@ impl Executor<'_> {
             args: self.prepared.recipe.args.clone(),
             policy: self.action.policy.clone(),
             out: work.out.clone(),
+            temp: work.temp.clone(),
+            log: self.log.clone(),
             scratch: self.store.scratch(key)?,
             answers: self.store.answers(),
             threads: self.grant.threads,
             device: device.clone(),
             kernels: self.options.kernels.clone(),
         };
-        let log = self.in_process().then(|| self.log.clone());
+        let log = if self.in_process() { Some(self.log.clone()) } else { None };
         let _ = self.tx.send(Message::Started {
             id: self.id,
             attempt,
             threads: spec.threads,
             device: device.clone(),
-            log: log.clone(),
+            log,
         });
         let started = jiff::Timestamp::now();
         let begun = Instant::now();
@@ -149,6 +152,7 @@ impl Executor<'_> {
             Ok(done) => done,
             Err(failure) => return Ok(End::Failed(failure, false)),
         };
+        let log = self.written_log();
         let published = self.store.publish(
             work,
             Publication {
@@ -214,12 +218,17 @@ impl Executor<'_> {
                 let late = limit.is_some_and(|d| Instant::now() >= d);
                 match result {
                     Err(f) if f.kind == FailureKind::Interrupted && late && !self.stopping() => {
-                        Err(out_of_time())
+                        Err(out_of_time(spec))
                     }
                     result => result.map(|outcome| (outcome, None)),
                 }
             }
         }
+    }
+
+    /// The log, when something was written to it.
+    fn written_log(&self) -> Option<PathBuf> {
+        self.log.is_file().then(|| self.log.clone())
     }
 
     fn in_process(&self) -> bool {

@@ -44,7 +44,7 @@ pub use plan::{Action, Device, Found, Gpu, Heavy, Job, Options, Reach, Runner, W
 pub use protocol::{FromWorker, ToWorker};
 pub use report::{ActionReport, Counts, Final, RunReport, failure_of};
 pub use sinks::{ChromeTrace, JsonLines};
-pub use why::{Outlook, Stale, Why, why};
+pub use why::{Outlook, Stale, Why, last_failure, local_time, why};
 pub use worker::{serve, worker_main};
 
 #[cfg(test)]

@@ -60,15 +60,17 @@ pub(crate) fn run_worker(
     match ended {
         (Ended::Said(result), _) => result,
         (Ended::Killed, _) => Err(Failure::interrupted()),
-        (Ended::OutOfTime, _) => Err(out_of_time()),
+        (Ended::OutOfTime, _) => Err(out_of_time(spec)),
         (Ended::Silent(status), _) => Err(died(status, watch.log)),
     }
 }
 
-/// The failure of an action whose `time` is over.
-pub(crate) fn out_of_time() -> Failure {
+/// The failure of an action whose `time` is over. It can go on where it kept a checkpoint.
+pub(crate) fn out_of_time(spec: &Spec) -> Failure {
+    let kept = std::fs::read_dir(&spec.scratch).is_ok_and(|mut entries| entries.next().is_some());
+    let goes_on = if kept { "goes on from its last checkpoint" } else { "begins anew" };
     Failure::wrong("its time limit is over")
-        .help("raise `time` in the stage's `with`; it goes on from its last checkpoint")
+        .help(format!("raise `time` in the stage's `with`; the next run {goes_on}"))
 }
 
 enum Ended {
@@ -297,6 +299,8 @@ mod tests {
             args: crate::value::Record::default(),
             policy: crate::value::Record::default(),
             out: dir.path().into(),
+            temp: std::path::PathBuf::default(),
+            log: std::path::PathBuf::default(),
             scratch: dir.path().into(),
             answers: std::path::PathBuf::default(),
             threads: 1,

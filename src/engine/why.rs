@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::board::{Board, Obstacle};
 use super::forecast::{Forecast, survey};
-use super::plan::{Job, Options, Runner};
-use crate::cache::{Change, History, InputNote, Manifest, Miss, Store, diff};
+use super::plan::{Action, Job, Options, Runner};
+use crate::cache::{Change, History, InputNote, LastFailure, Manifest, Miss, Store, diff};
 use crate::value::{ActionId, Digest};
 
 /// A reason to run.
@@ -14,6 +14,11 @@ use crate::value::{ActionId, Digest};
 pub enum Stale {
     /// Nothing is recorded for this address.
     First,
+    /// It was carried out, and failed.
+    Failed {
+        /// When, RFC 3339.
+        at: String,
+    },
     /// It was asked for.
     Forced,
     /// Its recipe differs from the recorded one.
@@ -59,6 +64,8 @@ pub struct Why {
     pub reasons: Vec<Stale>,
     /// What the recorded result was made from, when it is up to date.
     pub from: Vec<InputNote>,
+    /// How it failed since it had a result last; its log is an absolute path.
+    pub failed: Option<LastFailure>,
 }
 
 /// What a run would do, in a word.
@@ -88,6 +95,7 @@ pub fn why(job: &Job, id: ActionId, runner: &dyn Runner, store: &Store, options:
         since: last.map(|m| m.finished),
         reasons: Vec::new(),
         from: Vec::new(),
+        failed: None,
     };
     match &forecasts[id.0 as usize] {
         Forecast::Cached { key } => {
@@ -96,6 +104,7 @@ pub fn why(job: &Job, id: ActionId, runner: &dyn Runner, store: &Store, options:
             }
             return why;
         }
+        Forecast::NotNeeded => return why,
         Forecast::WillRun { miss, .. } => {
             why.outlook = Outlook::WillRun;
             why.reasons = reasons(&board, &history, id, miss.as_ref(), miss.is_none());
@@ -109,8 +118,8 @@ pub fn why(job: &Job, id: ActionId, runner: &dyn Runner, store: &Store, options:
             why.reasons = reasons(&board, &history, id, None, false);
             why.reasons.push(Stale::Missing { what: failure.to_string() });
         }
-        Forecast::NotNeeded => {}
     }
+    why.failed = last_failure(&history, store, &job, id);
     why
 }
 
@@ -140,7 +149,10 @@ pub(crate) fn reasons(
     let Some(old) = old else {
         match miss.filter(|m| m.is_damage()) {
             Some(miss) => reasons.push(Stale::Missing { what: miss.to_string() }),
-            None if !forced => reasons.push(Stale::First),
+            None if !forced => reasons.push(match failure_of_action(history, action) {
+                Some(failed) => Stale::Failed { at: failed.at.clone() },
+                None => Stale::First,
+            }),
             None => {}
         }
         reasons.extend(waits);
@@ -178,6 +190,17 @@ pub(crate) fn reasons(
     reasons
 }
 
+/// How an action failed since it had a result last, with its log as an absolute path.
+pub fn last_failure(history: &History, store: &Store, job: &Job, id: ActionId) -> Option<LastFailure> {
+    let mut failed = failure_of_action(history, job.action(id))?.clone();
+    failed.log = failed.log.map(|log| store.dir().join(log)).filter(|log| log.is_file());
+    Some(failed)
+}
+
+fn failure_of_action<'h>(history: &'h History, action: &Action) -> Option<&'h LastFailure> {
+    std::iter::once(&action.address).chain(&action.also).find_map(|a| history.failure(a))
+}
+
 fn find<'a>(notes: &'a [InputNote], path: &str) -> Option<&'a InputNote> {
     notes.iter().find(|n| n.path == path)
 }
@@ -205,6 +228,7 @@ impl Stale {
     pub fn text(&self) -> String {
         match self {
             Self::First => "nothing is recorded for it".into(),
+            Self::Failed { at } => format!("it failed {}", local_time(at)),
             Self::Forced => "it was asked for".into(),
             Self::Changed { change: Change::Content { .. }, label } => format!("other content ({label})"),
             Self::Changed { change, .. } => change.text(),
@@ -218,6 +242,11 @@ impl Stale {
 }
 
 impl Why {
+    fn failed_head(&self, then: &str) -> String {
+        let at = self.failed.as_ref().map(|f| local_time(&f.at)).unwrap_or_default();
+        format!("{} failed {at}, {then}", self.address)
+    }
+
     /// The text of `xpipe why`. `place` tells where in the study an argument stands: `study.xpipe:87`.
     pub fn render(&self, place: &dyn Fn(&str) -> Option<String>) -> String {
         let since = self.since.as_deref().map(local_time);
@@ -226,6 +255,10 @@ impl Why {
         let head = match (self.outlook, &since) {
             (Outlook::Cached, Some(since)) => format!("{} is up to date: made {since}", self.address),
             (Outlook::Cached, None) => format!("{} is up to date", self.address),
+            (Outlook::WillRun, _) if self.failed.is_some() => self.failed_head("and will run again"),
+            (Outlook::Depends, _) if self.failed.is_some() => {
+                self.failed_head("and may run again: that depends on what runs before it")
+            }
             (Outlook::WillRun, _) if first => format!("{} will run: first run", self.address),
             (Outlook::WillRun, Some(since)) if changed => {
                 format!("{} will run: its recipe changed since {since}", self.address)
@@ -237,12 +270,16 @@ impl Why {
         let rows: Vec<(&str, String)> = self
             .reasons
             .iter()
-            .filter(|r| **r != Stale::First)
+            .filter(|r| !matches!(r, Stale::First | Stale::Failed { .. }))
             .map(|r| (r.path().unwrap_or_default(), r.text()))
             .collect();
         let width = |f: &dyn Fn(&(&str, String)) -> usize| rows.iter().map(f).max().unwrap_or(0);
         let (left, middle) = (width(&|r| r.0.chars().count()), width(&|r| r.1.chars().count()).min(48));
         let mut text = head;
+        if let Some(failed) = self.failed.as_ref().filter(|_| self.outlook != Outlook::Cached) {
+            failed.message.lines().for_each(|line| text.push_str(&format!("\n  {line}")));
+            text.extend(failed.log.iter().map(|log| format!("\n  log: {}", log.display())));
+        }
         let width = self.from.iter().map(|i| i.path.chars().count()).max().unwrap_or(0);
         for input in &self.from {
             let made = input.key.map(|k| format!("  (key {})", &k.hex()[..12])).unwrap_or_default();
@@ -262,7 +299,7 @@ impl Why {
 }
 
 /// A time in this machine's zone: `12 Nov 14:02`; with the year when it is not this one.
-fn local_time(rfc3339: &str) -> String {
+pub fn local_time(rfc3339: &str) -> String {
     let Ok(time) = rfc3339.parse::<jiff::Timestamp>() else { return rfc3339.to_owned() };
     let zoned = time.to_zoned(jiff::tz::TimeZone::system());
     let format = if zoned.year() == jiff::Zoned::now().year() { "%-d %b %H:%M" } else { "%-d %b %Y %H:%M" };

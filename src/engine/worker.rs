@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 use super::call::{call, caught};
 use super::plan::Runner;
 use super::protocol::{FromWorker, ToWorker};
-use crate::task::{Caveat, Failure, Job, Progress};
+use crate::task::{Caveat, Failure, FailureKind, Job, Progress};
 
 /// Runs the one action that the parent names on standard input, and returns the exit code. When the parent goes away,
 /// this process and the programs it started are killed at once.
 pub fn worker_main(runner: &dyn Runner) -> i32 {
+    // At once, where the system can; the end of the pipe tells it everywhere, and also of a parent that was gone before.
+    crate::process::die_with_parent();
     let orphaned = || {
         // The parent made this process the leader of its own group; otherwise only this process ends.
         let me = rustix::process::getpid();
@@ -59,6 +61,13 @@ pub fn serve(
             return 1;
         }
     };
+    let _scratch = match alone_in(&spec.scratch) {
+        Ok(held) => held,
+        Err(failure) => {
+            say(&FromWorker::Failed { failure });
+            return 1;
+        }
+    };
     let cancelled = Arc::new(AtomicBool::new(false));
     let over = Arc::new(AtomicBool::new(false));
     {
@@ -96,6 +105,32 @@ pub fn serve(
         Err(failure) => {
             say(&FromWorker::Failed { failure });
             1
+        }
+    }
+}
+
+/// How long a worker waits for another one to be gone.
+const ALONE_WITHIN: Duration = Duration::from_secs(20);
+
+/// Locks the folder for checkpoints for as long as this process lives: the worker of a killed run may take a moment to
+/// be gone after its run has let go of the key. `None` where there is no such folder, or no locks.
+fn alone_in(scratch: &std::path::Path) -> Result<Option<std::fs::File>, Failure> {
+    let Ok(folder) = std::fs::File::open(scratch) else { return Ok(None) };
+    let begun = Instant::now();
+    loop {
+        match folder.try_lock() {
+            Ok(()) => return Ok(Some(folder)),
+            Err(std::fs::TryLockError::WouldBlock) if begun.elapsed() < ALONE_WITHIN => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(std::fs::TryLockError::WouldBlock) => {
+                return Err(Failure {
+                    kind: FailureKind::Transient,
+                    message: format!("the worker of another run still uses {}", scratch.display()),
+                    help: Some("end that process (`xpipe worker`), and run again".into()),
+                });
+            }
+            Err(std::fs::TryLockError::Error(_)) => return Ok(None),
         }
     }
 }
@@ -153,7 +188,7 @@ mod tests {
 
     use super::*;
     use crate::engine::{Found, Reach};
-    use crate::task::{FailureKind, Outcome, RunFn, Spec};
+    use crate::task::{Outcome, RunFn, Spec};
     use crate::value::{Input, Record, Value};
 
     struct Ops;
@@ -204,6 +239,8 @@ mod tests {
             args: Record::of([("x", Value::Float(0.1))]),
             policy: Record::default(),
             out: "out".into(),
+            temp: std::path::PathBuf::default(),
+            log: std::path::PathBuf::default(),
             scratch: "scratch".into(),
             answers: std::path::PathBuf::default(),
             threads: 1,

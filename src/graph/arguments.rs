@@ -52,11 +52,12 @@ impl<'a> Expander<'a> {
             }
             given[place] = Some(i);
         }
+        let by_name = op.params.iter().zip(&given).any(|(p, given)| p.name == "version" && given.is_some());
         let mut values = Vec::with_capacity(op.params.len());
         let signature = self.signature(op);
         for ((param, given), default) in op.params.iter().zip(&given).zip(&signature.defaults) {
             let value = match given {
-                Some(i) => self.argument(param, &args[*i], *i, env, memo),
+                Some(i) => self.argument(param, &args[*i], *i, by_name, env, memo),
                 None if param.derived_from.is_some() => Ok((Value::Null, 0)),
                 None => match default {
                     Some(known) => Ok(known.clone()),
@@ -116,6 +117,7 @@ impl<'a> Expander<'a> {
         param: &'a Param,
         arg: &'a Arg,
         index: usize,
+        by_name: bool,
         env: &Env<'a>,
         memo: Option<StageId>,
     ) -> Eval<(Value, u128)> {
@@ -132,7 +134,7 @@ impl<'a> Expander<'a> {
         let value = self
             .within(param.name, |e| e.eval(&arg.value, Some(&param.ty), env))
             .and_then(|v| self.conform(v, &param.ty, arg.value.span, &format!("`{}`", param.name)))
-            .map(|v| self.as_input(v, &param.ty, env))
+            .map(|v| self.as_input(v, &param.ty, by_name, env))
             .map(|v| {
                 let print = Self::fingerprint(&v);
                 (v, print)
@@ -143,14 +145,16 @@ impl<'a> Expander<'a> {
         value
     }
 
-    /// Paths of an operation's arguments are inputs, whose content counts.
-    fn as_input(&self, value: Value, ty: &Type, env: &Env<'a>) -> Value {
+    /// Paths of an operation's arguments are inputs, whose content counts. `by_name`: a program without a folder is one
+    /// that PATH leads to.
+    fn as_input(&self, value: Value, ty: &Type, by_name: bool, env: &Env<'a>) -> Value {
         match (ty, value) {
-            (Type::Path, Value::Str(text)) if !text.starts_with("self:") => {
+            (Type::Program, Value::Str(name)) if by_name && !name.contains('/') => Value::Str(name),
+            (Type::Path | Type::Program, Value::Str(text)) if !text.starts_with("self:") => {
                 Value::Input(std::sync::Arc::new(crate::value::Input::File(self.file_path(&text, env))))
             }
             (Type::List(inner), Value::List(items)) if **inner == Type::Path => {
-                Value::list(items.iter().map(|v| self.as_input(v.clone(), inner, env)).collect())
+                Value::list(items.iter().map(|v| self.as_input(v.clone(), inner, false, env)).collect())
             }
             (_, value) => value,
         }

@@ -229,6 +229,9 @@ impl<'a> Expander<'a> {
         let mut inner = env.clone();
         inner.module = module;
         inner.locals = Rc::new(locals);
+        if env.module == ModuleId(0) {
+            inner.called = inner.called.or(Some(span));
+        }
         self.enter(Item::Def(id), span, |e| {
             let ty = e.type_expr(&def.returns);
             let value = e.eval(&def.result, Some(&ty), &inner)?;

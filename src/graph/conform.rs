@@ -90,7 +90,7 @@ pub(super) fn conform(value: Value, wanted: &Type, op_type: &dyn Fn(&Value) -> T
         }
         (Value::Str(s), Type::Word(words)) if words.contains(&&*s) => Ok(Value::Str(s)),
         (v @ (Value::Percent(_) | Value::Budget(_)), Type::Budget) => Ok(v),
-        (v @ (Value::Str(_) | Value::Input(_)), Type::Path) => Ok(v),
+        (v @ (Value::Str(_) | Value::Input(_)), Type::Path | Type::Program) => Ok(v),
         (Value::Record(r), Type::TestCollection)
             if ["corpus", "queries", "qrels"].iter().all(|f| r.get(f).is_some()) =>
         {

@@ -64,6 +64,8 @@ pub(super) struct Env<'a> {
     pub row_axes: Rc<[AxisId]>,
     /// The policy of the enclosing stage.
     pub policy: Record,
+    /// The call of the study itself that led here, inside a def.
+    pub called: Option<crate::diag::Span>,
 }
 
 impl Env<'_> {
@@ -528,6 +530,7 @@ impl<'a> Expander<'a> {
             row: Rc::from(""),
             row_axes: Rc::from(axes),
             policy: Record::default(),
+            called: None,
         }
     }
 

@@ -69,6 +69,8 @@ pub struct Action {
     pub address: String,
     /// Where its call is written.
     pub span: Span,
+    /// For a call inside a def: the study's own call that led to it.
+    pub called: Option<Span>,
     /// Arguments after defaults; may hold artifacts, inputs and pending values.
     pub args: Record,
     /// The `with` block of the first cell that asked.

@@ -56,6 +56,8 @@ impl Bench {
             args: Record::of(full),
             policy: Record::of(policy.iter().cloned()),
             out: self.path(out),
+            temp: std::path::PathBuf::default(),
+            log: std::path::PathBuf::default(),
             scratch: self.path(&format!("{out}.scratch")),
             answers: self.path("answers"),
             threads: self.threads,

@@ -82,6 +82,8 @@ mod run {
             args: Record::new(defaults.chain(given)),
             policy: Record::default(),
             out: out.into(),
+            temp: std::path::PathBuf::default(),
+            log: std::path::PathBuf::default(),
             scratch: out.into(),
             answers: std::path::PathBuf::default(),
             threads: 2,

@@ -187,6 +187,8 @@ pub(super) mod testing {
             args: Record::new(all),
             policy: Record::default(),
             out: out.to_owned(),
+            temp: scratch.path().join("temp"),
+            log: scratch.path().join("log"),
             scratch: scratch.path().to_owned(),
             answers: scratch.path().join("answers"),
             threads: 1,

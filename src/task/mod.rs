@@ -5,11 +5,13 @@
 
 mod caveat;
 mod demand;
+mod folder;
 
 use std::path::{Path, PathBuf};
 
 pub use caveat::{Caveat, CaveatKind};
 pub use demand::{Ask, Asked, AskedFn, Demands, Known, Memory, MemoryFn, Told, Work, WorkFn};
+pub use folder::passed_over;
 
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +34,13 @@ pub struct Spec {
     pub policy: Record,
     /// An empty folder; what is in it when the operation returns becomes the artifact.
     pub out: PathBuf,
-    /// A folder kept between attempts at the same key, for checkpoints.
+    /// A folder that this attempt alone uses, for what is not a result. Made by whoever needs it, removed afterwards.
+    #[serde(default)]
+    pub temp: PathBuf,
+    /// A file for what programs say that the operation starts; appended to, and made by whoever needs it.
+    #[serde(default)]
+    pub log: PathBuf,
+    /// A folder kept between attempts at the same key, for checkpoints. One process at a time works in it.
     pub scratch: PathBuf,
     /// A folder that all actions of this cache share, for answers that were paid for; it may not be there yet.
     #[serde(default)]
@@ -64,7 +72,7 @@ pub enum FailureKind {
     Wrong,
     /// Something is missing on this machine: a file, a device, memory, disk space. Exit code 4.
     Missing,
-    /// May go well another time (network, a killed worker).
+    /// May go well another time (network, a killed worker, an external program that failed).
     Transient,
     /// Asked to stop; a checkpoint is kept.
     Interrupted,

@@ -15,6 +15,8 @@ pub enum Type {
     Percent,
     Budget,
     Path,
+    /// A program: a file, or one that is part of xpipe or of this machine, by name.
+    Program,
     List(Box<Type>),
     /// A record of any fields.
     Record,
@@ -99,7 +101,8 @@ impl Type {
             (Self::List(a), Self::List(b)) => a.fits(b),
             (Self::Int, Self::Float)
             | (Self::Percent, Self::Budget)
-            | (Self::String, Self::Path)
+            | (Self::String, Self::Path | Self::Program)
+            | (Self::Path, Self::Program)
             | (Self::Backbone, Self::Model)
             | (Self::Model, Self::Backbone | Self::Teacher)
             | (Self::Backbone, Self::Teacher)
@@ -128,6 +131,11 @@ const NAMED: &[(&str, Type, &str)] = &[
     ("Percent", Type::Percent, "A share: `5%`, `2.5%`."),
     ("Budget", Type::Budget, "How long to train: `steps(200_000)`, `epochs(2)`, or a share of a whole."),
     ("Path", Type::Path, "A file or folder, relative to the file that names it."),
+    (
+        "Program",
+        Type::Program,
+        "An external program: its file, `self:NAME` for one that is part of xpipe, or the name of one that PATH leads to.",
+    ),
     ("Record", Type::Record, "Named values: `{ a = 1, b = 2 }`."),
     ("Corpus", Type::Corpus, "Documents by id."),
     ("Queries", Type::Queries, "Queries by id."),

@@ -26,6 +26,8 @@ mod objectives;
 mod page;
 #[cfg(feature = "models")]
 mod paper_smoke;
+#[cfg(feature = "models")]
+mod programs;
 mod readers;
 mod runs;
 #[cfg(feature = "models")]

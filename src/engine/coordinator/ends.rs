@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{Coordinator, State};
-use crate::cache::{Error, Manifest, Miss};
+use crate::cache::{Error, LastFailure, Manifest, Miss};
 use crate::engine::events::Event;
 use crate::engine::execute::End;
 use crate::task::{Failure, FailureKind};
@@ -138,6 +138,14 @@ impl Coordinator<'_, '_, '_> {
             failure: failure.clone(),
             log: self.logs.get(&id).cloned(),
         });
+        let last = LastFailure {
+            at: jiff::Timestamp::now().to_string(),
+            message: failure.message.clone(),
+            log: self.logs.get(&id).map(|log| self.set.store.relative(log)),
+        };
+        for address in std::iter::once(&action.address).chain(&action.also) {
+            self.history.record_failure(address, last.clone());
+        }
         self.states[id.0 as usize] = State::Failed;
         self.failures.insert(id, (failure.clone(), store));
         if let Some(key) = self.keys[id.0 as usize] {

@@ -227,9 +227,7 @@ where
                 self.look_up();
                 self.start();
             }
-            if let Err(e) = self.history.save() {
-                self.note(None, format!("what ran is not remembered for `why`: {e}"));
-            }
+            self.remember();
             if !self.goes_on() {
                 break;
             }
@@ -239,9 +237,20 @@ where
                     self.hear(message);
                 }
             }
-            self.ask_busy()?;
+            if let Err(e) = self.ask_busy() {
+                self.remember();
+                return Err(e);
+            }
         }
+        self.remember();
         Ok(self.finish())
+    }
+
+    /// Writes down what became of what; nothing of it may be lost when the run ends.
+    fn remember(&mut self) {
+        if let Err(e) = self.history.save() {
+            self.note(None, format!("what ran is not remembered for `why`: {e}"));
+        }
     }
 
     /// Whether something is on its way, or could be.
@@ -468,7 +477,8 @@ where
                 self.voice.say(&Event::Progress { id: id.0, done, total, unit, note });
             }
             Message::Note { id, text } => self.note(Some(id), text),
-            Message::Ended { id, end, seconds } => {
+            Message::Ended { id, end, seconds, log } => {
+                self.logs.extend(log.map(|log| (id, log)));
                 self.seconds[id.0 as usize] += seconds;
                 self.ended(id, end);
             }

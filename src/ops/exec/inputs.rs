@@ -13,6 +13,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use super::plain;
 use crate::data::place;
 use crate::data::qrels::{QRELS_FILE, Qrels};
 use crate::data::run::{RUN_FILE, RunReader, export_query};
@@ -56,18 +57,6 @@ fn record(
         all.push((name, text));
     }
     Ok(())
-}
-
-/// A simple value as text: durations in seconds, sizes in bytes.
-pub(super) fn plain(value: &Value) -> Option<String> {
-    Some(match value {
-        Value::Bool(b) => b.to_string(),
-        Value::Int(i) => i.to_string(),
-        Value::Float(x) | Value::Seconds(x) | Value::Percent(x) => x.to_string(),
-        Value::Bytes(n) => n.to_string(),
-        Value::Str(s) => s.to_string(),
-        _ => return None,
-    })
 }
 
 fn export(found: &Path, stem: &Path) -> Result<PathBuf, Failure> {

@@ -113,7 +113,7 @@ fn what_goes_wrong_is_named() {
     assert!(e.message.contains("gives: found `Table`"), "{e}");
     let plain = file(dir.path(), "plain.sh", "echo");
     let e = run(&exec::op(), &[("program", at(&plain)), gives("Run")], &out).unwrap_err();
-    assert!(e.kind == FailureKind::Missing && e.message.contains("not executable"), "{e}");
+    assert!(e.kind == FailureKind::Missing && e.message.contains("not executable"), "{e:?}");
     let e = run(&exec::op(), &[("program", at(dir.path().join("none"))), gives("Run")], &out).unwrap_err();
     assert!(e.message.contains("there is no such file"), "{e}");
     let e = run(&exec::op(), &[("program", Value::str("self:nothing")), gives("Run")], &out).unwrap_err();
@@ -124,10 +124,10 @@ fn what_goes_wrong_is_named() {
 struct StopWhenRunning(AtomicBool);
 
 impl Progress for StopWhenRunning {
-    fn progress(&self, _: u64, _: u64, _: &str, _: &str) {}
-    fn note(&self, text: &str) {
-        self.0.fetch_or(text == "running", Ordering::Relaxed);
+    fn progress(&self, _: u64, _: u64, _: &str, last: &str) {
+        self.0.fetch_or(last == "running", Ordering::Relaxed);
     }
+    fn note(&self, _: &str) {}
     fn cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
@@ -178,6 +178,8 @@ fn a_built_in_program_writes_files_too() {
         args,
         policy: Record::default(),
         out: out.clone(),
+        temp: dir.path().join("temp"),
+        log: dir.path().join("log"),
         scratch: dir.path().join("scratch"),
         answers: std::path::PathBuf::default(),
         threads: 1,

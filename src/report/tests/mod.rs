@@ -60,6 +60,7 @@ impl Study {
             lacks: None,
             address: address.to_owned(),
             span: SPAN,
+            called: None,
             args,
             policy: Record::default(),
             deps: Vec::new(),

@@ -1,0 +1,179 @@
+//! The side of whoever starts a program.
+
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::{FromGuard, ToGuard};
+
+/// How long the guard may take to end everything, before it is ended itself.
+const GONE_WITHIN: Duration = Duration::from_secs(12);
+
+/// How long one look waits.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What to start.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// The program's file.
+    pub program: &'a Path,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// Its whole environment.
+    pub env: Vec<(OsString, OsString)>,
+    /// Its working folder.
+    pub folder: &'a Path,
+}
+
+/// How a program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// With an exit code.
+    Code(i32),
+    /// By a signal.
+    Signal(i32),
+    /// Its guard was killed, and it with that.
+    Lost,
+    /// What it left running does not end; so many.
+    Undead(usize),
+}
+
+/// A program that runs. Dropping it ends it and everything it started.
+#[derive(Debug)]
+pub struct Program {
+    pub(super) guard: Child,
+    socket: UnixStream,
+    answers: BufReader<UnixStream>,
+    half: Vec<u8>,
+    group: Option<Pid>,
+    over: bool,
+}
+
+impl Program {
+    /// Starts a program. What it writes on both of its streams can be read from what comes back beside it.
+    ///
+    /// # Errors
+    /// The error of the system that names why it cannot be started.
+    pub fn start(call: &Call<'_>) -> std::io::Result<(Self, ChildStderr)> {
+        let (socket, theirs) = UnixStream::pair()?;
+        let mut guard = guard()?
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            // Ctrl-C reaches this process alone, which ends the program in its own time.
+            .process_group(0)
+            .spawn()?;
+        let Some(output) = guard.stderr.take() else { return Err(ErrorKind::BrokenPipe.into()) };
+        let answers = BufReader::new(socket.try_clone()?);
+        let mut program = Self { guard, socket, answers, half: Vec::new(), group: None, over: false };
+        program.tell(&ToGuard::Start {
+            program: call.program.as_os_str().to_owned(),
+            args: call.args.clone(),
+            env: call.env.clone(),
+            folder: call.folder.as_os_str().to_owned(),
+        })?;
+        program.socket.set_read_timeout(None)?;
+        match program.next() {
+            Ok(Some(FromGuard::Started { pid })) => {
+                program.group = Pid::from_raw(pid);
+                program.socket.set_read_timeout(Some(LOOK))?;
+                Ok((program, output))
+            }
+            Ok(Some(FromGuard::NotStarted { errno: Some(errno), .. })) => {
+                Err(std::io::Error::from_raw_os_error(errno))
+            }
+            Ok(Some(FromGuard::NotStarted { message, .. })) => Err(std::io::Error::other(message)),
+            _ => Err(std::io::Error::other("its guard ended at once")),
+        }
+    }
+
+    /// Waits a moment for its end.
+    pub fn ended(&mut self) -> Option<End> {
+        match self.next() {
+            Ok(None) => None,
+            Ok(Some(FromGuard::Ended { undead: undead @ 1.., .. })) => {
+                self.over = true;
+                Some(End::Undead(undead))
+            }
+            Ok(Some(FromGuard::Ended { code, signal, .. })) => {
+                self.over = true;
+                Some(match (code, signal) {
+                    (Some(code), _) => End::Code(code),
+                    (None, Some(signal)) => End::Signal(signal),
+                    (None, None) => End::Lost,
+                })
+            }
+            Ok(Some(_)) | Err(_) => Some(End::Lost),
+        }
+    }
+
+    /// Asks the program and what it started to end (`SIGTERM`).
+    pub fn stop(&mut self) {
+        // A guard that cannot be told has ended, which is seen when its end is waited for.
+        let _ = self.tell(&ToGuard::Stop);
+    }
+
+    fn tell(&mut self, message: &ToGuard) -> std::io::Result<()> {
+        let mut line = serde_json::to_vec(message)?;
+        line.push(b'\n');
+        self.socket.write_all(&line)
+    }
+
+    /// What the guard says next; `None` when it says nothing for a moment.
+    fn next(&mut self) -> std::io::Result<Option<FromGuard>> {
+        match self.answers.read_until(b'\n', &mut self.half) {
+            Ok(_) if self.half.last() == Some(&b'\n') => {
+                Ok(Some(serde_json::from_slice(&std::mem::take(&mut self.half))?))
+            }
+            Ok(_) => Err(ErrorKind::UnexpectedEof.into()),
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(None),
+            Err(e) if e.kind() == ErrorKind::Interrupted => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.socket.shutdown(std::net::Shutdown::Both);
+        let begun = Instant::now();
+        while matches!(self.guard.try_wait(), Ok(None)) && begun.elapsed() < GONE_WITHIN {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let _ = self.guard.kill();
+        let _ = self.guard.wait();
+        if !self.over
+            && let Some(group) = self.group
+        {
+            // The guard did not say that it ended everything.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+/// The command that starts a guard: this very binary, also when its file was replaced meanwhile.
+#[cfg(not(test))]
+fn guard() -> std::io::Result<Command> {
+    #[cfg(target_os = "linux")]
+    let program = std::path::PathBuf::from("/proc/self/exe");
+    #[cfg(not(target_os = "linux"))]
+    let program = std::env::current_exe()?;
+    let mut command = Command::new(program);
+    command.arg(super::GUARD);
+    Ok(command)
+}
+
+/// In unit tests this binary is the test harness: one of its tests plays the guard.
+#[cfg(test)]
+fn guard() -> std::io::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["--exact", "process::tests::plays_the_guard", "--ignored", "--nocapture", "--quiet"]);
+    Ok(command)
+}
