@@ -185,7 +185,7 @@ impl Outcome {
                 let (outcome, values, reason) = match &c.outcome {
                     ClaimOutcome::Passed { values } => ("passed", Some(values), None),
                     ClaimOutcome::Failed { values } => ("failed", Some(values), None),
-                    ClaimOutcome::NotEvaluated { reason } => ("not_evaluated", None, Some(reason)),
+                    ClaimOutcome::NotEvaluated { reason, .. } => ("not_evaluated", None, Some(reason)),
                 };
                 serde_json::json!({
                     "name": c.name, "labels": c.labels, "text": c.text, "outcome": outcome, "values": values,
