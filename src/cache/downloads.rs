@@ -69,6 +69,16 @@ pub struct Growing {
     _lock: Held,
 }
 
+/// The place where a file grows in a folder that is not the store's; `None` while another process holds its lock.
+///
+/// # Errors
+/// When the lock cannot be made.
+pub fn growing_at(folder: &Path, name: &str, lock: &Path) -> std::io::Result<Option<Growing>> {
+    let Some(held) = locks::try_lock(lock, false)? else { return Ok(None) };
+    let part = folder.join(format!("{name}.part"));
+    Ok(Some(Growing { about: folder.join(format!("{name}.part.json")), part, _lock: held }))
+}
+
 /// The folder of downloads below a cache's root.
 pub fn downloads(root: &Path) -> PathBuf {
     root.join("v1").join(FOLDER)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::args::{Common, DoctorArgs};
 use super::check::plural;
 use super::out::{self, Stop};
-use super::{job, models, study};
+use super::{job, study};
 use crate::cache::text::rough_bytes;
 use crate::engine::{Heavy, Options};
 
@@ -241,7 +241,7 @@ fn model_folder(folder: &Path) -> Finding {
 }
 
 fn hub() -> Finding {
-    let Some(root) = models::hub_cache() else {
+    let Some(root) = crate::fetch::hub::cache() else {
         return Finding::note(
             "hub cache",
             "no place for it",
@@ -273,10 +273,10 @@ fn hub() -> Finding {
 
 /// Whether the hub answers. A proxy is not asked.
 fn network() -> Finding {
-    if std::env::var_os("HF_HUB_OFFLINE").is_some_and(|v| !v.is_empty() && v != "0") {
+    if let Some(by) = crate::fetch::hub::offline() {
         return Finding::note(
             "network",
-            "HF_HUB_OFFLINE is set: nothing is fetched",
+            format!("{by} is set: nothing is fetched"),
             "unset it to fetch models",
         );
     }
@@ -287,8 +287,7 @@ fn network() -> Finding {
             "fetch a small model to see that it works",
         );
     }
-    let endpoint = std::env::var("HF_ENDPOINT").unwrap_or_default();
-    let endpoint = if endpoint.is_empty() { "https://huggingface.co" } else { &endpoint };
+    let endpoint = crate::fetch::hub::endpoint();
     let plain = endpoint.starts_with("http://");
     let host = endpoint.split("://").last().unwrap_or_default().split('/').next().unwrap_or_default();
     let address = match host.contains(':') {

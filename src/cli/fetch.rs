@@ -20,7 +20,10 @@ pub(super) fn fetch(args: &FetchArgs, common: &Common) -> Result<u8, Stop> {
     let loaded = study::sound(&args.study, common)?;
     let sources = fetching::sources(&args.network)?;
     let job = job::job(&loaded)?;
-    let runner = Local::new(common, Lock::beside(&loaded.path, common.locked)?).offline(args.network.offline);
+    let cancel = cancel_on_signal();
+    let runner = Local::new(common, Lock::beside(&loaded.path, common.locked)?)
+        .offline(args.network.offline)
+        .stopping_by(&cancel);
     let options = job::options(common, Heavy::Thread);
     if args.list {
         let store = job::reading(common)?;
@@ -37,7 +40,6 @@ pub(super) fn fetch(args: &FetchArgs, common: &Common) -> Result<u8, Stop> {
     let store = job::writing(common)?;
     let fates = forecast(&job, &runner, &store, &options);
     let wanted = fetching::wanted(&loaded, &job, &fates, &runner)?;
-    let cancel = cancel_on_signal();
     let mut view: Box<dyn EventSink> = if common.json { Box::new(Quiet) } else { progress::view(args.plain) };
     let brought = fetching::bring_all(wanted, &store, &sources, &runner, &mut *view, &cancel)?;
     drop(view);

@@ -31,10 +31,12 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
         return Err(not_implemented(&loaded, &lacking));
     }
     let sources = fetching::sources(&args.network)?;
-    let runner = Local::new(common, Lock::beside(&loaded.path, common.locked)?).offline(sources.offline);
+    let cancel = cancel_on_signal();
+    let runner = Local::new(common, Lock::beside(&loaded.path, common.locked)?)
+        .offline(sources.offline)
+        .stopping_by(&cancel);
     missing_inputs(&loaded, &job, &runner, Reach::Local)?;
     let store = job::writing(common)?;
-    let cancel = cancel_on_signal();
     let program = std::env::current_exe()
         .map_err(|e| Stop::missing(format!("this program's own file is not known: {e}"), None))?;
     let heavy = Heavy::Process(WorkerCommand { program, args: vec!["worker".into()] });

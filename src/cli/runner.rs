@@ -7,7 +7,7 @@ use super::args::Common;
 use super::lock::Lock;
 use super::models::{Models, lost};
 use crate::cache::downloads::{Download, downloads};
-use crate::engine::{Found, Reach, Runner};
+use crate::engine::{CancelToken, Found, Reach, Runner};
 use crate::task::{Demands, Failure, ReadyFn, RunFn};
 use crate::types::Registry;
 use crate::value::{Checksum, Input};
@@ -37,6 +37,13 @@ impl Local {
     #[must_use]
     pub(super) fn offline(mut self, offline: bool) -> Self {
         self.models.offline(offline);
+        self
+    }
+
+    /// Stops what it fetches when this is asked to.
+    #[must_use]
+    pub(super) fn stopping_by(mut self, cancel: &CancelToken) -> Self {
+        self.models.stopping_by(cancel.clone());
         self
     }
 

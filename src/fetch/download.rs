@@ -61,9 +61,13 @@ struct About {
     validator: Option<String>,
 }
 
+/// Asks for the bytes from some place on; with a validator only when the file is still the same.
+pub(super) type Get<'a> = &'a dyn Fn(u64, Option<&str>) -> Result<Answer, Trouble>;
+
 /// A file that is arriving.
 struct Part<'a> {
     want: &'a Want,
+    get: Get<'a>,
     grows: &'a Growing,
     file: File,
     sums: Sums,
@@ -75,7 +79,12 @@ struct Part<'a> {
 
 impl<'a> Part<'a> {
     /// What is there from before, when it is of the same file; else an empty one.
-    fn open(want: &'a Want, grows: &'a Growing, progress: &dyn Progress) -> Result<Self, Failure> {
+    fn open(
+        want: &'a Want,
+        grows: &'a Growing,
+        get: Get<'a>,
+        progress: &dyn Progress,
+    ) -> Result<Self, Failure> {
         let about = About {
             format: FORMAT,
             url: want.url.clone(),
@@ -100,7 +109,7 @@ impl<'a> Part<'a> {
             .map_err(|e| at(&grows.part, e))?;
         let sums = Sums::new(want.digest.as_ref().map(|d| d.algorithm));
         let mut part =
-            Self { want, grows, file, sums, about: before.unwrap_or(about), len: 0, resumed: keep };
+            Self { want, get, grows, file, sums, about: before.unwrap_or(about), len: 0, resumed: keep };
         let mut buffer = vec![0; BUFFER];
         loop {
             if progress.cancelled() {
@@ -144,7 +153,7 @@ impl<'a> Part<'a> {
         if self.len > 0 && !resumable {
             self.restart().map_err(Trouble::Never)?;
         }
-        let mut answer = get(&self.want.url, self.len, self.about.validator.as_deref())?;
+        let mut answer = (self.get)(self.len, self.about.validator.as_deref())?;
         if answer.start != self.len
             || (self.len > 0 && self.about.total.is_some() && answer.total != self.about.total)
         {
@@ -190,7 +199,20 @@ impl<'a> Part<'a> {
 /// # Errors
 /// It cannot be had, or is another than was declared; the disk is full; a stop was asked for.
 pub(super) fn download(want: &Want, grows: &Growing, progress: &dyn Progress) -> Result<Sums, Failure> {
-    let mut part = Part::open(want, grows, progress)?;
+    download_by(want, grows, &|from, validator| get(&want.url, from, validator), progress)
+}
+
+/// The same with requests of another kind.
+///
+/// # Errors
+/// As [`download`].
+pub(super) fn download_by(
+    want: &Want,
+    grows: &Growing,
+    get: Get<'_>,
+    progress: &dyn Progress,
+) -> Result<Sums, Failure> {
+    let mut part = Part::open(want, grows, get, progress)?;
     let mut again = false;
     loop {
         complete(&mut part, progress)?;
@@ -252,7 +274,7 @@ fn complete(part: &mut Part<'_>, progress: &dyn Progress) -> Result<(), Failure>
     Ok(())
 }
 
-fn pause(wait: Duration, progress: &dyn Progress) -> Result<(), Failure> {
+pub(super) fn pause(wait: Duration, progress: &dyn Progress) -> Result<(), Failure> {
     let end = Instant::now() + wait;
     while Instant::now() < end {
         if progress.cancelled() {

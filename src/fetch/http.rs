@@ -4,8 +4,8 @@ use std::io::Read;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use ureq::http::HeaderMap;
-use ureq::{Agent, Error};
+use ureq::http::{HeaderMap, Response, StatusCode};
+use ureq::{Agent, Body, Error};
 
 use super::download::{Answer, Trouble};
 use crate::task::Failure;
@@ -14,8 +14,30 @@ use crate::task::Failure;
 const SILENCE: Duration = Duration::from_secs(60);
 const CONNECT: Duration = Duration::from_secs(20);
 
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request<'a> {
+    pub url: &'a str,
+    /// Only the headers of the answer.
+    pub head: bool,
+    /// The place of the first byte.
+    pub from: u64,
+    /// With a place: only when the file is still the same.
+    pub validator: Option<&'a str>,
+    /// The header `Authorization`.
+    pub authorization: Option<&'a str>,
+    /// Whether the answer may come from where the server points to.
+    pub follow: bool,
+}
+
 /// Asks for the bytes from `from` on; with `validator` only when the file is still the same.
 pub(super) fn get(url: &str, from: u64, validator: Option<&str>) -> Result<Answer, Trouble> {
+    let asked = Request { url, head: false, from, validator, authorization: None, follow: true };
+    answer(send(&asked)?, &|code, _| refusal(url, code))
+}
+
+/// Sends a request; any status is an answer.
+pub(super) fn send(asked: &Request<'_>) -> Result<Response<Body>, Trouble> {
     static AGENT: OnceLock<Agent> = OnceLock::new();
     let agent = AGENT.get_or_init(|| {
         Agent::config_builder()
@@ -30,18 +52,32 @@ pub(super) fn get(url: &str, from: u64, validator: Option<&str>) -> Result<Answe
             .build()
             .new_agent()
     });
-    let mut request = agent.get(url);
+    let url = asked.url;
+    let mut request = if asked.head { agent.head(url) } else { agent.get(url) };
     // Azure's storage, where MS MARCO lies, knows ranges without an end from this version on.
     if url.contains(".core.windows.net/") {
         request = request.header("x-ms-version", "2019-12-12");
     }
-    if from > 0 {
-        request = request.header("Range", format!("bytes={from}-"));
-        if let Some(validator) = validator {
+    if let Some(authorization) = asked.authorization {
+        request = request.header("Authorization", authorization);
+    }
+    if asked.from > 0 {
+        request = request.header("Range", format!("bytes={}-", asked.from));
+        if let Some(validator) = asked.validator {
             request = request.header("If-Range", validator);
         }
     }
-    let response = request.call().map_err(|e| trouble(url, &e))?;
+    if !asked.follow {
+        request = request.config().max_redirects(0).build();
+    }
+    request.call().map_err(|e| trouble(url, &e))
+}
+
+/// The bytes of an answer; `refusal` tells why a status that no retry mends is one.
+pub(super) fn answer(
+    response: Response<Body>,
+    refusal: &dyn Fn(u16, &HeaderMap) -> Failure,
+) -> Result<Answer, Trouble> {
     let status = response.status();
     let headers = response.headers();
     let length = number(headers, "content-length");
@@ -54,7 +90,7 @@ pub(super) fn get(url: &str, from: u64, validator: Option<&str>) -> Result<Answe
             (start, total.or_else(|| Some(start + length?)))
         }
         416 => return Err(Trouble::Restart),
-        code => return Err(refused(url, code, status.canonical_reason().unwrap_or_default(), headers)),
+        code => return Err(refused(code, headers, refusal)),
     };
     let validator = validator_of(headers);
     Ok(Answer {
@@ -65,11 +101,11 @@ pub(super) fn get(url: &str, from: u64, validator: Option<&str>) -> Result<Answe
     })
 }
 
-fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+pub(super) fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name)?.to_str().ok()
 }
 
-fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
+pub(super) fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
     text(headers, name)?.trim().parse().ok()
 }
 
@@ -95,26 +131,38 @@ fn retry_after(headers: &HeaderMap, now: jiff::Timestamp) -> Option<Duration> {
     Some(Duration::from_secs(u64::try_from(date.as_second() - now.as_second()).unwrap_or(0)))
 }
 
-fn refused(url: &str, code: u16, reason: &str, headers: &HeaderMap) -> Trouble {
-    let why = format!("the server answers {code} {reason}").trim_end().to_owned();
-    let failed =
-        |help: &str| Trouble::Never(Failure::missing(format!("cannot fetch {url}: {why}")).help(help));
+/// What a status that is no success means: later, or never.
+pub(super) fn refused(
+    code: u16,
+    headers: &HeaderMap,
+    refusal: &dyn Fn(u16, &HeaderMap) -> Failure,
+) -> Trouble {
     match code {
         408 | 425 | 429 | 500..=599 => {
             let after = retry_after(headers, jiff::Timestamp::now());
-            Trouble::Again { why, after, reached: true }
+            Trouble::Again { why: format!("the server answers {}", named(code)), after, reached: true }
         }
-        401 | 403 => failed(
-            "the publisher gives it out on conditions: fetch it yourself, and declare it with `local { … }` or give its \
-             folder with `--mirror`",
-        ),
-        404 | 410 => failed(
-            "nothing lies at this address any more: look for the new one, or give the folder that has it with `--mirror`",
-        ),
-        _ => failed(
-            "try the address with another program; a folder that has the file is given with `--mirror`",
-        ),
+        code => Trouble::Never(refusal(code, headers)),
     }
+}
+
+/// A status with its name.
+pub(super) fn named(code: u16) -> String {
+    let name = StatusCode::from_u16(code).ok().and_then(|s| s.canonical_reason()).unwrap_or_default();
+    format!("{code} {name}").trim_end().to_owned()
+}
+
+fn refusal(url: &str, code: u16) -> Failure {
+    Failure::missing(format!("cannot fetch {url}: the server answers {}", named(code))).help(match code {
+        401 | 403 => {
+            "the publisher gives it out on conditions: fetch it yourself, and declare it with `local { … }` or give its \
+             folder with `--mirror`"
+        }
+        404 | 410 => {
+            "nothing lies at this address any more: look for the new one, or give the folder that has it with `--mirror`"
+        }
+        _ => "try the address with another program; a folder that has the file is given with `--mirror`",
+    })
 }
 
 fn trouble(url: &str, e: &Error) -> Trouble {

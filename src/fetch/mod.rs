@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `download` | one file from the network: goes on where it was cut, tries again, waits as the server asks |
 //! | `http` | one request |
+//! | `hub` | models of the Hugging Face hub: which files a repository has, and bringing them |
 //! | `mirror` | where a mirror has an address |
 //! | `members` | members of archives, within bounds |
 //! | `sums` | digests of what passes by |
@@ -13,8 +14,9 @@
 //! Must not know: the language, the engine, what is in the files.
 
 mod download;
-#[cfg(feature = "fetch")]
+#[cfg(any(feature = "fetch", feature = "hub"))]
 mod http;
+pub mod hub;
 mod members;
 mod mirror;
 mod sums;

@@ -7,8 +7,10 @@
 pub mod arch;
 mod beginning;
 pub mod bi;
+mod byte_pairs;
 pub mod config;
 pub mod cpu;
+pub mod files;
 pub mod flops;
 pub mod layers;
 pub mod load;

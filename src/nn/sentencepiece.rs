@@ -1,8 +1,43 @@
-//! A SentencePiece model (`spm.model`, as DeBERTa-v2 and -v3 are published) to the text of a `tokenizer.json`.
+//! A SentencePiece model (`spm.model`, as DeBERTa-v2 and -v3 are published; `sentencepiece.bpe.model`, as XLM-RoBERTa is)
+//! to the text of a `tokenizer.json`.
 //!
-//! **Source:** sentencepiece `sentencepiece_model.proto`; transformers `DebertaV2Converter`.
+//! **Source:** sentencepiece `sentencepiece_model.proto`; transformers `DebertaV2Converter`, `XLMRobertaConverter` and
+//! `XLMRobertaTokenizer`.
 
 use serde_json::{Value as Json, json};
+
+/// What a file holds.
+struct Model<'a> {
+    pieces: Vec<Piece<'a>>,
+    charsmap: &'a [u8],
+}
+
+impl<'a> Model<'a> {
+    fn read(bytes: &'a [u8]) -> Result<Self, String> {
+        let mut model = Self { pieces: Vec::new(), charsmap: &[] };
+        for field in Fields(bytes) {
+            match field? {
+                (1, Field::Bytes(piece)) => model.pieces.push(Piece::read(piece)?),
+                (2, Field::Bytes(trainer)) => kind(trainer)?,
+                (3, Field::Bytes(normalizer)) => {
+                    for field in Fields(normalizer) {
+                        if let (2, Field::Bytes(map)) = field? {
+                            model.charsmap = map;
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(model)
+    }
+
+    /// The normalizer that the model was trained with, where it has one.
+    fn normalizer(&self) -> Option<Json> {
+        let map = || json!({"type": "Precompiled", "precompiled_charsmap": base64(self.charsmap)});
+        (!self.charsmap.is_empty()).then(map)
+    }
+}
 
 /// `tokenizer.json` of a Unigram model; `lower` and `split` are the settings `do_lower_case` and `split_by_punct` of
 /// DeBERTa's tokenizer.
@@ -10,27 +45,9 @@ use serde_json::{Value as Json, json};
 /// # Errors
 /// Says what of the file does not fit.
 pub(super) fn deberta(model: &[u8], lower: bool, split: bool) -> Result<Json, String> {
-    let (mut vocabulary, mut unknown, mut charsmap) = (Vec::new(), None, &[][..]);
-    for field in Fields(model) {
-        match field? {
-            (1, Field::Bytes(piece)) => {
-                let piece = Piece::read(piece)?;
-                if piece.kind == UNKNOWN {
-                    unknown = Some(vocabulary.len());
-                }
-                vocabulary.push((piece.text, f64::from(piece.score)));
-            }
-            (2, Field::Bytes(trainer)) => kind(trainer)?,
-            (3, Field::Bytes(normalizer)) => {
-                for field in Fields(normalizer) {
-                    if let (2, Field::Bytes(map)) = field? {
-                        charsmap = map;
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
+    let model = Model::read(model)?;
+    let unknown = model.pieces.iter().rposition(|p| p.kind == UNKNOWN);
+    let vocabulary: Vec<(&str, f64)> = model.pieces.iter().map(|p| (p.text, f64::from(p.score))).collect();
     let id = |token: &str| {
         vocabulary.iter().position(|v| v.0 == token).ok_or_else(|| format!("no piece `{token}`"))
     };
@@ -41,20 +58,15 @@ pub(super) fn deberta(model: &[u8], lower: bool, split: bool) -> Result<Json, St
     // The mask has no piece of its own in the published models and follows the last.
     added.push((id("[MASK]").unwrap_or(vocabulary.len()), "[MASK]"));
     added.sort_unstable();
-    let special = |(id, token): &(usize, &str)| {
-        json!({"id": id, "content": token, "single_word": false, "lstrip": false, "rstrip": false,
-            "normalized": *token == "[UNK]", "special": true})
-    };
+    let special = |(id, token): &(usize, &str)| special(*id, token, *token == "[UNK]", false);
     let mut normalizers = Vec::new();
     if lower {
         normalizers.push(json!({"type": "Lowercase"}));
     }
     normalizers.push(json!({"type": "Strip", "strip_left": true, "strip_right": true}));
-    if !charsmap.is_empty() {
-        normalizers.push(json!({"type": "Precompiled", "precompiled_charsmap": base64(charsmap)}));
-    }
+    normalizers.extend(model.normalizer());
     normalizers.push(json!({"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}));
-    let space = json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true});
+    let space = spaces();
     let mut cuts = vec![space.clone()];
     if split {
         cuts.insert(0, json!({"type": "Punctuation", "behavior": "Isolated"}));
@@ -74,6 +86,50 @@ pub(super) fn deberta(model: &[u8], lower: bool, split: bool) -> Result<Json, St
         "decoder": space,
         "model": {"type": "Unigram", "unk_id": unknown, "vocab": vocabulary, "byte_fallback": false},
     }))
+}
+
+/// `tokenizer.json` of XLM-RoBERTa's model, whose words are numbered as fairseq did: four special tokens in an order of
+/// their own, the pieces after the first three, and the mask.
+///
+/// # Errors
+/// Says what of the file does not fit.
+pub(super) fn xlm_roberta(model: &[u8]) -> Result<Json, String> {
+    let model = Model::read(model)?;
+    let first: Vec<&str> = model.pieces.iter().take(3).map(|p| p.text).collect();
+    if first != ["<unk>", "<s>", "</s>"] {
+        return Err(format!("its first pieces are {first:?}; those of XLM-RoBERTa are <unk>, <s> and </s>"));
+    }
+    let mut vocabulary: Vec<(&str, f64)> = ["<s>", "<pad>", "</s>", "<unk>"].map(|t| (t, 0.0)).to_vec();
+    vocabulary.extend(model.pieces[3..].iter().map(|p| (p.text, f64::from(p.score))));
+    vocabulary.push(("<mask>", 0.0));
+    let mask = vocabulary.len() - 1;
+    let added = [(0, "<s>"), (1, "<pad>"), (2, "</s>"), (3, "<unk>"), (mask, "<mask>")];
+    let at = |token: &str| json!({"SpecialToken": {"id": token, "type_id": 0}});
+    let text = |which: &str| json!({"Sequence": {"id": which, "type_id": 0}});
+    let around = |token: &str, id: usize| json!({"id": token, "ids": [id], "tokens": [token]});
+    let space = spaces();
+    Ok(json!({
+        "version": "1.0", "truncation": null, "padding": null,
+        "added_tokens": added.map(|(id, token)| special(id, token, false, token == "<mask>")),
+        "normalizer": model.normalizer(),
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, space]},
+        "post_processor": {"type": "TemplateProcessing",
+            "single": [at("<s>"), text("A"), at("</s>")],
+            "pair": [at("<s>"), text("A"), at("</s>"), at("</s>"), text("B"), at("</s>")],
+            "special_tokens": {"<s>": around("<s>", 0), "</s>": around("</s>", 2)}},
+        "decoder": space,
+        "model": {"type": "Unigram", "unk_id": 3, "vocab": vocabulary, "byte_fallback": false},
+    }))
+}
+
+fn special(id: usize, token: &str, normalized: bool, lstrip: bool) -> Json {
+    json!({"id": id, "content": token, "single_word": false, "lstrip": lstrip, "rstrip": false,
+        "normalized": normalized, "special": true})
+}
+
+/// Spaces as SentencePiece writes them.
+fn spaces() -> Json {
+    json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true})
 }
 
 /// The type of an unknown piece.

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use serde_json::{Value as Json, json};
 
 use self::settings::Settings;
-use super::{Packed, beginning, sentencepiece};
+use super::{Packed, beginning, byte_pairs, sentencepiece};
 use crate::task::Failure;
 use crate::value::{Call, Digest};
 
@@ -401,10 +401,19 @@ fn built(folder: &Path, files: &Files, settings: &Settings) -> Result<Vec<u8>, F
                 folder.join("spm.model").display()
             ))
         })?
+    } else if let Some(model) = files.get("sentencepiece.bpe.model") {
+        sentencepiece::xlm_roberta(model).map_err(|what| {
+            let name = folder.join("sentencepiece.bpe.model");
+            Failure::wrong(format!("{}: not the SentencePiece model of XLM-RoBERTa: {what}", name.display()))
+        })?
+    } else if let (Some(words), Some(merges)) = (files.get("vocab.json"), files.get("merges.txt")) {
+        let prefix_space = settings.flag("add_prefix_space")?.unwrap_or(false);
+        byte_pairs::roberta(words, merges, prefix_space)
+            .map_err(|what| Failure::wrong(format!("{}: {what}", folder.display())))?
     } else {
         return Err(Failure::missing(format!("{}: no tokenizer.json in this folder", folder.display())).help(
-            "a tokenizer is read from tokenizer.json, from vocab.txt of a BERT model, or from spm.model of a DeBERTa \
-             model",
+            "a tokenizer is read from tokenizer.json, from vocab.txt of a BERT model, from vocab.json with merges.txt of \
+             RoBERTa, from sentencepiece.bpe.model of XLM-RoBERTa, or from spm.model of a DeBERTa model",
         ));
     };
     serde_json::to_vec(&tokenizer).map_err(|e| Failure::bug(format!("a tokenizer cannot be written: {e}")))

@@ -1,0 +1,28 @@
+//! Models of the Hugging Face hub: which files a repository has at a commit, and bringing the chosen ones into the hub's
+//! cache on this machine, where other tools find them too.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `settings` | address, token, cache and the rest, by the hub's own variables |
+//! | `folder` | a repository in the hub's cache |
+//! | `client` | requests, with the token to the hub only |
+//! | `refusal` | what to do about an answer that is none |
+//! | `opened` | a repository at a commit: what it has, and bringing it |
+//!
+//! Must not know: which files of a model are read.
+
+#[cfg(feature = "hub")]
+mod client;
+mod folder;
+#[cfg(feature = "hub")]
+mod opened;
+#[cfg(feature = "hub")]
+mod refusal;
+mod settings;
+
+#[cfg(feature = "hub")]
+pub use client::Client;
+pub use folder::{Presence, Repository, check_revision, is_commit};
+#[cfg(feature = "hub")]
+pub use opened::Opened;
+pub use settings::{Token, cache, endpoint, offline, token};

@@ -1,0 +1,268 @@
+//! Which files of a model folder are read, by the names under which models are published. What is fetched from the hub,
+//! what counts as missing and what is told of a folder that has other things all follow from here.
+//!
+//! Must not know: what is in the files.
+
+/// The file that makes a folder a model.
+pub const CONFIG: &str = "config.json";
+/// The file that makes a folder an adapter (LoRA) of another model.
+pub const ADAPTER: &str = "adapter_config.json";
+/// The forms of weights, the one that is read first: safetensors before torch's own, a single file before shards.
+pub const WEIGHTS: [&str; 4] = [
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+];
+/// The forms of an adapter's weights.
+pub const ADAPTER_WEIGHTS: [&str; 2] = ["adapter_model.safetensors", "adapter_model.bin"];
+/// The tokenizer in one file.
+pub const TOKENIZER: &str = "tokenizer.json";
+/// Vocabularies from which a tokenizer is built when it is in no file of its own: each form with all of its files.
+pub const VOCABULARIES: [&[&str]; 4] =
+    [&["spm.model"], &["sentencepiece.bpe.model"], &["vocab.json", "merges.txt"], &["vocab.txt"]];
+/// Settings that change what a model computes, in files that it may have.
+pub const SETTINGS: [&str; 6] = [
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "generation_config.json",
+    MODULES,
+];
+/// The list of modules of a sentence-transformers model.
+pub const MODULES: &str = "modules.json";
+/// Settings beside the list of modules.
+pub const SENTENCE: [&str; 8] = [
+    "config_sentence_transformers.json",
+    "sentence_bert_config.json",
+    "sentence_roberta_config.json",
+    "sentence_distilbert_config.json",
+    "sentence_camembert_config.json",
+    "sentence_albert_config.json",
+    "sentence_xlm-roberta_config.json",
+    "sentence_xlnet_config.json",
+];
+
+/// What a model is lacking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// A configuration.
+    Config,
+    /// Weights in a form that is read.
+    Weights,
+    /// A tokenizer in a form that is read.
+    Tokenizer,
+}
+
+impl Lack {
+    /// What is expected in its place.
+    pub fn expected(self) -> &'static str {
+        match self {
+            Self::Config => "config.json",
+            Self::Weights => "model.safetensors or pytorch_model.bin",
+            Self::Tokenizer => {
+                "tokenizer.json, vocab.txt, vocab.json with merges.txt, spm.model or sentencepiece.bpe.model"
+            }
+        }
+    }
+}
+
+/// The files of a model that are read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chosen {
+    /// Those that are there.
+    pub files: Vec<String>,
+    /// Those that would be read, and are not there.
+    pub absent: Vec<&'static str>,
+    /// What cannot be done without.
+    pub lacks: Vec<Lack>,
+}
+
+/// Chooses what is read of a folder or repository; `has` tells whether it has a file. Files that others name (shards,
+/// modules) come later, when those can be read.
+///
+/// # Errors
+/// Those of `has`.
+pub fn choose<E>(mut has: impl FnMut(&str) -> Result<bool, E>) -> Result<Chosen, E> {
+    let mut chosen = Chosen::default();
+    let is_model = has(CONFIG)?;
+    let is_adapter = has(ADAPTER)?;
+    match (is_model, is_adapter) {
+        (false, false) => chosen.lacks.push(Lack::Config),
+        _ => chosen.files.extend(
+            [(is_model, CONFIG), (is_adapter, ADAPTER)].iter().filter(|f| f.0).map(|f| f.1.to_owned()),
+        ),
+    }
+    let forms = WEIGHTS.iter().chain(ADAPTER_WEIGHTS.iter().filter(|_| is_adapter));
+    match first(forms.copied(), &mut has)? {
+        Some(form) => chosen.files.push(form.to_owned()),
+        None => chosen.lacks.push(Lack::Weights),
+    }
+    if has(TOKENIZER)? {
+        chosen.files.push(TOKENIZER.to_owned());
+    } else {
+        chosen.absent.push(TOKENIZER);
+        let before = chosen.files.len();
+        for form in VOCABULARIES {
+            let mut whole = true;
+            for file in form {
+                whole = whole && has(file)?;
+            }
+            if whole {
+                chosen.files.extend(form.iter().map(|f| (*f).to_owned()));
+            }
+        }
+        // An adapter takes the tokenizer of its model.
+        if chosen.files.len() == before && !is_adapter {
+            chosen.lacks.push(Lack::Tokenizer);
+        }
+    }
+    for file in SETTINGS {
+        take(file, &mut has, &mut chosen)?;
+    }
+    if chosen.files.iter().any(|f| f == MODULES) {
+        for file in SENTENCE {
+            take(file, &mut has, &mut chosen)?;
+        }
+    }
+    Ok(chosen)
+}
+
+fn take<E>(
+    file: &'static str,
+    has: &mut impl FnMut(&str) -> Result<bool, E>,
+    chosen: &mut Chosen,
+) -> Result<(), E> {
+    match has(file)? {
+        true => chosen.files.push(file.to_owned()),
+        false => chosen.absent.push(file),
+    }
+    Ok(())
+}
+
+fn first<E>(
+    names: impl Iterator<Item = &'static str>,
+    has: &mut impl FnMut(&str) -> Result<bool, E>,
+) -> Result<Option<&'static str>, E> {
+    for name in names {
+        if has(name)? {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}
+
+/// The files that one of the chosen files names: shards of weights, and settings of modules. The names are as they are
+/// written there.
+///
+/// # Errors
+/// What the file is instead.
+pub fn named_in(file: &str, text: &[u8]) -> Result<Vec<String>, String> {
+    let json = || serde_json::from_slice::<serde_json::Value>(text).map_err(|e| format!("not JSON: {e}"));
+    let mut names: Vec<String> = match file {
+        _ if WEIGHTS.contains(&file) && file.ends_with(".index.json") => {
+            let json = json()?;
+            let map = json["weight_map"].as_object().ok_or("it has no `weight_map`")?;
+            let each = map.values().map(|v| v.as_str().map(str::to_owned));
+            each.collect::<Option<_>>().ok_or("its `weight_map` names something that is no file")?
+        }
+        MODULES => {
+            let json = json()?;
+            let list = json.as_array().ok_or("it is not a list of modules")?;
+            let paths = list.iter().filter_map(|m| m["path"].as_str()).filter(|p| !p.is_empty());
+            paths.map(|p| format!("{}/{CONFIG}", p.trim_end_matches('/'))).collect()
+        }
+        _ => Vec::new(),
+    };
+    names.sort_unstable();
+    names.dedup();
+    Ok(names)
+}
+
+/// Which other programs' weights are among file names, in words: `ONNX (onnx/model.onnx)`. Nothing when there are none.
+pub fn of_others<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let kinds: [(&str, fn(&str) -> bool); 7] = [
+        ("ONNX", |n| n.ends_with(".onnx")),
+        ("GGUF", |n| n.ends_with(".gguf")),
+        ("TensorFlow", |n| n.ends_with(".h5") || n.ends_with(".ckpt.index") || n.ends_with("saved_model.pb")),
+        ("Flax", |n| n.ends_with(".msgpack")),
+        ("OpenVINO", |n| n.contains("openvino") && n.ends_with(".xml")),
+        ("Core ML", |n| n.contains(".mlpackage/") || n.ends_with(".mlmodel")),
+        ("torch.save of a whole module or a trainer's state", |n| {
+            [".pt", ".pth", ".ckpt"].iter().any(|e| n.ends_with(e))
+                && !n.ends_with("optimizer.pt")
+                && !n.ends_with("scheduler.pt")
+        }),
+    ];
+    let mut found: Vec<(&str, &str)> = Vec::new();
+    for name in names {
+        for (kind, is) in kinds {
+            if is(name) && !found.iter().any(|(k, _)| *k == kind) {
+                found.push((kind, name));
+            }
+        }
+    }
+    let told: Vec<String> = found.iter().map(|(kind, name)| format!("{kind} ({name})")).collect();
+    (!told.is_empty()).then(|| told.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(files: &[&str]) -> Chosen {
+        choose(|name| Ok::<_, ()>(files.contains(&name))).unwrap()
+    }
+
+    #[test]
+    fn one_form_of_weights_and_tokenizer_is_read() {
+        let all = of(&[
+            "README.md",
+            "config.json",
+            "model.safetensors",
+            "pytorch_model.bin",
+            "tokenizer.json",
+            "vocab.txt",
+            "tokenizer_config.json",
+            "onnx/model.onnx",
+        ]);
+        assert_eq!(
+            all.files,
+            ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+        );
+        assert!(all.lacks.is_empty() && all.absent.contains(&"modules.json"));
+        let roberta = of(&["config.json", "pytorch_model.bin.index.json", "vocab.json", "merges.txt"]);
+        assert_eq!(
+            roberta.files,
+            ["config.json", "pytorch_model.bin.index.json", "vocab.json", "merges.txt"]
+        );
+        assert!(of(&["config.json", "pytorch_model.bin", "vocab.json"]).lacks == [Lack::Tokenizer]);
+        assert_eq!(of(&[]).lacks, [Lack::Config, Lack::Weights, Lack::Tokenizer]);
+        let adapter = of(&["adapter_config.json", "adapter_model.safetensors"]);
+        assert_eq!((adapter.files.len(), adapter.lacks), (2, vec![]));
+        assert_eq!(of(&["config.json", "adapter_model.safetensors", "vocab.txt"]).lacks, [Lack::Weights]);
+    }
+
+    #[test]
+    fn files_that_others_name() {
+        let index = br#"{"weight_map": {"a": "x-2.bin", "b": "x-1.bin", "c": "x-2.bin"}}"#;
+        assert_eq!(named_in("pytorch_model.bin.index.json", index).unwrap(), ["x-1.bin", "x-2.bin"]);
+        let modules = br#"[{"path": ""}, {"path": "1_Pooling"}, {"path": "2_Normalize/"}]"#;
+        assert_eq!(
+            named_in("modules.json", modules).unwrap(),
+            ["1_Pooling/config.json", "2_Normalize/config.json"]
+        );
+        assert!(named_in("config.json", b"no").unwrap().is_empty());
+        for bad in [&b"{}"[..], b"[", br#"{"weight_map": {"a": 1}}"#] {
+            assert!(named_in("model.safetensors.index.json", bad).is_err());
+        }
+    }
+
+    #[test]
+    fn weights_of_other_programs_are_told() {
+        let told = of_others(["config.json", "onnx/model.onnx", "onnx/model_q.onnx", "tf_model.h5"]).unwrap();
+        assert_eq!(told, "ONNX (onnx/model.onnx), TensorFlow (tf_model.h5)");
+        assert_eq!(of_others(["model.safetensors", "optimizer.pt"]), None);
+    }
+}
