@@ -114,7 +114,12 @@ impl Fields {
         let Value::Object(map) = value else {
             return Err(Failure::wrong(format!("{file}: expected a JSON object with the model's fields")));
         };
-        Ok(Self { file: file.to_owned(), map, read: RefCell::default() })
+        Ok(Self::of(file, map))
+    }
+
+    /// Fields from elsewhere; `file` is where they are from.
+    pub fn of(file: &str, map: Map<String, Value>) -> Self {
+        Self { file: file.to_owned(), map, read: RefCell::default() }
     }
 
     /// The file, for messages.
@@ -288,7 +293,9 @@ pub fn saved(source: &Map<String, Value>, class: &str) -> Map<String, Value> {
         .filter(|(name, _)| !dropped.contains(&name.as_str()) && !name.starts_with('_'))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
-    map.insert("architectures".into(), serde_json::json!([class]));
+    // A class of Lightning IR is no class of transformers.
+    let own = source.get("architectures").filter(|_| source.get("backbone_model_type").is_some());
+    map.insert("architectures".into(), own.cloned().unwrap_or_else(|| serde_json::json!([class])));
     map.insert("id2label".into(), serde_json::json!({"0": "LABEL_0"}));
     map.insert("label2id".into(), serde_json::json!({"LABEL_0": 0}));
     map.insert("torch_dtype".into(), "float32".into());

@@ -2,7 +2,7 @@
 //!
 //! Everything else (norms, activations, softmax, look-ups) is a few hundredths of it.
 
-use super::arch::head::Pooling;
+use super::arch::head::{Head, Pooling};
 use super::arch::{Architecture, Form};
 
 /// What makes two models compute alike, for rates: architecture, layers, hidden width, heads, feed-forward width.
@@ -19,7 +19,7 @@ pub fn forward(model: &dyn Architecture, n: usize) -> f64 {
     let tokens = n as f64;
     // Of each token: a product by a matrix, and the attention to so many keys.
     let product = |inputs: usize, outputs: usize| 2.0 * inputs as f64 * outputs as f64;
-    let head = product(model.hidden(), model.hidden() + 1);
+    let head = |head: &Head| product(model.hidden(), 1 + head.dense.map_or(0, |_| model.hidden()));
     match model.form() {
         Form::PostNorm(m) => {
             // Relative positions score each token with the distances that occur.
@@ -34,7 +34,7 @@ pub fn forward(model: &dyn Architecture, n: usize) -> f64 {
                 Pooling::Mean => whole,
             };
             let narrow = if m.width == m.hidden { 0.0 } else { tokens * product(m.width, m.hidden) };
-            (m.layers as f64 - 1.0) * whole + last + narrow + head
+            (m.layers as f64 - 1.0) * whole + last + narrow + head(&m.head)
         }
         Form::PreNorm(m) => {
             let each = product(m.hidden, 4 * m.hidden) + 3.0 * product(m.hidden, m.intermediate);
@@ -42,7 +42,7 @@ pub fn forward(model: &dyn Architecture, n: usize) -> f64 {
                 let keys = sight.window.map_or(n, |w| n.min(2 * w + 1)) as f64;
                 tokens * 4.0 * keys * m.hidden as f64
             });
-            tokens * each * m.layers.len() as f64 + attention.sum::<f64>() + head
+            tokens * each * m.layers.len() as f64 + attention.sum::<f64>() + head(&m.head)
         }
     }
 }

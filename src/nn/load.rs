@@ -75,6 +75,8 @@ pub struct ModelFacts {
     pub drawn: Vec<String>,
     /// Tensors of the folder that have no use in a re-ranker.
     pub ignored: Vec<String>,
+    /// Tokens of query and document that the folder says the model was made for.
+    pub lengths: Option<[usize; 2]>,
 }
 
 /// Loads a model folder; `seed` draws a head that the folder lacks.
@@ -98,6 +100,7 @@ pub fn load(
         parameters: checkpoint.weights.len(),
         drawn: checkpoint.drawn.clone(),
         ignored: checkpoint.ignored.clone(),
+        lengths: super::arch::lengths(model.config()),
     };
     let explicit = match options.engine() {
         Engine::Auto => device.is_cpu() && cpu::supports(model),

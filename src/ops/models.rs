@@ -2,8 +2,9 @@
 
 use super::two_labels;
 use crate::nn::load::Options;
+use crate::nn::tokenizer::Limits;
 use crate::nn::weights::Labels;
-use crate::task::{Failure, Job, Outcome, located};
+use crate::task::{Caveat, CaveatKind, Failure, Job, Outcome, located};
 use crate::train::ranker::Ranker;
 use crate::train::scoring::Batching;
 use crate::value::Value;
@@ -20,7 +21,25 @@ pub(super) fn open(job: &Job<'_>, name: &str, seed: u64) -> Result<Ranker, Failu
         .ok_or_else(|| Failure::bug(format!("{}: `{name}` is no model: {argument:?}", job.spec.op)))?;
     let mut ranker = Ranker::open(&folder.path, seed, job.call("input")?, &options)?;
     ranker.probability = softmax == Some(true);
+    other_lengths(job, &ranker)?;
     Ok(ranker)
+}
+
+/// Tells when a study reads another number of tokens than a folder says that its model was made for.
+fn other_lengths(job: &Job<'_>, ranker: &Ranker) -> Result<(), Failure> {
+    let Some([query, document]) = ranker.facts.lengths else { return Ok(()) };
+    let read = Limits::of(job.call("input")?, ranker.facts.position_limit)?;
+    if (read.query, read.document) != (query, document) {
+        job.progress.caveat(&Caveat::sentence(
+            CaveatKind::Doubt,
+            format!(
+                "the checkpoint was made for {query} tokens of the query and {document} of the document; this study reads \
+                 {} and {}",
+                read.query, read.document
+            ),
+        ));
+    }
+    Ok(())
 }
 
 /// How the job wants models run.

@@ -18,7 +18,12 @@ mod full_disk;
 mod fuzzed;
 #[cfg(feature = "models")]
 mod golden;
+#[cfg(feature = "hub")]
 mod hub;
+#[cfg(feature = "hub")]
+mod hub_layouts;
+#[cfg(feature = "hub")]
+mod hub_server;
 mod interrupted;
 #[path = "../bench/large_study.rs"]
 mod large_study;

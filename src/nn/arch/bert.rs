@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::Architecture;
-use super::head::{Head, Pooling};
+use super::head::{Dense, Head, Pooling};
 use super::masked::Masked;
 use super::post_norm::{Names, Positions, PostNorm, Projection, Types};
 use crate::nn::config::Fields;
@@ -81,12 +81,11 @@ pub fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
         head: Head {
             pooling: Pooling::First,
             pooled_dropout: 0.0,
-            dense: "bert.pooler.dense",
-            dense_bias: true,
-            activation: Activation::Tanh,
+            dense: Some(Dense { name: "bert.pooler.dense", bias: true, activation: Activation::Tanh }),
             norm: None,
             dropout: fields.optional_number("classifier_dropout", 0.0, 0.99)?.unwrap_or(hidden_dropout),
             classifier: "classifier",
+            classifier_bias: true,
         },
         masked: Some(Masked {
             dense: "cls.predictions.transform.dense",

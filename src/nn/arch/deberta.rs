@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::Architecture;
-use super::head::{Head, Pooling};
+use super::head::{Dense, Head, Pooling};
 use super::post_norm::{Convolution, Names, Positions, PostNorm, Projection, Types};
 use crate::nn::config::Fields;
 use crate::nn::layers::activation::Activation;
@@ -82,12 +82,15 @@ pub fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
         head: Head {
             pooling: Pooling::First,
             pooled_dropout: fields.number("pooler_dropout", 0.0, 0.0, 0.99)?,
-            dense: "pooler.dense",
-            dense_bias: true,
-            activation: Activation::read(fields, "pooler_hidden_act", "gelu")?,
+            dense: Some(Dense {
+                name: "pooler.dense",
+                bias: true,
+                activation: Activation::read(fields, "pooler_hidden_act", "gelu")?,
+            }),
             norm: None,
             dropout: fields.optional_number("cls_dropout", 0.0, 0.99)?.unwrap_or(hidden_dropout),
             classifier: "classifier",
+            classifier_bias: true,
         },
         masked: None,
         initializer_range: fields.number("initializer_range", 0.02, 0.0, 10.0)?,

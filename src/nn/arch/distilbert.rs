@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::Architecture;
-use super::head::{Head, Pooling};
+use super::head::{Dense, Head, Pooling};
 use super::masked::Masked;
 use super::post_norm::{Names, Positions, PostNorm, Projection};
 use crate::nn::config::Fields;
@@ -68,12 +68,11 @@ pub fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
         head: Head {
             pooling: Pooling::First,
             pooled_dropout: 0.0,
-            dense: "pre_classifier",
-            dense_bias: true,
-            activation: Activation::Relu,
+            dense: Some(Dense { name: "pre_classifier", bias: true, activation: Activation::Relu }),
             norm: None,
             dropout: fields.number("seq_classif_dropout", 0.2, 0.0, 0.99)?,
             classifier: "classifier",
+            classifier_bias: true,
         },
         masked: Some(Masked {
             dense: "vocab_transform",

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::Architecture;
 use super::bert::PARTS;
-use super::head::{Head, Pooling};
+use super::head::{Dense, Head, Pooling};
 use super::post_norm::{Names, Positions, PostNorm, Projection, Types};
 use crate::nn::config::Fields;
 use crate::nn::layers::activation::Activation;
@@ -66,12 +66,11 @@ pub fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
         head: Head {
             pooling: Pooling::First,
             pooled_dropout: dropout,
-            dense: "classifier.dense",
-            dense_bias: true,
-            activation: Activation::Gelu,
+            dense: Some(Dense { name: "classifier.dense", bias: true, activation: Activation::Gelu }),
             norm: None,
             dropout,
             classifier: "classifier.out_proj",
+            classifier_bias: true,
         },
         masked: None,
         initializer_range: fields.number("initializer_range", 0.02, 0.0, 10.0)?,

@@ -1,4 +1,4 @@
-//! The head of a one-label re-ranker: pooling, one dense layer with an activation, and the classifier.
+//! The head of a one-label re-ranker: pooling, perhaps a dense layer with an activation, and the classifier.
 //!
 //! All architectures have this form and differ in which parts are there.
 
@@ -29,6 +29,17 @@ pub struct HeadNorm {
     pub bias: bool,
 }
 
+/// A dense layer with its activation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Dense {
+    /// Stem of its names.
+    pub name: &'static str,
+    /// Whether it has a bias.
+    pub bias: bool,
+    /// What is applied to its result.
+    pub activation: Activation,
+}
+
 /// logit = classifier(drop(norm(activation(dense(drop(pooled)))))).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Head {
@@ -36,18 +47,16 @@ pub struct Head {
     pub pooling: Pooling,
     /// Dropout of what it reads.
     pub pooled_dropout: f64,
-    /// Stem of the dense layer's names.
-    pub dense: &'static str,
-    /// Whether the dense layer has a bias.
-    pub dense_bias: bool,
-    /// Activation of the dense layer.
-    pub activation: Activation,
+    /// The layer before the classifier, where there is one.
+    pub dense: Option<Dense>,
     /// The norm after it, where there is one.
     pub norm: Option<HeadNorm>,
     /// Dropout before the classifier.
     pub dropout: f64,
     /// Stem of the classifier's names.
     pub classifier: &'static str,
+    /// Whether the classifier has a bias.
+    pub classifier_bias: bool,
 }
 
 impl Head {
@@ -56,9 +65,11 @@ impl Head {
         let mut add = |name: String, shape: &[usize], fresh| {
             list.push(Declared { name, shape: shape.to_vec(), fresh });
         };
-        add(format!("{}.weight", self.dense), &[hidden, hidden], Fresh::Normal(deviations[0]));
-        if self.dense_bias {
-            add(format!("{}.bias", self.dense), &[hidden], Fresh::Zeros);
+        if let Some(dense) = self.dense {
+            add(format!("{}.weight", dense.name), &[hidden, hidden], Fresh::Normal(deviations[0]));
+            if dense.bias {
+                add(format!("{}.bias", dense.name), &[hidden], Fresh::Zeros);
+            }
         }
         if let Some(norm) = self.norm {
             add(format!("{}.weight", norm.name), &[hidden], Fresh::Ones);
@@ -67,7 +78,9 @@ impl Head {
             }
         }
         add(format!("{}.weight", self.classifier), &[1, hidden], Fresh::Normal(deviations[1]));
-        add(format!("{}.bias", self.classifier), &[1], Fresh::Zeros);
+        if self.classifier_bias {
+            add(format!("{}.bias", self.classifier), &[1], Fresh::Zeros);
+        }
     }
 
     /// The logits `[pairs]` of the last hidden states `[tokens, hidden]`.
@@ -80,7 +93,10 @@ impl Head {
             Pooling::Mean => g.mean_tokens(x)?,
         };
         let pooled = g.dropout(&pooled, Site::Pooled, self.pooled_dropout)?;
-        let mut y = self.activation.apply(&g.linear(self.dense, &pooled)?)?;
+        let mut y = match self.dense {
+            Some(dense) => dense.activation.apply(&g.linear(dense.name, &pooled)?)?,
+            None => pooled,
+        };
         if let Some(norm) = self.norm {
             y = g.layer_norm(norm.name, &y, norm.epsilon)?;
         }

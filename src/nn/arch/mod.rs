@@ -11,8 +11,11 @@ pub mod electra;
 pub mod head;
 pub mod masked;
 pub mod modernbert;
+mod mono;
 pub mod post_norm;
 pub mod roberta;
+
+pub use mono::lengths;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -37,6 +40,7 @@ const KNOWN: &[(&str, Option<Read>)] = &[
     ("deberta", None),
     ("deberta-v2", Some(deberta::read)),
     ("modernbert", Some(modernbert::read)),
+    ("mono", Some(mono::read)),
 ];
 
 /// Architectures whose masked language models have an implementation ([`Architecture::masked`]).
@@ -98,6 +102,8 @@ pub trait Architecture: Send + Sync + std::fmt::Debug {
     fn declared(&self) -> Vec<Declared>;
     /// What a tensor name of a checkpoint means.
     fn role(&self, name: &str) -> Role;
+    /// The same encoder under another head; `config` is the configuration that says so.
+    fn under(&self, head: head::Head, config: Map<String, Value>) -> Arc<dyn Architecture>;
     /// The head of its masked language model, where this build has one.
     fn masked(&self) -> Option<&masked::Masked> {
         None

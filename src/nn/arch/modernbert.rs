@@ -9,7 +9,7 @@ use std::sync::Arc;
 use candle_core::{Result as CandleResult, Tensor};
 use serde_json::{Map, Value, json};
 
-use super::head::{Head, HeadNorm, Pooling};
+use super::head::{Dense, Head, HeadNorm, Pooling};
 use super::{Architecture, Declared, Form, Fresh, Role};
 use crate::nn::Packed;
 use crate::nn::config::Fields;
@@ -121,12 +121,15 @@ pub fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
         head: Head {
             pooling,
             pooled_dropout: 0.0,
-            dense: "head.dense",
-            dense_bias: fields.flag("classifier_bias", false)?,
-            activation: Activation::read(fields, "classifier_activation", "gelu")?,
+            dense: Some(Dense {
+                name: "head.dense",
+                bias: fields.flag("classifier_bias", false)?,
+                activation: Activation::read(fields, "classifier_activation", "gelu")?,
+            }),
             norm: Some(HeadNorm { name: "head.norm", epsilon, bias: norm_bias }),
             dropout: fields.number("classifier_dropout", 0.0, 0.0, 0.99)?,
             classifier: "classifier",
+            classifier_bias: true,
         },
         initializer_range: fields.number("initializer_range", 0.02, 0.0, 10.0)?,
         config: fields.map().clone(),
@@ -209,6 +212,10 @@ impl Architecture for ModernBert {
 
     fn form(&self) -> Form<'_> {
         Form::PreNorm(self)
+    }
+
+    fn under(&self, head: Head, config: Map<String, Value>) -> Arc<dyn Architecture> {
+        Arc::new(Self { head, config, ..self.clone() })
     }
 
     fn declared(&self) -> Vec<Declared> {

@@ -1,6 +1,8 @@
 //! The encoder of BERT and its relatives: a norm after every sub-layer. What differs between them is data here: names,
 //! positions, token types, a projection of the embeddings, relative attention, the head.
 
+use std::sync::Arc;
+
 use candle_core::{Result as CandleResult, Tensor};
 use serde_json::{Map, Value};
 
@@ -236,6 +238,10 @@ impl Architecture for PostNorm {
 
     fn role(&self, name: &str) -> Role {
         super::role(name, self.names.prefix, self.names.inside, self.names.ignored)
+    }
+
+    fn under(&self, head: Head, config: Map<String, Value>) -> Arc<dyn Architecture> {
+        Arc::new(Self { head, config, masked: None, ..self.clone() })
     }
 
     fn masked(&self) -> Option<&Masked> {

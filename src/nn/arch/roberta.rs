@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::Architecture;
 use super::bert::PARTS;
-use super::head::{Head, Pooling};
+use super::head::{Dense, Head, Pooling};
 use super::post_norm::{Names, Positions, PostNorm, Projection, Types};
 use crate::nn::config::Fields;
 use crate::nn::layers::activation::Activation;
@@ -85,12 +85,11 @@ fn read_as(fields: &Fields, names: &'static Names) -> Result<Arc<dyn Architectur
         head: Head {
             pooling: Pooling::First,
             pooled_dropout: dropout,
-            dense: "classifier.dense",
-            dense_bias: true,
-            activation: Activation::Tanh,
+            dense: Some(Dense { name: "classifier.dense", bias: true, activation: Activation::Tanh }),
             norm: None,
             dropout,
             classifier: "classifier.out_proj",
+            classifier_bias: true,
         },
         masked: None,
         initializer_range: fields.number("initializer_range", 0.02, 0.0, 10.0)?,

@@ -181,7 +181,9 @@ impl Encoder {
         let shape @ Shape { level, hidden, width, .. } = self.spec.shape;
         let (weights, places) = (&self.weights, &self.places);
         self.packed.layers.resize_with(self.spec.layers, PackedLayer::default);
-        self.packed.dense.pack(&weights[places.dense.weight.clone()], hidden, back, level);
+        if let Some(dense) = &places.dense {
+            self.packed.dense.pack(&weights[dense.weight.clone()], hidden, back, level);
+        }
         if let Some(p) = &places.projection {
             self.packed.projection.pack(&weights[p.weight.clone()], width, back, level);
         }
@@ -278,8 +280,7 @@ impl Encoder {
         Head {
             level,
             hidden,
-            activation: self.spec.head.activation,
-            dense: &self.places.dense,
+            dense: self.places.dense.as_ref().zip(self.spec.head.dense.map(|d| d.activation)),
             norm: self.places.head_norm.as_ref().map(|n| (n, epsilon)),
             classifier: &self.places.classifier,
             packed: &self.packed.dense,

@@ -125,7 +125,8 @@ impl Of {
             + projected;
         let table = if back { 0 } else { 2 * self.rows() * hidden };
         let narrow = if width == hidden { 0 } else { of(width, hidden) };
-        self.spec.layers * layer + of(hidden, hidden) + narrow + table
+        let head = if self.spec.head.dense.is_some() { of(hidden, hidden) } else { 0 };
+        self.spec.layers * layer + head + narrow + table
     }
 
     /// What backward works in, besides the stream's gradient: see [`super::keep::Work`].

@@ -1,5 +1,5 @@
-//! The head over what was pooled of each pair: logit = c · drop(norm(f(P drop(x) + b))) + d, where dropout, norm and b
-//! may be absent.
+//! The head over what was pooled of each pair: logit = c · drop(norm(f(P drop(x) + b))) + d, where dropout, norm, b, d and
+//! the whole of f(P · + b) may be absent.
 
 use std::ops::Range;
 
@@ -18,8 +18,8 @@ use crate::nn::layers::dropout::Mask;
 pub(super) struct Head<'a> {
     pub level: Level,
     pub hidden: usize,
-    pub activation: Activation,
-    pub dense: &'a Pair,
+    /// The dense layer with its activation.
+    pub dense: Option<(&'a Pair, Activation)>,
     /// The norm with its ε.
     pub norm: Option<(&'a Pair, f32)>,
     pub classifier: &'a Pair,
@@ -54,7 +54,9 @@ impl Head<'_> {
     /// From the dense layer's result to what the classifier reads.
     fn row(&self, pair: usize, before: &[f32], row: &mut Row) {
         row.y.copy_from_slice(before);
-        self.level.run(ActivateInPlace { activation: self.activation, x: &mut row.y });
+        if let Some((_, activation)) = self.dense {
+            self.level.run(ActivateInPlace { activation, x: &mut row.y });
+        }
         if let Some((norm, epsilon)) = self.norm {
             self.level.run(Norm {
                 x: &mut row.y,
@@ -78,19 +80,22 @@ impl Head<'_> {
     pub(super) fn forward(&self, pair: usize, pooled: &mut [f32], before: &mut [f32], logits: &mut [f32]) {
         let (level, hidden) = (self.level, self.hidden);
         self.drop(0, pair, pooled);
-        level.run(Product {
-            a: pooled,
-            lies: Lies::Rows(hidden),
-            rows: logits.len(),
-            b: &self.packed.forward,
-            depth: hidden,
-            columns: hidden,
-            c: before,
-            c_stride: hidden,
-            store: with_bias(&self.weights[self.dense.bias.clone()]),
-        });
+        match self.dense {
+            Some((dense, _)) => level.run(Product {
+                a: pooled,
+                lies: Lies::Rows(hidden),
+                rows: logits.len(),
+                b: &self.packed.forward,
+                depth: hidden,
+                columns: hidden,
+                c: before,
+                c_stride: hidden,
+                store: with_bias(&self.weights[dense.bias.clone()]),
+            }),
+            None => before.copy_from_slice(pooled),
+        }
         let mut row = self.rows();
-        let bias = self.weights[self.classifier.bias.start];
+        let bias = self.weights[self.classifier.bias.clone()].first().copied().unwrap_or_default();
         for (i, (before, logit)) in before.chunks_exact(hidden).zip(logits).enumerate() {
             self.row(pair + i, before, &mut row);
             *logit = level.run(Dot(&row.y, &self.weights[self.classifier.weight.clone()])) + bias;
@@ -111,8 +116,8 @@ impl Head<'_> {
         let (level, hidden, pairs) = (self.level, self.hidden, dlogits.len());
         let (gamma, beta) = self.norm.map_or((0..0, 0..0), |(n, _)| (n.weight.clone(), n.bias.clone()));
         let (dense, classifier) = (self.dense, self.classifier);
-        let ranges = [&dense.weight, &dense.bias, &classifier.weight, &classifier.bias, &gamma, &beta]
-            .map(Clone::clone);
+        let (matrix, bias) = dense.map_or((0..0, 0..0), |(d, _)| (d.weight.clone(), d.bias.clone()));
+        let ranges = [&matrix, &bias, &classifier.weight, &classifier.bias, &gamma, &beta].map(Clone::clone);
         let mut slices = carve(gradients, &ranges);
         let weight = &self.weights[classifier.weight.clone()];
         let mut dbefore = vec![0.0; pairs * hidden];
@@ -124,7 +129,7 @@ impl Head<'_> {
                 *g += dlogits[i] * x;
                 *d = dlogits[i] * w;
             }
-            slices[3][0] += dlogits[i];
+            slices[3].iter_mut().for_each(|d| *d += dlogits[i]);
             self.drop(1, place + i, d);
             if let Some((norm, _)) = self.norm {
                 let [.., dgamma, dbeta] = &mut slices[..] else { continue };
@@ -139,11 +144,17 @@ impl Head<'_> {
                     dbeta: if dbeta.is_empty() { &mut spare } else { dbeta },
                 });
             }
+            let Some((_, activation)) = dense else { continue };
             row.y.copy_from_slice(before);
-            level.run(ActivateBackward { activation: self.activation, x: &mut row.y, d });
+            level.run(ActivateBackward { activation, x: &mut row.y, d });
             for (b, d) in slices[1].iter_mut().zip(&*d) {
                 *b += *d;
             }
+        }
+        if dense.is_none() {
+            dpooled.copy_from_slice(&dbefore);
+            self.drop(0, place, dpooled);
+            return;
         }
         for block in blocks.iter().rev() {
             let mut inputs = vec![0.0; packed_len(block.len(), hidden)];

@@ -52,7 +52,7 @@ pub(super) struct Places {
     pub table: Option<Table>,
     /// The last norm of a pre-norm encoder.
     pub last: Option<Pair>,
-    pub dense: Pair,
+    pub dense: Option<Pair>,
     pub head_norm: Option<Pair>,
     pub classifier: Pair,
 }
@@ -126,7 +126,7 @@ impl Places {
             layers: (0..m.layers).map(layer).collect::<Result<_, _>>()?,
             table,
             last: None,
-            dense: find.pair(m.head.dense)?,
+            dense: m.head.dense.map(|d| find.pair(d.name)).transpose()?,
             head_norm: Self::head_norm(find, &m.head)?,
             classifier: find.pair(m.head.classifier)?,
         })
@@ -152,7 +152,7 @@ impl Places {
             layers: (0..m.layers.len()).map(layer).collect::<Result<_, _>>()?,
             table: None,
             last: Some(find.pair("model.final_norm")?),
-            dense: find.pair(m.head.dense)?,
+            dense: m.head.dense.map(|d| find.pair(d.name)).transpose()?,
             head_norm: Self::head_norm(find, &m.head)?,
             classifier: find.pair(m.head.classifier)?,
         })
