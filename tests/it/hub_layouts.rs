@@ -528,12 +528,13 @@ stage scored for model = score.cross_encoder { model, run = first, input = query
         assert!(shards.len() > 1);
         let hub = Hub::of("lab/shards", folder.clone());
         super::hub::xpipe(&space, &hub.address, &[], &["run", "study.xpipe", "--plain"]).says(0, &[]);
-        for label in ["hub", "folder"] {
-            let cell = format!("scored[{label}]");
-            super::hub::xpipe(&space, &hub.address, &[], &["export", "study.xpipe", &cell, label])
+        let scores = |label: &str| {
+            let (cell, out) = (format!("scored[{label}]"), format!("{label}.tsv"));
+            super::hub::xpipe(&space, &hub.address, &[], &["export", "study.xpipe", &cell, &out])
                 .says(0, &[]);
-        }
-        assert_eq!(space.read("hub.tsv"), space.read("folder.tsv"));
+            space.read(&out)
+        };
+        assert_eq!(scores("hub"), scores("folder"));
 
         // A shard that is gone from the cache is fetched again; one that leads out of it is none.
         let snapshot = space.path(&format!("hub/hub/models--lab--shards/snapshots/{COMMIT}"));
