@@ -198,6 +198,10 @@ pub struct CheckArgs {
     /// How diagnostics are printed.
     #[arg(long, value_enum, default_value_t = Format::Full)]
     pub format: Format,
+    /// Also look at what the studies read: files, models (configuration, weights, tokenizer, head) and programs, as a run
+    /// does before its first stage. Nothing is fetched; exit code 4 when a stage would fail.
+    #[arg(long)]
+    pub data: bool,
 }
 
 /// How diagnostics are printed.

@@ -3,11 +3,15 @@
 use std::path::Path;
 
 use super::args::{CheckArgs, Common, Format};
+use super::lock::Lock;
 use super::out::{self, Stop};
-use super::study;
+use super::runner::Local;
+use super::{job, sound, study};
 use crate::diag::Severity;
 use crate::diag::render::Sources as _;
-use crate::graph::Graph;
+use crate::engine::Heavy;
+use crate::graph::{Graph, select};
+use crate::task::Failure;
 
 /// What a check found, for tests.
 #[derive(Debug)]
@@ -44,7 +48,7 @@ pub(super) fn check(args: &CheckArgs, common: &Common) -> Result<u8, Stop> {
     let mut worst = 0;
     let mut all = Vec::new();
     for file in &args.files {
-        let loaded = study::read(file, &args.set, None, &[], &study::model_folders(common))?;
+        let mut loaded = study::read(file, &args.set, None, &[], &study::model_folders(common))?;
         let short = args.format == Format::Short;
         if common.json {
             all.push(crate::diag::render::json(&loaded.diagnostics.sorted(), &loaded.sources));
@@ -71,6 +75,16 @@ pub(super) fn check(args: &CheckArgs, common: &Common) -> Result<u8, Stop> {
             };
             out::line(&format!("{}: {verdict}{note}", file.display()));
         }
+        if args.data && errors == 0 {
+            let problems = data(&mut loaded, common)?;
+            if !problems.is_empty() {
+                worst = if worst == 0 { 4 } else { worst };
+            }
+            match common.json {
+                true => all.push(problems.iter().map(problem).collect()),
+                false => problems.iter().for_each(told),
+            }
+        }
     }
     if common.json {
         let list: Vec<serde_json::Value> =
@@ -78,6 +92,28 @@ pub(super) fn check(args: &CheckArgs, common: &Common) -> Result<u8, Stop> {
         out::json(&serde_json::Value::Array(list));
     }
     Ok(worst)
+}
+
+/// What would make a stage of a sound study fail, as far as its inputs tell.
+fn data(loaded: &mut study::Loaded, common: &Common) -> Result<Vec<Failure>, Stop> {
+    loaded.wanted = select::all(&loaded.graph);
+    let job = job::job(loaded)?;
+    let runner = Local::new(common, Lock::beside(&loaded.path, common.locked)?);
+    let options = job::options(common, Heavy::Thread);
+    Ok(sound::problems(loaded, &job, &runner, &job::reading(common)?, &options))
+}
+
+fn told(failure: &Failure) {
+    out::warn(&format!("error: {}", failure.message));
+    if let Some(help) = &failure.help {
+        out::warn(&format!("  help: {help}"));
+    }
+}
+
+fn problem(failure: &Failure) -> serde_json::Value {
+    serde_json::json!({
+        "code": "data", "severity": "error", "message": failure.message, "help": failure.help, "place": null, "labels": [],
+    })
 }
 
 pub(super) fn plural(n: usize) -> &'static str {

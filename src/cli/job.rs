@@ -178,9 +178,7 @@ pub(super) fn missing(loaded: &Loaded, job: &engine::Job, runner: &Local, reach:
                     }
                     _ => failure,
                 };
-                let at = loaded.sources.position(action.span.file, action.span.start);
-                let file = loaded.sources.name(action.span.file);
-                let reader = format!("{}, {file}:{}:{}", action.address, at.line, at.column);
+                let reader = place(loaded, i);
                 let is_file = matches!(**input, Input::File(_));
                 let is_remote = matches!(**input, Input::Remote { .. });
                 missing.push(Missing { failure, is_file, is_remote, reader });
@@ -188,6 +186,13 @@ pub(super) fn missing(loaded: &Loaded, job: &engine::Job, runner: &Local, reach:
         });
     }
     missing
+}
+
+/// A cell and where its stage is written.
+pub(super) fn place(loaded: &Loaded, action: usize) -> String {
+    let action = &loaded.graph.actions[action];
+    let at = loaded.sources.position(action.span.file, action.span.start);
+    format!("{}, {}:{}:{}", action.address, loaded.sources.name(action.span.file), at.line, at.column)
 }
 
 /// Whether this build can compute a model that was found, as far as its folder tells.

@@ -30,6 +30,7 @@ mod results;
 mod run;
 mod runner;
 mod show;
+mod sound;
 mod study;
 mod why;
 

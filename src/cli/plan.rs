@@ -8,7 +8,7 @@ use super::progress::thousands;
 use super::results::Stored;
 use super::runner::Local;
 use super::{check::plural, failed, fetching};
-use super::{job, study};
+use super::{job, sound, study};
 use crate::cache::downloads::file_name;
 use crate::engine::{Forecast, Heavy, Job, Reach, Sight, survey};
 use crate::value::{ActionId, Value};
@@ -123,6 +123,12 @@ pub(super) fn plan(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
     }
     let inputs = job::missing(&loaded, &job, &runner, Reach::Local);
     let mut missing: Vec<String> = inputs.iter().filter(|i| !i.is_remote).map(job::Missing::told).collect();
+    for failure in sound::models(&loaded, &job, &fates, &runner) {
+        // One that cannot be read at all is among the inputs.
+        if !missing.iter().any(|m| failure.message == *m) {
+            missing.push(failure.message);
+        }
+    }
     for f in &fates {
         // What is no input's failure: a value that cannot be computed.
         if let Forecast::Unknown { why } = f

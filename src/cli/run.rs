@@ -9,7 +9,7 @@ use super::progress::{self, words};
 use super::results::{self, DAMAGED, Stored};
 use super::runner::Local;
 use super::study::{self, Loaded};
-use super::{check::plural, estimate, fetch, fetching, job, page};
+use super::{check::plural, estimate, fetch, fetching, job, page, sound};
 use crate::diag::render::Sources as _;
 use crate::engine::{self, CancelToken, Device, Event, EventSink, Final, Heavy, Reach, WorkerCommand};
 
@@ -35,8 +35,6 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
     let runner = Local::new(common, Lock::beside(&loaded.path, common.locked)?)
         .offline(sources.offline)
         .stopping_by(&cancel);
-    missing_inputs(&loaded, &job, &runner, Reach::Local)?;
-    let store = job::writing(common)?;
     let program = std::env::current_exe()
         .map_err(|e| Stop::missing(format!("this program's own file is not known: {e}"), None))?;
     let heavy = Heavy::Process(WorkerCommand { program, args: vec!["worker".into()] });
@@ -50,7 +48,8 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
         DeviceArg::Cuda => Device::Cuda,
     };
     options.force = study::cells(&loaded.graph, &args.force)?.into_iter().collect();
-    unable(&job::unready(&loaded, &job, &runner, &store, &options))?;
+    unable(&sound::problems(&loaded, &job, &runner, &job::reading(common)?, &options))?;
+    let store = job::writing(common)?;
     // Only what reads downloads has to be looked at twice.
     let wanted = match fetching::any(&job) {
         true => {
@@ -69,7 +68,11 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
             return Err(stop);
         }
     }
-    missing_inputs(&loaded, &job, &runner, Reach::Fetch)?;
+    missing_inputs(&loaded, &job, &runner)?;
+    if sound::any_model(&job) {
+        let fates = engine::forecast(&job, &runner, &store, &options);
+        unable(&sound::models(&loaded, &job, &fates, &runner))?;
+    }
     runner.save_lock()?;
     unable(&job::too_large(&loaded, &job, &runner, &store, &options))?;
     let mut view: Box<dyn EventSink> = if common.json { Box::new(Quiet) } else { progress::view(args.plain) };
@@ -179,11 +182,9 @@ fn not_implemented(loaded: &Loaded, lacking: &[(String, String, crate::diag::Spa
     )
 }
 
-/// Names every input that is not there or cannot be used, before anything starts: first the files of this machine, and
-/// when downloads are here, everything.
-fn missing_inputs(loaded: &Loaded, job: &engine::Job, runner: &Local, reach: Reach) -> Result<(), Stop> {
-    let mut missing = job::missing(loaded, job, runner, reach);
-    missing.retain(|m| reach == Reach::Fetch || m.is_file);
+/// Names every input that is not there or cannot be used, before anything starts, when all that can be fetched is here.
+fn missing_inputs(loaded: &Loaded, job: &engine::Job, runner: &Local) -> Result<(), Stop> {
+    let missing = job::missing(loaded, job, runner, Reach::Fetch);
     let Some(first) = missing.first() else { return Ok(()) };
     let mut message = first.told();
     for other in missing.iter().skip(1).take(7) {
@@ -195,7 +196,7 @@ fn missing_inputs(loaded: &Loaded, job: &engine::Job, runner: &Local, reach: Rea
     Err(Stop::missing(message, first.failure.help.clone()))
 }
 
-/// Names what cannot start or cannot fit in memory, before anything starts.
+/// Names what cannot be read, cannot start or cannot fit in memory, before anything starts.
 fn unable(failures: &[crate::task::Failure]) -> Result<(), Stop> {
     let Some(first) = failures.first() else { return Ok(()) };
     let mut message = first.message.clone();
@@ -205,6 +206,9 @@ fn unable(failures: &[crate::task::Failure]) -> Result<(), Stop> {
     if failures.len() > 8 {
         message.push_str(&format!("\n       and {} more", failures.len() - 8));
     }
-    let help = first.help.clone().unwrap_or_default();
-    Err(Stop::missing(message, Some(format!("nothing was started; {help}"))))
+    let help = match &first.help {
+        Some(help) => format!("nothing was started; {help}"),
+        None => "nothing was started".to_owned(),
+    };
+    Err(Stop::missing(message, Some(help)))
 }

@@ -96,8 +96,11 @@ impl Fields {
         let path = folder.join("config.json");
         let bytes = std::fs::read(&path).map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound => {
-                Failure::missing(format!("{}: no config.json in this folder", folder.display()))
-                    .help("a model folder holds config.json, model.safetensors and tokenizer.json")
+                let failure =
+                    Failure::missing(format!("{}: no config.json in this folder", folder.display()));
+                failure.help(super::files::instead(folder).unwrap_or_else(|| {
+                    "a model folder holds config.json, model.safetensors and tokenizer.json".to_owned()
+                }))
             }
             _ => Failure::missing(format!("{}: {e}", path.display())),
         })?;

@@ -3,6 +3,8 @@
 //!
 //! Must not know: what is in the files.
 
+use std::path::Path;
+
 /// The file that makes a folder a model.
 pub const CONFIG: &str = "config.json";
 /// The file that makes a folder an adapter (LoRA) of another model.
@@ -178,6 +180,50 @@ pub fn named_in(file: &str, text: &[u8]) -> Result<Vec<String>, String> {
     names.sort_unstable();
     names.dedup();
     Ok(names)
+}
+
+/// What a folder has instead of what is read, and what to do about it; nothing when nothing of it is known.
+pub fn instead(folder: &Path) -> Option<String> {
+    if let Ok(text) = std::fs::read(folder.join(ADAPTER)) {
+        let json: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+        let kind = json["peft_type"].as_str().unwrap_or("LoRA");
+        let base = json["base_model_name_or_path"].as_str().unwrap_or("another model");
+        return Some(format!(
+            "it is an adapter ({kind}) of {base}, and no model of its own: merge it with PEFT's `merge_and_unload()`, save the \
+             result with `save_pretrained`, and give that folder"
+        ));
+    }
+    let names = names(folder);
+    let others = of_others(names.iter().map(String::as_str))?;
+    Some(format!(
+        "its weights are for other programs: {others}. Weights are read from model.safetensors or pytorch_model.bin, which \
+         `save_pretrained` of transformers writes"
+    ))
+}
+
+/// Where a tokenizer is when it is not in the folder: above a checkpoint of a trainer.
+pub fn tokenizer_above(folder: &Path) -> Option<String> {
+    let above = folder.parent()?;
+    let files: Vec<&str> =
+        std::iter::once(TOKENIZER).chain(VOCABULARIES.into_iter().flatten().copied()).collect();
+    let found = files.into_iter().find(|f| above.join(f).is_file())?;
+    Some(format!(
+        "the folder above it has {found}: copy that and tokenizer_config.json into the folder, if the checkpoint was trained \
+         with that tokenizer"
+    ))
+}
+
+/// Names of files in a folder and in its folders.
+fn names(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten().take(1000) {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let inside = std::fs::read_dir(entry.path()).into_iter().flatten().flatten().take(1000);
+        found.extend(inside.map(|e| format!("{name}/{}", e.file_name().to_string_lossy())));
+        found.push(name);
+    }
+    found.sort();
+    found
 }
 
 /// Which other programs' weights are among file names, in words: `ONNX (onnx/model.onnx)`. Nothing when there are none.

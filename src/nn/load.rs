@@ -89,6 +89,7 @@ pub fn load(
     options: &Options,
 ) -> Result<(Box<dyn Reranker>, Tokenizer, ModelFacts), Failure> {
     let device = device(&options.device)?;
+    super::sentence::check_cross_encoder(folder)?;
     let checkpoint = Checkpoint::load_labelled(folder, seed, options.labels)?;
     let tokenizer = Tokenizer::load(folder)?;
     let model = &*checkpoint.model;

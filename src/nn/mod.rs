@@ -15,12 +15,15 @@ pub mod flops;
 pub mod layers;
 pub mod load;
 pub mod masked;
+#[cfg(test)]
+mod mono_tests;
 pub mod pooling;
 pub mod reference;
 #[cfg(test)]
 mod roundtrip;
 pub mod sentence;
 mod sentencepiece;
+pub mod sound;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod tokenizer;

@@ -246,6 +246,42 @@ impl Sentence {
     }
 }
 
+/// Checks what the folder of a cross-encoder of sentence-transformers (4 to 6) says beside config.json: modules behind the
+/// transformer, and prompts that would be put before texts.
+///
+/// # Errors
+/// What would change every score and has no implementation here.
+pub fn check_cross_encoder(folder: &Path) -> Result<(), Failure> {
+    let path = folder.join("config_sentence_transformers.json");
+    let Some(settings) = json(&path)?.filter(|s| s["model_type"] == "CrossEncoder") else { return Ok(()) };
+    let refused = |path: &Path, what: String| {
+        Err(Failure::missing(format!(
+            "{}: {what} would change every score and has no implementation here",
+            path.display()
+        ))
+        .help("this version runs cross-encoders of one Transformer module without prompts"))
+    };
+    let prompts = settings["prompts"].as_object();
+    let default = settings["default_prompt_name"].as_str().and_then(|name| prompts?.get(name)?.as_str());
+    if let Some(prompt) = default.filter(|p| !p.is_empty()) {
+        return refused(&path, format!("the prompt \"{}\"", prompt.escape_debug()));
+    }
+    let path = folder.join("modules.json");
+    let modules = json(&path)?.unwrap_or_default();
+    for module in modules.as_array().into_iter().flatten() {
+        let kind = module["type"].as_str().unwrap_or_default();
+        let name = kind.rsplit('.').next().unwrap_or_default();
+        if !["Transformer", "Dropout"].contains(&name) {
+            return refused(&path, format!("the module `{}`", name.escape_debug()));
+        }
+    }
+    let path = folder.join("sentence_bert_config.json");
+    match json(&path)?.is_some_and(|s| s["do_lower_case"] == true) {
+        true => refused(&path, "`do_lower_case`".into()),
+        false => Ok(()),
+    }
+}
+
 /// Whether a Normalize module is about vectors of texts, as it is without a configuration.
 fn normalises_vectors(path: &Path) -> Result<bool, Failure> {
     if path.is_file() {

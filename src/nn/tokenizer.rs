@@ -411,10 +411,12 @@ fn built(folder: &Path, files: &Files, settings: &Settings) -> Result<Vec<u8>, F
         byte_pairs::roberta(words, merges, prefix_space)
             .map_err(|what| Failure::wrong(format!("{}: {what}", folder.display())))?
     } else {
-        return Err(Failure::missing(format!("{}: no tokenizer.json in this folder", folder.display())).help(
+        let failure = Failure::missing(format!("{}: no tokenizer.json in this folder", folder.display()));
+        return Err(failure.help(super::files::tokenizer_above(folder).unwrap_or_else(|| {
             "a tokenizer is read from tokenizer.json, from vocab.txt of a BERT model, from vocab.json with merges.txt of \
-             RoBERTa, from sentencepiece.bpe.model of XLM-RoBERTa, or from spm.model of a DeBERTa model",
-        ));
+             RoBERTa, from sentencepiece.bpe.model of XLM-RoBERTa, or from spm.model of a DeBERTa model"
+                .to_owned()
+        })));
     };
     serde_json::to_vec(&tokenizer).map_err(|e| Failure::bug(format!("a tokenizer cannot be written: {e}")))
 }

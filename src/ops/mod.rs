@@ -56,10 +56,14 @@ mod tests_of_tables;
 mod train_cross_encoder;
 mod training;
 mod two_labels;
+#[cfg(feature = "models")]
+mod uses;
 
 #[cfg(feature = "models")]
 pub(crate) use llm::asks;
 pub(crate) use llm::waits as waits_elsewhere;
+#[cfg(feature = "models")]
+pub(crate) use uses::use_of;
 
 use crate::types::Registry;
 

@@ -6,6 +6,8 @@ mod archives;
 mod bad_input;
 #[cfg(feature = "hub")]
 mod chat_server;
+#[cfg(feature = "models")]
+mod data_checks;
 mod engines;
 #[cfg(feature = "models")]
 #[path = "../fuzz/entries.rs"]

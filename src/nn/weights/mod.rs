@@ -13,6 +13,7 @@ use std::sync::Arc;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 mod float;
+mod header;
 mod pickle;
 mod torch_file;
 
@@ -24,7 +25,7 @@ use crate::task::Failure;
 use crate::value::rng::Stream;
 
 /// How many labels the classifier of a checkpoint has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Labels {
     /// One, whose logit is the score.
     #[default]
@@ -87,15 +88,43 @@ impl Checkpoint {
     /// As [`Checkpoint::load`], and when the architecture has no such head here.
     pub fn load_masked(folder: &Path) -> Result<Self, Failure> {
         let model = arch::read(folder)?;
-        let Some(masked) = model.masked().copied() else {
-            let message =
-                format!("{}: no masked language model of `{}` is known", folder.display(), model.name());
-            return Err(Failure::missing(message)
-                .help(format!("this version runs those of {}", arch::MASKED.join(", "))));
-        };
+        let masked = *no_masked(model.masked(), folder, &*model)?;
         let mut declared = model.declared();
         masked.declare(model.hidden(), model.vocabulary(), &mut declared);
         Self::read(model, &declared, folder, 0, Labels::One, Beside::Masked(masked))
+    }
+
+    /// Checks a folder without reading its numbers: whether the weights are whole and fit the configuration. The parameters
+    /// that would be drawn.
+    ///
+    /// # Errors
+    /// As of the function that would load it.
+    pub fn check(folder: &Path, labels: Labels, part: Part) -> Result<Vec<String>, Failure> {
+        let model = arch::read(folder)?;
+        let mut declared = model.declared();
+        let beside = match part {
+            Part::Reranker => Beside::Reranker,
+            Part::Encoder => Beside::Nothing,
+            Part::Masked => {
+                let masked = *no_masked(model.masked(), folder, &*model)?;
+                masked.declare(model.hidden(), model.vocabulary(), &mut declared);
+                Beside::Masked(masked)
+            }
+        };
+        let parameters = arch::layout(&declared);
+        let mut fill = Fill::new(&*model, &declared, &parameters, labels, beside);
+        for File { path, promised } in &files(folder)? {
+            // The older form of torch's files says what it holds in no place that can be read alone.
+            let Some(mut all) = header::read(path)? else { return Ok(Vec::new()) };
+            fill.promise(path, promised.iter().find(|p| !all.iter().any(|t| t.name == **p)))?;
+            all.sort_by(|a, b| a.name.cmp(&b.name));
+            for tensor in all {
+                fill.take(path, tensor.name, &tensor.shape, tensor.kind, None)?;
+            }
+        }
+        fill.fits(folder)?;
+        let fresh = fill.fresh()?;
+        Ok(fresh.into_iter().map(|(_, i)| parameters[i].name.clone()).collect())
     }
 
     /// The head of a masked language model, and where its words' table lies in the weights.
@@ -122,12 +151,37 @@ impl Checkpoint {
         let parameters = arch::layout(declared);
         let files = files(folder)?;
         let mut fill = Fill::new(&*model, declared, &parameters, labels, beside);
+        fill.weights = vec![0.0; parameters.iter().map(Parameter::len).sum()];
         for file in &files {
             fill.file(file)?;
         }
         let (weights, ignored, drawn) = fill.finish(folder, seed)?;
         Ok(Self { model, parameters, weights, ignored, drawn })
     }
+}
+
+/// The head of a masked language model, or that there is none.
+fn no_masked<'m>(
+    masked: Option<&'m Masked>,
+    folder: &Path,
+    model: &dyn Architecture,
+) -> Result<&'m Masked, Failure> {
+    masked.ok_or_else(|| {
+        let message =
+            format!("{}: no masked language model of `{}` is known", folder.display(), model.name());
+        Failure::missing(message).help(format!("this version runs those of {}", arch::MASKED.join(", ")))
+    })
+}
+
+/// What of a checkpoint is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// The encoder and the re-ranker's head.
+    Reranker,
+    /// The encoder.
+    Encoder,
+    /// The encoder and the head of its masked language model.
+    Masked,
 }
 
 /// A weight file, and the tensors that an index of shards promises in it.
@@ -148,8 +202,11 @@ fn files(folder: &Path) -> Result<Vec<File>, Failure> {
             return shards(folder, &index);
         }
     }
-    Err(Failure::missing(format!("{}: no model.safetensors in this folder", folder.display()))
-        .help("weights are read from model.safetensors or pytorch_model.bin, or from shards and their index"))
+    let failure = Failure::missing(format!("{}: no model.safetensors in this folder", folder.display()));
+    Err(failure.help(super::files::instead(folder).unwrap_or_else(|| {
+        "weights are read from model.safetensors or pytorch_model.bin, or from shards and their index"
+            .to_owned()
+    })))
 }
 
 /// The files that an index names.
@@ -222,7 +279,7 @@ impl<'a> Fill<'a> {
             labels,
             beside,
             places: parameters.iter().enumerate().map(|(i, p)| (p.name.as_str(), i)).collect(),
-            weights: vec![0.0; parameters.iter().map(Parameter::len).sum()],
+            weights: Vec::new(),
             from: vec![None; parameters.len()],
             ignored: Vec::new(),
             left: Vec::new(),
@@ -235,7 +292,9 @@ impl<'a> Fill<'a> {
             let gone = promised.iter().find(|p| !all.iter().any(|t| t.name == **p));
             self.promise(path, gone)?;
             all.sort_by(|a, b| a.name.cmp(&b.name));
-            return all.into_iter().try_for_each(|t| self.take(path, t.name, &t.shape, t.kind, &t.bytes));
+            return all
+                .into_iter()
+                .try_for_each(|t| self.take(path, t.name, &t.shape, t.kind, Some(&t.bytes)));
         }
         let name = path.display();
         let bytes = map(path)?;
@@ -247,7 +306,9 @@ impl<'a> Fill<'a> {
         let mut all = tensors.tensors();
         all.sort_by(|a, b| a.0.cmp(&b.0));
         let mut each = all.into_iter();
-        each.try_for_each(|(tensor, view)| self.take(path, tensor, view.shape(), view.dtype(), view.data()))
+        each.try_for_each(|(tensor, view)| {
+            self.take(path, tensor, view.shape(), view.dtype(), Some(view.data()))
+        })
     }
 
     fn promise(&self, path: &Path, gone: Option<&String>) -> Result<(), Failure> {
@@ -260,14 +321,14 @@ impl<'a> Fill<'a> {
         }
     }
 
-    /// A tensor of a file, to where it belongs.
+    /// A tensor of a file, to where it belongs; without its bytes only what it is is looked at.
     fn take(
         &mut self,
         path: &Path,
         tensor: String,
         shape: &[usize],
         kind: Dtype,
-        bytes: &[u8],
+        bytes: Option<&[u8]>,
     ) -> Result<(), Failure> {
         let of_masked = match self.beside {
             Beside::Masked(masked) => masked.role(&tensor),
@@ -291,7 +352,7 @@ impl<'a> Fill<'a> {
         path: &Path,
         tensor: String,
         at: usize,
-        (found, kind, bytes): (&[usize], Dtype, &[u8]),
+        (found, kind, bytes): (&[usize], Dtype, Option<&[u8]>),
     ) -> Result<(), Failure> {
         let (name, parameter) = (path.display(), &self.parameters[at]);
         let labels = self.labels_of(at, found);
@@ -314,6 +375,10 @@ impl<'a> Fill<'a> {
                     "{name}: tensor `{tensor}` has numbers of kind {other:?}; expected F32, F16 or BF16"
                 )));
             }
+        };
+        let Some(bytes) = bytes else {
+            self.from[at] = Some(tensor);
+            return Ok(());
         };
         let out = &mut self.weights[parameter.offset..parameter.offset + parameter.len()];
         if let Some(other) = &self.from[at] {
@@ -365,8 +430,8 @@ impl<'a> Fill<'a> {
         })
     }
 
-    #[expect(clippy::type_complexity, reason = "the three parts go straight into the fields of Checkpoint")]
-    fn finish(mut self, folder: &Path, seed: u64) -> Result<(Vec<f32>, Vec<String>, Vec<String>), Failure> {
+    /// Checks that nothing is missing and nothing left over.
+    fn fits(&self, folder: &Path) -> Result<(), Failure> {
         let name = folder.display();
         let missing: Vec<&str> = (0..self.parameters.len())
             .filter(|&i| self.from[i].is_none() && self.declared[i].fresh == Fresh::Never)
@@ -388,15 +453,21 @@ impl<'a> Fill<'a> {
             ))
             .help("a tensor is never ignored silently: check that config.json belongs to these weights"));
         }
+        Ok(())
+    }
+
+    #[expect(clippy::type_complexity, reason = "the three parts go straight into the fields of Checkpoint")]
+    fn finish(mut self, folder: &Path, seed: u64) -> Result<(Vec<f32>, Vec<String>, Vec<String>), Failure> {
+        self.fits(folder)?;
         let drawn = self.draw(seed)?;
         self.ignored.sort();
         Ok((self.weights, self.ignored, drawn))
     }
 
-    /// Draws what is missing of the head. Half a layer (a weight without its bias) is damage, not a missing head.
-    fn draw(&mut self, seed: u64) -> Result<Vec<String>, Failure> {
-        let stream = Stream::new(seed, &["head init"]);
-        let mut drawn = Vec::new();
+    /// What is missing of the head: places among its parameters and in the layout. Half a layer (a weight without its
+    /// bias) is damage, not a missing head.
+    fn fresh(&self) -> Result<Vec<(usize, usize)>, Failure> {
+        let mut fresh = Vec::new();
         let head = (0..self.declared.len()).filter(|&i| self.declared[i].fresh != Fresh::Never);
         for (place, i) in head.enumerate() {
             if self.from[i].is_some() {
@@ -424,6 +495,17 @@ impl<'a> Fill<'a> {
                     self.parameters[other].name, p.name
                 )));
             }
+            fresh.push((place, i));
+        }
+        Ok(fresh)
+    }
+
+    /// Draws what is missing of the head.
+    fn draw(&mut self, seed: u64) -> Result<Vec<String>, Failure> {
+        let stream = Stream::new(seed, &["head init"]);
+        let mut drawn = Vec::new();
+        for (place, i) in self.fresh()? {
+            let p = &self.parameters[i];
             let weights = &mut self.weights[p.offset..p.offset + p.len()];
             match self.declared[i].fresh {
                 Fresh::Normal(deviation) => {

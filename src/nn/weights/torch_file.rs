@@ -8,6 +8,7 @@ use std::path::Path;
 
 use safetensors::Dtype;
 
+use super::header::Described;
 use super::pickle::{Reader, Value};
 use crate::task::Failure;
 
@@ -54,7 +55,54 @@ pub(super) fn read(path: &Path) -> Result<Vec<Tensor>, Failure> {
     legacy(&std::fs::read(path)?).map_err(wrong)
 }
 
-fn zipped(file: std::fs::File) -> Result<Vec<Tensor>, String> {
+type Archive = zip::ZipArchive<std::io::BufReader<std::fs::File>>;
+
+/// The tensors of a file without their numbers, which must be there; nothing for the older form, whose sizes stand between
+/// the numbers.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn describe(path: &Path) -> Result<Option<Vec<Described>>, Failure> {
+    let wrong = |what: String| {
+        Failure::wrong(format!("{}: not a file of weights: {what}", path.display())).help(
+            "it may be cut off, or a Git LFS pointer; a file with more than tensors in it is never read",
+        )
+    };
+    let mut file = std::fs::File::open(path)?;
+    let mut head = [0; LEGACY.len()];
+    let read = file.read(&mut head)?;
+    if head.starts_with(b"PK") {
+        return described(file).map(Some).map_err(wrong);
+    }
+    match &head[..read] == LEGACY {
+        true => Ok(None),
+        false => Err(wrong("neither a zip archive nor torch's older form".into())),
+    }
+}
+
+fn described(file: std::fs::File) -> Result<Vec<Described>, String> {
+    let (mut archive, folder, places) = opened(file)?;
+    let mut all = Vec::new();
+    for p in places {
+        let name = format!("{folder}data/{}", p.key);
+        let entry = archive.by_name(&name).map_err(|e| format!("storage `{name}`: {e}"))?;
+        let last = p
+            .shape
+            .iter()
+            .zip(&p.strides)
+            .try_fold(p.first, |at, (n, stride)| n.checked_sub(1)?.checked_mul(*stride)?.checked_add(at));
+        let empty = p.shape.contains(&0);
+        let end = last.and_then(|n| n.checked_add(1)?.checked_mul(width(p.kind))).map(|n| n as u64);
+        if !empty && end.is_none_or(|end| end > entry.size()) {
+            return Err(format!("`{}` lies outside its storage", p.name));
+        }
+        all.push(Described { name: p.name, shape: p.shape, kind: p.kind });
+    }
+    Ok(all)
+}
+
+/// The archive, the folder in it, and what it says of its tensors.
+fn opened(file: std::fs::File) -> Result<(Archive, String, Vec<Place>), String> {
     let off = |e: &dyn std::fmt::Display| e.to_string();
     let mut archive = zip::ZipArchive::new(std::io::BufReader::new(file)).map_err(|e| off(&e))?;
     let mut description = None;
@@ -69,6 +117,11 @@ fn zipped(file: std::fs::File) -> Result<Vec<Tensor>, String> {
     let entry = archive.by_index(at).map_err(|e| off(&e))?;
     entry.take(DESCRIPTION).read_to_end(&mut bytes).map_err(|e| off(&e))?;
     let places = places(&Reader::new(&bytes).value()?)?;
+    Ok((archive, folder, places))
+}
+
+fn zipped(file: std::fs::File) -> Result<Vec<Tensor>, String> {
+    let (mut archive, folder, places) = opened(file)?;
     let mut storages: HashMap<String, Vec<u8>> = HashMap::new();
     for place in &places {
         if !storages.contains_key(&place.key) {

@@ -1,0 +1,187 @@
+//! Whether the folder of a model is whole and fits what it is used for, told without reading its numbers: so that a study
+//! that would fail after hours fails before its first stage.
+
+use std::path::Path;
+
+use super::sentence::{self, Sentence};
+use super::tokenizer::Tokenizer;
+use super::weights::{Checkpoint, Labels, Part};
+use super::{arch, files};
+use crate::task::Failure;
+
+/// What a model is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Use {
+    /// Scores of pairs, by a head of so many labels.
+    Ranking(Labels),
+    /// The beginning of a training.
+    Training(Labels),
+    /// Weights of the words of a text.
+    Weighing,
+    /// A vector of a text.
+    Encoding,
+}
+
+/// A tokenizer of more bytes is looked at, not loaded: XLM-RoBERTa's takes a second.
+const LOADED: u64 = 4 << 20;
+
+/// Checks a folder; the parameters of its head that would be drawn.
+///
+/// # Errors
+/// What is missing, damaged, or does not fit.
+pub fn check(folder: &Path, of: Use) -> Result<Vec<String>, Failure> {
+    arch::read(folder)?;
+    let (labels, part) = match of {
+        Use::Ranking(labels) | Use::Training(labels) => (labels, Part::Reranker),
+        Use::Weighing => (Labels::One, Part::Masked),
+        Use::Encoding => (Labels::One, Part::Encoder),
+    };
+    let drawn = Checkpoint::check(folder, labels, part)?;
+    match of {
+        Use::Encoding => drop(Sentence::read(folder)?),
+        Use::Ranking(_) => sentence::check_cross_encoder(folder)?,
+        Use::Training(_) | Use::Weighing => {}
+    }
+    tokenizer(folder)?;
+    Ok(drawn)
+}
+
+fn tokenizer(folder: &Path) -> Result<(), Failure> {
+    let path = folder.join(files::TOKENIZER);
+    let size = std::fs::metadata(&path).map_or(0, |m| m.len());
+    if size <= LOADED {
+        return Tokenizer::load(folder).map(drop);
+    }
+    let file =
+        std::fs::File::open(&path).map_err(|e| Failure::missing(format!("{}: {e}", path.display())))?;
+    let read: Result<serde::de::IgnoredAny, _> = serde_json::from_reader(std::io::BufReader::new(file));
+    read.map(drop).map_err(|e| {
+        Failure::wrong(format!("{}: not a tokenizer: {e}", path.display()))
+            .help("it may be cut off, or a Git LFS pointer instead of the file")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::testing;
+
+    /// A copy of a model with a tokenizer of letters.
+    fn folder(name: &str) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for entry in std::fs::read_dir(testing::fixture(name)).unwrap() {
+            let path = entry.unwrap().path();
+            if !path.ends_with("expected.safetensors") {
+                std::fs::copy(&path, dir.path().join(path.file_name().unwrap())).unwrap();
+            }
+        }
+        std::fs::write(dir.path().join("vocab.txt"), "[PAD]\n[UNK]\n[CLS]\n[SEP]\na\nb").unwrap();
+        dir
+    }
+
+    const ONE: Use = Use::Ranking(Labels::One);
+
+    #[test]
+    fn whole_folders_pass_for_what_they_are() {
+        for name in ["bert", "distilbert", "sharded", "electra-wide"] {
+            assert_eq!(check(folder(name).path(), ONE).unwrap(), Vec::<String>::new(), "{name}");
+        }
+        check(folder("two-labels").path(), Use::Ranking(Labels::Two)).unwrap();
+        check(folder("bert-masked").path(), Use::Weighing).unwrap();
+        check(folder("bert").path(), Use::Encoding).unwrap();
+        assert!(!check(folder("bert-masked").path(), Use::Training(Labels::One)).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_a_folder_lacks_is_told_as_loading_tells_it() {
+        let told = |dir: &tempfile::TempDir, of| {
+            let failure = check(dir.path(), of).unwrap_err();
+            let loaded = Checkpoint::load(dir.path(), 0)
+                .map(drop)
+                .and_then(|()| Tokenizer::load(dir.path()).map(drop));
+            if of == ONE {
+                assert_eq!(loaded.unwrap_err().message, failure.message);
+            }
+            format!("{failure}; {}", failure.help.clone().unwrap_or_default())
+        };
+        let removed = |name: &str, file: &str| {
+            let dir = folder(name);
+            std::fs::remove_file(dir.path().join(file)).unwrap();
+            dir
+        };
+        assert!(told(&removed("bert", "vocab.txt"), ONE).contains("no tokenizer.json"));
+        assert!(told(&removed("bert", "config.json"), ONE).contains("no config.json"));
+        assert!(told(&removed("bert", "model.safetensors"), ONE).contains("no model.safetensors"));
+        assert!(told(&removed("sharded", "model-00003-of-00004.safetensors"), ONE).contains("00003"));
+        assert!(told(&folder("two-labels"), ONE).contains("2 labels"));
+        assert!(told(&folder("bert"), Use::Ranking(Labels::Two)).contains("1 label"));
+        assert!(told(&folder("bert"), Use::Weighing).contains("cls.predictions"));
+        // Another configuration than that of the weights.
+        let dir = folder("bert");
+        std::fs::copy(testing::fixture("minilm").join("config.json"), dir.path().join("config.json"))
+            .unwrap();
+        assert!(told(&dir, ONE).contains("has shape"));
+    }
+
+    #[test]
+    fn weights_that_are_cut_off_are_noticed() {
+        let dir = folder("bert");
+        let path = dir.path().join("model.safetensors");
+        let bytes = std::fs::read(&path).unwrap();
+        for end in [0, 7, 8, 100, bytes.len() / 2, bytes.len() - 1] {
+            std::fs::write(&path, &bytes[..end]).unwrap();
+            let failure = check(dir.path(), ONE).unwrap_err();
+            assert!(failure.message.contains("not a whole safetensors file"), "{end}: {failure}");
+        }
+        std::fs::write(&path, b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
+            .unwrap();
+        assert!(check(dir.path(), ONE).is_err());
+        let dir = folder("electra-wide");
+        std::fs::remove_file(dir.path().join("model.safetensors")).unwrap();
+        let path = dir.path().join("pytorch_model.bin");
+        for file in ["zip.bin", "half.bin", "views.bin"] {
+            let bytes = std::fs::read(testing::fixture("kinds").join(file)).unwrap();
+            std::fs::write(&path, &bytes).unwrap();
+            check(dir.path(), ONE).unwrap_or_else(|e| panic!("{file}: {e}"));
+            for end in [0, 2, bytes.len() / 2, bytes.len() - 1] {
+                std::fs::write(&path, &bytes[..end]).unwrap();
+                assert!(check(dir.path(), ONE).is_err(), "{file} cut at {end}");
+            }
+        }
+        std::fs::copy(testing::fixture("kinds").join("legacy.bin"), &path).unwrap();
+        check(dir.path(), ONE).unwrap();
+    }
+
+    #[test]
+    fn folders_of_other_things_are_told_for_what_they_are() {
+        let told = |files: &[(&str, &str)]| {
+            let dir = tempfile::tempdir().unwrap();
+            for (name, text) in files {
+                let path = dir.path().join(name);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, text).unwrap();
+            }
+            check(dir.path(), ONE).unwrap_err().help.unwrap()
+        };
+        let config = std::fs::read_to_string(testing::fixture("bert").join("config.json")).unwrap();
+        let adapter = r#"{"peft_type": "LORA", "base_model_name_or_path": "lab/base"}"#;
+        let of_adapter = told(&[("adapter_config.json", adapter), ("adapter_model.safetensors", "")]);
+        assert!(of_adapter.contains("LORA") && of_adapter.contains("lab/base"), "{of_adapter}");
+        assert!(
+            told(&[("config.json", &config), ("onnx/model.onnx", "")]).contains("ONNX (onnx/model.onnx)")
+        );
+        assert!(told(&[("config.json", &config), ("tf_model.h5", "")]).contains("TensorFlow"));
+        assert!(told(&[("model.gguf", "")]).contains("GGUF"));
+        assert!(told(&[("a.txt", "")]).contains("a model folder holds config.json"));
+        // A checkpoint of a trainer beside its tokenizer.
+        let run = tempfile::tempdir().unwrap();
+        let checkpoint = run.path().join("checkpoint-500");
+        std::fs::create_dir(&checkpoint).unwrap();
+        for file in ["config.json", "model.safetensors"] {
+            std::fs::copy(testing::fixture("bert").join(file), checkpoint.join(file)).unwrap();
+        }
+        std::fs::write(run.path().join("vocab.txt"), "[UNK]").unwrap();
+        let failure = check(&checkpoint, ONE).unwrap_err();
+        assert!(failure.help.unwrap().contains("the folder above it has vocab.txt"));
+    }
+}

@@ -1,0 +1,55 @@
+//! What a weight file holds, told from its header without reading its numbers, and whether all of them are there.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use safetensors::{Dtype, SafeTensors};
+
+use super::torch_file;
+use crate::task::Failure;
+
+/// Bytes of a header at most: those of the largest encoders are below one megabyte.
+const HEADER: u64 = 100 << 20;
+
+/// A tensor without its numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Described {
+    pub name: String,
+    pub shape: Vec<usize>,
+    pub kind: Dtype,
+}
+
+/// The tensors of a file; nothing for a form that tells them in no place that can be read alone.
+///
+/// # Errors
+/// When the file is cut off or is none of these.
+pub(super) fn read(path: &Path) -> Result<Option<Vec<Described>>, Failure> {
+    if path.extension().is_some_and(|e| e == "bin") {
+        return torch_file::describe(path);
+    }
+    safetensors(path).map(Some).map_err(|what| {
+        Failure::wrong(format!("{}: not a whole safetensors file: {what}", path.display()))
+            .help("it may be cut off, or a Git LFS pointer instead of the file")
+    })
+}
+
+fn safetensors(path: &Path) -> Result<Vec<Described>, String> {
+    let off = |e: std::io::Error| e.to_string();
+    let mut file = File::open(path).map_err(off)?;
+    let size = file.metadata().map_err(off)?.len();
+    let mut head = vec![0; 8];
+    file.read_exact(&mut head).map_err(off)?;
+    let length = head.iter().rev().fold(0u64, |n, b| n << 8 | u64::from(*b));
+    if length > HEADER || length > size {
+        return Err(format!("its header would be {length} bytes long"));
+    }
+    file.take(length).read_to_end(&mut head).map_err(off)?;
+    let (_, metadata) = SafeTensors::read_metadata(&head).map_err(|e| e.to_string())?;
+    let whole = 8 + length + metadata.data_len() as u64;
+    if size != whole {
+        return Err(format!("it has {size} bytes and its header says {whole}"));
+    }
+    let all = metadata.tensors().into_iter();
+    Ok(all.map(|(name, t)| Described { name, shape: t.shape.clone(), kind: t.dtype }).collect())
+}
