@@ -6,6 +6,8 @@
 
 #[cfg(feature = "hub")]
 mod fetched;
+#[cfg(feature = "models")]
+mod joined;
 #[cfg(feature = "hub")]
 mod told;
 
@@ -28,6 +30,8 @@ pub(super) struct Models {
     lock: Arc<Mutex<Lock>>,
     offline: bool,
     cancel: CancelToken,
+    /// The folder in which adapters and their models are put together; `None` where there is no place for a cache.
+    joined: Option<PathBuf>,
     /// Folders and commits that were found whole, by name and revision.
     whole: Mutex<BTreeMap<(String, String), (PathBuf, String)>>,
 }
@@ -44,9 +48,10 @@ enum Not {
 }
 
 impl Models {
-    /// Looks in `folders` first.
-    pub(super) fn new(folders: Vec<PathBuf>, lock: Arc<Mutex<Lock>>) -> Self {
-        Self { folders, lock, offline: false, cancel: CancelToken::new(), whole: Mutex::default() }
+    /// Looks in `folders` first; adapters and their models are put together below a cache's root.
+    pub(super) fn new(folders: Vec<PathBuf>, lock: Arc<Mutex<Lock>>, cache: Option<&Path>) -> Self {
+        let joined = cache.map(|root| root.join("v1/adapters"));
+        Self { folders, lock, offline: false, cancel: CancelToken::new(), joined, whole: Mutex::default() }
     }
 
     /// Whether the hub may not be asked.
@@ -59,8 +64,48 @@ impl Models {
         self.cancel = cancel;
     }
 
-    /// The folder of the model `name`, at `revision` of the hub's repository.
+    /// The folder of the model `name`, at `revision` of the hub's repository. An adapter is put together with its model.
     pub(super) fn find(&self, name: &str, revision: Option<&str>, reach: Reach) -> Result<Found, Failure> {
+        let found = self.place(name, revision, reach)?;
+        match is_adapter(&found.path) {
+            true => self.join(found, reach),
+            false => Ok(found),
+        }
+    }
+
+    /// An adapter with its model.
+    #[cfg(feature = "models")]
+    fn join(&self, adapter: Found, reach: Reach) -> Result<Found, Failure> {
+        let (name, revision) = joined::base(&adapter.path)?;
+        let base = self.place(&name, revision.as_deref(), reach).map_err(|mut failure| {
+            let of = format!("{} is an adapter of the model {name}, which is not at hand: ", adapter.label);
+            failure.message.insert_str(0, &of);
+            failure
+        })?;
+        if is_adapter(&base.path) {
+            return Err(Failure::wrong(format!(
+                "{} is an adapter of {name}, which is an adapter too",
+                adapter.label
+            ))
+            .help("merge one of them with PEFT's `merge_and_unload()`"));
+        }
+        let root = self.joined.as_deref().ok_or_else(|| {
+            Failure::missing("there is no place for the cache").help("give `--cache DIR` or set XPIPE_CACHE")
+        })?;
+        let [one, other, root] = [&adapter.path, &base.path, root].map(std::path::absolute);
+        Ok(Found { path: joined::folder(&one?, &other?, &root?)?, ..adapter })
+    }
+
+    /// A build without models only tells that it is one.
+    #[cfg(not(feature = "models"))]
+    #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "as with the feature `models`")]
+    fn join(&self, adapter: Found, _: Reach) -> Result<Found, Failure> {
+        let _ = &self.joined;
+        Ok(adapter)
+    }
+
+    /// The folder of the model `name` itself.
+    fn place(&self, name: &str, revision: Option<&str>, reach: Reach) -> Result<Found, Failure> {
         let path = Path::new(name);
         if path.is_absolute() {
             return match is_model(path) {
@@ -179,7 +224,12 @@ fn found(path: PathBuf, label: String) -> Found {
 
 /// Whether a folder is a model, or an adapter of one.
 fn is_model(folder: &Path) -> bool {
-    folder.join(CONFIG).is_file() || folder.join("adapter_config.json").is_file()
+    folder.join(CONFIG).is_file() || is_adapter(folder)
+}
+
+/// Whether a folder is an adapter alone.
+fn is_adapter(folder: &Path) -> bool {
+    folder.join("adapter_config.json").is_file() && !folder.join(CONFIG).is_file()
 }
 
 pub(super) fn lost() -> Failure {

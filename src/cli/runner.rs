@@ -25,11 +25,12 @@ impl Local {
     /// With a study's lock file, which pins the revisions of hub models and the digests of downloads.
     pub(super) fn new(common: &Common, lock: Lock) -> Self {
         let lock = Arc::new(Mutex::new(lock));
+        let cache = super::study::cache_root(common).ok();
         Self {
             registry: crate::ops::registry(),
-            models: Models::new(super::study::model_folders(common), lock.clone()),
+            models: Models::new(super::study::model_folders(common), lock.clone(), cache.as_deref()),
             lock,
-            downloads: super::study::cache_root(common).ok().map(|root| downloads(&root)),
+            downloads: cache.map(|root| downloads(&root)),
         }
     }
 

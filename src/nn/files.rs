@@ -16,6 +16,8 @@ pub const WEIGHTS: [&str; 4] = [
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 ];
+/// Marks a folder in which an adapter and its model were put together.
+pub const JOINED: &str = "xpipe_joined.json";
 /// The forms of an adapter's weights.
 pub const ADAPTER_WEIGHTS: [&str; 2] = ["adapter_model.safetensors", "adapter_model.bin"];
 /// The tokenizer in one file.
@@ -96,10 +98,18 @@ pub fn choose<E>(mut has: impl FnMut(&str) -> Result<bool, E>) -> Result<Chosen,
             [(is_model, CONFIG), (is_adapter, ADAPTER)].iter().filter(|f| f.0).map(|f| f.1.to_owned()),
         ),
     }
-    let forms = WEIGHTS.iter().chain(ADAPTER_WEIGHTS.iter().filter(|_| is_adapter));
-    match first(forms.copied(), &mut has)? {
-        Some(form) => chosen.files.push(form.to_owned()),
-        None => chosen.lacks.push(Lack::Weights),
+    let mut forms = Vec::new();
+    if is_model || !is_adapter {
+        forms.push(&WEIGHTS[..]);
+    }
+    if is_adapter {
+        forms.push(&ADAPTER_WEIGHTS[..]);
+    }
+    for forms in forms {
+        match first(forms.iter().copied(), &mut has)? {
+            Some(form) => chosen.files.push(form.to_owned()),
+            None => chosen.lacks.push(Lack::Weights),
+        }
     }
     if has(TOKENIZER)? {
         chosen.files.push(TOKENIZER.to_owned());
@@ -287,6 +297,14 @@ mod tests {
         assert_eq!(of(&[]).lacks, [Lack::Config, Lack::Weights, Lack::Tokenizer]);
         let adapter = of(&["adapter_config.json", "adapter_model.safetensors"]);
         assert_eq!((adapter.files.len(), adapter.lacks), (2, vec![]));
+        let both = of(&[
+            "config.json",
+            "model.safetensors",
+            "adapter_config.json",
+            "adapter_model.bin",
+            "vocab.txt",
+        ]);
+        assert_eq!((both.files.len(), both.lacks), (5, vec![]));
         assert_eq!(of(&["config.json", "adapter_model.safetensors", "vocab.txt"]).lacks, [Lack::Weights]);
     }
 

@@ -1,6 +1,8 @@
 //! Tests of the whole program: the checker on files, runs as a user starts them.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+#[cfg(feature = "hub")]
+mod adapters;
 #[cfg(feature = "models")]
 mod archives;
 mod bad_input;

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use safetensors::{Dtype, SafeTensors};
+use safetensors::Dtype;
+use safetensors::tensor::Metadata;
 
 use super::torch_file;
 use crate::task::Failure;
@@ -44,8 +45,9 @@ fn safetensors(path: &Path) -> Result<Vec<Described>, String> {
     if length > HEADER || length > size {
         return Err(format!("its header would be {length} bytes long"));
     }
+    head.clear();
     file.take(length).read_to_end(&mut head).map_err(off)?;
-    let (_, metadata) = SafeTensors::read_metadata(&head).map_err(|e| e.to_string())?;
+    let metadata: Metadata = serde_json::from_slice(&head).map_err(|e| e.to_string())?;
     let whole = 8 + length + metadata.data_len() as u64;
     if size != whole {
         return Err(format!("it has {size} bytes and its header says {whole}"));

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
+mod adapter;
 mod float;
 mod header;
 mod pickle;
@@ -20,7 +21,7 @@ mod torch_file;
 use super::Parameter;
 use super::arch::masked::Masked;
 use super::arch::{self, Architecture, Declared, Fresh, Role};
-use super::config;
+use super::{config, files};
 use crate::task::Failure;
 use crate::value::rng::Stream;
 
@@ -113,7 +114,7 @@ impl Checkpoint {
         };
         let parameters = arch::layout(&declared);
         let mut fill = Fill::new(&*model, &declared, &parameters, labels, beside);
-        for File { path, promised } in &files(folder)? {
+        for File { path, promised } in &weight_files(folder)? {
             // The older form of torch's files says what it holds in no place that can be read alone.
             let Some(mut all) = header::read(path)? else { return Ok(Vec::new()) };
             fill.promise(path, promised.iter().find(|p| !all.iter().any(|t| t.name == **p)))?;
@@ -121,6 +122,9 @@ impl Checkpoint {
             for tensor in all {
                 fill.take(path, tensor.name, &tensor.shape, tensor.kind, None)?;
             }
+        }
+        if is_adapted(folder)? {
+            adapter::merge(&mut fill, folder, false)?;
         }
         fill.fits(folder)?;
         let fresh = fill.fresh()?;
@@ -149,11 +153,14 @@ impl Checkpoint {
         beside: Beside,
     ) -> Result<Self, Failure> {
         let parameters = arch::layout(declared);
-        let files = files(folder)?;
+        let files = weight_files(folder)?;
         let mut fill = Fill::new(&*model, declared, &parameters, labels, beside);
         fill.weights = vec![0.0; parameters.iter().map(Parameter::len).sum()];
         for file in &files {
             fill.file(file)?;
+        }
+        if is_adapted(folder)? {
+            adapter::merge(&mut fill, folder, true)?;
         }
         let (weights, ignored, drawn) = fill.finish(folder, seed)?;
         Ok(Self { model, parameters, weights, ignored, drawn })
@@ -171,6 +178,21 @@ fn no_masked<'m>(
             format!("{}: no masked language model of `{}` is known", folder.display(), model.name());
         Failure::missing(message).help(format!("this version runs those of {}", arch::MASKED.join(", ")))
     })
+}
+
+/// Whether an adapter is to be merged into the weights of a folder.
+fn is_adapted(folder: &Path) -> Result<bool, Failure> {
+    let has = |file: &str| folder.join(file).is_file();
+    if !has(files::ADAPTER) || !files::ADAPTER_WEIGHTS.iter().any(|f| has(f)) {
+        return Ok(false);
+    }
+    if has(files::JOINED) {
+        return Ok(true);
+    }
+    Err(Failure::wrong(format!("{}: weights of a model and of an adapter lie in one folder", folder.display())).help(
+        "which of them is meant is not told: remove adapter_config.json and adapter_model.safetensors if they are merged \
+         already, or give the adapter a folder of its own",
+    ))
 }
 
 /// What of a checkpoint is read.
@@ -191,7 +213,7 @@ struct File {
 }
 
 /// The weight files of a folder: safetensors before torch's own, a single file before shards.
-fn files(folder: &Path) -> Result<Vec<File>, Failure> {
+fn weight_files(folder: &Path) -> Result<Vec<File>, Failure> {
     for name in ["model.safetensors", "pytorch_model.bin"] {
         let single = folder.join(name);
         if single.is_file() {
@@ -203,7 +225,7 @@ fn files(folder: &Path) -> Result<Vec<File>, Failure> {
         }
     }
     let failure = Failure::missing(format!("{}: no model.safetensors in this folder", folder.display()));
-    Err(failure.help(super::files::instead(folder).unwrap_or_else(|| {
+    Err(failure.help(files::instead(folder).unwrap_or_else(|| {
         "weights are read from model.safetensors or pytorch_model.bin, or from shards and their index"
             .to_owned()
     })))
