@@ -82,7 +82,7 @@ const SPOILED: [Spoiled; 8] = [
         },
         "weights of a model and of an adapter lie in one folder",
     ),
-    ("b", |f| std::fs::write(f.join("config.json"), r#"{"model_type": "bert"}"#).unwrap(), "vocab_size"),
+    ("b", |f| std::fs::write(f.join("config.json"), r#"{"model_type": "bert"}"#).unwrap(), "hidden_size"),
 ];
 
 #[test]
