@@ -237,6 +237,11 @@ impl Architecture for PostNorm {
     }
 
     fn role(&self, name: &str) -> Role {
+        // A pooler that the head does not read.
+        let inner = name.strip_prefix(self.names.prefix).unwrap_or(name);
+        if inner.starts_with("pooler.") && self.head.dense.is_none_or(|d| !d.name.contains("pooler.")) {
+            return Role::Ignored;
+        }
         super::role(name, self.names.prefix, self.names.inside, self.names.ignored)
     }
 
