@@ -289,9 +289,9 @@ pub struct ExportArgs {
     /// The study.
     #[command(flatten)]
     pub study: StudyArgs,
-    /// The cell: `reranked[infonce, 1]`.
+    /// The cell (`reranked[infonce, 1]`, `reranked[seed = 1]`), a stage, or a part of a data set (`cranfield.qrels`).
     pub cell: String,
-    /// The file or folder to write.
+    /// The file to write; a folder for several cells.
     pub to: PathBuf,
 }
 

@@ -15,9 +15,11 @@ use crate::report::html::{self, Fate, Problem};
 use crate::report::write_file;
 use crate::value::{ActionId, Digest};
 
-/// Where results of a study go when nothing else is said.
-pub(super) fn results_folder(loaded: &Loaded) -> PathBuf {
-    loaded.path.with_file_name("results").join(study_name(&loaded.path))
+/// Where results of a study go when nothing else is said. A part of a study, by `--only` or `--target`, has a folder of its
+/// own: its tables have holes and must not take the place of whole ones.
+pub(super) fn results_folder(loaded: &Loaded, args: &StudyArgs) -> PathBuf {
+    let folder = loaded.path.with_file_name("results").join(study_name(&loaded.path));
+    if args.only.is_empty() && args.target.is_empty() { folder } else { folder.join("partial") }
 }
 
 /// A study with what a page tells of it.

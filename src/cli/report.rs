@@ -17,7 +17,7 @@ pub(super) fn report(args: &ReportArgs, common: &Common) -> Result<u8, Stop> {
     let fates = forecast(&job, &runner, &store, &Options::new(job::threads(common), Heavy::Thread));
     let stored = Stored::of_forecast(&store, &job, &fates);
     let outcome = results::evaluate(&loaded.graph, &stored)?;
-    let folder = args.output.clone().unwrap_or_else(|| page::results_folder(&loaded));
+    let folder = args.output.clone().unwrap_or_else(|| page::results_folder(&loaded, &args.study));
     let files = Story::of_cache(&loaded, &args.study, &fates, &stored).write(&folder, &outcome, &stored)?;
     let open = open(&fates);
     if files.is_empty() {

@@ -8,7 +8,8 @@ use super::out::{self, Stop};
 use crate::cache::{Manifest, Miss, Store};
 use crate::engine::{Forecast, Job, RunReport};
 use crate::graph::Graph;
-use crate::report::{self, ClaimOutcome, Evaluated, Made, Results};
+use crate::report::{self, Evaluated, Made, Results};
+use crate::task::Caveat;
 use crate::value::ActionId;
 
 /// Manifests of a graph's actions, where there are results.
@@ -16,6 +17,8 @@ pub(super) struct Stored<'s> {
     store: &'s Store,
     job: &'s Job,
     manifests: Vec<Option<Arc<Manifest>>>,
+    /// Why actions failed in the run that this is of.
+    failures: Vec<Option<String>>,
     /// What was found damaged, with addresses.
     damage: Mutex<BTreeSet<String>>,
 }
@@ -26,11 +29,13 @@ pub(super) const DAMAGED: u8 = 5;
 impl<'s> Stored<'s> {
     pub(super) fn of_run(store: &'s Store, job: &'s Job, report: &RunReport) -> Self {
         let manifests = report.actions.iter().map(|a| a.manifest.clone()).collect();
-        Self { store, job, manifests, damage: Mutex::default() }
+        let failures = report.actions.iter().map(|a| Some(a.failure.as_ref()?.message.clone())).collect();
+        Self { store, job, manifests, failures, damage: Mutex::default() }
     }
 
     pub(super) fn of_forecast(store: &'s Store, job: &'s Job, fates: &[Forecast]) -> Self {
-        let stored = Self { store, job, manifests: Vec::new(), damage: Mutex::default() };
+        let stored =
+            Self { store, job, manifests: Vec::new(), failures: Vec::new(), damage: Mutex::default() };
         let mut manifests = Vec::with_capacity(fates.len());
         for (id, fate) in (0u32..).map(ActionId).zip(fates) {
             manifests.push(match fate {
@@ -103,6 +108,14 @@ impl Results for Stored<'_> {
         self.store.tree(self.manifest(action)?).ok()?.inspect_err(|miss| self.found(action, miss)).ok()
     }
 
+    fn failure(&self, action: ActionId) -> Option<String> {
+        self.failures.get(action.0 as usize)?.clone()
+    }
+
+    fn caveats(&self, action: ActionId) -> Vec<Caveat> {
+        self.manifest(action).map(|m| m.caveats.clone()).unwrap_or_default()
+    }
+
     fn made(&self, action: ActionId) -> Option<Made> {
         let m = self.manifest(action)?;
         let started = m.started.parse::<jiff::Timestamp>().map_or(0.0, |t| t.as_millisecond() as f64 / 1e3);
@@ -163,37 +176,21 @@ impl Outcome {
             out.push_str(&report::terminal_costs(c, colour));
             out.push('\n');
         }
+        for c in &self.0.chosen {
+            out.push_str(&format!("chosen: {} = {}\n", c.address(), c.text()));
+        }
         for n in &self.0.notes {
             out.push_str(&format!("note: {n}\n"));
+        }
+        for told in &self.0.caveats {
+            out.push_str(&format!("note: {} ({})\n", told.text(), told.place()));
         }
         out
     }
 
-    /// Tables as text, claims with their outcome.
+    /// Tables, claims and notes.
     pub(super) fn json(&self) -> serde_json::Value {
-        let tables: Vec<serde_json::Value> = self
-            .0
-            .tables
-            .iter()
-            .map(|t| serde_json::json!({ "name": t.name, "labels": t.labels, "title": t.title, "csv": report::csv(t) }))
-            .collect();
-        let claims: Vec<serde_json::Value> = self
-            .0
-            .claims
-            .iter()
-            .map(|c| {
-                let (outcome, values, reason) = match &c.outcome {
-                    ClaimOutcome::Passed { values } => ("passed", Some(values), None),
-                    ClaimOutcome::Failed { values } => ("failed", Some(values), None),
-                    ClaimOutcome::NotEvaluated { reason, .. } => ("not_evaluated", None, Some(reason)),
-                };
-                serde_json::json!({
-                    "name": c.name, "labels": c.labels, "text": c.text, "outcome": outcome, "values": values,
-                    "reason": reason,
-                })
-            })
-            .collect();
-        serde_json::json!({ "tables": tables, "claims": claims, "notes": self.0.notes })
+        report::json(&self.0)
     }
 
     /// Writes the files that tables ask for.

@@ -82,7 +82,7 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
     estimate::learn(&store, &report);
     let stored = Stored::of_run(&store, &job, &report);
     let outcome = results::evaluate(&loaded.graph, &stored)?;
-    let folder = args.output.clone().unwrap_or_else(|| page::results_folder(&loaded));
+    let folder = args.output.clone().unwrap_or_else(|| page::results_folder(&loaded, &args.study));
     let files = outcome.write(&folder, &loaded.graph)?;
     let story = page::Story::of_run(&loaded, &args.study, &job, &report, &stored);
     let pages = story.write(&folder, &outcome, &stored)?;

@@ -3,11 +3,13 @@
 use super::args::{Common, WhyArgs};
 use super::lock::Lock;
 use super::out::{self, Stop};
+use super::results::Stored;
 use super::runner::Local;
 use super::{job, study};
 use crate::diag::Span;
 use crate::diag::render::Sources as _;
 use crate::engine::{self, Heavy, Options};
+use crate::report::chosen::{Chosen, chosen_for};
 
 pub(super) fn why(args: &WhyArgs, common: &Common) -> Result<u8, Stop> {
     let loaded = study::sound(&args.study, common)?;
@@ -15,13 +17,17 @@ pub(super) fn why(args: &WhyArgs, common: &Common) -> Result<u8, Stop> {
     let store = job::reading(common)?;
     let runner = Local::new(common, Lock::beside(&loaded.path, common.locked)?);
     let options = Options::new(job::threads(common), Heavy::Thread);
+    let fates = engine::forecast(&job, &runner, &store, &options);
+    let stored = Stored::of_forecast(&store, &job, &fates);
     let mut all = Vec::new();
     for id in study::cells(&loaded.graph, &args.cells)? {
+        let chosen = chosen_for(id, &loaded.graph, &stored);
         let answer = engine::why(&job, id, &runner, &store, &options);
         if common.json {
             all.push(serde_json::json!({
                 "address": answer.address, "outlook": answer.outlook, "since": answer.since, "reasons": answer.reasons,
                 "from": answer.from, "failed": answer.failed,
+                "chosen": chosen.iter().map(Chosen::json).collect::<Vec<_>>(),
             }));
             continue;
         }
@@ -35,6 +41,9 @@ pub(super) fn why(args: &WhyArgs, common: &Common) -> Result<u8, Stop> {
             })
         };
         out::line(answer.render(&place).trim_end());
+        for c in chosen {
+            out::line(&format!("  chosen: {} = {}", c.address(), c.text()));
+        }
     }
     if common.json {
         out::json(&serde_json::Value::Array(all));

@@ -11,7 +11,7 @@ use super::parts::{Part, each_part};
 use super::place;
 use super::qrels::Qrels;
 use super::recognise::TextFormat;
-use crate::task::{Failure, Progress};
+use crate::task::{Caveat, CaveatKind, Failure, Progress};
 
 /// Names of the third column that make the first line a header.
 pub(super) const HEADERS: [&str; 6] = ["score", "relevance", "grade", "label", "rel", "relevance_label"];
@@ -118,8 +118,8 @@ pub fn import(source: &Path, format: &str, known: &Known, progress: &dyn Progres
             .help("check that this is the right file"));
     }
     if twice > 0 {
-        let lines = place::count(twice, "line");
-        progress.note(&format!("{}: {lines} repeat a judgement and count once", source.display()));
+        let cause = "lines repeat a judgement and count once";
+        progress.caveat(&Caveat::counted(CaveatKind::Changed, twice as u64, cause));
     }
     Ok(qrels)
 }

@@ -2,7 +2,7 @@
 
 use super::place;
 use super::store::TextStore;
-use crate::task::{Failure, Progress};
+use crate::task::{Caveat, CaveatKind, Failure, Progress, cause};
 
 /// What happens with an id that is not in the collection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -39,11 +39,18 @@ pub struct Known {
     pub unknown: Unknown,
 }
 
+/// The first unknown id: as an error, and as an example without the folders of this machine.
+#[derive(Debug)]
+struct First {
+    failure: Failure,
+    example: String,
+}
+
 /// Checks lines one after another and remembers the first unknown id.
 #[derive(Debug)]
 pub(super) struct Checker<'k> {
     known: &'k Known,
-    first: Option<Failure>,
+    first: Option<First>,
     lines: u64,
     /// The query checked last: rows of a query stand together.
     last: Option<(String, bool)>,
@@ -81,14 +88,15 @@ impl<'k> Checker<'k> {
         if self.first.is_none() {
             let found = format!("the {kind} id {}", place::quote(id));
             let expected = format!("the id of one of the collection's {all} {noun}");
-            self.first = Some(place::wrong_line(file, line, found, expected));
+            let example = format!("{}:{line}: {found}", place::file_name(file));
+            self.first = Some(First { failure: place::wrong_line(file, line, found, expected), example });
         }
         self.known.unknown == Unknown::Keep
     }
 
     /// Ends the check: fails on the first unknown id, or notes how many there were.
     pub(super) fn finish(self, progress: &dyn Progress) -> Result<u64, Failure> {
-        let Some(mut failure) = self.first else { return Ok(0) };
+        let Some(First { mut failure, example }) = self.first else { return Ok(0) };
         if self.known.unknown == Unknown::Error {
             if self.lines > 1 {
                 let others = place::count(self.lines as usize - 1, "more line");
@@ -99,12 +107,11 @@ impl<'k> Checker<'k> {
                  or `unknown = keep` to keep them",
             ));
         }
-        let done = if self.known.unknown == Unknown::Drop { "left out" } else { "kept" };
-        let lines = place::count(self.lines as usize, "line");
-        progress.note(&format!(
-            "{done} {lines} with an id outside the collection; the first: {}",
-            failure.message
-        ));
+        let (kind, what) = match self.known.unknown {
+            Unknown::Drop => (CaveatKind::Dropped, cause::OUTSIDE_LEFT_OUT),
+            _ => (CaveatKind::Doubt, cause::OUTSIDE_KEPT),
+        };
+        progress.caveat(&Caveat::counted(kind, self.lines, what).example(example));
         Ok(self.lines)
     }
 }

@@ -45,6 +45,11 @@ pub fn quote(text: &str) -> String {
     format!("`{shown}`")
 }
 
+/// A file's own name without its folders, for what is kept with a result: the same on every machine.
+pub fn file_name(path: &str) -> &str {
+    path.rsplit(['/', '\\']).next().unwrap_or(path)
+}
+
 /// `1 column`, `3 columns`.
 pub fn count(n: usize, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
@@ -69,6 +74,7 @@ mod tests {
     fn quotes_are_short_and_printable() {
         assert_eq!(quote("a\t\"b\""), "`a\\t\"b\"`");
         assert_eq!(quote(&"x".repeat(50)).chars().count(), 43);
+        assert_eq!((file_name("/a/b.tar.gz/c.tsv"), file_name("c.tsv")), ("c.tsv", "c.tsv"));
         assert_eq!((count(1, "column"), count(0, "column")), ("1 column".into(), "0 columns".into()));
     }
 }

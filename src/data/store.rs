@@ -45,6 +45,11 @@ impl std::fmt::Debug for TextStore {
     }
 }
 
+/// Whether a folder holds a store of texts.
+pub fn is_store(dir: &Path) -> bool {
+    dir.join(INDEX_FILE).is_file() && dir.join(TEXT_FILE).is_file()
+}
+
 impl TextStore {
     /// Opens a store.
     ///

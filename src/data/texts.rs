@@ -12,7 +12,7 @@ use super::recognise::TextFormat;
 use super::sgml::Blocks;
 use super::store_writer::{Duplicates, TextStoreWriter};
 use super::topics;
-use crate::task::{Failure, Progress};
+use crate::task::{Caveat, CaveatKind, Failure, Progress, cause};
 
 /// What is imported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,10 +126,7 @@ pub fn import(
     let (texts, bytes) = (writer.len() as u64, writer.text_bytes());
     let left_out = writer.finish_with(options.duplicates)?;
     if left_out > 0 {
-        progress.note(&format!(
-            "{}: left out {left_out} texts whose id was there more than once",
-            source.display()
-        ));
+        progress.caveat(&Caveat::counted(CaveatKind::Dropped, left_out, cause::REPEATED_IDS));
     }
     Ok(Imported { texts: texts - left_out, bytes, files, left_out })
 }

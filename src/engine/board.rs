@@ -111,6 +111,7 @@ pub(crate) fn inputs_of(args: &Record, found: &mut dyn FnMut(&Arc<Input>)) {
             Pending::If { condition, then, other } => {
                 [condition, then, other].into_iter().for_each(|v| visit(v, found));
             }
+            Pending::Text { parts } => parts.iter().for_each(|v| visit(v, found)),
             Pending::Near { left, right, within } => {
                 [left, right, within].into_iter().for_each(|v| visit(v, found));
             }

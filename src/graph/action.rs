@@ -175,7 +175,7 @@ fn recipe_key(op: &Op, prints: impl Iterator<Item = u128>) -> u128 {
 }
 
 /// The actions a value needs.
-pub(super) fn dependencies(value: &Value, out: &mut Vec<ActionId>) {
+pub fn dependencies(value: &Value, out: &mut Vec<ActionId>) {
     value.walk(&mut |v| match v {
         Value::Artifact(id) => out.push(*id),
         Value::Pending(p) => p.actions(&mut |id| out.push(id)),

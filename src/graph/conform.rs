@@ -1,7 +1,8 @@
 //! Makes a value fit the type an argument declares, or says what is wrong.
 
 use crate::types::Type;
-use crate::value::{Budget, Pending, Value};
+pub(super) use crate::value::shown::show;
+use crate::value::{Pending, Value};
 
 /// The type of a value, as messages name it. `op_type` gives the type of an action's result.
 pub(super) fn type_of(value: &Value, op_type: &dyn Fn(&Value) -> Type) -> Type {
@@ -32,6 +33,7 @@ fn pending_type(p: &Pending, op_type: &dyn Fn(&Value) -> Type) -> Type {
         Pending::Reduce { how: Reduction::All, .. } | Pending::Near { .. } => Type::Bool,
         Pending::Reduce { .. } => Type::Float,
         Pending::Arg { .. } => Type::Record,
+        Pending::Text { .. } => Type::String,
         Pending::Member { of, name } => member_type(of, name, op_type),
         Pending::Binary { op, left, .. } => match op {
             B::Or | B::And | B::Eq | B::Ne | B::Lt | B::Le | B::Gt | B::Ge => Type::Bool,
@@ -128,49 +130,4 @@ pub(super) fn quantity(value: f64, unit: &str) -> Result<Value, String> {
                 .to_owned(),
         ),
     }
-}
-
-/// A value as people write it: `2e-5`, `steps(2_000)` as `steps(2000)`, strings bare.
-pub(super) fn show(value: &Value) -> String {
-    match value {
-        Value::Null => "none".to_owned(),
-        Value::Bool(b) => b.to_string(),
-        Value::Int(i) => i.to_string(),
-        Value::Float(x) => shortest(*x),
-        Value::Str(s) => s.to_string(),
-        Value::Bytes(b) => format!("{b}B"),
-        Value::Seconds(s) => format!("{}s", shortest(*s)),
-        Value::Percent(p) => format!("{}%", shortest(*p)),
-        Value::Budget(Budget::Steps(n)) => format!("steps({n})"),
-        Value::Budget(Budget::Epochs(x)) => format!("epochs({})", shortest(*x)),
-        Value::List(items) => format!("[{}]", items.iter().map(show).collect::<Vec<_>>().join(", ")),
-        Value::Record(r) => {
-            format!(
-                "{{{}}}",
-                r.iter().map(|(n, v)| format!("{n} = {}", show(v))).collect::<Vec<_>>().join(", ")
-            )
-        }
-        Value::Call(c) => {
-            let args: Vec<String> = c
-                .args
-                .iter()
-                .filter(|(_, v)| !matches!(v, Value::Null))
-                .map(|(n, v)| format!("{n} = {}", show(v)))
-                .collect();
-            format!("{}({})", c.name, args.join(", "))
-        }
-        Value::Input(i) => match &**i {
-            crate::value::Input::File(p) => p.display().to_string(),
-            crate::value::Input::Model { name, .. } => name.clone(),
-            remote @ crate::value::Input::Remote { .. } => remote.to_string(),
-        },
-        Value::Artifact(a) => format!("#{}", a.0),
-        Value::Located(l) => l.label.clone(),
-        Value::Pending(_) => "known when it has run".to_owned(),
-    }
-}
-
-/// The shortest text that reads back as the same number: `3e-6`, `0.1`, `32`.
-pub(super) fn shortest(x: f64) -> String {
-    if x != 0.0 && (x.abs() < 1e-3 || x.abs() >= 1e15) { format!("{x:e}") } else { format!("{x}") }
 }

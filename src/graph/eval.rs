@@ -151,6 +151,8 @@ impl<'a> Expander<'a> {
 
     fn string(&mut self, parts: &'a [StrPart], env: &Env<'a>) -> Eval {
         let mut text = String::new();
+        // What is known only after a stage has run makes the text one that is, too.
+        let mut before: Vec<Value> = Vec::new();
         for part in parts {
             match part {
                 StrPart::Text(t) => text.push_str(t),
@@ -166,11 +168,21 @@ impl<'a> Expander<'a> {
                         text.push_str(&label);
                         continue;
                     }
-                    text.push_str(&show(&self.eval(e, None, env)?));
+                    match self.eval(e, None, env)? {
+                        pending @ Value::Pending(_) => {
+                            before.push(Value::str(&std::mem::take(&mut text)));
+                            before.push(pending);
+                        }
+                        known => text.push_str(&show(&known)),
+                    }
                 }
             }
         }
-        Ok(Value::str(&text))
+        if before.is_empty() {
+            return Ok(Value::str(&text));
+        }
+        before.push(Value::str(&text));
+        Ok(Value::Pending(Arc::new(Pending::Text { parts: before })))
     }
 
     fn binary(&mut self, op: BinaryOp, left: &'a Expr, right: &'a Expr, span: Span, env: &Env<'a>) -> Eval {

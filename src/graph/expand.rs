@@ -162,6 +162,8 @@ pub(super) struct Expander<'a> {
     pub seal: super::sealed::Seal,
     /// What a reader of the results has to know.
     pub notes: Vec<String>,
+    /// What is chosen by results, each once.
+    pub choices: IndexMap<(String, u128), super::Choice>,
 }
 
 /// The state before anything is evaluated.
@@ -204,6 +206,7 @@ pub(super) fn expander<'a>(
         reach: super::reach::Reach::default(),
         seal: super::sealed::Seal::default(),
         notes: Vec::new(),
+        choices: IndexMap::new(),
     }
 }
 
@@ -228,6 +231,7 @@ pub fn expand<'a>(
     graph.rows = std::mem::take(&mut e.rows).into_values().filter(|r| !r.cells.is_empty()).collect();
     graph.actions = std::mem::take(&mut e.actions);
     graph.notes = std::mem::take(&mut e.notes);
+    graph.choices = std::mem::take(&mut e.choices).into_values().collect();
     graph
 }
 
@@ -560,18 +564,6 @@ impl<'a> Expander<'a> {
                 at[k] = 0;
             }
         }
-    }
-
-    fn study_fields(&mut self, fields: &'a [ast::Field]) -> Vec<(String, String)> {
-        let env = self.env_at(ModuleId(0), &[], &[]);
-        fields
-            .iter()
-            .filter_map(|f| {
-                let value = f.value.as_ref()?;
-                let value = self.eval(value, None, &env).ok()?;
-                Some((f.name.name.to_string(), super::conform::show(&value)))
-            })
-            .collect()
     }
 }
 

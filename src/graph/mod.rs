@@ -28,12 +28,14 @@ mod static_types;
 mod svg;
 #[cfg(test)]
 mod tests;
+mod titles;
 
 pub mod draw;
 pub mod expand;
 pub mod select;
 pub mod special;
 
+pub use action::dependencies;
 pub use domain::POLICY;
 pub use expand::{Overrides, expand};
 
@@ -156,19 +158,21 @@ pub struct Table {
     pub span: Span,
     /// Labels of its `for` axes; a table for several points is several of these.
     pub labels: Vec<Name>,
-    /// Title with labels filled in.
-    pub title: String,
+    /// Title with labels filled in: a text, or one that is known when stages have run.
+    pub title: Value,
     /// Axis and labels of the rows.
     pub rows: (Name, Vec<Name>),
     /// Axis and labels of the columns.
     pub columns: (Name, Vec<Name>),
+    /// What rows and columns are called where people read them: a name for each label, often the label itself.
+    pub printed: (Vec<Name>, Vec<Name>),
     /// `values[row][column]`; `None` where a cell was cut away.
     pub values: Vec<Vec<Option<Value>>>,
     /// Spread in the same layout, when declared.
     pub spread: Option<Vec<Vec<Option<Value>>>>,
     /// Published numbers, when declared.
     pub published: Option<Published>,
-    /// What the value is called, for instance `nDCG@10`; empty when it cannot be told.
+    /// The number that all cells show, by its published name (`ndcg_10`); empty when they show several or another.
     pub measure: String,
     /// `row`, `column` or `table`: where the best is marked.
     pub best_per: Option<String>,
@@ -202,6 +206,17 @@ pub enum Cut {
     Blank,
 }
 
+/// The best point of some axes, chosen when results exist: an `argmax` or `argmin`.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    /// The `let` that it is, or the stage or output that it is written in.
+    pub name: String,
+    /// The labels of the axes that it depends on: name and label.
+    pub at: Vec<(Name, Name)>,
+    /// The expression, a [`crate::value::Pending::Arg`].
+    pub value: Value,
+}
+
 /// A claim at one point.
 #[derive(Clone, Debug)]
 pub struct Claim {
@@ -211,8 +226,8 @@ pub struct Claim {
     pub span: Span,
     /// Labels of its `for` axes.
     pub labels: Vec<Name>,
-    /// The sentence.
-    pub text: String,
+    /// The sentence: a text, or one that is known when stages have run.
+    pub text: Value,
     /// The expectation, a Bool when results exist; or why a cell that it needs is not there.
     pub expect: Result<Value, Cut>,
 }
@@ -225,7 +240,7 @@ pub struct Report {
     /// Where it is declared.
     pub span: Span,
     /// What it is called on a page, when it says.
-    pub title: Option<String>,
+    pub title: Option<Value>,
     /// Names of tables and claims, or calls such as `costs(model)` as text.
     pub sections: Vec<String>,
     /// Where the HTML goes, when it is asked for.
@@ -247,6 +262,8 @@ pub struct Graph {
     pub reports: Vec<Report>,
     /// What a reader of the results has to know: outputs that nothing is left of.
     pub notes: Vec<String>,
+    /// What is chosen by results.
+    pub choices: Vec<Choice>,
     /// Whether a failed claim only reports.
     pub advisory_claims: bool,
     /// The study's title and other fields.

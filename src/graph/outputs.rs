@@ -4,15 +4,17 @@ use std::rc::Rc;
 
 use super::expand::{Env, Eval, Expander, Stop};
 use super::left::Left;
+use super::titles::{only_member, text_of};
 use super::{Claim, Graph, Published, Report, Table, TestSpec};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::resolve::{AxisId, ModuleId, Named};
 use crate::syntax::ast::{Expr, ExprKind, Field, Ident, Item, ItemKind, Sweep};
 use crate::types::Type;
-use crate::value::{Name, Pending, Value};
+use crate::value::{Name, Value};
 
 const TABLE: &[&str] = &[
     "title",
+    "names",
     "rows",
     "columns",
     "value",
@@ -92,8 +94,8 @@ impl<'a> Expander<'a> {
             }
             let labels = e.labels_at(axes, point);
             let text = match value_of(fields, "text").map(|t| e.eval(t, None, &env)) {
-                Some(Ok(v)) => super::conform::show(&v),
-                _ => name.name.to_string(),
+                Some(Ok(v)) => text_of(v),
+                _ => Value::Str(name.name.clone()),
             };
             let value = e
                 .eval(expect, Some(&Type::Bool), &env)
@@ -174,6 +176,8 @@ impl<'a> Expander<'a> {
         }
         let spread = value_of(fields, "spread");
         let Ok(published) = self.published(fields) else { return };
+        let both: Vec<AxisId> = [Some(rows), columns].into_iter().flatten().collect();
+        let Ok(names) = self.printed_names(fields, &both) else { return };
         let mut left = Left::default();
         self.each_point(axes, &mut |e, point| {
             let mut env = e.env_at(module, axes, point);
@@ -183,8 +187,8 @@ impl<'a> Expander<'a> {
                 return left.count(&kept);
             }
             let title = match value_of(fields, "title").map(|t| e.eval(t, None, &env)) {
-                Some(Ok(v)) => super::conform::show(&v),
-                _ => name.name.to_string(),
+                Some(Ok(v)) => text_of(v),
+                _ => Value::Str(name.name.clone()),
             };
             let row_labels = e.kept_labels(rows);
             let column_labels = columns.map_or_else(|| vec![0], |c| e.kept_labels(c));
@@ -228,13 +232,18 @@ impl<'a> Expander<'a> {
                 },
                 None => None,
             };
-            let measure = values.iter().flatten().flatten().find_map(first_member).unwrap_or_default();
+            let measure = only_member(values.iter().flatten().flatten()).unwrap_or_default();
             let axis_side = |e: &Self, axis: AxisId, labels: &[usize]| {
                 let names = labels.iter().filter_map(|i| e.axis_label(axis, *i)).collect();
                 (e.study.axis(axis).0.name.clone(), names)
             };
+            let printed = |e: &Self, axis: Option<AxisId>, labels: &[usize]| match axis {
+                Some(axis) => labels.iter().filter_map(|i| e.printed_name(axis, *i, &names)).collect(),
+                None => vec![Name::from("value")],
+            };
             graph.tables.push(Table {
                 name: name.name.to_string(),
+                printed: (printed(e, Some(rows), &row_labels), printed(e, columns, &column_labels)),
                 span,
                 labels: e.labels_at(axes, point),
                 title,
@@ -441,10 +450,14 @@ impl<'a> Expander<'a> {
                 .help("write a relative path without `..` that ends in `.html`"),
             );
         }
-        let title = match value_of(fields, "title") {
-            Some(e) => self.text_arg(Some(e), &env).ok().map(|t| t.to_string()),
-            None => None,
-        };
+        let title = value_of(fields, "title").and_then(|e| match self.eval(e, None, &env).ok()? {
+            text @ (Value::Str(_) | Value::Pending(_)) => Some(text),
+            other => {
+                let found = self.type_of(&other);
+                self.mismatch("a text is needed here", e.span, &found);
+                None
+            }
+        });
         graph.reports.push(Report { name: name.name.to_string(), span, title, sections, html });
     }
 }
@@ -464,22 +477,6 @@ fn stays_inside(path: &str) -> bool {
     path.ends_with(".html") && std::path::Path::new(path).components().all(normal)
 }
 
-fn value_of<'a>(fields: &'a [Field], name: &str) -> Option<&'a Expr> {
+pub(super) fn value_of<'a>(fields: &'a [Field], name: &str) -> Option<&'a Expr> {
     fields.iter().find(|f| &*f.name.name == name).and_then(|f| f.value.as_ref())
-}
-
-/// The member of the first number a value looks at.
-fn first_member(value: &Value) -> Option<String> {
-    let Value::Pending(p) = value else { return None };
-    match &**p {
-        Pending::Metric { member, .. } => Some(member.to_string()),
-        Pending::Reduce { cells, .. } | Pending::Arg { cells, .. } => {
-            cells.first().and_then(|c| first_member(&c.value))
-        }
-        Pending::Binary { left, right, .. } | Pending::Near { left, right, .. } => {
-            first_member(left).or_else(|| first_member(right))
-        }
-        Pending::Member { of, .. } | Pending::Unary { of, .. } => first_member(of),
-        Pending::If { then, .. } => first_member(then),
-    }
 }

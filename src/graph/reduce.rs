@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::Cut;
 use super::conform::show;
 use super::expand::{Env, Eval, Expander, Item, Stop};
+use super::{Choice, Cut};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::resolve::{AxisId, ModuleId, Named};
 use crate::syntax::ast::{self, Arg, Expr, ExprKind, Ident};
@@ -130,7 +130,30 @@ impl<'a> Expander<'a> {
                 Pending::Arg { largest: name == "argmax", cells }
             }
         };
-        Ok(Value::Pending(Arc::new(pending)))
+        let value = Value::Pending(Arc::new(pending));
+        if how.is_none() {
+            self.choice(&value, env);
+        }
+        Ok(value)
+    }
+
+    /// Remembers what is chosen, once for all points that choose the same: with the labels that these have in common.
+    fn choice(&mut self, value: &Value, env: &Env<'a>) {
+        let here: Vec<(Name, Name)> = env
+            .bound
+            .iter()
+            .filter_map(|(axis, i)| {
+                Some((self.study.axis(*axis).0.name.clone(), self.axis_label(*axis, *i)?))
+            })
+            .collect();
+        let key = (env.row.to_string(), Self::fingerprint(value));
+        match self.choices.get_mut(&key) {
+            Some(known) => known.at.retain(|label| here.contains(label)),
+            None => {
+                let choice = Choice { name: key.0.clone(), at: here, value: value.clone() };
+                self.choices.insert(key, choice);
+            }
+        }
     }
 
     /// `g[a = x, b in [x, y]]`.

@@ -243,6 +243,7 @@ fn pending_on_test(pending: &Pending, exposed: &[Exposure]) -> Option<Rc<str>> {
         },
         Pending::Arg { .. } => None,
         Pending::Reduce { cells, .. } => cells.iter().find_map(|c| value(&c.value)),
+        Pending::Text { parts } => parts.iter().find_map(value),
         Pending::Member { of, .. } | Pending::Unary { of, .. } => value(of),
         Pending::Binary { left, right, .. } => value(left).or_else(|| value(right)),
         Pending::If { condition, then, other } => {

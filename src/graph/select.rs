@@ -57,7 +57,24 @@ fn split(inner: &str) -> Vec<String> {
     labels
 }
 
-/// The cells of a target `stage` or `stage[label, label]` (`_` for any label).
+/// Whether a cell is the one that is asked for: `label, label` in the order of the axes (`_` for any), or
+/// `axis = label` as the language writes it, where axes that are not named may have any label.
+fn fits(asked: &[String], row: &Row, cell: &Cell) -> bool {
+    let named = |text: &str| {
+        let (axis, label) = text.split_once('=')?;
+        Some((row.axes.iter().position(|a| **a == *axis)?, label.to_owned()))
+    };
+    let by_name: Vec<Option<(usize, String)>> = asked.iter().map(|text| named(text)).collect();
+    if !by_name.is_empty() && by_name.iter().all(Option::is_some) {
+        return by_name
+            .iter()
+            .flatten()
+            .all(|(i, label)| cell.labels.get(*i).is_some_and(|l| **l == **label));
+    }
+    asked.len() == cell.labels.len() && asked.iter().zip(&cell.labels).all(|(a, b)| a == "_" || **a == **b)
+}
+
+/// The cells of a target `stage`, `stage[label, label]` (`_` for any label) or `stage[axis = label]`.
 ///
 /// # Errors
 /// When nothing fits.
@@ -74,15 +91,8 @@ pub fn target<'g>(graph: &'g Graph, text: &str) -> Result<(&'g Row, Vec<&'g Cell
         let help = did_you_mean(name, graph.rows.iter().map(|r| r.name.as_str()));
         return Err(Unknown::Stage { name: name.to_owned(), help });
     };
-    let cells: Vec<&Cell> = row
-        .cells
-        .iter()
-        .filter(|c| {
-            labels.as_ref().is_none_or(|l| {
-                l.len() == c.labels.len() && l.iter().zip(&c.labels).all(|(a, b)| a == "_" || **a == **b)
-            })
-        })
-        .collect();
+    let cells: Vec<&Cell> =
+        row.cells.iter().filter(|c| labels.as_ref().is_none_or(|l| fits(l, row, c))).collect();
     if cells.is_empty() {
         return Err(Unknown::Cell {
             stage: name.to_owned(),

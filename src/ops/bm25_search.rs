@@ -69,7 +69,7 @@ mod run {
     use crate::ir::bm25::{Bm25, Scratch, Searcher};
     use crate::ir::index::Index;
     use crate::ir::lengths::Lengths;
-    use crate::task::{Failure, Job, Outcome};
+    use crate::task::{Caveat, CaveatKind, Failure, Job, Outcome, cause};
 
     /// Queries searched before their rankings are written.
     const BATCH: usize = 1024;
@@ -120,11 +120,8 @@ mod run {
 
         let without_terms = without_terms.into_inner();
         if without_terms > 0 {
-            job.progress.note(&format!(
-                "{without_terms} of {} queries have no term after {} analysis and find nothing",
-                queries.len(),
-                index.analysis().as_str()
-            ));
+            let told = Caveat::counted(CaveatKind::Doubt, without_terms as u64, cause::WITHOUT_TERMS);
+            job.progress.caveat(&told);
         }
         let mut outcome = Outcome::default();
         outcome.facts.insert("queries".into(), queries.len().into());

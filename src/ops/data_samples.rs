@@ -55,7 +55,7 @@ fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
 mod run {
     use serde_json::json;
 
-    use crate::task::{Failure, Job, Outcome};
+    use crate::task::{Caveat, CaveatKind, Failure, Job, Outcome};
     use crate::train::samples::{Samples, Shape};
     use crate::train::source::{self, Description, Stores, finite};
 
@@ -72,7 +72,7 @@ mod run {
         let left_out: indexmap::IndexMap<String, u64> =
             opened.left_out.iter().map(|(why, n)| ((*why).to_owned(), *n)).chain(skipped).collect();
         for (why, n) in &left_out {
-            job.progress.note(&format!("{n} {why} left out"));
+            job.progress.caveat(&Caveat::counted(CaveatKind::Dropped, *n, format!("{why} were left out")));
         }
         let description = Description {
             version: 1,

@@ -79,7 +79,7 @@ mod run {
     use crate::data::run::RunReader;
     use crate::data::table::{Cell, Kind, TableWriter};
     use crate::ir::metrics::Measure;
-    use crate::task::{Failure, Job, Outcome};
+    use crate::task::{Caveat, CaveatKind, Failure, Job, Outcome};
     use crate::value::Value;
 
     pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
@@ -135,8 +135,9 @@ mod run {
         }
         let missing = answered.iter().filter(|a| !**a).count();
         if missing == answered.len() {
-            job.progress
-                .note("the run answers none of the judged queries: are these the ids of another collection?");
+            let cause =
+                "the run answers none of the judged queries: are these the ids of another collection?";
+            job.progress.caveat(&Caveat::sentence(CaveatKind::Doubt, cause));
         }
         outcome.facts.insert("queries".into(), qrels.len().into());
         outcome.facts.insert("queries_missing_from_run".into(), missing.into());

@@ -94,7 +94,7 @@ mod run {
     use super::super::models;
     use crate::data::run::{Run, RunQuery, RunWriter};
     use crate::ir::fuse::{self, Scale};
-    use crate::task::{Failure, Job, Outcome, located};
+    use crate::task::{Caveat, CaveatKind, Failure, Job, Outcome, located};
     use crate::value::Value;
 
     pub(super) fn linear(job: &Job<'_>) -> Result<Outcome, Failure> {
@@ -139,10 +139,11 @@ mod run {
     ) -> Result<Outcome, Failure> {
         let depth = models::depth(job);
         let mut writer = RunWriter::create(&job.spec.out)?;
-        let mut queries = 0u64;
+        let (mut queries, mut partly) = (0u64, 0u64);
         for (i, run) in runs.iter().enumerate() {
             for query in run.queries().iter().filter(|q| runs[..i].iter().all(|r| r.get(&q.id).is_none())) {
                 let rankings: Vec<_> = runs.iter().map(|r| r.get(&query.id)).collect();
+                partly += u64::from(rankings.iter().any(Option::is_none));
                 let mut fused = fuse(&query.id, &rankings)?;
                 fused.hits.truncate(depth);
                 writer.push(&fused)?;
@@ -150,6 +151,10 @@ mod run {
             }
         }
         writer.finish()?;
+        if partly > 0 {
+            let cause = "queries are fused from some of the runs only, since the others do not rank them";
+            job.progress.caveat(&Caveat::counted(CaveatKind::Doubt, partly, cause));
+        }
         let mut outcome = Outcome::default();
         outcome.facts.insert("queries".into(), json!(queries));
         outcome.facts.insert("runs".into(), json!(runs.len()));

@@ -175,7 +175,7 @@ mod run {
     use crate::llm::prompts;
     use crate::llm::spending::{Limits, Spending};
     use crate::llm::{Model, Prompt};
-    use crate::task::{Failure, Job, Outcome};
+    use crate::task::{Caveat, CaveatKind, Failure, Job, Outcome, cause};
     use crate::train::source::Stores;
     use crate::value::{Record, Value};
 
@@ -283,10 +283,8 @@ mod run {
             fact("answers", json!(repairs));
             fact("seconds", json!(self.started.elapsed().as_secs_f64()));
             if repairs.repaired > 0 {
-                self.job.progress.note(&format!(
-                    "{} of {} answers were not as asked for, {} of them without anything to read",
-                    repairs.repaired, repairs.answers, repairs.unreadable
-                ));
+                let told = Caveat::counted(CaveatKind::Doubt, repairs.repaired, cause::REPAIRED);
+                self.job.progress.caveat(&told);
             }
             outcome
         }

@@ -59,7 +59,7 @@ mod run {
     use super::super::models;
     use crate::data::run::{RunReader, RunWriter};
     use crate::nn::Reranker as _;
-    use crate::task::{Failure, Job, Outcome};
+    use crate::task::{Caveat, CaveatKind, Failure, Job, Outcome};
     use crate::train::ranker::{self, Work};
     use crate::train::source::Stores;
 
@@ -78,7 +78,8 @@ mod run {
         // A head drawn from a seed is allowed here: the untrained model is a baseline.
         let mut model = models::open(job, "model", 0)?;
         if let Some(name) = model.facts.drawn.first() {
-            job.progress.note(&format!("the model has no trained head: `{name}` was drawn at random"));
+            let cause = format!("the model has no trained head: `{name}` was drawn at random");
+            job.progress.caveat(&Caveat::sentence(CaveatKind::Doubt, cause));
         }
         let batching = models::batching(job)?;
         let scores = model.score(&stores, &work, batching, job.progress)?;

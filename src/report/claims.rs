@@ -63,7 +63,7 @@ pub fn evaluate_claim(claim: &Claim, graph: &Graph, results: &dyn Results) -> Cl
         Err(reason) => {
             // What has no result was not asked for, or failed, which is told of the action.
             let asked = matches!(reason, Reason::Cut(Some(Cut::Only | Cut::Blank)) | Reason::Missing(_));
-            ClaimOutcome::NotEvaluated { reason: reason.text(graph), asked }
+            ClaimOutcome::NotEvaluated { reason: reason.text(graph, results), asked }
         }
     }
 }
@@ -85,7 +85,9 @@ fn show(value: &Value, results: &dyn Results) -> String {
             right,
         } => {
             let (a, b) = sides(left, right, results);
-            format!("{a} {} {b}", symbol(*op))
+            // What does not hold must not read as if it did.
+            let not = if known(value, results) == Some(Value::Bool(false)) { "is not " } else { "" };
+            format!("{a} {not}{} {b}", symbol(*op))
         }
         Pending::Unary { op: UnaryOp::Not, of } => format!("not ({})", show(of, results)),
         Pending::If { condition, then, other } => match known(condition, results) {

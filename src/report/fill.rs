@@ -99,6 +99,8 @@ pub struct Filled {
     pub rows: (Name, Vec<Name>),
     /// Axis and labels of the columns.
     pub columns: (Name, Vec<Name>),
+    /// What rows and columns are called where people read them.
+    pub printed: (Vec<Name>, Vec<Name>),
     /// What its value is called, for instance `nDCG@10`; may be empty.
     pub measure: String,
     /// Digits after the point.
@@ -120,17 +122,16 @@ pub struct Filled {
 pub fn evaluate_table(table: &Table, graph: &Graph, results: &dyn Results) -> Result<Filled, Failure> {
     let mut notes = Vec::new();
     let mut cells: Vec<Vec<FilledCell>> = Vec::new();
-    let mut holes: Vec<(String, Vec<String>)> = Vec::new();
+    let mut holes: Vec<Holes> = Vec::new();
     let mut spreads = Spreads::default();
-    for (r, row) in table.rows.1.iter().enumerate() {
+    for r in 0..table.rows.1.len() {
         let mut line = Vec::new();
-        for (c, column) in table.columns.1.iter().enumerate() {
-            let content = content(at(&table.values, r, c), graph, results);
+        for c in 0..table.columns.1.len() {
+            let (content, several) = content(at(&table.values, r, c), graph, results);
             if let Content::Hole(why) = &content {
-                let name = format!("{row}, {column}");
-                match holes.iter_mut().find(|(known, _)| known == why) {
-                    Some((_, names)) => names.push(name),
-                    None => holes.push((why.clone(), vec![name])),
+                match holes.iter_mut().find(|h| h.several == several) {
+                    Some(known) => known.places.push((r, c)),
+                    None => holes.push(Holes { why: why.clone(), several, places: vec![(r, c)] }),
                 }
             }
             let hole = matches!(content, Content::Hole(_));
@@ -167,17 +168,17 @@ pub fn evaluate_table(table: &Table, graph: &Graph, results: &dyn Results) -> Re
         notes.extend(remarks.into_iter().map(|text| Note::new(Sign::Remark, text)));
         test = Some(outcome);
     }
-    let all = cells.iter().map(Vec::len).sum::<usize>();
-    for (why, names) in holes {
-        let which = if names.len() == all { "all cells".to_owned() } else { listed(&names) };
-        notes.push(Note::new(Sign::Hole, format!("{which}: {why}")));
+    for Holes { why, several, places } in holes {
+        let why = if places.len() == 1 { why } else { several };
+        notes.push(Note::new(Sign::Hole, format!("{}: {why}", which(table, &places))));
     }
     Ok(Filled {
         name: table.name.clone(),
         labels: table.labels.clone(),
-        title: table.title.clone(),
+        title: missing::text(&table.title, results),
         rows: table.rows.clone(),
         columns: table.columns.clone(),
+        printed: table.printed.clone(),
         measure: names::printed(&table.measure),
         digits: table.digits,
         cells,
@@ -185,6 +186,33 @@ pub fn evaluate_table(table: &Table, graph: &Graph, results: &dyn Results) -> Re
         notes,
         write: table.write.clone(),
     })
+}
+
+/// Cells in words: whole columns and rows by their labels, the others one by one.
+fn which(table: &Table, places: &[(usize, usize)]) -> String {
+    let (rows, columns) = (&table.printed.0, &table.printed.1);
+    if places.len() == rows.len() * columns.len() {
+        return "all cells".to_owned();
+    }
+    let has = |r: usize, c: usize| places.contains(&(r, c));
+    // A column of one row, or a row of one column, is a cell.
+    let whole_columns: Vec<usize> = (0..columns.len())
+        .filter(|c| rows.len() > 1 && columns.len() > 1 && (0..rows.len()).all(|r| has(r, *c)))
+        .collect();
+    let whole_rows: Vec<usize> = (0..rows.len())
+        .filter(|r| rows.len() > 1 && columns.len() > 1 && (0..columns.len()).all(|c| has(*r, c)))
+        .collect();
+    let mut named: Vec<String> = whole_columns.iter().map(|c| columns[*c].to_string()).collect();
+    named.extend(whole_rows.iter().map(|r| rows[*r].to_string()));
+    let others: Vec<String> = places
+        .iter()
+        .filter(|(r, c)| !whole_columns.contains(c) && !whole_rows.contains(r))
+        .map(|(r, c)| format!("{}, {}", rows[*r], columns[*c]))
+        .collect();
+    if !others.is_empty() {
+        named.push(listed(&others));
+    }
+    named.join(", ")
 }
 
 /// Names of cells, at most six.
@@ -200,15 +228,31 @@ pub(super) fn at(values: &[Vec<Option<Value>>], r: usize, c: usize) -> Option<&V
     values.get(r).and_then(|row| row.get(c)).and_then(Option::as_ref)
 }
 
-fn content(value: Option<&Value>, graph: &Graph, results: &dyn Results) -> Content {
+/// Cells without a value for one reason.
+struct Holes {
+    /// The reason of the first.
+    why: String,
+    /// The reason in words that hold for all of them.
+    several: String,
+    places: Vec<(usize, usize)>,
+}
+
+/// What stands in a cell, and for a hole the reason in words that hold for others too.
+fn content(value: Option<&Value>, graph: &Graph, results: &dyn Results) -> (Content, String) {
     let found = value.ok_or(Reason::Cut(None)).and_then(|v| missing::value(v, results));
-    match found {
-        Ok(Value::Float(x)) if !x.is_finite() => Content::Hole("it is not a number".into()),
+    let content = match found {
+        Ok(Value::Float(x)) if !x.is_finite() => {
+            let why = "it is not a number".to_owned();
+            return (Content::Hole(why.clone()), why);
+        }
         Ok(Value::Float(x)) => Content::Number(x),
         Ok(Value::Int(i)) => Content::Whole(i),
         Ok(other) => Content::Text(text(&other)),
-        Err(reason) => Content::Hole(reason.text(graph)),
-    }
+        Err(reason) => {
+            return (Content::Hole(reason.text(graph, results)), reason.of_several(graph, results));
+        }
+    };
+    (content, String::new())
 }
 
 /// A value that is no number, as a cell shows it.
@@ -299,7 +343,7 @@ impl Spreads {
                 None
             }
             Err(reason) => {
-                self.note_missing(reason.text(graph));
+                self.note_missing(reason.text(graph, results));
                 None
             }
         }

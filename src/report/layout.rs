@@ -50,8 +50,8 @@ impl Style {
     /// The header and the rows of a table, cell by cell.
     pub(super) fn rows<'t>(&'t self, table: &'t Filled) -> impl Iterator<Item = Vec<String>> + 't {
         let header =
-            std::iter::once(&table.rows.0).chain(&table.columns.1).map(|t| (self.escape)(t)).collect();
-        let rows = table.rows.1.iter().zip(&table.cells).map(|(row, cells)| {
+            std::iter::once(&table.rows.0).chain(&table.printed.1).map(|t| (self.escape)(t)).collect();
+        let rows = table.printed.0.iter().zip(&table.cells).map(|(row, cells)| {
             let first = std::iter::once((self.escape)(row));
             first.chain(cells.iter().map(|c| self.cell(c, table.digits))).collect()
         });

@@ -4,7 +4,9 @@
 //! no result becomes a hole with its reason, never a default. Must not know: the store, the language, how actions
 //! are run.
 
+pub mod caveats;
 mod cells;
+pub mod chosen;
 mod claims;
 mod costs;
 mod csv;
@@ -12,6 +14,7 @@ mod detectable;
 mod fill;
 mod grade;
 pub mod html;
+mod json;
 mod latex;
 mod layout;
 mod markdown;
@@ -34,16 +37,17 @@ pub use csv::{costs as costs_csv, table as csv};
 pub use detectable::{Detectable, detectable};
 pub use fill::{Content, Filled, FilledCell, Note, Sign, evaluate_table};
 pub use grade::{Grade, Published};
+pub use json::json;
 pub use latex::table as latex;
 pub use markdown::{costs as costs_markdown, table as markdown};
 pub use significance::{CellTest, TestOutcome};
 pub use terminal::{claims as terminal_claims, costs as terminal_costs, table as terminal};
-pub use write::{Written, write_all, write_file};
+pub use write::{Written, file_name, write_all, write_file};
 
 use std::path::PathBuf;
 
 use crate::graph::Graph;
-use crate::task::Failure;
+use crate::task::{Caveat, Failure};
 use crate::value::ActionId;
 
 /// What finished actions have published. `None` where an action has no result (yet).
@@ -60,6 +64,16 @@ pub trait Results {
     fn folder(&self, action: ActionId) -> Option<PathBuf> {
         let _ = action;
         None
+    }
+    /// Why an action without a result has none, when it failed.
+    fn failure(&self, action: ActionId) -> Option<String> {
+        let _ = action;
+        None
+    }
+    /// What a reader of the action's result has to know.
+    fn caveats(&self, action: ActionId) -> Vec<Caveat> {
+        let _ = action;
+        Vec::new()
     }
     /// When and how the action was carried out.
     fn made(&self, action: ActionId) -> Option<Made> {
@@ -98,6 +112,10 @@ pub struct Evaluated {
     pub costs: Vec<Costs>,
     /// What was asked for and is not given, for people.
     pub notes: Vec<String>,
+    /// What was chosen by results.
+    pub chosen: Vec<chosen::Chosen>,
+    /// What a reader of the numbers has to know, of all results that tables and claims rest on.
+    pub caveats: Vec<caveats::Told>,
 }
 
 impl Evaluated {
@@ -132,13 +150,16 @@ pub fn evaluate(graph: &Graph, results: &dyn Results) -> Result<Evaluated, Failu
             .map(|c| ClaimResult {
                 name: c.name.clone(),
                 labels: c.labels.clone(),
-                text: c.text.clone(),
+                text: missing::text(&c.text, results),
                 outcome: evaluate_claim(c, graph, results),
             })
             .collect(),
         notes: graph.notes.clone(),
         ..Evaluated::default()
     };
+    let behind = caveats::behind(graph, graph.tables.iter(), graph.claims.iter());
+    out.chosen = chosen::chosen(graph, results);
+    out.caveats = caveats::told(graph, results, &behind);
     for report in &graph.reports {
         for section in &report.sections {
             let known = graph.tables.iter().any(|t| t.name == *section)

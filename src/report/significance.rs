@@ -173,7 +173,7 @@ fn compare(
     let mut seeds = Seeds::default();
     for (r, row) in units.iter().enumerate() {
         for (c, own) in row.iter().enumerate() {
-            let name = || format!("{}, {}", table.rows.1[r], table.columns.1[c]);
+            let name = || format!("{}, {}", table.printed.0[r], table.printed.1[c]);
             // A hole has its own note.
             let Some(own) = own.as_ref().filter(|_| !is_reference(r, c)) else { continue };
             let (rr, rc) = reference(r, c);
@@ -199,7 +199,7 @@ fn compare(
     for ((comparison, tested), p_adjusted) in comparisons.iter().zip(&tested).zip(adjusted) {
         let (r, c) = (comparison.row, comparison.column);
         let (Some((tested, differences)), Some(p_adjusted)) = (tested, p_adjusted) else {
-            let name = format!("{}, {}", table.rows.1[r], table.columns.1[c]);
+            let name = format!("{}, {}", table.printed.0[r], table.printed.1[c]);
             let fewest = comparison.strata.strata().iter().map(|s| s.differences.len()).min().unwrap_or(0);
             let queries = if fewest == 1 { "query" } else { "queries" };
             let why = format!(
@@ -236,7 +236,7 @@ fn compare(
         return Err(Stop::Reason("no cell can be compared with it".into(), remarks.lines()));
     };
     let of_means = comparisons.iter().any(|c| c.strata.strata().len() > 1);
-    let legend = legend(spec, family, sizes, collections.len(), of_means);
+    let legend = legend(spec, &called(spec, table), family, sizes, collections.len(), of_means);
     let mut lines = remarks.lines();
     lines.extend(seeds.remark(graph));
     Ok((TestOutcome::Evaluated { family, units: sizes, collections: collections.len() }, legend, lines))
@@ -392,8 +392,21 @@ fn test(spec: &TestSpec, strata: &Strata) -> Option<(Tested, Differences)> {
     Some((tested?, described))
 }
 
+/// What the reference is called where people read it.
+fn called(spec: &TestSpec, table: &Table) -> Name {
+    let (axis, label) = &spec.against;
+    let (labels, printed) = if *axis == table.rows.0 {
+        (&table.rows.1, &table.printed.0)
+    } else {
+        (&table.columns.1, &table.printed.1)
+    };
+    let at = labels.iter().position(|l| l == label);
+    at.and_then(|i| printed.get(i)).unwrap_or(label).clone()
+}
+
 fn legend(
     spec: &TestSpec,
+    against: &str,
     family: usize,
     units: (usize, usize),
     collections: usize,
@@ -418,7 +431,7 @@ fn legend(
         of.push_str(", each collection with its weight in the mean");
     }
     format!(
-        "differs from `{}`: {kind} over queries{draws}, {correction} {family} {cells}, alpha {}, n = {n} queries{of}",
-        spec.against.1, spec.alpha
+        "differs from `{against}`: {kind} over queries{draws}, {correction} {family} {cells}, alpha {}, n = {n} queries{of}",
+        spec.alpha
     )
 }

@@ -30,8 +30,8 @@ pub fn table(table: &Filled, colour: bool) -> String {
     let hangs: Vec<usize> = (0..columns).map(|c| hang(c).unwrap_or(0)).collect();
     let hung = |text: &str, hanging: &str, c: usize| format!("{text}{hanging:<0$}", hangs[c]);
     let mut grid = vec![vec![(table.rows.0.to_string(), false)]];
-    grid[0].extend(table.columns.1.iter().enumerate().map(|(c, label)| (hung(label, "", c), false)));
-    for ((row, cells), filled) in table.rows.1.iter().zip(&cells).zip(&table.cells) {
+    grid[0].extend(table.printed.1.iter().enumerate().map(|(c, label)| (hung(label, "", c), false)));
+    for ((row, cells), filled) in table.printed.0.iter().zip(&cells).zip(&table.cells) {
         let mut line = vec![(row.to_string(), false)];
         let texts = cells.iter().enumerate().map(|(c, (text, hanging))| hung(text, hanging, c));
         line.extend(texts.zip(filled).map(|(text, cell)| (text, colour && cell.best)));
@@ -119,8 +119,8 @@ pub fn claims(claims: &[ClaimResult], colour: bool) -> String {
         let word = if colour { format!("{shade}{word}{OFF}") } else { word.to_owned() };
         let address = graph::address(&claim.name, &claim.labels);
         lines.push(format!("claim {address}: {word}: {detail}"));
-        let failed = matches!(claim.outcome, ClaimOutcome::Failed { .. });
-        if failed && !claim.text.is_empty() {
+        // A claim without a sentence has its name for one.
+        if !claim.text.is_empty() && claim.text != claim.name {
             lines.push(format!("  {}", claim.text));
         }
     }

@@ -62,8 +62,8 @@ pub fn write_all(dir: &Path, evaluated: &Evaluated) -> Result<Written, Failure> 
     Ok(out)
 }
 
-/// A name that every file system takes, and that no other table has.
-fn file_name(address: &str, taken: &mut BTreeSet<String>) -> String {
+/// A name that every file system takes, and that is not taken.
+pub fn file_name(address: &str, taken: &mut BTreeSet<String>) -> String {
     let mut name = String::new();
     for c in address.chars() {
         let odd = c.is_control() || matches!(c, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|');

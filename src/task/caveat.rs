@@ -14,6 +14,21 @@ pub enum CaveatKind {
     Doubt,
 }
 
+/// Causes that older results tell as counts among their facts, so that both are read as the same.
+pub mod cause {
+    /// `unknown = drop`.
+    pub const OUTSIDE_LEFT_OUT: &str = "lines with an id outside the collection were left out";
+    /// `unknown = keep`.
+    pub const OUTSIDE_KEPT: &str = "lines with an id outside the collection were kept";
+    /// `duplicates = first` and `duplicates = drop`.
+    pub const REPEATED_IDS: &str = "texts were left out because their id was there more than once";
+    /// Queries of stop words, or in another script.
+    pub const WITHOUT_TERMS: &str = "queries have no term after analysis and find nothing";
+    /// Answers that a reader of answers had to repair.
+    pub const REPAIRED: &str =
+        "answers of a language model were not as asked for, and were repaired or left out";
+}
+
 /// One cause, with how often it was met. Unlike a note of the log, it is part of the stored result, so it may not hold
 /// anything that differs between two runs of the same action (times, paths of this machine, attempts).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ mod folder;
 
 use std::path::{Path, PathBuf};
 
-pub use caveat::{Caveat, CaveatKind};
+pub use caveat::{Caveat, CaveatKind, cause};
 pub use demand::{Ask, Asked, AskedFn, Demands, Known, Memory, MemoryFn, Told, Work, WorkFn};
 pub use folder::passed_over;
 

@@ -12,6 +12,7 @@ mod inner;
 pub mod pending;
 pub mod rng;
 pub mod sealed;
+pub mod shown;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -119,6 +119,11 @@ pub enum Pending {
         /// Value when false.
         other: Value,
     },
+    /// A text with values in it.
+    Text {
+        /// Its parts, one after another; values as a study writes them.
+        parts: Vec<Value>,
+    },
     /// `near(a, b, within = w)`: |a - b| ≤ w.
     Near {
         /// Left.
@@ -192,6 +197,10 @@ impl Pending {
                 Value::Bool(false) => resolve(other, metric),
                 _ => Err(Unresolved::Mismatch("if")),
             },
+            Self::Text { parts } => {
+                let shown = parts.iter().map(|part| Ok(super::shown::show(&resolve(part, metric)?)));
+                Ok(Value::str(&shown.collect::<Result<String, Unresolved>>()?))
+            }
             Self::Near { left, right, within } => {
                 let (a, b) = (number(&resolve(left, metric)?)?, number(&resolve(right, metric)?)?);
                 Ok(Value::Bool((a - b).abs() <= number(&resolve(within, metric)?)?))
@@ -208,6 +217,7 @@ impl Pending {
                 cells.iter().for_each(|c| inside(&c.value));
             }
             Self::Member { of, .. } | Self::Unary { of, .. } => inside(of),
+            Self::Text { parts } => parts.iter().for_each(inside),
             Self::Binary { left, right, .. } => {
                 inside(left);
                 inside(right);
@@ -224,6 +234,26 @@ impl Pending {
             }
         }
     }
+}
+
+/// Calls `f` with every expression in a value, from the outside in.
+pub fn each<'v>(value: &'v Value, f: &mut dyn FnMut(&'v Pending)) {
+    value.walk(&mut |v| {
+        let Value::Pending(p) = v else { return };
+        f(p);
+        let mut inside = |v: &'v Value| each(v, f);
+        match &**p {
+            Pending::Metric { .. } => {}
+            Pending::Reduce { cells, .. } | Pending::Arg { cells, .. } => {
+                cells.iter().for_each(|c| inside(&c.value));
+            }
+            Pending::Member { of, .. } | Pending::Unary { of, .. } => inside(of),
+            Pending::Text { parts } => parts.iter().for_each(inside),
+            Pending::Binary { left, right, .. } => [left, right].into_iter().for_each(inside),
+            Pending::If { condition, then, other } => [condition, then, other].into_iter().for_each(inside),
+            Pending::Near { left, right, within } => [left, right, within].into_iter().for_each(inside),
+        }
+    });
 }
 
 fn each_pending_action(value: &Value, f: &mut dyn FnMut(ActionId)) {

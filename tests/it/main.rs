@@ -50,5 +50,7 @@ mod teachers;
 #[cfg(feature = "llm")]
 mod teachers_local;
 mod tidy;
+#[cfg(feature = "models")]
+mod told;
 mod verbs;
 mod verbs_for_authors;

@@ -312,6 +312,6 @@ fn a_generated_study_has_the_cells_it_should_have() {
     let table = &graph.tables[0];
     assert_eq!(
         (table.title.as_str(), table.values.len(), table.values[0].len()),
-        ("nDCG@10 over 4 seeds", 5, 4)
+        (Some("nDCG@10 over 4 seeds"), 5, 4)
     );
 }

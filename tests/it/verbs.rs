@@ -63,7 +63,7 @@ fn every_verb_prints_one_json_value_when_it_fails() {
         (&["run", study, "--profile", "none"], 2),
         (&["run", study, "--target", "frist"], 2),
         (&["why", study, "first[middle]"], 2),
-        (&["export", study, "first", "out"], 2),
+        (&["export", study, "first", "out"], 4),
         (&["explain", "types::free_axes"], 2),
         (&["describe", "evaluat"], 2),
         (&["init", study], 2),
@@ -130,7 +130,7 @@ fn a_run_ends_with_tables_what_ran_and_where_things_are() {
     ] {
         assert!(first.err.lines().any(|l| l.starts_with(line)), "no `{line}` in {}", first.err);
     }
-    let table = "nDCG@10\n  k1    value\n  low   0.858\n  high  0.858\n\nclaim found: passed: 0.7176 > 0.2000\n\n8 ran in ";
+    let table = "nDCG@10\n  k1    value\n  low   0.858\n  high  0.858\n\nclaim found: passed: 0.7176 > 0.2000\n  finds something\n\n8 ran in ";
     assert!(first.out.starts_with(table), "{}", first.out);
     assert!(
         first.out.contains("3 files in ")

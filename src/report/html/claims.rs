@@ -30,7 +30,8 @@ fn claim(h: &mut Html, points: &[&ClaimResult]) {
     let Some(first) = points.first() else { return };
     h.tag("article", &[], |h| {
         h.leaf("h3", &[], &first.name);
-        if points.iter().all(|p| p.text == first.text) && first.text != first.name {
+        let one = points.iter().all(|p| p.text == first.text);
+        if one && first.text != first.name {
             h.leaf("p", &[], &first.text);
         }
         let crossed = if points.len() > OPEN { crossed(points) } else { None };
@@ -40,7 +41,7 @@ fn claim(h: &mut Html, points: &[&ClaimResult]) {
         let lines = |h: &mut Html| {
             h.tag("div", &[("class", "scroll")], |h| {
                 h.tag("table", &[("class", "list")], |h| {
-                    h.tag("tbody", &[], |h| points.iter().for_each(|p| line(h, p, p.text != first.text)));
+                    h.tag("tbody", &[], |h| points.iter().for_each(|p| line(h, p, !one && p.text != p.name)));
                 });
             });
         };

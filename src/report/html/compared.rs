@@ -216,7 +216,7 @@ pub(super) fn data(page: &Page<'_>) -> Option<Json> {
         .map(|(_, t)| {
             json!({
                 "title": crate::report::layout::title(t), "measure": t.measure, "digits": t.digits,
-                "rows": t.rows.1, "columns": t.columns.1, "one": t.columns.0.is_empty(),
+                "rows": t.printed.0, "columns": t.printed.1, "one": t.columns.0.is_empty(),
             })
         })
         .collect();

@@ -5,6 +5,7 @@
 //! of queries, two rankings) is data that `page.js` shows. The same results give the same bytes.
 
 mod chart;
+mod chosen;
 mod claims;
 mod compared;
 mod costs;
@@ -99,11 +100,12 @@ pub(super) struct Section {
 }
 
 /// The sections in their order. One that has nothing to say gives `None`.
-const SECTIONS: [fn(&Page<'_>) -> Option<Section>; 10] = [
+const SECTIONS: [fn(&Page<'_>) -> Option<Section>; 11] = [
     summary::section,
+    warnings::section,
     tables::section,
     claims::section,
-    warnings::section,
+    chosen::section,
     curves::section,
     costs::section,
     timeline::section,
@@ -193,7 +195,7 @@ impl<'a> Page<'a> {
             results,
             evaluated,
             story,
-            title: title(report, graph, story),
+            title: title(report, graph, results, story),
             tables: Vec::new(),
             claims: Vec::new(),
             costs: Vec::new(),
@@ -223,8 +225,8 @@ impl<'a> Page<'a> {
     }
 }
 
-fn title(report: Option<&Report>, graph: &Graph, story: &Story) -> String {
+fn title(report: Option<&Report>, graph: &Graph, results: &dyn Results, story: &Story) -> String {
     let study = graph.study.iter().find(|(name, _)| name == "title").map(|(_, title)| title.clone());
-    let own = report.and_then(|r| r.title.clone());
+    let own = report.and_then(|r| Some(super::missing::text(r.title.as_ref()?, results)));
     own.or(study).unwrap_or_else(|| story.name.clone())
 }

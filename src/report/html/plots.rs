@@ -24,12 +24,12 @@ pub(super) fn plots(h: &mut Html, declared: &Table, table: &Filled) {
     }
     folded(h, "Values", table.rows.1.len() <= OPEN, |h| values(h, table));
     let tested: Vec<(String, CellTest)> = table
-        .rows
-        .1
+        .printed
+        .0
         .iter()
         .zip(&table.cells)
         .flat_map(|(row, cells)| {
-            table.columns.1.iter().zip(cells).filter_map(move |(column, cell)| {
+            table.printed.1.iter().zip(cells).filter_map(move |(column, cell)| {
                 let name =
                     if table.columns.0.is_empty() { row.to_string() } else { format!("{row}, {column}") };
                 Some((name, cell.test?))
@@ -54,7 +54,7 @@ fn folded(h: &mut Html, heading: &str, open: bool, inner: impl FnOnce(&mut Html)
 
 /// The label that others are compared with: of the row or the column whose cells are all references.
 fn reference(table: &Filled) -> String {
-    let (rows, columns) = (&table.rows.1, &table.columns.1);
+    let (rows, columns) = (&table.printed.0, &table.printed.1);
     let row = table.cells.iter().position(|cells| cells.iter().all(|c| c.reference));
     let column = (0..columns.len()).find(|c| table.cells.iter().all(|row| row[*c].reference));
     let label = row.map(|r| &rows[r]).or(column.map(|c| &columns[c]));
@@ -103,14 +103,14 @@ fn values(h: &mut Html, table: &Filled) {
     });
     // Bars begin at 0; dots say nothing about 0.
     let zero = if single { Some(0.0) } else { None };
-    let frame = Frame::new(table.rows.1.iter().map(|l| &**l), ends.flatten().chain(zero));
+    let frame = Frame::new(table.printed.0.iter().map(|l| &**l), ends.flatten().chain(zero));
     let digits = table.digits;
     svg(h, WIDTH, frame.height, &format!("{}: values", layout::title(table)), |h| {
         frame.draw(h);
-        for (i, (row, cells)) in table.rows.1.iter().zip(&table.cells).enumerate() {
+        for (i, (row, cells)) in table.printed.0.iter().zip(&table.cells).enumerate() {
             frame.label(h, i, row);
             let y = middle(i);
-            for (c, (column, cell)) in table.columns.1.iter().zip(cells).enumerate() {
+            for (c, (column, cell)) in table.printed.1.iter().zip(cells).enumerate() {
                 let Some(x) = cell.number() else { continue };
                 let at = frame.scale.at(x);
                 let tip = tip(row, if single { "" } else { column }, cell, digits);
@@ -134,7 +134,7 @@ fn values(h: &mut Html, table: &Filled) {
         }
     });
     if !single {
-        legend(h, table.columns.1.iter().map(|c| &**c));
+        legend(h, table.printed.1.iter().map(|c| &**c));
     }
 }
 

@@ -66,14 +66,14 @@ fn grid(h: &mut Html, page: &Page<'_>, number: usize, table: &Filled, shaded: bo
         h.tag("thead", &[], |h| {
             h.tag("tr", &[], |h| {
                 h.leaf("th", &[("scope", "col")], &table.rows.0);
-                for column in &table.columns.1 {
+                for column in &table.printed.1 {
                     let single = table.columns.0.is_empty() && !table.measure.is_empty();
                     h.leaf("th", &[("scope", "col")], if single { &table.measure } else { column });
                 }
             });
         });
         h.tag("tbody", &[], |h| {
-            for (r, (row, cells)) in table.rows.1.iter().zip(&table.cells).enumerate() {
+            for (r, (row, cells)) in table.printed.0.iter().zip(&table.cells).enumerate() {
                 h.tag("tr", &[], |h| {
                     h.leaf("th", &[("scope", "row")], row);
                     for (c, cell) in cells.iter().enumerate() {

@@ -1,11 +1,11 @@
-//! What went wrong or deserves a look: failures, warnings of the checker, remarks of tables, odd facts of results.
+//! What went wrong or deserves a look: failures, warnings of the checker, remarks of tables, what a reader of the
+//! results has to know.
 
 use super::markup::Html;
-use super::{Fate, Page, Problem, Section};
+use super::{Page, Problem, Section};
 use crate::graph::address;
+use crate::report::caveats;
 use crate::report::fill::Sign;
-use crate::report::layout;
-use crate::value::ActionId;
 
 /// The most problems that are listed.
 const SHOWN: usize = 200;
@@ -49,38 +49,9 @@ fn all(page: &Page<'_>) -> Vec<Problem> {
         let about = address(&table.name, &table.labels);
         problems.extend(remarks.map(|n| note(about.clone(), n.text.clone())));
     }
-    problems.extend(ODD.iter().filter_map(|(fact, what)| {
-        let mut found = Vec::new();
-        for (i, action) in page.graph.actions.iter().enumerate() {
-            if page.story.fates.get(i) == Some(&Fate::NotNeeded) {
-                continue;
-            }
-            let n = page.results.facts(ActionId(i as u32)).and_then(|f| f.get(*fact)?.as_u64()).unwrap_or(0);
-            if n > 0 {
-                found.push((action.address.clone(), n));
-            }
-        }
-        let (first, n) = found.first()?.clone();
-        let more = match found.len() {
-            1 => String::new(),
-            k => format!(" (and {} more)", k - 1),
-        };
-        Some(note(format!("{first}{more}"), format!("{} {what}", layout::count(n))))
-    }));
+    let claims = page.graph.claims.iter().filter(|c| page.claims.iter().any(|shown| shown.name == c.name));
+    let behind = caveats::behind(page.graph, page.tables.iter().map(|(declared, _)| *declared), claims);
+    let told = caveats::told(page.graph, page.results, &behind);
+    problems.extend(told.iter().map(|t| note(String::new(), format!("{} ({})", t.text(), t.place()))));
     problems
 }
-
-/// Facts of results that are worth a look when they are not 0.
-const ODD: [(&str, &str); 8] = [
-    ("answers_repaired", "answers of a language model were not as asked for, and were repaired or left out"),
-    ("queries_missing_from_run", "judged queries are not in the run and count 0"),
-    ("queries_of_run_not_judged", "queries of the run are not judged and do not count"),
-    ("queries_without_hits", "queries found nothing"),
-    (
-        "equal_queries",
-        "queries that were learnt or chosen on are word for word queries of a test (`audit.leakage`)",
-    ),
-    ("near_queries", "queries that were learnt or chosen on are nearly queries of a test (`audit.leakage`)"),
-    ("judged_negatives", "negatives of the training are judged relevant in a test (`audit.leakage`)"),
-    ("unknown", "lines name a query or document that the collection does not have, and were left out"),
-];

@@ -4,7 +4,13 @@ use crate::graph::{Claim, Cut};
 use crate::value::pending::BinaryOp;
 
 fn claim(expect: Result<Value, Cut>) -> Claim {
-    Claim { name: "beats".into(), span: SPAN, labels: names(&["bert"]), text: "A beats B.".into(), expect }
+    Claim {
+        name: "beats".into(),
+        span: SPAN,
+        labels: names(&["bert"]),
+        text: Value::str("A beats B."),
+        expect,
+    }
 }
 
 fn study() -> (Study, Value, Value, Value) {
@@ -29,15 +35,15 @@ fn comparisons_show_both_sides() {
     let greater = binary(BinaryOp::Gt, &a, &b);
     let less = binary(BinaryOp::Lt, &a, &b);
     assert_eq!(outcome(greater.clone()), passed("0.5500 > 0.5000"));
-    assert_eq!(outcome(less.clone()), failed("0.5500 < 0.5000"));
+    assert_eq!(outcome(less.clone()), failed("0.5500 is not < 0.5000"));
     assert_eq!(
         outcome(binary(BinaryOp::And, &greater, &less)),
-        failed("(0.5500 > 0.5000) and (0.5500 < 0.5000)")
+        failed("(0.5500 > 0.5000) and (0.5500 is not < 0.5000)")
     );
     // As many digits as tell the sides apart; sides that are equal stay as they are.
     let close = Value::Float(0.500_001);
-    assert_eq!(outcome(binary(BinaryOp::Ge, &b, &close)), failed("0.500000 >= 0.500001"));
-    assert_eq!(outcome(binary(BinaryOp::Gt, &b, &Value::Float(0.5))), failed("0.5000 > 0.5000"));
+    assert_eq!(outcome(binary(BinaryOp::Ge, &b, &close)), failed("0.500000 is not >= 0.500001"));
+    assert_eq!(outcome(binary(BinaryOp::Gt, &b, &Value::Float(0.5))), failed("0.5000 is not > 0.5000"));
     assert_eq!(outcome(Value::Bool(true)), passed("true"));
 }
 
@@ -63,7 +69,7 @@ fn all_shows_what_fails() {
     let outcome = |cells: &[Value]| {
         evaluate_claim(&claim(Ok(reduce(Reduction::All, "backbone", cells))), &s.graph, &s.results)
     };
-    let values = "1 of 2 do not hold: [2] 0.5000 > 0.5500".to_owned();
+    let values = "1 of 2 do not hold: [2] 0.5000 is not > 0.5500".to_owned();
     assert_eq!(outcome(&cells), ClaimOutcome::Failed { values });
     let values = "all 1 hold: [1] 0.5500 > 0.5000".to_owned();
     assert_eq!(outcome(&cells[..1]), ClaimOutcome::Passed { values });

@@ -14,7 +14,7 @@ fn study() -> Study {
         name: "holds".into(),
         span: SPAN,
         labels: Vec::new(),
-        text: String::new(),
+        text: Value::str(""),
         expect: Ok(Value::Bool(false)),
     });
     s.graph.rows.push(Row {

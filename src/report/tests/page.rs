@@ -80,13 +80,14 @@ fn no_text_of_a_study_is_markup() {
     let mut s = small();
     let evil = "</script><script>alert(1)</script>\"'&";
     s.graph.study = vec![("title".into(), evil.into()), ("authors".into(), evil.into())];
-    s.graph.tables[0].title = evil.into();
+    s.graph.tables[0].title = Value::str(evil);
     s.graph.tables[0].rows.1[1] = evil.into();
+    s.graph.tables[0].printed.0[1] = evil.into();
     s.graph.claims.push(Claim {
         name: "holds".into(),
         span: SPAN,
         labels: names(&[evil]),
-        text: evil.into(),
+        text: Value::str(evil),
         expect: Ok(Value::Bool(true)),
     });
     s.graph.rows.push(Row {
@@ -152,7 +153,7 @@ fn many_points_of_a_claim_are_a_matrix_of_signs() {
                 name: "published".into(),
                 span: SPAN,
                 labels: names(&[objective, backbone]),
-                text: "As published.".into(),
+                text: Value::str("As published."),
                 // One was cut away.
                 expect: if (o, b) == (3, 3) { Err(Cut::Only) } else { Ok(pending(near)) },
             });
@@ -170,12 +171,13 @@ fn many_points_of_a_claim_are_a_matrix_of_signs() {
 #[test]
 fn reports_choose_and_pages_know_what_they_are_of() {
     let mut s = small();
-    let other = Table { name: "other".into(), title: "Another table".into(), ..s.graph.tables[0].clone() };
+    let other =
+        Table { name: "other".into(), title: Value::str("Another table"), ..s.graph.tables[0].clone() };
     s.graph.tables.push(other);
     let report = Report {
         name: "main".into(),
         span: SPAN,
-        title: Some("Only one".into()),
+        title: Some(Value::str("Only one")),
         sections: vec!["other".into()],
         html: None,
     };
@@ -252,12 +254,14 @@ fn a_large_study_has_a_page_below_ten_megabytes() {
     let grid = (0..9).map(|b| (0..6).map(|o| all(o, b)).collect()).collect();
     let mut dl = table(&[], &[], grid);
     (dl.rows.1, dl.columns.1) = (backbones.clone(), objectives.clone());
+    dl.printed = (backbones.clone(), objectives.clone());
     dl.test = Some(against("objective", "objective_02"));
     s.graph.tables.push(dl);
     for (o, objective) in objectives.iter().enumerate() {
         let grid = (0..22).map(|e| (0..9).map(|b| cell(o, b, e)).collect()).collect();
         let mut t = table(&[], &[], grid);
         (t.rows.1, t.columns.1, t.labels) = (evals.clone(), backbones.clone(), vec![objective.clone()]);
+        t.printed = (evals.clone(), backbones.clone());
         s.graph.tables.push(t);
     }
     let page = shown(&s, None, &story(&s));

@@ -19,7 +19,7 @@ pub(super) fn filled() -> Filled {
     let (c, c_sd) = evaluate(&mut s, [0.3, 0.28]);
     let open = s.unfinished("scores[bce, mini, 1]", q);
     let mut t = table(&["bert_base", "mini"], &["infonce", "bce"], vec![vec![a, b], vec![c, Some(open)]]);
-    t.title = "Effect of 5% & more".into();
+    t.title = Value::str("Effect of 5% & more");
     t.spread = Some(vec![vec![a_sd, b_sd], vec![c_sd, None]]);
     t.best_per = Some("column".into());
     t.test = Some(against("objective", "infonce"));
@@ -129,9 +129,11 @@ fn claims_are_lines() {
     ];
     let expected = "\
 claim beats[bert]: passed: 0.55 > 0.50
+  A beats B.
 claim beats[bert]: FAILED: 0.55 < 0.50
   A beats B.
 claim beats[bert]: not evaluated: no result of `x`
+  A beats B.
 ";
     assert_eq!(terminal_claims(&all, false), expected);
     assert_eq!(terminal_claims(&[], false), "");

@@ -103,10 +103,10 @@ fn titles_tell_the_measure_and_the_point() {
     let title = |t: &Table| terminal(&Study::default().fill(t), false).lines().next().unwrap().to_owned();
     t.measure = "ndcg_10".into();
     assert_eq!(title(&t), "Results (nDCG@10)");
-    t.title = "nDCG@10 on TREC DL".into();
+    t.title = Value::str("nDCG@10 on TREC DL");
     assert_eq!(title(&t), "nDCG@10 on TREC DL");
     t.labels = names(&["bce"]);
-    t.title = "dl".into();
+    t.title = Value::str("dl");
     assert_eq!(title(&t), "dl[bce] (nDCG@10)");
 }
 
