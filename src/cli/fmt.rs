@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::args::{Common, FmtArgs};
 use super::out::{self, Stop};
-use crate::syntax::source::SourceMap;
+use crate::syntax::source::{SourceMap, decoded, reading_help};
 use crate::syntax::{Refused, format};
 
 pub(super) fn fmt(args: &FmtArgs, common: &Common) -> Result<u8, Stop> {
@@ -54,18 +54,18 @@ fn is_stdin(path: &Path) -> bool {
 
 fn read(path: &Path) -> Result<String, Stop> {
     let read = || -> std::io::Result<String> {
-        let mut text = String::new();
+        let mut bytes = Vec::new();
         if is_stdin(path) {
-            std::io::stdin().lock().read_to_string(&mut text)?;
+            std::io::stdin().lock().read_to_end(&mut bytes)?;
         } else {
-            text = std::fs::read_to_string(path)?;
+            bytes = std::fs::read(path)?;
         }
-        Ok(text)
+        decoded(bytes)
     };
     read().map_err(|e| {
         Stop::missing(
             format!("cannot read {}: {e}", path.display()),
-            Some("give paths of `.xpipe` files, or `-` for standard input".into()),
+            Some(reading_help(&e, "give paths of `.xpipe` files, or `-` for standard input")),
         )
     })
 }

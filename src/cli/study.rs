@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use super::args::{Common, StudyArgs};
 use super::out::Stop;
 use crate::diag::suggest::did_you_mean;
-use crate::diag::{Diagnostics, FileId};
+use crate::diag::{Code, Diagnostic, Diagnostics, FileId, Span};
 use crate::graph::{Graph, Overrides, expand, select};
-use crate::resolve::{Disk, Study, load};
+use crate::resolve::{Disk, ModuleId, Named, Study, load};
 use crate::syntax::ast::ItemKind;
-use crate::syntax::source::SourceMap;
+use crate::syntax::source::{SourceMap, reading_help};
 use crate::value::ActionId;
 
 /// A study, read and expanded.
@@ -48,13 +48,17 @@ pub(super) fn read(
     let study: Study = load(&path, &world, &mut sources, &mut diagnostics).map_err(|e| {
         Stop::missing(
             format!("cannot read {}: {e}", file.display()),
-            Some("give the path of a `.xpipe` file".into()),
+            Some(reading_help(&e, "give the path of a `.xpipe` file")),
         )
     })?;
     let mut overrides =
         Overrides { profile: profile.map(str::to_owned), folder: cwd, ..Overrides::default() };
     for text in set {
         let id: FileId = sources.add(format!("--set {text}"), text.as_str());
+        if let Some(d) = text_without_quotes(&study, id, text) {
+            diagnostics.push(d);
+            continue;
+        }
         if let Some(setting) = crate::syntax::parse_setting(id, text, &mut diagnostics) {
             overrides.set.push(setting);
         }
@@ -104,6 +108,28 @@ fn profile_of(study: &Study, name: &str) -> Result<(), Stop> {
         some => format!("its profiles are {}", some.join(", ")),
     });
     Err(Stop::usage(format!("the study has no profile `{name}`; {help}")))
+}
+
+/// What to say of `--set name=hello`, where the param is a text and nothing of the study is called `hello`.
+fn text_without_quotes(study: &Study, file: FileId, text: &str) -> Option<Diagnostic> {
+    let (name, value) = text.split_once('=')?;
+    let (name, value) = (name.trim(), value.trim());
+    let (named, _) = study.modules.first()?.names.get(name)?;
+    let Named::Param(id) = named else { return None };
+    let ItemKind::Param { ty, .. } = &study.item(study.params[id.0]).kind else { return None };
+    let first = value.split(['.', '[', '(', '{', ' ']).next()?;
+    let means_something = value.is_empty()
+        || value.starts_with(['"', '\'', '('])
+        || matches!(first, "if" | "match")
+        || study.named(ModuleId(0), first).is_some();
+    if &*ty.name.name != "String" || means_something {
+        return None;
+    }
+    let span = Span { file, start: (text.len() - value.len()) as u32, end: text.len() as u32 };
+    let message = format!("`{name}` is a text, and a text stands between quotes");
+    let quoted = value.replace('"', "\\\"");
+    let help = format!("write `--set '{name}=\"{quoted}\"'`: the outer quotes are for the shell");
+    Some(Diagnostic::error(Code::Mismatch, message, span, "no quotes").help(help))
 }
 
 /// Reads a study and refuses a wrong one; finds what is asked for.

@@ -83,6 +83,64 @@ pub fn foreign_name(name: &str) -> Option<&'static str> {
     FOREIGN.iter().find(|(theirs, _)| *theirs == name).map(|(_, ours)| *ours)
 }
 
+/// Values that other languages have a name for and we have not, with what to write.
+const VALUES: &[(&[&str], &str)] = &[
+    (
+        &["None", "null", "nil", "NULL", "Null", "undefined", "NA", "nullptr", "void"],
+        "there is no empty value: leave the argument out, or choose with `if … then … else …`",
+    ),
+    (
+        &["nan", "NaN", "inf", "Infinity", "Inf"],
+        "every number is finite: leave the argument out, or write a number",
+    ),
+    (&["yes", "on", "YES", "Yes"], "write `true`"),
+    (&["no", "off", "NO", "No"], "write `false`"),
+    (&["self", "this"], "items are known by their names alone"),
+];
+
+/// Calls of other languages, with what to write.
+const CALLS: &[(&[&str], &str)] = &[
+    (&["lambda", "function"], "declare a `def`, and call it by its name"),
+    (&["range", "seq", "arange"], "a range is written with both its ends: `1 .. 3` is 1, 2, 3"),
+    (&["print", "echo", "puts"], "declare a `table`: `run` and `show` print it"),
+    (&["str", "String", "repr", "format", "sprintf", "paste"], "put the value into a string: `\"{x}\"`"),
+    (
+        &["int", "float", "bool", "Int", "Float", "as_int"],
+        "values are not converted: write the number as it is meant",
+    ),
+    (&["list", "tuple", "set", "c", "array"], "a list is written `[1, 2, 3]`"),
+    (&["dict", "object", "Map", "namedlist"], "a record is written `{ a = 1, b = 2 }`"),
+    (
+        &["map", "filter", "zip", "enumerate", "reduce", "lapply", "apply", "product"],
+        "declare the values as an `axis`, and write `for` after the name of the stage",
+    ),
+    (&["average", "avg", "sum"], "write `mean(…)`"),
+    (&["std", "stdev", "stddev"], "write `sd(…)`"),
+    (&["length", "size", "count", "nrow"], "write `len(…)`"),
+    (&["round"], "`digits` of a table says how many digits are printed"),
+    (&["pow", "exp", "log", "sqrt", "abs"], "write the number itself"),
+    (
+        &["open", "read", "read_csv", "load", "file", "path"],
+        "files are named by `local`, `import.…` or `csv`: see `xpipe describe local`",
+    ),
+    (
+        &["env", "getenv", "environ", "argv"],
+        "declare a `param`, and give its value with `--set 'name=value'`",
+    ),
+    (&["glob", "listdir"], "a folder may be given where files are read; write the other paths out"),
+    (&["isinstance", "type", "typeof"], "types are known before the run; choose by `match` over an axis"),
+];
+
+/// What to write instead of a value that other languages have.
+pub fn foreign_value(name: &str) -> Option<&'static str> {
+    VALUES.iter().find(|(names, _)| names.contains(&name)).map(|(_, help)| *help)
+}
+
+/// What to write instead of a call that other languages have.
+pub fn foreign_call(name: &str) -> Option<&'static str> {
+    CALLS.iter().find(|(names, _)| names.contains(&name)).map(|(_, help)| *help)
+}
+
 /// The candidates close to a name, the closest first, at most three.
 pub fn close_names<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let lower = name.to_lowercase();

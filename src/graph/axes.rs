@@ -4,10 +4,10 @@ use std::rc::Rc;
 
 use super::conform::show;
 use super::expand::{Eval, Expander, Item, Stop};
-use crate::diag::suggest::did_you_mean;
+use crate::diag::suggest::{did_you_mean, foreign_value};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::resolve::{AxisId, ModuleId, Named};
-use crate::syntax::ast::{Expr, ExprKind, Ident, Sweep, TypeExpr};
+use crate::syntax::ast::{Expr, ExprKind, Ident, ItemKind, StrPart, Sweep, TypeExpr};
 use crate::types::Type;
 use crate::value::{BinaryOp, Name, Value};
 
@@ -368,13 +368,16 @@ impl<'a> Expander<'a> {
         let axis = (0..self.study.axes.len()).map(AxisId).find(|a| {
             let state = self.axes[a.0].as_ref();
             state.is_some_and(|s| s.entries.iter().any(|e| e.label == ident.name))
+                || self.writes_label(*a, &ident.name)
         });
         let help = match axis.filter(|_| kind == "name") {
             Some(axis) => {
                 let axis = &self.study.axis(axis).0.name;
                 Some(format!("it is a label of `{axis}`: write `{axis}.{}`", ident.name))
             }
-            None => did_you_mean(&ident.name, names),
+            None => {
+                foreign_value(&ident.name).map(str::to_owned).or_else(|| did_you_mean(&ident.name, names))
+            }
         };
         self.error(
             Diagnostic::error(
@@ -385,5 +388,22 @@ impl<'a> Expander<'a> {
             )
             .maybe_help(help),
         )
+    }
+
+    /// Whether the text of an axis has the label, as a field of its record or a string of its list.
+    fn writes_label(&self, axis: AxisId, label: &str) -> bool {
+        match &self.study.item(self.study.axes[axis.0]).kind {
+            ItemKind::Axis { value, .. } => match &value.kind {
+                ExprKind::Record(fields) => fields.iter().any(|f| &*f.name.name == label),
+                ExprKind::List(items) => items.iter().any(|i| match &i.kind {
+                    ExprKind::Path(p) => p.last().is_some_and(|last| &*last.name == label),
+                    ExprKind::Raw(text) => &**text == label,
+                    ExprKind::Str(parts) => matches!(&parts[..], [StrPart::Text(t)] if &**t == label),
+                    _ => false,
+                }),
+                _ => false,
+            },
+            _ => false,
+        }
     }
 }

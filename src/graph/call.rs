@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::action::head_of;
 use super::expand::{ArgMemo, Env, Eval, Expander, Item, Local, Stop};
 use super::special::FORMS;
-use crate::diag::suggest::did_you_mean;
+use crate::diag::suggest::{did_you_mean, foreign_call};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::resolve::{AxisId, DefId, ModuleId, Named, StageId};
 use crate::syntax::ast::{self, Arg, DefItem, ExprKind, Ident};
@@ -59,7 +59,7 @@ impl<'a> Expander<'a> {
                 .filter(|(_, (n, _))| matches!(n, Named::Def(_)))
                 .map(|(n, _)| &**n),
         );
-        let help = did_you_mean(&full, names);
+        let help = foreign_call(&full).map(str::to_owned).or_else(|| did_you_mean(&full, names));
         Err(self.error(
             Diagnostic::error(
                 Code::UnknownOp,

@@ -5,6 +5,7 @@ use super::expand::{Env, Eval, Expander, Stop};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::resolve::AxisId;
 use crate::syntax::ast::{Arg, Ident};
+use crate::syntax::source::reading_help;
 use crate::value::{Call, Name, Record, Value};
 
 /// A table read from a CSV file: values by key labels.
@@ -47,7 +48,7 @@ impl<'a> Expander<'a> {
                     path.span,
                     "this table",
                 );
-                d.help = Some("paths are relative to the file that writes them".into());
+                d.help = Some(reading_help(&e, "paths are relative to the file that writes them"));
                 return Err(self.error(d));
             }
         };

@@ -261,7 +261,7 @@ impl<'a> Expander<'a> {
         let Some(axis) = self.axis_of_path(subject, *subject_span, module) else { return };
         let name = self.study.axis(axis).0.name.clone();
         let mut covered = Vec::new();
-        let mut all = false;
+        let (mut all, mut unknown) = (false, false);
         for arm in arms {
             if arm.labels.is_empty() {
                 all = true;
@@ -280,10 +280,13 @@ impl<'a> Expander<'a> {
                         );
                     }
                     covered.push(i);
+                } else {
+                    unknown = true;
                 }
             }
         }
-        if all || self.study.is_in_broken_item(e.span) {
+        // A label that is not known may stand for one that has no arm.
+        if all || unknown || self.study.is_in_broken_item(e.span) {
             return;
         }
         let state = self.axis(axis, *subject_span);

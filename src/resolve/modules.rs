@@ -232,9 +232,18 @@ impl Loader<'_> {
 
     fn header(&mut self, file: FileId, parsed: &ast::File) {
         let mut edition = false;
-        for item in &parsed.items {
+        for (i, item) in parsed.items.iter().enumerate() {
             match &item.kind {
                 ItemKind::Edition { year, span } => {
+                    if edition || i > 0 {
+                        let (message, help) = if edition {
+                            ("the edition is stated twice", "remove one of the two lines")
+                        } else {
+                            ("the edition stands after other items", "move the line to the top of the file")
+                        };
+                        let label = "everything in the file is read by its edition";
+                        self.sink.push(Diagnostic::error(Code::Edition, message, *span, label).help(help));
+                    }
                     edition = true;
                     if year.is_some_and(|y| y != 2026) {
                         self.sink.push(
@@ -462,7 +471,10 @@ impl Loader<'_> {
                                 u.from_span,
                                 "used here",
                             )
-                            .help("paths are relative to the file that writes them"),
+                            .help(crate::syntax::source::reading_help(
+                                &e,
+                                "paths are relative to the file that writes them",
+                            )),
                         );
                         None
                     }

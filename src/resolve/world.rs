@@ -25,7 +25,7 @@ pub struct Disk {
 
 impl World for Disk {
     fn read(&self, path: &Path) -> std::io::Result<String> {
-        std::fs::read_to_string(path)
+        crate::syntax::source::decoded(std::fs::read(path)?)
     }
 
     fn exists(&self, path: &Path) -> bool {

@@ -19,6 +19,8 @@ pub(super) struct Cx<'a> {
     pub(super) quiet: &'a [(usize, usize)],
     /// Whether an error was found, reported or not.
     pub(super) broken: bool,
+    /// Whether a name may have been declared in a place where none can be.
+    pub(super) lost: bool,
 }
 
 impl Cx<'_> {

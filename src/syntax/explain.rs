@@ -6,7 +6,7 @@ use pest::iterators::Pair;
 
 use super::context::Cx;
 use super::parser::{Grammar, Rule};
-use super::token;
+use super::{slips, token};
 use crate::diag::{Code, Diagnostic};
 
 /// What is expected where nothing can be named.
@@ -39,6 +39,9 @@ impl Cx<'_> {
     /// Reports a failure of the grammar in the piece `base..end` of a text.
     pub(super) fn explain_error(&mut self, error: &Error<Rule>, text: &str, base: usize, end: usize) {
         let at = base + failed_at(error);
+        if self.slip(text, at) {
+            return;
+        }
         let ErrorVariant::ParsingError { positives, .. } = &error.variant else { return };
         let what = expected(positives);
         let at = at + (text[at..].len() - text[at..].trim_start().len());
@@ -55,8 +58,21 @@ impl Cx<'_> {
         );
     }
 
+    /// Reports what another language writes at a byte; whether it did.
+    pub(super) fn slip(&mut self, text: &str, at: usize) -> bool {
+        let Some(slip) = slips::at(text, at) else { return false };
+        self.lost |= slip.declares;
+        let code = if slip.declares { Code::SyntaxItem } else { Code::SyntaxForeign };
+        let span = self.span(slip.start, slip.end);
+        self.report(Diagnostic::error(code, slip.message, span, slip.label).help(slip.help));
+        true
+    }
+
     /// Reports the token at a byte, where `what` was expected.
     fn unexpected(&mut self, text: &str, at: usize, what: &str) {
+        if self.slip(text, at) {
+            return;
+        }
         let at = at + (text[at..].len() - text[at..].trim_start().len());
         let found = token::at(text, at);
         let previous = token::before(text, at);

@@ -17,10 +17,12 @@ mod fmt;
 mod literal;
 #[cfg(test)]
 pub(crate) mod mutate;
+mod odd;
 mod parser;
 mod pieces;
 mod recover;
 mod scan;
+mod slips;
 pub mod source;
 #[cfg(test)]
 mod tests;

@@ -55,7 +55,7 @@ fn fragment<T>(
         return None;
     }
     let source = Edited::plain(text, 0);
-    let mut cx = Cx { file, source: &source, sink, quiet: &[], broken: false };
+    let mut cx = Cx { file, source: &source, sink, quiet: &[], broken: false, lost: false };
     match Grammar::parse(rule, text) {
         Ok(mut pairs) => pairs.next().and_then(|pair| build(&mut cx, pair)).filter(|_| !cx.broken),
         Err(error) => {

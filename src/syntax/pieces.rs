@@ -133,10 +133,14 @@ impl Cx<'_> {
 
     /// Two pieces with nothing between them.
     fn unseparated(&mut self, start: usize, text: &str) {
+        if self.slip(text, start) {
+            return;
+        }
         let found = super::token::at(text, start);
         let span = self.span(start, start + found.len());
         let message = format!("expected `,` or a new line before `{}`", super::token::short(found));
-        let equals = text[..start].trim_end().ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        let name = |t: &str| t.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        let equals = super::token::before(text, start).is_some_and(|(_, t)| name(t));
         let help = if equals {
             "write `,` between the two, or `=` when this is the value"
         } else {

@@ -8,42 +8,23 @@ use super::brackets::{Imbalance, balanced, closing, mend};
 use super::context::{Cx, parts};
 use super::edits::{Edit, Edited};
 use super::explain::failed_at;
+use super::odd;
 use super::parser::{Grammar, Rule};
 use super::scan::{Bracket, Chunk, Fault, ITEM_WORDS, scan};
 use super::token;
 use crate::diag::{Code, Diagnostic, Diagnostics, FileId, Span, suggest};
 
 /// Reads one chunk of a file into items.
-pub(super) fn chunk(file: FileId, text: &str, mut chunk: Chunk, sink: &mut Diagnostics, out: &mut File) {
-    let mut r = Recovery { file, text, sink, quiet: Vec::new() };
-    if chunk.head.is_none() {
-        return r.only_docs(&chunk);
-    }
-    if let Some(at) = chunk.deep {
-        r.too_deep(at);
-        return r.salvage(&chunk, chunk.end, out);
-    }
-    r.lexical(&mut chunk);
-    if !chunk.edits.is_empty() {
-        // What was mended must be sound before the grammar, which relies on it, may see it.
-        let source = r.edited(&chunk);
-        let again = scan(&source.text);
-        if again.iter().any(|c| c.deep.is_some() || !c.faults.is_empty() || !balanced(&c.brackets)) {
-            return r.salvage(&chunk, chunk.end, out);
-        }
-        let starts =
-            again.iter().skip(1).map(|c| c.start).chain(again.iter().flat_map(|c| c.soft.iter().copied()));
-        chunk.soft = starts.map(|at| source.place(at)).collect();
-        chunk.soft.sort_unstable();
-        chunk.soft.dedup();
-    }
-    r.read(&chunk, out);
+pub(super) fn chunk(file: FileId, text: &str, chunk: Chunk, sink: &mut Diagnostics, out: &mut File) {
+    let mut r = Recovery { file, text, sink, quiet: Vec::new(), lost: false };
+    r.chunk(chunk, out);
+    out.incomplete |= r.lost;
 }
 
 /// Whether a text that is no file has sound strings, brackets and nesting; reports what is not.
 pub(super) fn sound(file: FileId, text: &str, sink: &mut Diagnostics) -> bool {
     let before = sink.len();
-    let mut r = Recovery { file, text, sink, quiet: Vec::new() };
+    let mut r = Recovery { file, text, sink, quiet: Vec::new(), lost: false };
     for mut chunk in scan(text) {
         if let Some(at) = chunk.deep {
             r.too_deep(at);
@@ -60,9 +41,43 @@ struct Recovery<'a> {
     sink: &'a mut Diagnostics,
     /// Places where something was reported already.
     quiet: Vec<(usize, usize)>,
+    /// Whether a name may have been declared in what was left out.
+    lost: bool,
 }
 
 impl<'a> Recovery<'a> {
+    /// Reads one chunk.
+    fn chunk(&mut self, mut chunk: Chunk, out: &mut File) {
+        if chunk.head.is_none() && chunk.faults.is_empty() {
+            return self.only_docs(&chunk);
+        }
+        if let Some(at) = chunk.deep {
+            self.too_deep(at);
+            return self.salvage(&chunk, chunk.end, out);
+        }
+        self.lexical(&mut chunk);
+        if chunk.head.is_none() {
+            return;
+        }
+        if !chunk.edits.is_empty() {
+            // What was mended must be sound before the grammar, which relies on it, may see it.
+            let source = self.edited(&chunk);
+            let again = scan(&source.text);
+            if again.iter().any(|c| c.deep.is_some() || !c.faults.is_empty() || !balanced(&c.brackets)) {
+                return self.salvage(&chunk, chunk.end, out);
+            }
+            let starts = again
+                .iter()
+                .skip(1)
+                .map(|c| c.start)
+                .chain(again.iter().flat_map(|c| c.soft.iter().copied()));
+            chunk.soft = starts.map(|at| source.place(at)).collect();
+            chunk.soft.sort_unstable();
+            chunk.soft.dedup();
+        }
+        self.read(&chunk, out);
+    }
+
     fn span(&self, start: usize, end: usize) -> Span {
         Span { file: self.file, start: start as u32, end: end as u32 }
     }
@@ -78,6 +93,19 @@ impl<'a> Recovery<'a> {
     fn line(&self, at: usize) -> (usize, usize) {
         let start = self.text[..at].rfind('\n').map_or(0, |n| n + 1);
         (start, self.text[at..].find('\n').map_or(self.text.len(), |n| at + n))
+    }
+
+    /// One past the end of the indented lines below the line of a byte.
+    fn block_below(&self, at: usize) -> usize {
+        let mut end = self.line(at).1;
+        while let Some(rest) = self.text.get(end + 1..) {
+            let line = rest.split('\n').next().unwrap_or_default();
+            if !line.is_empty() && !line.starts_with([' ', '\t', '\r']) {
+                break;
+            }
+            end += 1 + line.len();
+        }
+        end
     }
 
     fn edited(&self, chunk: &Chunk) -> Edited<'a> {
@@ -117,6 +145,87 @@ impl<'a> Recovery<'a> {
     fn lexical(&mut self, chunk: &mut Chunk) {
         for fault in &chunk.faults {
             let d = match *fault {
+                Fault::OddBlank(at) => {
+                    let c = self.text[at..].chars().next().unwrap_or(' ');
+                    let name = odd::name_of(c);
+                    Diagnostic::error(
+                        Code::Syntax,
+                        format!("{name} stands here, where a blank was expected"),
+                        self.span(at, at + c.len_utf8()),
+                        "looks like a blank or like nothing, and is neither",
+                    )
+                    .help("replace it by a blank; text copied from a web page or a PDF often has such characters")
+                }
+                Fault::OddQuotes(start, end) => {
+                    let found = self.text[start..end].trim_matches(|c: char| !c.is_alphanumeric());
+                    Diagnostic::error(
+                        Code::SyntaxForeign,
+                        "a string stands between straight quotes",
+                        self.span(start, end),
+                        "these quotes are of a word processor",
+                    )
+                    .help(format!("write `\"{}\"`", token::short(found)))
+                }
+                Fault::TripleQuotes(start, end) => Diagnostic::error(
+                    Code::SyntaxForeign,
+                    "a string stands on one line, between single `\"`",
+                    self.span(start, end.min(self.line(start).1)),
+                    "three quotes start no string here",
+                )
+                .help("write `\"…\"`, with `\\n` for a new line; documentation is written in `##` lines"),
+                Fault::OddName(start, end) => {
+                    let name = &self.text[start..end];
+                    Diagnostic::error(
+                        Code::Syntax,
+                        format!("the name `{}` has letters other than a to z", token::short(name)),
+                        self.span(start, end),
+                        "not a name",
+                    )
+                    .help("names are letters a to z, digits and `_`; what tables print may be any text")
+                }
+                Fault::StringPrefix(start, end) => {
+                    let raw = self.text[start..end].to_ascii_lowercase().contains('r');
+                    let help = if raw {
+                        "write `'…'` for a string whose `{` and `\\` mean themselves"
+                    } else {
+                        "write `\"…\"`: every string puts in the values between `{` and `}`"
+                    };
+                    Diagnostic::error(
+                        Code::SyntaxForeign,
+                        format!("a string has no prefix `{}`", &self.text[start..end]),
+                        self.span(start, end),
+                        "remove this",
+                    )
+                    .help(help)
+                }
+                Fault::Loop(start, end) => {
+                    let block = self.block_below(start);
+                    self.quiet.push((start + 1, block));
+                    self.lost = true;
+                    let word = token::at(self.text, start);
+                    let help = if word == "for" {
+                        "declare the values as an axis, `axis k = [1, 2]`, and write `for k` after the name of the \
+                         stage: `stage s for k = …`"
+                    } else {
+                        "leave cells out with `where`: `stage s for k where k == 1 = …`; choose values with `if … \
+                         then … else …`"
+                    };
+                    Diagnostic::error(
+                        Code::SyntaxForeign,
+                        format!("`{word}` starts no block: a study has no statements"),
+                        self.span(start, end),
+                        "not an item",
+                    )
+                    .help(help)
+                }
+                Fault::Braces(start, end, brace) => Diagnostic::error(
+                    Code::SyntaxString,
+                    "`{` starts a value in this string",
+                    self.span(start, end),
+                    "a brace that is meant as it is has to be doubled",
+                )
+                .related(self.span(brace, brace + 1), "the value would start here")
+                .help("write it between single quotes, `'{\"a\": 1}'`, where every sign means itself; or write `{{` and `}}`"),
                 Fault::OpenString(start, end) => Diagnostic::error(
                     Code::SyntaxString,
                     "this string does not end",
@@ -147,7 +256,9 @@ impl<'a> Recovery<'a> {
                 }
             };
             let line = self.line(d.primary.span.start as usize);
-            self.report(d);
+            if !matches!(fault, Fault::OddName(..)) || !self.sink.iter().any(|k| k.message == d.message) {
+                self.report(d);
+            }
             self.quiet.push(line);
         }
         if balanced(&chunk.brackets) {
@@ -284,8 +395,9 @@ impl<'a> Recovery<'a> {
         out: &mut File,
     ) {
         let broken = broken || !chunk.edits.is_empty();
-        let mut cx = Cx { file: self.file, source, sink: self.sink, quiet: &self.quiet, broken };
+        let mut cx = Cx { file: self.file, source, sink: self.sink, quiet: &self.quiet, broken, lost: false };
         let item = pairs.into_iter().next().and_then(|pair| cx.item(pair));
+        self.lost |= cx.lost;
         if let Some(head) = chunk.head.filter(|at| !broken && self.line(*at).0 != *at) {
             let word = token::at(self.text, head);
             let bom = self.text.starts_with('\u{feff}') && head == 3;
@@ -320,8 +432,16 @@ impl<'a> Recovery<'a> {
         let repaired = if known { self.repairs(chunk, failed) } else { self.item_words(chunk, head, word) };
         if known {
             let end = source.text.trim_end().len();
-            let mut cx = Cx { file: self.file, source, sink: self.sink, quiet: &self.quiet, broken: true };
+            let mut cx = Cx {
+                file: self.file,
+                source,
+                sink: self.sink,
+                quiet: &self.quiet,
+                broken: true,
+                lost: false,
+            };
             cx.explain_error(error, &source.text, 0, end);
+            self.lost |= cx.lost;
         } else {
             self.unknown_item(head, word, repaired.as_ref().map(|r| r.1.as_str()));
         }
@@ -432,8 +552,14 @@ impl<'a> Recovery<'a> {
         let source = Edited::plain(&self.text[start..chunk.end], start);
         let end = source.text.find(['{', '(', '[', '"']).unwrap_or(source.text.len());
         let fields = self.blocks(chunk, failed);
-        let mut cx =
-            Cx { file: self.file, source: &source, sink: self.sink, quiet: &self.quiet, broken: true };
+        let mut cx = Cx {
+            file: self.file,
+            source: &source,
+            sink: self.sink,
+            quiet: &self.quiet,
+            broken: true,
+            lost: false,
+        };
         let (mut word, mut name, mut sweep) = (String::new(), None, None);
         if let Some(pair) =
             Grammar::parse(Rule::only_start, &source.text[..end]).ok().and_then(|mut p| p.next())
@@ -483,11 +609,18 @@ impl<'a> Recovery<'a> {
             }
             let Some(start) = open.take() else { continue };
             let source = Edited::plain(&self.text[start..=b.at], start);
-            let mut cx =
-                Cx { file: self.file, source: &source, sink: self.sink, quiet: &self.quiet, broken: true };
+            let mut cx = Cx {
+                file: self.file,
+                source: &source,
+                sink: self.sink,
+                quiet: &self.quiet,
+                broken: true,
+                lost: false,
+            };
             let record = Grammar::parse(Rule::only_record, &source.text).ok().and_then(|mut p| p.next());
             if let Some(record) = record.and_then(|p| parts(p).next()) {
                 fields.extend(cx.fields(record));
+                self.lost |= cx.lost;
             }
         }
         fields

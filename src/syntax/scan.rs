@@ -4,6 +4,7 @@
 //! It finds strings that do not end on their line, `//` comments, and nesting too deep for a recursive parser.
 
 use super::edits::Edit;
+use super::odd::{self, Odd};
 
 /// Words that start an item in column 0.
 pub(super) const ITEM_WORDS: &[&str] = &[
@@ -40,6 +41,20 @@ pub(super) enum Fault {
     OpenHole(usize),
     /// A `//` or `/* */` comment: its bytes.
     ForeignComment(usize, usize),
+    /// A blank that is no ASCII blank, or a character that is not seen: its byte.
+    OddBlank(usize),
+    /// Curly or angle quotes with what stands between them: their bytes.
+    OddQuotes(usize, usize),
+    /// Three quotes in a row, to the next three: their bytes.
+    TripleQuotes(usize, usize),
+    /// A name with letters outside of ASCII: its bytes.
+    OddName(usize, usize),
+    /// The letters of `f"…"` or `r"…"`: their bytes.
+    StringPrefix(usize, usize),
+    /// A line in column 0 that starts a loop or choice over the lines below: its bytes.
+    Loop(usize, usize),
+    /// A string that holds `{` and, behind it, `\"`: the string's bytes, and the brace's.
+    Braces(usize, usize, usize),
 }
 
 /// A piece of the file that should be one item.
@@ -124,16 +139,41 @@ impl Scanner<'_> {
                 }
                 _ => {}
             }
+            let column_0 = self.first && self.open == 0;
+            let odd = odd::at(self.text, i, if column_0 { self.line } else { usize::MAX });
+            let odd = match odd {
+                Some(o) if matches!(o.fault, Fault::OddBlank(_) | Fault::Loop(..)) => {
+                    self.indent += usize::from(self.first);
+                    i = self.odd(o);
+                    continue;
+                }
+                odd => odd,
+            };
             if self.first {
                 self.boundary(i);
             }
             self.docs = None;
             self.now.head.get_or_insert(i);
-            i = self.token(i, b);
+            i = match odd {
+                Some(o) => {
+                    if !matches!(o.fault, Fault::StringPrefix(..)) {
+                        self.value();
+                    }
+                    self.odd(o)
+                }
+                None => self.token(i, b),
+            };
             self.closed = matches!(b, b')' | b']' | b'}');
             self.first = false;
         }
         self.finish(self.bytes.len());
+    }
+
+    /// Notes what is odd and how it is mended; returns where it ends.
+    fn odd(&mut self, odd: Odd) -> usize {
+        self.now.faults.push(odd.fault);
+        self.now.edits.push(odd.edit);
+        odd.end
     }
 
     /// At the first token of a line: whether an item starts here.
@@ -326,6 +366,8 @@ impl Scanner<'_> {
                     }
                     _ => {}
                 }
+            } else if b == b'\\' && next == Some(&b'"') {
+                return self.braces(i, end, inside.get(1).map_or(i, |(_, hole)| *hole));
             } else {
                 weight += u32::from(!b.is_ascii_alphanumeric());
                 match b {
@@ -357,6 +399,18 @@ impl Scanner<'_> {
             return hole + n + 1;
         }
         self.open_string(i, end, "\"")
+    }
+
+    /// A string with braces that are meant as they are (`"{\"a\": 1}"`); returns where it ends.
+    fn braces(&mut self, start: usize, line_end: usize, brace: usize) -> usize {
+        let mut at = start + 1;
+        while at < line_end && self.bytes[at] != b'"' {
+            at += 1 + usize::from(self.bytes[at] == b'\\');
+        }
+        let end = (at + 1).min(line_end);
+        self.now.faults.push(Fault::Braces(start, end, brace));
+        self.now.edits.push(Edit { at: start, cut: end - start, put: "\"\"".into() });
+        end
     }
 
     /// A string that does not end: it is closed before the brackets and commas at the end of its line.

@@ -5,6 +5,37 @@ use std::sync::Arc;
 use crate::diag::render::{Position, Sources};
 use crate::diag::{FileId, Span};
 
+/// The text of a file's bytes.
+///
+/// # Errors
+/// [`std::io::ErrorKind::InvalidData`], with the place of the first byte that is not UTF-8 and the encoding it looks
+/// like.
+pub fn decoded(bytes: Vec<u8>) -> std::io::Result<String> {
+    let wrong = |text: String| std::io::Error::new(std::io::ErrorKind::InvalidData, text);
+    if let [0xff, 0xfe, ..] | [0xfe, 0xff, ..] = bytes[..] {
+        return Err(wrong("it is written in UTF-16, expected UTF-8".into()));
+    }
+    String::from_utf8(bytes).map_err(|e| {
+        let at = e.utf8_error().valid_up_to();
+        let bytes = e.as_bytes();
+        let line = 1 + bytes[..at].iter().filter(|b| **b == b'\n').count();
+        let byte = bytes[at];
+        let looks =
+            if byte >= 0xa0 { format!(" (in Latin-1 it is `{}`)", char::from(byte)) } else { String::new() };
+        wrong(format!("line {line} has the byte 0x{byte:02X}{looks}, expected UTF-8"))
+    })
+}
+
+/// What to do about a file that could not be read as text; `otherwise` when its encoding is not the reason.
+pub fn reading_help(e: &std::io::Error, otherwise: &str) -> String {
+    if e.kind() == std::io::ErrorKind::InvalidData {
+        "save it as UTF-8 (an editor's \"save with encoding\", or `iconv -f latin1 -t utf-8 OLD > NEW`)"
+            .into()
+    } else {
+        otherwise.to_owned()
+    }
+}
+
 /// A file that was read.
 #[derive(Clone, Debug)]
 struct Source {
@@ -109,6 +140,18 @@ mod tests {
         assert_eq!(at(12), Position { line: 3, column: 1 });
         assert_eq!(map.slice(Span { file: id, start: 5, end: 7 }), "α");
         assert_eq!(map.find("a.xpipe"), Some(id));
+    }
+
+    #[test]
+    fn what_is_no_utf_8_is_told_with_its_line_and_likely_encoding() {
+        let told = |bytes: &[u8]| decoded(bytes.to_vec()).unwrap_err().to_string();
+        assert_eq!(
+            told(b"a\n# na\xefve\n"),
+            "line 2 has the byte 0xEF (in Latin-1 it is `ï`), expected UTF-8"
+        );
+        assert_eq!(told(b"a\n\n\x80"), "line 3 has the byte 0x80, expected UTF-8");
+        assert_eq!(told(b"\xfe\xff\0e"), "it is written in UTF-16, expected UTF-8");
+        assert_eq!(decoded("α".as_bytes().to_vec()).unwrap(), "α");
     }
 
     #[test]
