@@ -1,6 +1,7 @@
 //! Leaves of a recipe as a person would write them in a study.
 
 use crate::value::canonical::Leaf;
+pub use crate::value::rounded::{rough_bytes, rough_seconds};
 
 /// The text of a leaf, with its unit: `2e-5`, `24GiB`, `90min`, `steps(200000)`, `fp32`.
 pub fn leaf(leaf: Leaf<'_>) -> String {
@@ -36,15 +37,6 @@ pub fn bytes(n: u64) -> String {
         .map_or_else(|| format!("{n}B"), |(unit, size)| format!("{}{unit}", n / size))
 }
 
-/// An amount of memory rounded for reading: `1.4 GiB`.
-pub fn rough_bytes(n: u64) -> String {
-    const UNITS: [(&str, u64); 4] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-    UNITS
-        .iter()
-        .find(|(_, size)| n >= *size)
-        .map_or_else(|| format!("{n} B"), |(unit, size)| format!("{:.1} {unit}", n as f64 / *size as f64))
-}
-
 /// A duration in the largest unit that is exact.
 pub fn seconds(x: f64) -> String {
     let whole = |unit: f64| x >= unit && (x / unit).fract() == 0.0;
@@ -54,17 +46,6 @@ pub fn seconds(x: f64) -> String {
         format!("{}min", x / 60.0)
     } else {
         format!("{}s", short(x))
-    }
-}
-
-/// A duration rounded for reading: `0.42 s`, `12 s`, `3 min 20 s`, `2 h 05 min`.
-pub fn rough_seconds(x: f64) -> String {
-    let whole = x.round() as u64;
-    match x {
-        x if x < 10.0 => format!("{x:.2} s"),
-        x if x < 100.0 => format!("{whole} s"),
-        x if x < 6000.0 => format!("{} min {:02} s", whole / 60, whole % 60),
-        _ => format!("{} h {:02} min", whole / 3600, whole / 60 % 60),
     }
 }
 
@@ -106,8 +87,5 @@ mod tests {
         for (value, text) in cases {
             assert_eq!(leaf(value), text);
         }
-        assert_eq!(rough_seconds(7_530.0), "2 h 05 min");
-        assert_eq!(rough_seconds(200.4), "3 min 20 s");
-        assert_eq!(rough_bytes(1_500_000_000), "1.4 GiB");
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::args::{Common, DescribeArgs};
 use super::out::{self, Stop};
-use super::reference::{Entry, entries};
+use super::reference::{Argument, Entry, entries};
 use crate::diag::suggest::did_you_mean;
 
 /// Width of printed paragraphs.
@@ -29,8 +29,22 @@ pub(super) fn describe(args: &DescribeArgs, common: &Common) -> Result<u8, Stop>
     };
     let found = find(&all, wanted);
     if found.is_empty() {
+        let arguments = arguments(&all, wanted);
+        if !arguments.is_empty() {
+            if common.json {
+                out::json(&arguments.iter().map(|(e, a)| {
+                    serde_json::json!({ "kind": "argument", "name": a.name, "of": e.name, "type": a.ty,
+                        "default": a.default, "doc": a.doc })
+                }).collect());
+            } else {
+                out::say(&argument_pages(&arguments));
+            }
+            return Ok(0);
+        }
         // What is meant may be a full name or the end of one.
-        let names = all.iter().flat_map(|e| [e.name.as_str(), last(&e.name)]);
+        let names = all.iter().flat_map(|e| {
+            [e.name.as_str(), last(&e.name)].into_iter().chain(e.arguments.iter().map(|a| a.name.as_str()))
+        });
         return Err(Stop::Other {
             code: 2,
             message: format!("nothing is called `{wanted}`"),
@@ -67,6 +81,39 @@ fn find<'a>(all: &'a [Entry], wanted: &str) -> Vec<&'a Entry> {
     all.iter().filter(ends).collect()
 }
 
+/// The arguments and fields of a name, each with what takes it.
+fn arguments<'a>(all: &'a [Entry], wanted: &str) -> Vec<(&'a Entry, &'a Argument)> {
+    all.iter().flat_map(|e| e.arguments.iter().filter(|a| a.name == wanted).map(move |a| (e, a))).collect()
+}
+
+/// Arguments that say the same are told together.
+fn argument_pages(found: &[(&Entry, &Argument)]) -> String {
+    let mut groups: Vec<(&Argument, Vec<String>)> = Vec::new();
+    for (entry, argument) in found {
+        let taker = format!("`{}`", entry.name);
+        let same =
+            |a: &Argument| (&a.ty, &a.default, &a.doc) == (&argument.ty, &argument.default, &argument.doc);
+        match groups.iter_mut().find(|(a, _)| same(a)) {
+            Some((_, takers)) => takers.push(taker),
+            None => groups.push((argument, vec![taker])),
+        }
+    }
+    let pages: Vec<String> = groups
+        .iter()
+        .map(|(a, takers)| {
+            let default = a.default.as_ref().map(|d| format!(" = {d}")).unwrap_or_default();
+            let ty = if a.ty.is_empty() { String::new() } else { format!(": {}", a.ty) };
+            let head = wrapped(&format!("{}{ty}{default}", a.name), 0);
+            format!(
+                "{head}{}{}",
+                wrapped(&format!("An argument of {}.", takers.join(", ")), 6),
+                wrapped(&a.doc, 6)
+            )
+        })
+        .collect();
+    pages.join("\n")
+}
+
 /// One line each, by kind.
 fn list(all: &[Entry]) -> String {
     let mut out = String::new();
@@ -95,6 +142,7 @@ fn cut(text: &str, room: usize) -> String {
 
 fn heading(kind: &str) -> &'static str {
     match kind {
+        "item" => "Items",
         "operation" => "Operations",
         "constructor" => "Constructors",
         "form" => "Forms",
@@ -220,6 +268,19 @@ mod tests {
         assert_eq!(names("unseeded"), ["op::unseeded"]);
         assert_eq!(names("Run"), ["Run"]);
         assert!(names("infonc").is_empty() && names("nfonce").is_empty());
+    }
+
+    #[test]
+    fn arguments_are_found_by_their_names() {
+        let all = entries();
+        let told = argument_pages(&arguments(&all, "learning_rate"));
+        assert!(told.starts_with("learning_rate: ") && told.contains("`adamw`"), "{told}");
+        let told = argument_pages(&arguments(&all, "against"));
+        assert!(told.contains("`paired_t`, `randomisation`, `bootstrap`"), "{told}");
+        assert!(arguments(&all, "learning_rat").is_empty());
+        for item in ["axis", "table", "claim", "report", "profile", "stage"] {
+            assert_eq!(find(&all, item).iter().map(|e| e.kind).collect::<Vec<_>>(), ["item"], "{item}");
+        }
     }
 
     #[test]

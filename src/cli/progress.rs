@@ -196,18 +196,7 @@ pub fn words(counts: &Counts) -> Vec<String> {
     all.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{} {word}", thousands(*n as u64))).collect()
 }
 
-/// `1234567` as `1,234,567`.
-pub fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, c) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(c);
-    }
-    out
-}
+pub(super) use crate::value::rounded::grouped as thousands;
 
 /// Plain lines.
 #[derive(Debug)]
@@ -427,7 +416,7 @@ mod tests {
                  log: logs/2.log
         skipped  run[b], score[b]: needs model[b], which failed
         note     a note
-        5/7 done  1 ran  1 cached  1 failed  2 skipped  60 s
+        5/7 done  1 ran  1 cached  1 failed  2 skipped  1 min 00 s
         ");
     }
 
@@ -441,15 +430,10 @@ mod tests {
         assert!(bars.whole.message().ends_with("(4 more run)"));
         bars.event(20.0, &progress(0, 0, ""));
         bars.event(30.0, &progress(0, 50, "loss 0.5"));
-        assert_eq!(bars.running[0].message(), "m[0]  50/200,000 steps  5.0/s  loss 0.5  11 h 06 min left");
+        assert_eq!(bars.running[0].message(), "m[0]  50/200,000 steps  5.0/s  loss 0.5  11 h 07 min left");
         for (at, event) in events() {
             bars.event(at, &event);
         }
         assert!(bars.running.is_empty() && bars.whole.is_finished());
-    }
-
-    #[test]
-    fn numbers_are_grouped() {
-        assert_eq!([0, 999, 1000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
     }
 }

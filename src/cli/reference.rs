@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use serde_json::json;
 
 use crate::diag::{Code, Diagnostics, FileId};
-use crate::graph::POLICY;
+use crate::graph::items::ITEMS;
 use crate::graph::special::FORMS;
+use crate::graph::{IMPORTS, POLICY};
 use crate::resolve::world::STD;
 use crate::syntax::ast::{Formal, Ident, Item, ItemKind, TypeExpr};
 use crate::types::{Kind, Op, Param, Registry, Type};
@@ -51,7 +52,7 @@ impl Entry {
     /// The first sentence about it.
     pub(super) fn brief(&self) -> &str {
         let first = self.doc.split("\n\n").next().unwrap_or_default();
-        first.find(". ").map_or(first, |n| &first[..=n])
+        sentence(first)
     }
 
     /// For machines.
@@ -71,18 +72,54 @@ impl Entry {
 /// Every entry, by kind.
 pub(super) fn entries() -> Vec<Entry> {
     let registry = crate::ops::registry();
-    let mut all: Vec<Entry> = Vec::new();
+    let mut all: Vec<Entry> = ITEMS
+        .iter()
+        .map(|i| Entry {
+            kind: "item",
+            name: i.word.to_owned(),
+            doc: i.doc.to_owned(),
+            arguments: i
+                .fields
+                .iter()
+                .map(|f| Argument {
+                    name: f.name.to_owned(),
+                    ty: f.ty.to_owned(),
+                    default: f.default.map(str::to_owned),
+                    doc: f.doc.to_owned(),
+                })
+                .collect(),
+            notes: vec![format!("Written `{}`.", i.form)],
+            example: Some(i.example.to_owned()),
+            ..Entry::default()
+        })
+        .collect();
     for kind in [Kind::Stage, Kind::Constructor] {
         all.extend(registry.iter().filter(|o| o.kind == kind).map(operation));
     }
-    all.extend(FORMS.iter().map(|f| Entry {
-        kind: "form",
-        name: f.name.to_owned(),
-        doc: f.doc.to_owned(),
-        arguments:
-            f.takes.iter().map(|n| Argument { name: (*n).to_owned(), ..Argument::default() }).collect(),
-        example: Some(f.example.to_owned()),
-        ..Entry::default()
+    all.extend(FORMS.iter().map(|f| {
+        Entry {
+            kind: "form",
+            name: f.name.to_owned(),
+            doc: f.doc.to_owned(),
+            arguments: f
+                .takes
+                .iter()
+                .map(|t| {
+                    let read = IMPORTS.iter().find_map(|op| registry.get(op)?.param(t.name));
+                    match read.filter(|_| t.ty.is_empty()) {
+                        Some(param) => argument(param),
+                        None => Argument {
+                            name: t.name.to_owned(),
+                            ty: t.ty.to_owned(),
+                            default: t.default.map(str::to_owned),
+                            doc: t.doc.to_owned(),
+                        },
+                    }
+                })
+                .collect(),
+            example: Some(f.example.to_owned()),
+            ..Entry::default()
+        }
     }));
     all.extend(Type::all().map(|(name, ty, doc)| type_entry(name, ty, doc, &registry)));
     all.extend(STD.iter().flat_map(|(module, text)| module_entries(module, text)));
@@ -95,6 +132,17 @@ pub(super) fn entries() -> Vec<Entry> {
         ..Entry::default()
     }));
     all
+}
+
+/// The first sentence of a text: up to a `. ` that ends no abbreviation.
+fn sentence(text: &str) -> &str {
+    const SHORT: [&str; 6] = ["al", "e.g", "i.e", "cf", "vs", "etc"];
+    let ends = |n: &usize| {
+        let last = text[..*n].rsplit([' ', '(']).next().unwrap_or_default();
+        let initial = last.chars().count() == 1 && last.chars().all(char::is_uppercase);
+        !SHORT.contains(&last) && !initial
+    };
+    text.match_indices(". ").map(|(n, _)| n).find(ends).map_or(text, |n| &text[..=n])
 }
 
 fn operation(op: &Op) -> Entry {
@@ -120,7 +168,7 @@ fn operation(op: &Op) -> Entry {
         arguments: op.params.iter().map(argument).collect(),
         gives: Some(op.returns.to_string()),
         notes,
-        example: Some(example(op)),
+        example: Some(op.example.map_or_else(|| example(op), str::to_owned)),
     }
 }
 
@@ -382,7 +430,9 @@ mod tests {
             assert!(seen.insert((e.kind, e.name.clone())), "{} twice", e.name);
             // `with` is its own section; types and forms have no type of what they give.
             assert!(!e.doc.is_empty() || e.kind == "value of std", "{} has no words", e.name);
-            for a in e.arguments.iter().filter(|_| matches!(e.kind, "operation" | "constructor")) {
+            for a in
+                e.arguments.iter().filter(|_| matches!(e.kind, "operation" | "constructor" | "form" | "item"))
+            {
                 assert!(!a.doc.is_empty() && !a.ty.is_empty(), "{}: {}", e.name, a.name);
             }
         }
@@ -395,16 +445,96 @@ mod tests {
     }
 
     #[test]
-    fn examples_are_read_by_the_parser() {
-        for e in entries() {
-            let Some(example) = e.example else { continue };
-            if !matches!(e.kind, "operation" | "constructor" | "form") {
-                continue;
-            }
-            let mut sink = Diagnostics::new();
-            let read = crate::syntax::parse_expr(FileId(0), &example, &mut sink);
-            assert!(read.is_some() && sink.is_empty(), "{example}");
+    fn a_first_sentence_ends_at_no_abbreviation() {
+        assert_eq!(
+            sentence("MarginMSE of Hofstätter et al. (2020). More."),
+            "MarginMSE of Hofstätter et al. (2020)."
+        );
+        assert_eq!(sentence("By S. Robertson, e.g. in Okapi. More."), "By S. Robertson, e.g. in Okapi.");
+        assert_eq!(sentence("One"), "One");
+    }
+
+    /// What examples name, declared. A name stands for a value of the type that its argument has.
+    const DECLARED: &str = r#"edition 2026
+dataset tests: TestCollection = local { docs = "d.jsonl", queries = "q.jsonl", qrels = "r.tsv", role = test }
+dataset dev: TestCollection = local { docs = "d2.jsonl", queries = "q2.jsonl", qrels = "r2.tsv", role = validation }
+dataset given: TestCollection = local { docs = "d2.jsonl", queries = "q3.jsonl", qrels = "r3.tsv", role = train }
+dataset docs: Corpus = local { docs = "d.jsonl" }
+dataset topics: Queries = local { queries = "q.jsonl" }
+dataset judged: Qrels = local { qrels = "r.tsv" }
+dataset triples: Source = local { triples = "t.tsv", queries = given.queries, corpus = given.corpus }
+dataset scored: Scores = local { scores = "s.tsv", queries = given.queries, corpus = given.corpus }
+axis seed = [1, 2]
+axis learning_rate = [1e-5, 2e-5]
+axis system: String = { bm25 = "BM25", both = "both" }
+axis backbone: Backbone = { tiny = checkpoint("m"), small = checkpoint("m2") }
+axis objective: Objective = { bce = objective.bce() }
+let seeds = [1, 2]
+let corpus = given.corpus
+let queries = given.queries
+let qrels = given.qrels
+let source = candidates { run, qrels }
+let model = checkpoint("m")
+let published = csv("published.csv", key = [backbone, objective])
+stage index = bm25.index { corpus }
+stage run = bm25.search { index, queries }
+stage second = bm25.search { index, queries, depth = 10 }
+stage data = data.samples { source, shape = pairs(), seed = 1 }
+stage teacher = score.cross_encoder { model, run }
+stage second_teacher = score.cross_encoder { model, run, depth = 10 }
+stage sparse_documents = sparse.encode { model, corpus }
+stage sparse_queries = sparse.encode { model, queries }
+stage postings = sparse.index { vectors = sparse_documents }
+stage dense_documents = dense.encode { model, corpus }
+stage dense_queries = dense.encode { model, queries }
+stage made = exec { program = "self:rust-docs", gives = "TestCollection" }
+stage found for seed, learning_rate = bm25.search { index, queries, depth = 10 + seed, k1 = learning_rate }
+stage scores for seed, learning_rate = evaluate { run = found, qrels, metrics = [ndcg(10)] }
+"#;
+
+    /// Checks a text as `xpipe check` does, in a folder with files of the names that [`DECLARED`] uses.
+    fn check(text: &str) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let names = "d.jsonl q.jsonl r.tsv d2.jsonl q2.jsonl r2.tsv q3.jsonl r3.tsv s.tsv t.tsv docs.jsonl \
+                     queries.jsonl qrels.tsv";
+        for name in names.split_whitespace() {
+            std::fs::write(dir.path().join(name), "").unwrap();
         }
+        std::fs::write(dir.path().join("published.csv"), "backbone,objective,DL19\ntiny,bce,0.5\n").unwrap();
+        let path = dir.path().join("s.xpipe");
+        std::fs::write(&path, text).unwrap();
+        let world = crate::resolve::Disk::default();
+        let (mut sources, mut sink) = Default::default();
+        let study = crate::resolve::load(&path, &world, &mut sources, &mut sink).unwrap();
+        crate::graph::expand(&study, &crate::ops::registry(), &world, &Default::default(), &mut sink);
+        sink.sorted().iter().map(|d| d.message.clone()).collect()
+    }
+
+    #[test]
+    fn examples_are_accepted_by_check() {
+        let mut wrong = Vec::new();
+        for e in entries() {
+            let Some(example) = &e.example else { continue };
+            let bound = match e.name.as_str() {
+                "mean" | "sd" | "min" | "max" | "all" => " for learning_rate",
+                "near" => " for seed, learning_rate, backbone, objective",
+                _ => "",
+            };
+            let line = match (e.kind, e.name.as_str()) {
+                ("form", "local" | "beir" | "collection") => {
+                    format!("dataset example: TestCollection = {example}")
+                }
+                ("form", "download") => format!("dataset example: Qrels = {example}"),
+                ("operation", _) => format!("stage example = {example}"),
+                ("constructor" | "form", _) => format!("let example{bound} = {example}"),
+                _ => continue,
+            };
+            let told = check(&format!("{DECLARED}{line}\n"));
+            if !told.is_empty() {
+                wrong.push(format!("{example}: {}", told.join("; ")));
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::value::{ActionId, Checksum, Input, Record, Value};
 pub(super) const ROW: &str = "datasets";
 
 /// The operations that read files of a data set.
-const IMPORTS: [&str; 6] =
+pub const IMPORTS: [&str; 6] =
     ["import.corpus", "import.queries", "import.qrels", "import.run", "import.scores", "import.triples"];
 
 /// The argument of a collection that names the ids of its queries.
@@ -89,8 +89,7 @@ impl<'a> Expander<'a> {
                 .help("write `local { … }`, `download { … }`, `collection { … }` or `beir(\"name\")`"),
             ));
         };
-        let known = form.takes;
-        let fields = self.dataset_fields(kind, known, args, &env)?;
+        let fields = self.dataset_fields(form, args, &env)?;
         let role = self.role(&fields)?;
         match kind {
             "local" => {
@@ -157,18 +156,18 @@ impl<'a> Expander<'a> {
 
     fn dataset_fields(
         &mut self,
-        kind: &'static str,
-        known: &[&str],
+        form: &super::special::Form,
         args: &'a [Arg],
         env: &Env<'a>,
     ) -> Eval<Fields> {
+        let (kind, known) = (form.name, form.names());
         let mut values = IndexMap::new();
         let mut stop = None;
         for (i, arg) in args.iter().enumerate() {
             let name = match &arg.name {
                 Some(n) if known.contains(&&*n.name) => n.name.to_string(),
                 Some(n) => {
-                    stop = Some(self.unknown_argument(n, kind, known));
+                    stop = Some(self.unknown_argument(n, kind, &known));
                     continue;
                 }
                 None if i == 0 => known[0].to_owned(),

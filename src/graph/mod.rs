@@ -14,6 +14,7 @@ mod datasets;
 mod domain;
 mod eval;
 mod forms;
+pub mod items;
 mod layers;
 mod left;
 mod outputs;
@@ -36,6 +37,7 @@ pub mod select;
 pub mod special;
 
 pub use action::dependencies;
+pub use datasets::IMPORTS;
 pub use domain::POLICY;
 pub use expand::{Overrides, expand};
 

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::expand::{Env, Eval, Expander, Stop};
+use super::items::fields_of;
 use super::left::Left;
 use super::titles::{only_member, text_of};
 use super::{Claim, Graph, Published, Report, Table, TestSpec};
@@ -12,23 +13,6 @@ use crate::syntax::ast::{Expr, ExprKind, Field, Ident, Item, ItemKind, Sweep};
 use crate::types::Type;
 use crate::value::{Name, Value};
 
-const TABLE: &[&str] = &[
-    "title",
-    "names",
-    "rows",
-    "columns",
-    "value",
-    "spread",
-    "mark",
-    "test",
-    "published",
-    "within",
-    "digits",
-    "write",
-];
-const CLAIM: &[&str] = &["text", "expect"];
-const REPORT: &[&str] = &["title", "sections", "html"];
-
 impl<'a> Expander<'a> {
     pub(super) fn output(&mut self, item: &'a Item, graph: &mut Graph) {
         let (name, sweep, fields, is_table) = match &item.kind {
@@ -37,9 +21,8 @@ impl<'a> Expander<'a> {
             _ => return,
         };
         let module = ModuleId(0);
-        let known = if is_table { TABLE } else { CLAIM };
         let kind = if is_table { "table" } else { "claim" };
-        if !self.known_fields(kind, fields, known) {
+        if !self.known_fields(kind, fields) {
             return;
         }
         let Some(axes) = self.sweep_axes(sweep.as_ref(), module) else { return };
@@ -51,13 +34,14 @@ impl<'a> Expander<'a> {
         }
     }
 
-    fn known_fields(&mut self, kind: &str, fields: &'a [Field], known: &[&str]) -> bool {
+    fn known_fields(&mut self, kind: &str, fields: &'a [Field]) -> bool {
+        let known = fields_of(kind);
         let mut fine = true;
         let mut seen: Vec<&Name> = Vec::new();
         for f in fields {
             if !known.contains(&&*f.name.name) {
                 fine = false;
-                self.unknown_argument(&f.name, kind, known);
+                self.unknown_argument(&f.name, kind, &known);
             }
             if seen.contains(&&f.name.name) {
                 fine = false;
@@ -154,9 +138,9 @@ impl<'a> Expander<'a> {
         if value_of(fields, "columns").is_some() && columns.is_none() {
             return;
         }
-        let Ok(layout) = self.layout(fields) else { return };
-        let sides: Vec<Name> =
-            [Some(rows), columns].iter().flatten().map(|a| self.study.axis(*a).0.name.clone()).collect();
+        let axes_of_sides: Vec<AxisId> = [Some(rows), columns].into_iter().flatten().collect();
+        let Ok(layout) = self.layout(fields, &axes_of_sides) else { return };
+        let sides: Vec<Name> = axes_of_sides.iter().map(|a| self.study.axis(*a).0.name.clone()).collect();
         if let (Some(test), Some(at)) = (&layout.test, value_of(fields, "test"))
             && !sides.contains(&test.against.0)
         {
@@ -296,7 +280,71 @@ impl<'a> Expander<'a> {
         self.error(diagnostic.help(format!("add `{other}`")))
     }
 
-    fn layout(&mut self, fields: &'a [Field]) -> Eval<Layout> {
+    /// The label that a test compares with: `axis.label`, or a number or text that is a value of the rows or columns.
+    fn reference(&mut self, given: &Value, sides: &[AxisId], span: Span) -> Eval<(Name, Name)> {
+        if let Some(call) = given.as_call().filter(|c| &*c.name == "label") {
+            let get = |n: &str| call.args.get(n).and_then(Value::as_str).map(Name::from);
+            if let (Some(axis), Some(label)) = (get("axis"), get("label")) {
+                return Ok((axis, label));
+            }
+        }
+        let is_it = |value: &Value, label: &str| match (given.as_f64(), value.as_f64()) {
+            (Some(a), Some(b)) => a == b,
+            _ => value == given || given.as_str() == Some(label),
+        };
+        let mut found = Vec::new();
+        let mut choices = Vec::new();
+        for axis in sides {
+            let name = self.study.axis(*axis).0.name.clone();
+            let state = self.axis(*axis, span);
+            if state.broken {
+                return Err(Stop::Reported);
+            }
+            for entry in &state.entries {
+                let Ok(value) = &entry.value else { return Err(Stop::Reported) };
+                if is_it(value, &entry.label) {
+                    found.push((name.clone(), entry.label.clone()));
+                }
+                choices.push(match value {
+                    Value::Int(_)
+                    | Value::Float(_)
+                    | Value::Bytes(_)
+                    | Value::Seconds(_)
+                    | Value::Percent(_) => entry.label.to_string(),
+                    Value::Str(text) if **text == *entry.label => format!("\"{text}\""),
+                    _ => format!("{name}.{}", entry.label),
+                });
+            }
+        }
+        match found.as_slice() {
+            [one] => return Ok(one.clone()),
+            [] => {}
+            [..] => {
+                return Err(self.error(
+                    Diagnostic::error(
+                        Code::Mismatch,
+                        "`against` is a label of the rows and of the columns",
+                        span,
+                        "may mean either",
+                    )
+                    .help("give the labels of one axis names: `axis k = { ten = 10, twenty = 20 }`, then `k.ten`"),
+                ));
+            }
+        }
+        let more = if choices.len() > 8 { ", …" } else { "" };
+        choices.truncate(8);
+        Err(self.error(
+            Diagnostic::error(
+                Code::Mismatch,
+                "`against` must be a label of the rows or columns",
+                span,
+                "no label to compare with",
+            )
+            .help(format!("write one of `{}`{more}", choices.join("`, `"))),
+        ))
+    }
+
+    fn layout(&mut self, fields: &'a [Field], sides: &[AxisId]) -> Eval<Layout> {
         let env = self.env_at(ModuleId(0), &[], &[]);
         let typed = |e: &mut Self, name: &str, ty: &str| -> Eval<Option<Value>> {
             let Some(expr) = value_of(fields, name) else { return Ok(None) };
@@ -325,21 +373,9 @@ impl<'a> Expander<'a> {
             None => None,
             Some(call) => {
                 let span = value_of(fields, "test").map_or(fields[0].span, |e| e.span);
-                let against =
-                    call.args.get("against").and_then(Value::as_call).filter(|c| &*c.name == "label");
-                let get =
-                    |n: &str| against.and_then(|c| c.args.get(n)).and_then(Value::as_str).map(Name::from);
-                let (Some(axis), Some(label)) = (get("axis"), get("label")) else {
-                    return Err(self.error(
-                        Diagnostic::error(
-                            Code::Mismatch,
-                            "`against` must be a label of the rows or columns",
-                            span,
-                            "no label to compare with",
-                        )
-                        .help("write `against = axis.label`"),
-                    ));
-                };
+                let given = call.args.get("against").unwrap_or(&Value::Null);
+                let (axis, label) =
+                    self.reference(given, sides, argument(fields, "test", "against", span))?;
                 let alpha = match call.args.get("alpha") {
                     Some(Value::Percent(p)) => p / 100.0,
                     Some(v) => v.as_f64().unwrap_or(0.05),
@@ -370,7 +406,7 @@ impl<'a> Expander<'a> {
     }
 
     pub(super) fn report(&mut self, name: &'a Ident, fields: &'a [Field], span: Span, graph: &mut Graph) {
-        if !self.known_fields("report", fields, REPORT) {
+        if !self.known_fields("report", fields) {
             return;
         }
         let mut sections = Vec::new();
@@ -479,4 +515,14 @@ fn stays_inside(path: &str) -> bool {
 
 pub(super) fn value_of<'a>(fields: &'a [Field], name: &str) -> Option<&'a Expr> {
     fields.iter().find(|f| &*f.name.name == name).and_then(|f| f.value.as_ref())
+}
+
+/// Where an argument of the call in a field stands; the whole field when it is not written.
+fn argument(fields: &[Field], field: &str, name: &str, otherwise: Span) -> Span {
+    let Some(ExprKind::Call { args, .. }) = value_of(fields, field).map(|e| &e.kind) else {
+        return otherwise;
+    };
+    args.iter()
+        .find(|a| a.name.as_ref().is_some_and(|n| &*n.name == name))
+        .map_or(otherwise, |a| a.value.span)
 }

@@ -18,6 +18,7 @@ pub(crate) fn op() -> Op {
          warns of what is found; a claim over the counts makes it an error. Texts are compared as their words in lower \
          case, so that ids of different collections do not matter.",
     )
+    .example("audit.leakage { data, tests = [tests] }")
     .optional("data", "Samples | Source", "What is trained on: its queries and negatives are looked at.")
     .derived("source", "Source", "data", Some(Value::Null), "The source of the samples.")
     .derived("corpus", "Corpus", "data", Some(Value::Null), "Documents of the data.")

@@ -8,5 +8,6 @@ pub(crate) fn op() -> Op {
         "Section",
         "What stages cost: seconds, and the documents, tokens and pairs that they saw.",
     )
+    .example("costs(run)")
     .needs("of", "Any", "The stage, or a list of stages.")
 }

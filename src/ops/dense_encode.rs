@@ -18,6 +18,7 @@ pub(crate) fn op() -> Op {
          encoder's last hidden states, pooled, divided by their length where asked for, and kept in 16 bits a number. \
          What is not given is as the model's folder says (`modules.json` and the files that it names).",
     )
+    .example("dense.encode { model, corpus }")
     .needs("model", "Model", "The encoder, for instance `hf(\"sentence-transformers/all-MiniLM-L6-v2\")`.")
     .optional("corpus", "Corpus", "The documents to encode; either these or queries.")
     .optional("queries", "Queries", "The queries to encode; either these or a corpus.")

@@ -15,6 +15,7 @@ pub(crate) fn op() -> Op {
         "Ranks encoded documents for each encoded query by the dot product of their vectors (a cosine, when they have \
          length 1). Every document is looked at, so the ranking is exact; equal scores by document id descending.",
     )
+    .example("dense.search { documents = dense_documents, vectors = dense_queries }")
     .needs("documents", "Embeddings", "The documents, encoded by `dense.encode`.")
     .needs("vectors", "Embeddings", "The queries, encoded by `dense.encode`.")
     .takes("depth", "Int", Value::Int(1000), "Documents kept for each query, from 1.")

@@ -11,6 +11,7 @@ pub(crate) fn op() -> Op {
         "Any",
         "Takes the documents, the queries or the judgements out of a collection made by `exec`.",
     )
+    .example("exec.part { of = made, part = \"corpus\" }")
     .needs("of", "Any", "The collection.")
     .needs("part", "String", "`corpus`, `queries`, `qrels`, or `qrels.SPLIT`.");
     #[cfg(feature = "models")]

@@ -51,6 +51,7 @@ pub(crate) fn ops() -> impl Iterator<Item = Op> {
             "Triples, or finite samples of pairs, with teacher scores beside them; a triple without a score for both \
              documents is left out, and counted.",
         )
+        .example("scored_triples(triples = triples, scores = scored)")
         .needs("triples", "Samples | Source", "The triples.")
         .needs("scores", "Scores", "The teacher's scores."),
     ]

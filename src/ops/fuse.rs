@@ -27,6 +27,7 @@ pub(crate) fn linear() -> Op {
         "The weighted sum of the scores of several runs, by query. A document that a run lacks has that run's lowest \
          score of the query.",
     )
+    .example("fuse.linear { runs = [run, second] }")
     .optional("weights", "List<Float>", "A weight a run; all 1 without it.")
     .takes(
         "normalise",
@@ -46,6 +47,7 @@ pub(crate) fn rrf() -> Op {
         "fuse.rrf",
         "Reciprocal rank fusion: the sum of 1 / (k + rank) over the runs (Cormack, Clarke and Büttcher, 2009).",
     )
+    .example("fuse.rrf { runs = [run, second] }")
     .takes("k", "Float", Value::Float(60.0), "The constant added to ranks; above -1.")
     .checks(check_rrf);
     #[cfg(feature = "models")]

@@ -23,7 +23,6 @@ mod exec_part;
 mod feeding;
 mod fit;
 mod fuse;
-mod hf;
 mod import_corpus;
 mod import_qrels;
 mod import_queries;
@@ -70,7 +69,6 @@ use crate::types::Registry;
 /// Every operation and constructor of this build.
 pub fn registry() -> Registry {
     let single = [
-        hf::op(),
         two_labels::op(),
         query_document::op(),
         data_answered::op(),

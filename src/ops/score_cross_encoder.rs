@@ -21,6 +21,7 @@ pub(crate) fn op() -> Op {
         "Scores pairs with a re-ranker: those of finite samples, or of a run. The scores are raw logits (for \
          a model in `two_labels`, what that says) and do not depend on batch size or threads.",
     )
+    .example("score.cross_encoder { model, run, depth = 50 }")
     .needs("model", "Model", "The re-ranker.")
     .optional("samples", "Samples", "Finite samples (`count = n`) whose pairs are scored.")
     .optional("run", "Run", "A run whose pairs are scored.")

@@ -21,6 +21,7 @@ pub(crate) fn op() -> Op {
          the grades 0 to 3; by text, 1 or 0, or the grade. A pair whose answer says neither has no score, and is counted. \
          Answers are kept in the cache, so a run that was killed pays for nothing twice.",
     )
+    .example("score.llm { model = llm.endpoint(model = \"a-model\"), run, depth = 20 }")
     .needs("model", "Teacher", llm::MODEL)
     .optional("samples", "Samples", "Finite samples (`count = n`) whose pairs are scored.")
     .optional("run", "Run", "A run whose pairs are scored.")

@@ -16,6 +16,7 @@ pub(crate) fn op() -> Op {
         "The mean of several teachers' scores of the same pairs. `min_max` first maps each teacher's scores of a query \
          to [0, 1] (all equal: 0).",
     )
+    .example("score.mean { scores = [teacher, second_teacher] }")
     .needs("scores", "List<Scores>", "The teachers' scores; every pair of one is in all.")
     .takes("normalise", "'raw' | 'min_max'", Value::str("raw"), "What is averaged: logits, or logits mapped by query.")
     .checks(check);

@@ -17,6 +17,7 @@ pub(crate) fn op() -> Op {
         "Encodes the documents of a corpus, or queries, as weights over the vocabulary of a masked language model: \
          max over tokens (the special ones too) of log(1 + relu(logit)), as SPLADE.",
     )
+    .example("sparse.encode { model, corpus }")
     .needs("model", "Model", "The encoder, for instance `hf(\"naver/splade-v3-distilbert\")`.")
     .optional("corpus", "Corpus", "The documents to encode; either these or queries.")
     .optional("queries", "Queries", "The queries to encode; either these or a corpus.")

@@ -15,6 +15,7 @@ pub(crate) fn op() -> Op {
         "Builds an inverted index of documents encoded by `sparse.encode`: the weight of each term as a whole number. \
          Its content is the same whatever machine built it.",
     )
+    .example("sparse.index { vectors = sparse_documents }")
     .needs("vectors", "Vectors", "The encoded documents.")
     .takes("scale", "Float", Value::Float(100.0), "Weights are kept as round(scale · weight), from 1 to 65,535.")
     .derived("corpus", "Corpus", "vectors", None, "The corpus that was encoded.")

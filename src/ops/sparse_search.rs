@@ -16,6 +16,7 @@ pub(crate) fn op() -> Op {
          the index's, exactly; equal scores by document id descending. A document that shares no term with the query is \
          not ranked.",
     )
+    .example("sparse.search { index = postings, vectors = sparse_queries }")
     .needs("index", "Index", "An index made by `sparse.index`.")
     .needs("vectors", "Vectors", "The queries, encoded by `sparse.encode`.")
     .takes("depth", "Int", Value::Int(1000), "Documents kept for each query, from 1.")

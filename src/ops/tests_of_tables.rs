@@ -6,8 +6,9 @@ use crate::types::Op;
 use crate::types::op::{Facts, Issue};
 use crate::value::{Record, Value};
 
-fn test(name: &'static str, doc: &'static str) -> Op {
+fn test(name: &'static str, doc: &'static str, example: &'static str) -> Op {
     Op::constructor(name, "Test", doc)
+        .example(example)
         .takes(
             "over",
             "'query'",
@@ -30,18 +31,27 @@ fn drawn(op: Op) -> Op {
 }
 
 pub(crate) fn paired_t() -> Op {
-    test("paired_t", "Student's t-test of paired samples, two-sided.")
+    test(
+        "paired_t",
+        "Student's t-test of paired samples, two-sided.",
+        "paired_t(against = system.bm25, correct = holm)",
+    )
 }
 
 pub(crate) fn randomisation() -> Op {
     drawn(test(
         "randomisation",
         "Fisher's randomisation test, two-sided; exact up to 20 queries, else over random signs.",
+        "randomisation(against = system.bm25, seed = 1)",
     ))
 }
 
 pub(crate) fn bootstrap() -> Op {
-    drawn(test("bootstrap", "Paired bootstrap test of studentised means, two-sided."))
+    drawn(test(
+        "bootstrap",
+        "Paired bootstrap test of studentised means, two-sided.",
+        "bootstrap(against = system.bm25, seed = 1)",
+    ))
 }
 
 fn check(args: &Record, _: &dyn Facts) -> Vec<Issue> {

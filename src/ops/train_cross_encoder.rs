@@ -23,6 +23,7 @@ pub(crate) fn op() -> Op {
         "Trains a cross-encoder with one logit from a checkpoint, a hub model or another stage's model. A head that \
          the backbone lacks is drawn from the seed; dropout is as in the model's config.",
     )
+    .example("train.cross_encoder { backbone = checkpoint(\"m\"), objective = objective.bce(), data, batch = pairs(32), steps = steps(1_000), optimiser = adamw { learning_rate = 1e-5 }, seed = 1 }")
     .needs("backbone", "Backbone | Model", "What to start from.")
     .needs("objective", "Objective", "The loss.")
     .needs("data", "Samples", "What it learns from.")

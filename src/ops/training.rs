@@ -39,6 +39,7 @@ pub(crate) fn ops() -> impl Iterator<Item = Op> {
             "Keeps the weights of the step with the highest mean of a metric over validation collections; ties go to \
              the earlier step, and the last step is always validated.",
         )
+        .example("best_of(on = dev, metric = ndcg(10), every = 10%)")
         .needs(
             "on",
             "TestCollection | List<TestCollection>",

@@ -2,6 +2,7 @@
 
 use super::fill::{Content, Filled, FilledCell, Note, Sign};
 use crate::graph;
+pub(super) use crate::value::rounded::{grouped as count, rough_bytes as bytes, rough_seconds as duration};
 
 /// A number with digits after the point, as papers print it; never `-0.000`.
 pub(super) fn number(x: f64, digits: usize) -> String {
@@ -100,44 +101,6 @@ pub(super) fn title(table: &Filled) -> String {
     } else {
         format!("{title} ({})", table.measure)
     }
-}
-
-/// Seconds as people read them: `0.42 s`, `3 min 20 s`, `2 h 05 min`.
-pub(super) fn duration(seconds: f64) -> String {
-    if seconds < 60.0 {
-        return format!("{seconds:.2} s");
-    }
-    let whole = seconds.round() as u64;
-    if whole < 3600 {
-        format!("{} min {:02} s", whole / 60, whole % 60)
-    } else {
-        format!("{} h {:02} min", whole / 3600, whole % 3600 / 60)
-    }
-}
-
-/// An amount of memory as people read it: `512 B`, `1.5 MiB`.
-pub(super) fn bytes(n: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut unit = 0;
-    let mut x = n as f64;
-    while x >= 1024.0 && unit + 1 < UNITS.len() {
-        x /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{n} B") } else { format!("{x:.1} {}", UNITS[unit]) }
-}
-
-/// A count with `,` between thousands.
-pub(super) fn count(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (i, c) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(c);
-    }
-    out
 }
 
 #[cfg(test)]

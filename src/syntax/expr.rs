@@ -188,6 +188,7 @@ impl Cx<'_> {
             Rule::if_expr => return self.if_expr(pair),
             Rule::match_expr => return self.match_expr(pair),
             Rule::raw_string => ExprKind::Raw(raw(&pair)),
+            Rule::item_word => ExprKind::Path(vec![self.ident(&pair)]),
             Rule::boolean => ExprKind::Bool(pair.as_str() == "true"),
             Rule::list => ExprKind::List(self.elements(pair)),
             Rule::record => ExprKind::Record(self.fields(pair)),

@@ -127,6 +127,11 @@ pub(super) fn at(text: &str, at: usize) -> Option<Slip> {
         let help = "remove it: a line that ends with an operator or inside of brackets goes on by itself";
         return slip(at, end, "lines are not joined by `\\`", "not an operator", help);
     }
+    let label = found.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '"' | '\''));
+    if label && last == "." && start + 1 == at {
+        let help = format!("a label that is a number or a text is written alone: `{}`", token::short(found));
+        return slip(at, end, "a name stands behind `.`", "not a name", &help);
+    }
     let changes = found == "=" && before.ends_with(['+', '-', '*', '/']);
     if changes {
         let help = "give the result a name of its own: `let b = a + 1`";

@@ -469,7 +469,9 @@ const MISTAKES: &[(&str, &[&str])] = &[
     ("axis k = [1 2 3]", &["1 `2` syntax::unexpected: expected `,` or a new line before `2`"]),
     ("axis k = 1, 2, 3", &["1 `,` syntax::foreign: a list stands in `[…]`"]),
     ("param n = 3", &["1 `=` syntax::unexpected: expected `:`, found `=`"]),
-    ("let a = b.c.0", &["1 `0` syntax::unexpected: expected the end of the line, found `0`"]),
+    ("let a = b.c.0", &["1 `0` syntax::foreign: a name stands behind `.`"]),
+    ("table t { test = paired_t(against = k1.0.9) }", &["1 `0.9` syntax::foreign: a name stands behind `.`"]),
+    ("let a = f(x.\"a b\")", &["1 `\"a b\"` syntax::foreign: a name stands behind `.`"]),
     ("let a = 'it''s'", &["1 `'it''s'` syntax::foreign: a string between `'` holds no `'`"]),
 ];
 

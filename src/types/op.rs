@@ -107,6 +107,8 @@ pub struct Op {
     pub demands: Option<Demands>,
     /// Whether it can start on this machine, asked before a run starts anything.
     pub ready: Option<ReadyFn>,
+    /// A call for its page, where the arguments that must be given make none that `check` accepts.
+    pub example: Option<&'static str>,
 }
 
 impl Op {
@@ -124,6 +126,7 @@ impl Op {
             heavy: false,
             run: None,
             check: None,
+            example: None,
             publishes: None,
             wishes: &[],
             demands: None,
@@ -201,6 +204,13 @@ impl Op {
     pub fn random(mut self) -> Self {
         self.random = true;
         self.needs("seed", "Int", "Seed of every random draw of this operation.")
+    }
+
+    /// The call on its page.
+    #[must_use]
+    pub fn example(mut self, call: &'static str) -> Self {
+        self.example = Some(call);
+        self
     }
 
     /// Marks it as running in a worker process.

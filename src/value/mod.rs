@@ -11,6 +11,7 @@ pub mod half;
 mod inner;
 pub mod pending;
 pub mod rng;
+pub mod rounded;
 pub mod sealed;
 pub mod shown;
 

@@ -31,6 +31,7 @@ mod hub_server;
 mod interrupted;
 #[path = "../bench/large_study.rs"]
 mod large_study;
+mod messages;
 mod objectives;
 mod page;
 #[cfg(feature = "models")]
