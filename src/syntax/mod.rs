@@ -13,8 +13,11 @@ mod context;
 mod edits;
 mod explain;
 mod expr;
+mod faults;
 mod fmt;
 mod literal;
+#[cfg(test)]
+mod mistakes;
 #[cfg(test)]
 pub(crate) mod mutate;
 mod odd;

@@ -8,7 +8,6 @@ use super::brackets::{Imbalance, balanced, closing, mend};
 use super::context::{Cx, parts};
 use super::edits::{Edit, Edited};
 use super::explain::failed_at;
-use super::odd;
 use super::parser::{Grammar, Rule};
 use super::scan::{Bracket, Chunk, Fault, ITEM_WORDS, scan};
 use super::token;
@@ -144,117 +143,12 @@ impl<'a> Recovery<'a> {
     /// Reports strings, comments and brackets that are wrong, and adds the edits that mend the brackets.
     fn lexical(&mut self, chunk: &mut Chunk) {
         for fault in &chunk.faults {
-            let d = match *fault {
-                Fault::OddBlank(at) => {
-                    let c = self.text[at..].chars().next().unwrap_or(' ');
-                    let name = odd::name_of(c);
-                    Diagnostic::error(
-                        Code::Syntax,
-                        format!("{name} stands here, where a blank was expected"),
-                        self.span(at, at + c.len_utf8()),
-                        "looks like a blank or like nothing, and is neither",
-                    )
-                    .help("replace it by a blank; text copied from a web page or a PDF often has such characters")
-                }
-                Fault::OddQuotes(start, end) => {
-                    let found = self.text[start..end].trim_matches(|c: char| !c.is_alphanumeric());
-                    Diagnostic::error(
-                        Code::SyntaxForeign,
-                        "a string stands between straight quotes",
-                        self.span(start, end),
-                        "these quotes are of a word processor",
-                    )
-                    .help(format!("write `\"{}\"`", token::short(found)))
-                }
-                Fault::TripleQuotes(start, end) => Diagnostic::error(
-                    Code::SyntaxForeign,
-                    "a string stands on one line, between single `\"`",
-                    self.span(start, end.min(self.line(start).1)),
-                    "three quotes start no string here",
-                )
-                .help("write `\"…\"`, with `\\n` for a new line; documentation is written in `##` lines"),
-                Fault::OddName(start, end) => {
-                    let name = &self.text[start..end];
-                    Diagnostic::error(
-                        Code::Syntax,
-                        format!("the name `{}` has letters other than a to z", token::short(name)),
-                        self.span(start, end),
-                        "not a name",
-                    )
-                    .help("names are letters a to z, digits and `_`; what tables print may be any text")
-                }
-                Fault::StringPrefix(start, end) => {
-                    let raw = self.text[start..end].to_ascii_lowercase().contains('r');
-                    let help = if raw {
-                        "write `'…'` for a string whose `{` and `\\` mean themselves"
-                    } else {
-                        "write `\"…\"`: every string puts in the values between `{` and `}`"
-                    };
-                    Diagnostic::error(
-                        Code::SyntaxForeign,
-                        format!("a string has no prefix `{}`", &self.text[start..end]),
-                        self.span(start, end),
-                        "remove this",
-                    )
-                    .help(help)
-                }
-                Fault::Loop(start, end) => {
-                    let block = self.block_below(start);
-                    self.quiet.push((start + 1, block));
-                    self.lost = true;
-                    let word = token::at(self.text, start);
-                    let help = if word == "for" {
-                        "declare the values as an axis, `axis k = [1, 2]`, and write `for k` after the name of the \
-                         stage: `stage s for k = …`"
-                    } else {
-                        "leave cells out with `where`: `stage s for k where k == 1 = …`; choose values with `if … \
-                         then … else …`"
-                    };
-                    Diagnostic::error(
-                        Code::SyntaxForeign,
-                        format!("`{word}` starts no block: a study has no statements"),
-                        self.span(start, end),
-                        "not an item",
-                    )
-                    .help(help)
-                }
-                Fault::Braces(start, end, brace) => Diagnostic::error(
-                    Code::SyntaxString,
-                    "`{` starts a value in this string",
-                    self.span(start, end),
-                    "a brace that is meant as it is has to be doubled",
-                )
-                .related(self.span(brace, brace + 1), "the value would start here")
-                .help("write it between single quotes, `'{\"a\": 1}'`, where every sign means itself; or write `{{` and `}}`"),
-                Fault::OpenString(start, end) => Diagnostic::error(
-                    Code::SyntaxString,
-                    "this string does not end",
-                    self.span(start, end),
-                    "starts here, and its line ends first",
-                )
-                .help(format!(
-                    "write the closing `{}`; a string stands on one line",
-                    &self.text[start..=start]
-                )),
-                Fault::OpenHole(at) => Diagnostic::error(
-                    Code::SyntaxString,
-                    "`{` in a string is never closed",
-                    self.span(at, at + 1),
-                    "a value starts here",
-                )
-                .help("write `}` after the value, or `{{` for a brace"),
-                Fault::ForeignComment(start, end) => {
-                    let sign = &self.text[start..start + 2];
-                    let end = end.min(self.line(start).1);
-                    Diagnostic::error(
-                        Code::SyntaxForeign,
-                        format!("a comment is written `#`, not `{sign}`"),
-                        self.span(start, end),
-                        format!("`{sign}` starts no comment here"),
-                    )
-                    .help("write `# …`")
-                }
-            };
+            if let Fault::Loop(start, _) = *fault {
+                let block = self.block_below(start);
+                self.quiet.push((start + 1, block));
+                self.lost = true;
+            }
+            let d = fault.explained(self.text, self.file);
             let line = self.line(d.primary.span.start as usize);
             if !matches!(fault, Fault::OddName(..)) || !self.sink.iter().any(|k| k.message == d.message) {
                 self.report(d);
