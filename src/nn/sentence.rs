@@ -437,4 +437,55 @@ mod tests {
         assert!(s.prompt(Side::Query).unwrap_err().message.contains("include_prompt"));
         assert_eq!(s.prompt(Side::Document).unwrap(), "");
     }
+
+    /// A folder as `CrossEncoder.save_pretrained` of sentence-transformers 6 writes it, without its weights.
+    fn cross_encoder(more: &[(&str, &str)]) -> Result<(), Failure> {
+        let dir = tempfile::tempdir().unwrap();
+        let files = [
+            (
+                "modules.json",
+                r#"[{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.base.modules.transformer.Transformer"}]"#,
+            ),
+            (
+                "config_sentence_transformers.json",
+                r#"{"__version__": {"sentence_transformers": "6.2.0"}, "activation_fn": "torch.nn.modules.linear.Identity",
+                    "default_prompt_name": null, "model_type": "CrossEncoder", "prompts": {}}"#,
+            ),
+            (
+                "sentence_bert_config.json",
+                r#"{"transformer_task": "sequence-classification", "max_seq_length": 512, "do_lower_case": false}"#,
+            ),
+        ];
+        for (name, text) in files.iter().chain(more) {
+            std::fs::write(dir.path().join(name), text).unwrap();
+        }
+        check_cross_encoder(dir.path())
+    }
+
+    #[test]
+    fn cross_encoders_of_other_forms_are_refused_by_name() {
+        cross_encoder(&[]).unwrap();
+        // Prompts that nobody asks for are not put before texts.
+        let named =
+            r#"{"model_type": "CrossEncoder", "prompts": {"query": "q: "}, "default_prompt_name": null}"#;
+        cross_encoder(&[("config_sentence_transformers.json", named)]).unwrap();
+        let prompt =
+            r#"{"model_type": "CrossEncoder", "prompts": {"query": "q: "}, "default_prompt_name": "query"}"#;
+        let modules =
+            r#"[{"path": "", "type": "a.Transformer"}, {"path": "1_LogitScore", "type": "a.b.LogitScore"}]"#;
+        for (file, text, told) in [
+            ("config_sentence_transformers.json", prompt, "the prompt \"q: \""),
+            ("modules.json", modules, "the module `LogitScore`"),
+            ("sentence_bert_config.json", r#"{"do_lower_case": true}"#, "`do_lower_case`"),
+            ("modules.json", "[", "not JSON"),
+        ] {
+            let failure = cross_encoder(&[(file, text)]).unwrap_err();
+            assert!(failure.message.contains(told) && failure.message.contains(file), "{failure}");
+        }
+        // A bi-encoder is no cross-encoder, and a training may begin with one.
+        let bi = r#"{"model_type": "SentenceTransformer", "prompts": {"query": "q: "}, "default_prompt_name": "query"}"#;
+        cross_encoder(&[("config_sentence_transformers.json", bi)]).unwrap();
+        // Folders of version 3 have neither file.
+        check_cross_encoder(tempfile::tempdir().unwrap().path()).unwrap();
+    }
 }

@@ -192,7 +192,7 @@ impl State {
                 self.other,
                 sha256(&bytes)
             );
-            return respond("302 Found", &headers, b"");
+            return respond("302 Found", &headers, b"Found. Redirecting.");
         }
         if method == "HEAD" {
             let headers = format!("X-Repo-Commit: {COMMIT}\r\nETag: \"{}\"\r\n", &sha256(&bytes)[..40]);

@@ -69,7 +69,7 @@ impl Client {
             let response =
                 http::send(&Request { url: &url, head, from, validator, authorization, follow: false })?;
             if ours {
-                said.add(response.headers());
+                said.add(response.headers(), response.status().is_redirection());
             }
             if !response.status().is_redirection() {
                 return Ok(Reply { said, elsewhere: false, response });
@@ -151,13 +151,14 @@ fn parsed(response: Response<Body>) -> Result<Option<serde_json::Value>, Trouble
 }
 
 impl Said {
-    fn add(&mut self, headers: &HeaderMap) {
+    /// Adds what an answer says. That of a redirection has a size and a tag of its own, which are not the file's.
+    fn add(&mut self, headers: &HeaderMap, redirected: bool) {
         let text = |name: &str| http::text(headers, name).map(str::to_owned);
         let tag = |name: &str| text(name).map(|t| t.trim_start_matches("W/").trim_matches('"').to_owned());
         self.commit = self.commit.take().or_else(|| text("x-repo-commit"));
-        // On the way to other hosts the tag of the answer is not that of the file.
-        self.etag = tag("x-linked-etag").or_else(|| self.etag.take()).or_else(|| tag("etag"));
-        let sized = || http::number(headers, "content-length");
+        let own = |name: &str| (!redirected).then(|| tag(name)).flatten();
+        self.etag = tag("x-linked-etag").or_else(|| self.etag.take()).or_else(|| own("etag"));
+        let sized = || (!redirected).then(|| http::number(headers, "content-length")).flatten();
         self.size = http::number(headers, "x-linked-size").or(self.size).or_else(sized);
     }
 }
@@ -252,6 +253,27 @@ mod tests {
             assert_eq!(resolved(at, to).as_deref(), expected, "{to}");
         }
         assert_eq!(resolved("http://a.org/b", "http://c.org/").as_deref(), Some("http://c.org/"));
+    }
+
+    #[test]
+    fn what_is_said_of_a_file_is_not_said_of_a_redirection() {
+        let headers = |of: &[(&'static str, &str)]| {
+            let one = |(n, v): &(&'static str, &str)| {
+                (ureq::http::HeaderName::from_static(n), v.parse::<ureq::http::HeaderValue>().unwrap())
+            };
+            HeaderMap::from_iter(of.iter().map(one))
+        };
+        let mut said = Said::default();
+        said.add(&headers(&[("content-length", "1100"), ("etag", "\"page\""), ("x-repo-commit", "c")]), true);
+        assert_eq!(said, Said { commit: Some("c".into()), etag: None, size: None });
+        said.add(
+            &headers(&[("x-linked-size", "9"), ("x-linked-etag", "\"abc\""), ("content-length", "7")]),
+            true,
+        );
+        assert_eq!((said.size, said.etag.as_deref()), (Some(9), Some("abc")));
+        let mut said = Said::default();
+        said.add(&headers(&[("content-length", "5"), ("etag", "W/\"x\"")]), false);
+        assert_eq!((said.size, said.etag.as_deref()), (Some(5), Some("x")));
     }
 
     #[test]
