@@ -1,12 +1,16 @@
 //! What can be told of a study's inputs before its first stage: files that are there, models that are whole and fit,
 //! programs that can start. All of it at once.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
 use super::job;
 use super::runner::Local;
 use super::study::Loaded;
 use crate::cache::Store;
-use crate::engine::{Forecast, Job, Options, Reach};
-use crate::task::Failure;
+use crate::engine::{Forecast, Job, Options, Reach, inputs_of};
+use crate::task::{Failure, passed_over};
+use crate::value::Input;
 
 /// Everything that would make a stage fail and can be told now, each with its place in the study. What is not on this
 /// machine yet and can be fetched is no problem.
@@ -18,8 +22,10 @@ pub(super) fn problems(
     options: &Options,
 ) -> Vec<Failure> {
     let missing = job::missing(loaded, job, runner, Reach::Local);
-    let files = missing.iter().filter(|m| m.is_file);
-    let mut found: Vec<Failure> = files.map(|m| Failure { message: m.told(), ..m.failure.clone() }).collect();
+    let absent = missing.iter().filter(|m| m.is_file);
+    let mut found: Vec<Failure> =
+        absent.map(|m| Failure { message: m.told(), ..m.failure.clone() }).collect();
+    found.extend(files(loaded, job));
     if any_model(job) {
         let fates = crate::engine::forecast(job, runner, store, options);
         found.extend(models(loaded, job, &fates, runner));
@@ -28,13 +34,58 @@ pub(super) fn problems(
     found
 }
 
+/// Files that are there and cannot be read: closed to this user, neither file nor folder, a folder of an import without
+/// files.
+fn files(loaded: &Loaded, job: &Job) -> Vec<Failure> {
+    let mut seen = BTreeSet::new();
+    let mut found = Vec::new();
+    for (i, _) in job.needed().into_iter().enumerate().filter(|(_, needed)| *needed) {
+        let action = &job.actions[i];
+        inputs_of(&action.args, &mut |input| {
+            let Input::File(path) = &**input else { return };
+            if seen.insert(path.clone())
+                && let Some(failure) = unreadable(path, action.op.starts_with("import."))
+            {
+                let message = format!("{} (for {})", failure.message, job::place(loaded, i));
+                found.push(Failure { message, ..failure });
+            }
+        });
+    }
+    found
+}
+
+/// Why a path cannot be read; nothing when it is not there, which is told elsewhere.
+fn unreadable(path: &Path, import: bool) -> Option<Failure> {
+    let name = path.display();
+    let meta = std::fs::metadata(path).ok()?;
+    if meta.is_file() {
+        let e = std::fs::File::open(path).err()?;
+        return Some(Failure::missing(format!("{name}: {e}")).help("let this user read the file"));
+    }
+    if !meta.is_dir() {
+        return Some(
+            Failure::missing(format!("{name} is neither a file nor a folder"))
+                .help("a pipe or a device can be read once only: write what comes from it into a file"),
+        );
+    }
+    let mut entries = match std::fs::read_dir(path) {
+        Ok(entries) => entries.flatten(),
+        Err(e) => {
+            return Some(Failure::missing(format!("{name}: {e}")).help("let this user read the folder"));
+        }
+    };
+    let empty = import && !entries.any(|e| !passed_over(&e.file_name().to_string_lossy()));
+    empty.then(|| {
+        Failure::missing(format!("{name}: the folder holds no files"))
+            .help("check the path: a collection's files are expected in it")
+    })
+}
+
 /// Whether anything needed reads a model.
 pub(super) fn any_model(job: &Job) -> bool {
     let mut found = false;
     for (action, _) in job.actions.iter().zip(job.needed()).filter(|(_, needed)| *needed) {
-        crate::engine::inputs_of(&action.args, &mut |input| {
-            found |= matches!(**input, crate::value::Input::Model { .. });
-        });
+        inputs_of(&action.args, &mut |input| found |= matches!(**input, Input::Model { .. }));
     }
     found
 }
@@ -42,11 +93,8 @@ pub(super) fn any_model(job: &Job) -> bool {
 /// What is wrong with the models on this machine that would be read.
 #[cfg(feature = "models")]
 pub(super) fn models(loaded: &Loaded, job: &Job, fates: &[Forecast], runner: &Local) -> Vec<Failure> {
-    use std::collections::BTreeSet;
-
-    use crate::engine::{Runner as _, inputs_of};
+    use crate::engine::Runner as _;
     use crate::nn::{arch, sound};
-    use crate::value::Input;
 
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();

@@ -147,3 +147,31 @@ fn a_wrong_study_is_wrong_first() {
     space.edit("study.xpipe", "depth = 3", "depht = 3");
     space.xpipe(&["check", "study.xpipe", "--data"]).says(3, &["depht"]);
 }
+
+#[test]
+fn files_of_the_wrong_kind_are_told_before_the_first_stage() {
+    let spoil: [(fn(&Space), &str); 3] = [
+        (|s| std::fs::create_dir(s.path("data/qrels.tsv")).unwrap(), "qrels.tsv: the folder holds no files"),
+        (
+            |s| {
+                let made =
+                    std::process::Command::new("mkfifo").arg(s.path("data/qrels.tsv")).status().unwrap();
+                assert!(made.success());
+            },
+            "qrels.tsv is neither a file nor a folder",
+        ),
+        (|_| {}, "there is no file"),
+    ];
+    for (spoil, told) in spoil {
+        let space = sound();
+        let judged = "stage judged = evaluate { run = first, qrels = tiny.qrels, metrics = [ap()] }\nstage a";
+        space.edit("study.xpipe", "stage a", judged);
+        std::fs::remove_file(space.path("data/qrels.tsv")).unwrap();
+        spoil(&space);
+        space
+            .xpipe(&["run", "study.xpipe", "--plain"])
+            .says(4, &[told, "study.xpipe:3:", "nothing was started"]);
+        space.xpipe(&["check", "study.xpipe", "--data"]).says(4, &[told]);
+        assert!(space.contents().is_empty());
+    }
+}
