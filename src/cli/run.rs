@@ -71,7 +71,7 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
     missing_inputs(&loaded, &job, &runner)?;
     if sound::any_model(&job) {
         let fates = engine::forecast(&job, &runner, &store, &options);
-        unable(&sound::models(&loaded, &job, &fates, &runner))?;
+        unable(&sound::models(&loaded, &job, &sound::read(&fates), &runner))?;
     }
     runner.save_lock()?;
     unable(&job::too_large(&loaded, &job, &runner, &store, &options))?;

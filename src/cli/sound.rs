@@ -25,10 +25,16 @@ pub(super) fn problems(
     let absent = missing.iter().filter(|m| m.is_file);
     let mut found: Vec<Failure> =
         absent.map(|m| Failure { message: m.told(), ..m.failure.clone() }).collect();
-    found.extend(files(loaded, job));
+    let unreadable = files(loaded, job);
+    // What cannot be read has no content that a key could hold.
+    let known = unreadable.is_empty();
+    found.extend(unreadable);
     if any_model(job) {
-        let fates = crate::engine::forecast(job, runner, store, options);
-        found.extend(models(loaded, job, &fates, runner));
+        let read = match known {
+            true => read(&crate::engine::forecast(job, runner, store, options)),
+            false => job.needed(),
+        };
+        found.extend(models(loaded, job, &read, runner));
     }
     found.extend(job::unready(loaded, job, runner, store, options));
     found
@@ -90,15 +96,20 @@ pub(super) fn any_model(job: &Job) -> bool {
     found
 }
 
-/// What is wrong with the models on this machine that would be read.
+/// Which actions would read their inputs, as far as it is known.
+pub(super) fn read(fates: &[Forecast]) -> Vec<bool> {
+    fates.iter().map(super::fetching::reads).collect()
+}
+
+/// What is wrong with the models on this machine that these actions would read.
 #[cfg(feature = "models")]
-pub(super) fn models(loaded: &Loaded, job: &Job, fates: &[Forecast], runner: &Local) -> Vec<Failure> {
+pub(super) fn models(loaded: &Loaded, job: &Job, read: &[bool], runner: &Local) -> Vec<Failure> {
     use crate::engine::Runner as _;
     use crate::nn::{arch, sound};
 
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();
-    for (i, _) in fates.iter().enumerate().filter(|(_, fate)| super::fetching::reads(fate)) {
+    for (i, _) in read.iter().enumerate().filter(|(_, read)| **read) {
         let action = &job.actions[i];
         inputs_of(&action.args, &mut |input| {
             if !matches!(**input, Input::Model { .. }) || crate::ops::asks(&action.op) {
@@ -124,6 +135,6 @@ pub(super) fn models(loaded: &Loaded, job: &Job, fates: &[Forecast], runner: &Lo
 
 /// A build without models reads none.
 #[cfg(not(feature = "models"))]
-pub(super) fn models(_: &Loaded, _: &Job, _: &[Forecast], _: &Local) -> Vec<Failure> {
+pub(super) fn models(_: &Loaded, _: &Job, _: &[bool], _: &Local) -> Vec<Failure> {
     Vec::new()
 }
