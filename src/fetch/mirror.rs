@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::value::InnerPath;
+
 /// Where a mirror has an address: `HOST/PATH`, without the query. `None` where that would lead out of the mirror.
 pub(super) fn place(url: &str) -> Option<String> {
     let (_, rest) = url.split_once("://")?;
@@ -26,7 +28,7 @@ pub(super) fn find(mirrors: &[PathBuf], url: &str) -> Option<PathBuf> {
 /// A path whose parts only lead further in.
 fn inside(path: &str) -> Option<String> {
     let parts: Vec<&str> = path.split('/').filter(|p| !p.is_empty() && *p != ".").collect();
-    (!parts.contains(&"..") && !parts.is_empty()).then(|| parts.join("/"))
+    InnerPath::parse(parts.join("/")).ok().map(String::from)
 }
 
 fn decoded(path: &str) -> String {

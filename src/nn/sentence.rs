@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use super::config::Fields;
 use super::pooling::{NAMED, Pool};
 use crate::task::Failure;
+use crate::value::InnerPath;
 
 /// Where the settings of the Transformer module may stand.
 const TRANSFORMER: [&str; 7] = [
@@ -129,9 +130,13 @@ impl Sentence {
                 found.ok_or_else(|| wrong(format!("module {i} has no `{name}`")))
             };
             let (kind, path) = (field("type")?, field("path")?);
-            if path.split(['/', '\\']).any(|part| part == "..") || Path::new(path).is_absolute() {
-                return Err(wrong(format!("the path `{path}` leads out of the folder")));
-            }
+            // The first module is beside this file, which is written as an empty path.
+            let place = match path {
+                "" => folder.to_path_buf(),
+                path => InnerPath::of_input(path.trim_end_matches('/'))
+                    .map_err(|why| wrong(format!("the path `{}` {why}", path.escape_debug())))?
+                    .below(folder),
+            };
             let name = kind.rsplit('.').next().unwrap_or(kind);
             match (i, name) {
                 (0, "Transformer") if path.is_empty() => {}
@@ -141,9 +146,9 @@ impl Sentence {
                     ))
                     .help("move its files beside modules.json, and write \"path\": \"\" there"));
                 }
-                (1, "Pooling") => self.pooling(&folder.join(path).join("config.json"))?,
+                (1, "Pooling") => self.pooling(&place.join("config.json"))?,
                 (2.., "Normalize") => {
-                    self.normalises = normalises_vectors(&folder.join(path).join("config.json"))?;
+                    self.normalises = normalises_vectors(&place.join("config.json"))?;
                 }
                 // Nothing when a model is not trained.
                 (1.., "Dropout") => {}
@@ -397,7 +402,7 @@ mod tests {
             (
                 "",
                 &[("modules.json", &MODULES.replace('@', "").replace("1_Pooling", "../x"))],
-                "out of the folder",
+                "out of its folder",
             ),
             (
                 "",

@@ -39,6 +39,18 @@ impl InnerPath {
         &self.0
     }
 
+    /// A path in a folder that is an input: hidden names are no part of its content, so nothing may be read from them.
+    ///
+    /// # Errors
+    /// What it is instead, as the end of a sentence that begins with the path.
+    pub fn of_input(text: impl Into<String>) -> Result<Self, &'static str> {
+        let path = Self::parse(text)?;
+        match path.0.split('/').any(|part| part.starts_with('.')) {
+            true => Err("is hidden, and hidden files are no part of a folder that is read"),
+            false => Ok(path),
+        }
+    }
+
     /// Where it is in a folder.
     pub fn below(&self, folder: &Path) -> PathBuf {
         folder.join(&self.0)
@@ -95,6 +107,10 @@ mod tests {
             assert!(InnerPath::parse(bad).is_err(), "{bad:?}");
             assert!(serde_json::from_value::<InnerPath>(bad.into()).is_err(), "{bad:?}");
         }
+        for hidden in [".a", "a/.b", "a/.b/c"] {
+            assert!(InnerPath::parse(hidden).is_ok() && InnerPath::of_input(hidden).is_err(), "{hidden}");
+        }
+        assert!(InnerPath::of_input("a/b.bin").is_ok());
         assert_eq!(InnerPath::parse("a/b").unwrap().below(Path::new("/f")), Path::new("/f/a/b"));
     }
 }

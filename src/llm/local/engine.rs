@@ -11,6 +11,7 @@ use candle_transformers::models::{
 use serde_json::Value as Json;
 
 use crate::task::Failure;
+use crate::value::InnerPath;
 
 /// A model with its memory of the conversation.
 pub(super) enum Engine {
@@ -56,10 +57,16 @@ pub(super) fn weights(folder: &Path) -> Result<Weights, Failure> {
         let mut files: Vec<&str> = map.into_iter().flatten().filter_map(|(_, f)| f.as_str()).collect();
         files.sort_unstable();
         files.dedup();
-        if files.is_empty() || files.iter().any(|f| f.contains(['/', '\\'])) {
-            return Err(Failure::wrong(format!("{} names no files beside it", index.display())));
+        if files.is_empty() {
+            return Err(Failure::wrong(format!("{} names no files", index.display())));
         }
-        return Ok(Weights::Whole(files.into_iter().map(|f| folder.join(f)).collect()));
+        let place = |file: &str| {
+            let path = InnerPath::of_input(file).map_err(|why| {
+                Failure::wrong(format!("{}: `{}` {why}", index.display(), file.escape_debug()))
+            })?;
+            Ok(path.below(folder))
+        };
+        return Ok(Weights::Whole(files.into_iter().map(place).collect::<Result<_, Failure>>()?));
     }
     let entries =
         std::fs::read_dir(folder).map_err(|e| Failure::missing(format!("{}: {e}", folder.display())))?;

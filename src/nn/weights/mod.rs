@@ -23,6 +23,7 @@ use super::arch::masked::Masked;
 use super::arch::{self, Architecture, Declared, Fresh, Role};
 use super::{config, files};
 use crate::task::Failure;
+use crate::value::InnerPath;
 use crate::value::rng::Stream;
 
 /// How many labels the classifier of a checkpoint has.
@@ -248,16 +249,22 @@ fn shards(folder: &Path, index: &Path) -> Result<Vec<File>, Failure> {
     shards
         .into_iter()
         .map(|(file, promised)| {
-            if Path::new(&file).file_name().and_then(|f| f.to_str()) != Some(file.as_str()) {
-                return Err(Failure::wrong(format!("{name}: the shard `{file}` is not a file name")));
-            }
-            let path = folder.join(&file);
+            let inner = InnerPath::of_input(file.as_str())
+                .map_err(|why| Failure::wrong(format!("{name}: the shard {} {why}", quote(&file))))?;
+            let path = inner.below(folder);
             if !path.is_file() {
-                return Err(Failure::missing(format!("{name}: the shard `{file}` is not in the folder")));
+                return Err(Failure::missing(format!(
+                    "{name}: the shard {} is not in the folder",
+                    quote(&file)
+                )));
             }
             Ok(File { path, promised })
         })
         .collect()
+}
+
+fn quote(name: &str) -> String {
+    format!("`{}`", name.escape_debug())
 }
 
 /// What is read beside the encoder.

@@ -106,6 +106,35 @@ fn shards_load_the_same_and_a_broken_promise_is_named() {
 }
 
 #[test]
+fn an_index_of_shards_names_files_of_its_folder_only() {
+    let tensors = bert();
+    let (outer, inside) = (tempfile::tempdir().unwrap(), "model");
+    let dir = outer.path().join(inside);
+    std::fs::create_dir_all(dir.join("parts")).unwrap();
+    std::fs::copy(testing::fixture("bert").join("config.json"), dir.join("config.json")).unwrap();
+    let place = |name: &str| write(&dir.join(name), &tensors, Dtype::F32);
+    ["../stray.safetensors", ".hidden.safetensors", "parts/one.safetensors"].map(place);
+    let load = |name: &str| {
+        let map: serde_json::Map<_, _> = tensors.iter().map(|t| (t.0.clone(), name.into())).collect();
+        let text = serde_json::json!({"metadata": {}, "weight_map": map}).to_string();
+        std::fs::write(dir.join("model.safetensors.index.json"), text).unwrap();
+        Checkpoint::load(&dir, 0).map(|_| ()).map_err(|e| e.message)
+    };
+    assert_eq!(load("parts/one.safetensors"), Ok(()));
+    let absolute = outer.path().join("stray.safetensors").display().to_string();
+    for (name, why) in [
+        ("../stray.safetensors", "leads out"),
+        ("parts/../../stray.safetensors", "leads out"),
+        (&absolute, "leads out"),
+        (".hidden.safetensors", "hidden"),
+        ("./parts/one.safetensors", "plain path"),
+    ] {
+        let e = load(name).unwrap_err();
+        assert!(e.contains(why), "{name}: {e}");
+    }
+}
+
+#[test]
 fn bfloat16_loads_as_its_upper_halves() {
     let tensors = bert();
     let dir = folder(&tensors);
