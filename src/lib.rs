@@ -2,6 +2,7 @@
 //!
 //! `ARCHITECTURE.md` beside this file is the map: which module owns what, and who may import whom.
 
+pub mod archive;
 pub mod cache;
 pub mod cli;
 pub mod data;

@@ -1,7 +1,9 @@
 //! Digests of files and folders by content alone.
 
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rayon::prelude::*;
 
@@ -45,18 +47,24 @@ pub(crate) enum Walk {
     Result,
 }
 
-/// All files below a folder, sorted by relative name.
-pub(crate) fn walk(root: &Path, how: Walk) -> Result<Vec<Found>, Error> {
-    let mut files = Vec::new();
-    enter(root, "", how, 0, &mut files)?;
+/// A folder's files, and its folders with itself.
+type Walked = (Vec<Found>, Vec<(PathBuf, Metadata)>);
+
+/// All files below a folder, sorted by relative name, and all folders, sorted.
+pub(crate) fn walk(root: &Path, how: Walk) -> Result<Walked, Error> {
+    let mut walked = (Vec::new(), Vec::new());
+    enter(root, "", how, 0, &mut walked)?;
+    let (mut files, mut folders) = walked;
     files.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    Ok(files)
+    folders.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    Ok((files, folders))
 }
 
-fn enter(folder: &Path, prefix: &str, how: Walk, depth: u32, files: &mut Vec<Found>) -> Result<(), Error> {
+fn enter(folder: &Path, prefix: &str, how: Walk, depth: u32, walked: &mut Walked) -> Result<(), Error> {
     if depth > 64 {
         return Err(Error::Odd { path: folder.to_owned(), what: "64 folders deep, or a circle of links" });
     }
+    walked.1.push((folder.to_owned(), std::fs::metadata(folder).at("reading", folder)?));
     for entry in std::fs::read_dir(folder).at("reading", folder)? {
         let entry = entry.at("reading", folder)?;
         let path = entry.path();
@@ -76,9 +84,9 @@ fn enter(folder: &Path, prefix: &str, how: Walk, depth: u32, files: &mut Vec<Fou
             meta = std::fs::metadata(&path).at("reading", &path)?;
         }
         if meta.is_dir() {
-            enter(&path, &format!("{name}/"), how, depth + 1, files)?;
+            enter(&path, &format!("{name}/"), how, depth + 1, walked)?;
         } else if meta.is_file() {
-            files.push(Found { name, path, meta });
+            walked.0.push(Found { name, path, meta });
         } else {
             return Err(Error::Odd { path, what: "a device, pipe or socket" });
         }
@@ -88,14 +96,33 @@ fn enter(folder: &Path, prefix: &str, how: Walk, depth: u32, files: &mut Vec<Fou
 
 /// Reads and digests a file.
 pub(crate) fn file_digest(path: &Path) -> Result<Digest, Error> {
-    let before = Stamp::of(&std::fs::metadata(path).at("reading", path)?);
+    stamped_digest(path).map(|(digest, _)| digest)
+}
+
+/// The most that is read at once; less than this is digested on one thread.
+const PIECE: u64 = 8 << 20;
+
+/// The digest of a file, and its stamp before and after it was read. It is read and not mapped, since a map of a file
+/// that is cut meanwhile ends the process.
+fn stamped_digest(path: &Path) -> Result<(Digest, Stamp), Error> {
+    let mut file = File::open(path).at("reading", path)?;
+    let before = file.metadata().at("reading", path)?;
     let mut hasher = blake3::Hasher::new();
-    hasher.update_mmap_rayon(path).at("reading", path)?;
-    let after = Stamp::of(&std::fs::metadata(path).at("reading", path)?);
+    let mut piece = Vec::new();
+    loop {
+        piece.clear();
+        let read = (&mut file).take(PIECE).read_to_end(&mut piece).at("reading", path)?;
+        match read as u64 {
+            0 => break,
+            PIECE => hasher.update_rayon(&piece),
+            _ => hasher.update(&piece),
+        };
+    }
+    let (before, after) = (Stamp::of(&before), Stamp::of(&std::fs::metadata(path).at("reading", path)?));
     if before != after {
         return Err(Error::Changing { path: path.to_owned() });
     }
-    Ok(Digest(*hasher.finalize().as_bytes()))
+    Ok((Digest(*hasher.finalize().as_bytes()), before))
 }
 
 /// The digest of a file, from the memo when it is there and `read_again` is not asked for.
@@ -109,8 +136,9 @@ pub(crate) fn remembered(
     if !read_again && let Some(digest) = memo.get(&stamp) {
         return Ok(digest);
     }
-    let digest = file_digest(path)?;
-    memo.put(stamp, digest);
+    let begun = SystemTime::now();
+    let (digest, stamp) = stamped_digest(path)?;
+    memo.put(stamp, digest, begun);
     Ok(digest)
 }
 
@@ -129,7 +157,21 @@ pub(crate) fn path_digest(path: &Path, memo: &Memo, read_again: bool) -> Result<
     if !meta.is_dir() {
         return Err(Error::Odd { path: path.to_owned(), what: "a device, pipe or socket" });
     }
-    let files = walk(path, Walk::Input)?;
+    path_digest_of(path, &walk(path, Walk::Input)?.0, memo, read_again)
+}
+
+/// The same of a path whose files are known; a file is known as one without a name.
+pub(crate) fn path_digest_of(
+    path: &Path,
+    files: &[Found],
+    memo: &Memo,
+    read_again: bool,
+) -> Result<(Digest, u64), Error> {
+    if let [Found { name, meta, .. }] = files
+        && name.is_empty()
+    {
+        return Ok((remembered(path, meta, memo, read_again)?, meta.len()));
+    }
     let digests = files
         .par_iter()
         .map(|f| remembered(&f.path, &f.meta, memo, read_again))
@@ -180,6 +222,43 @@ mod tests {
         // The names of a folder cannot be moved into its contents.
         let pair = |n: &'static str, c: &str| tree_digest([(n, Digest::of(c.as_bytes()))]);
         assert_ne!(pair("a", "bc"), pair("ab", "c"));
+    }
+
+    #[test]
+    fn large_files_are_digested_in_pieces() {
+        let dir = tempfile::tempdir().unwrap();
+        for size in [PIECE as usize - 1, PIECE as usize, PIECE as usize + 1, 2 * PIECE as usize + 7] {
+            let bytes: Vec<u8> = (0..size).map(|i| (i % 251) as u8).collect();
+            let file = dir.path().join("large");
+            std::fs::write(&file, &bytes).unwrap();
+            assert_eq!(file_digest(&file).unwrap(), Digest::of(&bytes), "{size}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_cut_while_it_is_read_is_an_error_and_ends_nothing() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cut");
+        let file = File::create(&path).unwrap();
+        file.set_len(4 * PIECE).unwrap();
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    file.set_len(10).unwrap();
+                    file.set_len(4 * PIECE).unwrap();
+                }
+            });
+            let changed = (0..4).filter(|_| match file_digest(&path) {
+                Err(Error::Changing { .. }) => true,
+                Err(other) => panic!("{other}"),
+                Ok(_) => false,
+            });
+            let changed = changed.count();
+            over.store(true, Ordering::Relaxed);
+            assert!(changed > 0);
+        });
     }
 
     #[test]

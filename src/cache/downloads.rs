@@ -278,6 +278,12 @@ pub(super) fn unfinished(store: &Store) -> PathBuf {
     store.dir().join(FOLDER).join("parts")
 }
 
+/// The content that is recorded of the file at a path, if it is a download.
+pub(super) fn recorded(path: &Path) -> Option<Digest> {
+    let record = read(path.parent()?)?;
+    (record.file.as_str() == path.file_name()?.to_str()?).then_some(record.content)
+}
+
 /// What is wrong with a recorded file, by reading it.
 pub(super) fn damage(home: &Path, record: &Record) -> Option<String> {
     let path = record.file.below(home);

@@ -66,6 +66,14 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// An input changed between being digested and the end of its use.
+    #[error("{} was changed {when}", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// When, as the end of a sentence.
+        when: &'static str,
+    },
     /// A published number is not finite.
     #[error("the published value `{name}` is not a finite number")]
     NotFinite {
@@ -97,6 +105,9 @@ impl Error {
                 "check the path; relative paths are relative to the file that writes them"
             }
             Self::Changing { .. } => "run again when nothing writes to it any more",
+            Self::Changed { .. } => {
+                "what was read is not known, so nothing of it was stored; run again when nothing writes to it any more"
+            }
             Self::Odd { .. } | Self::NotFinite { .. } => return None,
         })
     }
@@ -105,7 +116,11 @@ impl Error {
     /// a store that is damaged or unreadable.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::NotWritable { .. } | Self::Full { .. } | Self::NoInput { .. } | Self::Changing { .. } => 4,
+            Self::NotWritable { .. }
+            | Self::Full { .. }
+            | Self::NoInput { .. }
+            | Self::Changing { .. }
+            | Self::Changed { .. } => 4,
             Self::OtherVersion { .. } | Self::Io { .. } | Self::Odd { .. } | Self::NotFinite { .. } => 5,
         }
     }

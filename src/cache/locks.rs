@@ -45,6 +45,20 @@ pub(crate) fn try_lock(path: &Path, remove: bool) -> io::Result<Option<Held>> {
     }
 }
 
+/// Takes the exclusive lock of a path, waiting for whoever holds it; the file goes when the lock does. For what takes
+/// milliseconds.
+///
+/// # Errors
+/// When the file cannot be opened.
+pub fn exclusive(path: &Path) -> io::Result<Held> {
+    loop {
+        if let Some(held) = try_lock(path, true)? {
+            return Ok(held);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
 /// Takes a shared lock of a file that stays, waiting for whoever holds it alone.
 ///
 /// # Errors

@@ -2,8 +2,8 @@
 //! to do reads no data. Only ever a shortcut: it is not part of keys, and may be deleted at any time.
 //!
 //! A log of text lines, each with a check sum: lines of several processes may interleave, and a line cut by a crash
-//! is passed over. A file that changed less than two seconds ago is not remembered, since it could change again
-//! within one tick of the clock that stamps files.
+//! is passed over. A file that changed less than two seconds before it was read is not remembered, since it could change
+//! again within one tick of the clock that stamps files.
 
 use std::collections::BTreeMap;
 use std::fs::{Metadata, OpenOptions};
@@ -40,7 +40,15 @@ impl Stamp {
         }
     }
 
-    fn settled(&self, now: SystemTime) -> bool {
+    /// Whether a folder was renamed, or is another: entries that come and go change both times, a new name or owner
+    /// the second one alone.
+    pub(crate) fn moved(&self, now: &Self) -> bool {
+        (self.device, self.inode) != (now.device, now.inode)
+            || (self.modified == now.modified && self.changed != now.changed)
+    }
+
+    /// Whether the file was left alone for so long before `now` that another change would have another stamp.
+    pub(crate) fn settled(&self, now: SystemTime) -> bool {
         let now = now.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as i128);
         self.modified.max(self.changed) + 2_000_000_000 < now
     }
@@ -83,9 +91,10 @@ impl Memo {
         self.known().lock().unwrap_or_else(PoisonError::into_inner).get(stamp).copied()
     }
 
-    /// Remembers a digest, in the file too when the file has settled.
-    pub(crate) fn put(&self, stamp: Stamp, digest: Digest) {
-        if !stamp.settled(SystemTime::now()) {
+    /// Remembers the digest of a file that had this stamp before and after it was read, which began at `begun`. One
+    /// that had changed shortly before is not remembered: it could change again and keep its stamp.
+    pub(crate) fn put(&self, stamp: Stamp, digest: Digest, begun: SystemTime) {
+        if !stamp.settled(begun) {
             return;
         }
         let mut known = self.known().lock().unwrap_or_else(PoisonError::into_inner);
@@ -136,6 +145,7 @@ fn parse(line: &str) -> Option<(Stamp, Digest)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn stamp(inode: u64) -> Stamp {
         Stamp { device: 1, inode, size: 3, modified: 10, changed: 11 }
@@ -146,8 +156,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("memo");
         let memo = Memo::new(path.clone(), true);
-        memo.put(stamp(1), Digest::of(b"a"));
-        memo.put(stamp(2), Digest::of(b"b"));
+        memo.put(stamp(1), Digest::of(b"a"), SystemTime::now());
+        memo.put(stamp(2), Digest::of(b"b"), SystemTime::now());
         let again = Memo::new(path, true);
         assert_eq!(again.get(&stamp(2)), Some(Digest::of(b"b")));
         assert_eq!(again.get(&Stamp { size: 4, ..stamp(2) }), None);
@@ -176,7 +186,13 @@ mod tests {
         std::fs::write(&file, "x").unwrap();
         let stamp = Stamp::of(&std::fs::metadata(&file).unwrap());
         let memo = Memo::new(dir.path().join("memo"), true);
-        memo.put(stamp, Digest::of(b"x"));
+        let now = SystemTime::now();
+        memo.put(stamp, Digest::of(b"x"), now);
         assert_eq!(memo.get(&stamp), None);
+        // Read at once and for long: it may have changed a second time while it was read.
+        memo.put(stamp, Digest::of(b"x"), now + Duration::from_millis(1900));
+        assert_eq!(memo.get(&stamp), None);
+        memo.put(stamp, Digest::of(b"x"), now + Duration::from_secs(3));
+        assert_eq!(memo.get(&stamp), Some(Digest::of(b"x")));
     }
 }

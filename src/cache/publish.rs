@@ -117,7 +117,7 @@ impl Store {
 
     /// Publishes every file below `out` as a blob, and leaves `out` made of links to blobs.
     pub(super) fn publish_blobs(&self, out: &Path) -> Result<Vec<Output>, Error> {
-        let files = walk(out, Walk::Result)?;
+        let (files, _) = walk(out, Walk::Result)?;
         let outputs = files.par_iter().map(|f| self.publish_blob(f)).collect::<Result<Vec<_>, Error>>()?;
         let mut folders: Vec<PathBuf> =
             outputs.iter().filter_map(|o| self.blob(&o.digest).parent().map(Path::to_owned)).collect();

@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::out::Stop;
+use crate::cache::exclusive;
 use crate::task::Failure;
 
 /// Version 1 had models only.
@@ -28,28 +29,60 @@ struct Content {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lock {
     path: Option<PathBuf>,
+    /// What is in the file, and what this run pinned.
     content: Content,
+    /// What this run pinned and did not write yet.
+    new: Content,
     locked: bool,
-    changed: bool,
+}
+
+/// Reads a lock file; an absent one is empty.
+fn read(path: &Path) -> Result<Content, Failure> {
+    let wrong = |why: String| {
+        Failure::missing(format!("{} is not a lock file: {why}", path.display()))
+            .help("restore it from version control, or remove it to pin anew")
+    };
+    let content: Content = match std::fs::read_to_string(path) {
+        Ok(text) => serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Content::default(),
+        Err(e) => return Err(Failure::missing(format!("cannot read {}: {e}", path.display()))),
+    };
+    if content.version > VERSION {
+        return Err(wrong(format!("it has version {}, this xpipe knows {VERSION}", content.version)));
+    }
+    Ok(content)
+}
+
+/// Adds pins to those of a file, which another run may have written meanwhile.
+fn merge(
+    of: &mut IndexMap<String, String>,
+    new: &IndexMap<String, String>,
+    file: &Path,
+) -> Result<(), Failure> {
+    for (name, pin) in new {
+        match of.get(name) {
+            Some(other) if other != pin => {
+                return Err(Failure::missing(format!(
+                    "{name}: another run pinned {other} in {} while this one found {pin}",
+                    file.display()
+                ))
+                .help("what lies there has changed between the two: run again to use what is pinned, or remove the pin to pin anew"));
+            }
+            _ => {
+                of.insert(name.clone(), pin.clone());
+            }
+        }
+    }
+    of.sort_keys();
+    Ok(())
 }
 
 impl Lock {
     /// Reads `<stem>.lock` beside the study; an absent file is an empty one.
     pub(super) fn beside(study: &Path, locked: bool) -> Result<Self, Stop> {
         let path = study.with_extension("lock");
-        let wrong = |why: String| {
-            let help = "restore it from version control, or remove it to pin anew";
-            Stop::missing(format!("{} is not a lock file: {why}", path.display()), Some(help.into()))
-        };
-        let content: Content = match std::fs::read_to_string(&path) {
-            Ok(text) => serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Content::default(),
-            Err(e) => return Err(Stop::missing(format!("cannot read {}: {e}", path.display()), None)),
-        };
-        if content.version > VERSION {
-            return Err(wrong(format!("it has version {}, this xpipe knows {VERSION}", content.version)));
-        }
-        Ok(Self { path: Some(path), content, locked, changed: false })
+        let content = read(&path)?;
+        Ok(Self { path: Some(path), content, new: Content::default(), locked })
     }
 
     /// The pinned revision of a model.
@@ -69,8 +102,7 @@ impl Lock {
             .help("run once without --locked and commit the lock file"));
         }
         self.content.models.insert(name.to_owned(), commit.to_owned());
-        self.content.models.sort_keys();
-        self.changed = true;
+        self.new.models.insert(name.to_owned(), commit.to_owned());
         Ok(())
     }
 
@@ -93,8 +125,7 @@ impl Lock {
             )));
         }
         self.content.downloads.insert(url.to_owned(), digest.to_owned());
-        self.content.downloads.sort_keys();
-        self.changed = true;
+        self.new.downloads.insert(url.to_owned(), digest.to_owned());
         Ok(true)
     }
 
@@ -104,16 +135,26 @@ impl Lock {
         name.unwrap_or_else(|| "the lock file".into())
     }
 
-    /// Writes the file when a pin is new.
+    /// Adds pins that are new to the file, beside what other runs added meanwhile.
     pub(super) fn save(&mut self) -> Result<(), Failure> {
-        let (true, Some(path)) = (self.changed, &self.path) else { return Ok(()) };
-        self.content.version = VERSION;
-        let text = serde_json::to_string_pretty(&self.content).map_err(|e| Failure::bug(e.to_string()))?;
+        let Some(path) =
+            self.path.as_ref().filter(|_| !(self.new.models.is_empty() && self.new.downloads.is_empty()))
+        else {
+            return Ok(());
+        };
         let folder = path.parent().unwrap_or(Path::new("."));
+        let busy = path.with_file_name(format!(".{}.busy", self.name()));
+        let _alone = exclusive(&busy)?;
+        let mut content = read(path)?;
+        merge(&mut content.models, &self.new.models, path)?;
+        merge(&mut content.downloads, &self.new.downloads, path)?;
+        content.version = VERSION;
+        let text = serde_json::to_string_pretty(&content).map_err(|e| Failure::bug(e.to_string()))?;
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
         std::io::Write::write_all(&mut file, format!("{text}\n").as_bytes())?;
+        file.as_file().sync_all()?;
         file.persist(path).map_err(|e| Failure::from(e.error))?;
-        self.changed = false;
+        (self.content, self.new) = (content, Content::default());
         Ok(())
     }
 }
@@ -143,6 +184,51 @@ mod tests {
         assert_eq!((again.revision("lab/tiny"), again.download("http://a/x")), (Some("abc"), Some("md5:12")));
         std::fs::write(&file, text(&file).replace("\"version\": 2", "\"version\": 3")).unwrap();
         assert!(Lock::beside(&study, false).is_err());
+    }
+
+    #[test]
+    fn pins_of_runs_side_by_side_are_all_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let study = dir.path().join("s.xpipe");
+        let mut locks: Vec<Lock> = (0..8).map(|_| Lock::beside(&study, false).unwrap()).collect();
+        std::thread::scope(|scope| {
+            for (i, lock) in locks.iter_mut().enumerate() {
+                scope.spawn(move || {
+                    lock.pin_download(&format!("http://a/{i}"), "md5:12").unwrap();
+                    lock.pin_download("http://a/all", "md5:34").unwrap();
+                    lock.save().unwrap();
+                    lock.pin(&format!("lab/{i}"), "abc").unwrap();
+                    lock.save().unwrap();
+                });
+            }
+        });
+        let all = Lock::beside(&study, true).unwrap();
+        assert!((0..8).all(|i| all.download(&format!("http://a/{i}")) == Some("md5:12")));
+        assert!((0..8).all(|i| all.revision(&format!("lab/{i}")) == Some("abc")));
+        assert_eq!(all.download("http://a/all"), Some("md5:34"));
+        let names = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name());
+        assert_eq!(names.collect::<Vec<_>>(), ["s.lock"], "nothing else is left");
+    }
+
+    #[test]
+    fn two_pins_of_one_name_are_an_error_and_the_first_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let study = dir.path().join("s.xpipe");
+        let (mut a, mut b) = (Lock::beside(&study, false).unwrap(), Lock::beside(&study, false).unwrap());
+        a.pin("lab/tiny", "abc").unwrap();
+        b.pin("lab/tiny", "def").unwrap();
+        a.save().unwrap();
+        let e = b.save().unwrap_err();
+        assert!(e.message.contains("lab/tiny: another run pinned abc") && e.message.contains("def"), "{e}");
+        assert_eq!(Lock::beside(&study, true).unwrap().revision("lab/tiny"), Some("abc"));
+        // Also a revision that was taken out by hand stays out.
+        a.pin("lab/other", "123").unwrap();
+        let text = text(&dir.path().join("s.lock"));
+        std::fs::write(dir.path().join("s.lock"), text.replace("lab/tiny", "lab/renamed")).unwrap();
+        a.save().unwrap();
+        let again = Lock::beside(&study, true).unwrap();
+        let found = ["lab/tiny", "lab/renamed", "lab/other"].map(|n| again.revision(n).is_some());
+        assert_eq!(found, [false, true, true]);
     }
 
     #[test]

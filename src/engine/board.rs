@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::cache::{InputNote, Manifest, Miss, Recipe, Store};
+use crate::cache::{InputNote, Manifest, Miss, Recipe, Seen, Store};
 use crate::task::Failure;
 use crate::value::pending::Unresolved;
 use crate::value::{ActionId, Call, Digest, Input, Located, Name, Pending, Record, Value};
@@ -20,7 +20,15 @@ pub(crate) struct Board<'a> {
     /// By action: its result, when it is known.
     pub(crate) results: Vec<Option<Arc<Manifest>>>,
     /// Every input that was looked for.
-    pub(crate) inputs: BTreeMap<Arc<Input>, Result<Arc<Located>, Failure>>,
+    pub(crate) inputs: BTreeMap<Arc<Input>, Result<Sighted, Failure>>,
+}
+
+/// An input that was found.
+#[derive(Clone, Debug)]
+pub(crate) struct Sighted {
+    pub(crate) located: Arc<Located>,
+    /// How it looked when its content was known; `None` while it is not here.
+    pub(crate) seen: Option<Arc<Seen>>,
 }
 
 /// An action whose arguments are all known.
@@ -31,6 +39,8 @@ pub(crate) struct Prepared {
     pub(crate) notes: Vec<InputNote>,
     /// The actions whose files it reads.
     pub(crate) reads: Vec<ActionId>,
+    /// The inputs that it reads.
+    pub(crate) inputs: Vec<Arc<Seen>>,
 }
 
 /// Why an action has no recipe yet.
@@ -73,7 +83,7 @@ impl<'a> Board<'a> {
         let recipe = Recipe::new(&action.op, action.version, args)
             .map_err(|e| Obstacle::Failure(Failure::bug(format!("{}: {e}", action.op))))?;
         let key = recipe.key();
-        Ok(Prepared { recipe, key, notes: placing.notes, reads: placing.reads })
+        Ok(Prepared { recipe, key, notes: placing.notes, reads: placing.reads, inputs: placing.inputs })
     }
 
     /// As much of the recipe as is known; what is not stays symbolic. Also where each unknown is from.
@@ -126,13 +136,18 @@ pub(crate) fn find_input(
     runner: &dyn Runner,
     store: &Store,
     reach: Reach,
-) -> Result<Arc<Located>, Failure> {
+) -> Result<Sighted, Failure> {
     let found = runner.find_input(input, reach)?;
-    let digest = match found.digest {
-        Some(digest) => digest,
-        None => store.digest_path(&found.path).map_err(|e| failure_of(&e))?.0,
+    let (digest, seen) = match found.digest {
+        Some(digest) => (digest, store.see_checked(&found.path).ok()),
+        None => {
+            let seen = store.see(&found.path).map_err(|e| failure_of(&e))?;
+            let digest = seen.digest().ok_or_else(|| Failure::bug("an input without a digest"))?;
+            (digest, Some(seen))
+        }
     };
-    Ok(Arc::new(Located { path: found.path, digest, label: found.label }))
+    let located = Arc::new(Located { path: found.path, digest, label: found.label });
+    Ok(Sighted { located, seen: seen.map(Arc::new) })
 }
 
 struct Placing<'a, 'b> {
@@ -141,12 +156,14 @@ struct Placing<'a, 'b> {
     lenient: bool,
     notes: Vec<InputNote>,
     reads: Vec<ActionId>,
+    inputs: Vec<Arc<Seen>>,
     unknown: Vec<(String, Obstacle)>,
 }
 
 impl<'a, 'b> Placing<'a, 'b> {
     fn new(board: &'b Board<'a>, lenient: bool) -> Self {
-        Self { board, lenient, notes: Vec::new(), reads: Vec::new(), unknown: Vec::new() }
+        let (reads, inputs, unknown) = (Vec::new(), Vec::new(), Vec::new());
+        Self { board, lenient, notes: Vec::new(), reads, inputs, unknown }
     }
 
     fn record(&mut self, path: &str, record: &Record) -> Result<Record, Obstacle> {
@@ -206,7 +223,8 @@ impl<'a, 'b> Placing<'a, 'b> {
 
     fn input(&mut self, path: &str, input: &Arc<Input>) -> Result<Value, Obstacle> {
         match self.board.inputs.get(input) {
-            Some(Ok(located)) => {
+            Some(Ok(Sighted { located, seen })) => {
+                self.inputs.extend(seen.clone());
                 self.notes.push(InputNote {
                     path: path.to_owned(),
                     label: located.label.clone(),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
-use super::board::Prepared;
+use super::board::{Prepared, Sighted};
 use super::call::{call, caught};
 use super::cancel::CancelToken;
 use super::plan::{Action, Heavy, Options, Runner};
@@ -16,14 +16,14 @@ use super::pools::Grant;
 use super::process::{GRACE, Watch, out_of_time, run_worker};
 use super::report::failure_of;
 use super::worker::due;
-use crate::cache::{Error, Manifest, Miss, Publication, Store};
+use crate::cache::{Error, Manifest, Miss, Publication, Seen, Store};
 use crate::task::{Caveat, Failure, FailureKind, Job, Outcome, Progress, Spec};
-use crate::value::{ActionId, Input, Located, Value};
+use crate::value::{ActionId, Input, Value};
 
 /// What executors and finders tell the coordinator.
 pub(crate) enum Message {
     /// An input was found, or not.
-    Input(Arc<Input>, Result<Arc<Located>, Failure>),
+    Input(Arc<Input>, Result<Sighted, Failure>),
     /// An attempt begins.
     Started { id: ActionId, attempt: u32, threads: usize, device: String, log: Option<PathBuf> },
     /// It goes on.
@@ -148,7 +148,22 @@ impl Executor<'_> {
         let started = jiff::Timestamp::now();
         let begun = Instant::now();
         let caveats = Mutex::default();
-        let (outcome, peak_memory) = match self.carry_out(&spec, &caveats) {
+        let inputs: Result<Vec<Seen>, Error> =
+            self.prepared.inputs.iter().map(|seen| self.store.see_again(seen)).collect();
+        let inputs = match inputs {
+            Ok(inputs) => inputs,
+            Err(e) => return Ok(End::Failed(failure_of(&e), false)),
+        };
+        let done = self.carry_out(&spec, &caveats);
+        let interrupted = done.as_ref().is_err_and(|f| f.kind == FailureKind::Interrupted);
+        if !interrupted && let Some(e) = inputs.iter().find_map(|seen| self.store.left_alone(seen).err()) {
+            let mut failure = failure_of(&e);
+            if let Err(why) = &done {
+                failure.message = format!("{} (which may be why: {})", failure.message, why.message);
+            }
+            return Ok(End::Failed(failure, false));
+        }
+        let (outcome, peak_memory) = match done {
             Ok(done) => done,
             Err(failure) => return Ok(End::Failed(failure, false)),
         };

@@ -113,8 +113,8 @@ impl Known for Sight<'_> {
             Value::Located(l) => Some(l.path.clone()),
             Value::Artifact(_) => Some(self.board?.store.tree_path(self.manifest(value)?)),
             Value::Input(input) => {
-                if let Some(Ok(located)) = self.board.and_then(|b| b.inputs.get(input)) {
-                    return Some(located.path.clone());
+                if let Some(Ok(found)) = self.board.and_then(|b| b.inputs.get(input)) {
+                    return Some(found.located.path.clone());
                 }
                 let find = || Some(self.runner.find_input(input, Reach::Local).ok()?.path);
                 self.inputs.borrow_mut().entry(input.clone()).or_insert_with(find).clone()

@@ -153,7 +153,8 @@ pub fn failure_of(e: &Error) -> Failure {
         | Error::Full { .. }
         | Error::Io { .. }
         | Error::NoInput { .. }
-        | Error::Changing { .. } => Failure::missing(e.to_string()),
+        | Error::Changing { .. }
+        | Error::Changed { .. } => Failure::missing(e.to_string()),
         Error::Odd { .. } | Error::NotFinite { .. } => Failure::wrong(e.to_string()),
     };
     match e.help() {

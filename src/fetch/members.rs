@@ -11,6 +11,7 @@ use flate2::read::DeflateDecoder;
 
 use super::download::room;
 use super::{BUFFER, Want, at, stored, told};
+use crate::archive::Tar;
 use crate::cache::Store;
 use crate::cache::downloads::{Download, Growing};
 use crate::task::{Failure, Progress};
@@ -20,6 +21,8 @@ use crate::value::Digest;
 const RATIO: u64 = 100;
 /// And this large in any case.
 const SMALL: u64 = 16 << 20;
+/// How many names are kept to tell which is nearest to one that is missing.
+const NAMES: usize = 100_000;
 
 /// How large a member of an archive of `packed` bytes may be.
 fn bound(packed: u64) -> u64 {
@@ -142,24 +145,27 @@ fn tarred(
     call: &Unpack<'_>,
     keep: Keep<'_>,
 ) -> Result<Vec<String>, Failure> {
-    let mut archive = tar::Archive::new(reader);
+    let mut archive = Tar::new(reader);
     let mut names = Vec::new();
-    for entry in archive.entries().map_err(|e| call.damaged(&e))? {
-        let mut entry = entry.map_err(|e| call.damaged(&e))?;
-        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+    while let Some(member) = archive.next_member().map_err(|e| call.damaged(&e))? {
+        if call.progress.cancelled() {
+            return Err(Failure::interrupted());
+        }
+        let name = String::from_utf8_lossy(&member.name).into_owned();
         call.sound(&name)?;
         let name = plain(&name).to_owned();
-        names.push(name.clone());
+        if names.len() < NAMES {
+            names.push(name.clone());
+        }
         if !open.contains(&name) {
             continue;
         }
-        let kind = entry.header().entry_type();
+        let kind = member.kind;
         if !kind.is_file() {
             let what = if kind.is_symlink() || kind.is_hard_link() { "a link" } else { "not a file" };
             return Err(call.refused(&name, what));
         }
-        let size = entry.size();
-        let content = call.write(&name, &mut entry, Some(size))?;
+        let content = call.write(&name, &mut archive, Some(member.size))?;
         keep(&name, content)?;
         open.remove(&name);
         // What follows is of no use, and a large archive takes minutes to read.
@@ -193,7 +199,9 @@ fn zipped(
             }
             places.push((i, name.clone()));
         }
-        names.push(name);
+        if names.len() < NAMES {
+            names.push(name);
+        }
     }
     for (i, name) in places {
         // Raw, since the crate unpacks only with features that would build everything above candle again.

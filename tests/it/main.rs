@@ -6,6 +6,8 @@ mod adapters;
 #[cfg(feature = "models")]
 mod archives;
 mod bad_input;
+#[cfg(feature = "models")]
+mod changing;
 #[cfg(feature = "hub")]
 mod chat_server;
 #[cfg(feature = "models")]

@@ -113,7 +113,7 @@ fn an_index_of_shards_names_files_of_its_folder_only() {
     std::fs::create_dir_all(dir.join("parts")).unwrap();
     std::fs::copy(testing::fixture("bert").join("config.json"), dir.join("config.json")).unwrap();
     let place = |name: &str| write(&dir.join(name), &tensors, Dtype::F32);
-    ["../stray.safetensors", ".hidden.safetensors", "parts/one.safetensors"].map(place);
+    ["../stray.safetensors", ".hidden.safetensors", "parts/one.safetensors"].into_iter().for_each(place);
     let load = |name: &str| {
         let map: serde_json::Map<_, _> = tensors.iter().map(|t| (t.0.clone(), name.into())).collect();
         let text = serde_json::json!({"metadata": {}, "weight_map": map}).to_string();
