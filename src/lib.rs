@@ -12,6 +12,8 @@ pub mod fetch;
 pub mod graph;
 pub mod ir;
 pub mod llm;
+#[cfg(any(feature = "fetch", feature = "hub"))]
+pub mod net;
 #[cfg(feature = "models")]
 pub mod nn;
 pub mod ops;

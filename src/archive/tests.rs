@@ -53,7 +53,7 @@ fn what_the_tar_crate_writes_is_read() {
 
 #[test]
 fn extended_headers_give_name_and_size() {
-    let pax = b"17 path=long/name\n10 size=5\n";
+    let pax = b"18 path=long/name\n10 size=5\n";
     let bytes = [entry(b'x', "about", pax.len() as u64, pax), entry(b'0', "short", 0, b"hello")].concat();
     let found = read(&bytes).unwrap();
     assert_eq!(found, [("long/name".to_owned(), EntryType::Regular, "hello".to_owned())]);

@@ -17,7 +17,7 @@ use crate::diag::render::Sources as _;
 use crate::engine::{CancelToken, Event, EventSink, Forecast, Job, inputs_of};
 use crate::fetch::{Got, Origin, Sources, Want, bring, is_here};
 use crate::task::{Failure, FailureKind, Progress};
-use crate::value::{Checksum, Input};
+use crate::value::{Address, Checksum, Input};
 
 /// Files that arrive at the same time: enough for slow servers, few enough not to be a burden.
 const TOGETHER: usize = 4;
@@ -76,7 +76,7 @@ pub(super) fn wanted(
     fates: &[Forecast],
     runner: &Local,
 ) -> Result<Vec<Wanted>, Stop> {
-    let mut all: BTreeMap<String, (Wanted, BTreeMap<String, String>)> = BTreeMap::new();
+    let mut all: BTreeMap<Address, (Wanted, BTreeMap<String, String>)> = BTreeMap::new();
     let actions = job.actions.iter().zip(&loaded.graph.actions).zip(fates);
     for ((action, drawn), _) in actions.filter(|(_, fate)| reads(fate)) {
         let at = loaded.sources.position(drawn.span.file, drawn.span.start);

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::out::Stop;
 use crate::cache::exclusive;
 use crate::task::Failure;
+use crate::value::address::public;
 
 /// Version 1 had models only.
 const VERSION: u32 = 2;
@@ -42,7 +43,7 @@ fn read(path: &Path) -> Result<Content, Failure> {
         Failure::missing(format!("{} is not a lock file: {why}", path.display()))
             .help("restore it from version control, or remove it to pin anew")
     };
-    let content: Content = match std::fs::read_to_string(path) {
+    let mut content: Content = match std::fs::read_to_string(path) {
         Ok(text) => serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Content::default(),
         Err(e) => return Err(Failure::missing(format!("cannot read {}: {e}", path.display()))),
@@ -50,6 +51,8 @@ fn read(path: &Path) -> Result<Content, Failure> {
     if content.version > VERSION {
         return Err(wrong(format!("it has version {}, this xpipe knows {VERSION}", content.version)));
     }
+    // Older versions kept addresses with their passwords.
+    content.downloads = content.downloads.into_iter().map(|(url, digest)| (public(&url), digest)).collect();
     Ok(content)
 }
 
@@ -181,6 +184,12 @@ mod tests {
         lock.save().unwrap();
         assert!(text(&file).contains("\"version\": 2"), "{}", text(&file));
         let again = Lock::beside(&study, true).unwrap();
+        std::fs::write(&file, text(&file).replace("http://a/x", "http://u:pw@a/x")).unwrap();
+        let mut old = Lock::beside(&study, false).unwrap();
+        assert_eq!(old.download("http://a/x"), Some("md5:12"), "a password in it is no part of the name");
+        old.pin_download("http://a/y", "md5:34").unwrap();
+        old.save().unwrap();
+        assert!(!text(&file).contains("pw"), "{}", text(&file));
         assert_eq!((again.revision("lab/tiny"), again.download("http://a/x")), (Some("abc"), Some("md5:12")));
         std::fs::write(&file, text(&file).replace("\"version\": 2", "\"version\": 3")).unwrap();
         assert!(Lock::beside(&study, false).is_err());

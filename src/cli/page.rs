@@ -13,6 +13,7 @@ use crate::diag::{FileId, Severity};
 use crate::engine::{Final, Forecast, Job, RunReport};
 use crate::report::html::{self, Fate, Problem};
 use crate::report::write_file;
+use crate::value::address::public_text;
 use crate::value::{ActionId, Digest};
 
 /// Where results of a study go when nothing else is said. A part of a study, by `--only` or `--target`, has a folder of its
@@ -115,7 +116,7 @@ fn is_of(path: &Path, told: &html::Story) -> bool {
 fn told(loaded: &Loaded, args: &StudyArgs, fates: Vec<Fate>, stored: &Stored<'_>) -> html::Story {
     let mut options = Vec::new();
     for (option, values) in [("set", &args.set), ("only", &args.only), ("target", &args.target)] {
-        options.extend(values.iter().map(|v| format!("--{option} '{v}'")));
+        options.extend(values.iter().map(|v| format!("--{option} '{}'", public_text(v))));
     }
     options.extend(args.profile.iter().map(|p| format!("--profile {p}")));
     // Not where they lie on this machine.
@@ -123,7 +124,7 @@ fn told(loaded: &Loaded, args: &StudyArgs, fates: Vec<Fate>, stored: &Stored<'_>
         .map(FileId)
         .map(|file| (loaded.sources.name(file), loaded.sources.text(file)))
         .filter(|(name, _)| !name.starts_with("std/") && !name.starts_with("--set "))
-        .map(|(name, text)| (file_name(name), text.to_owned()))
+        .map(|(name, text)| (file_name(name), public_text(text)))
         .collect();
     let tool = format!("xpipe {}", env!("CARGO_PKG_VERSION"));
     let mut mark = format!("{tool}\n{options:?}\n{sources:?}\n");

@@ -222,6 +222,7 @@ impl Executor<'_> {
                     deadline: limit,
                     grace: GRACE,
                     log: &self.log,
+                    ceiling: self.grant.ceiling,
                 };
                 run_worker(command, spec, &self.grant.gpus, &watch)
             }

@@ -5,7 +5,8 @@
 //! heavy actions hold every thread, one light action at a time may run beside them, so that results do not wait behind
 //! a long training. What the first waiting action lacks is kept for it: small ones behind it cannot starve it.
 //!
-//! Memory is what `with { memory = … }` says, else what the operation tells of itself ([`super::memory`]).
+//! Memory is what `with { memory = … }` says, else what the operation tells of itself ([`super::memory`]). A worker may
+//! have that with head-room and no more, so that one that goes wrong does not take the machine down.
 
 use super::memory::lack;
 use super::plan::{Action, Device, Gpu, Options};
@@ -17,6 +18,8 @@ use crate::value::Value;
 pub(crate) struct Need {
     cpus: Option<usize>,
     memory: u64,
+    /// What a worker may have at most; `None` where that is not told by its own memory.
+    ceiling: Option<u64>,
     gpus: usize,
     vram: u64,
     heavy: bool,
@@ -30,6 +33,8 @@ pub(crate) struct Grant {
     /// Threads it holds of the pool; fewer than `threads` when it runs beside.
     held: usize,
     memory: u64,
+    /// What a worker may have at most.
+    pub(crate) ceiling: Option<u64>,
     /// GPUs it holds.
     pub(crate) gpus: Vec<Gpu>,
     heavy: bool,
@@ -92,10 +97,23 @@ impl Need {
         Ok(Self {
             cpus: count("cpus").map(|n| n.clamp(1, options.threads)),
             memory: memory.map_or(0, |m| m.amount.bytes).min(options.memory),
+            ceiling: (gpus == 0).then(|| ceiling(memory, bytes("memory"), options.memory)),
             gpus,
             vram,
             heavy: action.heavy,
         })
+    }
+}
+
+const GIB: u64 = 1 << 30;
+
+/// What a worker may have at most: somewhat more than was declared, else far more than its operation tells, since what
+/// is told is of its large buffers only; never more than there is, unless more was declared.
+fn ceiling(told: Option<&Told<Memory>>, declared: Option<u64>, all: u64) -> u64 {
+    match (declared, told.map(|m| m.amount.bytes)) {
+        (Some(bytes), _) => bytes.saturating_add(bytes / 4).saturating_add(GIB),
+        (None, Some(bytes)) => bytes.saturating_mul(4).max(bytes.saturating_add(4 * GIB)).min(all.max(bytes)),
+        (None, None) => all,
     }
 }
 
@@ -169,7 +187,7 @@ impl Pools {
         self.memory -= memory;
         self.gpus.retain(|g| !gpus.contains(g));
         self.light_running += usize::from(!need.heavy);
-        Some(Grant { threads, held, memory, gpus, heavy: need.heavy })
+        Some(Grant { threads, held, memory, ceiling: need.ceiling, gpus, heavy: need.heavy })
     }
 
     fn taken(&mut self, grant: &Grant) {
@@ -275,6 +293,19 @@ mod tests {
         let mut pools = Pools::new(&o);
         assert_eq!(shape(&pools.grant(&[two])), [(0, 2)]);
         assert!(pools.grant(&[many, two]).is_empty());
+    }
+
+    #[test]
+    fn a_worker_has_head_room_and_an_end() {
+        let told = |bytes| Told { amount: Memory { bytes, less: Vec::new() }, most: false };
+        let (gib, all) = (GIB, 64 * GIB);
+        assert_eq!(ceiling(Some(&told(gib / 2)), None, all), gib * 9 / 2);
+        assert_eq!(ceiling(Some(&told(3 * gib)), None, all), 12 * gib);
+        assert_eq!(ceiling(Some(&told(30 * gib)), None, all), all);
+        assert_eq!(ceiling(None, None, all), all);
+        // What is declared is believed, also beyond what there is.
+        assert_eq!(ceiling(Some(&told(gib)), Some(4 * gib), all), 6 * gib);
+        assert_eq!(ceiling(None, Some(100 * gib), all), 126 * gib);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::plan::{Gpu, WorkerCommand};
 use super::protocol::{FromWorker, ToWorker};
+use crate::cache::text::rough_bytes;
 use crate::task::{Failure, FailureKind, Outcome, Progress, Spec};
 
 /// Between asking a worker to stop and killing it, when its time is over.
@@ -29,6 +30,8 @@ pub(crate) struct Watch<'a> {
     pub(crate) grace: Duration,
     /// Its log.
     pub(crate) log: &'a Path,
+    /// The most memory that it may have.
+    pub(crate) ceiling: Option<u64>,
 }
 
 /// Runs a spec in a worker process. Gives the outcome, and the most memory it used in bytes.
@@ -43,6 +46,9 @@ pub(crate) fn run_worker(
             Failure::missing(format!("the log {} cannot be written: {e}", watch.log.display()))
         })?;
     let mut child = start(command, spec, gpus, &log)?;
+    if let Some(Err(e)) = watch.ceiling.map(|bytes| limit_memory(&child, bytes)) {
+        let _ = writeln!(&log, "the memory of this worker is not limited: {e}");
+    }
     let (tx, rx) = crossbeam_channel::unbounded();
     let ended = std::thread::scope(|scope| {
         let stdin = child.stdin.take();
@@ -61,7 +67,7 @@ pub(crate) fn run_worker(
         (Ended::Said(result), _) => result,
         (Ended::Killed, _) => Err(Failure::interrupted()),
         (Ended::OutOfTime, _) => Err(out_of_time(spec)),
-        (Ended::Silent(status), _) => Err(died(status, watch.log)),
+        (Ended::Silent(status), _) => Err(died(status, watch.log, watch.ceiling)),
     }
 }
 
@@ -101,6 +107,24 @@ fn start(command: &WorkerCommand, spec: &Spec, gpus: &[Gpu], log: &File) -> Resu
     c.spawn().map_err(|e| {
         Failure::missing(format!("the worker {} cannot be started: {e}", command.program.display()))
     })
+}
+
+/// Bounds a worker's memory before it is told what to do: an allocation beyond it fails. What is mapped from files
+/// does not count.
+#[cfg(target_os = "linux")]
+fn limit_memory(child: &Child, bytes: u64) -> std::io::Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
+    // Never above what this process may have itself.
+    let most = getrlimit(Resource::Data).maximum.map_or(bytes, |n| n.min(bytes));
+    let limit = Rlimit { current: Some(most), maximum: Some(most) };
+    prlimit(Some(Pid::from_child(child)), Resource::Data, limit)?;
+    Ok(())
+}
+
+/// Only Linux limits another process.
+#[cfg(not(target_os = "linux"))]
+fn limit_memory(_: &Child, _: u64) -> std::io::Result<()> {
+    Ok(())
 }
 
 /// Reads what the worker says; what is no message goes to the log.
@@ -180,11 +204,18 @@ fn attend(
 }
 
 /// The failure of a worker that ended without a result.
-fn died(status: Option<ExitStatus>, log: &Path) -> Failure {
+fn died(status: Option<ExitStatus>, log: &Path, ceiling: Option<u64>) -> Failure {
     let text = tail(log);
     let last = telling_line(&text).map(|t| format!(": {t}")).unwrap_or_default();
     if let Some(line) = text.lines().find(|l| l.contains("memory allocation of")) {
-        return Failure::missing(format!("the worker ran out of memory: {}", line.trim())).help(MEMORY);
+        let message = format!("the worker ran out of memory: {}", line.trim());
+        return match ceiling {
+            None => Failure::missing(message).help(MEMORY),
+            Some(bytes) => Failure::missing(format!("{message}; it may have {}", rough_bytes(bytes))).help(
+                "where so much is expected, write what it needs as `memory` in the stage's `with`; else a file that it \
+                 reads is damaged or made to fill memory, or its batch is too large",
+            ),
+        };
     }
     let Some(signal) = status.and_then(|s| s.signal()) else {
         let code = status.and_then(|s| s.code()).map(|c| format!(" with exit code {c}")).unwrap_or_default();
@@ -242,7 +273,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("log");
         let status = |signal| Some(ExitStatus::from_raw(signal));
-        let killed = died(status(9), &log);
+        let killed = died(status(9), &log, None);
         assert_eq!(
             (killed.kind, killed.message.as_str()),
             (FailureKind::Transient, "the worker was killed (SIGKILL)")
@@ -252,14 +283,17 @@ mod tests {
             "warming up\nstack overflow\nstack backtrace:\n   0: f::g\n        at /x.rs\n\n",
         )
         .unwrap();
-        let crash = died(status(11), &log);
+        let crash = died(status(11), &log, None);
         assert_eq!(crash.message, "the worker crashed (SIGSEGV): stack overflow");
         assert_eq!(crash.kind, FailureKind::Bug);
         std::fs::write(&log, "memory allocation of 99 bytes failed\nstack backtrace:\n   0: f\n  at x.rs\n")
             .unwrap();
-        assert_eq!(died(status(6), &log).kind, FailureKind::Missing);
+        assert_eq!(died(status(6), &log, None).kind, FailureKind::Missing);
+        let limited = died(status(6), &log, Some(5 << 30));
+        assert_eq!(limited.kind, FailureKind::Missing);
+        assert!(limited.message.ends_with("it may have 5.0 GiB"), "{limited}");
         assert_eq!(
-            died(Some(ExitStatus::from_raw(3 << 8)), &dir.path().join("none")).message,
+            died(Some(ExitStatus::from_raw(3 << 8)), &dir.path().join("none"), None).message,
             "the worker ended without a result with exit code 3"
         );
     }
@@ -314,6 +348,7 @@ mod tests {
             deadline: limit.map(|l| Instant::now() + l),
             grace: Duration::from_millis(1),
             log: &log,
+            ceiling: Some(3 << 30),
         };
         let result = run_worker(&command, &spec, &[], &watch);
         (result, std::fs::read_to_string(log).unwrap())
@@ -341,6 +376,14 @@ mod tests {
         assert!(log.contains("a stray line\n") && log.contains("to stderr\n"), "{log}");
     }
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_memory_of_a_worker_is_bounded() {
+        // `ulimit` counts in KiB; the limit is there before the worker is told what to do.
+        let (_, log) = script("read spec; ulimit -d >&2; ulimit -H -d >&2", &calm(), None);
+        assert!(log.starts_with("3145728\n3145728\n"), "{log}");
+    }
+
     #[test]
     fn a_worker_that_dies_is_a_failure() {
         let (result, _) = script("kill -9 $$", &calm(), None);
@@ -365,6 +408,7 @@ mod tests {
             deadline: None,
             grace: Duration::ZERO,
             log: log.path(),
+            ceiling: None,
         };
         let failure = run_worker(&command, &spec.unwrap(), &[], &watch).unwrap_err();
         assert_eq!(failure.kind, FailureKind::Missing);

@@ -87,7 +87,7 @@ impl<'a> Part<'a> {
     ) -> Result<Self, Failure> {
         let about = About {
             format: FORMAT,
-            url: want.url.clone(),
+            url: want.url.to_string(),
             digest: want.digest.as_ref().map(ToString::to_string),
             total: None,
             validator: None,
@@ -178,7 +178,9 @@ impl<'a> Part<'a> {
             let n = match answer.body.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(n) => n,
-                Err(e) => return Err(Trouble::again(&format!("the connection is cut: {e}"))),
+                Err(e) => {
+                    return Err(Trouble::again(&self.want.url.clean(&format!("the connection is cut: {e}"))));
+                }
             };
             self.file.write_all(&buffer[..n]).map_err(|e| Trouble::Never(at(&self.grows.part, e)))?;
             self.sums.update(&buffer[..n]);
@@ -306,7 +308,7 @@ pub(super) fn room(path: &Path, bytes: u64) -> Result<(), Failure> {
 use super::http::get;
 
 #[cfg(not(feature = "fetch"))]
-fn get(url: &str, _: u64, _: Option<&str>) -> Result<Answer, Trouble> {
+fn get(url: &crate::value::Address, _: u64, _: Option<&str>) -> Result<Answer, Trouble> {
     let place = super::mirror::place(url).unwrap_or_default();
     Err(Trouble::Never(
         Failure::missing(format!(

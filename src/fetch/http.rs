@@ -8,7 +8,9 @@ use ureq::http::{HeaderMap, Response, StatusCode};
 use ureq::{Agent, Body, Error};
 
 use super::download::{Answer, Trouble};
+use crate::net;
 use crate::task::Failure;
+use crate::value::Address;
 
 /// Seconds without a byte after which a connection counts as cut.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -31,8 +33,8 @@ pub(super) struct Request<'a> {
 }
 
 /// Asks for the bytes from `from` on; with `validator` only when the file is still the same.
-pub(super) fn get(url: &str, from: u64, validator: Option<&str>) -> Result<Answer, Trouble> {
-    let asked = Request { url, head: false, from, validator, authorization: None, follow: true };
+pub(super) fn get(url: &Address, from: u64, validator: Option<&str>) -> Result<Answer, Trouble> {
+    let asked = Request { url: url.whole(), head: false, from, validator, authorization: None, follow: true };
     answer(send(&asked)?, &|code, _| refusal(url, code))
 }
 
@@ -40,9 +42,7 @@ pub(super) fn get(url: &str, from: u64, validator: Option<&str>) -> Result<Answe
 pub(super) fn send(asked: &Request<'_>) -> Result<Response<Body>, Trouble> {
     static AGENT: OnceLock<Agent> = OnceLock::new();
     let agent = AGENT.get_or_init(|| {
-        Agent::config_builder()
-            .http_status_as_error(false)
-            .user_agent(concat!("xpipe/", env!("CARGO_PKG_VERSION")))
+        net::agent()
             // Digests are those of the files as they lie there.
             .accept_encoding("identity")
             .timeout_resolve(Some(CONNECT))
@@ -70,7 +70,7 @@ pub(super) fn send(asked: &Request<'_>) -> Result<Response<Body>, Trouble> {
     if !asked.follow {
         request = request.config().max_redirects(0).build();
     }
-    request.call().map_err(|e| trouble(url, &e))
+    request.call().map_err(|e| trouble(&url.into(), &e))
 }
 
 /// The bytes of an answer; `refusal` tells why a status that no retry mends is one.
@@ -152,7 +152,7 @@ pub(super) fn named(code: u16) -> String {
     format!("{code} {name}").trim_end().to_owned()
 }
 
-fn refusal(url: &str, code: u16) -> Failure {
+fn refusal(url: &Address, code: u16) -> Failure {
     Failure::missing(format!("cannot fetch {url}: the server answers {}", named(code))).help(match code {
         401 | 403 => {
             "the publisher gives it out on conditions: fetch it yourself, and declare it with `local { … }` or give its \
@@ -165,8 +165,12 @@ fn refusal(url: &str, code: u16) -> Failure {
     })
 }
 
-fn trouble(url: &str, e: &Error) -> Trouble {
-    let again = |why: String, reached: bool| Trouble::Again { why, after: None, reached };
+fn trouble(url: &Address, e: &Error) -> Trouble {
+    let again = |why: String, reached: bool| Trouble::Again { why: url.clean(&why), after: None, reached };
+    if let Some(hopeless) = net::hopeless(e) {
+        let message = format!("cannot fetch {url}: {}", hopeless.why);
+        return Trouble::Never(Failure::missing(message).help(hopeless.help));
+    }
     match e {
         Error::Timeout(what) => again(format!("no answer in time ({what})"), true),
         Error::HostNotFound => again("there is no such host, or no network".into(), false),
@@ -176,7 +180,7 @@ fn trouble(url: &str, e: &Error) -> Trouble {
         }
         Error::Io(e) => again(format!("the connection is cut: {e}"), true),
         Error::Protocol(_) => again(format!("the answer is damaged: {e}"), true),
-        other => Trouble::Never(Failure::missing(format!("cannot fetch {url}: {other}")).help(
+        other => Trouble::Never(Failure::missing(url.clean(&format!("cannot fetch {url}: {other}"))).help(
             "try the address with another program; a folder that has the file is given with `--mirror`",
         )),
     }

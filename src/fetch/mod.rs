@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use crate::cache::downloads::{Download, Growing, file_name};
 use crate::cache::{self, Store};
 use crate::task::{Failure, Progress};
-use crate::value::{Algorithm, Checksum};
+use crate::value::{Address, Algorithm, Checksum};
 use sums::Sums;
 
 const BUFFER: usize = 256 << 10;
@@ -38,7 +38,7 @@ const BUFFER: usize = 256 << 10;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Want {
     /// Its address.
-    pub url: String,
+    pub url: Address,
     /// The digest that it must have.
     pub digest: Option<Checksum>,
     /// Who says so, for messages: `data.xpipe:12:3`, `study.lock`.
@@ -149,7 +149,7 @@ fn arrive(
             (sums, Origin::Mirror(file), from)
         }
         None if sources.offline => return Err(absent(want, sources)),
-        None => (download::download(want, grows, progress)?, Origin::Network, want.url.clone()),
+        None => (download::download(want, grows, progress)?, Origin::Network, want.url.to_string()),
     };
     // Without a digest, the check sum of gzip is what tells damage.
     if want.digest.is_none() {

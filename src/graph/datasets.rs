@@ -111,6 +111,7 @@ impl<'a> Expander<'a> {
                 };
                 let (url, digest) = self.remote(url, &fields, value.span)?;
                 let member = fields.word("member");
+                let url = url.as_str().into();
                 let input = Value::Input(Arc::new(Input::Remote { url, digest, member }));
                 let from = |n: &str| (n == primary(ty)).then(|| input.clone());
                 self.import(label, ty, &fields, &role, value.span, &from)
@@ -132,7 +133,7 @@ impl<'a> Expander<'a> {
                         _ => return None,
                     };
                     Some(Value::Input(Arc::new(Input::Remote {
-                        url: url.clone(),
+                        url: url.as_str().into(),
                         digest: digest.clone(),
                         member: Some(member),
                     })))

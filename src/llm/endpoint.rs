@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value as Json, json};
 
 use super::{Answer, Model, Request, tokens_of};
+use crate::net;
 use crate::task::{Failure, FailureKind, Progress};
 
 /// The most attempts at a request.
@@ -136,12 +137,10 @@ impl Endpoint {
         options: serde_json::Map<String, Json>,
         timeout: Duration,
     ) -> Self {
-        let config = ureq::Agent::config_builder()
+        let config = net::agent()
             .timeout_global(Some(timeout))
-            .http_status_as_error(false)
             // A redirect would carry the key to another place.
             .max_redirects(0)
-            .user_agent(concat!("xpipe/", env!("CARGO_PKG_VERSION")))
             .build();
         let (agent, not_before) = (config.new_agent(), Mutex::new(None));
         Self {
@@ -211,6 +210,11 @@ impl Endpoint {
 
     fn lost(&self, error: &ureq::Error) -> Miss {
         let fixed = |text: &str| Miss::Never(Failure::missing(text.to_owned() + &self.set()));
+        if let Some(hopeless) = net::hopeless(error) {
+            let message =
+                format!("the language model cannot be asked: {}", self.address.clean(&hopeless.why));
+            return Miss::Never(Failure::missing(message).help(hopeless.help));
+        }
         match error {
             ureq::Error::Timeout(_) => Miss::Later("it did not answer in time".into(), None, ATTEMPTS),
             ureq::Error::BadUri(_) | ureq::Error::Http(_) => {

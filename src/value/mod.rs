@@ -4,6 +4,7 @@
 //! `objective.bce()`, and leaves that point outside (an input file, another action's result, a number that is
 //! known only after a stage has run). Must not know: syntax, types, operations.
 
+pub mod address;
 pub mod canonical;
 pub mod checksum;
 pub mod compare;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use address::Address;
 pub use checksum::{Algorithm, Checksum};
 pub use inner::InnerPath;
 pub use pending::{BinaryOp, Pending, Reduction, UnaryOp, Unresolved};
@@ -101,7 +103,7 @@ pub enum Input {
     /// A file to be downloaded, or a member of an archive that is one.
     Remote {
         /// Its address.
-        url: String,
+        url: Address,
         /// The digest of what lies there, as its publisher states it; without it the first download is pinned in the
         /// lock file.
         digest: Option<String>,

@@ -6,6 +6,8 @@ mod adapters;
 #[cfg(feature = "models")]
 mod archives;
 mod bad_input;
+#[cfg(all(feature = "models", feature = "fetch"))]
+mod certificates;
 #[cfg(feature = "models")]
 mod changing;
 #[cfg(feature = "hub")]
@@ -42,6 +44,8 @@ mod paper_smoke;
 mod programs;
 mod readers;
 mod runs;
+#[cfg(all(feature = "models", feature = "fetch"))]
+mod secrets;
 #[cfg(feature = "models")]
 mod server;
 mod space;

@@ -10,6 +10,7 @@ use super::refusal::Refusal;
 use crate::fetch::download::{Answer, Trouble, pause};
 use crate::fetch::http::{self, Request};
 use crate::task::{Failure, Progress};
+use crate::value::address::public;
 
 /// Redirections of one request at most.
 const HOPS: usize = 6;
@@ -76,14 +77,14 @@ impl Client {
             }
             let to = response.headers().get(LOCATION).and_then(|l| l.to_str().ok());
             let next = to.and_then(|to| resolved(&url, to)).ok_or_else(|| {
-                Trouble::Never(Failure::missing(format!("{url} points to no address that can be asked")))
+                Trouble::Never(Failure::missing(format!("{} points to no address that can be asked", public(&url))))
             })?;
             if head && origin(&next) != home {
                 return Ok(Reply { said, elsewhere: true, response });
             }
             url = next;
         }
-        Err(Trouble::Never(Failure::missing(format!("{url} is pointed to in a circle"))))
+        Err(Trouble::Never(Failure::missing(format!("{} is pointed to in a circle", public(&url)))))
     }
 
     /// The bytes of a file from some place on.
@@ -178,7 +179,7 @@ fn patient<T>(
         };
         let wait = after.unwrap_or(WAIT * 2u32.pow(tries));
         if tries >= TRIES || !reached && tries >= 2 || wait > Duration::from_secs(120) {
-            return Err(Failure::missing(format!("the hub cannot be asked ({url}): {why}")));
+            return Err(Failure::missing(format!("the hub cannot be asked ({}): {why}", public(url))));
         }
         pause(wait, progress)?;
     }

@@ -1,0 +1,99 @@
+//! Passwords and keys in addresses: they reach the server and nothing else.
+
+use std::path::Path;
+
+use crate::fetching::xpipe;
+use crate::server::Server;
+use crate::space::Space;
+
+const SECRETS: [&str; 3] = ["s3cr3tpw", "t0k3nvalue", "s1gnature"];
+const DOCUMENTS: &str = "{\"_id\": \"a\", \"text\": \"bread and sails\"}\n";
+
+/// Every file below a folder but the study itself.
+fn files(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, found);
+        } else if path.extension().is_none_or(|e| e != "xpipe") {
+            found.push(path);
+        }
+    }
+}
+
+#[track_caller]
+fn nothing_kept(space: &Space) {
+    let mut found = Vec::new();
+    files(space.folder.path(), &mut found);
+    assert!(found.len() > 5);
+    for file in found {
+        let bytes = std::fs::read(&file).unwrap();
+        for secret in SECRETS {
+            let there = bytes.windows(secret.len()).any(|w| w == secret.as_bytes());
+            assert!(!there, "{secret} is in {}", file.display());
+        }
+        assert!(!SECRETS.iter().any(|s| file.display().to_string().contains(s)));
+    }
+}
+
+fn study(address: &str) -> String {
+    format!(
+        "edition 2026\ndataset c: Corpus = download {{ url = \"{address}\" }}\nstage i = bm25.index {{ corpus = c }}\n"
+    )
+}
+
+#[test]
+fn secrets_of_an_address_are_in_no_file_and_no_message() {
+    let server = Server::start();
+    let path = "/x/docs.jsonl?v=2&token=t0k3nvalue&X-Amz-Signature=s1gnature";
+    server.put(path, DOCUMENTS);
+    let address = format!("{}{path}", server.address).replace("://", "://anna:s3cr3tpw@");
+    let space = Space::new(&study(&address));
+    let mut said = String::new();
+    for args in [
+        &["plan", "study.xpipe"][..],
+        &["fetch", "study.xpipe", "--list"],
+        &["fetch", "study.xpipe", "--json"],
+        &["run", "study.xpipe"],
+        &["run", "study.xpipe", "--json"],
+        &["why", "study.xpipe", "i"],
+        &["show", "study.xpipe"],
+        &["graph", "study.xpipe"],
+        &["cache", "verify"],
+    ] {
+        let ended = xpipe(&space, args);
+        assert_eq!(ended.code, Some(0), "{args:?} {ended:#?}");
+        said.push_str(&ended.out);
+        said.push_str(&ended.err);
+    }
+    assert!(SECRETS.iter().all(|s| !said.contains(s)), "{said}");
+    assert_eq!(server.asked().len(), 1, "fetched once, with the whole address");
+    let lock = space.read("study.lock");
+    assert!(lock.contains("/x/docs.jsonl?v=2&token=***&X-Amz-Signature=***"), "{lock}");
+    nothing_kept(&space);
+    // Another signature is the same file.
+    space.edit("study.xpipe", "s1gnature", "s2gnature");
+    assert_eq!(xpipe(&space, &["run", "study.xpipe", "--json", "--offline"]).counts(), (0, 2, 0));
+}
+
+#[test]
+fn secrets_are_in_no_error() {
+    let server = Server::start();
+    let address =
+        format!("{}/gone.jsonl?token=t0k3nvalue", server.address).replace("://", "://anna:s3cr3tpw@");
+    let nobody = "http://anna:s3cr3tpw@127.0.0.1:9/x.jsonl?sig=s1gnature";
+    for address in [address.as_str(), nobody] {
+        let space = Space::new(&study(address));
+        for args in [
+            &["run", "study.xpipe"][..],
+            &["run", "study.xpipe", "--json"],
+            &["fetch", "study.xpipe", "--offline"],
+        ] {
+            let ended = xpipe(&space, args);
+            assert_eq!(ended.code, Some(4), "{ended:#?}");
+            let said = format!("{}{}", ended.out, ended.err);
+            assert!(SECRETS.iter().all(|s| !said.contains(s)), "{said}");
+        }
+        nothing_kept(&space);
+    }
+}
