@@ -5,8 +5,8 @@ use std::rc::Rc;
 use super::expand::{Env, Eval, Expander, Signature, Stop, an};
 use crate::diag::suggest::did_you_mean;
 use crate::diag::{Code, Diagnostic, Span};
-use crate::resolve::{AxisId, Named, StageId};
-use crate::syntax::ast::{self, Arg, Expr, Ident};
+use crate::resolve::{AxisId, ModuleId, Named, StageId};
+use crate::syntax::ast::{self, Arg, Expr, ExprKind, Ident, ItemKind};
 use crate::types::{Op, Param, Type};
 use crate::value::{Name, Record, Value};
 
@@ -135,6 +135,7 @@ impl<'a> Expander<'a> {
             .within(param.name, |e| e.eval(&arg.value, Some(&param.ty), env))
             .and_then(|v| self.conform(v, &param.ty, arg.value.span, &format!("`{}`", param.name)))
             .map(|v| self.as_input(v, &param.ty, by_name, env))
+            .map(|v| if param.name == "reads" { self.with_files(v, &arg.value, env) } else { v })
             .map(|v| {
                 let print = Self::fingerprint(&v);
                 (v, print)
@@ -143,6 +144,55 @@ impl<'a> Expander<'a> {
             self.stages[id.0].memos[index].known.insert(key, value.clone());
         }
         value
+    }
+
+    /// What a program reads by the name of a param or an axis of paths is an input, whose content counts. Text stays
+    /// text.
+    fn with_files(&self, value: Value, expr: &Expr, env: &Env<'a>) -> Value {
+        match (&expr.kind, value) {
+            (ExprKind::Record(fields), Value::Record(record)) => {
+                let each = record.iter().map(|(name, v)| {
+                    let field = fields.iter().find(|f| f.name.name == *name);
+                    let v = match field.map(|f| (f, &f.value)) {
+                        Some((_, Some(expr))) => self.with_files(v.clone(), expr, env),
+                        Some((f, None)) => self.named_file(v.clone(), std::slice::from_ref(&f.name), env),
+                        None => v.clone(),
+                    };
+                    (name.clone(), v)
+                });
+                Value::Record(Record::new(each.collect::<Vec<_>>()))
+            }
+            (ExprKind::Path(path), value) => self.named_file(value, path, env),
+            (_, value) => value,
+        }
+    }
+
+    fn named_file(&self, value: Value, path: &[ast::Ident], env: &Env<'a>) -> Value {
+        let local = path.first().is_some_and(|first| env.locals.iter().any(|(n, _)| *n == first.name));
+        match value {
+            Value::Str(text) if !local && self.is_path(path, env.module) => {
+                Value::Input(std::sync::Arc::new(crate::value::Input::File(self.file_path(&text, env))))
+            }
+            value => value,
+        }
+    }
+
+    /// Whether names lead to a param or an axis that is declared to be of paths.
+    fn is_path(&self, path: &[ast::Ident], module: ModuleId) -> bool {
+        let Some((first, rest)) = path.split_first() else { return false };
+        let ty = match self.study.named(module, &first.name) {
+            Some(Named::Module(inner)) => return self.is_path(rest, inner),
+            Some(Named::Param(id)) => match &self.study.item(self.study.params[id.0]).kind {
+                ItemKind::Param { ty, .. } => Some(ty),
+                _ => None,
+            },
+            Some(Named::Axis(id)) => match &self.study.item(self.study.axes[id.0]).kind {
+                ItemKind::Axis { ty, .. } => ty.as_ref(),
+                _ => None,
+            },
+            _ => None,
+        };
+        rest.is_empty() && ty.is_some_and(|ty| &*ty.name.name == "Path")
     }
 
     /// Paths of an operation's arguments are inputs, whose content counts. `by_name`: a program without a folder is one

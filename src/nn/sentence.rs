@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::config::Fields;
 use super::pooling::{NAMED, Pool};
-use crate::task::Failure;
+use crate::task::{Failure, passed_over};
 use crate::value::InnerPath;
 
 /// Where the settings of the Transformer module may stand.
@@ -133,7 +133,7 @@ impl Sentence {
             // The first module is beside this file, which is written as an empty path.
             let place = match path {
                 "" => folder.to_path_buf(),
-                path => InnerPath::of_input(path.trim_end_matches('/'))
+                path => InnerPath::of_input(path.trim_end_matches('/'), passed_over)
                     .map_err(|why| wrong(format!("the path `{}` {why}", path.escape_debug())))?
                     .below(folder),
             };

@@ -39,14 +39,15 @@ impl InnerPath {
         &self.0
     }
 
-    /// A path in a folder that is an input: hidden names are no part of its content, so nothing may be read from them.
+    /// A path in a folder that is an input: what is passed over there is no part of its content, so nothing may be read
+    /// from it.
     ///
     /// # Errors
     /// What it is instead, as the end of a sentence that begins with the path.
-    pub fn of_input(text: impl Into<String>) -> Result<Self, &'static str> {
+    pub fn of_input(text: impl Into<String>, passed_over: fn(&str) -> bool) -> Result<Self, &'static str> {
         let path = Self::parse(text)?;
-        match path.0.split('/').any(|part| part.starts_with('.')) {
-            true => Err("is hidden, and hidden files are no part of a folder that is read"),
+        match path.0.split('/').any(passed_over) {
+            true => Err("is hidden or left by a tool, and such files are no part of a folder that is read"),
             false => Ok(path),
         }
     }
@@ -107,10 +108,11 @@ mod tests {
             assert!(InnerPath::parse(bad).is_err(), "{bad:?}");
             assert!(serde_json::from_value::<InnerPath>(bad.into()).is_err(), "{bad:?}");
         }
+        let input = |text: &str| InnerPath::of_input(text, |name| name.starts_with('.'));
         for hidden in [".a", "a/.b", "a/.b/c"] {
-            assert!(InnerPath::parse(hidden).is_ok() && InnerPath::of_input(hidden).is_err(), "{hidden}");
+            assert!(InnerPath::parse(hidden).is_ok() && input(hidden).is_err(), "{hidden}");
         }
-        assert!(InnerPath::of_input("a/b.bin").is_ok());
+        assert!(input("a/b.bin").is_ok() && input("../b.bin").is_err());
         assert_eq!(InnerPath::parse("a/b").unwrap().below(Path::new("/f")), Path::new("/f/a/b"));
     }
 }

@@ -15,15 +15,15 @@ use crate::space::{Ended, Space, repository};
 
 const DOCUMENTS: &str = "{\"_id\": \"a\", \"text\": \"bread and sails\"}\n";
 
-/// Serves [`DOCUMENTS`] at every path; counts who knocks.
-fn serve() -> (u16, Arc<AtomicUsize>) {
+/// Serves [`DOCUMENTS`] at every path of a host; counts who knocks.
+fn serve(host: &str) -> (u16, Arc<AtomicUsize>) {
     let file = |name: &str| repository("tests/data/certificates").join(name);
     let chain = vec![CertificateDer::from_pem_file(file("server.pem")).unwrap()];
     let key = PrivateKeyDer::from_pem_file(file("server.key")).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let config = Arc::new(config.with_no_client_auth().with_single_cert(chain, key).unwrap());
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind((host, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     let knocks = Arc::new(AtomicUsize::new(0));
     let counted = knocks.clone();
@@ -67,7 +67,7 @@ fn command(space: &Space) -> Command {
 
 #[test]
 fn an_unknown_authority_is_refused_at_once_and_a_named_one_is_believed() {
-    let (port, knocks) = serve();
+    let (port, knocks) = serve("127.0.0.1");
     let space = space(port, "localhost");
     let begun = Instant::now();
     let refused = Ended::of(command(&space).output().unwrap());
@@ -85,7 +85,7 @@ fn an_unknown_authority_is_refused_at_once_and_a_named_one_is_believed() {
 #[test]
 fn another_hosts_certificate_and_a_server_without_tls_are_refused_at_once() {
     let authority = repository("tests/data/certificates/authority.pem");
-    let (port, knocks) = serve();
+    let (port, knocks) = serve("127.0.0.2");
     // The certificate is for localhost and 127.0.0.1.
     let other = space(port, "127.0.0.2");
     let refused = Ended::of(command(&other).env("SSL_CERT_FILE", &authority).output().unwrap());

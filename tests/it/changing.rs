@@ -104,7 +104,7 @@ stage late = exec { program = "label.sh", reads = { note = note, q = first }, gi
 fn a_file_that_was_another_one_for_a_moment_gives_no_result() {
     let study = r#"edition 2026
 param note: Path = "note.txt"
-stage only = exec { program = "wait_run.sh", reads = { note = note }, gives = "Run" }
+stage single = exec { program = "wait_run.sh", reads = { note = note }, gives = "Run" }
 "#;
     let space = space(study);
     let run = start(&space);
@@ -153,4 +153,26 @@ fn copy(from: &Path, to: &Path) {
         let entry = entry.unwrap();
         std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
     }
+}
+
+#[test]
+fn what_a_program_reads_by_the_name_of_a_param_or_an_axis_of_paths_counts_by_content() {
+    let study = r#"edition 2026
+param note: Path = "note.txt"
+axis file: Path = { one = "one.txt", two = "two.txt" }
+stage by_param = exec { program = "label.sh", reads = { inner = { deep = 1 }, note }, gives = "Run" }
+stage by_axis for file = exec { program = "label.sh", reads = { note = file }, gives = "Run" }
+"#;
+    let space = space(study);
+    space.write("one.txt", "1.5\n");
+    space.write("two.txt", "3.5\n");
+    assert_eq!(space.run(), (3, 0, 0));
+    space.write("note.txt", "4.5\n");
+    assert_eq!(space.run(), (1, 2, 0));
+    space.write("two.txt", "5.5\n");
+    assert_eq!(space.run(), (1, 2, 0));
+    // The same content under another name.
+    std::fs::rename(space.path("one.txt"), space.path("moved.txt")).unwrap();
+    space.edit("study.xpipe", "one.txt", "moved.txt");
+    assert_eq!(space.run(), (0, 3, 0));
 }

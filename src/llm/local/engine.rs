@@ -10,7 +10,7 @@ use candle_transformers::models::{
 };
 use serde_json::Value as Json;
 
-use crate::task::Failure;
+use crate::task::{Failure, passed_over};
 use crate::value::InnerPath;
 
 /// A model with its memory of the conversation.
@@ -61,7 +61,7 @@ pub(super) fn weights(folder: &Path) -> Result<Weights, Failure> {
             return Err(Failure::wrong(format!("{} names no files", index.display())));
         }
         let place = |file: &str| {
-            let path = InnerPath::of_input(file).map_err(|why| {
+            let path = InnerPath::of_input(file, passed_over).map_err(|why| {
                 Failure::wrong(format!("{}: `{}` {why}", index.display(), file.escape_debug()))
             })?;
             Ok(path.below(folder))

@@ -23,7 +23,7 @@ use super::Parameter;
 use super::arch::masked::Masked;
 use super::arch::{self, Architecture, Declared, Fresh, Role};
 use super::{config, files};
-use crate::task::Failure;
+use crate::task::{Failure, passed_over};
 use crate::value::InnerPath;
 use crate::value::rng::Stream;
 
@@ -250,7 +250,7 @@ fn shards(folder: &Path, index: &Path) -> Result<Vec<File>, Failure> {
     shards
         .into_iter()
         .map(|(file, promised)| {
-            let inner = InnerPath::of_input(file.as_str())
+            let inner = InnerPath::of_input(file.as_str(), passed_over)
                 .map_err(|why| Failure::wrong(format!("{name}: the shard {} {why}", quote(&file))))?;
             let path = inner.below(folder);
             if !path.is_file() {
