@@ -77,7 +77,10 @@ impl Client {
             }
             let to = response.headers().get(LOCATION).and_then(|l| l.to_str().ok());
             let next = to.and_then(|to| resolved(&url, to)).ok_or_else(|| {
-                Trouble::Never(Failure::missing(format!("{} points to no address that can be asked", public(&url))))
+                Trouble::Never(Failure::missing(format!(
+                    "{} points to no address that can be asked",
+                    public(&url)
+                )))
             })?;
             if head && origin(&next) != home {
                 return Ok(Reply { said, elsewhere: true, response });

@@ -10,7 +10,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::json;
 
 use super::header::{self, Described};
-use super::{Fill, Role, float, map, torch_file};
+use super::{Fill, Role, bytes, float, torch_file};
 use crate::nn::config::Fields;
 use crate::nn::files;
 use crate::task::Failure;
@@ -146,7 +146,7 @@ fn tensors(path: &Path, numbers: bool) -> Result<Vec<Tensor>, Failure> {
             |t: torch_file::Tensor| (Described { name: t.name, shape: t.shape, kind: t.kind }, Some(t.bytes));
         torch_file::read(path)?.into_iter().map(described).collect()
     } else {
-        let bytes = map(path)?;
+        let bytes = bytes::whole(path)?;
         let tensors = SafeTensors::deserialize(&bytes)
             .map_err(|e| Failure::wrong(format!("{}: not a whole safetensors file: {e}", path.display())))?;
         let one = |(name, t): (String, safetensors::tensor::TensorView<'_>)| {

@@ -6,7 +6,6 @@
 //! Must not know: how a model computes.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +13,7 @@ use std::sync::Arc;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 mod adapter;
+mod bytes;
 mod float;
 mod header;
 mod pickle;
@@ -327,7 +327,7 @@ impl<'a> Fill<'a> {
                 .try_for_each(|t| self.take(path, t.name, &t.shape, t.kind, Some(&t.bytes)));
         }
         let name = path.display();
-        let bytes = whole(path)?;
+        let bytes = bytes::whole(path)?;
         let tensors = SafeTensors::deserialize(&bytes).map_err(|e| {
             Failure::wrong(format!("{name}: not a whole safetensors file: {e}"))
                 .help("it may be cut off, or a Git LFS pointer instead of the file")
@@ -593,25 +593,6 @@ pub fn save(
         safetensors::SafeTensorError::IoError(e) => Failure::from(e),
         other => Failure::wrong(format!("{}: {other}", path.display())),
     })
-}
-
-/// A file's bytes. It is read and not mapped, since a map of a file that is cut meanwhile ends the process.
-fn whole(path: &Path) -> Result<Vec<u8>, Failure> {
-    let failed = |e: std::io::Error| {
-        let failure = Failure::from(e);
-        Failure { message: format!("{}: {}", path.display(), failure.message), ..failure }
-    };
-    let mut file = std::fs::File::open(path).map_err(failed)?;
-    let size = file.metadata().map_err(failed)?.len();
-    let mut bytes = Vec::new();
-    let room = usize::try_from(size).ok().and_then(|n| bytes.try_reserve_exact(n).ok());
-    room.ok_or_else(|| Failure::missing(format!("{}: {size} bytes do not fit in memory", path.display())))?;
-    let read = (&mut file).take(size).read_to_end(&mut bytes).map_err(failed)?;
-    if read as u64 == size && file.metadata().map_err(failed)?.len() == size {
-        return Ok(bytes);
-    }
-    Err(Failure::missing(format!("{} changed while it was being read", path.display()))
-        .help("run again when nothing writes to it any more"))
 }
 
 #[cfg(test)]
