@@ -225,7 +225,7 @@ impl<'a> Opened<'a> {
     ) -> Result<(), Failure> {
         let digest = entry.sha256.as_ref().and_then(|hex| Checksum::parse(&format!("sha256:{hex}")).ok());
         let said = "the hub's list of its files".to_owned();
-        let want = Want { url: url.to_owned(), digest, said, whole: true, members: Default::default() };
+        let want = Want { url: url.into(), digest, said, whole: true, members: Default::default() };
         let refused = Cell::new(false);
         let refusal = self.refusal(file);
         let get = |from: u64, validator: Option<&str>| {
