@@ -24,6 +24,16 @@ impl<'a> Expander<'a> {
         self.make_action(op, values, span, head, args, env)
     }
 
+    /// An argument that is not given, from its siblings: [`Param::derived_from`].
+    fn derive(&self, from: &str, name: &str, sibling: &dyn Fn(&str) -> Option<Value>) -> Option<Value> {
+        from.split('|').map(str::trim).find_map(|from| {
+            let mut steps = from.split('.');
+            let first = sibling(steps.next()?)?;
+            let source = steps.try_fold(first, |value, step| self.find_fact(&value, step))?;
+            self.find_fact(&source, name)
+        })
+    }
+
     /// The address of the cell that is being evaluated.
     pub(super) fn cell_address(&self, env: &Env<'a>) -> String {
         let at = |a: &AxisId| env.at(*a).and_then(|i| self.axis_label(*a, i));
@@ -45,9 +55,9 @@ impl<'a> Expander<'a> {
             if !matches!(values[i].0, Value::Null) {
                 continue;
             }
-            let found = from.split('|').map(str::trim).find_map(|from| {
-                let j = op.params.iter().position(|p| p.name == from)?;
-                self.find_fact(&values[j].0, param.name)
+            let found = self.derive(from, param.name, &|sibling| {
+                let j = op.params.iter().position(|p| p.name == sibling)?;
+                Some(values[j].0.clone())
             });
             let value = match found.or_else(|| param.default.clone()) {
                 Some(v) => v,
@@ -129,18 +139,16 @@ impl<'a> Expander<'a> {
                 .map(|(_, v)| v.clone())
                 .filter(|v| !matches!(v, Value::Null))
                 .or_else(|| {
-                    p.derived_from?.split('|').map(str::trim).find_map(|from| {
-                        let source = &given.iter().find(|(n, _)| *n == from)?.1;
-                        self.find_fact(source, p.name)
+                    self.derive(p.derived_from?, p.name, &|sibling| {
+                        given.iter().find(|(n, _)| *n == sibling).map(|(_, v)| v.clone())
                     })
                 })
                 .or_else(|| p.default.clone())
                 .unwrap_or(Value::Null)
         };
         let values: Vec<Value> = op.params.iter().map(value).collect();
+        let key = recipe_key(op, values.iter().map(Self::fingerprint));
         let args = op.record(&self.signature(op).names, values);
-        let print = |p: &crate::types::Param| Self::fingerprint(args.get(p.name).unwrap_or(&Value::Null));
-        let key = recipe_key(op, op.params.iter().map(print));
         let mut deps = Vec::new();
         for (_, v) in args.iter() {
             dependencies(v, &mut deps);

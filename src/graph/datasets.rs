@@ -23,6 +23,9 @@ pub const IMPORTS: [&str; 6] =
 /// The argument of a collection that names the ids of its queries.
 const QUERY_ID: &str = "query_id";
 
+/// The argument of a collection that says what becomes of queries without a judgement.
+const UNJUDGED: &str = "unjudged";
+
 /// The forms that declare a data set.
 const DECLARING: [&str; 4] = ["local", "download", "beir", "collection"];
 
@@ -89,7 +92,7 @@ impl<'a> Expander<'a> {
                 .help("write `local { … }`, `download { … }`, `collection { … }` or `beir(\"name\")`"),
             ));
         };
-        let fields = self.dataset_fields(form, args, &env)?;
+        let mut fields = self.dataset_fields(form, args, &env)?;
         let role = self.role(&fields)?;
         match kind {
             "local" => {
@@ -121,6 +124,12 @@ impl<'a> Expander<'a> {
                     return Err(self.missing("name", "beir", value.span));
                 };
                 let split = fields.word("split").unwrap_or_else(|| "test".to_owned());
+                // As BEIR evaluates every one of its sets (`ignore_identical_ids`).
+                fields.values.entry("own".to_owned()).or_insert_with(|| (Value::str("drop"), value.span));
+                if let Some((which, at)) = fields.values.shift_remove("queries") {
+                    let keep = if which.as_str() == Some("all") { "keep" } else { "drop" };
+                    fields.values.insert(UNJUDGED.to_owned(), (Value::str(keep), at));
+                }
                 // The twelve forums of CQADupStack are folders of one archive.
                 let archive = set.split('/').next().unwrap_or_default();
                 let url = fields.word("url").unwrap_or_else(|| format!("{BEIR}{archive}.zip"));
@@ -150,6 +159,7 @@ impl<'a> Expander<'a> {
                     };
                     parts.push(self.conform(v, &wanted, span, &format!("`{part}`"))?);
                 }
+                parts[1] = self.queries_of(label, &parts[1], &parts[2], &fields, value.span)?;
                 self.collection(label, &parts, &role, value.span)
             }
         }
@@ -178,6 +188,8 @@ impl<'a> Expander<'a> {
                 }
             };
             let words = match name.as_str() {
+                "queries" if kind == "beir" => Type::parse("'judged' | 'all'"),
+                UNJUDGED => Type::parse("'drop' | 'keep'"),
                 "role" => Type::parse("'train' | 'validation' | 'test'"),
                 // What each kind of data set takes is checked with its import.
                 "duplicates" => Type::parse("'error' | 'first' | 'drop' | 'max'"),
@@ -187,7 +199,10 @@ impl<'a> Expander<'a> {
                 other => self.reading_type(other),
             };
             let value = self.eval(&arg.value, words.as_ref(), env).and_then(|v| match (&words, &v) {
-                (Some(t), Value::Str(_)) if name == "role" => {
+                (Some(t), Value::Str(_)) if name == "role" || name == UNJUDGED || name == "own" => {
+                    self.conform(v, t, arg.value.span, &format!("`{name}`"))
+                }
+                (Some(t), _) if name == "queries" && kind == "beir" => {
                     self.conform(v, t, arg.value.span, &format!("`{name}`"))
                 }
                 _ => Ok(v),
@@ -202,6 +217,58 @@ impl<'a> Expander<'a> {
         stop.map_or(Ok(Fields { values }), Err)
     }
 
+    /// Whether a collection has queries that its judgements do not name.
+    fn keeps_unjudged(fields: &Fields) -> bool {
+        fields.word(UNJUDGED).as_deref() == Some("keep")
+    }
+
+    /// The queries of a collection that is put together: of an import those that the judgements name. What a stage made is
+    /// taken as it is.
+    fn queries_of(
+        &mut self,
+        label: &str,
+        queries: &Value,
+        qrels: &Value,
+        fields: &Fields,
+        span: Span,
+    ) -> Eval {
+        let import = |e: &Self, v: &Value, op: &str| match v {
+            Value::Artifact(id) => {
+                Some(&e.actions[id.0 as usize]).filter(|a| a.op == op).map(|a| a.args.clone())
+            }
+            _ => None,
+        };
+        let read = import(self, queries, "import.queries").zip(import(self, qrels, "import.qrels"));
+        let Some((of_queries, of_qrels)) = read else {
+            for name in [UNJUDGED, "own"] {
+                if let Some((_, at)) = fields.values.get(name) {
+                    let message = format!("`{name}` changes nothing here");
+                    let note = "the queries or judgements are made by a stage";
+                    let d = Diagnostic::error(Code::UnknownArgument, message, *at, note);
+                    return Err(self.error(d.help("leave it out: such queries are taken as they are")));
+                }
+            }
+            return Ok(queries.clone());
+        };
+        let changed = ["judged_by", "judged_format", "own"];
+        let mut given: Vec<(&str, Value)> = of_queries
+            .iter()
+            .filter(|(n, _)| !changed.contains(&&**n))
+            .map(|(n, v)| (&**n, v.clone()))
+            .collect();
+        if !Self::keeps_unjudged(fields) {
+            for (name, of) in [("judged_by", "source"), ("judged_format", "format")] {
+                given.push((name, of_qrels.get(of).cloned().unwrap_or_default()));
+            }
+        }
+        let own = fields.values.get("own").map(|(v, _)| v.clone());
+        given.push(("own", own.or_else(|| of_queries.get("own").cloned()).unwrap_or_default()));
+        let id = self.make("import.queries", &given, span, &format!("{label}.queries"))?;
+        let env = self.env_at(ModuleId(0), &[], &[]);
+        self.list(ROW, &[], &env, id, false);
+        Ok(Value::Artifact(id))
+    }
+
     /// The type of an argument that says how files are read.
     fn reading_type(&self, name: &str) -> Option<Type> {
         let params = IMPORTS.iter().filter_map(|op| self.registry.get(op)?.param(name));
@@ -213,9 +280,11 @@ impl<'a> Expander<'a> {
         let reads =
             |e: &Self, op: &str, name: &str| e.registry.get(op).is_some_and(|o| o.param(name).is_some());
         for (name, (_, span)) in &fields.values {
-            let reading = name == QUERY_ID || IMPORTS.iter().any(|op| reads(self, op, name));
+            let reading =
+                [QUERY_ID, UNJUDGED].contains(&&**name) || IMPORTS.iter().any(|op| reads(self, op, name));
             let used = match name.as_str() {
                 "queries" | "corpus" | "format" => true,
+                UNJUDGED => *ty == Type::TestCollection,
                 QUERY_ID => made.contains(&"import.queries"),
                 _ => made.iter().any(|op| reads(self, op, name)),
             };
@@ -230,7 +299,8 @@ impl<'a> Expander<'a> {
                     *span,
                     "read by no file of this data set",
                 );
-                return Err(self.error(d.help(format!("it is for {}; leave it out here", takers.join(", ")))));
+                let takers = if takers.is_empty() { "collections".to_owned() } else { takers.join(", ") };
+                return Err(self.error(d.help(format!("it is for {takers}; leave it out here"))));
             }
         }
         Ok(())
@@ -347,7 +417,10 @@ impl<'a> Expander<'a> {
             }
             Type::TestCollection => {
                 let corpus = one(self, "import.corpus", "docs", &[])?;
-                let queries = one(self, "import.queries", "queries", &[])?;
+                let judged =
+                    [("judged_by", from("qrels").unwrap_or_default()), ("judged_format", format.clone())];
+                let judged = if Self::keeps_unjudged(fields) { &[][..] } else { &judged };
+                let queries = one(self, "import.queries", "queries", judged)?;
                 let checked = [("queries", queries.clone()), ("corpus", corpus.clone())];
                 let qrels = one(self, "import.qrels", "qrels", &checked)?;
                 self.collection(label, &[corpus, queries, qrels], role, span)

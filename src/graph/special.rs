@@ -58,6 +58,18 @@ const ROLE: Taken = Taken::of(
 const UNKNOWN: Taken = Taken::read("unknown");
 const DUPLICATES: Taken = Taken::read("duplicates");
 const FIELDS: Taken = Taken::read("fields");
+const UNJUDGED: Taken = Taken::of(
+    "unjudged",
+    "'drop' | 'keep'",
+    Some("drop"),
+    "Queries of a collection that its judgements do not name: leave them out, or keep them.",
+);
+const OWN: Taken = Taken::of(
+    "own",
+    "'keep' | 'drop'",
+    Some("keep"),
+    "A document whose id is the query's: keep it in rankings, or leave it out as BEIR does.",
+);
 const BLANKS: Taken = Taken::read("blanks");
 const FIELD: Taken = Taken::read("field");
 const FORMAT: Taken = Taken::of(
@@ -246,8 +258,11 @@ pub const FORMS: &[Form] = &[
             UNKNOWN,
             DUPLICATES,
             BLANKS,
+            UNJUDGED,
+            OWN,
         ],
-        doc: "Declares a data set from files of this machine.",
+        doc: "Declares a data set from files of this machine. A collection has the queries that its judgements name; all \
+              with `unjudged = keep`.",
         example: "local { docs = \"docs.jsonl\", queries = \"queries.jsonl\", qrels = \"qrels.tsv\" }",
     },
     Form {
@@ -289,8 +304,23 @@ pub const FORMS: &[Form] = &[
             ROLE,
             UNKNOWN,
             DUPLICATES,
+            Taken::of(
+                "queries",
+                "'judged' | 'all'",
+                Some("judged"),
+                "The queries that the split judges, or all of the archive.",
+            ),
+            Taken::of(
+                "own",
+                "'keep' | 'drop'",
+                Some("drop"),
+                "A document whose id is the query's: keep it in rankings, or leave it out as BEIR does.",
+            ),
         ],
-        doc: "Declares a collection of the BEIR benchmark: a zip archive with `corpus.jsonl`, `queries.jsonl` and `qrels/SPLIT.tsv` in the folder NAME. The archive's address is that of BEIR without `url`.",
+        doc: "Declares a collection of the BEIR benchmark: a zip archive with `corpus.jsonl`, `queries.jsonl` and \
+              `qrels/SPLIT.tsv` in the folder NAME. The archive's address is that of BEIR without `url`. Its queries are \
+              those that the split judges, or all with `queries = all`. A document whose id is the query's is left out \
+              of rankings, as BEIR does; `own = keep` keeps it.",
         example: "beir(\"scifact\", split = \"test\", role = test)",
     },
     Form {
@@ -300,8 +330,11 @@ pub const FORMS: &[Form] = &[
             Taken::of("queries", "Queries", None, "The queries."),
             Taken::of("qrels", "Qrels", None, "The judgements."),
             ROLE,
+            UNJUDGED,
+            OWN,
         ],
-        doc: "Puts documents, queries and judgements together.",
+        doc: "Puts documents, queries and judgements together. Of queries that a data set declares, the collection has those \
+              that the judgements name; all with `unjudged = keep`.",
         example: "collection { corpus = docs, queries = topics, qrels = judged, role = test }",
     },
 ];

@@ -21,6 +21,7 @@ pub mod power;
 pub mod rm3;
 pub mod significance;
 pub mod strata;
+mod tokens;
 pub mod top;
 pub mod vectors;
 mod words;

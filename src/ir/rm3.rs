@@ -7,10 +7,11 @@
 //!   α · n(w, q) / |q| + (1 - α) · R(w),
 //!
 //! and BM25 multiplies a term's score by it. The filter keeps terms of 2 to 20 ASCII letters and digits that at most a
-//! tenth of all documents have. Of equals the first in bytewise order are kept.
+//! tenth of the documents that are not blank have. Of equals the first in bytewise order are kept: of documents of equal score
+//! ([`feedback`]), and of terms.
 //!
 //! **Source:** Lavrenko and Croft, SIGIR 2001; Abdul-Jaleel et al., TREC 2004; Anserini `Rm3Reranker`, whose single
-//! precision is repeated here (there, which of equals are kept is left to a hash table).
+//! precision is repeated here.
 
 use std::collections::BTreeMap;
 
@@ -23,13 +24,26 @@ pub struct Rm3 {
     pub original_weight: f32,
 }
 
-/// Documents at most that may have a term of the feedback, as a share of all.
+/// Documents at most that may have a term of the feedback, as a share of those that are not blank.
 const COMMON: f32 = 0.1;
 
-/// Whether a term may come from feedback, when so many of `documents` have it.
+/// Whether a term may come from feedback, when so many of `documents` have it. Blank documents do not count: Anserini's
+/// index lacks them.
 pub fn keeps(term: &str, frequency: u32, documents: usize) -> bool {
     let plain = term.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     plain && (2..=20).contains(&term.len()) && frequency as f32 / documents as f32 <= COMMON
+}
+
+/// The first `most` documents of a ranking, best first, as Anserini ranks: of equal scores the first id first. (Our
+/// rankings have the last id first, as trec_eval reads them.)
+pub fn feedback<'a, T>(ranked: &'a [T], most: usize, of: impl Fn(&T) -> (f32, &str)) -> Vec<&'a T> {
+    let mut all: Vec<&T> = ranked.iter().collect();
+    all.sort_by(|a, b| {
+        let ((x, id), (y, other)) = (of(a), of(b));
+        y.total_cmp(&x).then_with(|| id.cmp(other))
+    });
+    all.truncate(most);
+    all
 }
 
 impl Rm3 {
@@ -120,6 +134,17 @@ mod tests {
         // The query alone, at its weight.
         assert_eq!(expand(0.5, &[]), own.iter().map(|(t, w)| (t.clone(), w / 2.0)).collect::<Vec<_>>());
         assert!(Rm3 { terms: 10, original_weight: 0.5 }.expand(&[], &[]).is_empty());
+    }
+
+    #[test]
+    fn of_equal_documents_the_first_ids_are_taken() {
+        let ranked = [("z", 3.0), ("d", 2.0), ("c", 2.0), ("b", 2.0), ("a", 1.0)];
+        let taken = |most| -> Vec<&str> {
+            feedback(&ranked, most, |(id, score)| (*score, id)).iter().map(|(id, _)| *id).collect()
+        };
+        assert_eq!(taken(1), ["z"]);
+        assert_eq!(taken(3), ["z", "b", "c"]);
+        assert_eq!(taken(9), ["z", "b", "c", "d", "a"]);
     }
 
     #[test]

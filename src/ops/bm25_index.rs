@@ -3,7 +3,7 @@
 use crate::types::Op;
 use crate::value::Value;
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 pub(crate) fn op() -> Op {
     let op = Op::stage(
@@ -31,7 +31,7 @@ mod run {
     use crate::data::store::TextStore;
     use crate::ir::analysis::Analysis;
     use crate::ir::index;
-    use crate::task::{Failure, Job, Outcome};
+    use crate::task::{Caveat, CaveatKind, Failure, Job, Outcome};
 
     pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
         let word = job.text("analysis")?;
@@ -41,11 +41,19 @@ mod run {
         let index = super::super::bm25_search::in_pool(job, || {
             index::build(corpus.iter(), corpus.len() as u64, &job.spec.out, analysis, job.progress)
         })?;
+        let (all, without) = (index.documents(), index.documents() - index.documents_with_terms() as usize);
+        if without == all {
+            let cause = "every document is without a term: no search finds anything";
+            job.progress.caveat(&Caveat::sentence(CaveatKind::Doubt, cause));
+        } else if without > 0 {
+            let cause = "documents have no term, and no search finds them";
+            let first = index.lengths().iter().position(|l| *l == 0).unwrap_or_default() as u32;
+            let caveat = Caveat::part(CaveatKind::Doubt, without as u64, all as u64, cause);
+            job.progress.caveat(&caveat.example(format!("`{}`", index.id(first))));
+        }
         let mut outcome = Outcome { digest: Some(index.digest()?), ..Outcome::default() };
-        outcome.facts.insert("documents".into(), index.documents().into());
-        outcome.facts.insert("documents_without_terms".into(), {
-            (index.documents() - index.documents_with_terms() as usize).into()
-        });
+        outcome.facts.insert("documents".into(), all.into());
+        outcome.facts.insert("documents_without_terms".into(), without.into());
         outcome.facts.insert("vocabulary".into(), index.vocabulary().into());
         outcome.facts.insert("terms".into(), index.total_terms().into());
         Ok(outcome)

@@ -6,7 +6,7 @@ use crate::types::Op;
 use crate::types::op::{Facts, Issue};
 use crate::value::{Record, Value};
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 pub(crate) fn op() -> Op {
     let op = Op::stage(
@@ -14,7 +14,8 @@ pub(crate) fn op() -> Op {
         VERSION,
         "Run",
         "Searches an index again by BM25, with each query made longer by terms of the documents that `run` ranks first \
-         (pseudo-relevance feedback, RM3: Lavrenko and Croft 2001, Abdul-Jaleel et al. 2004), as Anserini does.",
+         (pseudo-relevance feedback, RM3: Lavrenko and Croft 2001, Abdul-Jaleel et al. 2004), as Anserini does. Terms that \
+         more than a tenth of the documents have are not taken, so in a corpus of fewer than ten nothing is.",
     )
     .needs("index", "Index", "An index made by `bm25.index`.")
     .needs("run", "Run", "What the documents of the feedback are taken from, with scores above 0: a `bm25.search`.")
@@ -29,6 +30,7 @@ pub(crate) fn op() -> Op {
     .derived("corpus", "Corpus", "index", None, "The corpus of the index.")
     .heavy()
     .checks(check);
+    let op = super::own::argument(op, "queries|queries.queries");
     #[cfg(feature = "models")]
     let op = op.runs(run::run);
     op
@@ -54,16 +56,36 @@ mod run {
 
     use rayon::prelude::*;
 
-    use super::super::bm25_search::{in_pool, searched};
+    use super::super::bm25_search::{in_pool, ranking, searched};
     use crate::data::run::{Hit, Run, RunQuery, RunWriter};
     use crate::data::store::TextStore;
     use crate::ir::bm25::{Scratch, Searcher};
     use crate::ir::index::Index;
     use crate::ir::rm3::{self, Rm3};
-    use crate::task::{Failure, Job, Outcome};
+    use crate::task::{Caveat, CaveatKind, Failure, Job, Outcome};
 
     /// Queries searched before their rankings are written.
     const BATCH: usize = 1024;
+
+    /// How many documents the filter takes a tenth of: Anserini's index lacks those of white space only, and holds those
+    /// of which analysis leaves no term.
+    fn documents_of_anserini(index: &Index, corpus: &TextStore) -> usize {
+        let blank = |document: usize| {
+            let text = corpus.find(index.id(document as u32)).map_or("", |i| corpus.text(i as usize));
+            text.chars().all(|c| c <= ' ')
+        };
+        let lengths = index.lengths().iter().enumerate();
+        lengths.filter(|(document, length)| **length > 0 || !blank(*document)).count()
+    }
+
+    /// What came of a query.
+    struct Searched {
+        run: RunQuery,
+        /// Terms that the query lacked.
+        added: usize,
+        /// It had documents of feedback, and none of them a term that passes the filter.
+        nothing_passed: bool,
+    }
 
     pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
         let index = Index::open(job.path("index")?)?;
@@ -73,6 +95,8 @@ mod run {
         let rm3 = Rm3 { terms: job.count("terms")?, original_weight: job.number("original_weight")? as f32 };
         let (documents, depth) = (job.count("documents")?, job.count("depth")?);
         let searcher = Searcher::new(&index, searched(job)?)?;
+        let all = documents_of_anserini(&index, &corpus);
+        let own = super::super::own::dropped(job);
 
         // The terms of a document that may serve as feedback.
         let terms = |hit: &Hit| -> Result<(BTreeMap<String, u32>, f32), Failure> {
@@ -96,46 +120,61 @@ mod run {
             let mut kept = BTreeMap::new();
             for (term, count) in terms {
                 let frequency = index.postings(&term)?.map_or(0, |p| p.doc_freq());
-                if rm3::keeps(&term, frequency, index.documents()) {
+                if rm3::keeps(&term, frequency, all) {
                     kept.insert(term, count);
                 }
             }
             Ok((kept, hit.score))
         };
-        let search = |scratch: &mut Scratch, i: usize| -> Result<(RunQuery, usize), Failure> {
+        let search = |scratch: &mut Scratch, i: usize| -> Result<Searched, Failure> {
             let query = index.analysis().list(queries.text(i));
-            let first = feedback.get(queries.id(i)).map_or(&[][..], |q| &q.hits);
-            let first = first.iter().take(documents).map(terms).collect::<Result<Vec<_>, Failure>>()?;
+            let id = queries.id(i);
+            let first = feedback.get(id).map_or(&[][..], |q| &q.hits);
+            let first: Vec<&Hit> = first.iter().filter(|hit| !own || hit.document != id).collect();
+            let first = rm3::feedback(&first, documents, |hit| (hit.score, &hit.document));
+            let first = first.into_iter().map(|hit| terms(hit)).collect::<Result<Vec<_>, Failure>>()?;
             let expanded = rm3.expand(&query, &first);
-            let found = searcher.search_weighted(&expanded, depth, scratch)?;
-            let hit =
-                |h: &crate::ir::top::Hit| Hit { document: index.id(h.document).to_owned(), score: h.score };
-            let added = expanded.iter().filter(|(term, _)| !query.contains(term)).count();
-            Ok((RunQuery { id: queries.id(i).to_owned(), hits: found.iter().map(hit).collect() }, added))
+            let found = searcher.search_weighted(&expanded, depth + usize::from(own), scratch)?;
+            Ok(Searched {
+                run: ranking(id, &found, depth, own, |d| index.id(d)),
+                added: expanded.iter().filter(|(term, _)| !query.contains(term)).count(),
+                nothing_passed: !first.is_empty() && first.iter().all(|(terms, _)| terms.is_empty()),
+            })
         };
         let mut writer = RunWriter::create(&job.spec.out)?;
-        let (mut hits, mut added) = (0usize, 0usize);
+        let (mut hits, mut added, mut unchanged) = (0usize, 0usize, 0u64);
         in_pool(job, || {
             for start in (0..queries.len()).step_by(BATCH) {
                 job.check_cancelled()?;
                 let end = (start + BATCH).min(queries.len());
-                let batch: Vec<(RunQuery, usize)> = (start..end)
+                let batch: Vec<Searched> = (start..end)
                     .into_par_iter()
                     .map_init(Scratch::default, search)
                     .collect::<Result<_, Failure>>()?;
-                for (query, more) in &batch {
-                    (hits, added) = (hits + query.hits.len(), added + more);
-                    writer.push(query)?;
+                for query in &batch {
+                    (hits, added) = (hits + query.run.hits.len(), added + query.added);
+                    unchanged += u64::from(query.nothing_passed);
+                    writer.push(&query.run)?;
                 }
                 job.progress.progress(end as u64, queries.len() as u64, "queries", "");
             }
             Ok(())
         })?;
         writer.finish()?;
+        if unchanged > 0 {
+            let cause = "queries stay as they were: no term of their feedback passes the filter (2 to 20 ASCII letters \
+                         or digits, in at most a tenth of the documents)";
+            let of = queries.len() as u64;
+            job.progress.caveat(&Caveat::part(CaveatKind::Doubt, unchanged, of, cause));
+        }
         let mut outcome = Outcome::default();
         outcome.facts.insert("queries".into(), queries.len().into());
+        outcome.facts.insert("queries_not_expanded".into(), unchanged.into());
         outcome.facts.insert("hits".into(), hits.into());
         outcome.facts.insert("terms_added".into(), (added as f64 / queries.len().max(1) as f64).into());
         Ok(outcome)
     }
 }
+
+#[cfg(all(test, feature = "models"))]
+mod tests;

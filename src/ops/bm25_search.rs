@@ -29,6 +29,7 @@ pub(crate) fn op() -> Op {
     .derived("corpus", "Corpus", "index", None, "The corpus, which later stages read; that of the index.")
     .heavy()
     .checks(check);
+    let op = super::own::argument(op, "queries|queries.queries");
     #[cfg(feature = "models")]
     let op = op.runs(run::run);
     op
@@ -56,7 +57,7 @@ fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
 }
 
 #[cfg(feature = "models")]
-pub(super) use run::{in_pool, searched};
+pub(super) use run::{in_pool, ranking, searched};
 
 #[cfg(feature = "models")]
 mod run {
@@ -69,6 +70,7 @@ mod run {
     use crate::ir::bm25::{Bm25, Scratch, Searcher};
     use crate::ir::index::Index;
     use crate::ir::lengths::Lengths;
+    use crate::ir::top;
     use crate::task::{Caveat, CaveatKind, Failure, Job, Outcome, cause};
 
     /// Queries searched before their rankings are written.
@@ -83,6 +85,7 @@ mod run {
             return Err(Failure::wrong("depth is 0, expected 1 or more"));
         }
         let searcher = Searcher::new(&index, bm25)?;
+        let own = super::super::own::dropped(job);
         let mut writer = RunWriter::create(&job.spec.out)?;
         let without_terms = AtomicUsize::new(0);
         let (mut without_hits, mut hits) = (0usize, 0u64);
@@ -94,10 +97,8 @@ mod run {
             if !any {
                 without_terms.fetch_add(1, Ordering::Relaxed);
             }
-            let found = searcher.search(text, depth, scratch)?;
-            let hits =
-                found.iter().map(|h| Hit { document: index.id(h.document).to_owned(), score: h.score });
-            Ok(RunQuery { id: queries.id(i).to_owned(), hits: hits.collect() })
+            let found = searcher.search(text, depth + usize::from(own), scratch)?;
+            Ok(ranking(queries.id(i), &found, depth, own, |d| index.id(d)))
         };
         in_pool(job, || {
             for start in (0..queries.len()).step_by(BATCH) {
@@ -129,6 +130,20 @@ mod run {
         outcome.facts.insert("queries_without_hits".into(), without_hits.into());
         outcome.facts.insert("hits".into(), hits.into());
         Ok(outcome)
+    }
+
+    /// The first `depth` of what was found for a query, without the document of the query's id where `own` says so: then
+    /// one more was asked for.
+    pub(in crate::ops) fn ranking<'a>(
+        query: &str,
+        found: &[top::Hit],
+        depth: usize,
+        own: bool,
+        id: impl Fn(u32) -> &'a str,
+    ) -> RunQuery {
+        let hits = found.iter().map(|h| (id(h.document), h.score)).filter(|(d, _)| !own || *d != query);
+        let hits = hits.take(depth).map(|(d, score)| Hit { document: d.to_owned(), score });
+        RunQuery { id: query.to_owned(), hits: hits.collect() }
     }
 
     /// The parameters of BM25 in the arguments.

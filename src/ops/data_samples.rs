@@ -25,6 +25,7 @@ pub(crate) fn op() -> Op {
     .derived("queries", "Queries", "source", None, "Queries of the source.")
     .random()
     .checks(check);
+    let op = super::own::argument(op, "queries|queries.queries");
     #[cfg(feature = "models")]
     let op = op.runs(run::run);
     op
@@ -60,7 +61,8 @@ mod run {
     use crate::train::source::{self, Description, Stores, finite};
 
     pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
-        let stores = Stores::open(job.path("corpus")?, job.path("queries")?)?;
+        let mut stores = Stores::open(job.path("corpus")?, job.path("queries")?)?;
+        stores.without_own = super::super::own::dropped(job);
         let (shape, seed) = (Shape::read(job.call("shape")?)?, job.seed()?);
         let opened = source::open(job.arg("source"), &stores)?;
         let samples = Samples::new(opened.pool, shape, seed)?;

@@ -23,6 +23,7 @@ pub(crate) fn op() -> Op {
     .derived("corpus", "Corpus", "documents", None, "The corpus that was encoded.")
     .heavy()
     .checks(check);
+    let op = super::own::argument(op, "queries|queries.queries");
     #[cfg(feature = "models")]
     let op = op.runs(run::run);
     op
@@ -38,7 +39,8 @@ mod run {
 
     use serde_json::json;
 
-    use crate::data::run::{Hit, RunQuery, RunWriter};
+    use super::super::bm25_search::{in_pool, ranking};
+    use crate::data::run::RunWriter;
     use crate::ir::dense::{self, Embeddings};
     use crate::nn::cpu::{Dots, Level};
     use crate::task::{Failure, Job, Outcome};
@@ -62,19 +64,20 @@ mod run {
             named => named,
         };
         let (depth, level) = (job.count("depth")?, Level::named(kernels)?);
+        let own = super::super::own::dropped(job);
+        let asked = depth + usize::from(own);
         let mut writer = RunWriter::create(&job.spec.out)?;
         let mut hits = 0usize;
-        super::super::bm25_search::in_pool(job, || {
+        in_pool(job, || {
             for start in (0..queries.len()).step_by(BATCH) {
                 let end = (start + BATCH).min(queries.len());
                 let dots = Dots::new(queries.bytes(start..end), width, level);
                 let multiply =
                     |block: &[u8], wide: &mut Vec<f32>, out: &mut [f32]| dots.multiply(block, wide, out);
-                let found = dense::search(&documents, dots.count(), depth, &multiply, job.progress)?;
+                let found = dense::search(&documents, dots.count(), asked, &multiply, job.progress)?;
                 for (i, found) in (start..end).zip(found) {
-                    let id = |d: u32| documents.ids().get(d).to_owned();
-                    let of = found.iter().map(|h| Hit { document: id(h.document), score: h.score });
-                    let query = RunQuery { id: queries.ids().get(i as u32).to_owned(), hits: of.collect() };
+                    let query =
+                        ranking(queries.ids().get(i as u32), &found, depth, own, |d| documents.ids().get(d));
                     hits += query.hits.len();
                     writer.push(&query)?;
                 }

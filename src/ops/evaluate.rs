@@ -21,6 +21,7 @@ pub(crate) fn op() -> Op {
     .needs("metrics", "List<Metric>", "What to measure, for instance `[ndcg(10), rr(10), ap()]`.")
     .checks(check)
     .publishes(members);
+    let op = super::own::argument(op, "qrels.queries|run.queries|run.queries.queries|run.runs.queries");
     #[cfg(feature = "models")]
     let op = op.runs(run::run);
     op
@@ -101,7 +102,8 @@ mod run {
         // Values of each judged query, in the order of the qrels; those the run does not answer stay 0.
         let mut values = vec![vec![0.0; measures.len()]; qrels.len()];
         let mut answered = vec![false; qrels.len()];
-        let mut unjudged = 0usize;
+        let (mut unjudged, mut own_documents, mut own_first) = (0usize, 0usize, 0u64);
+        let own = super::super::own::dropped(job);
         let mut run = RunReader::open(job.path("run")?)?;
         while let Some(query) = run.query()? {
             let (Some(place), Some(judged)) = (places.get(query.id.as_str()), qrels.get(&query.id)) else {
@@ -111,8 +113,10 @@ mod run {
             if std::mem::replace(&mut answered[*place], true) {
                 return Err(Failure::wrong(format!("query `{}` is ranked twice in the run", query.id)));
             }
-            let ranked: Vec<Option<i32>> =
-                query.hits.iter().map(|h| judged.get(h.document.as_str()).copied()).collect();
+            let kept = query.hits.iter().filter(|h| !own || h.document != query.id);
+            let ranked: Vec<Option<i32>> = kept.map(|h| judged.get(h.document.as_str()).copied()).collect();
+            own_documents += query.hits.len() - ranked.len();
+            own_first += u64::from(!own && query.hits.first().is_some_and(|h| h.document == query.id));
             let grades: Vec<i32> = judged.values().copied().collect();
             values[*place] = measures.iter().map(|m| m.value(&ranked, &grades)).collect();
         }
@@ -134,10 +138,29 @@ mod run {
             outcome.values.insert(measure.member(), sum / values.len() as f64);
         }
         let missing = answered.iter().filter(|a| !**a).count();
+        let first = qrels.iter().zip(&answered).find(|(_, answered)| !**answered);
+        if let Some(((query, _), _)) = first {
+            let (n, of) = (missing as u64, answered.len() as u64);
+            let cause = "judged queries are not in the run and count 0";
+            job.progress.caveat(&Caveat::part(CaveatKind::Doubt, n, of, cause).example(format!("`{query}`")));
+        }
         if missing == answered.len() {
+            let why = if unjudged == 0 {
+                "the run ranks no document for any query"
+            } else {
+                "the run answers none of the judged queries: are these the ids of another collection?"
+            };
+            job.progress.caveat(&Caveat::sentence(CaveatKind::Doubt, why));
+        }
+        // Ids of queries and documents may be equal by chance, but not at the first rank again and again.
+        let answered = (answered.len() - missing) as u64;
+        if own_first > 0 && own_first * 2 >= answered {
             let cause =
-                "the run answers none of the judged queries: are these the ids of another collection?";
-            job.progress.caveat(&Caveat::sentence(CaveatKind::Doubt, cause));
+                "queries rank a document of their own id first; `own = drop` leaves it out, as BEIR does";
+            job.progress.caveat(&Caveat::part(CaveatKind::Doubt, own_first, answered, cause));
+        }
+        if own {
+            outcome.facts.insert("own_documents_left_out".into(), own_documents.into());
         }
         outcome.facts.insert("queries".into(), qrels.len().into());
         outcome.facts.insert("queries_missing_from_run".into(), missing.into());

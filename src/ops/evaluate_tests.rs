@@ -296,7 +296,6 @@ mod run {
             (queries, same) = (queries + 1, same + usize::from(most < 1e-4));
             scores.push((of_query[0][0], most));
         }
-        // Which of equally frequent terms are kept differs: there they lie in the order of a hash table.
         println!("{same} of {queries} queries have Anserini's ten scores; others: {scores:?}");
         assert_eq!(queries, 64);
         assert!(same >= 63, "{same}");

@@ -28,10 +28,21 @@ pub(crate) fn op() -> Op {
 #[cfg(feature = "models")]
 mod run {
     use super::super::importing;
+    use crate::data::store::TextStore;
     use crate::data::texts::What;
-    use crate::task::{Failure, Job, Outcome};
+    use crate::task::{Caveat, CaveatKind, Failure, Job, Outcome};
 
     pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
-        importing::texts(job, What::Corpus, importing::words(job, "fields")?)
+        let out = &job.spec.out;
+        let mut outcome = importing::texts(job, What::Corpus, importing::words(job, "fields")?, out)?;
+        let store = TextStore::open(out)?;
+        let mut empty = store.iter().filter(|(_, text)| text.trim().is_empty()).map(|(id, _)| id).peekable();
+        if let Some(first) = empty.peek().copied() {
+            let (n, of) = (empty.count() as u64, store.len() as u64);
+            let caveat = Caveat::part(CaveatKind::Doubt, n, of, "documents are empty");
+            job.progress.caveat(&caveat.example(format!("`{first}`")));
+            outcome.facts.insert("empty".into(), n.into());
+        }
+        Ok(outcome)
     }
 }

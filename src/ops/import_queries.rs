@@ -2,6 +2,7 @@
 
 use super::imports::{duplicates, import};
 use crate::types::Op;
+use crate::value::Value;
 
 const VERSION: u32 = 1;
 
@@ -20,7 +21,20 @@ pub(crate) fn op() -> Op {
         "The field that holds the query, or several joined: `title+desc`. Topics: `title` without it; JSON: `text` \
          or `query`.",
     );
-    let op = duplicates(op);
+    let op = duplicates(op)
+        .added(
+            "judged_by",
+            "Path",
+            Value::Null,
+            "Judgements: only the queries that they name are kept. Without it all are.",
+        )
+        .added(
+            "judged_format",
+            "String",
+            Value::str("auto"),
+            "The format of `judged_by`, as `import.qrels` has it.",
+        );
+    let op = super::own::declared(op);
     #[cfg(feature = "models")]
     let op = op.runs(run::run);
     op
@@ -29,8 +43,12 @@ pub(crate) fn op() -> Op {
 #[cfg(feature = "models")]
 mod run {
     use super::super::importing;
+    use crate::data::judgements;
+    use crate::data::known::{Known, Unknown};
+    use crate::data::store::TextStore;
+    use crate::data::store_writer::TextStoreWriter;
     use crate::data::texts::What;
-    use crate::task::{Failure, Job, Outcome};
+    use crate::task::{Failure, Job, Outcome, Silent};
 
     pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
         let fields = if job.has("field") {
@@ -38,6 +56,44 @@ mod run {
         } else {
             Vec::new()
         };
-        importing::texts(job, What::Queries, fields)
+        if !job.has("judged_by") {
+            return importing::texts(job, What::Queries, fields, &job.spec.out);
+        }
+        let all = job.spec.scratch.join("all");
+        importing::texts(job, What::Queries, fields, &all)?;
+        let outcome = judged(job, &TextStore::open(&all)?)?;
+        std::fs::remove_dir_all(&all)?;
+        Ok(outcome)
+    }
+
+    /// Keeps the queries that the judgements name, in their order.
+    fn judged(job: &Job<'_>, all: &TextStore) -> Result<Outcome, Failure> {
+        let source = job.located("judged_by")?;
+        let format = if job.has("judged_format") { job.text("judged_format")? } else { "auto" };
+        let everything = Known { queries: None, corpus: None, unknown: Unknown::Keep };
+        // What is odd in the judgements is told by their own import.
+        let qrels = judgements::import(&source.path, format, &everything, &Silent)?;
+        let mut writer = TextStoreWriter::create(&job.spec.out)?;
+        let mut kept = 0u64;
+        for (i, (id, text)) in all.iter().enumerate() {
+            if qrels.get(id).is_some() {
+                writer.push(id, text, "queries", i as u64 + 1)?;
+                kept += 1;
+            }
+        }
+        if kept == 0 {
+            return Err(Failure::wrong(format!(
+                "{}: the judgements name none of the {} queries",
+                source.path.display(),
+                all.len()
+            ))
+            .help("give queries and judgements of one collection, or keep all queries (`unjudged = keep`)"));
+        }
+        writer.finish()?;
+        let left_out = all.len() as u64 - kept;
+        if left_out > 0 {
+            job.progress.note(&format!("{left_out} of {} queries are not judged and left out", all.len()));
+        }
+        Ok(importing::outcome([("texts", kept), ("not_judged", left_out)]))
     }
 }

@@ -44,8 +44,8 @@ pub(super) fn known(job: &Job<'_>) -> Result<Known, Failure> {
     Ok(Known { queries: open("queries")?, corpus: open("corpus")?, unknown })
 }
 
-/// Imports texts as the job's arguments `source`, `format` and `duplicates` say.
-pub(super) fn texts(job: &Job<'_>, what: What, fields: Vec<String>) -> Result<Outcome, Failure> {
+/// Imports texts into a folder as the job's arguments `source`, `format` and `duplicates` say.
+pub(super) fn texts(job: &Job<'_>, what: What, fields: Vec<String>, out: &Path) -> Result<Outcome, Failure> {
     let duplicates = match job.text("duplicates")? {
         "error" => Duplicates::Error,
         "first" => Duplicates::First,
@@ -56,7 +56,7 @@ pub(super) fn texts(job: &Job<'_>, what: What, fields: Vec<String>) -> Result<Ou
         }
     };
     let options = TextOptions { format: job.text("format")?.to_owned(), fields, duplicates };
-    let done = texts::import(job.path("source")?, what, &options, &job.spec.out, job.progress)?;
+    let done = texts::import(job.path("source")?, what, &options, out, job.progress)?;
     Ok(outcome([
         ("texts", done.texts),
         ("bytes", done.bytes),

@@ -38,6 +38,7 @@ mod measures;
 #[cfg(feature = "models")]
 mod models;
 mod objectives;
+mod own;
 mod query_document;
 #[cfg(test)]
 mod quickstart_model;

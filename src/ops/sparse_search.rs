@@ -24,6 +24,7 @@ pub(crate) fn op() -> Op {
     .derived("corpus", "Corpus", "index", None, "The corpus of the index.")
     .heavy()
     .checks(check);
+    let op = super::own::argument(op, "queries|queries.queries");
     #[cfg(feature = "models")]
     let op = op.runs(run::run);
     op
@@ -42,7 +43,8 @@ mod run {
     use rayon::prelude::*;
     use serde_json::json;
 
-    use crate::data::run::{Hit, RunQuery, RunWriter};
+    use super::super::bm25_search::{in_pool, ranking};
+    use crate::data::run::RunWriter;
     use crate::ir::impacts::{Found, Impacts, Scratch};
     use crate::ir::vectors::Vectors;
     use crate::task::{Failure, Job, Outcome};
@@ -63,13 +65,14 @@ mod run {
             .help("encode documents and queries by models that share their tokenizer"));
         }
         let depth = job.count("depth")?;
+        let own = super::super::own::dropped(job);
         let mut writer = RunWriter::create(&job.spec.out)?;
         let (mut without_hits, mut hits, mut scored, mut touched) = (0usize, 0usize, 0u64, 0u64);
         let search = |(scratch, row): &mut (Scratch, Vec<(u32, f32)>), i: usize| -> Result<Found, Failure> {
             queries.read(i, row)?;
-            index.search(row, depth, scratch)
+            index.search(row, depth + usize::from(own), scratch)
         };
-        super::super::bm25_search::in_pool(job, || {
+        in_pool(job, || {
             for start in (0..queries.len()).step_by(BATCH) {
                 job.check_cancelled()?;
                 let end = (start + BATCH).min(queries.len());
@@ -78,14 +81,11 @@ mod run {
                     .map_init(Default::default, search)
                     .collect::<Result<_, Failure>>()?;
                 for (i, found) in (start..end).zip(&batch) {
-                    let hit = |h: &crate::ir::top::Hit| Hit {
-                        document: index.id(h.document).to_owned(),
-                        score: h.score,
-                    };
-                    let id = queries.ids().get(i as u32).to_owned();
-                    writer.push(&RunQuery { id, hits: found.hits.iter().map(hit).collect() })?;
-                    without_hits += usize::from(found.hits.is_empty());
-                    hits += found.hits.len();
+                    let query =
+                        ranking(queries.ids().get(i as u32), &found.hits, depth, own, |d| index.id(d));
+                    writer.push(&query)?;
+                    without_hits += usize::from(query.hits.is_empty());
+                    hits += query.hits.len();
                     scored += found.scored;
                     touched += found.touched;
                 }

@@ -37,11 +37,12 @@ impl Told {
         named.join(", ")
     }
 
-    /// What: the count, the cause, and the first example.
+    /// What: the count, of how many, the cause, and the first example.
     pub fn text(&self) -> String {
         let count = self.caveat.count.map(|n| format!("{} ", layout::count(n))).unwrap_or_default();
         let example = self.caveat.example.as_ref().map(|e| format!("; the first: {e}")).unwrap_or_default();
-        format!("{count}{}{example}", self.caveat.cause)
+        let of = self.caveat.of.map(|n| format!("of {} ", layout::count(n))).unwrap_or_default();
+        format!("{count}{of}{}{example}", self.caveat.cause)
     }
 }
 

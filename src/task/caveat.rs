@@ -41,6 +41,9 @@ pub struct Caveat {
     /// How many were met; `None` where nothing is counted and `cause` is a sentence of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
+    /// Of how many, where that is known: `2 of 3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<u64>,
     /// The first one that was met, for instance `qrels.tsv, line 7: …`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub example: Option<String>,
@@ -49,12 +52,17 @@ pub struct Caveat {
 impl Caveat {
     /// `count` things were met; `cause` goes on after the count.
     pub fn counted(kind: CaveatKind, count: u64, cause: impl Into<String>) -> Self {
-        Self { kind, cause: cause.into(), count: Some(count), example: None }
+        Self { kind, cause: cause.into(), count: Some(count), of: None, example: None }
+    }
+
+    /// `count` things of `of` were met; `cause` goes on after them: `2 of 3 judged queries are not in the run`.
+    pub fn part(kind: CaveatKind, count: u64, of: u64, cause: impl Into<String>) -> Self {
+        Self { of: Some(of), ..Self::counted(kind, count, cause) }
     }
 
     /// A sentence without a count.
     pub fn sentence(kind: CaveatKind, cause: impl Into<String>) -> Self {
-        Self { kind, cause: cause.into(), count: None, example: None }
+        Self { kind, cause: cause.into(), count: None, of: None, example: None }
     }
 
     /// The same with the first one that was met.
@@ -71,10 +79,9 @@ impl Caveat {
         match place {
             Ok(i) => {
                 let known = &mut list[i];
-                known.count = match (known.count, caveat.count) {
-                    (Some(a), Some(b)) => Some(a.saturating_add(b)),
-                    (a, b) => a.or(b),
-                };
+                known.count = sum(known.count, caveat.count);
+                // Of a sum only a part of which says of how many, nothing is known.
+                known.of = known.of.zip(caveat.of).map(|(a, b)| a.saturating_add(b));
                 if known.example.is_none() {
                     known.example = caveat.example;
                 }
@@ -84,10 +91,21 @@ impl Caveat {
     }
 }
 
+/// The sum of what is known.
+fn sum(a: Option<u64>, b: Option<u64>) -> Option<u64> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.saturating_add(b)),
+        (a, b) => a.or(b),
+    }
+}
+
 impl std::fmt::Display for Caveat {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if let Some(n) = self.count {
             write!(f, "{n} ")?;
+        }
+        if let Some(n) = self.of {
+            write!(f, "of {n} ")?;
         }
         f.write_str(&self.cause)?;
         match &self.example {
@@ -109,10 +127,18 @@ mod tests {
         Caveat::add(&mut list, Caveat::sentence(CaveatKind::Doubt, "the head was drawn"));
         Caveat::add(&mut list, Caveat::counted(CaveatKind::Dropped, 1, "empty texts left out"));
         Caveat::add(&mut list, lines(5, "b, line 9"));
+        for (n, of) in [(2, 3), (1, 7)] {
+            Caveat::add(&mut list, Caveat::part(CaveatKind::Doubt, n, of, "queries are not in the run"));
+        }
         let told: Vec<String> = list.iter().map(Caveat::to_string).collect();
         assert_eq!(
             told,
-            ["1 empty texts left out", "7 lines left out; the first: a, line 1", "the head was drawn"]
+            [
+                "1 empty texts left out",
+                "7 lines left out; the first: a, line 1",
+                "3 of 10 queries are not in the run",
+                "the head was drawn"
+            ]
         );
     }
 }

@@ -34,6 +34,8 @@ pub struct Stores {
     pub corpus: TextStore,
     /// Queries.
     pub queries: TextStore,
+    /// Whether a document whose id is its query's is no candidate.
+    pub without_own: bool,
 }
 
 impl Stores {
@@ -42,7 +44,8 @@ impl Stores {
     /// # Errors
     /// When one of them is missing or damaged.
     pub fn open(corpus: &Path, queries: &Path) -> Result<Self, Failure> {
-        Ok(Self { corpus: TextStore::open(corpus)?, queries: TextStore::open(queries)? })
+        let (corpus, queries) = (TextStore::open(corpus)?, TextStore::open(queries)?);
+        Ok(Self { corpus, queries, without_own: false })
     }
 
     /// The number of a query.

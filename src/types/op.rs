@@ -31,7 +31,7 @@ pub struct Param {
     pub default: Option<Value>,
     /// The sibling argument it is taken from when it is not given: the corpus of a re-ranking is the corpus of its
     /// run. Looked up through artifacts, calls and records by this argument's own name; then `default` applies.
-    /// `a | b` is the first of several siblings that is given.
+    /// `a | b` is the first of several siblings that is given; `a.b` is looked up in the argument `b` of what `a` is.
     pub derived_from: Option<&'static str>,
     /// Left out of recipes while it has its default, so that an argument that is added to an operation changes no key
     /// of a study that does not give it.
@@ -197,6 +197,15 @@ impl Op {
             p.derived_from = Some(from);
         }
         op
+    }
+
+    /// The last argument is taken from a sibling when not given, before its default applies.
+    #[must_use]
+    pub fn taken_from(mut self, from: &'static str) -> Self {
+        if let Some(p) = self.params.last_mut() {
+            p.derived_from = Some(from);
+        }
+        self
     }
 
     /// Marks it as drawing at random: adds the argument `seed`, which must be given.

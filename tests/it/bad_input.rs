@@ -22,7 +22,7 @@ fn run(space: &Space) -> Ended {
 fn a_missing_file_is_named_with_the_stage_that_reads_it() {
     let space = Space::new(RETRIEVAL);
     std::fs::remove_file(space.path("data/qrels.tsv")).unwrap();
-    run(&space).says(4, &["there is no file", "data/qrels.tsv", "tiny.qrels", "help: "]);
+    run(&space).says(4, &["there is no file", "data/qrels.tsv", "tiny.queries", "help: "]);
     assert!(space.contents().is_empty(), "something was started");
     // `plan` tells it as a note.
     let plan = space.xpipe(&["plan", "study.xpipe"]);
@@ -50,11 +50,12 @@ fn a_truncated_gzip_is_an_error_that_names_the_file_and_the_line() {
 
 #[test]
 fn wrong_columns_unknown_ids_and_empty_queries_name_file_and_line() {
-    // 7: the searches are done, their evaluations are not. 1: nothing that was asked for is done.
+    // 7: the searches are done, their evaluations are not. 1: nothing that was asked for is done, since judgements that
+    // cannot be read do not say which queries the collection has.
     let cases: [(i32, &str, &str, &str, &[&str]); 6] = [
-        (7, "qrels.tsv", "q-bread-0\td1\t1", "q-bread-0\td1", &["qrels.tsv:3", "2 columns", "expected 3"]),
+        (1, "qrels.tsv", "q-bread-0\td1\t1", "q-bread-0\td1", &["qrels.tsv:3", "2 columns", "expected 3"]),
         (
-            7,
+            1,
             "qrels.tsv",
             "q-bread-0\td1\t1",
             "q-bread-0\td1\tgood",

@@ -43,6 +43,8 @@ mod paper_smoke;
 #[cfg(feature = "models")]
 mod programs;
 mod readers;
+#[cfg(feature = "models")]
+mod retrieval;
 mod runs;
 #[cfg(all(feature = "models", feature = "fetch"))]
 mod secrets;
@@ -50,6 +52,8 @@ mod secrets;
 mod server;
 mod space;
 mod standard_modules;
+#[cfg(feature = "models")]
+mod std_layouts;
 mod stored;
 mod suite;
 #[cfg(feature = "hub")]

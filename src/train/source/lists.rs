@@ -12,7 +12,8 @@ use crate::train::samples::{Lists, Pool};
 use crate::value::{Call, Value};
 
 /// `candidates { run, qrels, depth, from, scores }`: the first `depth` of each query; positives are the documents
-/// with a grade above 0, negatives the others from rank `from` on. With scores, documents without one are left out,
+/// with a grade above 0, negatives the others from rank `from` on. A document whose id is the query's is none of them where the stores say so. With
+/// scores, documents without one are left out,
 /// and queries none of whose documents has one.
 pub(super) fn candidates(call: &Call, stores: &Stores) -> Result<Opened, Failure> {
     let qrels = given(call, "qrels").map(Qrels::read).transpose()?;
@@ -90,7 +91,8 @@ fn list(
         teacher: scores.map(|_| Vec::new()),
         unscored: 0,
     };
-    for (rank, hit) in query.hits.iter().take(depth).enumerate() {
+    let candidates = query.hits.iter().filter(|hit| !stores.without_own || hit.document != query.id);
+    for (rank, hit) in candidates.take(depth).enumerate() {
         if let (Some(scores), Some(teacher)) = (scores, &mut list.teacher) {
             let Some(score) = scores.get(&hit.document) else {
                 list.unscored += 1;
