@@ -64,7 +64,7 @@ pub(super) fn weights(folder: &Path) -> Result<Weights, Failure> {
             let path = InnerPath::of_input(file, passed_over).map_err(|why| {
                 Failure::wrong(format!("{}: `{}` {why}", index.display(), file.escape_debug()))
             })?;
-            Ok(path.below(folder))
+            Ok::<PathBuf, Failure>(path.below(folder))
         };
         return Ok(Weights::Whole(files.into_iter().map(place).collect::<Result<_, Failure>>()?));
     }
