@@ -26,7 +26,7 @@ pub fn hedges(size: Size) -> Option<f64> {
 ///
 /// **Source:** Cohen, "Statistical power analysis", 1988; `statsmodels.stats.power.TTestPower`.
 pub fn power(size: Size, d: f64, alpha: f64) -> Option<f64> {
-    if !usable(size) || !d.is_finite() || !(alpha > 0.0 && alpha < 1.0) {
+    if !(usable(size) && d.is_finite() && alpha > 0.0 && alpha < 1.0) {
         return None;
     }
     let freedom = size.freedom;
@@ -60,7 +60,7 @@ pub fn detectable(size: Size, wanted: f64, alpha: f64) -> Option<f64> {
 /// **Source:** Cumming, Finch, "A primer on the understanding, use, and calculation of confidence intervals that are
 /// based on central and noncentral distributions", 2001.
 pub fn interval(size: Size, d: f64, confidence: f64) -> Option<(f64, f64)> {
-    if !usable(size) || !d.is_finite() || !(confidence > 0.0 && confidence < 1.0) {
+    if !(usable(size) && d.is_finite() && confidence > 0.0 && confidence < 1.0) {
         return None;
     }
     let (freedom, scale) = (size.freedom, size.n.sqrt());

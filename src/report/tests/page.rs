@@ -76,6 +76,26 @@ fn without_a_test_the_best_of_a_row_is_what_others_are_compared_with() {
 }
 
 #[test]
+fn the_mean_of_a_comparison_is_of_the_numbers_in_the_cells() {
+    // A mean of two collections, the first with five times the queries of the second.
+    let mut s = Study::default();
+    let (large, small) = (s.qrels("large.qrels"), s.qrels("small.qrels"));
+    let mut cell = |a: f64, b: f64| {
+        let both = [s.evaluation("a", large, &[a; 10]), s.evaluation("b", small, &[b, b])];
+        Some(mean("eval", &both))
+    };
+    let values = vec![vec![cell(0.5, 0.5)], vec![cell(0.4, 0.8)]];
+    let mut t = table(&["base", "new"], &["value"], values);
+    t.columns.0 = "".into();
+    t.test = Some(against("backbone", "base"));
+    s.graph.tables.push(t);
+    let page = shown(&s, None, &story(&s));
+    // (-0.1 + 0.3) / 2, where the mean over all queries is negative.
+    assert_eq!(data(&page)["cells"]["0-1-0"]["mean"], 0.1);
+    assert_eq!(data(&page)["cells"]["0-1-0"]["counts"], serde_json::json!([2, 0, 10]));
+}
+
+#[test]
 fn no_text_of_a_study_is_markup() {
     let mut s = small();
     let evil = "</script><script>alert(1)</script>\"'&";

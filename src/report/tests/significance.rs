@@ -197,6 +197,31 @@ fn holes_change_weights_and_other_weights_are_not_compared() {
 }
 
 #[test]
+fn what_a_mean_of_collections_can_find_is_less_than_its_queries_could() {
+    use super::super::detectable;
+    let mut s = Study::default();
+    let (dev, dl) = (s.qrels("dev.qrels"), s.qrels("dl.qrels"));
+    s.results.facts.insert(dev.0, serde_json::json!({ "queries": 200 }));
+    s.results.facts.insert(dl.0, serde_json::json!({ "queries": 50 }));
+    let mut cell = || {
+        let both = [s.unfinished("scores[dev]", dev), s.unfinished("scores[dl]", dl)];
+        vec![Some(mean("eval", &both))]
+    };
+    let mut t = table(&["a", "b"], &["value"], vec![cell(), cell()]);
+    t.test = Some(TestSpec { correct: "none".into(), ..against("backbone", "a") });
+    let found = detectable(&t, &s.graph, &s.results).unwrap();
+    // 1 / (¼/200 + ¼/50), and its degrees of freedom.
+    near(found.size.n, 160.0, 1e-9);
+    let freedom = (0.25f64 / 200.0 + 0.25 / 50.0).powi(2)
+        / ((0.25f64 / 200.0).powi(2) / 199.0 + (0.25f64 / 50.0).powi(2) / 49.0);
+    near(found.size.freedom, freedom, 1e-9);
+    assert_eq!(found.queries, 250);
+    let told = found.to_string();
+    let expected = "dl: 250 queries (with the weights of their collections worth 160) find a difference of 0.22 standard";
+    assert!(told.starts_with(expected), "{told}");
+}
+
+#[test]
 fn numbers_that_their_queries_do_not_give_are_not_tested() {
     let f = &figures()[3].differences;
     let mut s = Study::default();
