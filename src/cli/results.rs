@@ -17,7 +17,7 @@ pub(super) struct Stored<'s> {
     store: &'s Store,
     job: &'s Job,
     manifests: Vec<Option<Arc<Manifest>>>,
-    /// Why actions failed in the run that this is of.
+    /// Why actions failed in the run that this is of; without a run, the last time they were carried out.
     failures: Vec<Option<String>>,
     /// What was found damaged, with addresses.
     damage: Mutex<BTreeSet<String>>,
@@ -49,7 +49,12 @@ impl<'s> Stored<'s> {
                 _ => None,
             });
         }
-        Self { manifests, ..stored }
+        let history = store.history(&job.study);
+        let failures = job.actions.iter().zip(&manifests).map(|(action, manifest)| match manifest {
+            Some(_) => None,
+            None => history.failure(&action.address).map(|f| f.message.clone()),
+        });
+        Self { failures: failures.collect(), manifests, ..stored }
     }
 
     fn found(&self, id: ActionId, miss: &Miss) {
