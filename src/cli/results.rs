@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::out::{self, Stop};
 use crate::cache::{Manifest, Miss, Store};
-use crate::engine::{Forecast, Job, RunReport};
+use crate::engine::{self, Forecast, Job, RunReport};
 use crate::graph::Graph;
 use crate::report::{self, Evaluated, Made, Results};
 use crate::task::Caveat;
@@ -50,9 +50,9 @@ impl<'s> Stored<'s> {
             });
         }
         let history = store.history(&job.study);
-        let failures = job.actions.iter().zip(&manifests).map(|(action, manifest)| match manifest {
+        let failures = (0u32..).map(ActionId).zip(&manifests).map(|(id, manifest)| match manifest {
             Some(_) => None,
-            None => history.failure(&action.address).map(|f| f.message.clone()),
+            None => engine::last_failure(&history, store, job, id).map(|f| f.message),
         });
         Self { failures: failures.collect(), manifests, ..stored }
     }

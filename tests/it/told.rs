@@ -219,6 +219,9 @@ fn a_failed_cell_names_its_cause_once() {
         holes[0].starts_with("broken: `broken.qrels` failed (") && holes[0].contains("`nowhere`"),
         "{holes:?}"
     );
+    // Without a run, as it failed last.
+    let shown = space.xpipe(&["show", "study.xpipe", "--json"]).json();
+    assert_eq!(shown["tables"][0]["notes"], notes);
 }
 
 #[test]
