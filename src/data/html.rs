@@ -24,15 +24,17 @@ pub fn html_text(html: &str) -> String {
 /// A document in TREC's SGML.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SgmlDocument {
-    /// The text of `<DOCNO>`; `None` when there is no such tag.
+    /// The text of the tag of the id; `None` when there is no such tag.
     pub id: Option<String>,
-    /// The text of all tags but `<DOCNO>` and `<DOCHDR>`, or of the tags asked for; every tag separates words.
+    /// The text of all tags but that of the id and `<DOCHDR>`, or of the tags asked for; every tag separates words.
     pub text: String,
 }
 
-/// Reads what is between `<DOC>` and `</DOC>`. `fields` are names of tags in lower case; empty: all.
-pub fn sgml_document(inside: &str, fields: &[String]) -> SgmlDocument {
-    let sink = tokenize(inside, Sink { fields: fields.to_vec(), ..Sink::default() });
+/// Reads what is between `<DOC>` and `</DOC>`. `fields` are names of tags in lower case; empty: all. `id_tag` is the one
+/// that holds the id, usually `docno`.
+pub fn sgml_document(inside: &str, fields: &[String], id_tag: &str) -> SgmlDocument {
+    let sink =
+        tokenize(inside, Sink { fields: fields.to_vec(), id_tag: id_tag.to_owned(), ..Sink::default() });
     let id = sink.has_id.get().then(|| sink.id.into_inner().finish());
     SgmlDocument { id, text: sink.text.into_inner().finish() }
 }
@@ -78,6 +80,7 @@ impl Words {
 struct Sink {
     html: bool,
     fields: Vec<String>,
+    id_tag: String,
     text: RefCell<Words>,
     id: RefCell<Words>,
     has_id: Cell<bool>,
@@ -90,7 +93,7 @@ struct Sink {
 impl Sink {
     fn characters(&self, piece: &str) {
         match self.within.borrow().as_deref() {
-            Some("docno") => self.id.borrow_mut().push(piece),
+            Some(tag) if !self.html && tag == self.id_tag => self.id.borrow_mut().push(piece),
             Some(_) => {}
             None if self.fields.is_empty() || !self.open.borrow().is_empty() => {
                 self.text.borrow_mut().push(piece);
@@ -133,9 +136,9 @@ impl Sink {
             }
             return raw.map_or(TokenSinkResult::Continue, TokenSinkResult::RawData);
         }
-        if matches!(name, "docno" | "dochdr") {
+        if name == self.id_tag || name == "dochdr" {
             *self.within.borrow_mut() = Some(name.to_owned());
-            self.has_id.set(self.has_id.get() || name == "docno");
+            self.has_id.set(self.has_id.get() || name == self.id_tag);
         }
         if self.fields.iter().any(|f| f == name) {
             self.open.borrow_mut().push(name.to_owned());
@@ -195,12 +198,12 @@ mod tests {
     fn sgml_documents_have_ids_and_fields() {
         let inside = "<DOCNO> FT-1 </DOCNO>\n<DOCHDR>http://x</DOCHDR><HEADLINE>\nBig &amp; small\n</HEADLINE>\n\
                       <TEXT>\n<P>one\ntwo</P><P>three</P> 5 < 6\n</TEXT>";
-        let all = sgml_document(inside, &[]);
+        let all = sgml_document(inside, &[], "docno");
         assert_eq!(all.id.as_deref(), Some("FT-1"));
         assert_eq!(all.text, "Big & small one two three 5 < 6");
-        let text = sgml_document(inside, &["text".into()]);
+        let text = sgml_document(inside, &["text".into()], "docno");
         assert_eq!(text.text, "one two three 5 < 6");
-        assert_eq!(sgml_document("<TEXT>x</TEXT>", &[]).id, None);
+        assert_eq!(sgml_document("<TEXT>x</TEXT>", &[], "docno").id, None);
     }
 
     #[test]

@@ -42,27 +42,98 @@ impl Field {
     }
 }
 
+/// What was mended in a line to read it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Repaired {
+    /// Halves of surrogate pairs, read as U+FFFD.
+    pub surrogates: u64,
+    /// `NaN` and `Infinity`, read as null.
+    pub numbers: u64,
+}
+
 /// The wanted fields of the object on a line, in the order wanted; `None` where it has no such field.
+///
+/// Python writes `NaN`, `Infinity` and halves of surrogate pairs, which JSON does not have: those are read as null and
+/// U+FFFD, and told.
 ///
 /// # Errors
 /// The line is not one JSON object.
-pub fn object(line: &Line<'_>, wanted: &[&str]) -> Result<Vec<Option<Field>>, Failure> {
+pub fn object(line: &Line<'_>, wanted: &[&str]) -> Result<(Vec<Option<Field>>, Repaired), Failure> {
     let text = line.text()?;
-    let mut json = serde_json::Deserializer::from_str(text);
-    let found = Fields { wanted }.deserialize(&mut json).and_then(|f| json.end().map(|()| f));
-    found.map_err(|e| {
-        let column = e.column();
-        // serde_json appends a place of its own; ours is better.
-        let what = e.to_string();
-        let what = what.split(" at line ").next().unwrap_or(&what).to_owned();
-        let found = format!("{} ({what}, column {column})", place::quote(text));
-        line.wrong(found, "one JSON object")
-    })
+    let parse = |text: &str| {
+        let mut json = serde_json::Deserializer::from_str(text);
+        Fields { wanted }.deserialize(&mut json).and_then(|f| json.end().map(|()| f))
+    };
+    match parse(text) {
+        Ok(found) => Ok((found, Repaired::default())),
+        Err(e) => {
+            let (mended, repaired) = repair(text);
+            if repaired != Repaired::default()
+                && let Ok(found) = parse(&mended)
+            {
+                return Ok((found, repaired));
+            }
+            let column = e.column();
+            // serde_json appends a place of its own; ours is better.
+            let what = e.to_string();
+            let what = what.split(" at line ").next().unwrap_or(&what).to_owned();
+            let found = format!("{} ({what}, column {column})", place::quote(text));
+            Err(line.wrong(found, "one JSON object"))
+        }
+    }
+}
+
+/// The text with what Python writes beyond JSON replaced by what JSON has.
+fn repair(text: &str) -> (String, Repaired) {
+    let mut out = String::with_capacity(text.len());
+    let mut repaired = Repaired::default();
+    let mut rest = text;
+    let mut inside = false;
+    // The code unit of an escape at the beginning of a text.
+    let unit = |text: &str| u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok();
+    while let Some(c) = rest.chars().next() {
+        let taken = if inside {
+            match (c, unit(rest)) {
+                ('\\', Some(high @ 0xD800..=0xDFFF)) => {
+                    let pair =
+                        high < 0xDC00 && unit(&rest[6..]).is_some_and(|low| (0xDC00..=0xDFFF).contains(&low));
+                    if pair {
+                        out.push_str(&rest[..12]);
+                        12
+                    } else {
+                        repaired.surrogates += 1;
+                        out.push_str("\\ufffd");
+                        6
+                    }
+                }
+                ('\\', _) => {
+                    let n = 1 + rest[1..].chars().next().map_or(0, char::len_utf8);
+                    out.push_str(&rest[..n]);
+                    n
+                }
+                _ => {
+                    inside = c != '"';
+                    out.push(c);
+                    c.len_utf8()
+                }
+            }
+        } else if let Some(word) = ["NaN", "Infinity", "-Infinity"].iter().find(|w| rest.starts_with(**w)) {
+            repaired.numbers += 1;
+            out.push_str("null");
+            word.len()
+        } else {
+            inside = c == '"';
+            out.push(c);
+            c.len_utf8()
+        };
+        rest = &rest[taken..];
+    }
+    (out, repaired)
 }
 
 /// The names of all fields of the object on a line, for messages.
 pub fn names(line: &Line<'_>) -> String {
-    let parsed = line.text().ok().and_then(|t| serde_json::from_str::<serde_json::Value>(t).ok());
+    let parsed = line.text().ok().and_then(|t| serde_json::from_str::<serde_json::Value>(&repair(t).0).ok());
     match parsed {
         Some(serde_json::Value::Object(map)) if !map.is_empty() => {
             let names: Vec<String> = map.keys().map(|k| place::quote(k)).collect();
@@ -206,7 +277,7 @@ mod tests {
 
     fn read(text: &str) -> Result<Vec<Option<Field>>, Failure> {
         let line = Line { file: "c.jsonl", number: 7, offset: 0, bytes: text.as_bytes() };
-        object(&line, &["_id", "text", "title"])
+        object(&line, &["_id", "text", "title"]).map(|(found, _)| found)
     }
 
     #[test]
@@ -231,6 +302,26 @@ mod tests {
             read(r#"{"_id": 1.50, "text": true, "title": []}"#).unwrap(),
             [Some(Field::Fraction("1.5".into())), Some(Field::Bool(true)), list(&[])]
         );
+    }
+
+    #[test]
+    fn what_python_writes_beyond_json_is_read_and_told() {
+        let text = |t: &str| Some(Field::Text(t.into()));
+        let mended = |line: &str| {
+            let line = Line { file: "c.jsonl", number: 1, offset: 0, bytes: line.as_bytes() };
+            let (found, repaired) = object(&line, &["text", "title"]).unwrap();
+            (found[0].clone(), found[1].clone(), repaired.surrogates, repaired.numbers)
+        };
+        assert_eq!(
+            mended(r#"{"text": "a NaN \\ud83d", "m": {"y": NaN, "z": [-Infinity, Infinity]}, "title": NaN}"#),
+            (text("a NaN \\ud83d"), Some(Field::Null), 0, 4)
+        );
+        assert_eq!(
+            mended(r#"{"text": "\ud83d\ude00 \ud83d. \udE00", "title": "\ud83d"}"#),
+            (text("😀 \u{FFFD}. \u{FFFD}"), text("\u{FFFD}"), 3, 0)
+        );
+        assert!(read(r#"{"text": "\ud83d"#).is_err() && read(r#"{"text": NaNs}"#).is_err());
+        assert!(read(r#"{"text": "\ud8"}"#).is_err() && read(r#"{"text": "\"#).is_err());
     }
 
     #[test]

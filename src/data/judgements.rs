@@ -7,14 +7,14 @@ use std::path::Path;
 use super::json;
 use super::known::{Checker, Known};
 use super::lines::{Line, Lines};
+use super::names::{Role, role};
+use super::noted::TableNotes;
+use super::pairs::Cut;
 use super::parts::{Part, each_part};
 use super::place;
 use super::qrels::Qrels;
 use super::recognise::TextFormat;
 use crate::task::{Caveat, CaveatKind, Failure, Progress};
-
-/// Names of the third column that make the first line a header.
-pub(super) const HEADERS: [&str; 6] = ["score", "relevance", "grade", "label", "rel", "relevance_label"];
 
 /// How judgements are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,8 @@ impl Form {
     /// Reads the argument `format`; `None` for `auto`.
     fn parse(format: &str) -> Result<Option<Self>, Failure> {
         Ok(Some(match format {
-            "auto" => return Ok(None),
+            "auto" | "" => return Ok(None),
+            "csv" => Self::Columns(None),
             "trec" => Self::Columns(Some(4)),
             "beir" | "tsv" => Self::Columns(Some(3)),
             "jsonl" => Self::Answers,
@@ -39,7 +40,7 @@ impl Form {
             other => {
                 let found = place::quote(other);
                 return Err(Failure::wrong(format!(
-                    "format: found {found}, expected `auto`, `trec`, `beir`, `jsonl` or `parquet`"
+                    "format: found {found}, expected `auto`, `trec`, `beir`, `csv`, `jsonl` or `parquet`"
                 )));
             }
         }))
@@ -62,10 +63,15 @@ struct Gathered<'k> {
     /// Where each pair was judged, for messages about a second grade.
     places: HashMap<(String, String), (String, u64)>,
     twice: usize,
+    options: &'k QrelOptions,
+    notes: TableNotes,
 }
 
 impl Gathered<'_> {
     fn add(&mut self, file: &str, line: u64, query: &str, document: &str, grade: i32) -> Result<(), Failure> {
+        let blanks = self.options.blanks.as_deref();
+        let query = &*self.notes.id(query, blanks, (file, line));
+        let document = &*self.notes.id(document, blanks, (file, line));
         if !self.checker.keep(file, line, query, &[document]) {
             return Ok(());
         }
@@ -91,26 +97,59 @@ impl Gathered<'_> {
     }
 }
 
+/// How to import judgements.
+#[derive(Clone, Debug, Default)]
+pub struct QrelOptions {
+    /// A word of those below; empty is `auto`.
+    pub format: String,
+    /// What a blank in an id becomes; without it blanks separate columns.
+    pub blanks: Option<String>,
+}
+
+impl QrelOptions {
+    /// Options with a format.
+    pub fn format(format: &str) -> Self {
+        Self { format: format.to_owned(), ..Self::default() }
+    }
+
+    fn cut(&self, part: &Part<'_>) -> Cut {
+        Cut::of(part, &self.format, self.blanks.is_some())
+    }
+}
+
 /// Imports judgements from a file, folder or archive.
 ///
 /// `format` is `trec` (`query iteration document grade`, white space between), `beir` (`query document grade`, tabs
 /// between, a header line if there is one), `jsonl` (LoTTE: `qid` and `answer_pids`, each answer with grade 1),
 /// `parquet` (columns `query-id`, `corpus-id`, and `score`, without which each has grade 1) or `auto` (by content and
-/// number of columns). Lines that start with `#` are comments, as for trec_eval. The same judgement twice counts once.
+/// number of columns), or `csv`. A first line may name the columns, in any order. Lines that start with `#` and are no
+/// judgement are left out as comments. The same judgement twice counts once.
 ///
 /// # Errors
 /// A line of another form, a grade that is no whole number, two grades for one pair, an id that is not of the
 /// collection, a file without judgements.
-pub fn import(source: &Path, format: &str, known: &Known, progress: &dyn Progress) -> Result<Qrels, Failure> {
-    let wanted = Form::parse(format)?;
-    let mut all =
-        Gathered { qrels: Qrels::new(), checker: Checker::new(known), places: HashMap::new(), twice: 0 };
+pub fn import(
+    source: &Path,
+    options: &QrelOptions,
+    known: &Known,
+    progress: &dyn Progress,
+) -> Result<Qrels, Failure> {
+    let wanted = Form::parse(&options.format)?;
+    let mut all = Gathered {
+        qrels: Qrels::new(),
+        checker: Checker::new(known),
+        places: HashMap::new(),
+        twice: 0,
+        options,
+        notes: TableNotes::default(),
+    };
     each_part(source, progress, &mut |part| match wanted.unwrap_or_else(|| Form::of(&part)) {
         Form::Columns(width) => columns(part, width, &mut all),
         Form::Answers => answers(part, &mut all),
         Form::Parquet => parquet(&part, &mut all),
     })?;
-    let Gathered { qrels, checker, twice, .. } = all;
+    let Gathered { qrels, checker, twice, notes, .. } = all;
+    notes.tell(progress);
     let unknown = checker.finish(progress)?;
     if qrels.is_empty() {
         let left = if unknown > 0 { ": every line has an id outside the collection" } else { "" };
@@ -124,30 +163,81 @@ pub fn import(source: &Path, format: &str, known: &Known, progress: &dyn Progres
     Ok(qrels)
 }
 
-fn columns(part: Part<'_>, mut width: Option<usize>, all: &mut Gathered<'_>) -> Result<(), Failure> {
+fn columns(part: Part<'_>, wanted: Option<usize>, all: &mut Gathered<'_>) -> Result<(), Failure> {
     let file = part.name.to_owned();
+    let cut = all.options.cut(&part);
     let mut lines = Lines::new(part);
+    let mut layout: Option<Columns> = None;
+    let mut first = true;
     while let Some(line) = lines.next()? {
-        if line.is_blank() || line.bytes.starts_with(b"#") {
+        if line.is_blank() {
             continue;
         }
         let text = line.text()?;
-        let columns: Vec<&str> = text.split_whitespace().collect();
-        let width = *width.get_or_insert(columns.len());
-        if line.number == 1 && width == 3 && columns.len() == 3 && is_header(columns[2]) {
+        let mut columns = Vec::with_capacity(4);
+        cut.columns(text, &mut columns);
+        let n = columns.len();
+        let fits = layout.or_else(|| Columns::by_width(wanted.unwrap_or(n))).filter(|l| l.width == n);
+        let value = fits.and_then(|l| whole(columns[l.grade]));
+        if text.starts_with('#') && value.is_none() {
+            all.notes.comment(&line, text);
             continue;
         }
-        let (query, document, grade) = match (width, columns.as_slice()) {
-            (4, [query, _, document, grade]) | (3, [query, document, grade]) => (*query, *document, *grade),
-            _ => return Err(off(&line, text, columns.len(), width)),
+        if std::mem::take(&mut first)
+            && value.is_none()
+            && wanted.is_none_or(|w| w == n)
+            && let Some(named) = Columns::named(&columns)
+        {
+            layout = Some(named);
+            continue;
+        }
+        let Some(at) = fits else {
+            return Err(off(&line, text, n, layout.map(|l| l.width).or(wanted).unwrap_or(n)));
         };
-        let grade: i32 = grade.parse().map_err(|_| {
-            line.wrong(format!("the grade {}", place::quote(grade)), "a whole number")
+        layout = Some(at);
+        let grade = value.ok_or_else(|| {
+            line.wrong(format!("the grade {}", place::quote(columns[at.grade])), "a whole number")
                 .help("the last column of judgements is the grade: 0 not relevant, 1 and more relevant")
         })?;
-        all.add(&file, line.number, query, document, grade)?;
+        all.add(&file, line.number, columns[at.query], columns[at.document], grade)?;
     }
     Ok(())
+}
+
+/// Where the columns of a line are.
+#[derive(Clone, Copy, Debug)]
+struct Columns {
+    width: usize,
+    query: usize,
+    document: usize,
+    grade: usize,
+}
+
+impl Columns {
+    fn by_width(width: usize) -> Option<Self> {
+        match width {
+            3 => Some(Self { width, query: 0, document: 1, grade: 2 }),
+            4 => Some(Self { width, query: 0, document: 2, grade: 3 }),
+            _ => None,
+        }
+    }
+
+    /// The columns of a first line that names them.
+    fn named(columns: &[&str]) -> Option<Self> {
+        let at = |wanted: Role| columns.iter().position(|c| role(c) == Some(wanted));
+        let grade = at(Role::Grade).or_else(|| at(Role::Score))?;
+        match (at(Role::Query), at(Role::Document)) {
+            (Some(query), Some(document)) => Some(Self { width: columns.len(), query, document, grade }),
+            // Only the grade has a name that is known: the usual order.
+            _ => Self::by_width(columns.len()).filter(|l| l.grade == grade),
+        }
+    }
+}
+
+/// A grade: whole, also when it is written 1.0, as trec_eval reads it.
+fn whole(text: &str) -> Option<i32> {
+    let written = |x: f64| (x.fract() == 0.0 && x.abs() <= f64::from(i32::MAX)).then_some(x as i32);
+    text.parse().ok().or_else(|| text.parse::<f64>().ok().and_then(written))
 }
 
 fn answers(part: Part<'_>, all: &mut Gathered<'_>) -> Result<(), Failure> {
@@ -181,16 +271,15 @@ fn answers(part: Part<'_>, all: &mut Gathered<'_>) -> Result<(), Failure> {
 #[cfg(feature = "models")]
 fn parquet(part: &Part<'_>, all: &mut Gathered<'_>) -> Result<(), Failure> {
     use super::json::Field;
-    const QUERY: [&str; 2] = ["query-id", "query_id"];
-    const DOCUMENT: [&str; 3] = ["corpus-id", "document_id", "doc_id"];
-    const GRADE: [&str; 2] = ["score", "grade"];
     let mut rows = super::rows::Rows::open(part)?;
-    let find = |names: &[&'static str]| names.iter().copied().find(|n| rows.has(n));
-    let (Some(query), Some(document)) = (find(&QUERY), find(&DOCUMENT)) else {
-        let expected = "the columns `query-id` and `corpus-id`";
+    let names = rows.columns();
+    let find = |wanted: Role| names.iter().map(String::as_str).find(|n| role(n) == Some(wanted));
+    let (Some(query), Some(document)) = (find(Role::Query), find(Role::Document)) else {
+        let expected =
+            "the columns `query-id` and `corpus-id`, or others that hold the ids of queries and documents";
         return Err(place::wrong_line(part.name, 1, rows.names(), expected));
     };
-    let grade = find(&GRADE);
+    let grade = find(Role::Grade).or_else(|| find(Role::Score));
     let wanted: Vec<&str> = [query, document].into_iter().chain(grade).collect();
     while let Some(found) = rows.next(&wanted)? {
         let line = rows.number();
@@ -202,8 +291,24 @@ fn parquet(part: &Part<'_>, all: &mut Gathered<'_>) -> Result<(), Failure> {
                 Err(place::wrong_line(part.name, line, found, "a string or a whole number"))
             }
         };
+        if let Some(Field::List(documents)) = &found[1] {
+            let grades: Option<Vec<i32>> = match found.get(2) {
+                None => Some(vec![1; documents.len()]),
+                Some(Some(Field::List(grades))) => grades.iter().map(|g| whole(g)).collect(),
+                Some(_) => None,
+            };
+            let grades = grades.filter(|g| g.len() == documents.len()).ok_or_else(|| {
+                let found = format!("other things in {}", place::quote(wanted[wanted.len() - 1]));
+                place::wrong_line(part.name, line, found, "a whole number for each document")
+            })?;
+            let query = id(0)?;
+            for (document, grade) in documents.iter().zip(grades) {
+                all.add(part.name, line, &query, document, grade)?;
+            }
+            continue;
+        }
         let number = match (grade, found.get(2)) {
-            (Some(_), Some(Some(Field::Number(n)))) => n.parse().ok(),
+            (Some(_), Some(Some(Field::Number(n)))) => whole(n),
             (Some(_), _) => None,
             (None, _) => Some(1),
         };
@@ -232,23 +337,18 @@ fn off(line: &Line<'_>, text: &str, n: usize, width: usize) -> Failure {
     line.wrong(found, expected).help("columns are separated by tabs or blanks")
 }
 
-/// Whether the last column of a first line names a column instead of holding a value.
-pub(super) fn is_header(column: &str) -> bool {
-    HEADERS.contains(&column.to_ascii_lowercase().as_str())
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::known::Unknown;
     use super::super::store::TextStore;
     use super::super::store_writer::TextStoreWriter;
-    use super::super::testing::{file, gzip, shared};
+    use super::super::testing::{Told, file, gzip, shared};
     use super::*;
     use crate::task::{FailureKind, Silent};
 
     fn read(text: &str, format: &str, known: &Known) -> Result<Qrels, Failure> {
         let dir = tempfile::tempdir().unwrap();
-        import(&file(dir.path(), "q.txt", text), format, known, &Silent)
+        import(&file(dir.path(), "q.txt", text), &QrelOptions::format(format), known, &Silent)
     }
 
     fn store(dir: &Path, ids: &[&str]) -> TextStore {
@@ -270,6 +370,42 @@ mod tests {
         let beir = read("query-id\tcorpus-id\tscore\n1\ta\t2\n", "auto", &none).unwrap();
         assert_eq!(beir.grade("1", "a"), Some(2));
         assert_eq!(read("1\ta\t2\n", "beir", &none).unwrap(), beir);
+    }
+
+    #[test]
+    fn headers_name_columns_and_grades_may_have_a_point() {
+        let none = Known::default();
+        let expected = read("1 0 a 2\n7 0 b 0\n", "auto", &none).unwrap();
+        for text in [
+            "query_id\titeration\tdoc_id\trelevance\n1\t0\ta\t2\n7\t0\tb\t0\n",
+            "docno qid rel\na 1 2.0\nb 7 0.0\n",
+            "q d grade\n1 a 2\n7 b 0\n",
+        ] {
+            assert_eq!(read(text, "auto", &none).unwrap(), expected, "{text}");
+        }
+        let text = "query_id,doc_id,label\n1,\"a\",2\n7,b,0\n";
+        assert_eq!(read(text, "csv", &none).unwrap(), expected);
+        let options = QrelOptions { blanks: Some("_".into()), ..QrelOptions::default() };
+        let dir = tempfile::tempdir().unwrap();
+        let path = file(dir.path(), "q.tsv", "my query\ta b c\t1\n");
+        let read = import(&path, &options, &none, &Silent).unwrap();
+        assert_eq!(read.grade("my_query", "a_b_c"), Some(1));
+    }
+
+    #[test]
+    fn ids_that_begin_with_a_number_sign_are_judged() {
+        let (dir, told) = (tempfile::tempdir().unwrap(), Told::default());
+        let text = "# judged by two people\n#1 0 a 1\n2 0 c 1\n#3 0 #4 2\n";
+        let path = file(dir.path(), "q.txt", text);
+        let qrels = import(&path, &QrelOptions::default(), &Known::default(), &told).unwrap();
+        assert_eq!((qrels.len(), qrels.grade("#1", "a"), qrels.grade("#3", "#4")), (3, Some(1), Some(2)));
+        assert_eq!(
+            told.caveats(),
+            [
+                "1 lines that begin with `#` and are no record were left out as comments; the first: q.txt, line 1: \
+              `# judged by two people`"
+            ]
+        );
     }
 
     #[test]
@@ -296,7 +432,9 @@ mod tests {
             ("1 0\n", "auto", "q.txt:1: found 2 columns in `1 0`, expected 4 columns: query, iteration"),
             ("1 0 a 1\n", "beir", "q.txt:1: found 4 columns in `1 0 a 1`, expected 3 columns"),
             ("1 0 a x\n", "auto", "q.txt:1: found the grade `x`, expected a whole number"),
-            ("1 0 a 1.0\n", "auto", "q.txt:1: found the grade `1.0`"),
+            ("1 0 a 0.5\n", "auto", "q.txt:1: found the grade `0.5`"),
+            ("1 0 a 1e10\n", "auto", "q.txt:1: found the grade `1e10`"),
+            ("1 0 a NaN\n", "auto", "q.txt:1: found the grade `NaN`"),
             (
                 "1 0 a 1\n2 0 a 1\n1 0 a 0\n",
                 "auto",
@@ -309,7 +447,7 @@ mod tests {
             let e = read(text, format, &none).unwrap_err();
             assert!(e.message.contains(message), "{e}");
         }
-        assert!(read("1 0 a 1", "csv", &none).unwrap_err().message.starts_with("format: found `csv`"));
+        assert!(read("1 0 a 1", "tab", &none).unwrap_err().message.starts_with("format: found `tab`"));
     }
 
     #[test]
@@ -348,9 +486,10 @@ mod tests {
         let text: String = (0..3000).map(|i| format!("{i} 0 d{} {}\n", i * 7919 % 1013, i % 3)).collect();
         let packed = gzip(text.as_bytes());
         let path = file(dir.path(), "q.gz", &packed[..packed.len() / 2]);
-        let e = import(&path, "auto", &Known::default(), &Silent).unwrap_err();
+        let e = import(&path, &QrelOptions::default(), &Known::default(), &Silent).unwrap_err();
         assert!(e.message.contains("truncated"), "{e}");
-        let e = import(&dir.path().join("none"), "auto", &Known::default(), &Silent).unwrap_err();
+        let e = import(&dir.path().join("none"), &QrelOptions::default(), &Known::default(), &Silent)
+            .unwrap_err();
         assert_eq!(e.kind, FailureKind::Missing);
     }
 
@@ -372,7 +511,7 @@ mod tests {
         ];
         for (path, queries, judgements) in cases {
             let Some(source) = shared("real_judgements_have_their_counts", path) else { return };
-            let qrels = import(&source, "auto", &Known::default(), &Silent).unwrap();
+            let qrels = import(&source, &QrelOptions::default(), &Known::default(), &Silent).unwrap();
             assert_eq!((qrels.len(), qrels.judgements()), (queries, judgements), "{path}");
         }
     }

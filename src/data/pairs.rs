@@ -76,20 +76,20 @@ impl PairOptions {
 
     fn wanted(&self) -> Result<Option<PairFormat>, Failure> {
         Ok(match self.format.as_str() {
-            "auto" | "" | "parquet" => None,
+            "auto" | "" | "parquet" | "csv" => None,
             "trec" => Some(PairFormat::Trec),
             "tsv" => Some(PairFormat::Tsv),
             "msmarco" => Some(PairFormat::Msmarco),
             other => {
                 let found = place::quote(other);
-                let expected = "`auto`, `trec`, `tsv`, `msmarco` or `parquet`";
+                let expected = "`auto`, `trec`, `tsv`, `csv`, `msmarco` or `parquet`";
                 return Err(Failure::wrong(format!("format: found {found}, expected {expected}")));
             }
         })
     }
 
-    fn cut(&self) -> Cut {
-        if self.blanks.is_some() { Cut::Tabs } else { Cut::Blanks }
+    fn cut(&self) -> (&str, bool) {
+        (&self.format, self.blanks.is_some())
     }
 }
 
@@ -225,7 +225,7 @@ pub fn import(
 }
 
 /// What a third column without a name holds in this file.
-fn third_column(source: &Path, cut: Cut, third: Third) -> Result<rows::Known, Failure> {
+fn third_column(source: &Path, cut: (&str, bool), third: Third) -> Result<rows::Known, Failure> {
     let mut evidence = Evidence::default();
     let mut enough = false;
     each_part(source, &Silent, &mut |part| {

@@ -12,6 +12,8 @@ pub enum TextFormat {
     Jsonl,
     /// `id<tab>text` a line (MS MARCO).
     Tsv,
+    /// Columns separated by commas, with quotes.
+    Csv,
     /// `<DOC><DOCNO>…</DOCNO>…</DOC>`.
     Trec,
     /// `<top><num>…<title>…</top>`.
@@ -28,6 +30,7 @@ impl TextFormat {
         match self {
             Self::Jsonl => "jsonl",
             Self::Tsv => "tsv",
+            Self::Csv => "csv",
             Self::Trec => "trec",
             Self::Topics => "topics",
             Self::Html => "html",
@@ -39,6 +42,7 @@ impl TextFormat {
         match self {
             Self::Jsonl => "JSON, one object a line",
             Self::Tsv => "columns separated by tabs",
+            Self::Csv => "columns separated by commas",
             Self::Trec => "TREC documents (`<DOC>`)",
             Self::Topics => "TREC topics (`<top>` or `<topic number=…>`)",
             Self::Html => "HTML",
@@ -83,7 +87,10 @@ impl TextFormat {
             let expected = format!("{}, as {by} says", said.describe());
             place::wrong_line(part.name, 1, found, expected)
         };
+        // A text between commas may hold a tab.
         let told = match (wanted, suffix, content) {
+            (Some(Self::Csv), _, None | Some(Self::Tsv))
+            | (None, Some(Self::Csv), None | Some(Self::Tsv)) => Some(Self::Csv),
             (Some(w), _, Some(c)) if w != c => {
                 return Err(
                     clash(w, "`format`").help(format!("say `format = \"{}\"`, or leave it out", c.word()))
@@ -121,6 +128,7 @@ fn by_suffix(suffix: &str) -> Option<TextFormat> {
     match suffix {
         "jsonl" | "ndjson" | "json" => Some(TextFormat::Jsonl),
         "tsv" => Some(TextFormat::Tsv),
+        "csv" => Some(TextFormat::Csv),
         "html" | "htm" | "xhtml" => Some(TextFormat::Html),
         "parquet" => Some(TextFormat::Parquet),
         _ => None,
@@ -196,7 +204,7 @@ mod tests {
         let allowed = [TextFormat::Jsonl, TextFormat::Tsv];
         assert_eq!(TextFormat::parse("auto", &allowed), Ok(None));
         assert_eq!(TextFormat::parse("tsv", &allowed), Ok(Some(TextFormat::Tsv)));
-        let e = TextFormat::parse("csv", &allowed).unwrap_err();
-        assert_eq!(e.message, "format: found `csv`, expected `auto`, `jsonl`, `tsv`");
+        let e = TextFormat::parse("xml", &allowed).unwrap_err();
+        assert_eq!(e.message, "format: found `xml`, expected `auto`, `jsonl`, `tsv`");
     }
 }

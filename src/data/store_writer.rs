@@ -65,7 +65,8 @@ impl TextStoreWriter {
         }
         if id.contains(char::is_whitespace) {
             let found = format!("the id {} with white space in it", place::quote(id));
-            return Err(place::wrong_line(file, line, found, "an id of one word, as runs and qrels need it"));
+            return Err(place::wrong_line(file, line, found, "an id of one word, as runs and qrels need it")
+                .help("`blanks = \"_\"` of the data set replaces blanks in ids; say it for all its files"));
         }
         let number = u32::try_from(self.lines.len()).ok().filter(|n| *n < u32::MAX - 1).ok_or_else(|| {
             place::wrong_line(file, line, "more than 4,294,967,294 texts", "fewer; split the collection")

@@ -1,10 +1,16 @@
 //! Imports documents and queries of any of the field's formats into a store of texts.
 
+mod notes;
+mod record;
+mod table;
+
 use std::io::Read;
 use std::path::Path;
 
+use self::notes::Notes;
+use self::record::{Record, Wanted};
 use super::html::{html_text, sgml_document};
-use super::json::{self, Field};
+use super::json;
 use super::lines::{Lines, MAX_LINE, decode};
 use super::parts::{Part, each_part, read_failed};
 use super::place;
@@ -26,12 +32,18 @@ pub enum What {
 impl What {
     fn formats(self) -> &'static [TextFormat] {
         match self {
-            Self::Corpus => {
-                &[TextFormat::Jsonl, TextFormat::Tsv, TextFormat::Trec, TextFormat::Html, TextFormat::Parquet]
-            }
+            Self::Corpus => &[
+                TextFormat::Jsonl,
+                TextFormat::Tsv,
+                TextFormat::Csv,
+                TextFormat::Trec,
+                TextFormat::Html,
+                TextFormat::Parquet,
+            ],
             Self::Queries => &[
                 TextFormat::Jsonl,
                 TextFormat::Tsv,
+                TextFormat::Csv,
                 TextFormat::Topics,
                 TextFormat::Trec,
                 TextFormat::Parquet,
@@ -52,17 +64,62 @@ impl What {
 pub struct TextOptions {
     /// `auto`, or a word of [`TextFormat`].
     pub format: String,
-    /// For JSON and Parquet: the fields whose texts are joined by a blank (empty: `title` and `text`; for queries
-    /// `text` or `query`). For TREC documents: the tags whose text is taken (empty: all). For topics: the fields that
-    /// are joined (empty: `title`, in XML also `query`, or the whole text of a topic without fields).
+    /// The field that holds the id: of JSON and Parquet, a column of a table by its name or number, a tag or attribute of
+    /// TREC documents. `None`: the first of the usual names.
+    pub id: Option<String>,
+    /// For JSON and Parquet: the fields whose texts are joined by a blank (empty: `title` and the text; for queries
+    /// `text` or `query`). For tables: columns by name or number. For TREC documents: the tags whose text is taken
+    /// (empty: all). For topics: the fields that are joined (empty: `title`, in XML also `query`, or the whole text of a
+    /// topic without fields).
     pub fields: Vec<String>,
     /// What happens with ids that are there twice.
     pub duplicates: Duplicates,
+    /// Whether the first line of a table names its columns; `None`: as it looks.
+    pub header: Option<bool>,
+    /// Whether everything after the first tab of a line is the text.
+    pub tabs_in_text: bool,
+    /// What a blank in an id becomes; without it such an id is an error.
+    pub blanks: Option<String>,
+    /// What happens with queries without a text.
+    pub empty: Empty,
+}
+
+/// What happens with queries without a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Empty {
+    /// They are an error.
+    #[default]
+    Error,
+    /// They are left out.
+    Drop,
+    /// They are kept, and find nothing.
+    Keep,
+}
+
+impl Empty {
+    /// Reads the argument `empty`; `None` for any other word.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "error" => Some(Self::Error),
+            "drop" => Some(Self::Drop),
+            "keep" => Some(Self::Keep),
+            _ => None,
+        }
+    }
 }
 
 impl Default for TextOptions {
     fn default() -> Self {
-        Self { format: "auto".into(), fields: Vec::new(), duplicates: Duplicates::Error }
+        Self {
+            format: "auto".into(),
+            id: None,
+            fields: Vec::new(),
+            duplicates: Duplicates::Error,
+            header: None,
+            tabs_in_text: false,
+            blanks: None,
+            empty: Empty::Error,
+        }
     }
 }
 
@@ -93,6 +150,7 @@ pub fn import(
     let wanted = TextFormat::parse(&options.format, what.formats())?;
     let mut writer = TextStoreWriter::create(out)?;
     let mut first: Option<(TextFormat, String)> = None;
+    let mut notes = Notes::default();
     let files = each_part(source, progress, &mut |part| {
         if part.head.is_empty() && !matches!(part.suffix().as_str(), "html" | "htm" | "xhtml") {
             return Ok(());
@@ -109,16 +167,26 @@ pub fn import(
             None => first = Some((told, part.name.to_owned())),
         }
         let file = part.name.to_owned();
-        let mut emit = |id: &str, text: &str, line: u64| {
+        let mut emit = |id: &str, text: &str, line: u64, notes: &mut Notes| {
             if what == What::Queries && text.trim().is_empty() {
-                let found = format!("the query {} with an empty text", place::quote(id));
-                return Err(place::wrong_line(&file, line, found, "a text")
-                    .help("remove the query, or give it a text"));
+                if options.empty == Empty::Error {
+                    let found = format!("the query {} with an empty text", place::quote(id));
+                    return Err(place::wrong_line(&file, line, found, "a text").help(
+                        "remove the query, or give it a text; `empty = drop` leaves such queries out, `empty = keep` keeps \
+                         them",
+                    ));
+                }
+                notes.empty.add(|| format!("{}: {}", place::spot(&file, line), place::quote(id)));
+                if options.empty == Empty::Drop {
+                    return Ok(());
+                }
             }
-            writer.push(id, text, &file, line)
+            let id = notes.table.id(id, options.blanks.as_deref(), (&file, line));
+            writer.push(&id, text, &file, line)
         };
-        Reading { what, fields: &options.fields }.part(part, told, &mut emit)
+        Reading { what, options }.part(part, told, &mut notes, &mut emit)
     })?;
+    notes.tell(options.empty == Empty::Keep, progress);
     if writer.is_empty() {
         return Err(Failure::wrong(format!("{}: found no {}", source.display(), what.noun()))
             .help("check that this is the right file"));
@@ -131,175 +199,133 @@ pub fn import(
     Ok(Imported { texts: texts - left_out, bytes, files, left_out })
 }
 
-type Emit<'e> = &'e mut dyn FnMut(&str, &str, u64) -> Result<(), Failure>;
-
-/// Fields that hold an id, in the order they are looked for.
-const IDS: [&str; 4] = ["_id", "id", "docid", "docno"];
+type Emit<'e> = &'e mut dyn FnMut(&str, &str, u64, &mut Notes) -> Result<(), Failure>;
 
 #[derive(Clone, Copy)]
-struct Reading<'f> {
+struct Reading<'o> {
     what: What,
-    fields: &'f [String],
+    options: &'o TextOptions,
 }
 
-impl Reading<'_> {
-    fn part(self, part: Part<'_>, format: TextFormat, emit: Emit<'_>) -> Result<(), Failure> {
+impl<'o> Reading<'o> {
+    fn part(
+        self,
+        part: Part<'_>,
+        format: TextFormat,
+        notes: &mut Notes,
+        emit: Emit<'_>,
+    ) -> Result<(), Failure> {
+        if !matches!(format, TextFormat::Tsv | TextFormat::Csv)
+            && (self.options.header.is_some() || self.options.tabs_in_text)
+        {
+            let given = if self.options.tabs_in_text { "tabs" } else { "header" };
+            let found = format!("format `{}`", format.word());
+            return Err(place::wrong_line(part.name, 1, found, format!("a table, as `{given}` says"))
+                .help("leave the argument out"));
+        }
         match format {
-            TextFormat::Jsonl => self.jsonl(part, emit),
-            TextFormat::Tsv => self.tsv(part, emit),
-            TextFormat::Trec => self.documents(part, emit),
-            TextFormat::Topics => self.topics(part, emit),
-            TextFormat::Html => self.html(part, emit),
-            TextFormat::Parquet => self.parquet(&part, emit),
+            TextFormat::Jsonl => self.jsonl(part, notes, emit),
+            TextFormat::Tsv => table::tabs(part, self.wanted(), self.options, notes, emit),
+            TextFormat::Csv => table::commas(part, self.wanted(), self.options, notes, emit),
+            TextFormat::Trec => self.documents(part, notes, emit),
+            TextFormat::Topics => self.topics(part, notes, emit),
+            TextFormat::Html => self.html(part, notes, emit),
+            TextFormat::Parquet => self.parquet(&part, notes, emit),
         }
     }
 
-    fn no_fields(self, part: &Part<'_>, format: &str) -> Result<(), Failure> {
-        if self.fields.is_empty() {
-            return Ok(());
-        }
-        let found = format!("fields {}", self.fields.join(", "));
-        Err(place::wrong_line(part.name, 1, found, format!("none: {format} has no named fields"))
-            .help("leave the argument out"))
+    fn wanted(self) -> Wanted<'o> {
+        Wanted { what: self.what, id: self.options.id.as_deref(), fields: &self.options.fields }
     }
 
-    /// The fields that hold a text, in the order they are looked for.
-    fn text_fields(&self) -> Vec<&str> {
-        match self.what {
-            _ if !self.fields.is_empty() => self.fields.iter().map(String::as_str).collect(),
-            What::Corpus => vec!["title", "text", "contents"],
-            What::Queries => vec!["text", "query"],
-        }
-    }
-
-    fn jsonl(self, part: Part<'_>, emit: Emit<'_>) -> Result<(), Failure> {
-        let texts = self.text_fields();
-        let wanted: Vec<&str> = IDS.iter().copied().chain(texts.iter().copied()).collect();
+    fn jsonl(self, part: Part<'_>, notes: &mut Notes, emit: Emit<'_>) -> Result<(), Failure> {
+        let wanted = self.wanted();
+        let names = wanted.names();
         let mut lines = Lines::new(part);
         while let Some(line) = lines.next()? {
             if line.is_blank() {
                 continue;
             }
-            let found = json::object(&line, &wanted)?;
-            let wrong = |found: &str, expected: &str| line.wrong(found, expected);
-            let (id, text) = self.record(&texts, &found, &|| json::names(&line), &wrong)?;
-            emit(&id, &text, line.number)?;
+            let (found, repaired) = json::object(&line, &names)?;
+            notes.repaired(line.file, line.number, repaired);
+            let has = || json::names(&line);
+            let record =
+                Record { file: line.file, line: line.number, wanted: &names, found: &found, has: &has };
+            let (id, text) = wanted.read(&record, notes)?;
+            emit(&id, &text, line.number, notes)?;
         }
         Ok(())
     }
 
     #[cfg(feature = "models")]
-    fn parquet(self, part: &Part<'_>, emit: Emit<'_>) -> Result<(), Failure> {
-        let texts = self.text_fields();
-        let wanted: Vec<&str> = IDS.iter().copied().chain(texts.iter().copied()).collect();
+    fn parquet(self, part: &Part<'_>, notes: &mut Notes, emit: Emit<'_>) -> Result<(), Failure> {
+        let wanted = self.wanted();
+        let names = wanted.names();
         let mut rows = super::rows::Rows::open(part)?;
-        while let Some(found) = rows.next(&wanted)? {
-            let number = rows.number();
-            let wrong = |found: &str, expected: &str| place::wrong_line(part.name, number, found, expected);
-            let (id, text) = self.record(&texts, &found, &|| rows.names(), &wrong)?;
-            emit(&id, &text, number)?;
+        while let Some(found) = rows.next(&names)? {
+            let line = rows.number();
+            let has = || rows.names();
+            let record = Record { file: part.name, line, wanted: &names, found: &found, has: &has };
+            let (id, text) = wanted.read(&record, notes)?;
+            emit(&id, &text, line, notes)?;
         }
         Ok(())
     }
 
     #[cfg(not(feature = "models"))]
     #[expect(clippy::unused_self, reason = "the same call with the feature `models`")]
-    fn parquet(self, part: &Part<'_>, _: Emit<'_>) -> Result<(), Failure> {
+    fn parquet(self, part: &Part<'_>, _: &mut Notes, _: Emit<'_>) -> Result<(), Failure> {
         Err(Failure::missing(format!("{}: this build cannot read Parquet files", part.name)))
     }
 
-    /// The id and the text of one record; `names` says what it has instead.
-    fn record(
-        self,
-        texts: &[&str],
-        found: &[Option<Field>],
-        names: &dyn Fn() -> String,
-        wrong: &dyn Fn(&str, &str) -> Failure,
-    ) -> Result<(String, String), Failure> {
-        let chosen = !self.fields.is_empty();
-        let (ids, parts) = found.split_at(IDS.len());
-        let whole = "a string or a whole number";
-        let id = match ids.iter().flatten().next() {
-            Some(Field::Text(id) | Field::Number(id)) => id.clone(),
-            Some(Field::Null) => return Err(wrong("an id that is null", whole)),
-            Some(other) => return Err(wrong(&format!("an id that is {}", other.kind()), whole)),
-            None => return Err(wrong(&names(), "an id in `_id` or `id`")),
-        };
-        let mut joined = String::new();
-        let mut any = false;
-        for (name, part) in texts.iter().zip(parts) {
-            match part {
-                Some(Field::Text(text)) => {
-                    // Without a choice there is one text, beside the title of a document.
-                    any |= chosen || *name != "title";
-                    if !joined.is_empty() && !text.is_empty() {
-                        joined.push(' ');
-                    }
-                    joined.push_str(text);
-                    if !chosen && *name != "title" {
-                        break;
-                    }
-                }
-                Some(Field::Null) => any |= chosen || *name != "title",
-                Some(other) => {
-                    return Err(wrong(&format!("{} in {}", other.kind(), place::quote(name)), "a string"));
-                }
-                None => {}
-            }
-        }
-        if !any {
-            let expected: Vec<String> =
-                texts.iter().filter(|t| **t != "title").map(|t| place::quote(t)).collect();
-            return Err(wrong(&names(), &format!("a text in {}", expected.join(" or ")))
-                .help("name the fields that hold the text"));
-        }
-        Ok((id, joined))
-    }
-
-    fn tsv(self, part: Part<'_>, emit: Emit<'_>) -> Result<(), Failure> {
-        self.no_fields(&part, "a table of two columns")?;
-        let mut lines = Lines::new(part);
-        while let Some(line) = lines.next()? {
-            if line.is_blank() {
-                continue;
-            }
-            let text = line.text()?;
-            let mut columns = text.split('\t');
-            match (columns.next(), columns.next(), columns.count()) {
-                (Some(id), Some(text), 0) => emit(id.trim(), text, line.number)?,
-                (_, second, more) => {
-                    let n = 1 + usize::from(second.is_some()) + more;
-                    let found = format!("{} in {}", place::count(n, "column"), place::quote(text));
-                    return Err(line.wrong(found, "2 columns separated by a tab: id, text"));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn documents(self, part: Part<'_>, emit: Emit<'_>) -> Result<(), Failure> {
-        let tags: Vec<String> = self.fields.iter().map(|f| f.to_ascii_lowercase()).collect();
+    fn documents(self, part: Part<'_>, notes: &mut Notes, emit: Emit<'_>) -> Result<(), Failure> {
+        let tags: Vec<String> = self.options.fields.iter().map(|f| f.to_ascii_lowercase()).collect();
+        let chosen = self.options.id.as_ref().map(|id| id.to_ascii_lowercase());
+        let ids: Vec<&str> = chosen.as_deref().map_or_else(|| vec!["docno", "docid"], |id| vec![id]);
         let mut lines = Lines::new(part);
         let name = lines.name();
-        let mut blocks = Blocks::new(&mut lines, "<DOC>", "</DOC>");
+        let mut blocks = Blocks::new(&mut lines, "doc");
         while let Some(block) = blocks.block()? {
-            let document = sgml_document(&block.text, &tags);
-            let id = document.id.filter(|id| !id.is_empty()).ok_or_else(|| {
-                place::wrong_line(name, block.line, "`<DOC>` without an id", "`<DOCNO> id </DOCNO>` inside")
+            if !block.utf8 {
+                notes.decoded.add(|| place::spot(name, block.line));
+            }
+            let document = |id: &str| sgml_document(&block.text, &tags, id);
+            let filled = |id: &Option<String>| id.as_ref().is_some_and(|id| !id.is_empty());
+            let mut found = ids.iter().map(|id| document(id)).find(|d| filled(&d.id)).unwrap_or_else(|| {
+                // Without a tag for it, the id may be an attribute of `<DOC>`.
+                let names = chosen.as_deref().map_or_else(|| vec!["id", "docno", "docid"], |id| vec![id]);
+                let id = names.iter().find_map(|n| topics::attribute(&block.attributes, n));
+                super::html::SgmlDocument { id, ..document(ids[0]) }
+            });
+            let id = found.id.take().filter(|id| !id.is_empty()).ok_or_else(|| {
+                let expected = match &chosen {
+                    None => "`<DOCNO> id </DOCNO>` inside".to_owned(),
+                    Some(id) => format!("`<{id}> id </{id}>` inside, or the attribute"),
+                };
+                place::wrong_line(name, block.line, "`<DOC>` without an id", expected)
+                    .help("name the tag or attribute that holds the id, `id = \"…\"`")
             })?;
-            emit(&id, &document.text, block.line)?;
+            emit(&id, &found.text, block.line, notes)?;
         }
         Ok(())
     }
 
-    fn topics(self, part: Part<'_>, emit: Emit<'_>) -> Result<(), Failure> {
+    fn topics(self, part: Part<'_>, notes: &mut Notes, emit: Emit<'_>) -> Result<(), Failure> {
+        if let Some(id) = &self.options.id {
+            let found = format!("id = {}", place::quote(id));
+            return Err(place::wrong_line(part.name, 1, found, "none: the id of a topic is its number")
+                .help("leave the argument out"));
+        }
         let xml = topics::is_xml(&decode(part.head));
-        let (open, close) = if xml { ("<topic", "</topic>") } else { ("<top>", "</top>") };
         let mut lines = Lines::new(part);
         let name = lines.name();
-        let mut blocks = Blocks::new(&mut lines, open, close);
+        let mut blocks = Blocks::new(&mut lines, if xml { "topic" } else { "top" });
         while let Some(block) = blocks.block()? {
-            let topic = if xml { topics::xml(&block.text) } else { topics::classic(&block.text) };
+            if !block.utf8 {
+                notes.decoded.add(|| place::spot(name, block.line));
+            }
+            let read = if xml { topics::xml } else { topics::classic };
+            let topic = read(&block.attributes, &block.text);
             let get = |wanted: &str| topic.field(wanted);
             let missing = |wanted: &str| {
                 let found = format!("a topic with {}", topic.names());
@@ -308,7 +334,7 @@ impl Reading<'_> {
             };
             let id =
                 topic.id().ok_or_else(|| missing(if xml { "an attribute `number`" } else { "`<num>`" }))?;
-            let text = match self.fields {
+            let text = match self.options.fields.as_slice() {
                 [] if xml => topic.query().map(str::to_owned),
                 [] => get("title").map(str::to_owned),
                 fields => {
@@ -318,13 +344,29 @@ impl Reading<'_> {
             };
             let text =
                 text.ok_or_else(|| missing(if xml { "`<title>` or `<query>`" } else { "`<title>`" }))?;
-            emit(id, text.trim(), block.line)?;
+            let title = ["title".to_owned()];
+            let read = if self.options.fields.is_empty() { &title[..] } else { &self.options.fields };
+            if let Some(twice) = read.iter().find(|f| topic.repeats(f)) {
+                notes.repeated.add(|| format!("{}: `<{twice}>`", place::spot(name, block.line)));
+            }
+            emit(id, text.trim(), block.line, notes)?;
         }
         Ok(())
     }
 
-    fn html(self, part: Part<'_>, emit: Emit<'_>) -> Result<(), Failure> {
-        self.no_fields(&part, "an HTML document")?;
+    fn html(self, part: Part<'_>, notes: &mut Notes, emit: Emit<'_>) -> Result<(), Failure> {
+        let given = self.options.fields.iter().chain(&self.options.id).next();
+        if given.is_some() {
+            let found = format!("fields {}", self.options.fields.join(", "));
+            return Err(place::wrong_line(
+                part.name,
+                1,
+                found,
+                "none: an HTML document has no named fields, and its id is \
+                 the file's name",
+            )
+            .help("leave the argument out"));
+        }
         let id = part.stem().to_owned();
         let Part { name, reader, meter, .. } = part;
         let mut bytes = Vec::new();
@@ -334,7 +376,10 @@ impl Reading<'_> {
             return Err(place::wrong_line(name, 1, found, "one document a file"));
         }
         meter.check()?;
-        emit(&id, &html_text(&decode(&bytes)), 1)
+        if std::str::from_utf8(&bytes).is_err() {
+            notes.decoded.add(|| place::spot(name, 1));
+        }
+        emit(&id, &html_text(&decode(&bytes)), 1, notes)
     }
 }
 

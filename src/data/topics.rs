@@ -25,6 +25,11 @@ impl Topic {
         self.fields.iter().find(|(n, _)| n == wanted).map(|(_, text)| text.as_str())
     }
 
+    /// Whether it has a field more than once.
+    pub fn repeats(&self, wanted: &str) -> bool {
+        self.fields.iter().filter(|(n, _)| n == wanted).count() > 1
+    }
+
     /// What is asked, in XML: the title, or the query, or the whole text of a topic without fields.
     pub fn query(&self) -> Option<&str> {
         self.field("title").or_else(|| self.field("query")).or(self.bare.as_deref())
@@ -40,39 +45,53 @@ impl Topic {
 /// Whether a file of topics is XML: its first topic is `<topic …>`.
 pub fn is_xml(head: &str) -> bool {
     let head = head.to_ascii_lowercase();
-    let at = |tag: &str| head.find(tag).unwrap_or(usize::MAX);
-    at("<topic") < at("<top>")
+    // `<topics>` is around either.
+    let at = |tag: &str| {
+        let places = head.match_indices(tag).map(|(at, _)| at);
+        let ends = |at: &usize| !head[at + tag.len()..].starts_with(|c: char| c.is_alphanumeric());
+        places.into_iter().find(ends).unwrap_or(usize::MAX)
+    };
+    at("<topic") < at("<top")
 }
 
-/// A topic from the text between `<top>` and `</top>`.
-pub fn classic(text: &str) -> Topic {
+/// A topic from the attributes of `<top>` and the text between it and `</top>`.
+pub fn classic(attributes: &str, text: &str) -> Topic {
     let fields = fields(text);
-    let id = fields.iter().find(|(n, _)| n == "num").map(|(_, text)| text.clone());
+    let inner = fields.iter().find(|(n, _)| n == "num").map(|(_, text)| text.clone());
+    let id = inner.or_else(|| number(attributes));
     Topic { id, fields, bare: None }
 }
 
-/// A topic from what follows `<topic`: its attributes, `>`, and its fields or its text.
-pub fn xml(text: &str) -> Topic {
-    let (attributes, inside) = text.split_once('>').unwrap_or(("", text));
+/// The number of a topic among its attributes.
+fn number(attributes: &str) -> Option<String> {
+    ["number", "num", "id"].iter().find_map(|name| attribute(attributes, name))
+}
+
+/// A topic from the attributes of `<topic>`, and its fields or its text.
+pub fn xml(attributes: &str, inside: &str) -> Topic {
     let fields = fields(inside);
-    let number = attribute(attributes, "number").or_else(|| attribute(attributes, "id"));
+    let number = number(attributes);
     let inner = |name: &str| fields.iter().find(|(n, _)| n == name).map(|(_, text)| text.clone());
     let id = number.or_else(|| inner("number")).or_else(|| inner("num"));
     let bare = fields.is_empty().then(|| plain(inside).trim().to_owned());
     Topic { id, fields, bare }
 }
 
-/// The value of an attribute in quotes.
-fn attribute(text: &str, name: &str) -> Option<String> {
+/// The value of an attribute.
+pub(super) fn attribute(text: &str, name: &str) -> Option<String> {
     let mut from = 0;
-    while let Some(at) = text[from..].find(name) {
+    let lower = text.to_ascii_lowercase();
+    while let Some(at) = lower[from..].find(name) {
         let at = from + at;
         let alone = text[..at].chars().next_back().is_none_or(char::is_whitespace);
         let rest = text[at + name.len()..].trim_start();
         if let (true, Some(value)) = (alone, rest.strip_prefix('=')) {
             let value = value.trim_start();
-            let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''))?;
-            return value[1..].split_once(quote).map(|(v, _)| v.trim().to_owned());
+            return match value.chars().next().filter(|c| matches!(c, '"' | '\'')) {
+                Some(quote) => value[1..].split_once(quote).map(|(v, _)| v.trim().to_owned()),
+                // SGML's values without quotes.
+                None => value.split_whitespace().next().map(str::to_owned),
+            };
         }
         from = at + name.len();
     }
@@ -147,15 +166,19 @@ mod tests {
     #[test]
     fn topics_in_xml_have_a_number_and_a_query_or_a_bare_text() {
         let covid =
-            xml(" number=\"7\">\n<query>corona &amp; masks</query>\n<question>do they help</question>\n");
+            xml(" number=\"7\"", "\n<query>corona &amp; masks</query>\n<question>do they help</question>\n");
         assert_eq!((covid.id(), covid.query()), (Some("7"), Some("corona & masks")));
         assert_eq!(covid.field("question"), Some("do they help"));
-        let trial = xml(" number='12' type=\"x\">\n A man of 40\n with pain\n");
+        let trial = xml(" number='12' type=\"x\"", "\n A man of 40\n with pain\n");
         assert_eq!((trial.id(), trial.query()), (Some("12"), Some("A man of 40 with pain")));
-        let inner = xml("><number>3</number><title>t</title>");
+        let inner = xml("", "<number>3</number><title>t</title>");
         assert_eq!((inner.id(), inner.query()), (Some("3"), Some("t")));
-        assert_eq!(xml(" mynumber=\"1\"><title>t</title>").id(), None);
+        assert_eq!(xml(" mynumber=\"1\"", "<title>t</title>").id(), None);
         assert!(is_xml("<?xml?>\n<topics>\n<topic number=\"1\">") && !is_xml("\n<top>\n<num> 1"));
+        assert!(!is_xml("<topics>\n<top lang='en'>") && is_xml("<topics><topic>"));
+        let classic = classic("lang=en id=5", "<title lang=\"en\"> a <title lang=\"fr\"> b");
+        assert_eq!((classic.id(), classic.field("title")), (Some("5"), Some("a")));
+        assert!(classic.repeats("title") && !classic.repeats("desc"));
     }
 
     fn owned(fields: &[(&str, &str)]) -> Vec<(String, String)> {

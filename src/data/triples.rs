@@ -6,13 +6,16 @@
 
 use std::path::Path;
 
+use super::json::Field;
 use super::known::{Checker, Known};
 use super::lines::{Line, Lines};
+use super::noted::{Noted, TableNotes};
 use super::order::parse_score;
-use super::parts::each_part;
+use super::pairs::Cut;
+use super::parts::{Part, each_part};
 use super::place;
 use super::table::{Cell, Kind, TableWriter};
-use crate::task::{Failure, Progress};
+use crate::task::{CaveatKind, Failure, Progress};
 
 /// The table inside an artifact, for other tools.
 pub const TRIPLES_FILE: &str = "triples.parquet";
@@ -20,79 +23,228 @@ const IDS: [(&str, Kind); 3] =
     [("query_id", Kind::Text), ("positive_id", Kind::Text), ("negative_id", Kind::Text)];
 const SCORES: [(&str, Kind); 2] = [("positive_score", Kind::Float), ("negative_score", Kind::Float)];
 
+/// How to import triples.
+#[derive(Clone, Debug, Default)]
+pub struct TripleOptions {
+    /// A word of those of [`import`]; empty is `auto`.
+    pub format: String,
+    /// What a blank in an id becomes; without it blanks separate columns.
+    pub blanks: Option<String>,
+}
+
+impl TripleOptions {
+    /// Options with a format.
+    pub fn format(format: &str) -> Self {
+        Self { format: format.to_owned(), ..Self::default() }
+    }
+
+    fn width(&self) -> Result<Option<usize>, Failure> {
+        match self.format.as_str() {
+            "auto" | "" | "parquet" | "csv" => Ok(None),
+            "triples" => Ok(Some(3)),
+            "scored_triples" => Ok(Some(5)),
+            other => {
+                let found = place::quote(other);
+                let expected = "expected `auto`, `triples`, `scored_triples`, `csv` or `parquet`";
+                Err(Failure::wrong(format!("format: found {found}, {expected}")))
+            }
+        }
+    }
+}
+
 /// Imports triples into the folder `out`; gives back the number of rows.
 ///
 /// `format` is `triples` (`query positive negative`), `scored_triples` (`positive_score negative_score query
-/// positive negative`, as Hofstätter et al. publish them) or `auto` (by the number of columns); columns are
-/// separated by tabs or blanks.
+/// positive negative`, as Hofstätter et al. publish them), `csv`, `parquet` (columns by name; a single `score` is the
+/// margin, the positive's score less the negative's, and is kept as the positive's over 0) or `auto` (by the number of
+/// columns); columns are separated by tabs or blanks, and a first line may name them.
 ///
 /// # Errors
 /// A line of another form, a score that is no finite number, an id that is not of the collection, no triples.
 pub fn import(
     source: &Path,
-    format: &str,
+    options: &TripleOptions,
     known: &Known,
     out: &Path,
     progress: &dyn Progress,
 ) -> Result<u64, Failure> {
-    let mut width = match format {
-        "auto" => None,
-        "triples" => Some(3),
-        "scored_triples" => Some(5),
-        other => {
-            let found = place::quote(other);
-            let expected = "expected `auto`, `triples` or `scored_triples`";
-            return Err(Failure::wrong(format!("format: found {found}, {expected}")));
-        }
-    };
+    let width = options.width()?;
     std::fs::create_dir_all(out).map_err(|e| place::io(out, e))?;
-    let mut table: Option<TableWriter> = None;
-    let mut checker = Checker::new(known);
-    let mut rows = 0u64;
+    let mut all = Gathered {
+        options,
+        width,
+        out,
+        table: None,
+        checker: Checker::new(known),
+        notes: TableNotes::default(),
+        margins: Noted::default(),
+        rows: 0,
+    };
     each_part(source, progress, &mut |part| {
+        if part.head.starts_with(b"PAR1") { all.parquet(&part) } else { all.lines(part) }
+    })?;
+    all.checker.finish(progress)?;
+    all.notes.tell(progress);
+    let cause =
+        "rows give the margin of two scores; it was kept as the positive's score, with 0 for the negative";
+    all.margins.tell(CaveatKind::Changed, cause, progress);
+    let Some(table) = all.table else {
+        return Err(Failure::wrong(format!("{}: found no triples of this collection", source.display()))
+            .help("check that this is the right file"));
+    };
+    table.finish()?;
+    Ok(all.rows)
+}
+
+/// Triples as they are gathered.
+struct Gathered<'k> {
+    options: &'k TripleOptions,
+    width: Option<usize>,
+    out: &'k Path,
+    table: Option<TableWriter>,
+    checker: Checker<'k>,
+    notes: TableNotes,
+    margins: Noted,
+    rows: u64,
+}
+
+impl Gathered<'_> {
+    fn lines(&mut self, part: Part<'_>) -> Result<(), Failure> {
+        let cut = Cut::of(&part, &self.options.format, self.options.blanks.is_some());
         let file = part.name.to_owned();
         let mut lines = Lines::new(part);
+        let mut first = true;
         while let Some(line) = lines.next()? {
             if line.is_blank() {
                 continue;
             }
             let text = line.text()?;
-            let columns: Vec<&str> = text.split_whitespace().collect();
-            let scored = match (width, columns.len()) {
+            let mut columns = Vec::with_capacity(5);
+            cut.columns(text, &mut columns);
+            let header = std::mem::take(&mut first) && is_header(&columns);
+            let scored = match (self.width, columns.len()) {
+                _ if header && matches!(columns.len(), 3 | 5) => {
+                    usual_order(&line, &columns)?;
+                    continue;
+                }
                 (None | Some(3), 3) => false,
                 (None | Some(5), 5) => true,
-                (_, n) => return Err(off(&line, text, n, width)),
+                _ if text.starts_with('#') => {
+                    self.notes.comment(&line, text);
+                    continue;
+                }
+                (_, n) => return Err(off(&line, text, n, self.width)),
             };
-            width = Some(columns.len());
+            self.width = Some(columns.len());
             let ids = if scored { &columns[2..] } else { &columns[..] };
             let scores =
                 if scored { Some((score(&line, columns[0])?, score(&line, columns[1])?)) } else { None };
-            if !checker.keep(&file, line.number, ids[0], &ids[1..]) {
-                continue;
-            }
-            let mut cells = vec![Cell::Text(ids[0]), Cell::Text(ids[1]), Cell::Text(ids[2])];
-            if let Some((positive, negative)) = scores {
-                cells.extend([Cell::Float(positive), Cell::Float(negative)]);
-            }
-            let table = match &mut table {
-                Some(table) => table,
-                None => {
-                    let columns = if scored { [&IDS[..], &SCORES[..]].concat() } else { IDS.to_vec() };
-                    table.insert(TableWriter::create(&out.join(TRIPLES_FILE), &columns)?)
-                }
-            };
-            table.row(&cells)?;
-            rows += 1;
+            self.add(&file, line.number, [ids[0], ids[1], ids[2]], scores)?;
         }
         Ok(())
-    })?;
-    checker.finish(progress)?;
-    let Some(table) = table else {
-        return Err(Failure::wrong(format!("{}: found no triples of this collection", source.display()))
-            .help("check that this is the right file"));
-    };
-    table.finish()?;
-    Ok(rows)
+    }
+
+    fn parquet(&mut self, part: &Part<'_>) -> Result<(), Failure> {
+        let mut rows = super::rows::Rows::open(part)?;
+        let names = rows.columns();
+        let find = |wanted: &[&str]| names.iter().map(String::as_str).find(|n| wanted.contains(n));
+        let (Some(query), Some(positive), Some(negative)) = (find(&QUERY), find(&POSITIVE), find(&NEGATIVE))
+        else {
+            let expected = "the columns `query_id`, `positive_id` and `negative_id`";
+            return Err(place::wrong_line(part.name, 1, rows.names(), expected));
+        };
+        let scores: Vec<&str> =
+            match (find(&["positive_score"]), find(&["negative_score"]), find(&["score", "margin"])) {
+                (Some(positive), Some(negative), _) => vec![positive, negative],
+                (None, None, Some(margin)) => vec![margin],
+                (None, None, None) => Vec::new(),
+                _ => {
+                    let expected = "`positive_score` and `negative_score`, or neither";
+                    return Err(place::wrong_line(part.name, 1, rows.names(), expected));
+                }
+            };
+        let wanted = [&[query, positive, negative], scores.as_slice()].concat();
+        while let Some(found) = rows.next(&wanted)? {
+            let line = rows.number();
+            let wrong = |i: usize, expected: &str| {
+                let what = found[i].as_ref().map_or("nothing", Field::kind);
+                place::wrong_line(part.name, line, format!("{what} in {}", place::quote(wanted[i])), expected)
+            };
+            let id = |i: usize| match &found[i] {
+                Some(Field::Text(id) | Field::Number(id)) => Ok(id.as_str()),
+                _ => Err(wrong(i, "a string or a whole number")),
+            };
+            let number = |i: usize| match &found[i] {
+                Some(Field::Number(n) | Field::Fraction(n)) => {
+                    parse_score(n).ok_or_else(|| wrong(i, "a finite number"))
+                }
+                _ => Err(wrong(i, "a number")),
+            };
+            let scores = match scores.len() {
+                0 => None,
+                1 => {
+                    self.margins
+                        .add(|| format!("{}: {}", place::spot(part.name, line), number(3).unwrap_or(0.0)));
+                    Some((number(3)?, 0.0))
+                }
+                _ => Some((number(3)?, number(4)?)),
+            };
+            self.add(part.name, line, [id(0)?, id(1)?, id(2)?], scores)?;
+        }
+        Ok(())
+    }
+
+    fn add(
+        &mut self,
+        file: &str,
+        line: u64,
+        ids: [&str; 3],
+        scores: Option<(f32, f32)>,
+    ) -> Result<(), Failure> {
+        let blanks = self.options.blanks.as_deref();
+        let ids = ids.map(|id| self.notes.id(id, blanks, (file, line)));
+        if !self.checker.keep(file, line, &ids[0], &[&ids[1], &ids[2]]) {
+            return Ok(());
+        }
+        let mut cells: Vec<Cell<'_>> = ids.iter().map(|id| Cell::Text(id)).collect();
+        if let Some((positive, negative)) = scores {
+            cells.extend([Cell::Float(positive), Cell::Float(negative)]);
+        }
+        let table = match &mut self.table {
+            Some(table) => table,
+            None => {
+                let columns = if scores.is_some() { [&IDS[..], &SCORES[..]].concat() } else { IDS.to_vec() };
+                self.table.insert(TableWriter::create(&self.out.join(TRIPLES_FILE), &columns)?)
+            }
+        };
+        table.row(&cells)?;
+        self.rows += 1;
+        Ok(())
+    }
+}
+
+/// Names of the columns of triples.
+const QUERY: [&str; 4] = ["query_id", "query-id", "qid", "query"];
+const POSITIVE: [&str; 5] = ["positive_id", "positive", "pos_id", "pos", "positive_passage_id"];
+const NEGATIVE: [&str; 5] = ["negative_id", "negative", "neg_id", "neg", "negative_passage_id"];
+
+/// Whether a first line names columns.
+fn is_header(columns: &[&str]) -> bool {
+    let has = |names: &[&str]| columns.iter().any(|c| names.contains(&c.to_ascii_lowercase().as_str()));
+    has(&POSITIVE) && has(&NEGATIVE)
+}
+
+/// Refuses names in another order than that of the columns.
+fn usual_order(line: &Line<'_>, columns: &[&str]) -> Result<(), Failure> {
+    let ids = &columns[columns.len() - 3..];
+    let is = |column: &str, names: &[&str]| names.contains(&column.to_ascii_lowercase().as_str());
+    if !is(ids[1], &POSITIVE) || !is(ids[2], &NEGATIVE) {
+        let found = format!("the columns {}", columns.join(", "));
+        return Err(line
+            .wrong(found, "the order query, positive, negative")
+            .help("put the columns in this order"));
+    }
+    Ok(())
 }
 
 fn score(line: &Line<'_>, text: &str) -> Result<f32, Failure> {
@@ -139,7 +291,8 @@ mod tests {
             unknown: Unknown::Error,
         };
         let out = dir.path().join("out");
-        let rows = import(&file(dir.path(), "t.tsv", text), format, &known, &out, &Silent)?;
+        let rows =
+            import(&file(dir.path(), "t.tsv", text), &TripleOptions::format(format), &known, &out, &Silent)?;
         let path = out.join(TRIPLES_FILE);
         let scored = TableReader::has(&path, "negative_score")?;
         let columns = if scored { [&IDS[..], &SCORES[..]].concat() } else { IDS.to_vec() };

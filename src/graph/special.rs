@@ -71,10 +71,22 @@ const OWN: Taken = Taken::of(
     "A document whose id is the query's: keep it in rankings, or leave it out as BEIR does.",
 );
 const BLANKS: Taken = Taken::read("blanks");
+const ID: Taken = Taken::read("id");
+const QUERY_ID: Taken = Taken::of(
+    "query_id",
+    "String",
+    Some("absent"),
+    "The field that holds the id of a query, in a collection whose `id` names that of a document.",
+);
+const HEADER: Taken = Taken::read("header");
+const TABS: Taken = Taken::read("tabs");
+const EMPTY: Taken = Taken::read("empty");
+const INCLUDE: Taken = Taken::read("include");
+const EXCLUDE: Taken = Taken::read("exclude");
 const FIELD: Taken = Taken::read("field");
 const FORMAT: Taken = Taken::of(
     "format",
-    "'auto' | 'jsonl' | 'tsv' | 'trec' | 'html' | 'topics' | 'beir' | 'trec_run' | 'trec_qrels' | 'triples' | 'scored_triples' | 'parquet' | 'msmarco'",
+    "'auto' | 'jsonl' | 'tsv' | 'csv' | 'trec' | 'html' | 'topics' | 'beir' | 'trec_run' | 'trec_qrels' | 'triples' | 'scored_triples' | 'parquet' | 'msmarco'",
     Some("auto"),
     "How the files are written; told from their first lines without it.",
 );
@@ -226,9 +238,10 @@ pub const FORMS: &[Form] = &[
         takes: &[
             Taken::of(
                 "docs",
-                "String",
+                "String | List<String>",
                 Some("must be given for a Corpus or TestCollection"),
-                "A file, or a folder of files, of documents.",
+                "A file, a folder or archive of files, a pattern (`part-*.tsv`) or a list of files, of documents; all the \
+                 others may be such, too.",
             ),
             Taken::of(
                 "queries",
@@ -260,6 +273,13 @@ pub const FORMS: &[Form] = &[
             BLANKS,
             UNJUDGED,
             OWN,
+            ID,
+            QUERY_ID,
+            HEADER,
+            TABS,
+            EMPTY,
+            INCLUDE,
+            EXCLUDE,
         ],
         doc: "Declares a data set from files of this machine. A collection has the queries that its judgements name; all \
               with `unjudged = keep`.",
@@ -285,6 +305,13 @@ pub const FORMS: &[Form] = &[
             FIELDS,
             FIELD,
             BLANKS,
+            ID,
+            QUERY_ID,
+            HEADER,
+            TABS,
+            EMPTY,
+            INCLUDE,
+            EXCLUDE,
         ],
         doc: "Declares a data set by its address and digest; `xpipe fetch` and `run` download it.",
         example: "download { url = \"https://example.org/qrels.tsv\", format = trec }",

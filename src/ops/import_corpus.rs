@@ -1,25 +1,31 @@
 //! `import.corpus`: documents of any of the field's formats into a store of texts.
 
-use super::imports::{duplicates, import};
+use super::imports::{duplicates, import, tables};
 use crate::types::Op;
 
-const VERSION: u32 = 1;
+// 2: tags with attributes, headers of tables, and what is between documents.
+const VERSION: u32 = 2;
 
 pub(crate) fn op() -> Op {
     let op = import(
         "import.corpus",
         VERSION,
         "Corpus",
-        "Reads documents: BEIR or other JSON lines, MS MARCO TSV, TREC SGML, HTML; files, folders or tar archives, \
-         plain or gzip.",
-        "`jsonl`, `tsv`, `trec`, `html` or `parquet`; `auto` tells by suffix and content.",
+        "Reads documents: BEIR, MS MARCO or other JSON lines, tables with tabs or commas, TREC SGML, HTML, Parquet; files, \
+         folders or tar archives.",
+        "`jsonl`, `tsv`, `csv`, `trec`, `html` or `parquet`; `auto` tells by suffix and content.",
     )
     .optional(
         "fields",
         "List<String>",
-        "JSON: fields joined as the text, title and text without it. TREC: tags whose text is taken, all without it.",
+        "JSON, Parquet and tables: fields joined as the text, by name (columns also by number, \"2\" is the second), title \
+         and text without it. TREC: tags whose text is taken, all without it.",
     );
-    let op = duplicates(op);
+    let op = tables(
+        duplicates(op),
+        "The field that holds the id; columns also by number, of TREC documents a tag or attribute. Without it the first of \
+         `_id`, `id`, `pid` or `passage_id`, `docno` or `docid` or `doc_id`; of a table without names the first column.",
+    );
     #[cfg(feature = "models")]
     let op = op.runs(run::run);
     op

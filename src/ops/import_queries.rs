@@ -1,19 +1,20 @@
 //! `import.queries`: queries or topics of any of the field's formats into a store of texts.
 
-use super::imports::{duplicates, import};
+use super::imports::{duplicates, import, tables};
 use crate::types::Op;
 use crate::value::Value;
 
-const VERSION: u32 = 1;
+// 2: tags with attributes, headers of tables, and what is between topics.
+const VERSION: u32 = 2;
 
 pub(crate) fn op() -> Op {
     let op = import(
         "import.queries",
         VERSION,
         "Queries",
-        "Reads queries: BEIR or other JSON lines, TSV, Parquet, TREC topics in `<top>`, `<topic>` or `<DOC>` form; plain or \
-         gzip.",
-        "`jsonl`, `tsv`, `parquet`, `topics` or `trec`; `auto` tells by suffix and content.",
+        "Reads queries: BEIR or other JSON lines, tables with tabs or commas, Parquet, TREC topics in `<top>`, `<topic>` or \
+         `<DOC>` form.",
+        "`jsonl`, `tsv`, `csv`, `parquet`, `topics` or `trec`; `auto` tells by suffix and content.",
     )
     .optional(
         "field",
@@ -21,10 +22,21 @@ pub(crate) fn op() -> Op {
         "The field that holds the query, or several joined: `title+desc`. Topics: `title` without it; JSON: `text` \
          or `query`.",
     );
-    let op = duplicates(op)
+    let op = tables(
+        duplicates(op),
+        "The field that holds the id; columns also by number. Without it the first of `_id`, `id`, `query_id` or `qid`; of a \
+         table without names the first column.",
+    )
+    .added(
+        "empty",
+        "'error' | 'drop' | 'keep'",
+        Value::Null,
+        "Queries without a text: an error without it, leave them out, or keep them (they find nothing).",
+    );
+    let op = op
         .added(
             "judged_by",
-            "Path",
+            "Path | List<Path>",
             Value::Null,
             "Judgements: only the queries that they name are kept. Without it all are.",
         )
@@ -43,7 +55,7 @@ pub(crate) fn op() -> Op {
 #[cfg(feature = "models")]
 mod run {
     use super::super::importing;
-    use crate::data::judgements;
+    use crate::data::judgements::{self, QrelOptions};
     use crate::data::known::{Known, Unknown};
     use crate::data::store::TextStore;
     use crate::data::store_writer::TextStoreWriter;
@@ -68,11 +80,12 @@ mod run {
 
     /// Keeps the queries that the judgements name, in their order.
     fn judged(job: &Job<'_>, all: &TextStore) -> Result<Outcome, Failure> {
-        let source = job.located("judged_by")?;
+        let source = importing::files(job, "judged_by")?;
         let format = if job.has("judged_format") { job.text("judged_format")? } else { "auto" };
         let everything = Known { queries: None, corpus: None, unknown: Unknown::Keep };
         // What is odd in the judgements is told by their own import.
-        let qrels = judgements::import(&source.path, format, &everything, &Silent)?;
+        let options = QrelOptions { format: format.to_owned(), blanks: importing::blanks(job)? };
+        let qrels = judgements::import(&source, &options, &everything, &Silent)?;
         let mut writer = TextStoreWriter::create(&job.spec.out)?;
         let mut kept = 0u64;
         for (i, (id, text)) in all.iter().enumerate() {
@@ -84,7 +97,7 @@ mod run {
         if kept == 0 {
             return Err(Failure::wrong(format!(
                 "{}: the judgements name none of the {} queries",
-                source.path.display(),
+                source.display(),
                 all.len()
             ))
             .help("give queries and judgements of one collection, or keep all queries (`unjudged = keep`)"));

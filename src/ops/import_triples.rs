@@ -1,6 +1,6 @@
 //! `import.triples`: training triples, with a teacher's scores or without.
 
-use super::imports::import;
+use super::imports::{blanks, import};
 use crate::types::Op;
 use crate::value::Value;
 
@@ -11,9 +11,9 @@ pub(crate) fn op() -> Op {
         "import.triples",
         VERSION,
         "Source",
-        "Reads triples: query, positive, negative; or positive score, negative score, query, positive, negative; \
-         plain or gzip.",
-        "`triples` or `scored_triples`; `auto` tells by the number of columns.",
+        "Reads triples: query, positive, negative; or positive score, negative score, query, positive, negative; or \
+         Parquet with columns by name.",
+        "`triples`, `scored_triples`, `csv` or `parquet`; `auto` tells by the number of columns.",
     )
     .needs("queries", "Queries", "The queries of the triples.")
     .needs("corpus", "Corpus", "The documents of the triples.")
@@ -23,6 +23,7 @@ pub(crate) fn op() -> Op {
         Value::str("error"),
         "Lines with an id outside the collection: an error, or leave them out.",
     );
+    let op = blanks(op);
     #[cfg(feature = "models")]
     let op = op.runs(run::run);
     op
@@ -31,13 +32,14 @@ pub(crate) fn op() -> Op {
 #[cfg(feature = "models")]
 mod run {
     use super::super::importing;
-    use crate::data::triples;
+    use crate::data::triples::{self, TripleOptions};
     use crate::task::{Failure, Job, Outcome};
 
     pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
         let known = importing::known(job)?;
-        let rows =
-            triples::import(job.path("source")?, job.text("format")?, &known, &job.spec.out, job.progress)?;
+        let options =
+            TripleOptions { format: job.text("format")?.to_owned(), blanks: importing::blanks(job)? };
+        let rows = triples::import(job.path("source")?, &options, &known, &job.spec.out, job.progress)?;
         Ok(importing::outcome([("triples", rows)]))
     }
 }

@@ -9,7 +9,7 @@ use crate::data::run::RunWriter;
 use crate::data::scores::ScoresWriter;
 use crate::data::store::TextStore;
 use crate::data::store_writer::Duplicates;
-use crate::data::texts::{self, TextOptions, What};
+use crate::data::texts::{self, Empty, TextOptions, What};
 use crate::task::{Failure, Job, Outcome, Progress};
 use crate::value::Value;
 
@@ -55,7 +55,23 @@ pub(super) fn texts(job: &Job<'_>, what: What, fields: Vec<String>, out: &Path) 
             return Err(Failure::wrong(format!("duplicates: found `{other}`, {expected}")));
         }
     };
-    let options = TextOptions { format: job.text("format")?.to_owned(), fields, duplicates };
+    let text = |name: &str| if job.has(name) { job.text(name).map(Some) } else { Ok(None) };
+    let empty = match text("empty")? {
+        None => Empty::Error,
+        Some(word) => Empty::parse(word).ok_or_else(|| {
+            Failure::wrong(format!("empty: found `{word}`, expected `error`, `drop` or `keep`"))
+        })?,
+    };
+    let options = TextOptions {
+        format: job.text("format")?.to_owned(),
+        id: text("id")?.map(str::to_owned),
+        fields,
+        duplicates,
+        header: if let Value::Bool(header) = job.arg("header") { Some(*header) } else { None },
+        tabs_in_text: text("tabs")? == Some("text"),
+        blanks: blanks(job)?,
+        empty,
+    };
     let done = texts::import(job.path("source")?, what, &options, out, job.progress)?;
     Ok(outcome([
         ("texts", done.texts),

@@ -62,3 +62,23 @@ pub(super) fn blanks(op: Op) -> Op {
          separate columns, and an id with a blank is an error.",
     )
 }
+
+/// Where ids and texts are in tables, and what becomes of blanks in ids.
+pub(super) fn tables(op: Op, id: &'static str) -> Op {
+    let op = op
+        .added("id", "String", Value::Null, id)
+        .added(
+            "header",
+            "Bool",
+            Value::Null,
+            "Tables: whether the first line names the columns. Without it, a line of usual names does, and what may be \
+             either is an error.",
+        )
+        .added(
+            "tabs",
+            "'error' | 'text'",
+            Value::Null,
+            "Tables: `text` takes everything after the first tab as the text; without it each tab ends a column.",
+        );
+    blanks(op)
+}

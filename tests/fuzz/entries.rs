@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use xpipe::cache::Store;
+use xpipe::data::judgements::QrelOptions;
 use xpipe::data::known::Known;
 use xpipe::data::pairs::{self, PairOptions, Third};
 use xpipe::data::texts::{self, TextOptions, What};
@@ -38,7 +39,9 @@ fn in_file<T>(name: &str, bytes: &[u8], read: impl FnOnce(&Path, &Path) -> T) ->
 /// Judgements: what is read has at least one, and none is lost in its own file.
 pub(crate) fn qrels(bytes: &[u8]) {
     in_file("qrels.txt", bytes, |path, out| {
-        let Ok(qrels) = judgements::import(path, "auto", &Known::default(), &Silent) else { return };
+        let Ok(qrels) = judgements::import(path, &QrelOptions::default(), &Known::default(), &Silent) else {
+            return;
+        };
         assert!(qrels.judgements() > 0);
         std::fs::create_dir_all(out).expect("a folder");
         qrels.write(out).expect("what was read can be written");

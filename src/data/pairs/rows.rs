@@ -123,15 +123,35 @@ pub(in crate::data) enum Cut {
     Blanks,
     /// At tabs alone, so that ids may have blanks.
     Tabs,
+    /// At commas outside of quotes.
+    Commas,
 }
 
 impl Cut {
+    /// How the lines of a part are cut: `csv` by its suffix or `format`, at tabs alone when ids have blanks.
+    pub(in crate::data) fn of(part: &Part<'_>, format: &str, blanks: bool) -> Self {
+        match (format == "csv" || part.suffix() == "csv", blanks) {
+            (true, _) => Self::Commas,
+            (false, true) => Self::Tabs,
+            (false, false) => Self::Blanks,
+        }
+    }
+
     /// The columns of a line.
     pub(in crate::data) fn columns<'t>(self, text: &'t str, out: &mut Vec<&'t str>) {
         out.clear();
         match self {
             Self::Blanks => out.extend(text.split_whitespace()),
             Self::Tabs => out.extend(text.split('\t').map(str::trim)),
+            Self::Commas => {
+                let mut quoted = false;
+                let cut = text.split(|c| {
+                    quoted ^= c == '"';
+                    c == ',' && !quoted
+                });
+                let inner = |c: &'t str| c.strip_prefix('"').and_then(|c| c.strip_suffix('"')).unwrap_or(c);
+                out.extend(cut.map(|c| inner(c.trim())));
+            }
         }
     }
 }
@@ -140,7 +160,7 @@ impl Cut {
 pub(super) fn rows(
     part: Part<'_>,
     wanted: Option<PairFormat>,
-    cut: Cut,
+    (format, blanks): (&str, bool),
     notes: &mut TableNotes,
     each: Each<'_>,
 ) -> Result<ControlFlow<()>, Failure> {
@@ -148,6 +168,7 @@ pub(super) fn rows(
         return parquet(&part, each);
     }
     let file = part.name.to_owned();
+    let cut = Cut::of(&part, format, blanks);
     let mut lines = Lines::new(part);
     let mut layout = wanted.map(Columns::of);
     let mut first = true;

@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use super::super::store::TextStore;
-use super::super::testing::{file, gzip, shared};
+use super::super::testing::{Told, file, gzip, shared};
 use super::*;
 use crate::task::{FailureKind, Silent};
 
@@ -114,8 +114,8 @@ fn bad_input_names_file_line_found_and_expected() {
         (
             "c.jsonl",
             Corpus,
-            "{\"_id\": \"1\", \"text\": []}\n",
-            "c.jsonl:1: found a list in `text`, expected a string",
+            "{\"_id\": \"1\", \"text\": {}}\n",
+            "c.jsonl:1: found an object in `text`, expected a string",
         ),
         (
             "c.jsonl",
@@ -169,7 +169,10 @@ fn bad_input_names_file_line_found_and_expected() {
     assert!(e.message.contains("found what looks like columns separated by tabs, expected JSON"), "{e}");
     assert!(e.help.unwrap().contains("format = \"tsv\""));
     let e = read(&path, Corpus, "auto", &["title"]).unwrap_err();
-    assert!(e.message.contains("found fields title, expected none"), "{e}");
+    assert!(
+        e.message.contains("found the columns `1`, `a`, expected a first line that names a column `title`"),
+        "{e}"
+    );
     let e = read(Path::new("/none/such.tsv"), Corpus, "auto", &[]).unwrap_err();
     assert_eq!(
         (e.kind, e.message.as_str()),
@@ -237,4 +240,201 @@ fn real_texts_are_what_the_files_say() {
     let Some(source) = shared("real_texts_are_what_the_files_say", "cacm/topics.cacm.txt") else { return };
     let all = read(&source, What::Queries, "auto", &[]).unwrap();
     assert!(all[1].1.ends_with("Prieve, B. Pooch, U."), "{}", all[1].1);
+}
+
+/// What is read, and the caveats that go with it.
+fn told(name: &str, what: What, bytes: impl AsRef<[u8]>, options: &TextOptions) -> (Pairs, Vec<String>) {
+    let (_dir, path) = one(name, bytes);
+    let (out, told) = (tempfile::tempdir().unwrap(), Told::default());
+    import(&path, what, options, out.path(), &told).unwrap();
+    let store = TextStore::open(out.path()).unwrap();
+    (store.iter().map(|(id, text)| (id.to_owned(), text.to_owned())).collect(), told.caveats())
+}
+
+fn failure(name: &str, what: What, bytes: &str, options: &TextOptions) -> String {
+    let (_dir, path) = one(name, bytes);
+    let e = read_with(&path, what, options).unwrap_err();
+    format!("{} / {}", e.message.rsplit('/').next().unwrap(), e.help.unwrap_or_default())
+}
+
+#[test]
+fn documents_of_trec_may_have_attributes() {
+    let auto = TextOptions::default();
+    let text = "<DOC>\n<DOCNO>a</DOCNO>\n<TEXT>fox</TEXT>\n</DOC>\n<doc id=\"b\" type=\"story\">\n<docno \
+                lang=\"en\">b1</docno>\n<TEXT>dog</TEXT>\n</doc>\n<DOC docid='c'>\n<HEADLINE>cat</HEADLINE>\n</DOC>\n<DOC>\
+                <DOCID>d</DOCID>cow</DOC>\n";
+    let (all, caveats) = told("d.trec", What::Corpus, text, &auto);
+    assert_eq!(all, pairs(&[("a", "fox"), ("b1", "dog"), ("c", "cat"), ("d", "cow")]));
+    assert!(caveats.is_empty(), "{caveats:?}");
+    let id = TextOptions { id: Some("UID".into()), ..TextOptions::default() };
+    let (all, _) = told("d.trec", What::Corpus, "<DOC><DOCNO>1</DOCNO><UID>x</UID>t</DOC>", &id);
+    assert_eq!(all, pairs(&[("x", "1 t")]));
+    // A document between two others is no markup around them.
+    for lost in ["<P>dog</P>", "<DOCNO>b</DOCNO>", "</DOC>"] {
+        let text = format!("<DOC><DOCNO>a</DOCNO></DOC>\n{lost}\n<DOC><DOCNO>c</DOCNO></DOC>\n");
+        assert!(failure("d.trec", What::Corpus, &text, &auto).contains("outside `<DOC>`"), "{lost}");
+    }
+    let (all, caveats) = told("d.trec", What::Corpus, b"<DOC><DOCNO>a</DOCNO>na\xEFve</DOC>", &auto);
+    assert_eq!(all, pairs(&[("a", "naïve")]));
+    assert_eq!(
+        caveats,
+        ["1 records that are not UTF-8 were read as Windows-1252; the first: d.trec, line 1"]
+    );
+}
+
+#[test]
+fn topics_may_have_attributes() {
+    let auto = TextOptions::default();
+    let text = "<topics>\n<top lang='en'>\n<num> 1\n<title> a\n</top>\n<top>\n<num>2</num><title>b</title>\n</top>\n<TOP \
+                num=\"3\">\n<title lang=\"en\">c</title>\n<title lang=\"fr\">d</title>\n</TOP>\n</topics>\n";
+    let (all, caveats) = told("t.txt", What::Queries, text, &auto);
+    assert_eq!(all, pairs(&[("1", "a"), ("2", "b"), ("3", "c")]));
+    assert_eq!(caveats.len(), 1);
+    assert!(caveats[0].starts_with("1 topics have the same field again; the first one was taken"));
+}
+
+#[test]
+fn the_first_line_of_a_table_may_name_its_columns() {
+    let auto = TextOptions::default();
+    let expected = pairs(&[("a", "fox"), ("b", "dog")]);
+    for (name, what, text) in [
+        ("c.tsv", What::Corpus, "id\ttext\na\tfox\nb\tdog\n"),
+        ("c.tsv", What::Corpus, "passage\tPID\nfox\ta\ndog\tb\n"),
+        ("c.tsv", What::Corpus, "docno\turl\tbody\na\tu\tfox\nb\tu\tdog\n"),
+        ("q.tsv", What::Queries, "query_id\tquery\na\tfox\nb\tdog\n"),
+        ("q.csv", What::Queries, "qid,query\na,fox\nb,dog\n"),
+    ] {
+        let (all, caveats) = told(name, what, text, &auto);
+        assert_eq!(all, expected, "{text}");
+        assert_eq!(caveats.len(), 1, "{text}");
+        assert!(caveats[0].starts_with("1 first lines were read as the names of columns"), "{caveats:?}");
+    }
+    let titled = told("c.tsv", What::Corpus, "pid\ttext\ttitle\n0\tfox\tred\n", &auto).0;
+    assert_eq!(titled, pairs(&[("0", "red fox")]));
+    // A record is a record by declaration, and what may be either is asked.
+    let header = |header| TextOptions { header: Some(header), ..TextOptions::default() };
+    let all = told("c.tsv", What::Corpus, "id\ttext\na\tfox\n", &header(false));
+    assert_eq!(all, (pairs(&[("id", "text"), ("a", "fox")]), vec![]));
+    let all = told("c.tsv", What::Corpus, "key\twords\na\tfox\n", &header(true)).0;
+    assert_eq!(all, pairs(&[("a", "fox")]));
+    for text in ["id\tfox\nb\tdog\n", "pid\tabstracts\n", "key\ttext\na\tb\n"] {
+        let said = failure("c.tsv", What::Corpus, text, &auto);
+        assert!(said.contains("names the columns") && said.contains("`header = false`"), "{said}");
+    }
+    assert_eq!(told("q.tsv", What::Queries, "q1\tbody\nq2\ttext\n", &auto).0.len(), 2);
+}
+
+#[test]
+fn columns_of_a_table_are_chosen_by_name_or_number() {
+    let chosen = |id: Option<&str>, fields: &[&str]| TextOptions {
+        id: id.map(str::to_owned),
+        fields: fields.iter().map(|f| (*f).to_owned()).collect(),
+        ..TextOptions::default()
+    };
+    let documents = "D1\thttp://x\tTitle\tbody fox\nD2\thttp://y\t\tcat\n";
+    let expected = pairs(&[("D1", "Title body fox"), ("D2", "cat")]);
+    assert_eq!(told("docs.tsv", What::Corpus, documents, &chosen(None, &["3", "4"])).0, expected);
+    let said = failure("docs.tsv", What::Corpus, documents, &TextOptions::default());
+    assert!(said.contains("found 4 columns") && said.contains("fields = [\"3\", \"4\"]"), "{said}");
+    let swapped = told("d.tsv", What::Corpus, "fox\ta\n", &chosen(Some("2"), &[])).0;
+    assert_eq!(swapped, pairs(&[("a", "fox")]));
+    let named = "key\tlang\twords\n7\ten\tred fox\n";
+    let all = told("c.tsv", What::Corpus, named, &chosen(Some("key"), &["words"]));
+    assert_eq!(all, (pairs(&[("7", "red fox")]), vec![]));
+    let said = failure("c.tsv", What::Corpus, named, &chosen(Some("pid"), &["words"]));
+    assert!(said.contains("expected a first line that names a column `pid`"), "{said}");
+    // Tabs at the end of a line, and tabs that belong to the text.
+    assert_eq!(told("c.tsv", What::Corpus, "a\tfox\t\t\nb\tdog\n", &chosen(None, &[])).0.len(), 2);
+    let tabs = TextOptions { tabs_in_text: true, ..TextOptions::default() };
+    let all = told("c.tsv", What::Corpus, "a\tTop players\tclub\nb\tdog\n", &tabs).0;
+    assert_eq!(all, pairs(&[("a", "Top players\tclub"), ("b", "dog")]));
+    let said = failure("c.tsv", What::Corpus, "a\tTop\tclub\n", &chosen(None, &[]));
+    assert!(said.contains("tabs = text"), "{said}");
+}
+
+#[test]
+fn tables_with_commas_have_quotes() {
+    let text = "\u{FEFF}doc_id,title,text\r\na,\"red, \"\"old\"\"\",\"fox\njumps\"\r\nb,,dog\r\n";
+    let all = told("c.csv", What::Corpus, text, &TextOptions::default()).0;
+    assert_eq!(all, pairs(&[("a", "red, \"old\" fox\njumps"), ("b", "dog")]));
+    let csv = TextOptions { format: "csv".into(), ..TextOptions::default() };
+    assert_eq!(told("c.txt", What::Corpus, "a,fox\nb,\"x\ty\"\n", &csv).0.len(), 2);
+    let said = failure("c.csv", What::Corpus, "doc_id,text\na,fox\nb,dog,cow\n", &TextOptions::default());
+    assert!(said.starts_with("c.csv:3: found 3 columns"), "{said}");
+}
+
+#[test]
+fn passages_and_documents_of_msmarco_v2_are_read() {
+    let auto = TextOptions::default();
+    let passages = "{\"pid\": \"p_0\", \"passage\": \"0 to 60 fox\", \"spans\": \"(0,26)\", \"docid\": \"d_0\"}\n\
+                    {\"pid\": \"p_17\", \"passage\": \"dog\", \"spans\": \"(0,3)\", \"docid\": \"d_0\"}\n";
+    let all = told("c.jsonl", What::Corpus, passages, &auto);
+    assert_eq!(all, (pairs(&[("p_0", "0 to 60 fox"), ("p_17", "dog")]), vec![]));
+    let documents =
+        "{\"url\": \"u\", \"title\": \"T\", \"headings\": \"H\", \"body\": \"B\", \"docid\": \"d_1\"}\n";
+    assert_eq!(told("c.jsonl", What::Corpus, documents, &auto).0, pairs(&[("d_1", "T B")]));
+    let chosen = TextOptions { fields: vec!["headings".into(), "body".into()], ..TextOptions::default() };
+    assert_eq!(told("c.jsonl", What::Corpus, documents, &chosen).0, pairs(&[("d_1", "H B")]));
+}
+
+#[test]
+fn fields_have_the_names_of_the_field_or_are_named() {
+    let auto = TextOptions::default();
+    let id = |id: &str| TextOptions { id: Some(id.into()), ..TextOptions::default() };
+    let cases = [
+        (What::Corpus, r#"{"doc_id": "a", "text": "fox"}"#, &auto, ("a", "fox")),
+        (What::Corpus, r#"{"passage_id": 3, "passage": "fox"}"#, &auto, ("3", "fox")),
+        (What::Corpus, r#"{"id": 3, "docid": 4, "contents": "fox"}"#, &auto, ("3", "fox")),
+        (What::Corpus, r#"{"docno": "x", "doc_id": "x", "text": "", "body": "b"}"#, &auto, ("x", "b")),
+        (What::Queries, r#"{"query_id": "1", "text": "fox"}"#, &auto, ("1", "fox")),
+        (What::Queries, r#"{"qid": 7, "query": "fox", "answer_pids": [1]}"#, &auto, ("7", "fox")),
+        (What::Corpus, r#"{"id": 3, "uid": "u", "text": "fox"}"#, &id("uid"), ("u", "fox")),
+    ];
+    for (what, line, options, expected) in cases {
+        assert_eq!(told("c.jsonl", what, line, options).0, pairs(&[expected]), "{line}");
+    }
+    let said = failure("c.jsonl", What::Corpus, r#"{"docid": "a", "docno": "b", "text": "x"}"#, &auto);
+    assert!(said.contains("different values") && said.contains("id = "), "{said}");
+    let said = failure("c.jsonl", What::Corpus, r#"{"id": "a", "text": "x", "body": "y"}"#, &auto);
+    assert!(said.contains("`text` and `body` with different values") && said.contains("fields = "), "{said}");
+    let said = failure("c.jsonl", What::Corpus, r#"{"key": "a", "text": "x"}"#, &auto);
+    assert!(said.contains("the fields `key`, `text`, expected an id in") && said.contains("id = "), "{said}");
+}
+
+#[test]
+fn values_that_are_no_strings_are_read_as_they_are_written_and_told() {
+    let auto = TextOptions::default();
+    let lines = "{\"_id\": \"a\", \"title\": 2020, \"text\": \"dog\"}\n{\"_id\": \"b\", \"title\": null, \"text\": [\"x\", \
+                 \"y\"]}\n{\"_id\": \"c\", \"text\": 1.5}\n{\"_id\": \"d\", \"text\": true}\n{\"_id\": \"e\", \"text\": NaN, \
+                 \"title\": NaN, \"m\": -Infinity}\n{\"_id\": \"f\", \"text\": \"\\ud83d z\"}\n";
+    let (all, caveats) = told("c.jsonl", What::Corpus, lines, &auto);
+    let expected =
+        [("a", "2020 dog"), ("b", "x y"), ("c", "1.5"), ("d", "true"), ("e", ""), ("f", "\u{FFFD} z")];
+    assert_eq!(all, pairs(&expected));
+    assert_eq!(
+        caveats,
+        [
+            "4 titles or texts that are numbers, true or false, or lists were read as text; the first: c.jsonl, line 1: \
+             `2020` in `title`",
+            "1 texts that are null or NaN were read as empty; the first: c.jsonl, line 5: `text`",
+            "1 lines hold half a surrogate pair, which was read as U+FFFD; the first: c.jsonl, line 6",
+        ]
+    );
+    let said = failure("c.jsonl", What::Corpus, r#"{"_id": "a", "text": [{"s": 1}]}"#, &auto);
+    assert!(said.contains("a list of other things than strings in `text`"), "{said}");
+}
+
+#[test]
+fn empty_queries_and_ids_with_blanks_are_read_by_declaration() {
+    let text = "1\tfox\nthe second\t \n";
+    let with =
+        |empty, blanks: &str| TextOptions { empty, blanks: Some(blanks.into()), ..TextOptions::default() };
+    let (all, caveats) = told("q.tsv", What::Queries, text, &with(Empty::Drop, "_"));
+    assert_eq!(all, pairs(&[("1", "fox")]));
+    assert!(caveats[0].starts_with("1 queries have an empty text and were left out"), "{caveats:?}");
+    let (all, caveats) = told("q.tsv", What::Queries, text, &with(Empty::Keep, "-"));
+    assert_eq!(all, pairs(&[("1", "fox"), ("the-second", " ")]));
+    assert_eq!(caveats.len(), 2);
+    let said = failure("q.tsv", What::Queries, text, &TextOptions::default());
+    assert!(said.contains("empty = drop"), "{said}");
 }

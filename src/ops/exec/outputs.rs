@@ -16,7 +16,7 @@
 use std::path::{Path, PathBuf};
 
 use super::super::importing;
-use crate::data::judgements;
+use crate::data::judgements::{self, QrelOptions};
 use crate::data::known::{Known, Unknown};
 use crate::data::pairs::PairOptions;
 use crate::data::place;
@@ -83,7 +83,7 @@ fn texts_of(job: &Job<'_>, what: What, source: &Path, out: &Path) -> Result<Outc
 }
 
 fn qrels(job: &Job<'_>, source: &Path, known: &Known, out: &Path) -> Result<Outcome, Failure> {
-    let qrels = judgements::import(source, "auto", known, job.progress)?;
+    let qrels = judgements::import(source, &QrelOptions::default(), known, job.progress)?;
     qrels.write(out)?;
     Ok(importing::outcome([("queries", qrels.len() as u64), ("judgements", qrels.judgements() as u64)]))
 }

@@ -7,7 +7,7 @@ use crate::data::known::Known;
 use crate::data::qrels::Qrels;
 use crate::data::run::{Hit, Run, RunQuery};
 use crate::data::store_writer::TextStoreWriter;
-use crate::data::triples::import;
+use crate::data::triples::{TripleOptions, import};
 use crate::train::samples::{Samples, Shape};
 use crate::value::{Digest, Located, Record};
 
@@ -164,7 +164,7 @@ fn triples_take_scores_from_a_table_or_from_their_own() {
     std::fs::write(&raw, "q0\td2\td3\nq1\td14\td20\n").unwrap();
     let again = Stores::open(&w.dir.path().join("corpus"), &w.dir.path().join("queries")).unwrap();
     let known = Known { corpus: Some(again.corpus), queries: Some(again.queries), ..Known::default() };
-    import(&raw, "triples", &known, &dir, &crate::task::Silent).unwrap();
+    import(&raw, &TripleOptions::format("triples"), &known, &dir, &crate::task::Silent).unwrap();
     let plain = w.samples(&w.located("triples"), Shape::Pairs).unwrap();
     assert_eq!((plain.epoch(), plain.at(0).teacher), (2, None));
     let with = [("triples", w.located("triples")), ("scores", w.located("scores"))];

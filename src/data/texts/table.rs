@@ -1,0 +1,277 @@
+//! Texts in tables: columns separated by tabs, or by commas with quotes.
+
+use super::super::json::Field;
+use super::super::lines::{Lines, MAX_LINE};
+use super::super::parts::{Part, read_failed};
+use super::super::place;
+use super::notes::Notes;
+use super::record::{Record, Wanted};
+use super::{Emit, TextOptions};
+use crate::task::Failure;
+
+/// Where the columns of a table are.
+#[derive(Clone, Debug)]
+enum Layout {
+    /// By position: the id, the texts, the number of columns.
+    Places { id: usize, texts: Vec<usize>, width: usize },
+    /// By the names of the first line.
+    Names(Vec<String>),
+    /// The id, and everything after the first tab.
+    Rest,
+}
+
+/// Reads a table with tabs. Columns are never quoted.
+pub(super) fn tabs(
+    part: Part<'_>,
+    wanted: Wanted<'_>,
+    options: &TextOptions,
+    notes: &mut Notes,
+    emit: Emit<'_>,
+) -> Result<(), Failure> {
+    let mut lines = Lines::new(part);
+    let mut layout = None;
+    while let Some(line) = lines.next()? {
+        if line.is_blank() {
+            continue;
+        }
+        let text = line.text()?;
+        let columns: Vec<&str> = text.split('\t').collect();
+        row(&columns, (line.file, line.number), &mut layout, wanted, options, notes, emit)?;
+    }
+    Ok(())
+}
+
+/// Reads a table with commas. **Source:** RFC 4180; quotes are doubled inside quotes, and ends of lines may stand there.
+pub(super) fn commas(
+    part: Part<'_>,
+    wanted: Wanted<'_>,
+    options: &TextOptions,
+    notes: &mut Notes,
+    emit: Emit<'_>,
+) -> Result<(), Failure> {
+    use csv_core::ReadRecordResult as R;
+    let Part { name, reader, meter, .. } = part;
+    let mut csv = csv_core::Reader::new();
+    let mut layout = None;
+    let (mut bytes, mut ends) = (vec![0; 1 << 12], vec![0; 16]);
+    let (mut filled, mut columns) = (0, 0);
+    let mut line = 1;
+    loop {
+        let input = reader.fill_buf().map_err(|e| read_failed(name, Some(line), e))?;
+        let (told, taken, written, ended) =
+            csv.read_record(input, &mut bytes[filled..], &mut ends[columns..]);
+        reader.consume(taken);
+        (filled, columns) = (filled + written, columns + ended);
+        match told {
+            R::InputEmpty => {}
+            R::OutputFull if bytes.len() as u64 >= MAX_LINE => {
+                let found = format!("a record of more than {} MiB", MAX_LINE >> 20);
+                return Err(place::wrong_line(name, line, found, "one record, with its quotes closed"));
+            }
+            R::OutputFull => bytes.resize(2 * bytes.len(), 0),
+            R::OutputEndsFull if ends.len() >= MAX_COLUMNS => {
+                let found = format!("more than {MAX_COLUMNS} columns");
+                return Err(place::wrong_line(name, line, found, "one record"));
+            }
+            R::OutputEndsFull => ends.resize(2 * ends.len(), 0),
+            R::Record => {
+                meter.check()?;
+                let text = std::str::from_utf8(&bytes[..filled]).map_err(|_| {
+                    place::wrong_line(name, line, "text that is not UTF-8", "UTF-8 text")
+                        .help("convert the file, for instance with `iconv -f WINDOWS-1252 -t UTF-8`")
+                })?;
+                let starts = std::iter::once(&0).chain(&ends);
+                let fields: Option<Vec<&str>> =
+                    starts.zip(&ends[..columns]).map(|(start, end)| text.get(*start..*end)).collect();
+                let fields = fields.ok_or_else(|| {
+                    place::wrong_line(name, line, "a column that is not UTF-8", "UTF-8 text")
+                })?;
+                row(&fields, (name, line), &mut layout, wanted, options, notes, emit)?;
+                (filled, columns) = (0, 0);
+                line = csv.line();
+            }
+            R::End => return Ok(()),
+        }
+    }
+}
+
+/// A record of more columns is refused.
+const MAX_COLUMNS: usize = 1 << 16;
+
+fn row(
+    columns: &[&str],
+    (file, line): (&str, u64),
+    layout: &mut Option<Layout>,
+    wanted: Wanted<'_>,
+    options: &TextOptions,
+    notes: &mut Notes,
+    emit: Emit<'_>,
+) -> Result<(), Failure> {
+    let layout = match layout {
+        Some(layout) => layout,
+        None => {
+            let (told, is_header) = Layout::tell(columns, (file, line), wanted, options, notes)?;
+            let layout = layout.insert(told);
+            if is_header {
+                return Ok(());
+            }
+            layout
+        }
+    };
+    match layout {
+        Layout::Rest => {
+            let text = columns[1..].join("\t");
+            if columns.len() < 2 {
+                return Err(off(columns, (file, line), "an id, a tab, and the text"));
+            }
+            emit(columns[0].trim(), &text, line, notes)
+        }
+        Layout::Places { id, texts, width } => {
+            // Tabs at the end of a line separate nothing.
+            let filled = columns.iter().rposition(|c| !c.is_empty()).map_or(0, |i| i + 1);
+            if columns.len() < *width || filled > *width {
+                let expected = if *width == 2 {
+                    "2 columns separated by a tab: id, text".to_owned()
+                } else {
+                    format!("{width} columns as in the first line")
+                };
+                return Err(off(columns, (file, line), &expected));
+            }
+            let texts: Vec<&str> = texts.iter().map(|i| columns[*i]).filter(|t| !t.is_empty()).collect();
+            emit(columns[*id].trim(), &texts.join(" "), line, notes)
+        }
+        Layout::Names(names) => {
+            let filled = columns.iter().rposition(|c| !c.is_empty()).map_or(0, |i| i + 1);
+            if columns.len() < names.len() || filled > names.len() {
+                let expected =
+                    format!("{}, as the first line names them", place::count(names.len(), "column"));
+                return Err(off(columns, (file, line), &expected));
+            }
+            let wanted_names = wanted.names();
+            let at = |name: &&str| {
+                let i = names.iter().position(|n| n.eq_ignore_ascii_case(name))?;
+                Some(Field::Text(columns.get(i).copied().unwrap_or_default().to_owned()))
+            };
+            let found: Vec<Option<Field>> = wanted_names.iter().map(at).collect();
+            let has = || listed(names);
+            let record = Record { file, line, wanted: &wanted_names, found: &found, has: &has };
+            let (id, text) = wanted.read(&record, notes)?;
+            emit(id.trim(), &text, line, notes)
+        }
+    }
+}
+
+fn listed(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|n| place::quote(n)).collect();
+    format!("the columns {}", names.join(", "))
+}
+
+fn off(columns: &[&str], (file, line): (&str, u64), expected: &str) -> Failure {
+    let shown = place::quote(&columns.join("\t"));
+    let found = format!("{} in {shown}", place::count(columns.len(), "column"));
+    place::wrong_line(file, line, found, expected).help(
+        "say `tabs = text` when tabs belong to the text, `fields = [\"3\", \"4\"]` to take columns by their number (`id = \
+         \"1\"` is the first), or `header = true` when the first line names the columns",
+    )
+}
+
+impl Layout {
+    /// The layout that a first line tells, and whether it only names columns.
+    fn tell(
+        columns: &[&str],
+        at: (&str, u64),
+        wanted: Wanted<'_>,
+        options: &TextOptions,
+        notes: &mut Notes,
+    ) -> Result<(Self, bool), Failure> {
+        let given: Vec<&str> =
+            wanted.id.into_iter().chain(wanted.fields.iter().map(String::as_str)).collect();
+        let position = |text: &str| text.parse::<usize>().ok().filter(|n| (1..=columns.len()).contains(n));
+        let has = |name: &str| columns.iter().any(|c| c.trim().eq_ignore_ascii_case(name));
+        let named = given.iter().any(|g| g.parse::<usize>().is_err());
+        let known = wanted.is_id(columns[0].trim())
+            || columns.iter().any(|c| wanted.is_id(c.trim())) && columns.len() > 2;
+        let fields = columns.iter().filter(|c| !wanted.is_id(c.trim())).all(|c| wanted.is_field(c.trim()));
+        let several = columns.len() > 1;
+        let header = match options.header {
+            Some(header) => header,
+            None if named => {
+                if let Some(missing) = given.iter().find(|g| !has(g)) {
+                    let columns: Vec<String> = columns.iter().map(|c| (*c).to_owned()).collect();
+                    let expected = format!("a first line that names a column {}", place::quote(missing));
+                    return Err(place::wrong_line(at.0, at.1, listed(&columns), expected)
+                        .help("without such a line, name columns by their number: `\"1\"` is the first"));
+                }
+                true
+            }
+            None if several && given.is_empty() && known && fields => {
+                notes
+                    .headers
+                    .add(|| format!("{}: {}", place::spot(at.0, at.1), place::quote(&columns.join("\t"))));
+                true
+            }
+            None => {
+                let words = columns.len() == 2 && !columns[0].contains(|c: char| c.is_ascii_digit());
+                let doubtful = several && (known || words && wanted.is_field(columns[1].trim()));
+                if doubtful {
+                    let found = format!("the first line {}", place::quote(&columns.join("\t")));
+                    let expected = "to know whether it names the columns";
+                    return Err(place::wrong_line(at.0, at.1, found, expected).help(
+                        "say `header = true` when it does, or `header = false` when it is a record like the others",
+                    ));
+                }
+                false
+            }
+        };
+        if header {
+            let names: Vec<String> = columns.iter().map(|c| c.trim().to_owned()).collect();
+            if let Some(twice) =
+                names.iter().enumerate().find(|(i, n)| !n.is_empty() && names[..*i].contains(n))
+            {
+                let found = format!("two columns {}", place::quote(twice.1));
+                return Err(place::wrong_line(at.0, at.1, found, "a name of its own for each column"));
+            }
+            // The first of two columns is the id, the second the text, whatever they are called.
+            if given.is_empty() && !names.iter().any(|n| wanted.is_id(n)) && names.len() == 2 {
+                return Ok((Self::Places { id: 0, texts: vec![1], width: 2 }, true));
+            }
+            if given.iter().all(|g| position(g).is_some()) && !given.is_empty() {
+                return Ok((Self::places(columns, wanted, at)?, true));
+            }
+            if names.len() == 2
+                && wanted.fields.is_empty()
+                && let Some(i) =
+                    names.iter().position(|n| wanted.id.map_or_else(|| wanted.is_id(n), |id| n == id))
+            {
+                return Ok((Self::Places { id: i, texts: vec![1 - i], width: 2 }, true));
+            }
+            return Ok((Self::Names(names), true));
+        }
+        if options.tabs_in_text {
+            return Ok((Self::Rest, false));
+        }
+        Ok((Self::places(columns, wanted, at)?, false))
+    }
+
+    /// Columns by their numbers.
+    fn places(columns: &[&str], wanted: Wanted<'_>, at: (&str, u64)) -> Result<Self, Failure> {
+        let width = columns.len();
+        let place = |text: &str| {
+            text.parse::<usize>().ok().filter(|n| (1..=width).contains(n)).map(|n| n - 1).ok_or_else(|| {
+                let found = place::count(width, "column");
+                place::wrong_line(at.0, at.1, found, format!("a column {}", place::quote(text)))
+                    .help("columns are numbered from 1")
+            })
+        };
+        let id = wanted.id.map_or(Ok(0), place)?;
+        if !wanted.fields.is_empty() {
+            let texts = wanted.fields.iter().map(|f| place(f)).collect::<Result<Vec<_>, _>>()?;
+            return Ok(Self::Places { id, texts, width });
+        }
+        let filled = columns.iter().rposition(|c| !c.is_empty()).map_or(0, |i| i + 1).max(2);
+        if width >= 2 && filled == 2 && id < 2 {
+            return Ok(Self::Places { id, texts: vec![1 - id], width: 2 });
+        }
+        Err(off(columns, at, "2 columns separated by a tab: id, text"))
+    }
+}
