@@ -2,7 +2,6 @@
 //! a Parquet file with columns by name.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use super::json;
 use super::known::{Checker, Known};
@@ -14,6 +13,7 @@ use super::parts::{Part, each_part};
 use super::place;
 use super::qrels::Qrels;
 use super::recognise::TextFormat;
+use super::source::Source;
 use crate::task::{Caveat, CaveatKind, Failure, Progress};
 
 /// How judgements are written.
@@ -129,11 +129,12 @@ impl QrelOptions {
 /// A line of another form, a grade that is no whole number, two grades for one pair, an id that is not of the
 /// collection, a file without judgements.
 pub fn import(
-    source: &Path,
+    source: impl Into<Source>,
     options: &QrelOptions,
     known: &Known,
     progress: &dyn Progress,
 ) -> Result<Qrels, Failure> {
+    let source: &Source = &source.into();
     let wanted = Form::parse(&options.format)?;
     let mut all = Gathered {
         qrels: Qrels::new(),
@@ -339,6 +340,8 @@ fn off(line: &Line<'_>, text: &str, n: usize, width: usize) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::super::known::Unknown;
     use super::super::store::TextStore;
     use super::super::store_writer::TextStoreWriter;

@@ -22,6 +22,7 @@ pub mod rows;
 pub mod run;
 pub mod scores;
 pub mod sgml;
+pub mod source;
 pub mod store;
 pub mod store_writer;
 #[cfg(feature = "models")]

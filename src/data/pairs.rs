@@ -8,7 +8,6 @@ mod rows;
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
-use std::path::Path;
 
 use indexmap::IndexMap;
 
@@ -20,6 +19,7 @@ use super::noted::{Noted, TableNotes};
 use super::parts::each_part;
 use super::place;
 use super::run::{Hit, RunQuery};
+use super::source::Source;
 use crate::task::{Caveat, CaveatKind, Failure, Progress, Silent};
 
 /// The forms of scored pairs.
@@ -143,7 +143,7 @@ pub struct ImportedPairs {
 /// A line of another form, a score that is no finite number, numbers that may be scores or ranks, a document twice for
 /// one query, an id that is not of the collection, a file without pairs; what `begin` and `each` return.
 pub fn import(
-    source: &Path,
+    source: impl Into<Source>,
     options: &PairOptions,
     third: Third,
     known: &Known,
@@ -151,6 +151,7 @@ pub fn import(
     begin: &mut dyn FnMut() -> Result<(), Failure>,
     each: &mut dyn FnMut(Group) -> Result<(), Failure>,
 ) -> Result<ImportedPairs, Failure> {
+    let source: &Source = &source.into();
     let wanted = options.wanted()?;
     let nameless = match wanted {
         None => third_column(source, options.cut(), third)?,
@@ -225,7 +226,7 @@ pub fn import(
 }
 
 /// What a third column without a name holds in this file.
-fn third_column(source: &Path, cut: (&str, bool), third: Third) -> Result<rows::Known, Failure> {
+fn third_column(source: &Source, cut: (&str, bool), third: Third) -> Result<rows::Known, Failure> {
     let mut evidence = Evidence::default();
     let mut enough = false;
     each_part(source, &Silent, &mut |part| {
@@ -256,7 +257,7 @@ fn third_column(source: &Path, cut: (&str, bool), third: Third) -> Result<rows::
 /// One reading of a source.
 #[derive(Clone, Copy)]
 struct Reading<'r> {
-    source: &'r Path,
+    source: &'r Source,
     wanted: Option<PairFormat>,
     options: &'r PairOptions,
     nameless: rows::Known,

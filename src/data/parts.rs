@@ -1,4 +1,5 @@
-//! Opens inputs: a file, a folder of files, a tar archive, each plain or gzip, told by magic bytes.
+//! Opens inputs: a file, a folder of files, a tar archive, each plain or packed by gzip, bzip2 or zstd, told by magic
+//! bytes.
 //!
 //! Every reader of a format sees a [`Part`]: one file's name, its first bytes, and a stream. Bytes read from disk
 //! are counted for progress; a stop that was asked for ends reading.
@@ -6,19 +7,19 @@
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Chain, Cursor, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
 
 use super::place;
-use crate::archive::Tar;
-use crate::task::{Failure, Progress, passed_over};
+use super::source::{Beside, Source};
+use crate::task::{Failure, Progress};
 
 /// How many bytes of each part can be looked at before it is read.
 pub const HEAD: usize = 4096;
 const BUFFER: usize = 256 << 10;
 const REPORT_EVERY: u64 = 4 << 20;
-const MAX_DEPTH: usize = 32;
 
 /// Counts bytes read from disk and reports them.
 pub struct Meter<'p> {
@@ -74,10 +75,10 @@ impl std::fmt::Debug for Part<'_> {
 }
 
 impl Part<'_> {
-    /// The file's own name without folders and without `.gz`.
+    /// The file's own name without folders and without the suffix of its packing.
     pub fn file_name(&self) -> &str {
         let name = self.name.rsplit(['/', '\\']).next().unwrap_or(self.name);
-        name.strip_suffix(".gz").unwrap_or(name)
+        [".gz", ".bz2", ".zst"].iter().find_map(|s| name.strip_suffix(s)).unwrap_or(name)
     }
 
     /// The file's name without its last suffix.
@@ -86,7 +87,7 @@ impl Part<'_> {
         name.rsplit_once('.').map_or(name, |(stem, _)| stem)
     }
 
-    /// The suffix in lower case, without `.gz`; empty when there is none.
+    /// The suffix in lower case, without that of a packing; empty when there is none.
     pub fn suffix(&self) -> String {
         self.file_name().rsplit_once('.').map_or(String::new(), |(_, suffix)| suffix.to_ascii_lowercase())
     }
@@ -96,110 +97,149 @@ impl Part<'_> {
 pub type Each<'f> = &'f mut dyn FnMut(Part<'_>) -> Result<(), Failure>;
 
 /// Reads a source part by part: files of a folder in bytewise order of their paths, members of an archive in its
-/// order, without what [`passed_over`] names. Gives back the number of parts.
+/// order, hidden files and those that are not asked for left out. Gives back the number of parts.
 ///
 /// # Errors
 /// What `each` returns; a source that is missing, empty, cut short, damaged, or packed in another way.
-pub fn each_part(source: &Path, progress: &dyn Progress, each: Each<'_>) -> Result<u64, Failure> {
-    let mut files = Vec::new();
-    collect(source, 0, &mut files)?;
-    if files.is_empty() {
-        return Err(Failure::wrong(format!("{}: the folder holds no files", source.display()))
-            .help("check the path: a collection's files are expected in it"));
-    }
-    let total = files.iter().map(|(_, size)| size).sum();
+pub fn each_part(source: impl Into<Source>, progress: &dyn Progress, each: Each<'_>) -> Result<u64, Failure> {
+    let source = source.into();
+    let files = source.files()?;
+    let total = files.iter().map(|(.., size)| size).sum();
     let meter = Meter { progress, read: Cell::new(0), reported: Cell::new(0), total };
-    let mut parts = 0;
-    for (path, _) in &files {
+    let several = files.len() > 1;
+    let mut walk = Walk { source: &source, meter: &meter, parts: 0, beside: Beside::default() };
+    for (path, inside, _) in &files {
         meter.check()?;
         let name = path.display().to_string();
         let file = File::open(path).map_err(|e| place::io(path, e))?;
         let mut reader = BufReader::with_capacity(BUFFER, Counted { inner: file, meter: &meter });
-        open((&name, Some(path)), &mut reader, 0, &meter, &mut parts, each)?;
+        let at = At { name: &name, path: Some(path.as_path()), inside, several };
+        walk.open(at, &mut reader, 0, each)?;
     }
     progress.progress(total, total, "bytes", "");
-    Ok(parts)
+    walk.beside.tell(progress);
+    if walk.parts == 0 && source.chosen() {
+        return Err(Failure::wrong(format!("{}: found no file that `include` names", source.display()))
+            .help("a pattern without `/` is for the name of a file, one with `/` for its path in the folder or archive"));
+    }
+    Ok(walk.parts)
 }
 
-fn collect(path: &Path, depth: usize, files: &mut Vec<(PathBuf, u64)>) -> Result<(), Failure> {
-    let found = std::fs::metadata(path).map_err(|e| place::io(path, e))?;
-    if !found.is_dir() {
-        files.push((path.to_owned(), found.len()));
-        return Ok(());
-    }
-    if depth == MAX_DEPTH {
-        return Err(Failure::wrong(format!(
-            "{}: folders are nested deeper than {MAX_DEPTH}",
-            path.display()
-        ))
-        .help("look for a link that leads back up"));
-    }
-    let mut inside = Vec::new();
-    for entry in std::fs::read_dir(path).map_err(|e| place::io(path, e))? {
-        let entry = entry.map_err(|e| place::io(path, e))?;
-        if !passed_over(&entry.file_name().to_string_lossy()) {
-            inside.push(entry.path());
+/// A file on the way to its parts.
+#[derive(Clone, Copy)]
+struct At<'n> {
+    /// As messages name it.
+    name: &'n str,
+    /// Where it lies by itself.
+    path: Option<&'n Path>,
+    /// Its name in the folder or archive.
+    inside: &'n str,
+    /// Whether there are others beside it.
+    several: bool,
+}
+
+struct Walk<'w> {
+    source: &'w Source,
+    meter: &'w Meter<'w>,
+    parts: u64,
+    beside: Beside,
+}
+
+impl Walk<'_> {
+    /// Unwraps packings and tar, at most three deep, and hands on what is inside.
+    fn open(
+        &mut self,
+        at: At<'_>,
+        reader: &mut dyn BufRead,
+        depth: usize,
+        each: Each<'_>,
+    ) -> Result<(), Failure> {
+        let (head, mut reader) = peek(reader).map_err(|e| read_failed(at.name, None, e))?;
+        if depth < 3
+            && let Some(inner) = unpacked(&head, &mut reader).map_err(|e| read_failed(at.name, None, e))?
+        {
+            let mut inner = BufReader::with_capacity(BUFFER, inner);
+            return self.open(At { path: None, ..at }, &mut inner, depth + 1, each);
         }
-    }
-    inside.sort_unstable_by(|a, b| a.as_os_str().as_encoded_bytes().cmp(b.as_os_str().as_encoded_bytes()));
-    inside.iter().try_for_each(|p| collect(p, depth + 1, files))
-}
-
-/// Unwraps gzip and tar, at most three deep, and hands on what is inside.
-fn open(
-    (name, path): (&str, Option<&Path>),
-    reader: &mut dyn BufRead,
-    depth: usize,
-    meter: &Meter<'_>,
-    parts: &mut u64,
-    each: Each<'_>,
-) -> Result<(), Failure> {
-    let (head, mut reader) = peek(reader).map_err(|e| read_failed(name, None, e))?;
-    if depth < 3 && head.starts_with(&[0x1F, 0x8B]) {
-        let mut inner = BufReader::with_capacity(BUFFER, MultiGzDecoder::new(reader));
-        return open((name, None), &mut inner, depth + 1, meter, parts, each);
-    }
-    if let Some((kind, tool)) = foreign(&head) {
-        return Err(Failure::wrong(format!("{name}: found {kind}, expected plain text, gzip or tar"))
+        if depth < 3 && is_tar(&head) {
+            return self.members(at, &mut reader, depth + 1, each);
+        }
+        if !self.source.takes(at.inside) {
+            return Ok(());
+        }
+        if at.several && !self.source.chosen() && Beside::is(at.inside, &head) {
+            self.beside.leave_out(at.inside);
+            return Ok(());
+        }
+        if let Some((kind, tool)) = foreign(&head) {
+            return Err(Failure::wrong(format!(
+                "{}: found {kind}, expected plain text, gzip, bzip2, zstd or tar",
+                at.name
+            ))
             .help(format!("{tool}, and point to the result")));
+        }
+        self.parts += 1;
+        each(Part { name: at.name, path: at.path, head: &head, reader: &mut reader, meter: self.meter })
     }
-    if depth < 3 && is_tar(&head) {
-        return members(name, &mut reader, depth + 1, meter, parts, each);
+
+    fn members(
+        &mut self,
+        at: At<'_>,
+        reader: &mut dyn BufRead,
+        depth: usize,
+        each: Each<'_>,
+    ) -> Result<(), Failure> {
+        let name = at.name;
+        let seen = Cell::new(0);
+        let mut archive = tar::Archive::new(Bytes { inner: reader, seen: &seen });
+        let mut end = 0;
+        for entry in archive.entries().map_err(|e| read_failed(name, None, e))? {
+            self.meter.check()?;
+            let entry = entry.map_err(|e| read_failed(name, None, e))?;
+            let size = entry.size();
+            end = (entry.raw_file_position() + size).next_multiple_of(512);
+            let member = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+            let own = member.rsplit('/').next().unwrap_or_default();
+            if !entry.header().entry_type().is_file() || own.starts_with('.') {
+                continue;
+            }
+            let inside = member.trim_start_matches("./");
+            let member = format!("{name}/{inside}");
+            let taken = Cell::new(0);
+            let mut reader = BufReader::with_capacity(BUFFER, Bytes { inner: entry, seen: &taken });
+            self.open(At { name: &member, path: None, inside, several: true }, &mut reader, depth, each)?;
+            std::io::copy(&mut reader, &mut std::io::sink()).map_err(|e| read_failed(&member, None, e))?;
+            if taken.get() != size {
+                return Err(cut_short(&member, None));
+            }
+        }
+        // What follows the last member holds the end mark and, under gzip, the checksum.
+        let mut rest = archive.into_inner();
+        std::io::copy(&mut rest, &mut std::io::sink()).map_err(|e| read_failed(name, None, e))?;
+        if seen.get() <= end { Err(cut_short(name, None)) } else { Ok(()) }
     }
-    *parts += 1;
-    each(Part { name, path, head: &head, reader: &mut reader, meter })
 }
 
-fn members(
-    name: &str,
-    reader: &mut dyn BufRead,
-    depth: usize,
-    meter: &Meter<'_>,
-    parts: &mut u64,
-    each: Each<'_>,
-) -> Result<(), Failure> {
-    let mut archive = Tar::new(reader);
-    while let Some(found) = archive.next_member().map_err(|e| read_failed(name, None, e))? {
-        meter.check()?;
-        let member = String::from_utf8_lossy(&found.name).into_owned();
-        let own = member.rsplit('/').next().unwrap_or_default();
-        if !found.kind.is_file() || own.starts_with('.') {
-            continue;
-        }
-        let member = format!("{name}/{}", member.trim_start_matches("./"));
-        let taken = Cell::new(0);
-        let mut reader = BufReader::with_capacity(BUFFER, Bytes { inner: &mut archive, seen: &taken });
-        open((&member, None), &mut reader, depth, meter, parts, each)?;
-        std::io::copy(&mut reader, &mut std::io::sink()).map_err(|e| read_failed(&member, None, e))?;
-        if taken.get() != found.size {
-            return Err(cut_short(&member, None));
-        }
+/// What is inside of packed data; `None` when it is not packed in a way that is read.
+fn unpacked<'r>(head: &[u8], reader: &'r mut dyn BufRead) -> std::io::Result<Option<Box<dyn Read + 'r>>> {
+    // A block of bzip2 begins with the digits of pi, an empty file with those of its square root.
+    let bzip2 = head.starts_with(b"BZh")
+        && head.get(4..10).is_some_and(|b| matches!(b, b"1AY&SY" | b"\x17\x72\x45\x38\x50\x90"));
+    if head.starts_with(&[0x1F, 0x8B]) {
+        return Ok(Some(Box::new(MultiGzDecoder::new(reader))));
     }
-    // What follows the last member holds the end mark and, under gzip, the checksum.
-    let ended = archive.ended;
-    std::io::copy(&mut archive.into_inner(), &mut std::io::sink()).map_err(|e| read_failed(name, None, e))?;
-    if ended { Ok(()) } else { Err(cut_short(name, None)) }
+    if bzip2 {
+        return Ok(Some(Box::new(MultiBzDecoder::new(reader))));
+    }
+    #[cfg(feature = "models")]
+    if head.starts_with(&ZSTD) {
+        return Ok(Some(Box::new(zstd::stream::read::Decoder::with_buffer(reader)?)));
+    }
+    Ok(None)
 }
+
+/// How zstd-compressed data begins.
+const ZSTD: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
 
 type Peeked<R> = Chain<Cursor<Vec<u8>>, R>;
 
@@ -235,9 +275,19 @@ fn cut_short(name: &str, line: Option<u64>) -> Failure {
 
 /// Ways of packing that are not read, with what to do.
 fn foreign(head: &[u8]) -> Option<(&'static str, &'static str)> {
-    let known: [(&[u8], _, _); 7] = [
-        (&[0x28, 0xB5, 0x2F, 0xFD], "zstd-compressed data", "unpack it with `zstd -d`"),
-        (b"BZh", "bzip2-compressed data", "unpack it with `bunzip2`"),
+    // UTF-16 without a mark: every other byte of Latin letters is 0.
+    let zeros = |from: usize| head.iter().skip(from).step_by(2).filter(|b| **b == 0).count();
+    if head.len() >= 16
+        && !head.starts_with(b"PAR1")
+        && (zeros(0) > head.len() / 5) != (zeros(1) > head.len() / 5)
+    {
+        return Some((
+            "what looks like UTF-16 text",
+            "convert it with `iconv -f UTF-16LE -t UTF-8` (or `UTF-16BE`)",
+        ));
+    }
+    let known: [(&[u8], _, _); 6] = [
+        (&ZSTD, "zstd-compressed data", "unpack it with `zstd -d`"),
         (&[0xFD, b'7', b'z', b'X', b'Z', 0], "xz-compressed data", "unpack it with `unxz`"),
         (b"PK\x03\x04", "a zip archive", "unpack it with `unzip`"),
         (&[0x1F, 0x9D], "compress(1)-ed data", "unpack it with `gzip -d`"),
@@ -366,6 +416,96 @@ mod tests {
                 assert!(e.kind == FailureKind::Wrong && e.help.is_some());
             }
         }
+    }
+
+    fn bzip2(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::best());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn bzip2_is_read_and_every_cut_of_it_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let text: String = (0..300).map(|i| format!("line {i} {}\n", i * 7919 % 1000)).collect();
+        let path = dir.path().join("c.tsv.bz2");
+        let whole = [bzip2(text.as_bytes()), bzip2(b"more\n")].concat();
+        std::fs::write(&path, &whole).unwrap();
+        assert_eq!(read(&path).unwrap(), [("c.tsv".to_owned(), format!("{text}more\n"))]);
+        std::fs::write(&path, bzip2(&archive(&[("a", b"x"), ("b", b"y")]))).unwrap();
+        assert_eq!(read(&path).unwrap().len(), 2);
+        let one = bzip2(text.as_bytes());
+        for cut in (20..one.len() - 1).step_by(97).chain([one.len() - 1]) {
+            std::fs::write(&path, &one[..cut]).unwrap();
+            let e = read(&path).unwrap_err();
+            assert!(e.message.contains("truncated"), "{cut}: {e}");
+        }
+        std::fs::write(&path, "BZhang\ta name\n").unwrap();
+        assert_eq!(read(&path).unwrap()[0].1, "BZhang\ta name\n");
+    }
+
+    #[cfg(feature = "models")]
+    #[test]
+    fn zstd_is_read_and_every_cut_of_it_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let text: String = (0..300).map(|i| format!("line {i} {}\n", i * 7919 % 1000)).collect();
+        let path = dir.path().join("c.zst");
+        let one = zstd::encode_all(text.as_bytes(), 3).unwrap();
+        let two = [one.clone(), zstd::encode_all(b"more\n".as_slice(), 3).unwrap()].concat();
+        std::fs::write(&path, two).unwrap();
+        assert_eq!(read(&path).unwrap(), [("c".to_owned(), format!("{text}more\n"))]);
+        for cut in (20..one.len() - 1).step_by(97).chain([one.len() - 1]) {
+            std::fs::write(&path, &one[..cut]).unwrap();
+            let e = read(&path).unwrap_err();
+            assert!(e.message.contains("truncated") || e.message.contains("cut short"), "{cut}: {e}");
+        }
+    }
+
+    #[test]
+    fn files_beside_the_documents_are_left_out_and_told() {
+        use super::super::testing::Told;
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("FT/FT911")).unwrap();
+        for (name, text) in
+            [("FT/READMEFT", "About."), ("FT/FT911/FT911_1", "<DOC>"), ("ft.dtd", "<!ELEMENT x>")]
+        {
+            std::fs::write(dir.path().join(name), text).unwrap();
+        }
+        let names = |source: &Source| {
+            let (mut all, told) = (Vec::new(), Told::default());
+            each_part(source, &told, &mut |part| {
+                all.push(part.file_name().to_owned());
+                Ok(())
+            })
+            .map(|_| (all, told.caveats()))
+        };
+        let (all, caveats) = names(&dir.path().into()).unwrap();
+        assert_eq!(all, ["FT911_1"]);
+        assert!(
+            caveats[0].starts_with("2 files were left out") && caveats[0].ends_with("FT/READMEFT"),
+            "{caveats:?}"
+        );
+        let chosen =
+            |include: &str| Source::new(vec![dir.path().to_owned()], &[include.into()], &[]).unwrap();
+        assert_eq!(names(&chosen("READ*")).unwrap(), (vec!["READMEFT".to_owned()], vec![]));
+        assert!(names(&chosen("FR*")).unwrap_err().message.contains("no file that `include` names"));
+        // By itself such a file is what was asked for.
+        assert_eq!(names(&dir.path().join("ft.dtd").as_path().into()).unwrap().0, ["ft.dtd"]);
+        let both = vec![dir.path().join("ft.dtd"), dir.path().join("FT/FT911/FT911_1")];
+        assert_eq!(names(&Source::new(both, &[], &[]).unwrap()).unwrap().0.len(), 1);
+    }
+
+    #[test]
+    fn text_in_two_bytes_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.tsv");
+        let utf16: Vec<u8> =
+            "1\ta document in Latin letters".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        std::fs::write(&path, &utf16).unwrap();
+        let e = read(&path).unwrap_err();
+        assert!(e.message.contains("UTF-16") && e.help.unwrap().contains("iconv"), "{}", e.message);
+        std::fs::write(&path, [b"\xFF\xFE".as_slice(), &utf16].concat()).unwrap();
+        assert!(read(&path).unwrap_err().message.contains("UTF-16"));
     }
 
     #[test]

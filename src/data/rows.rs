@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::path::Path;
 
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field as Cell, reader::RowIter};
 
@@ -52,6 +53,7 @@ impl<'a> Rows<'a> {
         let name = path.display().to_string();
         let damaged = |e: parquet::errors::ParquetError| damaged(&name, &e);
         let reader = SerializedFileReader::new(file).map_err(damaged)?;
+        packed(&name, reader.metadata())?;
         let schema = reader.metadata().file_metadata().schema().clone();
         let columns = schema.get_fields().iter().map(|f| f.name().to_owned()).collect();
         let iter = RowIter::from_file_into(Box::new(reader));
@@ -99,6 +101,25 @@ impl<'a> Rows<'a> {
         }
         Ok(Some(found))
     }
+}
+
+/// Refuses pages that this build cannot unpack.
+fn packed(name: &str, metadata: &ParquetMetaData) -> Result<(), Failure> {
+    use parquet::basic::Compression as C;
+    let columns = metadata.row_groups().iter().flat_map(RowGroupMetaData::columns);
+    let other = columns
+        .map(ColumnChunkMetaData::compression)
+        .find(|c| !matches!(c, C::UNCOMPRESSED | C::SNAPPY | C::ZSTD(_)));
+    let Some(other) = other else { return Ok(()) };
+    let other = other.to_string().to_lowercase();
+    let other = other.split('(').next().unwrap_or_default();
+    Err(Failure::wrong(format!(
+        "{name}: found a Parquet file packed with {other}, expected zstd, snappy or no packing"
+    ))
+    .help(
+        "write it anew, for instance with pyarrow: `pq.write_table(pq.read_table(\"a.parquet\"), \"b.parquet\", \
+         compression=\"zstd\")`",
+    ))
 }
 
 fn damaged(name: &str, e: &parquet::errors::ParquetError) -> Failure {

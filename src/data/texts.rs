@@ -16,6 +16,7 @@ use super::parts::{Part, each_part, read_failed};
 use super::place;
 use super::recognise::TextFormat;
 use super::sgml::Blocks;
+use super::source::Source;
 use super::store_writer::{Duplicates, TextStoreWriter};
 use super::topics;
 use crate::task::{Caveat, CaveatKind, Failure, Progress, cause};
@@ -141,12 +142,13 @@ pub struct Imported {
 /// # Errors
 /// What is wrong in the files, by file and line; a full disk; a stop that was asked for.
 pub fn import(
-    source: &Path,
+    source: impl Into<Source>,
     what: What,
     options: &TextOptions,
     out: &Path,
     progress: &dyn Progress,
 ) -> Result<Imported, Failure> {
+    let source: &Source = &source.into();
     let wanted = TextFormat::parse(&options.format, what.formats())?;
     let mut writer = TextStoreWriter::create(out)?;
     let mut first: Option<(TextFormat, String)> = None;

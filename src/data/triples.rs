@@ -14,6 +14,7 @@ use super::order::parse_score;
 use super::pairs::Cut;
 use super::parts::{Part, each_part};
 use super::place;
+use super::source::Source;
 use super::table::{Cell, Kind, TableWriter};
 use crate::task::{CaveatKind, Failure, Progress};
 
@@ -62,12 +63,13 @@ impl TripleOptions {
 /// # Errors
 /// A line of another form, a score that is no finite number, an id that is not of the collection, no triples.
 pub fn import(
-    source: &Path,
+    source: impl Into<Source>,
     options: &TripleOptions,
     known: &Known,
     out: &Path,
     progress: &dyn Progress,
 ) -> Result<u64, Failure> {
+    let source: &Source = &source.into();
     let width = options.width()?;
     std::fs::create_dir_all(out).map_err(|e| place::io(out, e))?;
     let mut all = Gathered {

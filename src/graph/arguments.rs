@@ -206,6 +206,17 @@ impl<'a> Expander<'a> {
             (Type::List(inner), Value::List(items)) if **inner == Type::Path => {
                 Value::list(items.iter().map(|v| self.as_input(v.clone(), inner, false, env)).collect())
             }
+            (Type::Either(any), value) => {
+                let fits = |t: &&Type| match (t, &value) {
+                    (Type::Path, Value::Str(_)) => true,
+                    (Type::List(inner), Value::List(_)) => **inner == Type::Path,
+                    _ => false,
+                };
+                match any.iter().find(fits) {
+                    Some(ty) => self.as_input(value, ty, env),
+                    None => value,
+                }
+            }
             (_, value) => value,
         }
     }

@@ -98,6 +98,11 @@ impl<'a> Expander<'a> {
             "local" => {
                 let file = |e: &Self, n: &str| match fields.get(n) {
                     Value::Str(text) => Some(Value::Input(Arc::new(Input::File(e.file_path(&text, &env))))),
+                    Value::List(items) if !items.is_empty() => items
+                        .iter()
+                        .map(|v| Some(Value::Input(Arc::new(Input::File(e.file_path(v.as_str()?, &env))))))
+                        .collect::<Option<Vec<_>>>()
+                        .map(Value::list),
                     _ => None,
                 };
                 let sources: IndexMap<&str, Option<Value>> =
@@ -355,9 +360,16 @@ impl<'a> Expander<'a> {
         let made = std::cell::RefCell::new(Vec::new());
         let one = |e: &mut Self, op: &str, file: &str, extra: &[(&str, Value)]| -> Eval {
             let Some(source) = from(file) else {
+                if let Some((value, at)) = fields.values.get(file).cloned() {
+                    let paths = Type::Either(vec![Type::Path, Type::List(Box::new(Type::Path))]);
+                    return e.conform(value, &paths, at, &format!("`{file}`")).and(Err(Stop::Reported));
+                }
                 return Err(e.missing(file, "the dataset", span));
             };
+            let at = fields.values.get(file).map_or(span, |(_, at)| *at);
+            let (source, pattern) = e.split_pattern(source, fields, at)?;
             let mut given = vec![("source", source), ("format", format.clone())];
+            given.extend(pattern.map(|p| ("include", Value::list(vec![Value::str(&p)]))));
             for param in e.registry.get(op).map_or(&[][..], |o| &o.params) {
                 // In a collection `id` is the documents', `query_id` the queries'.
                 let name = match (param.name, op, ty) {
@@ -370,8 +382,11 @@ impl<'a> Expander<'a> {
                 if value == Value::Null {
                     continue;
                 }
-                // `duplicates` of a collection is for its texts and for nothing else.
-                if name == "duplicates" && matches!(ty, Type::TestCollection) && !is_texts(op) {
+                // Of a collection, `duplicates` is for its texts, and which files are read is for its documents.
+                let whole = matches!(ty, Type::TestCollection);
+                if whole && name == "duplicates" && !is_texts(op)
+                    || whole && matches!(name, "include" | "exclude") && op != "import.corpus"
+                {
                     continue;
                 }
                 given.push((param.name, e.conform(value, &param.ty, at, &format!("`{name}`"))?));
@@ -439,6 +454,35 @@ impl<'a> Expander<'a> {
         Ok(value)
     }
 
+    /// A path with `*` or `?` is its folder and a pattern for the files in it.
+    fn split_pattern(&mut self, source: Value, fields: &Fields, at: Span) -> Eval<(Value, Option<String>)> {
+        let wild = |path: &std::path::Path| {
+            path.components().position(|c| c.as_os_str().to_str().is_some_and(|c| c.contains(['*', '?'])))
+        };
+        let files: Vec<&std::path::Path> = match &source {
+            Value::List(items) => items.iter().filter_map(file_of).collect(),
+            one => file_of(one).into_iter().collect(),
+        };
+        let Some((path, first)) = files.iter().find_map(|p| Some((*p, wild(p)?))) else {
+            return Ok((source, None));
+        };
+        let help = match (&source, fields.values.contains_key("include")) {
+            (Value::List(_), _) => {
+                "in a list of files each is named; a pattern stands alone, or name a folder and `include`"
+            }
+            (_, true) => "say which files are read once: name the folder, and all patterns in `include`",
+            _ => {
+                let folder: std::path::PathBuf = path.components().take(first).collect();
+                let rest: std::path::PathBuf = path.components().skip(first).collect();
+                let folder = Value::Input(Arc::new(Input::File(folder)));
+                return Ok((folder, Some(format!("./{}", rest.display()))));
+            }
+        };
+        let message = format!("`{}` has a pattern", path.display());
+        let d = Diagnostic::error(Code::OutOfRange, message, at, "a pattern");
+        Err(self.error(d.help(help)))
+    }
+
     fn collection(&mut self, label: &str, parts: &[Value], role: &str, span: Span) -> Eval {
         if let Some(Value::Artifact(qrels)) = parts.get(2) {
             match self.roles.get(qrels).cloned() {
@@ -492,6 +536,12 @@ impl<'a> Expander<'a> {
         self.list(ROW, &[], &env, made, false);
         Ok(Value::Artifact(made))
     }
+}
+
+/// The file of an input.
+fn file_of(value: &Value) -> Option<&std::path::Path> {
+    let Value::Input(input) = value else { return None };
+    if let Input::File(path) = &**input { Some(path) } else { None }
 }
 
 /// Whether an import reads texts.

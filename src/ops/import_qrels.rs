@@ -32,7 +32,7 @@ mod run {
         let qrels = {
             let options =
                 QrelOptions { format: job.text("format")?.to_owned(), blanks: importing::blanks(job)? };
-            judgements::import(job.path("source")?, &options, &known, job.progress)?
+            judgements::import(&importing::source(job)?, &options, &known, job.progress)?
         };
         qrels.write(&job.spec.out)?;
         Ok(importing::outcome([("queries", qrels.len() as u64), ("judgements", qrels.judgements() as u64)]))

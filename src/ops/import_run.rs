@@ -30,7 +30,7 @@ mod run {
     pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
         let known = importing::known(job)?;
         let done = importing::run(
-            job.path("source")?,
+            &importing::source(job)?,
             &importing::pair_options(job)?,
             &known,
             &job.spec.out,

@@ -39,7 +39,7 @@ mod run {
         let known = importing::known(job)?;
         let options =
             TripleOptions { format: job.text("format")?.to_owned(), blanks: importing::blanks(job)? };
-        let rows = triples::import(job.path("source")?, &options, &known, &job.spec.out, job.progress)?;
+        let rows = triples::import(&importing::source(job)?, &options, &known, &job.spec.out, job.progress)?;
         Ok(importing::outcome([("triples", rows)]))
     }
 }

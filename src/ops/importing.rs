@@ -7,10 +7,11 @@ use crate::data::known::{Known, Unknown};
 use crate::data::pairs::{self, ImportedPairs, PairOptions, Repeated, Third};
 use crate::data::run::RunWriter;
 use crate::data::scores::ScoresWriter;
+use crate::data::source::Source;
 use crate::data::store::TextStore;
 use crate::data::store_writer::Duplicates;
 use crate::data::texts::{self, Empty, TextOptions, What};
-use crate::task::{Failure, Job, Outcome, Progress};
+use crate::task::{Failure, Job, Outcome, Progress, located};
 use crate::value::Value;
 
 /// An outcome with counts for people.
@@ -30,6 +31,16 @@ pub(super) fn words(job: &Job<'_>, name: &str) -> Result<Vec<String>, Failure> {
             .ok_or_else(|| Failure::bug(format!("`{name}` is not a list of strings"))),
         other => Err(Failure::bug(format!("`{name}` is not a list of strings: {other:?}"))),
     }
+}
+
+/// What is read: the arguments `source`, `include` and `exclude`.
+pub(super) fn source(job: &Job<'_>) -> Result<Source, Failure> {
+    let paths = match job.arg("source") {
+        Value::List(items) => items.iter().map(|v| located(v).map(|l| l.path.clone())).collect(),
+        one => located(one).map(|l| vec![l.path.clone()]),
+    };
+    let paths = paths.ok_or_else(|| Failure::bug("`source` is neither a file nor a list of files"))?;
+    Source::new(paths, &words(job, "include")?, &words(job, "exclude")?)
 }
 
 /// The collection that ids are checked against: the arguments `queries`, `corpus`, `unknown`.
@@ -72,7 +83,7 @@ pub(super) fn texts(job: &Job<'_>, what: What, fields: Vec<String>, out: &Path) 
         blanks: blanks(job)?,
         empty,
     };
-    let done = texts::import(job.path("source")?, what, &options, out, job.progress)?;
+    let done = texts::import(&source(job)?, what, &options, out, job.progress)?;
     Ok(outcome([
         ("texts", done.texts),
         ("bytes", done.bytes),
@@ -109,7 +120,7 @@ pub(super) fn blanks(job: &Job<'_>) -> Result<Option<String>, Failure> {
 
 /// Imports a run into a folder.
 pub(super) fn run(
-    source: &Path,
+    source: impl Into<Source>,
     options: &PairOptions,
     known: &Known,
     out: &Path,
@@ -134,7 +145,7 @@ pub(super) fn run(
 
 /// Imports scores into a folder.
 pub(super) fn scores(
-    source: &Path,
+    source: impl Into<Source>,
     options: &PairOptions,
     known: &Known,
     out: &Path,

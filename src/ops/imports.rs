@@ -11,12 +11,21 @@ pub(super) fn import(
     doc: &'static str,
     formats: &'static str,
 ) -> Op {
-    Op::stage(name, version, returns, doc).needs("source", "Path", "The file, folder or archive.").takes(
-        "format",
-        "String",
-        Value::str("auto"),
-        formats,
-    )
+    Op::stage(name, version, returns, doc)
+        .needs(
+            "source",
+            "Path | List<Path>",
+            "The file, folder or archive, plain or packed by gzip, bzip2 or zstd; or several, read in their order.",
+        )
+        .takes("format", "String", Value::str("auto"), formats)
+        .added(
+            "include",
+            "List<String>",
+            Value::Null,
+            "Files of a folder or archive to read, all others left out: patterns with `*` for a name (`FT*`) or a path \
+             (`FT/*/FT*`). Without it all but read-me files and the like, which are told.",
+        )
+        .added("exclude", "List<String>", Value::Null, "Files of a folder or archive to leave out, by such patterns.")
 }
 
 /// What becomes of ids that are there more than once.

@@ -44,6 +44,8 @@ mod paper_smoke;
 mod programs;
 mod readers;
 #[cfg(feature = "models")]
+mod reading;
+#[cfg(feature = "models")]
 mod retrieval;
 mod runs;
 #[cfg(all(feature = "models", feature = "fetch"))]

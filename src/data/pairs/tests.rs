@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use super::super::testing::{Told, file, shared};
 use super::*;
 

@@ -189,9 +189,9 @@ impl Layout {
         let position = |text: &str| text.parse::<usize>().ok().filter(|n| (1..=columns.len()).contains(n));
         let has = |name: &str| columns.iter().any(|c| c.trim().eq_ignore_ascii_case(name));
         let named = given.iter().any(|g| g.parse::<usize>().is_err());
-        let known = wanted.is_id(columns[0].trim())
-            || columns.iter().any(|c| wanted.is_id(c.trim())) && columns.len() > 2;
         let fields = columns.iter().filter(|c| !wanted.is_id(c.trim())).all(|c| wanted.is_field(c.trim()));
+        let known =
+            wanted.is_id(columns[0].trim()) || fields && columns.iter().any(|c| wanted.is_id(c.trim()));
         let several = columns.len() > 1;
         let header = match options.header {
             Some(header) => header,

@@ -254,7 +254,8 @@ fn told(name: &str, what: What, bytes: impl AsRef<[u8]>, options: &TextOptions) 
 fn failure(name: &str, what: What, bytes: &str, options: &TextOptions) -> String {
     let (_dir, path) = one(name, bytes);
     let e = read_with(&path, what, options).unwrap_err();
-    format!("{} / {}", e.message.rsplit('/').next().unwrap(), e.help.unwrap_or_default())
+    let at = e.message.find(name).unwrap();
+    format!("{} / {}", &e.message[at..], e.help.unwrap_or_default())
 }
 
 #[test]
