@@ -213,7 +213,7 @@ impl<'a> Expander<'a> {
                     _ => false,
                 };
                 match any.iter().find(fits) {
-                    Some(ty) => self.as_input(value, ty, env),
+                    Some(ty) => self.as_input(value, ty, by_name, env),
                     None => value,
                 }
             }

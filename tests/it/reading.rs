@@ -75,7 +75,7 @@ fn ranks_are_told_from_scores_by_the_whole_file() {
         assert_eq!(ended.code, Some(0), "{}{}", ended.out, ended.err);
     }
     let (_, ended) = run(JUDGED, &[("r.run", "1 a 1\n1 b 3\n"), ("q.txt", "1 0 a 1\n")]);
-    ended.says(7, &["r.run:1", "may be scores or ranks", "format = \"msmarco\""]);
+    ended.says(1, &["r.run:1", "may be scores or ranks", "format = \"msmarco\""]);
     let scores = "dataset t: Scores = local { scores = \"t.tsv\" }\nstage m = score.mean { scores = [t, t], normalise = \
                   raw }\n";
     let (_, ended) = run(scores, &[("t.tsv", "1 a 1\n1 b 2\n1 c 3\n")]);
@@ -134,7 +134,7 @@ fn fields_have_the_names_that_collections_use() {
     assert_eq!(texts("docs = \"c.jsonl\"", &[("c.jsonl", beyond)]), ["1=1999 ox", "2=\u{FFFD}"]);
     let whole = "dataset c: TestCollection = local { docs = \"c.jsonl\", queries = \"q.jsonl\", qrels = \"q.txt\", id = \
                  \"uid\", query_id = \"key\" }\nstage s = bm25.search { index = bm25.index { corpus = c.corpus }, queries = \
-                 c.queries, depth = 1 }\nstage e = evaluate { run = s, qrels = c.qrels, metrics = [rr(10)] }\nclaim f { text \
+                 c.queries, depth = 10 }\nstage e = evaluate { run = s, qrels = c.qrels, metrics = [rr(10)] }\nclaim f { text \
                  = \"found\", expect = e.rr_10 == 1.0 }\n";
     let files = [
         ("c.jsonl", chosen),
@@ -164,7 +164,7 @@ fn several_files_are_one_collection() {
 fn what_has_no_other_way_round_is_declared() {
     let runs = |more: &str| JUDGED.replace("\"r.run\"", &format!("\"r.run\"{more}"));
     let twice = [("r.run", "1 Q0 a 1 2.0 t\n1 Q0 b 2 1.5 t\n1 Q0 a 3 1.0 t\n"), ("q.txt", "1 0 a 1.0\n")];
-    run(JUDGED, &twice).1.says(7, &["r.run:3", "duplicates = max"]);
+    run(JUDGED, &twice).1.says(1, &["r.run:3", "duplicates = max"]);
     let (space, ended) = run(&runs(", duplicates = max"), &twice);
     assert_eq!(ended.code, Some(0), "{}", ended.err);
     assert_eq!(Run::read(&folder(&space, "r")).unwrap().queries()[0].hits.len(), 2);
