@@ -14,6 +14,7 @@ use flate2::bufread::MultiGzDecoder;
 
 use super::place;
 use super::source::{Beside, Source};
+use crate::archive::Tar;
 use crate::task::{Failure, Progress};
 
 /// How many bytes of each part can be looked at before it is read.
@@ -190,33 +191,29 @@ impl Walk<'_> {
         each: Each<'_>,
     ) -> Result<(), Failure> {
         let name = at.name;
-        let seen = Cell::new(0);
-        let mut archive = tar::Archive::new(Bytes { inner: reader, seen: &seen });
-        let mut end = 0;
-        for entry in archive.entries().map_err(|e| read_failed(name, None, e))? {
+        let mut archive = Tar::new(reader);
+        while let Some(found) = archive.next_member().map_err(|e| read_failed(name, None, e))? {
             self.meter.check()?;
-            let entry = entry.map_err(|e| read_failed(name, None, e))?;
-            let size = entry.size();
-            end = (entry.raw_file_position() + size).next_multiple_of(512);
-            let member = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+            let member = String::from_utf8_lossy(&found.name).into_owned();
             let own = member.rsplit('/').next().unwrap_or_default();
-            if !entry.header().entry_type().is_file() || own.starts_with('.') {
+            if !found.kind.is_file() || own.starts_with('.') {
                 continue;
             }
             let inside = member.trim_start_matches("./");
             let member = format!("{name}/{inside}");
             let taken = Cell::new(0);
-            let mut reader = BufReader::with_capacity(BUFFER, Bytes { inner: entry, seen: &taken });
+            let mut reader = BufReader::with_capacity(BUFFER, Bytes { inner: &mut archive, seen: &taken });
             self.open(At { name: &member, path: None, inside, several: true }, &mut reader, depth, each)?;
             std::io::copy(&mut reader, &mut std::io::sink()).map_err(|e| read_failed(&member, None, e))?;
-            if taken.get() != size {
+            if taken.get() != found.size {
                 return Err(cut_short(&member, None));
             }
         }
         // What follows the last member holds the end mark and, under gzip, the checksum.
-        let mut rest = archive.into_inner();
-        std::io::copy(&mut rest, &mut std::io::sink()).map_err(|e| read_failed(name, None, e))?;
-        if seen.get() <= end { Err(cut_short(name, None)) } else { Ok(()) }
+        let ended = archive.ended;
+        std::io::copy(&mut archive.into_inner(), &mut std::io::sink())
+            .map_err(|e| read_failed(name, None, e))?;
+        if ended { Ok(()) } else { Err(cut_short(name, None)) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the operations that import share: arguments read the same way, the same writers.
 
 use std::cell::RefCell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::data::known::{Known, Unknown};
 use crate::data::pairs::{self, ImportedPairs, PairOptions, Repeated, Third};
@@ -35,12 +35,20 @@ pub(super) fn words(job: &Job<'_>, name: &str) -> Result<Vec<String>, Failure> {
 
 /// What is read: the arguments `source`, `include` and `exclude`.
 pub(super) fn source(job: &Job<'_>) -> Result<Source, Failure> {
-    let paths = match job.arg("source") {
+    Source::new(paths(job, "source")?, &words(job, "include")?, &words(job, "exclude")?)
+}
+
+/// The file, or the files, of an argument.
+pub(super) fn files(job: &Job<'_>, name: &str) -> Result<Source, Failure> {
+    Source::new(paths(job, name)?, &[], &[])
+}
+
+fn paths(job: &Job<'_>, name: &str) -> Result<Vec<PathBuf>, Failure> {
+    let paths = match job.arg(name) {
         Value::List(items) => items.iter().map(|v| located(v).map(|l| l.path.clone())).collect(),
         one => located(one).map(|l| vec![l.path.clone()]),
     };
-    let paths = paths.ok_or_else(|| Failure::bug("`source` is neither a file nor a list of files"))?;
-    Source::new(paths, &words(job, "include")?, &words(job, "exclude")?)
+    paths.ok_or_else(|| Failure::bug(format!("`{name}` is neither a file nor a list of files")))
 }
 
 /// The collection that ids are checked against: the arguments `queries`, `corpus`, `unknown`.
