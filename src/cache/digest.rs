@@ -180,9 +180,48 @@ pub(crate) fn path_digest_of(
     Ok((digest, files.iter().map(|f| f.meta.len()).sum()))
 }
 
+/// The digest and size of some files of a folder: what [`path_digest`] gives when it has no others. `reading` is a name for
+/// how they are read, when it is not as at first.
+pub(crate) fn files_digest(
+    folder: &Path,
+    files: &[String],
+    reading: Option<&str>,
+    memo: &Memo,
+    read_again: bool,
+) -> Result<(Digest, u64), Error> {
+    let digest = |name: &String| {
+        let path = folder.join(name);
+        let meta = std::fs::metadata(&path).at("reading", &path)?;
+        Ok((remembered(&path, &meta, memo, read_again)?, meta.len()))
+    };
+    let found = files.par_iter().map(digest).collect::<Result<Vec<_>, Error>>()?;
+    let named = files.iter().map(String::as_str).zip(found.iter().map(|(digest, _)| *digest));
+    // No file has an empty name.
+    let reading = reading.map(|how| ("", Digest::of(how.as_bytes())));
+    Ok((tree_digest(named.chain(reading)), found.iter().map(|(_, size)| size).sum()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn some_files_of_a_folder_are_as_a_folder_of_them() {
+        let (few, more) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for dir in [&few, &more] {
+            std::fs::create_dir(dir.path().join("sub")).unwrap();
+            std::fs::write(dir.path().join("sub/b"), "b").unwrap();
+            std::fs::write(dir.path().join("a"), "a").unwrap();
+        }
+        std::fs::write(more.path().join("README.md"), "not read").unwrap();
+        let names = ["sub/b".to_owned(), "a".to_owned()];
+        let m = memo(few.path());
+        let whole = path_digest(few.path(), &Memo::new(more.path().join(".memo"), true), false).unwrap();
+        assert_eq!(files_digest(more.path(), &names, None, &m, false).unwrap(), whole);
+        assert_ne!(files_digest(more.path(), &names[..1], None, &m, false).unwrap(), whole);
+        assert_ne!(files_digest(more.path(), &names, Some("2"), &m, false).unwrap(), whole);
+        assert!(files_digest(more.path(), &["gone".to_owned()], None, &m, false).is_err());
+    }
 
     fn memo(dir: &Path) -> Memo {
         Memo::new(dir.join(".memo"), true)

@@ -20,7 +20,11 @@ pub struct Seen {
     path: PathBuf,
     look: Look,
     content: Content,
+    parts: Option<Parts>,
 }
+
+/// The files of a folder that are read, and how: all others are no part of it.
+type Parts = (Vec<String>, Option<&'static str>);
 
 /// What is known of an input's content.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,6 +71,16 @@ impl Look {
         Ok((Self { taken, files, folders: vec![(parent.to_owned(), folder)] }, vec![found]))
     }
 
+    /// The same of the files that are read.
+    fn of_parts(path: &Path, parts: Option<&Parts>) -> Result<(Self, Vec<Found>), Error> {
+        let (mut look, mut files) = Self::of(path)?;
+        if let Some((names, _)) = parts {
+            look.files.retain(|(name, _)| names.contains(name));
+            files.retain(|found| names.contains(&found.name));
+        }
+        Ok((look, files))
+    }
+
     /// Whether every file was left alone for long enough that another change would show in its stamp.
     fn says_all(&self) -> bool {
         self.files.iter().all(|(_, stamp)| stamp.settled(self.taken))
@@ -98,7 +112,23 @@ impl Store {
     pub fn see(&self, path: &Path) -> Result<Seen, Error> {
         let (look, files) = Look::of(path)?;
         let (digest, _) = path_digest_of(path, &files, &self.memo, self.verify_always)?;
-        Ok(Seen { path: path.to_owned(), look, content: Content::Files(digest) })
+        Ok(Seen { path: path.to_owned(), look, content: Content::Files(digest), parts: None })
+    }
+
+    /// The same of a folder of which only some files are read.
+    ///
+    /// # Errors
+    /// As [`Store::see`].
+    pub fn see_parts(
+        &self,
+        path: &Path,
+        files: Vec<String>,
+        reading: Option<&'static str>,
+    ) -> Result<Seen, Error> {
+        let parts = (files, reading);
+        let (look, _) = Look::of_parts(path, Some(&parts))?;
+        let (digest, _) = self.digest_files(path, &parts.0, reading)?;
+        Ok(Seen { path: path.to_owned(), look, content: Content::Files(digest), parts: Some(parts) })
     }
 
     /// Remembers how an input looks whose content was checked otherwise: a download by its record.
@@ -107,7 +137,7 @@ impl Store {
     /// When it does not exist or cannot be read.
     pub fn see_checked(&self, path: &Path) -> Result<Seen, Error> {
         let content = Content::Recorded(downloads::recorded(path));
-        Ok(Seen { path: path.to_owned(), look: Look::of(path)?.0, content })
+        Ok(Seen { path: path.to_owned(), look: Look::of(path)?.0, content, parts: None })
     }
 
     /// The look before a use: the input as it is now, whose content is still the one that was seen.
@@ -120,10 +150,15 @@ impl Store {
             Error::NoInput { path } => changed(path),
             other => other,
         };
-        let (look, files) = Look::of(&seen.path).map_err(gone)?;
+        let (look, files) = Look::of_parts(&seen.path, seen.parts.as_ref()).map_err(gone)?;
         let different = seen.look.differs(&look, &seen.path);
         if different.is_some() || !seen.look.says_all() {
-            let digest = || path_digest_of(&seen.path, &files, &self.memo, self.verify_always).map(|d| d.0);
+            let digest = || match &seen.parts {
+                // One that is gone is a change, too.
+                Some((names, _)) if files.len() != names.len() => Ok(Digest([0; 32])),
+                Some((names, reading)) => self.digest_files(&seen.path, names, *reading).map(|d| d.0),
+                None => path_digest_of(&seen.path, &files, &self.memo, self.verify_always).map(|d| d.0),
+            };
             let same = match seen.content {
                 Content::Files(content) | Content::Recorded(Some(content)) => {
                     digest().map_err(gone)? == content
@@ -134,7 +169,7 @@ impl Store {
                 return Err(changed(different.unwrap_or_else(|| seen.path.clone())));
             }
         }
-        Ok(Seen { path: seen.path.clone(), look, content: seen.content })
+        Ok(Seen { path: seen.path.clone(), look, content: seen.content, parts: seen.parts.clone() })
     }
 
     /// The look after a use: nothing was changed since the look before.
@@ -143,7 +178,7 @@ impl Store {
     /// When something was, also if its content is the same again.
     pub fn left_alone(&self, seen: &Seen) -> Result<(), Error> {
         let changed = |path: PathBuf| Error::Changed { path, when: "while it was in use" };
-        let (look, _) = match Look::of(&seen.path) {
+        let (look, _) = match Look::of_parts(&seen.path, seen.parts.as_ref()) {
             Ok(now) => now,
             Err(Error::NoInput { path }) => return Err(changed(path)),
             Err(other) => return Err(other),
@@ -203,6 +238,21 @@ mod tests {
         let again = b.store.see_again(&seen).unwrap();
         std::fs::write(b.input.join(".hidden-too"), "no part of it").unwrap();
         b.store.left_alone(&again).unwrap();
+    }
+
+    #[test]
+    fn of_a_folder_that_is_read_in_part_the_rest_may_change() {
+        let b = bench();
+        let seen = b.store.see_parts(&b.input, vec!["sub/b.txt".into()], Some("2")).unwrap();
+        let again = b.store.see_again(&seen).unwrap();
+        std::fs::write(b.input.join("a.txt"), "six").unwrap();
+        std::fs::write(b.input.join("README.md"), "new").unwrap();
+        b.store.left_alone(&again).unwrap();
+        b.store.see_again(&seen).unwrap();
+        std::fs::write(b.input.join("sub/b.txt"), "six").unwrap();
+        assert_eq!(name(&b.store.see_again(&seen).unwrap_err()), "b.txt");
+        std::fs::remove_file(b.input.join("sub/b.txt")).unwrap();
+        assert!(b.store.see_again(&seen).is_err());
     }
 
     #[test]

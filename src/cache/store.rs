@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::digest::{path_digest, remembered};
+use super::digest::{files_digest, path_digest, remembered};
 use super::error::At;
 use super::history::History;
 use super::locks::{self, Held};
@@ -324,6 +324,19 @@ impl Store {
     /// When it does not exist, cannot be read, or changes meanwhile.
     pub fn digest_path(&self, path: &Path) -> Result<(Digest, u64), Error> {
         path_digest(path, &self.memo, self.verify_always)
+    }
+
+    /// The same of a folder of which these files are read; `reading` tells a new way of reading the same files apart.
+    ///
+    /// # Errors
+    /// As [`Store::digest_path`].
+    pub fn digest_files(
+        &self,
+        folder: &Path,
+        files: &[String],
+        reading: Option<&str>,
+    ) -> Result<(Digest, u64), Error> {
+        files_digest(folder, files, reading, &self.memo, self.verify_always)
     }
 
     /// Folders for one attempt at an action.

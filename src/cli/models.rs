@@ -219,7 +219,7 @@ impl Models {
 }
 
 fn found(path: PathBuf, label: String) -> Found {
-    Found { path, label, digest: None }
+    Found { path, label, digest: None, parts: None }
 }
 
 /// Whether a folder is a model, or an adapter of one.

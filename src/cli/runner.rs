@@ -89,6 +89,7 @@ impl Local {
             path: Download::new(folder, url, &digest).path(member),
             label: input.to_string(),
             digest: Some(Download::identity(&digest, member)),
+            parts: None,
         })
     }
 }
@@ -109,7 +110,12 @@ impl Runner for Local {
     fn find_input(&self, input: &Input, reach: Reach) -> Result<Found, Failure> {
         match input {
             Input::File(path) => match path.exists() {
-                true => Ok(Found { path: path.clone(), label: path.display().to_string(), digest: None }),
+                true => Ok(Found {
+                    path: path.clone(),
+                    label: path.display().to_string(),
+                    digest: None,
+                    parts: None,
+                }),
                 false => Err(Failure::missing(format!("there is no file {}", path.display())).help(
                     "paths are relative to the file that writes them, in `--set` to the working directory",
                 )),

@@ -141,7 +141,11 @@ pub(crate) fn find_input(
     let (digest, seen) = match found.digest {
         Some(digest) => (digest, store.see_checked(&found.path).ok()),
         None => {
-            let seen = store.see(&found.path).map_err(|e| failure_of(&e))?;
+            let seen = match found.parts {
+                Some(parts) => store.see_parts(&found.path, parts.files, parts.reading),
+                None => store.see(&found.path),
+            }
+            .map_err(|e| failure_of(&e))?;
             let digest = seen.digest().ok_or_else(|| Failure::bug("an input without a digest"))?;
             (digest, Some(seen))
         }

@@ -40,7 +40,9 @@ pub(crate) use forecast::survey;
 pub use forecast::{Forecast, forecast};
 pub(crate) use memory::Sight;
 pub use memory::{lacking, limit as memory_limit, unready};
-pub use plan::{Action, Device, Found, Gpu, Heavy, Job, Options, Reach, Runner, WorkerCommand, dependencies};
+pub use plan::{
+    Action, Device, Found, Gpu, Heavy, Job, Options, Parts, Reach, Runner, WorkerCommand, dependencies,
+};
 pub use protocol::{FromWorker, ToWorker};
 pub use report::{ActionReport, Counts, Final, RunReport, failure_of};
 pub use sinks::{ChromeTrace, JsonLines};

@@ -85,6 +85,17 @@ pub struct Found {
     pub label: String,
     /// Its content digest, when the runner knows it; the engine reads the content otherwise.
     pub digest: Option<Digest>,
+    /// Which files of a folder are read, when the runner knows it: all others are no part of its content.
+    pub parts: Option<Parts>,
+}
+
+/// What of a folder is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// Files relative to it, with `/`.
+    pub files: Vec<String>,
+    /// How they are read, when that has changed since folders of this kind were first read: another content then.
+    pub reading: Option<&'static str>,
 }
 
 /// How far finding an input may go.

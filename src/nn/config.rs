@@ -149,18 +149,19 @@ impl Fields {
         }
     }
 
-    /// A whole number above zero; `default` when the field is absent.
+    /// A whole number above zero that no model exceeds; `default` when the field is absent.
     ///
     /// # Errors
     /// When it is absent without default, or something else.
     pub fn count(&self, name: &str, default: Option<usize>) -> Result<usize, Failure> {
+        let most = most(name);
         match (self.get(name), default) {
             (None, Some(d)) => Ok(d),
             (v, _) => v
                 .and_then(Value::as_u64)
                 .and_then(|n| usize::try_from(n).ok())
-                .filter(|n| (1..=1 << 32).contains(n))
-                .ok_or_else(|| self.off(name, "a whole number above zero")),
+                .filter(|n| (1..=most).contains(n))
+                .ok_or_else(|| self.off(name, &format!("a whole number from 1 to {most}"))),
         }
     }
 
@@ -274,6 +275,17 @@ impl Fields {
     }
 }
 
+/// The largest number that a field may have: far above any model, and small enough that a model of such a size can be
+/// described, if not held. Layers are listed one by one.
+fn most(field: &str) -> usize {
+    match field {
+        "num_hidden_layers" | "n_layers" => 1 << 12,
+        "num_attention_heads" | "n_heads" | "num_key_value_heads" | "type_vocab_size" => 1 << 14,
+        "hidden_size" | "dim" | "embedding_size" | "intermediate_size" | "hidden_dim" => 1 << 20,
+        _ => 1 << 28,
+    }
+}
+
 /// The configuration of a saved one-label re-ranker: the fields of the source, with labels, class and number type
 /// of what is written, and the raw logit as the score of sentence-transformers' `CrossEncoder`.
 pub fn saved(source: &Map<String, Value>, class: &str) -> Map<String, Value> {
@@ -327,6 +339,26 @@ mod tests {
         assert!(e.message.contains("`rope_theta`"), "{e}");
         assert!(!e.message.contains("nothing") && !e.message.contains("use_cache"), "{e}");
         f.finish(&["rope_theta"]).unwrap();
+    }
+
+    #[test]
+    fn sizes_that_no_model_has_are_refused() {
+        for (name, n) in [
+            ("num_hidden_layers", 1_000_000_000u64),
+            ("n_layers", 4097),
+            ("hidden_size", 1 << 21),
+            ("vocab_size", 1 << 29),
+            ("max_position_embeddings", u64::MAX),
+            ("type_vocab_size", 1 << 20),
+        ] {
+            let text = format!("{{\"{name}\": {n}}}");
+            let e = fields(&text).count(name, None).unwrap_err();
+            assert!(
+                e.message.contains(&format!("`{name}` is {n}; expected a whole number from 1 to")),
+                "{e}"
+            );
+        }
+        assert_eq!(fields(r#"{"num_hidden_layers": 4096}"#).count("num_hidden_layers", None).unwrap(), 4096);
     }
 
     #[test]

@@ -18,22 +18,20 @@ use super::{Packed, beginning, byte_pairs, sentencepiece};
 use crate::task::Failure;
 use crate::value::{Call, Digest};
 
+mod around;
+mod class;
+mod parse;
+mod saved;
 mod settings;
 
 /// The tokenizer's files of a folder, by name.
 type Files = BTreeMap<&'static str, Arc<[u8]>>;
 
-/// Files beside `tokenizer.json` that other programs read; copied into saved models.
-const BESIDE: &[&str] = &[
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "spm.model",
-    "sentencepiece.bpe.model",
-];
+/// Settings of a tokenizer, read where they are and copied into saved models.
+const BESIDE: &[&str] = &["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"];
+
+/// A tokenizer's words where there is no `tokenizer.json`, and copied then.
+const WORDS: &[&str] = &["vocab.txt", "vocab.json", "merges.txt", "spm.model", "sentencepiece.bpe.model"];
 
 /// How long the parts of a pair may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,21 +105,22 @@ impl Tokenizer {
     /// When there is neither, a file is damaged or has no pair template, or the files contradict each other.
     pub fn load(folder: &Path) -> Result<Self, Failure> {
         let mut files = BTreeMap::new();
-        for name in BESIDE {
-            match std::fs::read(folder.join(name)) {
-                Ok(bytes) => drop(files.insert(*name, Arc::from(bytes))),
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-                Err(e) => return Err(Failure::missing(format!("{}: {e}", folder.join(name).display()))),
+        let read = |name: &str| match std::fs::read(folder.join(name)) {
+            Ok(bytes) => Ok(Some(Arc::from(bytes))),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Failure::missing(format!("{}: {e}", folder.join(name).display()))),
+        };
+        let whole: Option<Arc<[u8]>> = read("tokenizer.json")?;
+        for name in BESIDE.iter().chain(WORDS.iter().filter(|_| whole.is_none())) {
+            if let Some(bytes) = read(name)? {
+                files.insert(*name, bytes);
             }
         }
         let settings = Settings::read(folder, &files)?;
         let path = folder.join("tokenizer.json");
-        let bytes: Arc<[u8]> = match std::fs::read(&path) {
-            Ok(bytes) => Arc::from(bytes),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                Arc::from(built(folder, &files, &settings)?)
-            }
-            Err(e) => return Err(Failure::missing(format!("{}: {e}", path.display()))),
+        let bytes: Arc<[u8]> = match whole {
+            Some(bytes) => bytes,
+            None => Arc::from(built(folder, &files, &settings)?),
         };
         let wrong = |what: String| Failure::wrong(format!("{}: {what}", path.display()));
         let damaged = |what: String| {
@@ -133,15 +132,15 @@ impl Tokenizer {
             return Err(damaged("expected a JSON object".into()));
         }
         settings.apply(&mut effective)?;
-        // Nothing here turns ids into text again, pads, or cuts by these settings.
-        for part in ["decoder", "padding", "truncation"] {
+        // Nothing here pads or cuts by these settings.
+        for part in ["padding", "truncation"] {
             effective[part] = Json::Null;
         }
-        let text = serde_json::to_vec(&effective).map_err(|e| Failure::bug(format!("a tokenizer: {e}")))?;
-        let mut inner = tokenizers::Tokenizer::from_bytes(text).map_err(|e| damaged(e.to_string()))?;
+        let mut inner = parse::tokenizer(&effective).map_err(damaged)?;
         let additions = settings.additions(&effective, &|word| inner.token_to_id(word).is_some())?;
         let spaced = additions.iter().any(|token| token.content.contains(char::is_whitespace));
-        inner.add_tokens(additions).map_err(|e| damaged(format!("its added tokens: {e}")))?;
+        parse::quiet(|| inner.add_tokens(additions).map_err(|e| e.to_string()))
+            .map_err(|e| damaged(format!("its added tokens: {e}")))?;
         inner.set_encode_special_tokens(settings.splits_special()?);
         let (mut template, mut alone) =
             (template(&inner, &settings).map_err(wrong)?, alone(&inner, &settings).map_err(wrong)?);
@@ -215,7 +214,7 @@ impl Tokenizer {
     pub fn ids(&self, text: &str, limit: usize) -> Result<Vec<u32>, Failure> {
         let begun = Instant::now();
         let encode = |text: &str| {
-            self.inner.encode_fast(text, false).map_err(|e| {
+            parse::quiet(|| self.inner.encode_fast(text, false).map_err(|e| e.to_string())).map_err(|e| {
                 let start: String = text.chars().take(40).collect();
                 Failure::wrong(format!("the tokenizer cannot read the text \"{start}…\": {e}"))
             })
@@ -328,9 +327,18 @@ impl Tokenizer {
     }
 }
 
+/// How the tokenizer of a folder is read, where that has changed since such folders were first read; a part of the folder's
+/// content, so that results of the older reading are not met again.
+pub fn reading(folder: &Path) -> Option<&'static str> {
+    let read = |name: &str| std::fs::read(folder.join(name)).ok();
+    let files: Files = BESIDE.iter().filter_map(|name| Some((*name, Arc::from(read(name)?)))).collect();
+    settings::reading(folder, &files, read("tokenizer.json").as_deref())
+}
+
 /// Learns the pair template by encoding a pair and looking at what is not from a text.
 fn template(inner: &tokenizers::Tokenizer, settings: &Settings) -> Result<Template, String> {
-    let pair = inner.encode_fast(("a", "a"), true).map_err(|e| format!("cannot encode a pair: {e}"))?;
+    let pair = parse::quiet(|| inner.encode_fast(("a", "a"), true).map_err(|e| e.to_string()))
+        .map_err(|e| format!("cannot encode a pair: {e}"))?;
     let sources = pair.get_sequence_ids();
     let mut template = Template::default();
     let mut seen = [false; 2];
@@ -371,7 +379,8 @@ fn classic(inner: &tokenizers::Tokenizer, settings: &Settings) -> Option<(u32, u
 
 /// Learns what stands around a text alone, in the same way.
 fn alone(inner: &tokenizers::Tokenizer, settings: &Settings) -> Result<Alone, String> {
-    let one = inner.encode_fast("a", true).map_err(|e| format!("cannot encode a text: {e}"))?;
+    let one = parse::quiet(|| inner.encode_fast("a", true).map_err(|e| e.to_string()))
+        .map_err(|e| format!("cannot encode a text: {e}"))?;
     let (mut alone, mut seen) = (Alone::default(), false);
     for (i, source) in one.get_sequence_ids().iter().enumerate() {
         let (id, kind) = (one.get_ids()[i], one.get_type_ids()[i]);

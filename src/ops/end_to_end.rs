@@ -403,6 +403,58 @@ fn two_labels_score_as_declared_and_training_goes_on_with_one() {
     assert!(score(declared("one", "difference"), "no").unwrap_err().message.contains("has 1 label"));
 }
 
+/// Keeps the caveats.
+#[derive(Default)]
+struct Told(std::sync::Mutex<Vec<String>>);
+
+impl Progress for Told {
+    fn progress(&self, _: u64, _: u64, _: &str, _: &str) {}
+    fn note(&self, _: &str) {}
+    fn caveat(&self, caveat: &crate::task::Caveat) {
+        self.0.lock().unwrap().push(caveat.to_string());
+    }
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_head_that_is_drawn_scores_when_the_study_says_so_and_the_result_says_it_too() {
+    let bench = small();
+    // The fixture has a head; the same encoder without it is what an embedding model is.
+    std::fs::create_dir_all(bench.path("encoder")).unwrap();
+    for file in ["config.json", "vocab.txt"] {
+        std::fs::copy(bench.path("backbone").join(file), bench.path("encoder").join(file)).unwrap();
+    }
+    let bytes = bench.bytes("backbone/model.safetensors");
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let kept = tensors.tensors().into_iter().filter(|(name, _)| !name.starts_with("classifier"));
+    let file = bench.path("encoder/model.safetensors");
+    safetensors::serialize_to_file(kept, None, &file).unwrap();
+    let untrained =
+        |model: &str, seed: i64| call("untrained", &[("model", bench.at(model)), ("seed", Value::Int(seed))]);
+    let run = |op: &str, model: Value, out: &str| {
+        let of = |name: &'static str| (name, bench.at(name));
+        let told = Told::default();
+        let ended =
+            bench.run(op, out, &[("model", model), of("run"), of("corpus"), of("queries")], &[], &told);
+        ended.map(|_| told.0.into_inner().unwrap())
+    };
+    for op in ["rerank.cross_encoder", "score.cross_encoder"] {
+        let e = run(op, bench.at("encoder"), "no").unwrap_err();
+        assert!(e.message.contains("no trained head") && e.message.contains("`classifier.weight`"), "{e}");
+        assert!(e.kind == crate::task::FailureKind::Missing && e.help.unwrap().contains("untrained(…)"));
+        let e = run(op, untrained("backbone", 0), "no").unwrap_err();
+        assert!(e.message.contains("it has a trained head"), "{e}");
+        let told = run(op, untrained("encoder", 0), &format!("{op}.drawn")).unwrap();
+        assert!(told.len() == 1 && told[0].contains("drawn at random"), "{told:?}");
+        assert_eq!(run(op, bench.at("backbone"), &format!("{op}.own")).unwrap(), [""; 0]);
+    }
+    run("rerank.cross_encoder", untrained("encoder", 1), "other").unwrap();
+    let scores = |out: &str| Run::read(&bench.path(out)).unwrap().queries()[0].hits[0].score;
+    assert!(scores("other").to_bits() != scores("rerank.cross_encoder.drawn").to_bits());
+}
+
 #[path = "dense_tests.rs"]
 mod dense;
 #[path = "medquad.rs"]

@@ -56,6 +56,7 @@ mod tests_of_tables;
 mod train_cross_encoder;
 mod training;
 mod two_labels;
+mod untrained;
 #[cfg(feature = "models")]
 mod uses;
 
@@ -71,6 +72,7 @@ use crate::types::Registry;
 pub fn registry() -> Registry {
     let single = [
         two_labels::op(),
+        untrained::op(),
         query_document::op(),
         data_answered::op(),
         audit_leakage::op(),

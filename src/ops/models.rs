@@ -1,6 +1,6 @@
 //! What the operations that run a model share: loading, threads, batching, and what has no implementation yet.
 
-use super::two_labels;
+use super::{two_labels, untrained};
 use crate::nn::load::Options;
 use crate::nn::tokenizer::Limits;
 use crate::nn::weights::Labels;
@@ -8,6 +8,34 @@ use crate::task::{Caveat, CaveatKind, Failure, Job, Outcome, located};
 use crate::train::ranker::Ranker;
 use crate::train::scoring::Batching;
 use crate::value::Value;
+
+/// Loads the model in the argument `name` that is to score pairs. One without a head of its own is an error, unless it is
+/// declared `untrained`: then the result says so.
+pub(super) fn scorer(job: &Job<'_>, name: &str) -> Result<Ranker, Failure> {
+    let declared = untrained::seed(job.arg(name));
+    let ranker = open(job, name, declared.unwrap_or(0))?;
+    match (ranker.facts.drawn.first(), declared) {
+        (None, None) => {}
+        (Some(parameter), None) => return Err(headless(parameter)),
+        (None, Some(_)) => {
+            return Err(Failure::wrong("the model is declared `untrained`, and it has a trained head")
+                .help("write the model without `untrained`"));
+        }
+        (Some(_), Some(_)) => job.progress.caveat(&Caveat::sentence(
+            CaveatKind::Doubt,
+            "the head of the model was drawn at random (`untrained`): its scores are as good as chance",
+        )),
+    }
+    Ok(ranker)
+}
+
+/// What is said of a model that is to rank and has no head for it.
+pub(super) fn headless(parameter: &str) -> Failure {
+    Failure::missing(format!("the model has no trained head for ranking: its weights lack `{parameter}`")).help(
+        "take a trained cross-encoder, or train one from this checkpoint; write `untrained(…)` around the model if a head \
+         drawn at random is meant",
+    )
+}
 
 /// Loads the model in the argument `name` with the input limits in `input`; `seed` draws a head that it lacks.
 pub(super) fn open(job: &Job<'_>, name: &str, seed: u64) -> Result<Ranker, Failure> {
@@ -17,7 +45,7 @@ pub(super) fn open(job: &Job<'_>, name: &str, seed: u64) -> Result<Ranker, Failu
     if softmax.is_some() {
         options.labels = Labels::Two;
     }
-    let folder = located(two_labels::model(argument))
+    let folder = located(two_labels::model(untrained::model(argument)))
         .ok_or_else(|| Failure::bug(format!("{}: `{name}` is no model: {argument:?}", job.spec.op)))?;
     let mut ranker = Ranker::open(&folder.path, seed, job.call("input")?, &options)?;
     ranker.probability = softmax == Some(true);

@@ -19,7 +19,8 @@ pub(crate) fn op() -> Op {
         VERSION,
         "Run",
         "Re-ranks the first `depth` documents of each query by a model's scores; what was ranked below is not kept. \
-         Ties go to the larger document id, as trec_eval reads them.",
+         Ties go to the larger document id, as trec_eval reads them. A model without a head for ranking is an error, \
+         unless it is declared `untrained`.",
     )
     .needs("model", "Model", "The re-ranker.")
     .needs("run", "Run", "What is re-ranked.")
@@ -75,12 +76,7 @@ mod run {
         while let Some(query) = reader.query()? {
             work.push(Work::of(&query, depth, &stores)?);
         }
-        // A head drawn from a seed is allowed here: the untrained model is a baseline.
-        let mut model = models::open(job, "model", 0)?;
-        if let Some(name) = model.facts.drawn.first() {
-            let cause = format!("the model has no trained head: `{name}` was drawn at random");
-            job.progress.caveat(&Caveat::sentence(CaveatKind::Doubt, cause));
-        }
+        let mut model = models::scorer(job, "model")?;
         let batching = models::batching(job)?;
         let scores = model.score(&stores, &work, batching, job.progress)?;
         let mut writer = RunWriter::create(&job.spec.out)?;

@@ -112,8 +112,7 @@ mod run {
         let started = Instant::now();
         let stores = Stores::open(job.path("corpus")?, job.path("queries")?)?;
         let (work, passed_over) = pairs(job, &stores)?;
-        let mut model = models::open(job, "model", 0)?;
-        refuse_fresh(&model.facts.drawn)?;
+        let mut model = models::scorer(job, "model")?;
         let batching = models::batching(job)?;
         let scores = model.score(&stores, &work, batching, job.progress)?;
         let mut writer = ScoresWriter::create(&job.spec.out)?;
@@ -145,13 +144,6 @@ mod run {
             .help("give the `queries` that the run or the samples were made from, or a part of them"));
         }
         Ok(found)
-    }
-
-    /// A model without a trained head gives random scores.
-    fn refuse_fresh(drawn: &[String]) -> Result<(), Failure> {
-        let Some(name) = drawn.first() else { return Ok(()) };
-        Err(Failure::wrong(format!("the model has no trained head: `{name}` is not in its weights"))
-            .help("train it first, or take a model that is a re-ranker"))
     }
 
     /// The pairs of a run, of the queries that `queries` has; how many queries it has not.

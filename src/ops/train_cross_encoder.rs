@@ -3,7 +3,7 @@
 #[cfg(feature = "models")]
 use super::demand;
 use super::fit::PRECISION;
-use super::{fit, lacking, two_labels};
+use super::{fit, lacking, two_labels, untrained};
 use crate::diag::Code;
 use crate::train::objectives;
 use crate::types::Op;
@@ -69,6 +69,10 @@ fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
     if args.get("backbone").and_then(two_labels::softmax) == Some(true) {
         let message = "a training needs logits, and `softmax` makes probabilities";
         issues.push(fit::issue(Code::OutOfRange, "backbone", message, "write `score = difference`"));
+    }
+    if args.get("backbone").is_some_and(untrained::is) {
+        let message = "a training draws the head that its backbone lacks, from its own seed";
+        issues.push(fit::issue(Code::OutOfRange, "backbone", message, "leave `untrained` out"));
     }
     if let Some(batch) = call("batch") {
         issues.extend(fit::batch_over_shape(batch, shape.as_call()));

@@ -1,6 +1,6 @@
 //! `two_labels(model, score)`: a cross-encoder whose classifier has two labels, and how they become one score.
 
-use super::fit;
+use super::{fit, untrained};
 use crate::diag::Code;
 use crate::types::Op;
 use crate::types::op::{Facts, Issue};
@@ -21,9 +21,15 @@ pub(crate) fn op() -> Op {
 }
 
 fn check(args: &Record, _: &dyn Facts) -> Vec<Issue> {
-    let twice = args.get("model").is_some_and(|m| softmax(m).is_some());
-    let issue = || fit::issue(Code::OutOfRange, "model", "`two_labels` of `two_labels`", "write it once");
-    twice.then(issue).into_iter().collect()
+    let Some(model) = args.get("model") else { return Vec::new() };
+    let wrong = if softmax(model).is_some() {
+        Some(("`two_labels` of `two_labels`", "write it once"))
+    } else if untrained::is(model) {
+        Some(("`two_labels` of `untrained`: a head that is drawn has one label", "leave one of them out"))
+    } else {
+        None
+    };
+    wrong.map(|(message, help)| fit::issue(Code::OutOfRange, "model", message, help)).into_iter().collect()
 }
 
 /// Whether the score is a probability, when the value is a `two_labels`.
@@ -34,7 +40,7 @@ pub(super) fn softmax(value: &Value) -> Option<bool> {
 
 /// Whether a model scores pairs: then it has no head for anything else.
 pub(super) fn ranks(model: &Value, facts: &dyn Facts) -> bool {
-    softmax(model).is_some() || facts.op(model) == Some("train.cross_encoder")
+    softmax(model).is_some() || untrained::is(model) || facts.op(model) == Some("train.cross_encoder")
 }
 
 /// The model itself.

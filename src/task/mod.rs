@@ -6,12 +6,14 @@
 mod caveat;
 mod demand;
 mod folder;
+mod panics;
 
 use std::path::{Path, PathBuf};
 
 pub use caveat::{Caveat, CaveatKind, cause};
 pub use demand::{Ask, Asked, AskedFn, Demands, Known, Memory, MemoryFn, Told, Work, WorkFn};
 pub use folder::passed_over;
+pub use panics::{Panic, caught};
 
 use serde::{Deserialize, Serialize};
 

@@ -11,7 +11,7 @@ const STUDY: &str = r#"edition 2026
 use std.retrieval { bm25_run }
 dataset tiny: TestCollection = local { docs = "data/corpus.jsonl", queries = "data/queries.jsonl", qrels = "data/qrels.tsv" }
 stage first = bm25_run(corpus = tiny.corpus, queries = tiny.queries, depth = 10)
-stage again = rerank.cross_encoder { model = hf("lab/tiny"), run = first, input = query_document(query = 16, document = 45) }
+stage again = rerank.cross_encoder { model = untrained(hf("lab/tiny")), run = first, input = query_document(query = 16, document = 45) }
 stage scores = evaluate { run = again, qrels = tiny.qrels, metrics = [ndcg(10)] }
 "#;
 

@@ -114,7 +114,7 @@ impl Runner for Fake {
         self.looked_for.fetch_add(1, Ordering::Relaxed);
         match input {
             Input::File(path) => {
-                Ok(Found { path: path.clone(), label: path.display().to_string(), digest: None })
+                Ok(Found { path: path.clone(), label: path.display().to_string(), digest: None, parts: None })
             }
             _ => Err(Failure::missing("no network here")),
         }

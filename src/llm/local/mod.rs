@@ -46,6 +46,7 @@ impl std::fmt::Debug for Local {
 pub fn usable(folder: &Path) -> Result<(), Failure> {
     let config = read_json(folder, "config.json")?;
     engine::known(&config)?;
+    sizes(folder, &config)?;
     engine::weights(folder)?;
     Template::read(folder)?;
     match folder.join("tokenizer.json").is_file() {
@@ -53,6 +54,29 @@ pub fn usable(folder: &Path) -> Result<(), Failure> {
         false => Err(Failure::missing(format!("{} has no tokenizer.json", folder.display()))
             .help("a model that answers needs its tokenizer.json")),
     }
+}
+
+/// Refuses sizes that no model has: candle makes room for them before it looks at the weights.
+fn sizes(folder: &Path, config: &Json) -> Result<(), Failure> {
+    for (field, most) in [
+        ("num_hidden_layers", 1u64 << 12),
+        ("num_attention_heads", 1 << 14),
+        ("num_key_value_heads", 1 << 14),
+        ("head_dim", 1 << 14),
+        ("hidden_size", 1 << 20),
+        ("intermediate_size", 1 << 20),
+        ("vocab_size", 1 << 28),
+        ("max_position_embeddings", 1 << 28),
+    ] {
+        if config[field].as_u64().is_some_and(|n| n > most) {
+            return Err(Failure::wrong(format!(
+                "{}: `{field}` is {}; expected a whole number from 1 to {most}",
+                folder.join("config.json").display(),
+                config[field]
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn read_json(folder: &Path, name: &str) -> Result<Json, Failure> {
@@ -69,6 +93,7 @@ impl Local {
     pub fn open(folder: &Path, digest: &str) -> Result<Self, Failure> {
         usable(folder)?;
         let config = read_json(folder, "config.json")?;
+        sizes(folder, &config)?;
         let path = folder.join("tokenizer.json");
         let tokenizer = Tokenizer::from_file(&path)
             .map_err(|e| Failure::wrong(format!("{} is no tokenizer: {e}", path.display())))?;

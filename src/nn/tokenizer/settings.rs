@@ -14,184 +14,22 @@ use std::path::Path;
 use serde_json::{Map, Value as Json, json};
 use tokenizers::AddedToken;
 
-use super::{Alone, Files, Specials, Template};
+use super::Files;
+use super::class::{Class, HARMLESS, NAMED, READ};
 use crate::task::Failure;
-
-/// Fields that change no token of a text, or only how tokens become text again.
-const HARMLESS: &[&str] = &[
-    "add_bos_token",
-    "add_eos_token",
-    "add_special_tokens",
-    "backend",
-    "bos_token_id",
-    "cache_dir",
-    "chat_template",
-    "clean_up_tokenization_spaces",
-    "cls_token_id",
-    "do_basic_tokenize",
-    "eos_token_id",
-    "errors",
-    "extra_ids",
-    "from_slow",
-    "full_tokenizer_file",
-    "is_local",
-    "keep_accents",
-    "legacy",
-    "local_files_only",
-    "mask_token_id",
-    "max_len",
-    "max_length",
-    "max_seq_length",
-    "merges_file",
-    "model_max_length",
-    "model_type",
-    "name_or_path",
-    "never_split",
-    "pad_to_multiple_of",
-    "pad_token_id",
-    "pad_token_type_id",
-    "padding",
-    "padding_side",
-    "processor_class",
-    "remove_space",
-    "return_token_type_ids",
-    "sep_token_id",
-    "sp_model_kwargs",
-    "spaces_between_special_tokens",
-    "special_tokens_map_file",
-    "stride",
-    "tokenizer_file",
-    "transformers_version",
-    "trim_offsets",
-    "truncation",
-    "truncation_strategy",
-    "trust_remote_code",
-    "unk_id",
-    "unk_token_id",
-    "use_default_system_prompt",
-    "use_fast",
-    "verbose",
-    "vocab_file",
-    "vocab_size",
-    "wordpieces_prefix",
-];
-
-/// Fields that are read here.
-const READ: &[&str] = &[
-    "add_prefix_space",
-    "added_tokens_decoder",
-    "additional_special_tokens",
-    "auto_map",
-    "do_lower_case",
-    "extra_special_tokens",
-    "fast_tokenizer_files",
-    "fix_mistral_regex",
-    "init_inputs",
-    "model_input_names",
-    "split_by_punct",
-    "split_special_tokens",
-    "strip_accents",
-    "tokenize_chinese_chars",
-    "tokenizer_class",
-    "truncation_side",
-    "vocab_type",
-];
-
-/// The special tokens that have names, in the order in which transformers adds them.
-const NAMED: [&str; 7] =
-    ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
-
-/// What kind of tokenizer transformers makes of a folder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Class {
-    /// BERT's and those that are as BERT's; whether models are given token types.
-    Bert {
-        types: bool,
-    },
-    /// Byte-level pairs: RoBERTa's and GPT-2's.
-    Roberta,
-    XlmRoberta,
-    DebertaV2,
-    /// `PreTrainedTokenizerFast`: tokenizer.json as it is.
-    Fast,
-    /// `TokenizersBackend`, which only transformers 5 has: tokenizer.json as it is, and no token types.
-    Backend,
-    /// Nothing says which.
-    Unknown,
-}
-
-impl Class {
-    /// Of a name under `tokenizer_class`.
-    fn named(name: &str) -> Option<Self> {
-        Some(match name.strip_suffix("Fast").unwrap_or(name) {
-            "BertTokenizer"
-            | "ElectraTokenizer"
-            | "MobileBertTokenizer"
-            | "SqueezeBertTokenizer"
-            | "ConvBertTokenizer"
-            | "LayoutLMTokenizer"
-            | "LxmertTokenizer" => Self::Bert { types: true },
-            "DistilBertTokenizer" => Self::Bert { types: false },
-            "RobertaTokenizer" | "LongformerTokenizer" | "BartTokenizer" | "GPT2Tokenizer" => Self::Roberta,
-            "XLMRobertaTokenizer" => Self::XlmRoberta,
-            "DebertaV2Tokenizer" => Self::DebertaV2,
-            "PreTrainedTokenizer" => Self::Fast,
-            "TokenizersBackend" => Self::Backend,
-            _ => return None,
-        })
-    }
-
-    /// Of an architecture, where no class is named.
-    fn of_architecture(name: &str) -> Self {
-        match name {
-            "bert" | "electra" => Self::Bert { types: true },
-            "distilbert" => Self::Bert { types: false },
-            "roberta" => Self::Roberta,
-            "xlm-roberta" => Self::XlmRoberta,
-            "deberta-v2" => Self::DebertaV2,
-            "modernbert" => Self::Fast,
-            _ => Self::Unknown,
-        }
-    }
-
-    /// The kind of model that the class is for, by its name in tokenizer.json.
-    fn model(self) -> Option<&'static str> {
-        match self {
-            Self::Bert { .. } => Some("WordPiece"),
-            Self::Roberta => Some("BPE"),
-            Self::XlmRoberta | Self::DebertaV2 => Some("Unigram"),
-            Self::Fast | Self::Backend | Self::Unknown => None,
-        }
-    }
-
-    /// Special tokens of the class where the folder names none.
-    fn default_token(self, name: &str) -> Option<&'static str> {
-        let all = match self {
-            Self::Bert { .. } => {
-                [None, None, Some("[UNK]"), Some("[SEP]"), Some("[PAD]"), Some("[CLS]"), Some("[MASK]")]
-            }
-            Self::DebertaV2 => ["[CLS]", "[SEP]", "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"].map(Some),
-            Self::Roberta | Self::XlmRoberta => {
-                ["<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>"].map(Some)
-            }
-            Self::Fast | Self::Backend | Self::Unknown => [None; 7],
-        };
-        NAMED.iter().position(|n| *n == name).and_then(|i| all[i])
-    }
-}
 
 /// What a folder says about its tokenizer, beside its words.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     /// `tokenizer_config.json`, for messages.
-    file: String,
-    fields: Map<String, Json>,
-    class: Class,
+    pub(super) file: String,
+    pub(super) fields: Map<String, Json>,
+    pub(super) class: Class,
     /// The class's name as it is written, where it is.
-    declared: Option<String>,
-    architecture: String,
+    pub(super) declared: Option<String>,
+    pub(super) architecture: String,
     /// The special tokens by name; `None` for one that is said to be absent.
-    named: BTreeMap<&'static str, Option<AddedToken>>,
+    pub(super) named: BTreeMap<&'static str, Option<AddedToken>>,
     /// Tokens of `added_tokens_decoder`, whose properties stand over those of `tokenizer.json`.
     decoder: Vec<AddedToken>,
     /// Tokens to be added to the vocabulary where it has not added them itself, in order.
@@ -239,19 +77,19 @@ impl Settings {
                 settings.wrong("tokenizer_class", &format!("\"{name}\""), "a class of tokenizers that this version knows")
                     .help("it knows those of BERT, DistilBERT, ELECTRA, RoBERTa, XLM-RoBERTa and DeBERTa-v2, and PreTrainedTokenizerFast")
             })?;
-        } else if architecture_less(&settings) && files.contains_key("vocab.txt") {
+        } else if settings.class == Class::Unknown && files.contains_key("vocab.txt") {
             settings.class = Class::Bert { types: true };
         }
         settings.tokens(&object("special_tokens_map.json")?, &object("added_tokens.json")?)?;
         Ok(settings)
     }
 
-    fn wrong(&self, field: &str, found: &str, expected: &str) -> Failure {
+    pub(super) fn wrong(&self, field: &str, found: &str, expected: &str) -> Failure {
         Failure::wrong(format!("{}: `{field}` is {found}; expected {expected}", self.file))
     }
 
     /// A field that is given and not null.
-    fn get(&self, field: &str) -> Option<&Json> {
+    pub(super) fn get(&self, field: &str) -> Option<&Json> {
         self.fields.get(field).filter(|value| !value.is_null())
     }
 
@@ -411,7 +249,7 @@ impl Settings {
     }
 
     /// What only one of transformers' versions follows.
-    fn contradiction(&self, says: &str, found: &str) -> Failure {
+    pub(super) fn contradiction(&self, says: &str, found: &str) -> Failure {
         Failure::wrong(format!(
             "{}: {says} and tokenizer.json {found}; transformers 4 and 5 read that differently",
             self.file
@@ -570,149 +408,6 @@ impl Settings {
         tokens.retain(|token| seen.insert(token.content.clone()));
         Ok(tokens)
     }
-
-    /// Refuses special tokens around a pair that are not those of the settings, and sets all token types to 0 where the
-    /// model is given none.
-    ///
-    /// # Errors
-    /// When the pair template says something else than the settings, and transformers' versions do not agree.
-    pub(super) fn around(
-        &self,
-        id: &dyn Fn(&str) -> Option<u32>,
-        template: &mut Template,
-        alone: &mut Alone,
-    ) -> Result<(), Failure> {
-        let [first, last] = match self.class {
-            Class::Bert { .. } | Class::Roberta | Class::DebertaV2 => ["cls_token", "sep_token"],
-            Class::XlmRoberta => ["bos_token", "eos_token"],
-            Class::Fast | Class::Backend | Class::Unknown => [""; 2],
-        };
-        for (name, there) in [(first, &template.before), (last, &template.after)] {
-            if let Some(Some(token)) = self.named.get(name)
-                && let Some(id) = id(&token.content)
-                && self.declared.as_deref() != Some("GPT2Tokenizer")
-                && !there.iter().any(|(found, _)| *found == id)
-            {
-                let says = format!("`{name}` is \"{}\"", token.content);
-                return Err(self.contradiction(&says, "has another token there in its pair template"));
-            }
-        }
-        let typed = template.types().any(|kind| kind != 0);
-        let names = match self.get("model_input_names") {
-            None => None,
-            Some(Json::Array(names)) => Some(names.iter().any(|name| name == "token_type_ids")),
-            Some(other) => {
-                return Err(self.wrong("model_input_names", &other.to_string(), "a list of names"));
-            }
-        };
-        let given = match (names, self.class) {
-            (Some(given), _) | (None, Class::Bert { types: given }) => given,
-            (None, Class::DebertaV2 | Class::Unknown) => true,
-            (None, Class::Roberta | Class::XlmRoberta | Class::Backend) => false,
-            // Version 4 gives them where version 5 does not.
-            (None, Class::Fast)
-                if typed && ["bert", "electra", "deberta-v2"].contains(&&*self.architecture) =>
-            {
-                return Err(Failure::wrong(format!(
-                    "{}: `model_input_names` is absent: with PreTrainedTokenizerFast, transformers 4 gives documents \
-                     token type 1 and transformers 5 gives 0",
-                    self.file
-                ))
-                .help(
-                    "write \"model_input_names\": [\"input_ids\", \"token_type_ids\", \"attention_mask\"], or without \
-                     token_type_ids, as the model was trained",
-                ));
-            }
-            (None, Class::Fast) => true,
-        };
-        if !given {
-            template.clear_types();
-            alone.clear_types();
-        } else if typed && ["roberta", "xlm-roberta"].contains(&&*self.architecture) {
-            return Err(Failure::missing(format!(
-                "{}: the pair template gives documents token type 1, and this version has type 0 everywhere for `{}`",
-                self.file, self.architecture
-            ))
-            .help("leave token_type_ids out of `model_input_names` if the model was trained without them"));
-        }
-        Ok(())
-    }
-
-    /// `tokenizer_config.json` of a saved model, with all that others need to read its tokenizer alike: its class, the
-    /// names of inputs, the longest pair, and the special tokens.
-    pub(super) fn saved(
-        &self,
-        tokenizer: &Json,
-        typed: bool,
-        longest: usize,
-        knows: &dyn Fn(&str) -> bool,
-    ) -> Json {
-        let mut map = self.fields.clone();
-        let mut add = |name: &str, value: Json| {
-            map.entry(name).or_insert(value);
-        };
-        let normalizer = &tokenizer["normalizer"];
-        let class = match self.class {
-            Class::Bert { .. } if normalizer["type"] == "BertNormalizer" => {
-                add("do_lower_case", normalizer["lowercase"].clone());
-                add("strip_accents", normalizer["strip_accents"].clone());
-                add("tokenize_chinese_chars", normalizer["handle_chinese_chars"].clone());
-                match &*self.architecture {
-                    "distilbert" => "DistilBertTokenizer",
-                    "electra" => "ElectraTokenizer",
-                    _ => "BertTokenizer",
-                }
-            }
-            Class::Roberta if tokenizer["pre_tokenizer"]["add_prefix_space"].is_boolean() => {
-                add("add_prefix_space", tokenizer["pre_tokenizer"]["add_prefix_space"].clone());
-                "RobertaTokenizer"
-            }
-            Class::XlmRoberta if tokenizer["model"]["type"] == "Unigram" => "XLMRobertaTokenizer",
-            _ => "PreTrainedTokenizerFast",
-        };
-        if self.declared.is_none() {
-            add("tokenizer_class", class.into());
-        }
-        let names: &[&str] = match typed {
-            true => &["input_ids", "token_type_ids", "attention_mask"],
-            false => &["input_ids", "attention_mask"],
-        };
-        add("model_input_names", json!(names));
-        // Version 5 makes another normaliser for DeBERTa than tokenizer.json has, unless the class says to take the file.
-        let by_file = self.class == Class::DebertaV2;
-        if by_file {
-            map.insert("tokenizer_class".into(), "PreTrainedTokenizerFast".into());
-        }
-        let mut add = |name: &str, value: Json| {
-            map.entry(name).or_insert(value);
-        };
-        // A class that has no names of its own gets those that the vocabulary has.
-        if by_file || self.class.default_token("pad_token").is_none() {
-            for (name, words) in [
-                ("unk_token", ["[UNK]", "<unk>"]),
-                ("sep_token", ["[SEP]", "</s>"]),
-                ("pad_token", ["[PAD]", "<pad>"]),
-                ("cls_token", ["[CLS]", "<s>"]),
-                ("mask_token", ["[MASK]", "<mask>"]),
-            ] {
-                if let Some(word) = words.into_iter().find(|word| knows(word)) {
-                    add(name, word.into());
-                }
-            }
-        }
-        let known = map.get("model_max_length").or_else(|| map.get("max_len")).and_then(Json::as_f64);
-        // Some files have a huge number that means none.
-        let longest = known.filter(|n| (1.0..1e9).contains(n)).map_or(longest, |n| longest.min(n as usize));
-        map.remove("max_len");
-        map.insert("model_max_length".into(), longest.into());
-        map.sort_keys();
-        Json::Object(map)
-    }
-}
-
-/// Whether neither a class nor an architecture is known.
-fn architecture_less(settings: &Settings) -> bool {
-    settings.class == Class::Unknown
 }
 
 /// The first part of these types, in a part of tokenizer.json or the sequence that it is.
@@ -732,32 +427,73 @@ fn prepends(part: &Json) -> bool {
     }
 }
 
-impl Template {
-    fn types(&self) -> impl Iterator<Item = u32> + '_ {
-        let around = [&self.before, &self.between, &self.after].into_iter().flatten().map(|(_, kind)| *kind);
-        around.chain([self.query_type, self.document_type])
+/// How a folder's tokenizer is read, where that has changed since such folders were first read: by the settings that are
+/// honoured now and were not. Nothing where the settings change nothing, so that keys stay.
+pub(super) fn reading(folder: &Path, files: &Files, tokenizer: Option<&[u8]>) -> Option<&'static str> {
+    const HONOURED: Option<&str> = Some("settings of the tokenizer are honoured");
+    // What is refused has no result that could be met again.
+    let Ok(settings) = Settings::read(folder, files) else { return HONOURED };
+    if settings.cuts_the_beginning() || settings.splits_special().unwrap_or(true) {
+        return HONOURED;
     }
-
-    /// Whether a token has another type than 0.
-    pub(super) fn typed(&self) -> bool {
-        self.types().any(|kind| kind != 0)
-    }
-
-    fn clear_types(&mut self) {
-        [&mut self.before, &mut self.between, &mut self.after].into_iter().for_each(clear);
-        (self.query_type, self.document_type) = (0, 0);
-    }
+    let parts = tokenizer.and_then(|bytes| serde_json::from_slice::<Parts>(bytes).ok()).unwrap_or_default();
+    let before = json!({"normalizer": parts.normalizer, "pre_tokenizer": parts.pre_tokenizer,
+        "added_tokens": parts.added_tokens, "model": {"type": parts.model.kind, "unk_token": parts.model.unk_token}});
+    let mut after = before.clone();
+    let same = tokenizer.is_none() || settings.apply(&mut after).is_ok() && after == before;
+    let typed = tokenizer.is_none() || mentions_types(&parts.post_processor);
+    let known = |token: &AddedToken| {
+        let own = parts.added_tokens.as_array().map(Vec::as_slice).unwrap_or_default();
+        own.iter().any(|o| serde_json::from_value::<AddedToken>(o.clone()).is_ok_and(|o| o == *token))
+    };
+    // A vocabulary alone adds the special tokens of BERT itself.
+    let added = match tokenizer {
+        Some(_) => {
+            let own = parts.added_tokens.as_array().map(Vec::as_slice).unwrap_or_default();
+            settings.decoder.iter().any(|token| !known(token))
+                || settings.added.iter().any(|token| own.iter().all(|o| o["content"] != *token.content))
+        }
+        None => {
+            let usual = |token: &AddedToken| {
+                ["[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"].contains(&token.content.as_str())
+            };
+            settings.decoder.iter().chain(&settings.added).any(|token| !usual(token))
+        }
+    };
+    (!same || added || typed && !settings.gives_types().unwrap_or(false)).then_some(HONOURED).flatten()
 }
 
-impl Alone {
-    fn clear_types(&mut self) {
-        [&mut self.before, &mut self.after].into_iter().for_each(clear);
-        self.kind = 0;
-    }
+/// What of a `tokenizer.json` settings may change; its words are passed over.
+#[derive(Default, serde::Deserialize)]
+#[serde(default)]
+struct Parts {
+    normalizer: Json,
+    pre_tokenizer: Json,
+    post_processor: Json,
+    added_tokens: Json,
+    model: Kind,
 }
 
-fn clear(specials: &mut Specials) {
-    specials.iter_mut().for_each(|(_, kind)| *kind = 0);
+#[derive(Default, serde::Deserialize)]
+#[serde(default)]
+struct Kind {
+    #[serde(rename = "type")]
+    kind: Json,
+    unk_token: Json,
+}
+
+/// Whether a pair template has a token type above 0.
+fn mentions_types(part: &Json) -> bool {
+    match part {
+        Json::Object(map) => map.iter().any(|(name, value)| match name.as_str() {
+            "type_id" => value.as_u64().is_some_and(|n| n > 0),
+            // BERT's older form of a template has its types without saying so.
+            "type" => value == "BertProcessing",
+            _ => mentions_types(value),
+        }),
+        Json::Array(list) => list.iter().any(mentions_types),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

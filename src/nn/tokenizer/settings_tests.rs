@@ -197,3 +197,52 @@ fn a_type_that_the_architecture_does_not_read_is_refused() {
     write(dir.path(), &case(fast), &folders["bases"]);
     assert!(Tokenizer::load(dir.path()).is_err());
 }
+
+#[test]
+fn only_folders_that_are_read_in_another_way_than_before_have_another_content() {
+    let folders = data("folders.json");
+    let mut seen = [0; 2];
+    for case in folders["folders"].as_array().unwrap() {
+        let name = case["name"].as_str().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), case, &folders["bases"]);
+        if Tokenizer::load(dir.path()).is_err() {
+            continue;
+        }
+        let changes = [
+            "cased file",
+            "no class, lower",
+            "keeps",
+            "strips",
+            "no Chinese",
+            "gives way",
+            "no token types",
+            "added",
+            "additional",
+            "extra",
+            "split_special",
+            "PreTrainedTokenizerFast reads none",
+            "class in config.json",
+            "class of BERT",
+            ": prefix",
+            "no prefix",
+            "roberta: nothing said",
+            "properties",
+            "names",
+            "cls_token",
+            "unk_token",
+            "special_tokens_map",
+            "class of RoBERTa, prefix",
+        ];
+        // ModernBERT's words are as tokenizer.json has them, and what stays as it is keeps its key.
+        let same = ["modernbert", "xlm-roberta: prefix", "xlm-roberta: nothing", "types named", "both with"];
+        // DistilBERT and RoBERTa have no types to lose.
+        let typeless = name == "distilbert: PreTrainedTokenizerFast reads none of it";
+        let new = !typeless
+            && !same.iter().any(|part| name.contains(part))
+            && changes.iter().any(|part| name.contains(part));
+        assert_eq!(super::super::reading(dir.path()).is_some(), new, "{name}");
+        seen[usize::from(new)] += 1;
+    }
+    assert!(seen.iter().all(|n| *n > 15), "{seen:?}");
+}

@@ -37,6 +37,12 @@ fn train(job: &Job<'_>) -> Result<Outcome, Failure> {
         epochs @ Budget::Epochs(_) => schedule::steps(&Value::Budget(epochs), 0, epoch)?.unwrap_or(0),
     };
     let mut ranker = models::open(job, "backbone", seed)?;
+    if let Some(first) = ranker.facts.ignored.first() {
+        job.progress.note(&format!(
+            "{} tensors of the checkpoint are of no use here, such as the heads of other tasks: `{first}`",
+            ranker.facts.ignored.len()
+        ));
+    }
     let select = Select::read(job.arg("select"), steps, epoch)?;
     let plan = Plan {
         key: &job.spec.key,
