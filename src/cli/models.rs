@@ -13,10 +13,10 @@ mod told;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use super::lock::Lock;
-use crate::engine::{CancelToken, Found, Reach};
+use crate::engine::{CancelToken, Found, Parts, Reach};
 use crate::fetch::hub::{self, Repository};
 use crate::task::Failure;
 
@@ -219,7 +219,29 @@ impl Models {
 }
 
 fn found(path: PathBuf, label: String) -> Found {
-    Found { path, label, digest: None, parts: None }
+    let parts = parts(&path);
+    Found { path, label, digest: None, parts }
+}
+
+/// What of a folder makes its content: what is read of it, so that a model card, other forms of the same weights or a
+/// trainer's files run nothing again. Folders of other kinds count whole.
+#[cfg(feature = "models")]
+fn parts(folder: &Path) -> Option<Parts> {
+    static KNOWN: LazyLock<Mutex<BTreeMap<PathBuf, Option<Parts>>>> = LazyLock::new(Mutex::default);
+    let known = |folder: &Path| {
+        let files = crate::nn::files::of_folder(folder)?;
+        let reading = crate::nn::arch::read(folder).ok().and_then(|_| crate::nn::tokenizer::reading(folder));
+        Some(Parts { files, reading })
+    };
+    // Plans ask for the same folder thousands of times.
+    let mut all = KNOWN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    all.entry(folder.to_owned()).or_insert_with(|| known(folder)).clone()
+}
+
+/// A build without models reads none.
+#[cfg(not(feature = "models"))]
+fn parts(_: &Path) -> Option<Parts> {
+    None
 }
 
 /// Whether a folder is a model, or an adapter of one.

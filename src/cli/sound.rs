@@ -109,18 +109,23 @@ pub(super) fn models(loaded: &Loaded, job: &Job, read: &[bool], runner: &Local) 
 
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();
-    for (i, _) in read.iter().enumerate().filter(|(_, read)| **read) {
-        let action = &job.actions[i];
+    for (i, _) in job.needed().into_iter().enumerate().filter(|(_, needed)| *needed) {
+        let (action, reads) = (&job.actions[i], read[i]);
         inputs_of(&action.args, &mut |input| {
             if !matches!(**input, Input::Model { .. }) || crate::ops::asks(&action.op) {
                 return;
             }
             let of = crate::ops::use_of(&action.op, &action.args, input);
+            // A ranking that is kept may be one by a head drawn at random, from when that was no error.
+            if !reads && !matches!(of, Some(sound::Use::Ranking(_))) {
+                return;
+            }
             let Ok(model) = runner.find_input(input, Reach::Local) else { return };
-            if !seen.insert((model.path.clone(), of)) {
+            if !seen.insert((model.path.clone(), of, reads)) {
                 return;
             }
             let checked = match of {
+                Some(of) if !reads => sound::head(&model.path, of),
                 Some(of) => sound::check(&model.path, of).map(drop),
                 None => arch::read(&model.path).map(drop),
             };

@@ -192,6 +192,25 @@ pub fn named_in(file: &str, text: &[u8]) -> Result<Vec<String>, String> {
     Ok(names)
 }
 
+/// The files of a folder that are read, with those that others of them name; nothing when it lacks what a model has, or is of
+/// another kind.
+pub fn of_folder(folder: &Path) -> Option<Vec<String>> {
+    let Ok(chosen) = choose(|file| Ok::<_, std::convert::Infallible>(folder.join(file).is_file()));
+    if !chosen.lacks.is_empty() {
+        return None;
+    }
+    let mut files = chosen.files;
+    for file in files.clone().iter().filter(|file| file.ends_with(".json")) {
+        // A file that is damaged is told where it is read.
+        let named = std::fs::read(folder.join(file)).ok().and_then(|text| named_in(file, &text).ok());
+        files.extend(named.unwrap_or_default().into_iter().filter(|named| folder.join(named).is_file()));
+    }
+    files.extend(folder.join(JOINED).is_file().then(|| JOINED.to_owned()));
+    files.sort_unstable();
+    files.dedup();
+    Some(files)
+}
+
 /// What a folder has instead of what is read, and what to do about it; nothing when nothing of it is known.
 pub fn instead(folder: &Path) -> Option<String> {
     if let Ok(text) = std::fs::read(folder.join(ADAPTER)) {
@@ -306,6 +325,48 @@ mod tests {
         ]);
         assert_eq!((both.files.len(), both.lacks), (5, vec![]));
         assert_eq!(of(&["config.json", "adapter_model.safetensors", "vocab.txt"]).lacks, [Lack::Weights]);
+    }
+
+    #[test]
+    fn what_is_read_of_a_folder_is_no_other_form_and_no_card() {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        put("config.json", "{}");
+        assert_eq!(of_folder(dir.path()), None);
+        put(
+            "model.safetensors.index.json",
+            r#"{"weight_map": {"a": "x-1.safetensors", "b": "x-2.safetensors"}}"#,
+        );
+        put("x-1.safetensors", "");
+        put("tokenizer.json", "{}");
+        let read = ["config.json", "model.safetensors.index.json", "tokenizer.json", "x-1.safetensors"];
+        assert_eq!(of_folder(dir.path()).unwrap(), read);
+        for other in [
+            "README.md",
+            "pytorch_model.bin",
+            "onnx/model.onnx",
+            "optimizer.pt",
+            "training_args.bin",
+            "vocab.txt",
+            "runs/events.out.tfevents.1",
+            "x-9.safetensors",
+            "1_Pooling/config.json",
+        ] {
+            put(other, "");
+            assert_eq!(of_folder(dir.path()).unwrap(), read, "{other}");
+        }
+        for more in ["x-2.safetensors", "tokenizer_config.json", "added_tokens.json"] {
+            put(more, "{}");
+            assert!(of_folder(dir.path()).unwrap().iter().any(|f| f == more), "{more}");
+        }
+        put("modules.json", r#"[{"path": "1_Pooling"}]"#);
+        assert!(of_folder(dir.path()).unwrap().iter().any(|f| f == "1_Pooling/config.json"));
+        put("model.safetensors", "");
+        assert!(!of_folder(dir.path()).unwrap().iter().any(|f| f.starts_with("x-")));
     }
 
     #[test]

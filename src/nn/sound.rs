@@ -14,6 +14,8 @@ use crate::task::Failure;
 pub enum Use {
     /// Scores of pairs, by a head of so many labels.
     Ranking(Labels),
+    /// Scores of pairs, by a head of one label that is drawn.
+    Untrained,
     /// The beginning of a training.
     Training(Labels),
     /// Weights of the words of a text.
@@ -33,17 +35,51 @@ pub fn check(folder: &Path, of: Use) -> Result<Vec<String>, Failure> {
     arch::read(folder)?;
     let (labels, part) = match of {
         Use::Ranking(labels) | Use::Training(labels) => (labels, Part::Reranker),
+        Use::Untrained => (Labels::One, Part::Reranker),
         Use::Weighing => (Labels::One, Part::Masked),
         Use::Encoding => (Labels::One, Part::Encoder),
     };
     let drawn = Checkpoint::check(folder, labels, part)?;
+    if matches!(of, Use::Ranking(_) | Use::Untrained) {
+        ranks(drawn.first().map(String::as_str), of == Use::Untrained)?;
+    }
     match of {
         Use::Encoding => drop(Sentence::read(folder)?),
-        Use::Ranking(_) => sentence::check_cross_encoder(folder)?,
+        Use::Ranking(_) | Use::Untrained => sentence::check_cross_encoder(folder)?,
         Use::Training(_) | Use::Weighing => {}
     }
     tokenizer(folder)?;
     Ok(drawn)
+}
+
+/// Checks of a folder only that it does not lack the head that it is to rank with; what cannot be told is no error.
+///
+/// # Errors
+/// As [`ranks`].
+pub fn head(folder: &Path, of: Use) -> Result<(), Failure> {
+    let Use::Ranking(labels) = of else { return Ok(()) };
+    let Ok(drawn) = Checkpoint::check(folder, labels, Part::Reranker) else { return Ok(()) };
+    ranks(drawn.first().map(String::as_str), false)
+}
+
+/// Whether a model may rank: with a head of its own, or one that is `declared` to be drawn. `drawn` is a parameter that its
+/// weights lack.
+///
+/// # Errors
+/// When it has no head and should, or has one and should not.
+pub fn ranks(drawn: Option<&str>, declared: bool) -> Result<(), Failure> {
+    match (drawn, declared) {
+        (None, false) | (Some(_), true) => Ok(()),
+        (Some(parameter), false) => Err(Failure::missing(format!(
+            "the model has no trained head for ranking: its weights lack `{parameter}`"
+        ))
+        .help(
+            "take a trained cross-encoder, or train one from this checkpoint; write `untrained(…)` around the model if a \
+             head drawn at random is meant",
+        )),
+        (None, true) => Err(Failure::wrong("the model is declared `untrained`, and it has a trained head")
+            .help("write the model without `untrained`")),
+    }
 }
 
 fn tokenizer(folder: &Path) -> Result<(), Failure> {
@@ -88,6 +124,12 @@ mod tests {
         }
         check(folder("two-labels").path(), Use::Ranking(Labels::Two)).unwrap();
         check(folder("bert-masked").path(), Use::Weighing).unwrap();
+        assert!(!check(folder("bert-masked").path(), Use::Untrained).unwrap().is_empty());
+        let e = check(folder("bert-masked").path(), ONE).unwrap_err();
+        assert!(e.message.contains("no trained head") && e.help.unwrap().contains("untrained(…)"));
+        assert!(
+            check(folder("bert").path(), Use::Untrained).unwrap_err().message.contains("has a trained head")
+        );
         check(folder("bert").path(), Use::Encoding).unwrap();
         assert!(!check(folder("bert-masked").path(), Use::Training(Labels::One)).unwrap().is_empty());
     }

@@ -2,6 +2,7 @@
 
 use super::{two_labels, untrained};
 use crate::nn::load::Options;
+use crate::nn::sound;
 use crate::nn::tokenizer::Limits;
 use crate::nn::weights::Labels;
 use crate::task::{Caveat, CaveatKind, Failure, Job, Outcome, located};
@@ -14,27 +15,14 @@ use crate::value::Value;
 pub(super) fn scorer(job: &Job<'_>, name: &str) -> Result<Ranker, Failure> {
     let declared = untrained::seed(job.arg(name));
     let ranker = open(job, name, declared.unwrap_or(0))?;
-    match (ranker.facts.drawn.first(), declared) {
-        (None, None) => {}
-        (Some(parameter), None) => return Err(headless(parameter)),
-        (None, Some(_)) => {
-            return Err(Failure::wrong("the model is declared `untrained`, and it has a trained head")
-                .help("write the model without `untrained`"));
-        }
-        (Some(_), Some(_)) => job.progress.caveat(&Caveat::sentence(
+    sound::ranks(ranker.facts.drawn.first().map(String::as_str), declared.is_some())?;
+    if declared.is_some() {
+        job.progress.caveat(&Caveat::sentence(
             CaveatKind::Doubt,
             "the head of the model was drawn at random (`untrained`): its scores are as good as chance",
-        )),
+        ));
     }
     Ok(ranker)
-}
-
-/// What is said of a model that is to rank and has no head for it.
-pub(super) fn headless(parameter: &str) -> Failure {
-    Failure::missing(format!("the model has no trained head for ranking: its weights lack `{parameter}`")).help(
-        "take a trained cross-encoder, or train one from this checkpoint; write `untrained(…)` around the model if a head \
-         drawn at random is meant",
-    )
 }
 
 /// Loads the model in the argument `name` with the input limits in `input`; `seed` draws a head that it lacks.

@@ -60,7 +60,7 @@ mod run {
     use super::super::models;
     use crate::data::run::{RunReader, RunWriter};
     use crate::nn::Reranker as _;
-    use crate::task::{Caveat, CaveatKind, Failure, Job, Outcome};
+    use crate::task::{Failure, Job, Outcome};
     use crate::train::ranker::{self, Work};
     use crate::train::source::Stores;
 

@@ -36,6 +36,8 @@ mod interrupted;
 #[path = "../bench/large_study.rs"]
 mod large_study;
 mod messages;
+#[cfg(feature = "models")]
+mod model_folders;
 mod objectives;
 mod page;
 #[cfg(feature = "models")]
