@@ -125,7 +125,7 @@ pub(super) fn plan(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
     let mut missing: Vec<String> = inputs.iter().filter(|i| !i.is_remote).map(job::Missing::told).collect();
     for failure in sound::models(&loaded, &job, &sound::read(&fates), &runner) {
         // One that cannot be read at all is among the inputs.
-        if !missing.iter().any(|m| failure.message == *m) {
+        if !missing.contains(&failure.message) {
             missing.push(failure.message);
         }
     }

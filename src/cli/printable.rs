@@ -29,9 +29,9 @@ fn shown(text: &str, colours: bool) -> Cow<'_, str> {
             continue;
         }
         if steers(c) {
-            out.extend(c.escape_default())
+            out.extend(c.escape_default());
         } else {
-            out.push(c)
+            out.push(c);
         }
         rest = &rest[c.len_utf8()..];
     }

@@ -36,7 +36,7 @@ pub fn keeps(term: &str, frequency: u32, documents: usize) -> bool {
 
 /// The first `most` documents of a ranking, best first, as Anserini ranks: of equal scores the first id first. (Our
 /// rankings have the last id first, as trec_eval reads them.)
-pub fn feedback<'a, T>(ranked: &'a [T], most: usize, of: impl Fn(&T) -> (f32, &str)) -> Vec<&'a T> {
+pub fn feedback<T>(ranked: &[T], most: usize, of: impl Fn(&T) -> (f32, &str)) -> Vec<&T> {
     let mut all: Vec<&T> = ranked.iter().collect();
     all.sort_by(|a, b| {
         let ((x, id), (y, other)) = (of(a), of(b));

@@ -257,7 +257,8 @@ fn names(folder: &Path) -> Vec<String> {
 
 /// Which other programs' weights are among file names, in words: `ONNX (onnx/model.onnx)`. Nothing when there are none.
 pub fn of_others<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    let kinds: [(&str, fn(&str) -> bool); 7] = [
+    type Is = fn(&str) -> bool;
+    let kinds: [(&str, Is); 7] = [
         ("ONNX", |n| n.ends_with(".onnx")),
         ("GGUF", |n| n.ends_with(".gguf")),
         ("TensorFlow", |n| n.ends_with(".h5") || n.ends_with(".ckpt.index") || n.ends_with("saved_model.pb")),

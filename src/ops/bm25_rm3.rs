@@ -176,5 +176,6 @@ mod run {
     }
 }
 
-#[cfg(all(test, feature = "models"))]
+#[cfg(feature = "models")]
+#[cfg(test)]
 mod tests;

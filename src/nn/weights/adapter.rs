@@ -83,7 +83,7 @@ pub(super) fn merge(fill: &mut Fill<'_>, folder: &Path, numbers: bool) -> Result
         )));
     }
     for ((module, a), b) in down.into_iter().zip(up.into_values()) {
-        fill.adapt(&path, &module, a, b, scale)?;
+        fill.adapt(&path, &module, &a, &b, scale)?;
     }
     Ok(())
 }
@@ -200,10 +200,17 @@ impl Fill<'_> {
     }
 
     /// Adds B · A · scale to the weight of a module.
-    fn adapt(&mut self, path: &Path, module: &str, a: Tensor, b: Tensor, scale: f32) -> Result<(), Failure> {
+    fn adapt(
+        &mut self,
+        path: &Path,
+        module: &str,
+        a: &Tensor,
+        b: &Tensor,
+        scale: f32,
+    ) -> Result<(), Failure> {
         let name = path.display();
         let Some(at) = self.place(&format!("{module}.weight")) else {
-            self.left.push(a.0.name);
+            self.left.push(a.0.name.clone());
             return Ok(());
         };
         let parameter = &self.parameters[at];
@@ -218,7 +225,11 @@ impl Fill<'_> {
             .help("the adapter is of another model"));
         }
         let (rank, inputs) = (*rank, *inputs);
-        let (Some(a), Some(b)) = (floats(path, &a)?, floats(path, &b)?) else { return Ok(()) };
+        let (Some(a), Some(b)) = (floats(path, a)?, floats(path, b)?) else {
+            return Err(Failure::wrong(format!(
+                "{name}: lora_A or lora_B of `{module}` holds no floating-point numbers"
+            )));
+        };
         let weight = &mut self.weights[parameter.offset..parameter.offset + parameter.len()];
         for (row, b) in weight.chunks_exact_mut(inputs).zip(b.chunks_exact(rank)) {
             for (i, w) in row.iter_mut().enumerate() {
