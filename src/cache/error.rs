@@ -34,6 +34,15 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// A file may not become so large.
+    #[error("{} would be larger than files may be", path.display())]
+    TooLarge {
+        /// What was being written.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// Reading or writing failed in another way.
     #[error("{doing} {}: {source}", path.display())]
     Io {
@@ -88,6 +97,7 @@ impl Error {
         let path = path.to_owned();
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path, source },
+            io::ErrorKind::FileTooLarge => Self::TooLarge { path, source },
             _ => Self::Io { doing, path, source },
         }
     }
@@ -98,6 +108,9 @@ impl Error {
             Self::NotWritable { .. } => "choose another folder with `--cache DIR` or XPIPE_CACHE",
             Self::OtherVersion { .. } => {
                 "choose another folder with `--cache DIR`, or run the version of xpipe that made it"
+            }
+            Self::TooLarge { .. } => {
+                "raise the limit (`ulimit -f`), or choose a cache where larger files may be with `--cache DIR`"
             }
             Self::Full { .. } => "free space and run again; nothing that was finished is lost",
             Self::Io { .. } => "`xpipe cache verify` finds what is damaged",
@@ -117,6 +130,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::NotWritable { .. }
+            | Self::TooLarge { .. }
             | Self::Full { .. }
             | Self::NoInput { .. }
             | Self::Changing { .. }

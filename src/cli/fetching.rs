@@ -163,16 +163,25 @@ pub(super) fn bring_all(
     let next = AtomicUsize::new(0);
     let (tx, rx) = crossbeam_channel::unbounded();
     std::thread::scope(|scope| {
+        let mut started = 0;
         for _ in 0..TOGETHER.min(wanted.len()) {
             let (wanted, results, next, tx) = (&wanted, &results, &next, tx.clone());
-            scope.spawn(move || {
+            let bring = move || {
                 loop {
                     let i = next.fetch_add(1, Ordering::Relaxed);
                     let Some(w) = wanted.get(i) else { return };
                     let got = one(i as u32, &w.want, store, sources, cancel, &tx);
                     *results[i].lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(got);
                 }
-            });
+            };
+            if let Err(e) = std::thread::Builder::new().spawn_scoped(scope, bring) {
+                for result in results.iter().filter(|_| started == 0) {
+                    let failure = Err(Failure::no_threads(&e));
+                    *result.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(failure);
+                }
+                break;
+            }
+            started += 1;
         }
         drop(tx);
         for event in rx {

@@ -60,7 +60,10 @@ fn policy(action: &crate::graph::Action, args: &Record) -> Record {
 
 /// The store for looking.
 pub(super) fn reading(common: &Common) -> Result<Store, Stop> {
-    Ok(Store::reading(&cache_root(common)?)?.verify_always(common.verify == Verify::Always))
+    threads_are_there()?;
+    let store = Store::reading(&cache_root(common)?)?.verify_always(common.verify == Verify::Always);
+    in_text(&store)?;
+    Ok(store)
 }
 
 /// The store for running.
@@ -68,7 +71,25 @@ pub(super) fn writing(common: &Common) -> Result<Store, Stop> {
     let root = cache_root(common)?;
     std::fs::create_dir_all(&root)
         .map_err(|e| Stop::missing(format!("cannot make the cache {}: {e}", root.display()), None))?;
+    threads_are_there()?;
+    in_text(&Store::reading(&root)?)?;
     Ok(Store::open(&root)?.verify_always(common.verify == Verify::Always))
+}
+
+/// What follows uses the threads that the process shares.
+fn threads_are_there() -> Result<(), Stop> {
+    crate::process::pool_of_the_process().map_err(|e| Failure::no_threads(e).into())
+}
+
+/// A link may lead to a path that is not UTF-8, which specs and manifests cannot hold.
+fn in_text(store: &Store) -> Result<(), Stop> {
+    match store.root().to_str() {
+        Some(_) => Ok(()),
+        None => Err(Stop::usage(format!(
+            "the path of the cache, {}, is not UTF-8; give another with `--cache DIR`",
+            store.root().display()
+        ))),
+    }
 }
 
 /// Threads to use.

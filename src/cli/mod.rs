@@ -24,6 +24,7 @@ mod out;
 mod page;
 mod plan;
 mod printable;
+mod read_only;
 mod reference;
 mod report;
 mod results;
@@ -41,6 +42,40 @@ use out::Stop;
 
 /// Runs the program with the arguments of this process; returns the exit code.
 pub fn main() -> u8 {
+    crate::process::refuse_large_files();
+    let ended = crate::engine::caught(|| Ok(verb()));
+    ended.unwrap_or_else(|failure| {
+        let as_json = std::env::args_os().any(|a| a == "--json");
+        out::settled(Stop::from(failure).print(as_json))
+    })
+}
+
+/// What is not UTF-8 among the arguments and the variables that name places: JSON, manifests and messages hold paths as
+/// text.
+fn not_text() -> Option<String> {
+    const PLACES: [&str; 8] = [
+        "XPIPE_CACHE",
+        "XPIPE_MODELS",
+        "XPIPE_MIRROR",
+        "TMPDIR",
+        "XDG_CACHE_HOME",
+        "HF_HOME",
+        "HF_HUB_CACHE",
+        "HOME",
+    ];
+    let argument = std::env::args_os().find(|a| a.to_str().is_none());
+    argument.map(|a| format!("the argument {} is", a.display())).or_else(|| {
+        let odd = |name: &&str| std::env::var_os(name).is_some_and(|v| v.to_str().is_none());
+        PLACES.iter().find(|name| odd(name)).map(|name| format!("the path in {name} is"))
+    })
+}
+
+fn verb() -> u8 {
+    if let Some(what) = not_text() {
+        let as_json = std::env::args_os().any(|a| a == "--json");
+        let message = format!("{what} not UTF-8; give a path that is");
+        return out::settled(Stop::usage(message).print(as_json));
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {

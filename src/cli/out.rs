@@ -83,6 +83,24 @@ impl Stop {
         Self::Other { code: 4, message: message.into(), help }
     }
 
+    /// What is wrong, in a line.
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Self::Study { .. } => "the study is wrong",
+            Self::Other { message, .. } => message,
+        }
+    }
+
+    /// The same with what makes it matter.
+    pub(super) fn because(self, reason: &str) -> Self {
+        match self {
+            Self::Other { code, message, help } => {
+                Self::Other { code, message: format!("{message}; {reason}"), help }
+            }
+            study @ Self::Study { .. } => study,
+        }
+    }
+
     pub(super) fn print(self, as_json: bool) -> u8 {
         match self {
             Self::Study { diagnostics, sources, short } => {

@@ -9,7 +9,7 @@ use super::progress::{self, words};
 use super::results::{self, DAMAGED, Stored};
 use super::runner::Local;
 use super::study::{self, Loaded};
-use super::{check::plural, estimate, fetch, fetching, job, page, sound};
+use super::{check::plural, estimate, fetch, fetching, job, page, read_only, sound};
 use crate::diag::render::Sources as _;
 use crate::engine::{self, CancelToken, Device, Event, EventSink, Final, Heavy, Reach, WorkerCommand};
 
@@ -31,6 +31,7 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
         return Err(not_implemented(&loaded, &lacking));
     }
     let sources = fetching::sources(&args.network)?;
+    let folder = args.output.clone().unwrap_or_else(|| page::results_folder(&loaded, &args.study));
     let cancel = cancel_on_signal();
     let runner = Local::new(common, Lock::beside(&loaded.path, common.locked)?)
         .offline(sources.offline)
@@ -49,7 +50,17 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
     };
     options.force = study::cells(&loaded.graph, &args.force)?.into_iter().collect();
     unable(&sound::problems(&loaded, &job, &runner, &job::reading(common)?, &options))?;
-    let store = job::writing(common)?;
+    let store = match job::writing(common) {
+        Ok(store) => store,
+        Err(why) => return read_only::run(args, common, &loaded, &job, &runner, why),
+    };
+    let graph = &loaded.graph;
+    if !(graph.tables.is_empty() && graph.claims.is_empty() && graph.reports.is_empty())
+        && let Err(stop) = read_only::writable(&folder)
+        && read_only::open(&engine::forecast(&job, &runner, &store, &options)) > 0
+    {
+        return Err(stop.because("nothing was started"));
+    }
     // Only what reads downloads has to be looked at twice.
     let wanted = match fetching::any(&job) {
         true => {
@@ -82,10 +93,11 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
     estimate::learn(&store, &report);
     let stored = Stored::of_run(&store, &job, &report);
     let outcome = results::evaluate(&loaded.graph, &stored)?;
-    let folder = args.output.clone().unwrap_or_else(|| page::results_folder(&loaded, &args.study));
-    let files = outcome.write(&folder, &loaded.graph)?;
     let story = page::Story::of_run(&loaded, &args.study, &job, &report, &stored);
-    let pages = story.write(&folder, &outcome, &stored)?;
+    // Tables are printed whether or not they can be written.
+    let written = outcome
+        .write(&folder, &loaded.graph)
+        .and_then(|files| Ok((files, story.write(&folder, &outcome, &stored)?)));
     let claims_failed = outcome.failed_claims() > 0 && !loaded.graph.advisory_claims;
     let claims_open = outcome.open_claims() > 0 && !loaded.graph.advisory_claims;
     let code = match report.exit_code(claims_failed) {
@@ -94,6 +106,10 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
         0 if !stored.damage().is_empty() => DAMAGED,
         code => code,
     };
+    let code = match &written {
+        Err(_) if code == 0 => 4,
+        _ => code,
+    };
     if common.json {
         let failures: Vec<serde_json::Value> = failures(&job, &report)
             .into_iter()
@@ -101,10 +117,12 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
                 serde_json::json!({ "address": address, "message": failure.message, "help": failure.help, "log": log })
             })
             .collect();
+        let (files, pages) = written.as_ref().map(Clone::clone).unwrap_or_default();
         out::json(&serde_json::json!({
             "exit": code, "seconds": report.seconds, "counts": report.counts, "cancelled": report.cancelled,
             "failures": failures, "results": outcome.json(), "files": files, "pages": pages, "run": report.dir,
             "cache": store.root(), "damaged": stored.damage(),
+            "not_written": written.as_ref().err().map(Stop::text),
         }));
         return Ok(code);
     }
@@ -131,6 +149,14 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
     if report.cancelled {
         out::line("interrupted; run again to go on from here");
     }
+    let (files, pages) = match written {
+        Ok(written) => written,
+        Err(stop) => {
+            out::line(&format!("events and logs: {}", report.dir.display()));
+            stop.print(false);
+            return Ok(code);
+        }
+    };
     if !files.is_empty() {
         let n = files.len();
         out::line(&format!("{n} file{} in {}", plural(n), folder.display()));

@@ -42,6 +42,12 @@ pub(super) fn read(
     let cwd =
         std::env::current_dir().map_err(|e| Stop::missing(format!("no working directory: {e}"), None))?;
     let path = crate::resolve::modules::normal(&cwd.join(file));
+    if path.to_str().is_none() {
+        return Err(Stop::usage(format!(
+            "the path of the study, {}, is not UTF-8; move it to one that is",
+            path.display()
+        )));
+    }
     let world = Disk { models: models.to_vec() };
     let mut sources = SourceMap::new();
     let mut diagnostics = Diagnostics::new();
@@ -64,10 +70,19 @@ pub(super) fn read(
         }
     }
     for text in only {
+        if text.trim().is_empty() {
+            return Err(Stop::usage("--only: found nothing, expected `axis=label,label`"));
+        }
         let Some((axis, labels)) = text.split_once('=') else {
             return Err(Stop::usage(format!("--only {text}: write `--only axis=label,label`")));
         };
-        let labels = labels.split(',').map(|l| l.trim().to_owned()).filter(|l| !l.is_empty()).collect();
+        let labels: Vec<String> = select::labels(labels).into_iter().map(|l| l.text).collect();
+        if labels.iter().any(String::is_empty) {
+            return Err(Stop::usage(format!(
+                "--only {text}: found no label where one is expected; write `--only axis=label,label` (is a variable \
+                 of the shell empty?)"
+            )));
+        }
         if overrides.only.iter().any(|(known, _)| known == axis.trim()) {
             return Err(Stop::usage(format!(
                 "--only {text}: the labels of `{}` are given twice; write them in one list",

@@ -9,7 +9,7 @@ pub(crate) fn call(run: RunFn, job: &Job<'_>) -> Result<Outcome, Failure> {
         .num_threads(job.spec.threads.max(1))
         .thread_name(|i| format!("op-{i}"))
         .build()
-        .map_err(|e| Failure::missing(format!("threads cannot be started: {e}")))?;
+        .map_err(Failure::no_threads)?;
     let outcome = pool.install(|| caught(|| run(job)))?;
     match outcome.values.iter().find(|(_, v)| !v.is_finite()) {
         Some((name, v)) => {
@@ -22,6 +22,9 @@ pub(crate) fn call(run: RunFn, job: &Job<'_>) -> Result<Outcome, Failure> {
 /// Runs `f`; a panic becomes a failure of xpipe, with its message and place.
 pub(crate) fn caught<T>(f: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     task::caught(f).unwrap_or_else(|panic| {
+        if crate::process::is_of_threads(&panic.message) {
+            return Err(Failure::no_threads(panic.message));
+        }
         Err(Failure::bug(format!("panicked: {}{}", panic.message, panic.place))
             .help("this is a defect of xpipe; please report it with the study and the log"))
     })

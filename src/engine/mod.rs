@@ -33,6 +33,7 @@ mod why;
 mod worker;
 
 pub(crate) use board::inputs_of;
+pub(crate) use call::caught;
 pub use cancel::CancelToken;
 pub use coordinator::run;
 pub use events::{Event, EventSink, Fanout, NoSink};

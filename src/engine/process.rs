@@ -54,7 +54,12 @@ pub(crate) fn run_worker(
         let stdin = child.stdin.take();
         if let Some(out) = child.stdout.take() {
             let log = log.try_clone().ok();
-            scope.spawn(move || listen(BufReader::new(out), &tx, log));
+            let hear = move || listen(BufReader::new(out), &tx, log);
+            if let Err(e) = std::thread::Builder::new().spawn_scoped(scope, hear) {
+                let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
+                let status = child.wait();
+                return (Ended::Said(Err(Failure::no_threads(e))), status);
+            }
         }
         let ended = attend(&mut child, stdin, spec, watch, &rx);
         // Whatever it started goes with it, also what still holds its output open.

@@ -151,6 +151,7 @@ pub fn failure_of(e: &Error) -> Failure {
         Error::NotWritable { .. }
         | Error::OtherVersion { .. }
         | Error::Full { .. }
+        | Error::TooLarge { .. }
         | Error::Io { .. }
         | Error::NoInput { .. }
         | Error::Changing { .. }

@@ -61,6 +61,10 @@ pub fn serve(
             return 1;
         }
     };
+    if let Err(e) = crate::process::pool_of_the_process() {
+        say(&FromWorker::Failed { failure: Failure::no_threads(e) });
+        return 1;
+    }
     let _scratch = match alone_in(&spec.scratch) {
         Ok(held) => held,
         Err(failure) => {
@@ -72,7 +76,7 @@ pub fn serve(
     let over = Arc::new(AtomicBool::new(false));
     {
         let (cancelled, over) = (cancelled.clone(), over.clone());
-        std::thread::spawn(move || {
+        let listen = move || {
             let mut line = String::new();
             loop {
                 line.clear();
@@ -88,7 +92,11 @@ pub fn serve(
             if !over.load(Ordering::SeqCst) {
                 orphaned();
             }
-        });
+        };
+        if let Err(e) = std::thread::Builder::new().spawn(listen) {
+            say(&FromWorker::Failed { failure: Failure::no_threads(e) });
+            return 1;
+        }
     }
     let progress = Said { say: &say, cancelled: &cancelled, last: Mutex::new(None) };
     let job = Job { spec: &spec, progress: &progress };

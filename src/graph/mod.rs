@@ -120,11 +120,17 @@ pub fn address(name: &str, labels: &[Name]) -> String {
     for (i, label) in labels.iter().enumerate() {
         out.push_str(if i == 0 { "[" } else { ", " });
         let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '+' | '%');
-        if !label.is_empty() && label.chars().all(plain) {
+        // A bare `_` stands for any label.
+        if !label.is_empty() && &**label != "_" && label.chars().all(plain) {
             out.push_str(label);
         } else {
             out.push('"');
-            out.push_str(label);
+            for c in label.chars() {
+                if matches!(c, '"' | '\\') {
+                    out.push('\\');
+                }
+                out.push(c);
+            }
             out.push('"');
         }
     }

@@ -97,7 +97,7 @@ impl Reference {
             .stack_size(STACK)
             .thread_name(|i| format!("reference-{i}"))
             .build()
-            .map_err(|e| Failure::missing(format!("threads of the reference engine: {e}")))?;
+            .map_err(Failure::no_threads)?;
         let Checkpoint { model, parameters, weights, .. } = checkpoint;
         let gradients = vec![0.0; weights.len()];
         // candle spreads every small operation over a pool of its own that is one for the process and waits by

@@ -162,7 +162,7 @@ mod run {
         rayon::ThreadPoolBuilder::new()
             .num_threads(job.spec.threads.max(1))
             .build()
-            .map_err(|e| Failure::missing(format!("threads could not be started: {e}")))?
+            .map_err(Failure::no_threads)?
             .install(work)
     }
 }

@@ -96,7 +96,7 @@ pub(super) fn with_threads<T: Send>(
     rayon::ThreadPoolBuilder::new()
         .num_threads(job.spec.threads.max(1))
         .build()
-        .map_err(|e| Failure::missing(format!("threads cannot be started: {e}")))?
+        .map_err(Failure::no_threads)?
         .install(f)
 }
 

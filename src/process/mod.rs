@@ -16,10 +16,12 @@
 //! |---|---|
 //! | `guard` | the guard's side |
 //! | `program` | the side of whoever starts a program |
+//! | `limits` | what the system lets a process have: threads, sizes of files |
 //! | `family` | which processes there are, below one or at work in a folder |
 
 mod family;
 mod guard;
+mod limits;
 mod program;
 
 use std::ffi::OsString;
@@ -28,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 pub use family::end_strays;
 pub use guard::main as guard_main;
+pub use limits::{is_of_threads, pool_of_the_process, refuse_large_files};
 pub use program::{Call, End, Program};
 
 /// The verb by which this binary becomes a guard.

@@ -105,6 +105,14 @@ impl Failure {
         Self { kind: FailureKind::Missing, message: message.into(), help: None }
     }
 
+    /// No more threads can be started.
+    pub fn no_threads(e: impl std::fmt::Display) -> Self {
+        Self::missing(format!("no more threads can be started: {e}")).help(
+            "raise the limit of processes and threads (`ulimit -u`, or `pids` of the container), or take fewer with \
+             `--threads`",
+        )
+    }
+
     /// Asked to stop.
     pub fn interrupted() -> Self {
         Self { kind: FailureKind::Interrupted, message: "interrupted".into(), help: None }
@@ -129,7 +137,11 @@ impl From<std::io::Error> for Failure {
         match e.kind() {
             K::StorageFull | K::QuotaExceeded => Self::missing(format!("the disk is full: {e}"))
                 .help("free space and run again; nothing was lost"),
-            K::NotFound | K::PermissionDenied => Self::missing(e.to_string()),
+            K::FileTooLarge => Self::missing(format!("the file would be larger than files may be: {e}"))
+                .help("raise the limit (`ulimit -f`), or write where larger files may be"),
+            K::NotFound | K::PermissionDenied | K::NotADirectory | K::ReadOnlyFilesystem => {
+                Self::missing(e.to_string())
+            }
             _ => Self::wrong(e.to_string()),
         }
     }

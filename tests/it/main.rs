@@ -26,6 +26,7 @@ mod full_disk;
 mod fuzzed;
 #[cfg(feature = "models")]
 mod golden;
+mod hostile;
 #[cfg(feature = "hub")]
 mod hub;
 #[cfg(feature = "hub")]

@@ -297,9 +297,10 @@ where
             let _ = jobs.send(input.clone());
         }
         let (set, finders) = (self.set, self.set.options.threads.min(self.inputs_open).min(4));
+        let (mut started, todo_left) = (0, todo.clone());
         for _ in 0..finders {
             let (todo, tx) = (todo.clone(), self.tx.clone());
-            self.scope.spawn(move || {
+            let find = move || {
                 while let Ok(input) = todo.try_recv() {
                     if set.cancel.stopping() || set.halt.load(Ordering::SeqCst) {
                         return;
@@ -309,7 +310,17 @@ where
                     });
                     let _ = tx.send(Message::Input(input, found));
                 }
-            });
+            };
+            if let Err(e) = std::thread::Builder::new().spawn_scoped(self.scope, find) {
+                // Those that could be started do it all; without any nothing is found.
+                if started == 0 {
+                    while let Ok(input) = todo_left.try_recv() {
+                        let _ = self.tx.send(Message::Input(input, Err(Failure::no_threads(&e))));
+                    }
+                }
+                break;
+            }
+            started += 1;
         }
     }
 
@@ -444,9 +455,12 @@ where
             log: self.dir.path.join("logs").join(format!("{:04}-{name}.log", id.0)),
             tx: self.tx.clone(),
         };
+        if let Err(e) = std::thread::Builder::new().spawn_scoped(self.scope, move || executor.run()) {
+            self.pools.give_back(&grant);
+            return self.fail(id, &Failure::no_threads(e), false);
+        }
         self.states[at] = State::Running(prepared, grant);
         self.running += 1;
-        self.scope.spawn(move || executor.run());
     }
 
     fn hear(&mut self, message: Message) {

@@ -45,7 +45,7 @@ impl Pool {
                 .num_threads(threads)
                 .thread_name(|i| format!("encoder-{i}"))
                 .build()
-                .map_err(|e| Failure::missing(format!("threads of the encoder: {e}")))?;
+                .map_err(Failure::no_threads)?;
             Some(built)
         };
         Ok(Self { pool, scratch: (0..threads).map(|_| Mutex::default()).collect() })

@@ -105,7 +105,8 @@ fn strange(prefix: &str, record: &Record, found: bool) -> Option<String> {
 pub(super) fn ready(args: &Record, _: &Record) -> Result<(), Failure> {
     match (args.get("program"), args.get("version").and_then(Value::as_str)) {
         (Some(Value::Input(input)), _) => match &**input {
-            Input::File(path) => startable(path),
+            // One that is not there is named with the other inputs that are missing.
+            Input::File(path) if path.exists() => startable(path),
             _ => Ok(()),
         },
         (Some(Value::Located(l)), _) if super::builtin::name(&l.label).is_none() => startable(&l.path),
@@ -121,7 +122,9 @@ fn executable(path: &Path) -> bool {
 /// Where PATH leads.
 fn look_up(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|p| executable(p))
+    let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|p| executable(p))?;
+    // The program gets another working folder.
+    std::path::absolute(found).ok()
 }
 
 /// What to do about a program's file that is not there; nothing more than with any file when PATH does not lead to one
@@ -194,6 +197,7 @@ pub(super) fn startable(path: &Path) -> Result<(), Failure> {
 
 /// A program of this machine.
 #[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "models"), allow(dead_code, reason = "only a run tells them"))]
 pub(super) struct Installed {
     /// Its file.
     pub(super) path: PathBuf,

@@ -132,10 +132,7 @@ fn hear(
         }
         let _ = done.send(());
     };
-    std::thread::Builder::new()
-        .spawn(listen)
-        .map(|_| heard)
-        .map_err(|e| Failure::missing(format!("threads cannot be started: {e}")))
+    std::thread::Builder::new().spawn(listen).map(|_| heard).map_err(Failure::no_threads)
 }
 
 fn wait(job: &Job<'_>, program: &mut Program, output: &Mutex<Output>) -> Result<End, Failure> {
