@@ -2,6 +2,7 @@
 
 use crate::value::canonical::Leaf;
 pub use crate::value::rounded::{rough_bytes, rough_seconds};
+pub use crate::value::shown::{bytes, seconds};
 
 /// The text of a leaf, with its unit: `2e-5`, `24GiB`, `90min`, `steps(200000)`, `fp32`.
 pub fn leaf(leaf: Leaf<'_>) -> String {
@@ -26,27 +27,6 @@ pub fn leaf(leaf: Leaf<'_>) -> String {
 /// A float in the shortest form that reads back as the same float, never looking like a whole number.
 pub fn number(x: f64) -> String {
     format!("{:?}", if x == 0.0 { 0.0 } else { x })
-}
-
-/// An amount of memory in the largest unit that is exact.
-pub fn bytes(n: u64) -> String {
-    const UNITS: [(&str, u64); 4] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-    UNITS
-        .iter()
-        .find(|(_, size)| n >= *size && n.is_multiple_of(*size))
-        .map_or_else(|| format!("{n}B"), |(unit, size)| format!("{}{unit}", n / size))
-}
-
-/// A duration in the largest unit that is exact.
-pub fn seconds(x: f64) -> String {
-    let whole = |unit: f64| x >= unit && (x / unit).fract() == 0.0;
-    if whole(3600.0) {
-        format!("{}h", x / 3600.0)
-    } else if whole(60.0) {
-        format!("{}min", x / 60.0)
-    } else {
-        format!("{}s", short(x))
-    }
 }
 
 fn short(x: f64) -> String {

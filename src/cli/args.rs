@@ -112,6 +112,9 @@ pub struct StudyArgs {
     /// Only this stage or cell: `model` or `model[infonce, bert_base, 1]`.
     #[arg(long, value_name = "STAGE[LABEL, …]")]
     pub target: Vec<String>,
+    /// The most cells that the study may have (1,000,000).
+    #[arg(long, value_name = "N")]
+    pub max_cells: Option<u64>,
 }
 
 /// Where downloads may come from.
@@ -195,6 +198,9 @@ pub struct CheckArgs {
     /// Set a param.
     #[arg(long, value_name = "PARAM=VALUE")]
     pub set: Vec<String>,
+    /// The most cells that a study may have (1,000,000).
+    #[arg(long, value_name = "N")]
+    pub max_cells: Option<u64>,
     /// How diagnostics are printed.
     #[arg(long, value_enum, default_value_t = Format::Full)]
     pub format: Format,

@@ -27,7 +27,7 @@ pub struct Checked {
 /// # Errors
 /// The message when the file cannot be read.
 pub fn check_file(path: &Path, set: &[String]) -> Result<Checked, String> {
-    let loaded = study::read(path, set, None, &[], &[]).map_err(|stop| match stop {
+    let loaded = study::read(path, set, None, &[], None, &[]).map_err(|stop| match stop {
         Stop::Other { message, .. } => message,
         Stop::Study { .. } => String::new(),
     })?;
@@ -48,7 +48,8 @@ pub(super) fn check(args: &CheckArgs, common: &Common) -> Result<u8, Stop> {
     let mut worst = 0;
     let mut all = Vec::new();
     for file in &args.files {
-        let mut loaded = study::read(file, &args.set, None, &[], &study::model_folders(common))?;
+        let mut loaded =
+            study::read(file, &args.set, None, &[], args.max_cells, &study::model_folders(common))?;
         let short = args.format == Format::Short;
         if common.json {
             all.push(crate::diag::render::json(&loaded.diagnostics.sorted(), &loaded.sources));

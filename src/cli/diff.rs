@@ -63,6 +63,7 @@ fn side(file: &Path, args: &DiffArgs, common: &Common) -> Result<Side, Stop> {
         profile: args.profile.clone(),
         only: Vec::new(),
         target: Vec::new(),
+        max_cells: None,
     };
     let loaded = study::sound(&of, common)?;
     let job = job::job(&loaded)?;

@@ -58,7 +58,7 @@ fn read(path: &Path) -> Result<String, Stop> {
         if is_stdin(path) {
             std::io::stdin().lock().read_to_end(&mut bytes)?;
         } else {
-            bytes = std::fs::read(path)?;
+            bytes = crate::resolve::world::read_file(path, crate::resolve::world::LARGEST)?;
         }
         decoded(bytes)
     };

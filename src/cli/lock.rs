@@ -43,7 +43,7 @@ fn read(path: &Path) -> Result<Content, Failure> {
         Failure::missing(format!("{} is not a lock file: {why}", path.display()))
             .help("restore it from version control, or remove it to pin anew")
     };
-    let mut content: Content = match std::fs::read_to_string(path) {
+    let mut content: Content = match crate::resolve::world::read_text(path, crate::resolve::world::LARGEST) {
         Ok(text) => serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Content::default(),
         Err(e) => return Err(Failure::missing(format!("cannot read {}: {e}", path.display()))),

@@ -37,6 +37,7 @@ pub(super) fn read(
     set: &[String],
     profile: Option<&str>,
     only: &[String],
+    max_cells: Option<u64>,
     models: &[PathBuf],
 ) -> Result<Loaded, Stop> {
     let cwd =
@@ -58,7 +59,7 @@ pub(super) fn read(
         )
     })?;
     let mut overrides =
-        Overrides { profile: profile.map(str::to_owned), folder: cwd, ..Overrides::default() };
+        Overrides { profile: profile.map(str::to_owned), folder: cwd, max_cells, ..Overrides::default() };
     for text in set {
         let id: FileId = sources.add(format!("--set {text}"), text.as_str());
         if let Some(d) = text_without_quotes(&study, id, text) {
@@ -150,7 +151,8 @@ fn text_without_quotes(study: &Study, file: FileId, text: &str) -> Option<Diagno
 /// Reads a study and refuses a wrong one; finds what is asked for.
 pub(super) fn sound(args: &StudyArgs, common: &Common) -> Result<Loaded, Stop> {
     let models = model_folders(common);
-    let mut loaded = read(&args.file, &args.set, args.profile.as_deref(), &args.only, &models)?;
+    let mut loaded =
+        read(&args.file, &args.set, args.profile.as_deref(), &args.only, args.max_cells, &models)?;
     if loaded.diagnostics.has_errors() {
         return Err(Stop::Study {
             diagnostics: Box::new(loaded.diagnostics),

@@ -15,6 +15,8 @@ use crate::value::{BinaryOp, Name, Value};
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub label: Name,
+    /// The value that the label is made of, as it was written; `None` for a label that is given.
+    pub listed: Option<Value>,
     pub value: Eval,
     pub span: Span,
     pub kept: bool,
@@ -112,12 +114,14 @@ impl<'a> Expander<'a> {
         let mut seen = indexmap::IndexMap::new();
         let mut entries = Vec::new();
         for entry in state.entries {
-            if let Some(first) = seen.insert(entry.label.clone(), entry.span) {
+            // `1e-3` and `0.001` are one label.
+            let spelling = entry.listed.as_ref().map_or_else(|| entry.label.clone(), |v| show(v).into());
+            if let Some(first) = seen.insert(spelling.clone(), entry.span) {
                 state.broken = true;
                 self.error(
                     Diagnostic::error(
                         Code::DuplicateLabel,
-                        format!("axis `{}` has the label `{}` twice", name.name, entry.label),
+                        format!("axis `{}` has the label `{}` twice", name.name, spelling),
                         entry.span,
                         "again here",
                     )
@@ -159,6 +163,7 @@ impl<'a> Expander<'a> {
                     out.broken |= value == Err(Stop::Reported);
                     out.entries.push(Entry {
                         label: f.name.name.clone(),
+                        listed: None,
                         value,
                         span: f.name.span,
                         kept: true,
@@ -173,14 +178,15 @@ impl<'a> Expander<'a> {
                 if let Some((expr, module)) = self.record_behind(path, module) {
                     return self.entries(expr, module, ty, out);
                 }
+                let written = self.list_behind(e, module);
                 match self.eval(e, None, &env) {
-                    Ok(value) => self.entries_of_value(&value, e.span, ty, out),
+                    Ok(value) => self.entries_of_value(&value, written, e.span, ty, out),
                     Err(_) => out.broken = true,
                 }
             }
             ExprKind::Error => out.broken = true,
             _ => match self.eval(e, None, &env) {
-                Ok(value) => self.entries_of_value(&value, e.span, ty, out),
+                Ok(value) => self.entries_of_value(&value, self.list_behind(e, module), e.span, ty, out),
                 Err(_) => out.broken = true,
             },
         }
@@ -207,20 +213,35 @@ impl<'a> Expander<'a> {
         None
     }
 
-    fn entries_of_value(&mut self, value: &Value, span: Span, ty: &Type, out: &mut AxisState) {
+    /// Entries of a list or record; `written` are the items of the list as the study writes them.
+    fn entries_of_value(
+        &mut self,
+        value: &Value,
+        written: Option<&'a [Expr]>,
+        span: Span,
+        ty: &Type,
+        out: &mut AxisState,
+    ) {
         match value {
             Value::List(items) => {
-                for item in items.iter() {
+                let written = written.filter(|w| w.len() == items.len());
+                for (i, item) in items.iter().enumerate() {
                     let value = self.conform(item.clone(), ty, span, "each value");
                     out.broken |= value.is_err();
-                    out.entries.push(Entry { label: show(item).into(), value, span, kept: true });
+                    let label = match written.and_then(|w| self.spelled(&w[i])) {
+                        // A whole number has one spelling.
+                        Some(text) if !matches!(item, Value::Int(_)) => text.into(),
+                        _ => show(item).into(),
+                    };
+                    let listed = Some(item.clone());
+                    out.entries.push(Entry { label, listed, value, span, kept: true });
                 }
             }
             Value::Record(r) => {
                 for (name, item) in r.iter() {
                     let value = self.conform(item.clone(), ty, span, &format!("`{name}`"));
                     out.broken |= value.is_err();
-                    out.entries.push(Entry { label: name.clone(), value, span, kept: true });
+                    out.entries.push(Entry { label: name.clone(), listed: None, value, span, kept: true });
                 }
             }
             other => {
@@ -253,10 +274,10 @@ impl<'a> Expander<'a> {
     pub(super) fn label_at(&mut self, id: AxisId, label: &str, span: Span) -> Eval<usize> {
         self.reads(Item::Axis(id));
         let name = self.study.axis(id).0.name.clone();
-        let state = self.axis(id, span);
-        if let Some(i) = state.entries.iter().position(|e| &*e.label == label) {
+        if let Some(i) = self.label_place(id, label, span) {
             return Ok(i);
         }
+        let state = self.axis(id, span);
         if state.broken {
             return Err(Stop::Reported);
         }

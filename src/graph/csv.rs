@@ -128,7 +128,10 @@ impl<'a> Expander<'a> {
         let point = self.point_of(&table.keys, env, name.span, &name.name)?;
         let key: Vec<Name> =
             table.keys.iter().zip(&point).filter_map(|(a, i)| self.axis_label(*a, *i)).collect();
-        match table.rows.get(&key).and_then(|r| r[column]) {
+        // A table may spell numbers otherwise than the axis does.
+        let same = |row: &&Vec<Name>| row.iter().zip(&key).all(|(a, b)| super::labels::same(a, b));
+        let row = table.rows.get(&key).or_else(|| table.rows.get(table.rows.keys().find(same)?));
+        match row.and_then(|r| r[column]) {
             Some(x) => Ok(Value::Float(x)),
             // No published number for this cell: what compares with it is not evaluated.
             None => Err(Stop::Cut(Cut::Blank)),

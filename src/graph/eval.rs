@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::bounds::{LONGEST_RANGE, LONGEST_TEXT, count};
 use super::conform::{quantity, show};
 use super::expand::{Env, Eval, Expander, Item, Stop};
 use crate::diag::{Code, Diagnostic, Span};
@@ -13,6 +14,21 @@ use crate::value::{BinaryOp, Name, Pending, Record, Unresolved, Value};
 impl<'a> Expander<'a> {
     /// The value of an expression. `want` only helps to read words and nested calls; fit is checked by the caller.
     pub(super) fn eval(&mut self, e: &'a Expr, want: Option<&Type>, env: &Env<'a>) -> Eval {
+        let value = self.unbounded(e, want, env)?;
+        match e.kind {
+            // Only what puts values together makes them larger.
+            ExprKind::List(_)
+            | ExprKind::Record(_)
+            | ExprKind::Str(_)
+            | ExprKind::Call { .. }
+            | ExprKind::Unary { .. }
+            | ExprKind::Binary { .. }
+            | ExprKind::If { .. } => self.bounded(value, e.span),
+            _ => Ok(value),
+        }
+    }
+
+    fn unbounded(&mut self, e: &'a Expr, want: Option<&Type>, env: &Env<'a>) -> Eval {
         match &e.kind {
             ExprKind::Error => Err(Stop::Reported),
             ExprKind::Bool(b) => Ok(Value::Bool(*b)),
@@ -22,7 +38,7 @@ impl<'a> Expander<'a> {
                 quantity(*value, unit).map_err(|help| self.no_unit(unit, e.span, help))
             }
             ExprKind::Raw(text) => Ok(Value::Str(text.clone())),
-            ExprKind::Str(parts) => self.string(parts, env),
+            ExprKind::Str(parts) => self.string(parts, e.span, env),
             ExprKind::List(items) => {
                 let inner = list_item(want);
                 let mut values = Vec::with_capacity(items.len());
@@ -52,8 +68,20 @@ impl<'a> Expander<'a> {
             ExprKind::Range { from, to } => {
                 let (from, to) = (self.eval(from, None, env)?, self.eval(to, None, env)?);
                 match (&from, &to) {
-                    (Value::Int(a), Value::Int(b)) if a <= b && b - a < 100_000 => {
+                    (Value::Int(a), Value::Int(b)) if a <= b && b.saturating_sub(*a) < LONGEST_RANGE => {
                         Ok(Value::list((*a..=*b).map(Value::Int).collect()))
+                    }
+                    (Value::Int(a), Value::Int(b)) if a <= b => {
+                        let numbers = b.abs_diff(*a).saturating_add(1);
+                        Err(self.error(
+                            Diagnostic::error(
+                                Code::TooLarge,
+                                format!("a range has at most {} numbers", count(LONGEST_RANGE as u64)),
+                                e.span,
+                                format!("this has {}", count(numbers)),
+                            )
+                            .help("write fewer, or a list of those that are needed"),
+                        ))
                     }
                     _ => Err(self.error(
                         Diagnostic::error(
@@ -96,9 +124,12 @@ impl<'a> Expander<'a> {
                     return Err(self.free_axis(axis, *subject_span, "this `match`"));
                 };
                 let label = self.axis_label(axis, at).ok_or(Stop::Reported)?;
-                let arm = arms
-                    .iter()
-                    .find(|arm| arm.labels.is_empty() || arm.labels.iter().any(|l| l.name == label));
+                let arm = arms.iter().find(|arm| {
+                    let mut labels = arm.labels.iter();
+                    arm.labels.is_empty()
+                        || labels
+                            .any(|l| l.name == label || self.label_place(axis, &l.name, l.span) == Some(at))
+                });
                 // A label without an arm was reported where names are checked.
                 arm.map_or(Err(Stop::Reported), |arm| self.eval(&arm.value, want, env))
             }
@@ -137,6 +168,12 @@ impl<'a> Expander<'a> {
         stop.map_or_else(|| Ok(Record::new(out)), Err)
     }
 
+    /// A label inside a string, which may go into a key: however the study spells a number, it is one text.
+    fn label_text(&self, axis: crate::resolve::AxisId, at: usize) -> Option<Name> {
+        let entry = self.axes[axis.0].as_ref()?.entries.get(at)?;
+        Some(entry.listed.as_ref().map_or_else(|| entry.label.clone(), |v| show(v).into()))
+    }
+
     pub(super) fn twice(&mut self, name: &str, span: Span) -> Stop {
         self.error(
             Diagnostic::error(
@@ -149,11 +186,14 @@ impl<'a> Expander<'a> {
         )
     }
 
-    fn string(&mut self, parts: &'a [StrPart], env: &Env<'a>) -> Eval {
+    fn string(&mut self, parts: &'a [StrPart], span: Span, env: &Env<'a>) -> Eval {
         let mut text = String::new();
         // What is known only after a stage has run makes the text one that is, too.
         let mut before: Vec<Value> = Vec::new();
         for part in parts {
+            if text.len() > LONGEST_TEXT {
+                return Err(self.too_large("is a text of more than 1,048,576 bytes", span));
+            }
             match part {
                 StrPart::Text(t) => text.push_str(t),
                 StrPart::Expr(e) => {
@@ -162,7 +202,7 @@ impl<'a> Expander<'a> {
                         && let [ident] = p.as_slice()
                         && let Some(crate::resolve::Named::Axis(axis)) =
                             self.study.named(env.module, &ident.name)
-                        && let Some(label) = env.at(axis).and_then(|i| self.axis_label(axis, i))
+                        && let Some(label) = env.at(axis).and_then(|i| self.label_text(axis, i))
                     {
                         self.reads(Item::Axis(axis));
                         text.push_str(&label);

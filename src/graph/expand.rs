@@ -6,6 +6,7 @@ use std::rc::Rc;
 use indexmap::IndexMap;
 
 use super::axes::AxisState;
+pub(super) use super::conform::an;
 use super::left::Left;
 use super::{Action, Cell, Cut, Graph, Row};
 use crate::diag::{Code, Diagnostic, Diagnostics, Span};
@@ -24,6 +25,8 @@ pub struct Overrides {
     pub profile: Option<String>,
     /// `--only axis=label,label`.
     pub only: Vec<(String, Vec<String>)>,
+    /// `--max-cells`; without it [`super::MOST_CELLS`].
+    pub max_cells: Option<u64>,
     /// The folder that relative paths in `--set` start from.
     pub folder: std::path::PathBuf,
 }
@@ -140,6 +143,8 @@ pub(super) struct Expander<'a> {
     pub argument: Option<&'a str>,
     /// The axis that each list of labels was first used with.
     pub lists: HashMap<LetId, AxisId>,
+    /// Places of labels that are spelled otherwise than their axis has them.
+    pub label_places: HashMap<(AxisId, Name), Option<usize>>,
     /// Axes of the sweeps seen so far.
     pub sweeps: HashMap<*const ast::Sweep, Option<Rc<[AxisId]>>>,
     /// What is the same for every call of an operation.
@@ -164,6 +169,9 @@ pub(super) struct Expander<'a> {
     pub notes: Vec<String>,
     /// What is chosen by results, each once.
     pub choices: IndexMap<(String, u128), super::Choice>,
+    /// Cells counted so far, and cells that reductions look at.
+    pub cells: u64,
+    pub reduced: u64,
 }
 
 /// The state before anything is evaluated.
@@ -194,6 +202,7 @@ pub(super) fn expander<'a>(
         unknown: IndexMap::new(),
         argument: None,
         lists: HashMap::new(),
+        label_places: HashMap::new(),
         sweeps: HashMap::new(),
         signatures: HashMap::new(),
         wrong_in_text: BTreeSet::new(),
@@ -207,16 +216,28 @@ pub(super) fn expander<'a>(
         seal: super::sealed::Seal::default(),
         notes: Vec::new(),
         choices: IndexMap::new(),
+        cells: 0,
+        reduced: 0,
     }
 }
 
 /// Expands a study. Problems go to the sink; what is sound is in the graph.
-pub fn expand<'a>(
-    study: &'a Study,
-    registry: &'a Registry,
-    world: &'a dyn World,
-    overrides: &'a Overrides,
-    sink: &'a mut Diagnostics,
+pub fn expand(
+    study: &Study,
+    registry: &Registry,
+    world: &dyn World,
+    overrides: &Overrides,
+    sink: &mut Diagnostics,
+) -> Graph {
+    super::bounds::on_a_large_stack(|| expand_here(study, registry, world, overrides, sink))
+}
+
+fn expand_here(
+    study: &Study,
+    registry: &Registry,
+    world: &dyn World,
+    overrides: &Overrides,
+    sink: &mut Diagnostics,
 ) -> Graph {
     let mut e = expander(study, registry, world, overrides, sink);
     let advisory = e.apply_overrides();
@@ -366,6 +387,9 @@ impl<'a> Expander<'a> {
             }
             return Err(self.error(d));
         }
+        if let Some(stop) = self.chain_too_long(item, span) {
+            return Err(stop);
+        }
         self.stack.push((item, span));
         let argument = self.argument.take();
         let result = f(self);
@@ -500,6 +524,9 @@ impl<'a> Expander<'a> {
         let module = self.study.stages[id.0].module;
         let stage = self.study.stage(id);
         let Some(axes) = self.sweep_axes(stage.sweep.as_ref(), module) else { return };
+        if !self.countable("stage", &stage.name, &axes) {
+            return;
+        }
         let name = self.study.stage_name(id);
         if !self.rows.contains_key(&name) {
             // The row's place is the stage's, before the rows of what is inside it.
@@ -564,21 +591,5 @@ impl<'a> Expander<'a> {
                 at[k] = 0;
             }
         }
-    }
-}
-
-/// `an Int`, `a Run`, `Queries`.
-pub(super) fn an(t: &Type) -> String {
-    let text = t.to_string();
-    let many = [Type::Bytes, Type::Queries, Type::Qrels, Type::Scores, Type::Samples, Type::Metrics]
-        .contains(t)
-        || matches!(t, Type::InputLimits | Type::Vectors | Type::Embeddings);
-    let vowel = text.starts_with(['A', 'E', 'I', 'O', 'U', 'a', 'e', 'i', 'o', 'u']);
-    if many || text.starts_with('`') {
-        text
-    } else if vowel {
-        format!("an {text}")
-    } else {
-        format!("a {text}")
     }
 }

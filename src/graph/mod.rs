@@ -6,6 +6,7 @@
 mod action;
 mod arguments;
 mod axes;
+mod bounds;
 mod call;
 mod compare;
 mod conform;
@@ -15,6 +16,7 @@ mod domain;
 mod eval;
 mod forms;
 pub mod items;
+mod labels;
 mod layers;
 mod left;
 mod outputs;
@@ -37,6 +39,7 @@ pub mod select;
 pub mod special;
 
 pub use action::dependencies;
+pub use bounds::MOST_CELLS;
 pub use datasets::IMPORTS;
 pub use domain::POLICY;
 pub use expand::{Overrides, expand};

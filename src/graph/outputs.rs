@@ -68,6 +68,9 @@ impl<'a> Expander<'a> {
             self.missing("expect", "claim", name.span);
             return;
         };
+        if !self.countable("claim", name, axes) {
+            return;
+        }
         let mut left = Left::default();
         self.each_point(axes, &mut |e, point| {
             let mut env = e.env_at(ModuleId(0), axes, point);
@@ -156,6 +159,10 @@ impl<'a> Expander<'a> {
                 )
                 .help(format!("compare with a label of {}", sides.join(" or "))),
             );
+            return;
+        }
+        let all: Vec<AxisId> = axes.iter().copied().chain([rows]).chain(columns).collect();
+        if !self.countable("table", name, &all) {
             return;
         }
         let spread = value_of(fields, "spread");

@@ -322,6 +322,9 @@ impl<'a> Expander<'a> {
             return;
         }
         let Some(axes) = self.sweep_axes(l.sweep.as_ref(), module) else { return };
+        if !self.countable("let", &l.name, &axes) {
+            return;
+        }
         self.each_point(&axes, &mut |e, point| {
             let env = e.env_at(module, &axes, point);
             let _ = e.let_value(id, &env, span);

@@ -84,6 +84,8 @@ impl<'a> Expander<'a> {
         if over.iter().any(|(_, l)| l.is_empty()) {
             return Err(Stop::Cut(Cut::Only));
         }
+        let looked_at = over.iter().fold(1u64, |n, (_, labels)| n.saturating_mul(labels.len() as u64));
+        self.reducible(looked_at, span)?;
         let mut cut = None;
         let bool_cells = how == Some(Reduction::All);
         'points: loop {
@@ -233,8 +235,20 @@ impl<'a> Expander<'a> {
             _ => {
                 let env = self.env_at(module, &[], &[]);
                 let value = self.eval(e, None, &env)?;
-                self.label_at(axis, &show(&value), e.span)
+                self.label_of_value(axis, &value, e.span)
             }
+        }
+    }
+
+    /// The place of the label that a value names: one made of just this value, else one of its text.
+    fn label_of_value(&mut self, axis: AxisId, value: &Value, span: Span) -> Eval<usize> {
+        self.axis(axis, span);
+        match self.value_place(axis, value) {
+            Some(i) => {
+                self.reads(Item::Axis(axis));
+                Ok(i)
+            }
+            None => self.label_at(axis, &show(value), span),
         }
     }
 
@@ -270,7 +284,7 @@ impl<'a> Expander<'a> {
                         Some(Named::Param(id)) if i + 1 == path.len() => {
                             self.reads(Item::Param(id));
                             let Value::List(items) = self.param(id, ident.span)? else { break };
-                            return items.iter().map(|v| self.label_at(axis, &show(v), e.span)).collect();
+                            return items.iter().map(|v| self.label_of_value(axis, v, e.span)).collect();
                         }
                         Some(Named::Broken) => return Err(Stop::Reported),
                         None if at != module => return Err(self.not_in_module(ident, at)),

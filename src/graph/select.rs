@@ -86,9 +86,9 @@ fn fits(asked: &[Label], row: &Row, cell: &Cell) -> bool {
         return by_name
             .iter()
             .flatten()
-            .all(|(i, label)| cell.labels.get(*i).is_some_and(|l| **l == **label));
+            .all(|(i, label)| cell.labels.get(*i).is_some_and(|l| super::labels::same(l, label)));
     }
-    let fits = |(a, b): (&Label, &Name)| (!a.quoted && a.text == "_") || *a.text == **b;
+    let fits = |(a, b): (&Label, &Name)| (!a.quoted && a.text == "_") || super::labels::same(&a.text, b);
     asked.len() == cell.labels.len() && asked.iter().zip(&cell.labels).all(fits)
 }
 

@@ -101,6 +101,7 @@ impl<'a> Expander<'a> {
     }
 
     fn static_def(&mut self, d: &'a Def, module: ModuleId) {
+        self.names_of_def(d);
         let mut scope: Vec<&'a str> = d.formals.iter().map(|f| &*f.name.name).collect();
         for f in &d.formals {
             self.type_expr(&f.ty);
@@ -120,6 +121,40 @@ impl<'a> Expander<'a> {
             }
         }
         self.static_expr(Some(&d.result), &scope, module);
+    }
+
+    /// Names of a def: each once among its arguments, stages and lets. They may be called as something outside.
+    fn names_of_def(&mut self, d: &'a Def) {
+        let name = &d.name.name;
+        if super::special::form(name).is_some() || self.registry.get(name).is_some() {
+            self.error(
+                Diagnostic::error(
+                    Code::DeclaredTwice,
+                    format!("`{name}` is an operation of the language"),
+                    d.name.span,
+                    "calls would never come here",
+                )
+                .help("give the def another name"),
+            );
+        }
+        let mut seen: Vec<&'a Ident> = Vec::new();
+        let inner = d.items.iter().map(|item| match item {
+            DefItem::Stage(s) => &s.name,
+            DefItem::Let(l) => &l.name,
+        });
+        for ident in d.formals.iter().map(|f| &f.name).chain(inner) {
+            let Some(first) = seen.iter().find(|known| known.name == ident.name).map(|known| known.span)
+            else {
+                seen.push(ident);
+                continue;
+            };
+            let message = format!("`{}` is declared twice", ident.name);
+            self.error(
+                Diagnostic::error(Code::DeclaredTwice, message, ident.span, "declared again here")
+                    .related(first, "first declared here")
+                    .help("rename one of them"),
+            );
+        }
     }
 
     fn static_stage(&mut self, s: &'a Stage, scope: &[&'a str], module: ModuleId) {

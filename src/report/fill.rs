@@ -11,7 +11,7 @@ use super::significance::{self, CellTest, TestOutcome};
 use crate::graph::{Graph, Table};
 use crate::task::Failure;
 use crate::value::pending::Reduction;
-use crate::value::{Name, Pending, Value};
+use crate::value::{self, Name, Pending, Value};
 
 /// What stands in a cell.
 #[derive(Clone, Debug, PartialEq)]
@@ -261,11 +261,11 @@ pub(super) fn text(value: &Value) -> String {
         Value::Null => "none".into(),
         Value::Bool(b) => b.to_string(),
         Value::Int(i) => i.to_string(),
-        Value::Float(x) => x.to_string(),
+        Value::Float(x) => value::shown::shortest(*x),
         Value::Str(s) => s.to_string(),
-        Value::Bytes(n) => format!("{} bytes", layout::count(*n)),
-        Value::Seconds(s) => layout::duration(*s),
-        Value::Percent(p) => format!("{p}%"),
+        Value::Bytes(n) => value::shown::bytes(*n),
+        Value::Seconds(s) => value::shown::seconds(*s),
+        Value::Percent(p) => format!("{}%", value::shown::shortest(*p)),
         Value::Budget(crate::value::Budget::Steps(n)) => format!("{} steps", layout::count(*n)),
         Value::Budget(crate::value::Budget::Epochs(x)) => format!("{x} epochs"),
         Value::List(items) => items.iter().map(text).collect::<Vec<_>>().join(", "),

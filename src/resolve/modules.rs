@@ -58,6 +58,8 @@ pub enum Named {
 pub struct Module {
     /// Its text in the source map.
     pub file: FileId,
+    /// Its text.
+    pub text: Arc<str>,
     /// The folder that relative paths start from; `None` for std.
     pub folder: Option<PathBuf>,
     /// What it is called in addresses: `msmarco`; empty for the root.
@@ -172,6 +174,9 @@ impl Study {
     pub const VERSION: &'static str = env!("CARGO_PKG_VERSION");
 }
 
+/// The deepest chain of files that use each other.
+const DEEPEST: usize = 64;
+
 struct Loader<'a> {
     world: &'a dyn World,
     sources: &'a mut SourceMap,
@@ -220,6 +225,7 @@ impl Loader<'_> {
             names: IndexMap::new(),
             incomplete: parsed.incomplete,
             unread: unread(file, &text, self.sink),
+            text: Arc::from(&*text),
         });
         self.loading.push(key);
         self.header(file, &parsed);
@@ -453,6 +459,18 @@ impl Loader<'_> {
                         return None;
                     }
                     return Some((*id, None));
+                }
+                if self.loading.len() >= DEEPEST {
+                    self.sink.push(
+                        Diagnostic::error(
+                            Code::SyntaxDeep,
+                            format!("files use each other more than {DEEPEST} deep"),
+                            u.from_span,
+                            "used here",
+                        )
+                        .help("let one file use the others, side by side"),
+                    );
+                    return None;
                 }
                 match self.world.read(&full) {
                     Ok(text) => {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Gives files to the passes, which do no input or output of their own.
-pub trait World {
+pub trait World: Sync {
     /// The text of a file.
     ///
     /// # Errors
@@ -16,6 +16,36 @@ pub trait World {
     fn model_config(&self, name: &str) -> Option<String>;
 }
 
+/// The largest file that is read as a study, a table of numbers or the like.
+pub const LARGEST: u64 = 64 << 20;
+
+/// The content of a file that is one, and not larger than `most`: a pipe or a device would be waited for.
+///
+/// # Errors
+/// What the system says, or what is wrong with the file.
+pub fn read_file(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
+    let wrong = |what: String| Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, what));
+    let about = std::fs::metadata(path)?;
+    if about.is_dir() {
+        return wrong("it is a folder, not a file".to_owned());
+    }
+    if !about.is_file() {
+        return wrong("it is a pipe or a device, not a file".to_owned());
+    }
+    if about.len() > most {
+        return wrong(format!("it has {} bytes, and {most} are the most", about.len()));
+    }
+    std::fs::read(path)
+}
+
+/// The text of a file, as [`read_file`] reads it.
+///
+/// # Errors
+/// What the system says, or what is wrong with the file.
+pub fn read_text(path: &Path, most: u64) -> std::io::Result<String> {
+    crate::syntax::source::decoded(read_file(path, most)?)
+}
+
 /// The disk of this machine.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
@@ -25,7 +55,7 @@ pub struct Disk {
 
 impl World for Disk {
     fn read(&self, path: &Path) -> std::io::Result<String> {
-        crate::syntax::source::decoded(std::fs::read(path)?)
+        read_text(path, LARGEST)
     }
 
     fn exists(&self, path: &Path) -> bool {
@@ -37,7 +67,7 @@ impl World for Disk {
         self.models
             .iter()
             .flat_map(|m| [m.join(name), m.join(last)])
-            .find_map(|folder| std::fs::read_to_string(folder.join("config.json")).ok())
+            .find_map(|folder| read_text(&folder.join("config.json"), LARGEST).ok())
     }
 }
 

@@ -50,6 +50,8 @@ codes! {
     MatchTwice = "types::match_twice", "types__match_twice.md";
     PendingShape = "types::pending_shape", "types__pending_shape.md";
     CutCell = "types::cut_cell", "types__cut_cell.md";
+    TooManyCells = "types::too_many_cells", "types__too_many_cells.md";
+    TooLarge = "types::too_large", "types__too_large.md";
     NoCells = "types::no_cells", "types__no_cells.md";
     MissingArgument = "op::missing_argument", "op__missing_argument.md";
     UnknownArgument = "op::unknown_argument", "op__unknown_argument.md";

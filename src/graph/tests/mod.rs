@@ -1,5 +1,7 @@
 //! Tests of the whole check: every pass from text to graph, in memory.
 
+mod bounds;
+mod labels;
 mod mutations;
 mod overrides;
 

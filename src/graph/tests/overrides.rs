@@ -115,8 +115,8 @@ axis seed = seeds
 axis rate = rates
 axis later = three
 def part_of(q: Queries) -> Queries {
-    stage drawn = data.sample { queries = q, n = factor, seed = 1 }
-    yield drawn
+    stage some = data.sample { queries = q, n = factor, seed = 1 }
+    yield some
 }
 stage drawn for seed = data.sample { queries = toy.queries, n = 5, seed }
 stage more for later = data.sample { queries = toy.queries, n = 6, seed = later }
@@ -141,6 +141,7 @@ fn overrides(set: &[&str], profile: Option<&str>, only: &[(&str, &str)]) -> Over
         profile: profile.map(str::to_owned),
         only: only.iter().map(|(a, l)| ((*a).to_owned(), vec![(*l).to_owned()])).collect(),
         folder: "/elsewhere".into(),
+        ..Overrides::default()
     }
 }
 
@@ -179,7 +180,7 @@ fn overrides_reach_what_they_should_in_every_combination() {
     let checked = ways(&overrides(&["top = 9", "factor = 4"], None, &[]));
     assert_eq!(told(&checked), Vec::<String>::new());
     assert_eq!(arguments(&checked, "from_module", "n"), [18]);
-    assert_eq!(arguments(&checked, "within.drawn", "n"), [4]);
+    assert_eq!(arguments(&checked, "within.some", "n"), [4]);
     // Tables and claims read, too.
     let checked = ways(&overrides(&["limit = 1.0", "rates = [3.0]"], None, &[]));
     assert_eq!(told(&checked), Vec::<String>::new());
