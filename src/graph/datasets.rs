@@ -165,7 +165,8 @@ impl<'a> Expander<'a> {
                     parts.push(self.conform(v, &wanted, span, &format!("`{part}`"))?);
                 }
                 parts[1] = self.queries_of(label, &parts[1], &parts[2], &fields, value.span)?;
-                self.collection(label, &parts, &role, value.span)
+                let said = fields.word("role").is_some();
+                self.collection(label, &parts, (&role, said), value.span)
             }
         }
     }
@@ -406,7 +407,7 @@ impl<'a> Expander<'a> {
             if !matches!(ty, Type::TestCollection | Type::Corpus)
                 && let Some(role) = fields.word("role")
             {
-                e.holds(&made, label, &role);
+                e.holds(&made, label, Some(&role));
             }
             Ok(made)
         };
@@ -438,7 +439,7 @@ impl<'a> Expander<'a> {
                 let queries = one(self, "import.queries", "queries", judged)?;
                 let checked = [("queries", queries.clone()), ("corpus", corpus.clone())];
                 let qrels = one(self, "import.qrels", "qrels", &checked)?;
-                self.collection(label, &[corpus, queries, qrels], role, span)
+                self.collection(label, &[corpus, queries, qrels], (role, fields.word("role").is_some()), span)
             }
             other => Err(self.error(
                 Diagnostic::error(
@@ -483,7 +484,8 @@ impl<'a> Expander<'a> {
         Err(self.error(d.help(help)))
     }
 
-    fn collection(&mut self, label: &str, parts: &[Value], role: &str, span: Span) -> Eval {
+    /// `said`: whether the role is written in the study.
+    fn collection(&mut self, label: &str, parts: &[Value], (role, said): (&str, bool), span: Span) -> Eval {
         if let Some(Value::Artifact(qrels)) = parts.get(2) {
             match self.roles.get(qrels).cloned() {
                 Some((first, other, at)) if other != role => {
@@ -505,8 +507,8 @@ impl<'a> Expander<'a> {
             }
         }
         let [corpus, queries, qrels] = parts else { return Err(Stop::Reported) };
-        self.holds(queries, label, role);
-        self.holds(qrels, label, role);
+        self.holds(queries, label, said.then_some(role));
+        self.holds(qrels, label, said.then_some(role));
         Ok(Value::Record(Record::of([
             ("corpus", corpus.clone()),
             ("queries", queries.clone()),

@@ -27,11 +27,22 @@ enum Exposure {
     Holds(Rc<str>),
 }
 
+/// For what a collection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// `role = test`.
+    Test,
+    /// The dataset does not say: a test when the study evaluates on its judgements.
+    Unsaid,
+    /// For training or validation.
+    Other,
+}
+
 /// What the check at the end needs to know of one expansion.
 #[derive(Debug, Default)]
 pub(super) struct Seal {
     /// Collections, with their roles, by the queries, judgements and runs that they have.
-    held: indexmap::IndexMap<ActionId, Vec<(Rc<str>, bool)>>,
+    held: indexmap::IndexMap<ActionId, Vec<(Rc<str>, Role)>>,
     /// Actions that `argmax` and `argmin` choose by, and where.
     choices: Vec<(Vec<ActionId>, Span)>,
     /// Arguments of actions that learn or wait for numbers, where they are written.
@@ -40,10 +51,15 @@ pub(super) struct Seal {
 
 impl Expander<'_> {
     /// Notes that a collection, or a part declared alone, has this result in a role.
-    pub(super) fn holds(&mut self, value: &Value, name: &str, role: &str) {
+    pub(super) fn holds(&mut self, value: &Value, name: &str, role: Option<&str>) {
         if let Value::Artifact(id) = value {
             let held = self.seal.held.entry(*id).or_default();
-            let entry = (Rc::from(name), role == "test");
+            let role = match role {
+                None => Role::Unsaid,
+                Some("test") => Role::Test,
+                Some(_) => Role::Other,
+            };
+            let entry = (Rc::from(name), role);
             if !held.contains(&entry) {
                 held.push(entry);
             }
@@ -82,7 +98,8 @@ impl Expander<'_> {
 
     /// Reports what learns from test collections or is chosen by them.
     pub(super) fn sealed_tests(&mut self) {
-        let tests = self.seal.held.values().flatten().any(|(_, test)| *test);
+        self.settle_roles();
+        let tests = self.seal.held.values().flatten().any(|(_, role)| *role == Role::Test);
         if !tests {
             return;
         }
@@ -116,8 +133,8 @@ impl Expander<'_> {
                         at,
                         format!("`{}` would learn from `{name}`, a test collection", action.op),
                         Some(format!(
-                            "learn from a collection with `role = train`; `{name}` is for testing, as its dataset says \
-                             or by default"
+                            "learn from a collection with `role = train`; `{name}` is for testing: its dataset says \
+                             so, or says nothing and is evaluated on"
                         )),
                         cell,
                     ),
@@ -137,6 +154,26 @@ impl Expander<'_> {
                     ),
                 }
             }
+        }
+    }
+
+    /// Collections without a role are tests when something is evaluated by their judgements, and else for training.
+    fn settle_roles(&mut self) {
+        let mut by: Vec<ActionId> = Vec::new();
+        for action in self.actions.iter().filter(|a| a.op == "evaluate") {
+            by.extend(action.args.get("qrels").map(artifacts).unwrap_or_default());
+        }
+        let mut reached = vec![false; self.actions.len()];
+        while let Some(id) = by.pop() {
+            if !std::mem::replace(&mut reached[id.0 as usize], true) {
+                self.actions[id.0 as usize].args.iter().for_each(|(_, v)| by.extend(artifacts(v)));
+            }
+        }
+        let held = self.seal.held.iter().filter(|(id, _)| reached[id.0 as usize]);
+        let tests: Vec<Rc<str>> =
+            held.flat_map(|(_, all)| all.iter().map(|(name, _)| name.clone())).collect();
+        for (name, role) in self.seal.held.values_mut().flatten().filter(|(_, role)| *role == Role::Unsaid) {
+            *role = if tests.contains(name) { Role::Test } else { Role::Other };
         }
     }
 
@@ -214,13 +251,21 @@ fn learns(action: &Action, ty: &Type) -> bool {
     matches!(ty, Type::Model | Type::Samples) && !action.op.starts_with("import.")
 }
 
-fn of_roles(held: &[(Rc<str>, bool)]) -> Exposure {
-    let Some((name, _)) = held.iter().find(|(_, test)| *test) else { return Exposure::Nothing };
-    if held.iter().all(|(_, test)| *test) {
-        Exposure::Holds(name.clone())
-    } else {
-        Exposure::Among(name.clone())
-    }
+/// The results that a value names.
+fn artifacts(value: &Value) -> Vec<ActionId> {
+    let mut found = Vec::new();
+    value.walk(&mut |v| {
+        if let Value::Artifact(id) = v {
+            found.push(*id);
+        }
+    });
+    found
+}
+
+fn of_roles(held: &[(Rc<str>, Role)]) -> Exposure {
+    let test = |(_, role): &&(Rc<str>, Role)| *role == Role::Test;
+    let Some((name, _)) = held.iter().find(test) else { return Exposure::Nothing };
+    if held.iter().all(|h| test(&h)) { Exposure::Holds(name.clone()) } else { Exposure::Among(name.clone()) }
 }
 
 /// The test collection whose results a value waits for, outside of choices, which are reported where they are made.
