@@ -163,8 +163,7 @@ pub(super) fn bring_all(
     let next = AtomicUsize::new(0);
     let (tx, rx) = crossbeam_channel::unbounded();
     std::thread::scope(|scope| {
-        let mut started = 0;
-        for _ in 0..TOGETHER.min(wanted.len()) {
+        for started in 0..TOGETHER.min(wanted.len()) {
             let (wanted, results, next, tx) = (&wanted, &results, &next, tx.clone());
             let bring = move || {
                 loop {
@@ -181,7 +180,6 @@ pub(super) fn bring_all(
                 }
                 break;
             }
-            started += 1;
         }
         drop(tx);
         for event in rx {

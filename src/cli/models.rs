@@ -13,7 +13,7 @@ mod told;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Mutex};
 
 use super::lock::Lock;
 use crate::engine::{CancelToken, Found, Parts, Reach};
@@ -227,7 +227,8 @@ fn found(path: PathBuf, label: String) -> Found {
 /// trainer's files run nothing again. Folders of other kinds count whole.
 #[cfg(feature = "models")]
 fn parts(folder: &Path) -> Option<Parts> {
-    static KNOWN: LazyLock<Mutex<BTreeMap<PathBuf, Option<Parts>>>> = LazyLock::new(Mutex::default);
+    static KNOWN: std::sync::LazyLock<Mutex<BTreeMap<PathBuf, Option<Parts>>>> =
+        std::sync::LazyLock::new(Mutex::default);
     let known = |folder: &Path| {
         let files = crate::nn::files::of_folder(folder)?;
         let reading = crate::nn::arch::read(folder).ok().and_then(|_| crate::nn::tokenizer::reading(folder));

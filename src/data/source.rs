@@ -105,7 +105,7 @@ fn collect(
     let found = std::fs::metadata(path).map_err(|e| place::io(path, e))?;
     if !found.is_dir() {
         let inside = path.strip_prefix(root).ok().filter(|p| !p.as_os_str().is_empty());
-        let name = inside.map_or_else(|| path.file_name().map(Path::new).unwrap_or(path), |p| p);
+        let name = inside.unwrap_or_else(|| path.file_name().map(Path::new).unwrap_or(path));
         files.push((path.to_owned(), name.to_string_lossy().replace('\\', "/"), found.len()));
         return Ok(());
     }

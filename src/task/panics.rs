@@ -74,7 +74,7 @@ mod tests {
             assert_eq!(inner.unwrap_err().message, "index 7 out of range");
             panic!("later");
         });
-        let outer: Panic = outer.map(|()| ()).unwrap_err();
+        let outer: Panic = outer.unwrap_err();
         assert!(outer.message == "later" && outer.place.contains("panics.rs:"), "{outer:?}");
         assert_eq!(caught(|| 1), Ok(1));
     }

@@ -150,7 +150,8 @@ fn a_wrong_study_is_wrong_first() {
 
 #[test]
 fn files_of_the_wrong_kind_are_told_before_the_first_stage() {
-    let spoil: [(fn(&Space), &str); 3] = [
+    type Spoil = fn(&Space);
+    let spoil: [(Spoil, &str); 3] = [
         (|s| std::fs::create_dir(s.path("data/qrels.tsv")).unwrap(), "qrels.tsv: the folder holds no files"),
         (
             |s| {

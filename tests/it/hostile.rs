@@ -186,9 +186,7 @@ fn paths_that_are_no_text_are_refused_before_anything_starts() {
     std::os::unix::fs::symlink(&real, space.path("link")).unwrap();
     space.xpipe(&["run", "study.xpipe", "--cache", "link"]).says(2, &["the path of the cache", "not UTF-8"]);
     assert_eq!(std::fs::read_dir(&real).unwrap().count(), 0);
-    for file in ["study.xpipe"] {
-        std::fs::copy(space.path(file), real.join(file)).unwrap();
-    }
+    std::fs::copy(space.path("study.xpipe"), real.join("study.xpipe")).unwrap();
     let inside = Ended::of(space.command(&["run", "study.xpipe"]).current_dir(&real).output().unwrap());
     inside.says(2, &["the path of the study", "not UTF-8"]);
 }

@@ -335,10 +335,10 @@ fn write_words(words: Words, folder: &Path) {
             write("merges.txt", "#version: 0.2\nt h\nĠ th\nĠth e\n".as_bytes());
         }
         Words::Deberta => {
-            write("spm.model", &sentence_piece(&[("[PAD]", 3), ("[CLS]", 3), ("[SEP]", 3), ("[UNK]", 2)]))
+            write("spm.model", &sentence_piece(&[("[PAD]", 3), ("[CLS]", 3), ("[SEP]", 3), ("[UNK]", 2)]));
         }
         Words::XlmRoberta => {
-            write("sentencepiece.bpe.model", &sentence_piece(&[("<unk>", 2), ("<s>", 3), ("</s>", 3)]))
+            write("sentencepiece.bpe.model", &sentence_piece(&[("<unk>", 2), ("<s>", 3), ("</s>", 3)]));
         }
     }
     write("tokenizer_config.json", b"{}");
@@ -351,8 +351,8 @@ fn write_words(words: Words, folder: &Path) {
 fn torch_file(tensors: &SafeTensors<'_>) -> Vec<u8> {
     let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
-    let text = |t: &str| [&[b'X'], &(t.len() as u32).to_le_bytes()[..], t.as_bytes()].concat();
-    let number = |n: usize| [&[b'J'], &(n as i32).to_le_bytes()[..]].concat();
+    let text = |t: &str| [b"X", &(t.len() as u32).to_le_bytes()[..], t.as_bytes()].concat();
+    let number = |n: usize| [b"J", &(n as i32).to_le_bytes()[..]].concat();
     let mut pickle = b"\x80\x02}(".to_vec();
     let mut all = tensors.tensors();
     all.sort_by(|a, b| a.0.cmp(&b.0));
@@ -430,7 +430,8 @@ fn has_what_is_read(space: &Space, layout: &Layout) {
         .map(|e| e.unwrap().file_name().into_string().unwrap())
         .collect();
     let mut read: Vec<String> = layout.read.iter().map(|f| (*f).to_owned()).collect();
-    (come.sort(), read.sort());
+    come.sort();
+    read.sort();
     assert_eq!(come, read, "{}", layout.name);
 }
 

@@ -124,11 +124,10 @@ impl State {
         }
         let head = String::from_utf8_lossy(&head).into_owned();
         let header = |name: &str| {
-            let found = head.lines().find_map(|l| {
+            head.lines().find_map(|l| {
                 let (n, v) = l.split_once(':')?;
                 n.eq_ignore_ascii_case(name).then(|| v.trim().to_owned())
-            });
-            found
+            })
         };
         let line = head.lines().next().unwrap_or_default().trim_end_matches(" HTTP/1.1").to_owned();
         let (authorization, range) = (header("authorization"), header("range"));

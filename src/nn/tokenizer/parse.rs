@@ -63,7 +63,7 @@ mod tests {
 
     use super::*;
 
-    fn with(normalizer: Json) -> Result<tokenizers::Tokenizer, String> {
+    fn with(normalizer: &Json) -> Result<tokenizers::Tokenizer, String> {
         tokenizer(
             &json!({"version": "1.0", "added_tokens": [], "normalizer": normalizer, "pre_tokenizer": null,
             "post_processor": null, "decoder": null,
@@ -82,7 +82,7 @@ mod tests {
             all(vec![all(vec![replace(json!({"Regex": "x*"}), "b".repeat(20)); 2]); 3]),
             json!({"type": "Prepend", "prepend": "a".repeat(1 << 20)}),
         ] {
-            let told = with(bad.clone()).unwrap_err();
+            let told = with(&bad.clone()).unwrap_err();
             assert!(told.contains("normaliser"), "{told}");
         }
         for good in [
@@ -95,7 +95,7 @@ mod tests {
             ]),
             replace(json!({"String": "''"}), "\"".into()),
         ] {
-            with(good).unwrap();
+            with(&good).unwrap();
         }
     }
 

@@ -189,9 +189,9 @@ impl Settings {
         added.sort_by_key(|(id, _)| *id);
         let added = added.into_iter().map(|(_, token)| token).collect();
         if whole {
-            self.decoder = added
+            self.decoder = added;
         } else {
-            self.added = added
+            self.added = added;
         }
         self.added.extend(NAMED.iter().filter_map(|name| named.get(name).cloned().flatten()));
         self.added.extend(more);
@@ -275,7 +275,7 @@ impl Settings {
             Class::Roberta => self.prefix(tokenizer, self.architecture != "modernbert"),
             Class::Fast => self.prefix(tokenizer, false),
             Class::XlmRoberta => {
-                let scheme = find(&tokenizer["pre_tokenizer"], &["Metaspace"]).map(|part| prepends(part));
+                let scheme = find(&tokenizer["pre_tokenizer"], &["Metaspace"]).map(prepends);
                 match (self.flag("add_prefix_space")?, scheme) {
                     (Some(says), Some(found)) if says != found => Err(self
                         .contradiction(&format!("`add_prefix_space` is {says}"), &format!("says {found}"))),
