@@ -12,6 +12,7 @@ use crate::diag::render::Sources as _;
 use crate::engine::Heavy;
 use crate::graph::{Graph, select};
 use crate::task::Failure;
+use crate::value::counted::counted;
 
 /// What a check found, for tests.
 #[derive(Debug)]
@@ -70,7 +71,8 @@ pub(super) fn check(args: &CheckArgs, common: &Common) -> Result<u8, Stop> {
             };
             let cells: usize = loaded.graph.rows.iter().filter(|r| r.named).map(|r| r.cells.len()).sum();
             let note = if errors == 0 {
-                format!(" ({cells} cells, {} actions)", loaded.graph.actions.len())
+                let actions = counted(loaded.graph.actions.len() as u64, "actions");
+                format!(" ({}, {actions})", counted(cells as u64, "cells"))
             } else {
                 String::new()
             };
@@ -101,7 +103,7 @@ fn data(loaded: &mut study::Loaded, common: &Common) -> Result<Vec<Failure>, Sto
     let job = job::job(loaded)?;
     let runner = Local::new(common, Lock::beside(&loaded.path, common.locked)?);
     let options = job::options(common, Heavy::Thread);
-    Ok(sound::problems(loaded, &job, &runner, &job::reading(common)?, &options))
+    Ok(sound::problems(loaded, &job, &runner, &job::reading(common)?, &options).all)
 }
 
 fn told(failure: &Failure) {

@@ -5,14 +5,17 @@ use std::path::{Path, PathBuf};
 
 use super::args::StudyArgs;
 use super::out::Stop;
-use super::results::{Outcome, Stored, study_name};
+use super::results::{self, Outcome, Stored, study_name};
 use super::run;
+use super::runner::Local;
 use super::study::Loaded;
+use crate::cache::Store;
 use crate::diag::render::Sources as _;
 use crate::diag::{FileId, Severity};
-use crate::engine::{Final, Forecast, Job, RunReport};
+use crate::engine::{Final, Forecast, Heavy, Job, Options, RunReport, forecast};
 use crate::report::html::{self, Fate, Problem};
 use crate::report::write_file;
+use crate::task::Failure;
 use crate::value::address::public_text;
 use crate::value::{ActionId, Digest};
 
@@ -104,6 +107,30 @@ impl<'l> Story<'l> {
         }
         Ok(files)
     }
+}
+
+/// Writes the page of a run that was refused: what the cache has, and why nothing was started. The refusal is told in any
+/// case, so a page that cannot be written is passed over.
+pub(super) fn refused(
+    loaded: &Loaded,
+    args: &StudyArgs,
+    job: &Job,
+    runner: &Local,
+    store: &Store,
+    folder: &Path,
+    why: &[Failure],
+) {
+    let fates = forecast(job, runner, store, &Options::new(1, Heavy::Thread));
+    let stored = Stored::of_forecast(store, job, &fates);
+    let Ok(outcome) = results::evaluate(&loaded.graph, &stored) else { return };
+    let mut story = Story::of_cache(loaded, args, &fates, &stored);
+    story.told.problems.extend(why.iter().map(|failure| Problem {
+        message: format!("nothing was started: {}", failure.message),
+        help: failure.help.clone().unwrap_or_default(),
+        failed: true,
+        ..Problem::default()
+    }));
+    let _ = story.write(folder, &outcome, &stored);
 }
 
 /// Whether a file is a page made of the same things.

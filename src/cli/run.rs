@@ -49,7 +49,13 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
         DeviceArg::Cuda => Device::Cuda,
     };
     options.force = study::cells(&loaded.graph, &args.force)?.into_iter().collect();
-    unable(&sound::problems(&loaded, &job, &runner, &job::reading(common)?, &options))?;
+    let before = job::reading(common)?;
+    let problems = sound::problems(&loaded, &job, &runner, &before, &options);
+    if problems.of_models {
+        // An older page would go on showing what such a model scored.
+        page::refused(&loaded, &args.study, &job, &runner, &before, &folder, &problems.all);
+    }
+    unable(&problems.all)?;
     let store = match job::writing(common) {
         Ok(store) => store,
         Err(why) => return read_only::run(args, common, &loaded, &job, &runner, why),

@@ -12,6 +12,14 @@ use crate::engine::{Forecast, Job, Options, Reach, inputs_of};
 use crate::task::{Failure, passed_over};
 use crate::value::Input;
 
+/// What stands in the way of a study.
+pub(super) struct Problems {
+    /// All of it.
+    pub all: Vec<Failure>,
+    /// Whether models are among it.
+    pub of_models: bool,
+}
+
 /// Everything that would make a stage fail and can be told now, each with its place in the study. What is not on this
 /// machine yet and can be fetched is no problem.
 pub(super) fn problems(
@@ -20,7 +28,7 @@ pub(super) fn problems(
     runner: &Local,
     store: &Store,
     options: &Options,
-) -> Vec<Failure> {
+) -> Problems {
     let missing = job::missing(loaded, job, runner, Reach::Local);
     let absent = missing.iter().filter(|m| m.is_file);
     let mut found: Vec<Failure> =
@@ -29,15 +37,18 @@ pub(super) fn problems(
     // What cannot be read has no content that a key could hold.
     let known = unreadable.is_empty();
     found.extend(unreadable);
+    let mut of_models = false;
     if any_model(job) {
         let read = match known {
             true => read(&crate::engine::forecast(job, runner, store, options)),
             false => job.needed(),
         };
-        found.extend(models(loaded, job, &read, runner));
+        let wrong = models(loaded, job, &read, runner);
+        of_models = !wrong.is_empty();
+        found.extend(wrong);
     }
     found.extend(job::unready(loaded, job, runner, store, options));
-    found
+    Problems { all: found, of_models }
 }
 
 /// Files that are there and cannot be read: closed to this user, neither file nor folder, a folder of an import without

@@ -48,6 +48,7 @@ pub(crate) fn op() -> Op {
         "Any",
         "Runs an external program that makes a collection, a run or scores.",
     )
+    .example("exec { program = \"tool.py\", reads = { run }, gives = \"Run\" }")
     .needs(
         "program",
         "Program",

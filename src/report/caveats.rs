@@ -10,7 +10,6 @@ use std::collections::BTreeSet;
 use serde_json::Value as Json;
 
 use super::Results;
-use super::layout;
 use crate::graph::{Action, Claim, Graph, Table, dependencies};
 use crate::task::{Caveat, CaveatKind, cause};
 use crate::value::{ActionId, Value};
@@ -39,10 +38,7 @@ impl Told {
 
     /// What: the count, of how many, the cause, and the first example.
     pub fn text(&self) -> String {
-        let count = self.caveat.count.map(|n| format!("{} ", layout::count(n))).unwrap_or_default();
-        let example = self.caveat.example.as_ref().map(|e| format!("; the first: {e}")).unwrap_or_default();
-        let of = self.caveat.of.map(|n| format!("of {} ", layout::count(n))).unwrap_or_default();
-        format!("{count}{of}{}{example}", self.caveat.cause)
+        self.caveat.to_string()
     }
 }
 

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::value::counted::agreeing;
+use crate::value::rounded::grouped;
+
 /// What kind of thing a caveat tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -102,12 +105,14 @@ fn sum(a: Option<u64>, b: Option<u64>) -> Option<u64> {
 impl std::fmt::Display for Caveat {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if let Some(n) = self.count {
-            write!(f, "{n} ")?;
+            write!(f, "{} ", grouped(n))?;
         }
         if let Some(n) = self.of {
-            write!(f, "of {n} ")?;
+            write!(f, "of {} ", grouped(n))?;
         }
-        f.write_str(&self.cause)?;
+        // `1 of 3 queries`: the noun is of the three.
+        let one = self.count == Some(1) && self.of.is_none();
+        f.write_str(&agreeing(if one { 1 } else { 2 }, &self.cause))?;
         match &self.example {
             Some(example) => write!(f, "; the first: {example}"),
             None => Ok(()),

@@ -16,6 +16,7 @@ pub use shape::Shape;
 
 use super::objectives::Form;
 use crate::task::Failure;
+use crate::value::counted::counted;
 use crate::value::rng::{Permutation, Stream};
 
 /// One sample: a query and its documents.
@@ -240,7 +241,7 @@ impl Samples {
         let draws = Stream::new(seed, &["data.samples", "documents"]);
         let samples = Self { pool, shape, order, draws, usable, skipped };
         if samples.epoch() == 0 {
-            let why: Vec<String> = samples.skipped.iter().map(|(w, n)| format!("{n} {w}")).collect();
+            let why: Vec<String> = samples.skipped.iter().map(|(w, n)| counted(*n, w)).collect();
             let why = if why.is_empty() { "it is empty".to_owned() } else { why.join(", ") };
             return Err(Failure::wrong(format!("the source gives no sample: {why}"))
                 .help("check that the qrels judge the queries of the run, or ask for fewer negatives"));

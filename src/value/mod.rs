@@ -8,6 +8,7 @@ pub mod address;
 pub mod canonical;
 pub mod checksum;
 pub mod compare;
+pub mod counted;
 pub mod half;
 mod inner;
 pub mod pending;

@@ -7,7 +7,9 @@ use std.retrieval { bm25_run }
 dataset tiny: TestCollection = local { docs = "data/corpus.jsonl", queries = "data/queries.jsonl", qrels = "data/qrels.tsv" }
 stage found  = bm25_run(corpus = tiny.corpus, queries = tiny.queries, depth = 5)
 stage ranked = rerank.cross_encoder { model = DECLARED, run = found, input = query_document(query = 8, document = 24) }
-stage scores = evaluate { run = ranked, qrels = tiny.qrels, metrics = [ndcg(5)] }
+axis one = [1]
+stage scores for one = evaluate { run = ranked, qrels = tiny.qrels, metrics = [ndcg(5)] }
+table quality { rows = one, value = scores.ndcg_5 }
 "#;
 
 /// The quickstart's encoder, which has no head, in `model/`.
@@ -49,6 +51,9 @@ fn a_model_without_a_head_ranks_only_where_the_study_says_so() {
     // A study that no longer says so does not get the number from the cache.
     space.edit("study.xpipe", r#"untrained(checkpoint("model"), seed = 5)"#, r#"checkpoint("model")"#);
     space.xpipe(&["run", "study.xpipe"]).says(4, &["no trained head"]);
+    // The page of the run before would show the number as if it stood.
+    let page = space.read("results/study/report.html");
+    assert!(page.contains("nothing was started") && page.contains("no trained head"), "{page}");
     for (wrong, named) in [
         (r#"untrained(untrained(checkpoint("model")))"#, "`untrained` of `untrained`"),
         (r#"two_labels(untrained(checkpoint("model")), score = softmax)"#, "`two_labels` of `untrained`"),
