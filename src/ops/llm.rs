@@ -283,7 +283,8 @@ mod run {
             fact("answers", json!(repairs));
             fact("seconds", json!(self.started.elapsed().as_secs_f64()));
             if repairs.repaired > 0 {
-                let told = Caveat::counted(CaveatKind::Doubt, repairs.repaired, cause::REPAIRED);
+                let told =
+                    Caveat::part(CaveatKind::Doubt, repairs.repaired, repairs.answers, cause::REPAIRED);
                 self.job.progress.caveat(&told);
             }
             outcome

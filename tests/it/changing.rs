@@ -130,7 +130,7 @@ dataset tiny: TestCollection = local { docs = "data/corpus.jsonl", queries = "da
 stage first = exec { program = "wait_queries.sh", gives = "Queries" }
 stage found = bm25_run(corpus = tiny.corpus, queries = tiny.queries, depth = 5)
 stage other = bm25_run(corpus = tiny.corpus, queries = first, depth = 5)
-stage ranked = rerank.cross_encoder { model = checkpoint("model"), run = other, input = query_document(query = 16, document = 32) }
+stage ranked = rerank.cross_encoder { model = untrained(checkpoint("model")), run = other, input = query_document(query = 16, document = 32) }
 stage late = exec { program = "label.sh", reads = { note = note, q = first }, gives = "Run" }
 "#;
     let space = space(study);

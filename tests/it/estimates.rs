@@ -178,7 +178,7 @@ fn time_is_told_from_what_was_measured() {
     assert!(!text.contains("time") && !text.contains("models:"), "{text}");
     let file = space.cache().join("v1/rates.json");
     let rates: Json = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-    assert_eq!(rates["format"], 1);
+    assert_eq!(rates["format"], 2);
     assert_eq!(rates["rates"][0]["shape"], "bert 2x128/2/512", "{rates:#}");
 
     // Ten times the steps take about ten times as long, by the same rate.

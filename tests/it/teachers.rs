@@ -189,10 +189,14 @@ fn bad_answers_are_repaired_and_counted() {
     let page =
         files(space.folder.path()).into_iter().find(|(name, _)| name.ends_with("report.html")).unwrap();
     assert!(
-        String::from_utf8(page.1).unwrap().contains("15 answers of a language model were not as asked for")
+        String::from_utf8(page.1)
+            .unwrap()
+            .contains("15 of 18 answers of a language model were not as asked for")
     );
     let notes: Vec<Json> = events(&space.cache()).into_iter().filter(|e| e["event"] == "note").collect();
-    let told = |n: &Json| n["text"].as_str().unwrap().contains("15 of 18 answers were not as asked for");
+    let told = |n: &Json| {
+        n["text"].as_str().unwrap().contains("15 of 18 answers of a language model were not as asked for")
+    };
     assert!(notes.iter().any(told), "{notes:?}");
 }
 

@@ -16,7 +16,7 @@ fn notes(json: &serde_json::Value) -> Vec<(String, String, Option<u64>, usize)> 
 fn data_that_was_left_out_stays_with_the_result() {
     let space = Space::new(&RETRIEVAL.replace(
         "qrels = \"{data}/qrels.tsv\"",
-        "qrels = \"{data}/qrels.tsv\", unknown = drop, duplicates = first",
+        "qrels = \"{data}/qrels.tsv\", unknown = drop, duplicates = first, unjudged = keep",
     ));
     // Two judgements of documents that are not there, a document twice, a query without terms.
     let qrels = space.read("data/qrels.tsv");

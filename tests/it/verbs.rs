@@ -101,13 +101,13 @@ fn every_verb_prints_one_json_value_when_it_fails() {
     let value = json(&space.xpipe(&["show", wrong, "--json"]), 3);
     assert_eq!(value["diagnostics"][0]["place"]["line"], 2, "{value:#}");
 
-    // A run in which something failed.
+    // A run in which something failed: the queries are those that the judgements name.
     space.edit("data/qrels.tsv", "q-bread-0\td1\t1", "q-bread-0\td1");
-    let value = json(&space.xpipe(&["run", study, "--json"]), 7);
-    assert_eq!(value["exit"], 7);
-    assert_eq!(value["failures"][0]["address"], "tiny.qrels", "{value:#}");
+    let value = json(&space.xpipe(&["run", study, "--json"]), 1);
+    assert_eq!(value["exit"], 1);
+    assert_eq!(value["failures"][0]["address"], "tiny.queries", "{value:#}");
     assert!(value["failures"][0]["message"].as_str().unwrap().contains("qrels.tsv:3"), "{value:#}");
-    assert_eq!(value["counts"]["blocked"], 2, "{value:#}");
+    assert_eq!(value["counts"]["blocked"], 5, "{value:#}");
 
     // A store that is damaged.
     let blob = std::fs::read_dir(space.cache().join("v1/objects")).unwrap().next().unwrap().unwrap().path();

@@ -5,20 +5,45 @@ use std::path::Path;
 
 use crate::task::Failure;
 
-/// A file's bytes. It is read and not mapped, since a map of a file that is cut meanwhile ends the process.
-pub(super) fn whole(path: &Path) -> Result<Vec<u8>, Failure> {
+/// A file's bytes, in pages of their own: they go back to the system at once when this is dropped. (A block of this size
+/// from the allocator would make it keep all later blocks up to that size, and a training would need up to twice its
+/// memory.)
+#[derive(Debug)]
+pub(super) struct FileBytes {
+    pages: memmap2::MmapMut,
+    len: usize,
+}
+
+impl std::ops::Deref for FileBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.pages[..self.len]
+    }
+}
+
+/// Reads a file. It is read and not mapped, since a map of a file that is cut meanwhile ends the process.
+pub(super) fn whole(path: &Path) -> Result<FileBytes, Failure> {
     let failed = |e: std::io::Error| {
         let failure = Failure::from(e);
         Failure { message: format!("{}: {}", path.display(), failure.message), ..failure }
     };
     let mut file = std::fs::File::open(path).map_err(failed)?;
     let size = file.metadata().map_err(failed)?.len();
-    let mut bytes = Vec::new();
-    let room = usize::try_from(size).ok().and_then(|n| bytes.try_reserve_exact(n).ok());
-    room.ok_or_else(|| Failure::missing(format!("{}: {size} bytes do not fit in memory", path.display())))?;
-    let read = (&mut file).take(size).read_to_end(&mut bytes).map_err(failed)?;
-    if read as u64 == size && file.metadata().map_err(failed)?.len() == size {
-        return Ok(bytes);
+    let room = usize::try_from(size).ok();
+    // Pages of no length cannot be had.
+    let room = room.and_then(|len| Some((memmap2::MmapMut::map_anon(len.max(1)).ok()?, len)));
+    let (mut pages, len) = room
+        .ok_or_else(|| Failure::missing(format!("{}: {size} bytes do not fit in memory", path.display())))?;
+    let whole = match file.read_exact(&mut pages[..len]) {
+        Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => false,
+        read => {
+            read.map_err(failed)?;
+            file.metadata().map_err(failed)?.len() == size
+        }
+    };
+    if whole {
+        return Ok(FileBytes { pages, len });
     }
     Err(Failure::missing(format!("{} changed while it was being read", path.display()))
         .help("run again when nothing writes to it any more"))
@@ -51,7 +76,9 @@ mod tests {
             over.store(true, Ordering::Relaxed);
         });
         std::fs::write(&path, "hello").unwrap();
-        assert_eq!(whole(&path).unwrap(), b"hello");
+        assert_eq!(&*whole(&path).unwrap(), b"hello");
+        std::fs::write(&path, "").unwrap();
+        assert!(whole(&path).unwrap().is_empty());
         assert!(whole(&dir.path().join("none")).unwrap_err().message.contains("none"));
     }
 }
