@@ -6,7 +6,7 @@ use super::args::{CheckArgs, Common, Format};
 use super::lock::Lock;
 use super::out::{self, Stop};
 use super::runner::Local;
-use super::{job, sound, study};
+use super::{job, small_files, sound, study};
 use crate::diag::Severity;
 use crate::diag::render::Sources as _;
 use crate::engine::Heavy;
@@ -103,7 +103,11 @@ fn data(loaded: &mut study::Loaded, common: &Common) -> Result<Vec<Failure>, Sto
     let job = job::job(loaded)?;
     let runner = Local::new(common, Lock::beside(&loaded.path, common.locked)?);
     let options = job::options(common, Heavy::Thread);
-    Ok(sound::problems(loaded, &job, &runner, &job::reading(common)?, &options).all)
+    let mut found = sound::problems(loaded, &job, &runner, &job::reading(common)?, &options).all;
+    if found.is_empty() {
+        found.extend(small_files::problems(loaded, &job, &runner, &options)?);
+    }
+    Ok(found)
 }
 
 fn told(failure: &Failure) {

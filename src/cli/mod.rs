@@ -31,6 +31,7 @@ mod results;
 mod run;
 mod runner;
 mod show;
+mod small_files;
 mod sound;
 mod study;
 mod why;

@@ -405,7 +405,7 @@ mod tests {
         assert_eq!(
             told.caveats(),
             [
-                "1 lines that begin with `#` and are no record were left out as comments; the first: q.txt, line 1: \
+                "1 line that begins with `#` and is no record was left out as comments; the first: q.txt, line 1: \
               `# judged by two people`"
             ]
         );

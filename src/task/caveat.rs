@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(
             told,
             [
-                "1 empty texts left out",
+                "1 empty text left out",
                 "7 lines left out; the first: a, line 1",
                 "3 of 10 queries are not in the run",
                 "the head was drawn"

@@ -176,3 +176,20 @@ fn files_of_the_wrong_kind_are_told_before_the_first_stage() {
         assert!(space.contents().is_empty());
     }
 }
+
+#[test]
+fn ids_and_lines_of_small_files_are_looked_at_without_a_run() {
+    let space = Space::new(crate::space::RETRIEVAL);
+    space.xpipe(&["check", "study.xpipe", "--data"]).says(0, &[]);
+    let qrels = space.read("data/qrels.tsv");
+    let query = qrels.lines().nth(1).unwrap().split('\t').next().unwrap().to_owned();
+    space.write("data/qrels.tsv", &format!("{qrels}{query}\tnowhere\t1\n"));
+    let ended = space.xpipe(&["check", "study.xpipe", "--data"]);
+    ended.says(4, &["found the document id `nowhere`", "for tiny.qrels", "unknown = drop"]);
+    // Nothing of it went into the cache.
+    assert!(!space.cache().join("v1/actions").exists());
+    space.write("data/qrels.tsv", &qrels);
+    let corpus = space.read("data/corpus.jsonl");
+    space.write("data/corpus.jsonl", &format!("{corpus}{{\"_id\": \"cut\", \"te\n"));
+    space.xpipe(&["check", "study.xpipe", "--data"]).says(4, &["corpus.jsonl", "for tiny.corpus"]);
+}

@@ -195,7 +195,7 @@ fn lines_with_a_number_sign_are_ids_where_they_are_pairs() {
     assert_eq!(
         caveats,
         [
-            "1 lines that begin with `#` and are no record were left out as comments; the first: r.txt, line 1: `# my run`"
+            "1 line that begins with `#` and is no record was left out as comments; the first: r.txt, line 1: `# my run`"
         ]
     );
     assert_eq!(told("#7\tb\t0.5\n#8\tb\t0.5\n", &auto).0, ["#7: b", "#8: b"]);

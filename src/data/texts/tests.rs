@@ -277,10 +277,7 @@ fn documents_of_trec_may_have_attributes() {
     }
     let (all, caveats) = told("d.trec", What::Corpus, b"<DOC><DOCNO>a</DOCNO>na\xEFve</DOC>", &auto);
     assert_eq!(all, pairs(&[("a", "naïve")]));
-    assert_eq!(
-        caveats,
-        ["1 records that are not UTF-8 were read as Windows-1252; the first: d.trec, line 1"]
-    );
+    assert_eq!(caveats, ["1 record that is not UTF-8 was read as Windows-1252; the first: d.trec, line 1"]);
 }
 
 #[test]
@@ -308,7 +305,7 @@ fn the_first_line_of_a_table_may_name_its_columns() {
         let (all, caveats) = told(name, what, text, &auto);
         assert_eq!(all, expected, "{text}");
         assert_eq!(caveats.len(), 1, "{text}");
-        assert!(caveats[0].starts_with("1 first lines were read as the names of columns"), "{caveats:?}");
+        assert!(caveats[0].starts_with("1 first line was read as the names of columns"), "{caveats:?}");
     }
     let titled = told("c.tsv", What::Corpus, "pid\ttext\ttitle\n0\tfox\tred\n", &auto).0;
     assert_eq!(titled, pairs(&[("0", "red fox")]));
@@ -417,8 +414,8 @@ fn values_that_are_no_strings_are_read_as_they_are_written_and_told() {
         [
             "4 titles or texts that are numbers, true or false, or lists were read as text; the first: c.jsonl, line 1: \
              `2020` in `title`",
-            "1 texts that are null or NaN were read as empty; the first: c.jsonl, line 5: `text`",
-            "1 lines hold half a surrogate pair, which was read as U+FFFD; the first: c.jsonl, line 6",
+            "1 text that is null or NaN was read as empty; the first: c.jsonl, line 5: `text`",
+            "1 line holds half a surrogate pair, which was read as U+FFFD; the first: c.jsonl, line 6",
         ]
     );
     let said = failure("c.jsonl", What::Corpus, r#"{"_id": "a", "text": [{"s": 1}]}"#, &auto);
@@ -432,7 +429,7 @@ fn empty_queries_and_ids_with_blanks_are_read_by_declaration() {
         |empty, blanks: &str| TextOptions { empty, blanks: Some(blanks.into()), ..TextOptions::default() };
     let (all, caveats) = told("q.tsv", What::Queries, text, &with(Empty::Drop, "_"));
     assert_eq!(all, pairs(&[("1", "fox")]));
-    assert!(caveats[0].starts_with("1 queries have an empty text and were left out"), "{caveats:?}");
+    assert!(caveats[0].starts_with("1 query has an empty text and was left out"), "{caveats:?}");
     let (all, caveats) = told("q.tsv", What::Queries, text, &with(Empty::Keep, "-"));
     assert_eq!(all, pairs(&[("1", "fox"), ("the-second", " ")]));
     assert_eq!(caveats.len(), 2);

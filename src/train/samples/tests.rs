@@ -84,7 +84,7 @@ fn lists_that_cannot_give_a_sample_are_counted() {
     let mut none = Lists::new();
     none.push(0, &[1, 2], &[], 0, None);
     let failure = Samples::new(Pool::Lists(none), GROUP, 1).unwrap_err();
-    assert!(failure.message.contains("1 queries without a judged positive"), "{failure}");
+    assert!(failure.message.contains("1 query without a judged positive"), "{failure}");
 }
 
 #[test]
