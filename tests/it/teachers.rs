@@ -349,7 +349,8 @@ fn a_limit_stops_it_and_what_was_answered_is_kept() {
     run(&space, &server).says(7, &["token_limit"]);
     assert!(server.count() * 110 <= 1_500, "{}", server.count());
     let paid = server.count();
-    let money = "cost_limit = 0.5, input_price = 100.0, output_price = 1_000.0";
+    // With room for the most that three requests under way may cost.
+    let money = "cost_limit = 0.6, input_price = 100.0, output_price = 1_000.0";
     space.edit("study.xpipe", "token_limit = 1_500", money);
     run(&space, &server).says(0, &[]);
     assert_eq!(server.count(), QUERIES);
