@@ -44,6 +44,7 @@ enum Not {
     Whole(String),
     /// All that must be there is, and whether the repository has these files, which are read where they are, was never
     /// asked.
+    #[cfg_attr(not(feature = "models"), allow(dead_code, reason = "only folders of models are looked into"))]
     Known(PathBuf, String, String),
 }
 

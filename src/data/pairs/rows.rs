@@ -3,7 +3,9 @@
 use std::ops::ControlFlow;
 
 use super::super::lines::{Line, Lines};
-use super::super::names::{Role, role, usual};
+#[cfg(feature = "models")]
+use super::super::names::usual;
+use super::super::names::{Role, role};
 use super::super::noted::TableNotes;
 use super::super::order::parse_score;
 use super::super::parts::Part;
