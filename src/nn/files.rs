@@ -36,9 +36,10 @@ pub const SETTINGS: [&str; 6] = [
 ];
 /// The list of modules of a sentence-transformers model.
 pub const MODULES: &str = "modules.json";
-/// Settings beside the list of modules.
-pub const SENTENCE: [&str; 8] = [
-    "config_sentence_transformers.json",
+/// Settings of the whole beside the list of modules.
+const SENTENCE_SETTINGS: &str = "config_sentence_transformers.json";
+/// Where the settings of the Transformer module may stand.
+pub const TRANSFORMER_SETTINGS: [&str; 7] = [
     "sentence_bert_config.json",
     "sentence_roberta_config.json",
     "sentence_distilbert_config.json",
@@ -134,7 +135,7 @@ pub fn choose<E>(mut has: impl FnMut(&str) -> Result<bool, E>) -> Result<Chosen,
         take(file, &mut has, &mut chosen)?;
     }
     if chosen.files.iter().any(|f| f == MODULES) {
-        for file in SENTENCE {
+        for file in std::iter::once(SENTENCE_SETTINGS).chain(TRANSFORMER_SETTINGS) {
             take(file, &mut has, &mut chosen)?;
         }
     }

@@ -18,20 +18,10 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::config::Fields;
+use super::files::TRANSFORMER_SETTINGS;
 use super::pooling::{NAMED, Pool};
 use crate::task::{Failure, passed_over};
 use crate::value::InnerPath;
-
-/// Where the settings of the Transformer module may stand.
-const TRANSFORMER: [&str; 7] = [
-    "sentence_bert_config.json",
-    "sentence_roberta_config.json",
-    "sentence_distilbert_config.json",
-    "sentence_camembert_config.json",
-    "sentence_albert_config.json",
-    "sentence_xlm-roberta_config.json",
-    "sentence_xlnet_config.json",
-];
 
 /// Which of a model's two inputs a text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +73,7 @@ impl Sentence {
         if let Some(modules) = json(&folder.join("modules.json"))? {
             sentence.modules(folder, &modules)?;
         }
-        if let Some(file) = TRANSFORMER.iter().map(|f| folder.join(f)).find(|f| f.is_file()) {
+        if let Some(file) = TRANSFORMER_SETTINGS.iter().map(|f| folder.join(f)).find(|f| f.is_file()) {
             sentence.transformer(&file)?;
         }
         sentence.settings(&folder.join("config_sentence_transformers.json"))?;
