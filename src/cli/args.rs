@@ -32,7 +32,7 @@ pub struct Common {
     #[arg(long, global = true, value_name = "N")]
     pub threads: Option<usize>,
     /// Memory that stages may use together, for instance 16GiB; all that this machine lets a process have by default.
-    #[arg(long, global = true, value_name = "BYTES", value_parser = crate::graph::bytes)]
+    #[arg(long, global = true, value_name = "BYTES", value_parser = xpipe_lang::graph::bytes)]
     pub memory: Option<u64>,
     /// Forbid changes of the lock file.
     #[arg(long, global = true)]
@@ -91,7 +91,7 @@ pub enum Verb {
     #[command(hide = true)]
     Worker,
     /// Watch over one program; used by `run` itself.
-    #[command(hide = true, name = crate::process::GUARD)]
+    #[command(hide = true, name = xpipe_engine::process::GUARD)]
     Guard,
 }
 

@@ -3,7 +3,7 @@
 use super::args::{CacheArgs, CacheVerb, Common};
 use super::job;
 use super::out::{self, Stop};
-use crate::cache::{Damage, list, text::rough_bytes, text::rough_seconds, usage, verify};
+use xpipe_engine::cache::{Damage, list, text::rough_bytes, text::rough_seconds, usage, verify};
 
 /// A damage in a line.
 fn told(damage: &Damage) -> String {

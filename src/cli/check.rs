@@ -7,12 +7,12 @@ use super::lock::Lock;
 use super::out::{self, Stop};
 use super::runner::Local;
 use super::{job, small_files, sound, study};
-use crate::diag::Severity;
-use crate::diag::render::Sources as _;
-use crate::engine::Heavy;
-use crate::graph::{Graph, select};
-use crate::task::Failure;
-use crate::value::counted::counted;
+use xpipe_base::diag::Severity;
+use xpipe_base::diag::render::Sources as _;
+use xpipe_base::task::Failure;
+use xpipe_base::value::counted::counted;
+use xpipe_engine::Heavy;
+use xpipe_lang::graph::{Graph, select};
 
 /// What a check found, for tests.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ pub(super) fn check(args: &CheckArgs, common: &Common) -> Result<u8, Stop> {
             study::read(file, &args.set, None, &[], args.max_cells, &study::model_folders(common))?;
         let short = args.format == Format::Short;
         if common.json {
-            all.push(crate::diag::render::json(&loaded.diagnostics.sorted(), &loaded.sources));
+            all.push(xpipe_base::diag::render::json(&loaded.diagnostics.sorted(), &loaded.sources));
         } else {
             out::show_diagnostics(&loaded.diagnostics, &loaded.sources, short);
         }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::args::{Common, DescribeArgs};
 use super::out::{self, Stop};
 use super::reference::{Argument, Entry, entries};
-use crate::diag::suggest::did_you_mean;
+use xpipe_base::diag::suggest::did_you_mean;
 
 /// Width of printed paragraphs.
 const WIDTH: usize = 100;

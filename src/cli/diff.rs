@@ -14,10 +14,10 @@ use super::results::Stored;
 use super::runner::Local;
 use super::study::Loaded;
 use super::{job, study};
-use crate::cache::{Change, Recipe, diff as compare};
-use crate::engine::{Action, Heavy, Job, Options, forecast};
-use crate::task::Failure;
-use crate::value::{ActionId, Digest, Input, Located, Value};
+use xpipe_base::task::Failure;
+use xpipe_base::value::{ActionId, Digest, Input, Located, Value};
+use xpipe_engine::cache::{Change, Recipe, diff as compare};
+use xpipe_engine::{Action, Heavy, Job, Options, forecast};
 
 pub(super) fn diff(args: &DiffArgs, common: &Common) -> Result<u8, Stop> {
     let (old, new) = (side(&args.old, args, common)?, side(&args.new, args, common)?);

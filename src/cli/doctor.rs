@@ -8,8 +8,8 @@ use super::args::{Common, DoctorArgs};
 use super::check::plural;
 use super::out::{self, Stop};
 use super::{job, study};
-use crate::cache::text::rough_bytes;
-use crate::engine::{Heavy, Options};
+use xpipe_engine::cache::text::rough_bytes;
+use xpipe_engine::{Heavy, Options};
 
 /// Below this much free space a cache is soon full.
 const LITTLE_SPACE: u64 = 5 << 30;
@@ -88,14 +88,10 @@ pub(super) fn doctor(args: &DoctorArgs, common: &Common) -> Result<u8, Stop> {
 
 fn version() -> String {
     let with = |on: bool, name: &'static str| on.then_some(name);
-    let features: Vec<&str> = [
-        with(cfg!(feature = "models"), "models"),
-        with(cfg!(feature = "hub"), "hub"),
-        with(cfg!(feature = "cuda"), "cuda"),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
+    let features: Vec<&str> = [with(cfg!(feature = "llm"), "llm"), with(cfg!(feature = "cuda"), "cuda")]
+        .into_iter()
+        .flatten()
+        .collect();
     let features = if features.is_empty() { "no features".to_owned() } else { features.join(", ") };
     format!(
         "{} ({features}) on {} {}",
@@ -118,10 +114,9 @@ fn cores(common: &Common) -> Finding {
     Finding::ok("cores", format!("{here}, of which {used} are used"))
 }
 
-#[cfg(feature = "models")]
 fn kernels() -> Finding {
-    let level = crate::nn::cpu::Level::detect();
-    if level == crate::nn::cpu::Level::PORTABLE {
+    let level = xpipe_nn::cpu::Level::detect();
+    if level == xpipe_nn::cpu::Level::PORTABLE {
         return Finding::note(
             "kernels",
             "portable: this processor has no AVX2",
@@ -129,15 +124,6 @@ fn kernels() -> Finding {
         );
     }
     Finding::ok("kernels", level.name())
-}
-
-#[cfg(not(feature = "models"))]
-fn kernels() -> Finding {
-    Finding::note(
-        "kernels",
-        "this build has no models",
-        "build with the feature `models` to train and re-rank",
-    )
 }
 
 /// Graphics cards, as far as the system's driver shows them without being asked.
@@ -241,7 +227,7 @@ fn model_folder(folder: &Path) -> Finding {
 }
 
 fn hub() -> Finding {
-    let Some(root) = crate::fetch::hub::cache() else {
+    let Some(root) = xpipe_engine::fetch::hub::cache() else {
         return Finding::note(
             "hub cache",
             "no place for it",
@@ -273,7 +259,7 @@ fn hub() -> Finding {
 
 /// Whether the hub answers. A proxy is not asked.
 fn network() -> Finding {
-    if let Some(by) = crate::fetch::hub::offline() {
+    if let Some(by) = xpipe_engine::fetch::hub::offline() {
         return Finding::note(
             "network",
             format!("{by} is set: nothing is fetched"),
@@ -287,7 +273,7 @@ fn network() -> Finding {
             "fetch a small model to see that it works",
         );
     }
-    let endpoint = crate::fetch::hub::endpoint();
+    let endpoint = xpipe_engine::fetch::hub::endpoint();
     let plain = endpoint.starts_with("http://");
     let host = endpoint.split("://").last().unwrap_or_default().split('/').next().unwrap_or_default();
     let address = match host.contains(':') {

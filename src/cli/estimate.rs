@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::cache::{RateOf, Rates, Store};
-use crate::engine::{Action, Final, Options, RunReport, Sight};
-use crate::task::{Asked, Told, Work};
+use xpipe_base::task::{Asked, Told, Work};
+use xpipe_engine::cache::{RateOf, Rates, Store};
+use xpipe_engine::{Action, Final, Options, RunReport, Sight};
 
 /// What was told of an action, or of several together.
 #[derive(Clone, Debug, Default)]
@@ -49,7 +49,11 @@ impl Estimate {
     /// Seconds for people: `≤ 12 min 04 s`, `? ` where some are not known; nothing where no model runs.
     pub(super) fn time(&self) -> String {
         let known = self.seconds.map(|s| {
-            format!("{}{}", if s.most { "≤ " } else { "" }, crate::cache::text::rough_seconds(s.amount))
+            format!(
+                "{}{}",
+                if s.most { "≤ " } else { "" },
+                xpipe_engine::cache::text::rough_seconds(s.amount)
+            )
         });
         match (known, self.unknown.is_empty()) {
             (Some(known), true) => known,
@@ -76,7 +80,7 @@ impl Estimate {
     /// Memory for people: `≤ 1.2 GiB`.
     pub(super) fn space(&self) -> String {
         self.memory.map_or_else(String::new, |m| {
-            format!("{}{}", if m.most { "≤ " } else { "" }, crate::cache::text::rough_bytes(m.amount))
+            format!("{}{}", if m.most { "≤ " } else { "" }, xpipe_engine::cache::text::rough_bytes(m.amount))
         })
     }
 }
@@ -198,28 +202,16 @@ fn rate_of(work: &Work, machine: &str, threads: usize, kernels: &str) -> RateOf 
 }
 
 /// The name of the kernels that will compute a work.
-#[cfg(feature = "models")]
 fn kernels(work: &Work, asked: &str) -> Result<String, String> {
     if work.reference || asked == "reference" {
         return Ok("reference".to_owned());
     }
-    let level = crate::nn::cpu::Level::named(asked).map_err(|e| e.message)?;
+    let level = xpipe_nn::cpu::Level::named(asked).map_err(|e| e.message)?;
     Ok(level.rounding(work.precision == "bf16").name().to_owned())
 }
 
-#[cfg(feature = "models")]
 fn probe(kernels: &str, threads: usize) -> Option<f64> {
-    crate::nn::cpu::probe(crate::nn::cpu::Level::named(kernels).ok()?, threads).ok()
-}
-
-#[cfg(not(feature = "models"))]
-fn kernels(_: &Work, _: &str) -> Result<String, String> {
-    Err("this build runs no models".to_owned())
-}
-
-#[cfg(not(feature = "models"))]
-fn probe(_: &str, _: usize) -> Option<f64> {
-    None
+    xpipe_nn::cpu::probe(xpipe_nn::cpu::Level::named(kernels).ok()?, threads).ok()
 }
 
 /// Remembers how fast the models of a run were. What cannot be written is no failure: it only helps estimates.

@@ -2,8 +2,8 @@
 
 use super::args::{Common, ExplainArgs};
 use super::out::{self, Stop};
-use crate::diag::Code;
-use crate::diag::suggest::did_you_mean;
+use xpipe_base::diag::Code;
+use xpipe_base::diag::suggest::did_you_mean;
 
 pub(super) fn explain(args: &ExplainArgs, common: &Common) -> Result<u8, Stop> {
     let Some(wanted) = &args.code else {

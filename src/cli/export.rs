@@ -13,11 +13,11 @@ use super::out::{self, Stop};
 use super::results::DAMAGED;
 use super::runner::Local;
 use super::{job, study};
-use crate::data::store::{TextStore, is_store};
-use crate::engine::{Forecast, Heavy, Options, forecast};
-use crate::graph::{Graph, select};
-use crate::report::{file_name, write_file};
-use crate::value::{ActionId, Name};
+use xpipe_base::value::{ActionId, Name};
+use xpipe_data::store::{TextStore, is_store};
+use xpipe_engine::{Forecast, Heavy, Options, forecast};
+use xpipe_lang::graph::{Graph, select};
+use xpipe_study::report::{file_name, write_file};
 
 /// A result to export.
 struct Wanted {
@@ -95,7 +95,7 @@ pub(super) fn export(args: &ExportArgs, common: &Common) -> Result<u8, Stop> {
 fn wanted(graph: &Graph, text: &str) -> Result<(Vec<Name>, Vec<Wanted>), Stop> {
     let unknown = match select::target(graph, text) {
         Ok((row, cells)) => {
-            let of = |c: &&crate::graph::Cell| Wanted {
+            let of = |c: &&xpipe_lang::graph::Cell| Wanted {
                 id: c.action,
                 address: row.address(c),
                 labels: c.labels.clone(),
@@ -127,7 +127,7 @@ enum Kind {
 
 impl Kind {
     fn of(folder: &Path) -> Self {
-        let has = |name: &str| cfg!(feature = "models") && folder.join(name).is_file();
+        let has = |name: &str| folder.join(name).is_file();
         if has("run.parquet") {
             Self::Run
         } else if has("qrels.parquet") {
@@ -237,36 +237,23 @@ fn field(text: &str) -> String {
     }
 }
 
-#[cfg(feature = "models")]
 fn table(kind: Kind, folder: &Path, out: &mut Vec<u8>) -> Result<(), Stop> {
     match kind {
-        Kind::Run => crate::data::run::Run::read(folder)?.export(out, "xpipe")?,
-        Kind::Qrels => crate::data::qrels::Qrels::read(folder)?.export(out)?,
-        _ => crate::data::scores::Scores::read(folder)?.export(out)?,
+        Kind::Run => xpipe_data::run::Run::read(folder)?.export(out, "xpipe")?,
+        Kind::Qrels => xpipe_data::qrels::Qrels::read(folder)?.export(out)?,
+        _ => xpipe_data::scores::Scores::read(folder)?.export(out)?,
     }
     Ok(())
 }
 
 /// The measures of each query as lines of CSV, each after `before`.
-#[cfg(feature = "models")]
 fn metrics(folder: &Path, before: &str, out: &mut Vec<u8>) -> Result<(), Stop> {
-    use crate::data::table::{Kind, TableReader};
+    use xpipe_data::table::{Kind, TableReader};
     let columns = [("query_id", Kind::Text), ("metric", Kind::Text), ("value", Kind::Double)];
     let mut table = TableReader::open(&folder.join("metrics.parquet"), &columns)?;
     while let Some(row) = table.row()? {
         writeln!(out, "{before}{},{},{}", field(row.text(0)), field(row.text(1)), row.double(2))?;
     }
-    Ok(())
-}
-
-/// A build without models reads no tables, and [`Kind::of`] tells none.
-#[cfg(not(feature = "models"))]
-fn table(_: Kind, _: &Path, _: &mut Vec<u8>) -> Result<(), Stop> {
-    Ok(())
-}
-
-#[cfg(not(feature = "models"))]
-fn metrics(_: &Path, _: &str, _: &mut Vec<u8>) -> Result<(), Stop> {
     Ok(())
 }
 
@@ -310,6 +297,6 @@ fn copy(from: &Path, to: &Path, written: &mut Vec<String>) -> Result<(), Stop> {
 
 impl From<std::io::Error> for Stop {
     fn from(e: std::io::Error) -> Self {
-        Self::from(crate::task::Failure::from(e))
+        Self::from(xpipe_base::task::Failure::from(e))
     }
 }

@@ -1,16 +1,16 @@
 //! What failed the last time among what has no result: told by `plan`, `show` and `report`.
 
 use super::args::StudyArgs;
-use crate::cache::{LastFailure, Store};
-use crate::engine::{self, Forecast};
-use crate::value::ActionId;
+use xpipe_base::value::ActionId;
+use xpipe_engine::cache::{LastFailure, Store};
+use xpipe_engine::{self, Forecast};
 
 /// The most that are told.
 const SHOWN: usize = 8;
 
 /// The last failures of what a run would carry out: address, and how it failed.
 pub(super) fn last_failures(
-    job: &engine::Job,
+    job: &xpipe_engine::Job,
     store: &Store,
     fates: &[Forecast],
 ) -> Vec<(String, LastFailure)> {
@@ -19,7 +19,7 @@ pub(super) fn last_failures(
         matches!(fate, Forecast::WillRun { .. } | Forecast::Depends { .. } | Forecast::Unknown { .. })
     });
     let failed = open.filter_map(|(id, _)| {
-        let failure = engine::last_failure(&history, store, job, id)?;
+        let failure = xpipe_engine::last_failure(&history, store, job, id)?;
         Some((job.action(id).address.clone(), failure))
     });
     failed.collect()
@@ -30,7 +30,7 @@ pub(super) fn lines(failures: &[(String, LastFailure)]) -> Vec<String> {
     let line = |(address, failure): &(String, LastFailure)| {
         let first = failure.message.lines().next().unwrap_or_default();
         let log = failure.log.as_ref().map(|l| format!(" (log: {})", l.display())).unwrap_or_default();
-        format!("note: {address} failed {}: {first}{log}", engine::local_time(&failure.at))
+        format!("note: {address} failed {}: {first}{log}", xpipe_engine::local_time(&failure.at))
     };
     let mut lines: Vec<String> = failures.iter().take(SHOWN).map(line).collect();
     if failures.len() > SHOWN {

@@ -11,13 +11,13 @@ use super::args::NetworkArgs;
 use super::out::Stop;
 use super::runner::Local;
 use super::study::Loaded;
-use crate::cache::Store;
-use crate::cache::downloads::{Download, file_name};
-use crate::diag::render::Sources as _;
-use crate::engine::{CancelToken, Event, EventSink, Forecast, Job, inputs_of};
-use crate::fetch::{Got, Origin, Sources, Want, bring, is_here};
-use crate::task::{Failure, FailureKind, Progress};
-use crate::value::{Address, Checksum, Input};
+use xpipe_base::diag::render::Sources as _;
+use xpipe_base::task::{Failure, FailureKind, Progress};
+use xpipe_base::value::{Address, Checksum, Input};
+use xpipe_engine::cache::Store;
+use xpipe_engine::cache::downloads::{Download, file_name};
+use xpipe_engine::fetch::{Got, Origin, Sources, Want, bring, is_here};
+use xpipe_engine::{CancelToken, Event, EventSink, Forecast, Job, inputs_of};
 
 /// Files that arrive at the same time: enough for slow servers, few enough not to be a burden.
 const TOGETHER: usize = 4;
@@ -216,9 +216,9 @@ fn one(
 ) -> Result<Got, Failure> {
     let (address, op) = (file_name(&want.url), host(&want.url).to_owned());
     if want.digest.as_ref().is_some_and(|d| is_here(want, d, store)) {
-        let key = crate::value::Digest::of(want.url.as_bytes());
+        let key = xpipe_base::value::Digest::of(want.url.as_bytes());
         let _ = tx.send(Event::Cached { id, address, op, key });
-        return bring(want, store, sources, &crate::task::Silent);
+        return bring(want, store, sources, &xpipe_base::task::Silent);
     }
     let begun = Instant::now();
     let device = if sources.offline { "offline" } else { "download" }.to_owned();

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::args::{Common, FmtArgs};
 use super::out::{self, Stop};
-use crate::syntax::source::{SourceMap, decoded, reading_help};
-use crate::syntax::{Refused, format};
+use xpipe_lang::syntax::source::{SourceMap, decoded, reading_help};
+use xpipe_lang::syntax::{Refused, format};
 
 pub(super) fn fmt(args: &FmtArgs, common: &Common) -> Result<u8, Stop> {
     // Everything is read and formatted before anything is written: a wrong study leaves all as they are.
@@ -58,7 +58,7 @@ fn read(path: &Path) -> Result<String, Stop> {
         if is_stdin(path) {
             std::io::stdin().lock().read_to_end(&mut bytes)?;
         } else {
-            bytes = crate::resolve::world::read_file(path, crate::resolve::world::LARGEST)?;
+            bytes = xpipe_lang::resolve::world::read_file(path, xpipe_lang::resolve::world::LARGEST)?;
         }
         decoded(bytes)
     };

@@ -3,7 +3,7 @@
 use super::args::{Common, Drawing, GraphArgs};
 use super::out::{self, Stop};
 use super::study;
-use crate::graph::{Graph, draw};
+use xpipe_lang::graph::{Graph, draw};
 
 /// The drawing, or why there is none.
 fn svg(graph: &Graph, cells: bool) -> Result<String, Stop> {

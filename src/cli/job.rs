@@ -6,15 +6,15 @@ use super::args::{Common, Verify};
 use super::out::Stop;
 use super::runner::Local;
 use super::study::{Loaded, cache_root};
-use crate::cache::Store;
-use crate::diag::render::Sources as _;
-use crate::engine::{self, Found, Reach, Runner as _, inputs_of};
-use crate::graph::Graph;
-use crate::task::Failure;
-use crate::value::{ActionId, Input, Record, Value};
+use xpipe_base::diag::render::Sources as _;
+use xpipe_base::task::Failure;
+use xpipe_base::value::{ActionId, Input, Record, Value};
+use xpipe_engine::cache::Store;
+use xpipe_engine::{self, Found, Reach, Runner as _, inputs_of};
+use xpipe_lang::graph::Graph;
 
 /// The job of a study. Programs that are part of xpipe are replaced by their identity, which keys see.
-pub(super) fn job(loaded: &Loaded) -> Result<engine::Job, Stop> {
+pub(super) fn job(loaded: &Loaded) -> Result<xpipe_engine::Job, Stop> {
     let mut also: BTreeMap<ActionId, Vec<String>> = BTreeMap::new();
     // The row of datasets lists different actions under one name, which is none of theirs.
     for row in loaded.graph.rows.iter().filter(|r| !r.axes.is_empty() || r.cells.len() == 1) {
@@ -31,28 +31,28 @@ pub(super) fn job(loaded: &Loaded) -> Result<engine::Job, Stop> {
         let mut args = a.args.clone();
         if a.op == "exec"
             && let Some(Value::Str(program)) = args.get("program").cloned()
-            && let Some(located) = crate::ops::exec::builtin::located(&program)?
+            && let Some(located) = xpipe_study::ops::exec::builtin::located(&program)?
         {
             args = args.with("program", Value::Located(std::sync::Arc::new(located)));
         }
         let id = ActionId(i as u32);
-        actions.push(engine::Action {
+        actions.push(xpipe_engine::Action {
             op: a.op.to_owned(),
             version: a.version,
             heavy: a.heavy,
             address: a.address.clone(),
             also: also.remove(&id).unwrap_or_default(),
-            deps: engine::dependencies(&args),
+            deps: xpipe_engine::dependencies(&args),
             policy: policy(a, &args),
             args,
         });
     }
-    Ok(engine::Job { study: loaded.path.display().to_string(), actions, wanted: loaded.wanted.clone() })
+    Ok(xpipe_engine::Job { study: loaded.path.display().to_string(), actions, wanted: loaded.wanted.clone() })
 }
 
 /// The `with` block of an action; what waits for a model elsewhere leaves the threads to others.
-fn policy(action: &crate::graph::Action, args: &Record) -> Record {
-    if crate::ops::waits_elsewhere(args) && action.policy.get("cpus").is_none() {
+fn policy(action: &xpipe_lang::graph::Action, args: &Record) -> Record {
+    if xpipe_study::ops::waits_elsewhere(args) && action.policy.get("cpus").is_none() {
         return action.policy.with("cpus", Value::Int(1));
     }
     action.policy.clone()
@@ -78,7 +78,7 @@ pub(super) fn writing(common: &Common) -> Result<Store, Stop> {
 
 /// What follows uses the threads that the process shares.
 fn threads_are_there() -> Result<(), Stop> {
-    crate::process::pool_of_the_process().map_err(|e| Failure::no_threads(e).into())
+    xpipe_engine::process::pool_of_the_process().map_err(|e| Failure::no_threads(e).into())
 }
 
 /// A link may lead to a path that is not UTF-8, which specs and manifests cannot hold.
@@ -101,8 +101,8 @@ pub(super) fn threads(common: &Common) -> usize {
 }
 
 /// Options of a run or a plan with the threads and the memory asked for.
-pub(super) fn options(common: &Common, heavy: engine::Heavy) -> engine::Options {
-    let mut options = engine::Options::new(threads(common), heavy);
+pub(super) fn options(common: &Common, heavy: xpipe_engine::Heavy) -> xpipe_engine::Options {
+    let mut options = xpipe_engine::Options::new(threads(common), heavy);
     options.memory = common.memory.unwrap_or(options.memory);
     options
 }
@@ -110,23 +110,23 @@ pub(super) fn options(common: &Common, heavy: engine::Heavy) -> engine::Options 
 /// What needs more memory than there is among what would run, each with its place.
 pub(super) fn too_large(
     loaded: &Loaded,
-    job: &engine::Job,
+    job: &xpipe_engine::Job,
     runner: &Local,
     store: &Store,
-    options: &engine::Options,
+    options: &xpipe_engine::Options,
 ) -> Vec<Failure> {
-    placed(loaded, engine::lacking(job, runner, store, options))
+    placed(loaded, xpipe_engine::lacking(job, runner, store, options))
 }
 
 /// What cannot start on this machine among what would run, each with its place.
 pub(super) fn unready(
     loaded: &Loaded,
-    job: &engine::Job,
+    job: &xpipe_engine::Job,
     runner: &Local,
     store: &Store,
-    options: &engine::Options,
+    options: &xpipe_engine::Options,
 ) -> Vec<Failure> {
-    placed(loaded, engine::unready(job, runner, store, options))
+    placed(loaded, xpipe_engine::unready(job, runner, store, options))
 }
 
 /// Failures of actions with the places of their stages.
@@ -142,8 +142,11 @@ fn placed(loaded: &Loaded, failures: Vec<(ActionId, Failure)>) -> Vec<Failure> {
 }
 
 /// What this build cannot carry out among what is needed: what it lacks, first cell and place.
-pub(super) fn unimplemented(graph: &Graph, job: &engine::Job) -> Vec<(String, String, crate::diag::Span)> {
-    let mut found: Vec<(String, String, crate::diag::Span)> = Vec::new();
+pub(super) fn unimplemented(
+    graph: &Graph,
+    job: &xpipe_engine::Job,
+) -> Vec<(String, String, xpipe_base::diag::Span)> {
+    let mut found: Vec<(String, String, xpipe_base::diag::Span)> = Vec::new();
     for (i, needed) in job.needed().into_iter().enumerate() {
         let a = &graph.actions[i];
         let Some((what, at)) = a.lacks.as_ref().filter(|_| needed) else { continue };
@@ -174,7 +177,12 @@ impl Missing {
 }
 
 /// Every input of what is needed that cannot be used, each once.
-pub(super) fn missing(loaded: &Loaded, job: &engine::Job, runner: &Local, reach: Reach) -> Vec<Missing> {
+pub(super) fn missing(
+    loaded: &Loaded,
+    job: &xpipe_engine::Job,
+    runner: &Local,
+    reach: Reach,
+) -> Vec<Missing> {
     let mut seen = BTreeSet::new();
     let mut missing = Vec::new();
     for (i, _) in job.needed().into_iter().enumerate().filter(|(_, needed)| *needed) {
@@ -192,7 +200,7 @@ pub(super) fn missing(loaded: &Loaded, job: &engine::Job, runner: &Local, reach:
                                 .get("program")
                                 .is_some_and(|p| matches!(p, Value::Input(i) if i == input)) =>
                     {
-                        match crate::ops::exec::advice(path) {
+                        match xpipe_study::ops::exec::advice(path) {
                             Some(help) => failure.help(help),
                             None => failure,
                         }
@@ -217,11 +225,10 @@ pub(super) fn place(loaded: &Loaded, action: usize) -> String {
 }
 
 /// Whether this build can compute a model that was found, as far as its folder tells.
-#[cfg(feature = "models")]
 fn usable(op: &str, input: &Input, found: &Found) -> Result<(), Failure> {
     match input {
-        Input::Model { .. } if crate::ops::asks(op) => talks(&found.path),
-        Input::Model { .. } => crate::nn::arch::read(&found.path).map(|_| ()),
+        Input::Model { .. } if xpipe_study::ops::asks(op) => talks(&found.path),
+        Input::Model { .. } => xpipe_nn::arch::read(&found.path).map(|_| ()),
         Input::File(_) | Input::Remote { .. } => Ok(()),
     }
 }
@@ -229,17 +236,11 @@ fn usable(op: &str, input: &Input, found: &Found) -> Result<(), Failure> {
 /// The same of a language model.
 #[cfg(feature = "llm")]
 fn talks(folder: &std::path::Path) -> Result<(), Failure> {
-    crate::llm::local::usable(folder)
+    xpipe_study::llm::local::usable(folder)
 }
 
 /// A build that runs no language models says so before this.
-#[cfg(all(feature = "models", not(feature = "llm")))]
+#[cfg(not(feature = "llm"))]
 fn talks(_: &std::path::Path) -> Result<(), Failure> {
-    Ok(())
-}
-
-#[cfg(not(feature = "models"))]
-#[expect(clippy::unnecessary_wraps, reason = "the same call with the feature `models`")]
-fn usable(_: &str, _: &Input, _: &Found) -> Result<(), Failure> {
     Ok(())
 }

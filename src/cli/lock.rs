@@ -7,9 +7,9 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::out::Stop;
-use crate::cache::exclusive;
-use crate::task::Failure;
-use crate::value::address::public;
+use xpipe_base::task::Failure;
+use xpipe_base::value::address::public;
+use xpipe_engine::cache::exclusive;
 
 /// Version 1 had models only.
 const VERSION: u32 = 2;
@@ -43,11 +43,12 @@ fn read(path: &Path) -> Result<Content, Failure> {
         Failure::missing(format!("{} is not a lock file: {why}", path.display()))
             .help("restore it from version control, or remove it to pin anew")
     };
-    let mut content: Content = match crate::resolve::world::read_text(path, crate::resolve::world::LARGEST) {
-        Ok(text) => serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Content::default(),
-        Err(e) => return Err(Failure::missing(format!("cannot read {}: {e}", path.display()))),
-    };
+    let mut content: Content =
+        match xpipe_lang::resolve::world::read_text(path, xpipe_lang::resolve::world::LARGEST) {
+            Ok(text) => serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Content::default(),
+            Err(e) => return Err(Failure::missing(format!("cannot read {}: {e}", path.display()))),
+        };
     if content.version > VERSION {
         return Err(wrong(format!("it has version {}, this xpipe knows {VERSION}", content.version)));
     }

@@ -4,11 +4,8 @@
 //! weights next year. A snapshot in the hub's cache is used when all that is read of it is there, and when it is known
 //! which of the files that may be missing the repository does not have.
 
-#[cfg(feature = "hub")]
 mod fetched;
-#[cfg(feature = "models")]
 mod joined;
-#[cfg(feature = "hub")]
 mod told;
 
 use std::collections::BTreeMap;
@@ -16,9 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::lock::Lock;
-use crate::engine::{CancelToken, Found, Parts, Reach};
-use crate::fetch::hub::{self, Repository};
-use crate::task::Failure;
+use xpipe_base::task::Failure;
+use xpipe_engine::fetch::hub::{self, Repository};
+use xpipe_engine::{CancelToken, Found, Parts, Reach};
 
 /// The file that makes a folder a model.
 const CONFIG: &str = "config.json";
@@ -44,7 +41,6 @@ enum Not {
     Whole(String),
     /// All that must be there is, and whether the repository has these files, which are read where they are, was never
     /// asked.
-    #[cfg_attr(not(feature = "models"), allow(dead_code, reason = "only folders of models are looked into"))]
     Known(PathBuf, String, String),
 }
 
@@ -75,7 +71,6 @@ impl Models {
     }
 
     /// An adapter with its model.
-    #[cfg(feature = "models")]
     fn join(&self, adapter: Found, reach: Reach) -> Result<Found, Failure> {
         let (name, revision) = joined::base(&adapter.path)?;
         let base = self.place(&name, revision.as_deref(), reach).map_err(|mut failure| {
@@ -95,14 +90,6 @@ impl Models {
         })?;
         let [one, other, root] = [&adapter.path, &base.path, root].map(std::path::absolute);
         Ok(Found { path: joined::folder(&one?, &other?, &root?)?, ..adapter })
-    }
-
-    /// A build without models only tells that it is one.
-    #[cfg(not(feature = "models"))]
-    #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "as with the feature `models`")]
-    fn join(&self, adapter: Found, _: Reach) -> Result<Found, Failure> {
-        let _ = &self.joined;
-        Ok(adapter)
     }
 
     /// The folder of the model `name` itself.
@@ -188,18 +175,7 @@ impl Models {
         Ok(fetched)
     }
 
-    #[cfg(not(feature = "hub"))]
-    #[expect(clippy::needless_pass_by_value, reason = "as with the feature `hub`")]
-    fn fetch(&self, name: &str, _: &str, _: Repository) -> Result<(PathBuf, String), Failure> {
-        let _ = &self.cancel;
-        Err(Failure::missing(format!(
-            "the model {name} is not on this machine, and this build of xpipe does not download (feature `hub`)"
-        ))
-        .help(advice(name)))
-    }
-
     /// Brings what is missing of a snapshot.
-    #[cfg(feature = "hub")]
     fn fetch(
         &self,
         name: &str,
@@ -210,7 +186,7 @@ impl Models {
         let progress = told::Told::new(self.cancel.clone());
         let client = hub::Client::of_environment();
         fetched::fetch(&client, repository, name, revision, &progress).map_err(|mut failure| {
-            if failure.kind == crate::task::FailureKind::Missing {
+            if failure.kind == xpipe_base::task::FailureKind::Missing {
                 let before = failure.help.map(|h| format!("{h}. ")).unwrap_or_default();
                 failure.help = Some(format!("{before}{}", advice(name)));
             }
@@ -226,24 +202,17 @@ fn found(path: PathBuf, label: String) -> Found {
 
 /// What of a folder makes its content: what is read of it, so that a model card, other forms of the same weights or a
 /// trainer's files run nothing again. Folders of other kinds count whole.
-#[cfg(feature = "models")]
 fn parts(folder: &Path) -> Option<Parts> {
     static KNOWN: std::sync::LazyLock<Mutex<BTreeMap<PathBuf, Option<Parts>>>> =
         std::sync::LazyLock::new(Mutex::default);
     let known = |folder: &Path| {
-        let files = crate::nn::files::of_folder(folder)?;
-        let reading = crate::nn::arch::read(folder).ok().and_then(|_| crate::nn::tokenizer::reading(folder));
+        let files = xpipe_nn::files::of_folder(folder)?;
+        let reading = xpipe_nn::arch::read(folder).ok().and_then(|_| xpipe_nn::tokenizer::reading(folder));
         Some(Parts { files, reading })
     };
     // Plans ask for the same folder thousands of times.
     let mut all = KNOWN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     all.entry(folder.to_owned()).or_insert_with(|| known(folder)).clone()
-}
-
-/// A build without models reads none.
-#[cfg(not(feature = "models"))]
-fn parts(_: &Path) -> Option<Parts> {
-    None
 }
 
 /// Whether a folder is a model, or an adapter of one.
@@ -271,10 +240,9 @@ fn cached(repository: &Repository, revision: &str) -> Result<(PathBuf, String), 
 }
 
 /// The same of a snapshot that is there.
-#[cfg(feature = "models")]
 fn lacking(repository: &Repository, commit: String, folder: PathBuf) -> Result<(PathBuf, String), Not> {
-    use crate::fetch::hub::Presence;
-    use crate::nn::files;
+    use xpipe_engine::fetch::hub::Presence;
+    use xpipe_nn::files;
 
     let presence = |file: &str| repository.presence(&commit, file);
     let Ok(chosen) =
@@ -298,15 +266,6 @@ fn lacking(repository: &Repository, commit: String, folder: PathBuf) -> Result<(
     match others.is_empty() {
         true => Ok((folder, commit)),
         false => Err(Not::Known(folder, commit, others.join(", "))),
-    }
-}
-
-/// A build that runs no model needs its configuration and nothing else.
-#[cfg(not(feature = "models"))]
-fn lacking(_: &Repository, commit: String, folder: PathBuf) -> Result<(PathBuf, String), Not> {
-    match folder.join(CONFIG).is_file() {
-        true => Ok((folder, commit)),
-        false => Err(Not::Whole(format!("it lacks {CONFIG}"))),
     }
 }
 

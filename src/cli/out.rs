@@ -4,9 +4,9 @@ use std::io::Write as _;
 use std::sync::{Mutex, PoisonError};
 
 use super::printable::{printable, printable_coloured, printable_json};
-use crate::diag::{Diagnostics, render};
-use crate::syntax::source::SourceMap;
-use crate::task::{Failure, FailureKind};
+use xpipe_base::diag::{Diagnostics, render};
+use xpipe_base::task::{Failure, FailureKind};
+use xpipe_lang::syntax::source::SourceMap;
 
 /// Why standard output could not be written.
 static LOST: Mutex<Option<std::io::Error>> = Mutex::new(None);
@@ -129,8 +129,8 @@ impl Stop {
     }
 }
 
-impl From<crate::cache::Error> for Stop {
-    fn from(e: crate::cache::Error) -> Self {
+impl From<xpipe_engine::cache::Error> for Stop {
+    fn from(e: xpipe_engine::cache::Error) -> Self {
         Self::Other { code: e.exit_code(), message: e.to_string(), help: e.help().map(str::to_owned) }
     }
 }

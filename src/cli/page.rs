@@ -9,15 +9,15 @@ use super::results::{self, Outcome, Stored, study_name};
 use super::run;
 use super::runner::Local;
 use super::study::Loaded;
-use crate::cache::Store;
-use crate::diag::render::Sources as _;
-use crate::diag::{FileId, Severity};
-use crate::engine::{Final, Forecast, Heavy, Job, Options, RunReport, forecast};
-use crate::report::html::{self, Fate, Problem};
-use crate::report::write_file;
-use crate::task::Failure;
-use crate::value::address::public_text;
-use crate::value::{ActionId, Digest};
+use xpipe_base::diag::render::Sources as _;
+use xpipe_base::diag::{FileId, Severity};
+use xpipe_base::task::Failure;
+use xpipe_base::value::address::public_text;
+use xpipe_base::value::{ActionId, Digest};
+use xpipe_engine::cache::Store;
+use xpipe_engine::{Final, Forecast, Heavy, Job, Options, RunReport, forecast};
+use xpipe_study::report::html::{self, Fate, Problem};
+use xpipe_study::report::write_file;
 
 /// Where results of a study go when nothing else is said. A part of a study, by `--only` or `--target`, has a folder of its
 /// own: its tables have holes and must not take the place of whole ones.

@@ -9,9 +9,9 @@ use super::results::Stored;
 use super::runner::Local;
 use super::{check::plural, failed, fetching};
 use super::{job, sound, study};
-use crate::cache::downloads::file_name;
-use crate::engine::{Forecast, Heavy, Job, Reach, Sight, survey};
-use crate::value::{ActionId, Value};
+use xpipe_base::value::{ActionId, Value};
+use xpipe_engine::cache::downloads::file_name;
+use xpipe_engine::{Forecast, Heavy, Job, Reach, Sight, survey};
 
 /// Counts of a row.
 #[derive(Clone, Debug, Default)]
@@ -166,13 +166,13 @@ pub(super) fn plan(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
 /// What the tests of tables can find, as far as it can be told.
 fn detectable(
     loaded: &study::Loaded,
-    store: &crate::cache::Store,
+    store: &xpipe_engine::cache::Store,
     job: &Job,
     fates: &[Forecast],
 ) -> Vec<String> {
     let stored = Stored::of_forecast(store, job, fates);
     let tables = loaded.graph.tables.iter();
-    let found = tables.filter_map(|t| crate::report::detectable(t, &loaded.graph, &stored));
+    let found = tables.filter_map(|t| xpipe_study::report::detectable(t, &loaded.graph, &stored));
     found.map(|d| format!("test of {d}")).collect()
 }
 
@@ -212,10 +212,10 @@ fn json_of(estimate: &Estimate) -> serde_json::Value {
 }
 
 /// What is said of time and memory below the table; nothing where no model will run.
-fn estimated(total: &Estimate, basis: Option<Basis>, options: &crate::engine::Options) -> Vec<String> {
+fn estimated(total: &Estimate, basis: Option<Basis>, options: &xpipe_engine::Options) -> Vec<String> {
     let mut lines = Vec::new();
     if let (Some(_), Some(basis)) = (total.seconds, basis) {
-        let memory = crate::cache::text::rough_bytes(options.memory);
+        let memory = xpipe_engine::cache::text::rough_bytes(options.memory);
         lines.push(format!(
             "models: {} on {} threads, {} of {memory} memory; speed {}",
             total.time(),
@@ -283,21 +283,21 @@ fn text(lines: &[Line]) -> String {
     out
 }
 
-fn wishes(policy: &crate::value::Record) -> String {
+fn wishes(policy: &xpipe_base::value::Record) -> String {
     let mut out = Vec::new();
     if let Some(n) = policy.get("gpu").and_then(Value::as_int).filter(|n| *n > 0) {
         out.push(format!("gpu {n}"));
     }
     for name in ["vram", "memory"] {
         if let Some(Value::Bytes(b)) = policy.get(name) {
-            out.push(crate::cache::text::rough_bytes(*b));
+            out.push(xpipe_engine::cache::text::rough_bytes(*b));
         }
     }
     out.join(", ")
 }
 
 /// Whether arguments hold a value that is known only after a stage has run.
-fn waits(args: &crate::value::Record) -> bool {
+fn waits(args: &xpipe_base::value::Record) -> bool {
     let mut found = false;
     for (_, v) in args.iter() {
         v.walk(&mut |v| found |= matches!(v, Value::Pending(_)));

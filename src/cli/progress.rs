@@ -2,7 +2,7 @@
 //!
 //! On a terminal: what runs now, each with its rate, its word (loss, pairs) and the time it still needs, at most eight
 //! lines, and one line for the whole. Elsewhere: a line when something starts, ends or fails, and now and then one
-//! for what takes long. Nothing here changes what runs; [`crate::engine`] never prints.
+//! for what takes long. Nothing here changes what runs; [`xpipe_engine`] never prints.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
@@ -10,8 +10,8 @@ use std::io::{IsTerminal, Write};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::printable::printable;
-use crate::cache::text::{rough_bytes, rough_seconds};
-use crate::engine::{Counts, Event, EventSink};
+use xpipe_engine::cache::text::{rough_bytes, rough_seconds};
+use xpipe_engine::{Counts, Event, EventSink};
 
 /// The view for standard error: changing lines on a terminal, plain lines elsewhere or when `plain` is asked for.
 pub fn view(plain: bool) -> Box<dyn EventSink> {
@@ -196,7 +196,7 @@ pub fn words(counts: &Counts) -> Vec<String> {
     all.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{} {word}", thousands(*n as u64))).collect()
 }
 
-pub(super) use crate::value::rounded::grouped as thousands;
+pub(super) use xpipe_base::value::rounded::grouped as thousands;
 
 /// Plain lines.
 #[derive(Debug)]
@@ -331,7 +331,7 @@ impl EventSink for Bars {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::Failure;
+    use xpipe_base::task::Failure;
 
     fn started(id: u32, address: &str) -> Event {
         Event::Started {
@@ -350,7 +350,7 @@ mod tests {
     }
 
     fn events() -> Vec<(f64, Event)> {
-        let digest = crate::value::Digest::of(b"k");
+        let digest = xpipe_base::value::Digest::of(b"k");
         let (address, op) = (|a: &str| a.to_owned(), "op".to_owned());
         vec![
             (

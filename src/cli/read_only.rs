@@ -10,7 +10,7 @@ use super::page::{self, Story};
 use super::results::{self, DAMAGED, Stored};
 use super::runner::Local;
 use super::study::Loaded;
-use crate::engine::{self, Forecast};
+use xpipe_engine::{self, Forecast};
 
 /// How many actions have no result.
 pub(super) fn open(fates: &[Forecast]) -> usize {
@@ -22,14 +22,14 @@ pub(super) fn run(
     args: &RunArgs,
     common: &Common,
     loaded: &Loaded,
-    job: &engine::Job,
+    job: &xpipe_engine::Job,
     runner: &Local,
     why: Stop,
 ) -> Result<u8, Stop> {
     let Ok(store) = job::reading(common) else { return Err(why) };
-    let mut options = job::options(common, engine::Heavy::Thread);
+    let mut options = job::options(common, xpipe_engine::Heavy::Thread);
     options.force = super::study::cells(&loaded.graph, &args.force)?.into_iter().collect();
-    let fates = engine::forecast(job, runner, &store, &options);
+    let fates = xpipe_engine::forecast(job, runner, &store, &options);
     let open = open(&fates);
     if open > 0 {
         let actions = if open == 1 { "action has" } else { "actions have" };
@@ -52,7 +52,7 @@ pub(super) fn run(
     };
     if common.json {
         let (files, pages) = written.as_ref().map(Clone::clone).unwrap_or_default();
-        let counts = engine::Counts { cached, ..engine::Counts::default() };
+        let counts = xpipe_engine::Counts { cached, ..xpipe_engine::Counts::default() };
         out::json(&serde_json::json!({
             "exit": code, "seconds": 0.0, "counts": counts, "cancelled": false, "failures": [],
             "results": outcome.json(), "files": files, "pages": pages, "run": null, "cache": store.root(),

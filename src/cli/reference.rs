@@ -4,15 +4,15 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
-use crate::diag::{Code, Diagnostics, FileId};
-use crate::graph::items::ITEMS;
-use crate::graph::special::FORMS;
-use crate::graph::{IMPORTS, POLICY};
-use crate::resolve::world::STD;
-use crate::syntax::ast::{Formal, Ident, Item, ItemKind, TypeExpr};
-use crate::types::{Kind, Op, Param, Registry, Type};
-use crate::value::canonical::{Leaf, Visitor, describe};
-use crate::value::{Name, Value};
+use xpipe_base::diag::{Code, Diagnostics, FileId};
+use xpipe_base::value::canonical::{Leaf, Visitor, describe};
+use xpipe_base::value::{Name, Value};
+use xpipe_lang::graph::items::ITEMS;
+use xpipe_lang::graph::special::FORMS;
+use xpipe_lang::graph::{IMPORTS, POLICY};
+use xpipe_lang::resolve::world::STD;
+use xpipe_lang::syntax::ast::{Formal, Ident, Item, ItemKind, TypeExpr};
+use xpipe_lang::types::{Kind, Op, Param, Registry, Type};
 
 /// An argument as it is described.
 #[derive(Clone, Debug, Default)]
@@ -71,7 +71,7 @@ impl Entry {
 
 /// Every entry, by kind.
 pub(super) fn entries() -> Vec<Entry> {
-    let registry = crate::ops::registry();
+    let registry = xpipe_study::ops::registry();
     let mut all: Vec<Entry> = ITEMS
         .iter()
         .map(|i| Entry {
@@ -286,7 +286,7 @@ fn policy() -> Entry {
 
 /// What a module of std declares.
 fn module_entries(module: &str, text: &str) -> Vec<Entry> {
-    let file = crate::syntax::parse(FileId(0), text, &mut Diagnostics::new());
+    let file = xpipe_lang::syntax::parse(FileId(0), text, &mut Diagnostics::new());
     file.items.iter().filter_map(|item| declared(module, item)).collect()
 }
 
@@ -329,7 +329,7 @@ fn text_of(module: &str) -> &'static str {
 }
 
 fn formal(f: &Formal, text: &str) -> Argument {
-    let written = |e: &crate::syntax::ast::Expr| {
+    let written = |e: &xpipe_lang::syntax::ast::Expr| {
         text.get(e.span.start as usize..e.span.end as usize).unwrap_or_default().to_owned()
     };
     Argument {
@@ -385,7 +385,7 @@ impl Writer {
 impl Visitor for Writer {
     fn leaf(&mut self, leaf: Leaf<'_>) {
         self.separate();
-        self.out.push_str(&crate::cache::text::leaf(leaf));
+        self.out.push_str(&xpipe_engine::cache::text::leaf(leaf));
     }
 
     fn list(&mut self, _: usize) {
@@ -437,7 +437,7 @@ mod tests {
             }
         }
         let count = |kind| all.iter().filter(|e| e.kind == kind).count();
-        let registry = crate::ops::registry();
+        let registry = xpipe_study::ops::registry();
         assert_eq!(count("operation") + count("constructor"), registry.iter().count());
         assert_eq!(count("diagnostic"), Code::ALL.len());
         assert_eq!(count("type"), Type::names().count());
@@ -503,10 +503,16 @@ stage scores for seed, learning_rate = evaluate { run = found, qrels, metrics = 
         std::fs::write(dir.path().join("published.csv"), "backbone,objective,DL19\ntiny,bce,0.5\n").unwrap();
         let path = dir.path().join("s.xpipe");
         std::fs::write(&path, text).unwrap();
-        let world = crate::resolve::Disk::default();
+        let world = xpipe_lang::resolve::Disk::default();
         let (mut sources, mut sink) = Default::default();
-        let study = crate::resolve::load(&path, &world, &mut sources, &mut sink).unwrap();
-        crate::graph::expand(&study, &crate::ops::registry(), &world, &Default::default(), &mut sink);
+        let study = xpipe_lang::resolve::load(&path, &world, &mut sources, &mut sink).unwrap();
+        xpipe_lang::graph::expand(
+            &study,
+            &xpipe_study::ops::registry(),
+            &world,
+            &Default::default(),
+            &mut sink,
+        );
         sink.sorted().iter().map(|d| d.message.clone()).collect()
     }
 

@@ -7,7 +7,7 @@ use super::page::{self, Story};
 use super::results::{self, DAMAGED, Stored};
 use super::runner::Local;
 use super::{failed, job, study};
-use crate::engine::{Forecast, Heavy, Options, forecast};
+use xpipe_engine::{Forecast, Heavy, Options, forecast};
 
 pub(super) fn report(args: &ReportArgs, common: &Common) -> Result<u8, Stop> {
     let loaded = study::sound(&args.study, common)?;

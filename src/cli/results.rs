@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::out::{self, Stop};
-use crate::cache::{Manifest, Miss, Store};
-use crate::engine::{self, Forecast, Job, RunReport};
-use crate::graph::Graph;
-use crate::report::{self, Evaluated, Made, Results};
-use crate::task::Caveat;
-use crate::value::ActionId;
+use xpipe_base::task::Caveat;
+use xpipe_base::value::ActionId;
+use xpipe_engine::cache::{Manifest, Miss, Store};
+use xpipe_engine::{self, Forecast, Job, RunReport};
+use xpipe_lang::graph::Graph;
+use xpipe_study::report::{self, Evaluated, Made, Results};
 
 /// Manifests of a graph's actions, where there are results.
 pub(super) struct Stored<'s> {
@@ -52,7 +52,7 @@ impl<'s> Stored<'s> {
         let history = store.history(&job.study);
         let failures = (0u32..).map(ActionId).zip(&manifests).map(|(id, manifest)| match manifest {
             Some(_) => None,
-            None => engine::last_failure(&history, store, job, id).map(|f| f.message),
+            None => xpipe_engine::last_failure(&history, store, job, id).map(|f| f.message),
         });
         Self { failures: failures.collect(), manifests, ..stored }
     }
@@ -90,15 +90,8 @@ impl Results for Stored<'_> {
         self.manifest(action)?.values.get(member).copied()
     }
 
-    #[cfg(feature = "models")]
     fn per_query(&self, action: ActionId, member: &str) -> Option<Vec<(String, f64)>> {
         report::per_query::read(&self.folder(action)?, member).ok()
-    }
-
-    #[cfg(not(feature = "models"))]
-    fn per_query(&self, _: ActionId, _: &str) -> Option<Vec<(String, f64)>> {
-        // This build reads no tables; the manifest alone has only the mean.
-        None
     }
 
     fn facts(&self, action: ActionId) -> Option<serde_json::Map<String, serde_json::Value>> {

@@ -10,8 +10,8 @@ use super::results::{self, DAMAGED, Stored};
 use super::runner::Local;
 use super::study::{self, Loaded};
 use super::{check::plural, estimate, fetch, fetching, job, page, read_only, sound};
-use crate::diag::render::Sources as _;
-use crate::engine::{self, CancelToken, Device, Event, EventSink, Final, Heavy, Reach, WorkerCommand};
+use xpipe_base::diag::render::Sources as _;
+use xpipe_engine::{self, CancelToken, Device, Event, EventSink, Final, Heavy, Reach, WorkerCommand};
 
 /// A view that shows nothing, for `--json`.
 pub(super) struct Quiet;
@@ -63,14 +63,14 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
     let graph = &loaded.graph;
     if !(graph.tables.is_empty() && graph.claims.is_empty() && graph.reports.is_empty())
         && let Err(stop) = read_only::writable(&folder)
-        && read_only::open(&engine::forecast(&job, &runner, &store, &options)) > 0
+        && read_only::open(&xpipe_engine::forecast(&job, &runner, &store, &options)) > 0
     {
         return Err(stop.because("nothing was started"));
     }
     // Only what reads downloads has to be looked at twice.
     let wanted = match fetching::any(&job) {
         true => {
-            let fates = engine::forecast(&job, &runner, &store, &options);
+            let fates = xpipe_engine::forecast(&job, &runner, &store, &options);
             fetching::wanted(&loaded, &job, &fates, &runner)?
         }
         false => Vec::new(),
@@ -87,13 +87,13 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
     }
     missing_inputs(&loaded, &job, &runner)?;
     if sound::any_model(&job) {
-        let fates = engine::forecast(&job, &runner, &store, &options);
+        let fates = xpipe_engine::forecast(&job, &runner, &store, &options);
         unable(&sound::models(&loaded, &job, &sound::read(&fates), &runner))?;
     }
     runner.save_lock()?;
     unable(&job::too_large(&loaded, &job, &runner, &store, &options))?;
     let mut view: Box<dyn EventSink> = if common.json { Box::new(Quiet) } else { progress::view(args.plain) };
-    let report = engine::run(&job, &runner, &store, &options, &mut *view, &cancel)?;
+    let report = xpipe_engine::run(&job, &runner, &store, &options, &mut *view, &cancel)?;
     drop(view);
     runner.save_lock()?;
     estimate::learn(&store, &report);
@@ -146,7 +146,7 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
     let c = report.counts;
     let idle = c.total() == c.cached;
     let what = words(&c).join(", ");
-    let time = crate::cache::text::rough_seconds(report.seconds);
+    let time = xpipe_engine::cache::text::rough_seconds(report.seconds);
     out::line(&match (idle, what.is_empty()) {
         (true, true) => format!("nothing to do, in {time}"),
         (true, false) => format!("nothing to do: {what}, in {time}"),
@@ -187,10 +187,10 @@ pub(super) fn cancel_on_signal() -> CancelToken {
     cancel
 }
 
-pub(super) type Failed<'r> = (String, &'r crate::task::Failure, Option<PathBuf>);
+pub(super) type Failed<'r> = (String, &'r xpipe_base::task::Failure, Option<PathBuf>);
 
 /// Failed actions: address, failure, log.
-pub(super) fn failures<'r>(job: &engine::Job, report: &'r engine::RunReport) -> Vec<Failed<'r>> {
+pub(super) fn failures<'r>(job: &xpipe_engine::Job, report: &'r xpipe_engine::RunReport) -> Vec<Failed<'r>> {
     job.actions
         .iter()
         .zip(&report.actions)
@@ -200,7 +200,7 @@ pub(super) fn failures<'r>(job: &engine::Job, report: &'r engine::RunReport) -> 
 }
 
 /// Names every operation without an implementation at its place, before anything starts.
-fn not_implemented(loaded: &Loaded, lacking: &[(String, String, crate::diag::Span)]) -> Stop {
+fn not_implemented(loaded: &Loaded, lacking: &[(String, String, xpipe_base::diag::Span)]) -> Stop {
     let places: Vec<String> = lacking
         .iter()
         .map(|(what, address, span)| {
@@ -215,7 +215,7 @@ fn not_implemented(loaded: &Loaded, lacking: &[(String, String, crate::diag::Spa
 }
 
 /// Names every input that is not there or cannot be used, before anything starts, when all that can be fetched is here.
-fn missing_inputs(loaded: &Loaded, job: &engine::Job, runner: &Local) -> Result<(), Stop> {
+fn missing_inputs(loaded: &Loaded, job: &xpipe_engine::Job, runner: &Local) -> Result<(), Stop> {
     let missing = job::missing(loaded, job, runner, Reach::Fetch);
     let Some(first) = missing.first() else { return Ok(()) };
     let mut message = first.told();
@@ -229,7 +229,7 @@ fn missing_inputs(loaded: &Loaded, job: &engine::Job, runner: &Local) -> Result<
 }
 
 /// Names what cannot be read, cannot start or cannot fit in memory, before anything starts.
-fn unable(failures: &[crate::task::Failure]) -> Result<(), Stop> {
+fn unable(failures: &[xpipe_base::task::Failure]) -> Result<(), Stop> {
     let Some(first) = failures.first() else { return Ok(()) };
     let mut message = first.message.clone();
     for other in failures.iter().skip(1).take(7) {

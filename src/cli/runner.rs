@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use super::args::Common;
 use super::lock::Lock;
 use super::models::{Models, lost};
-use crate::cache::downloads::{Download, downloads};
-use crate::engine::{CancelToken, Found, Reach, Runner};
-use crate::task::{Demands, Failure, ReadyFn, RunFn};
-use crate::types::Registry;
-use crate::value::{Checksum, Input};
+use xpipe_base::task::{Demands, Failure, ReadyFn, RunFn};
+use xpipe_base::value::{Checksum, Input};
+use xpipe_engine::cache::downloads::{Download, downloads};
+use xpipe_engine::{CancelToken, Found, Reach, Runner};
+use xpipe_lang::types::Registry;
 
 /// The operations of this build over the files of this machine.
 pub(super) struct Local {
@@ -27,7 +27,7 @@ impl Local {
         let lock = Arc::new(Mutex::new(lock));
         let cache = super::study::cache_root(common).ok();
         Self {
-            registry: crate::ops::registry(),
+            registry: xpipe_study::ops::registry(),
             models: Models::new(super::study::model_folders(common), lock.clone(), cache.as_deref()),
             lock,
             downloads: cache.map(|root| downloads(&root)),

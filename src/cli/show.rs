@@ -6,7 +6,7 @@ use super::out::{self, Stop};
 use super::results::{self, DAMAGED, Stored};
 use super::runner::Local;
 use super::{failed, job, study};
-use crate::engine::{Forecast, Heavy, Options, forecast};
+use xpipe_engine::{Forecast, Heavy, Options, forecast};
 
 pub(super) fn show(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
     let loaded = study::sound(args, common)?;

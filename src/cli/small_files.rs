@@ -5,10 +5,10 @@ use super::job;
 use super::out::Stop;
 use super::runner::Local;
 use super::study::Loaded;
-use crate::cache::Store;
-use crate::engine::{self, CancelToken, Final, Job, NoSink, Options, inputs_of};
-use crate::task::Failure;
-use crate::value::{ActionId, Input};
+use xpipe_base::task::Failure;
+use xpipe_base::value::{ActionId, Input};
+use xpipe_engine::cache::Store;
+use xpipe_engine::{self, CancelToken, Final, Job, NoSink, Options, inputs_of};
 
 /// How large the files of one data set may be together, so that reading them takes no time.
 const SMALL: u64 = 8 << 20;
@@ -28,7 +28,7 @@ pub(super) fn problems(
         tempfile::tempdir().map_err(|e| Stop::missing(format!("no folder for a while: {e}"), None))?;
     let store = Store::open(place.path())?;
     let only = Job { wanted, ..job.clone() };
-    let report = engine::run(&only, runner, &store, options, &mut NoSink, &CancelToken::new())?;
+    let report = xpipe_engine::run(&only, runner, &store, options, &mut NoSink, &CancelToken::new())?;
     let failed = report.actions.iter().enumerate().filter(|(_, a)| a.state == Final::Failed);
     Ok(failed
         .filter_map(|(i, a)| {

@@ -7,10 +7,10 @@ use std::path::Path;
 use super::job;
 use super::runner::Local;
 use super::study::Loaded;
-use crate::cache::Store;
-use crate::engine::{Forecast, Job, Options, Reach, inputs_of};
-use crate::task::{Failure, passed_over};
-use crate::value::Input;
+use xpipe_base::task::{Failure, passed_over};
+use xpipe_base::value::Input;
+use xpipe_engine::cache::Store;
+use xpipe_engine::{Forecast, Job, Options, Reach, inputs_of};
 
 /// What stands in the way of a study.
 pub(super) struct Problems {
@@ -40,7 +40,7 @@ pub(super) fn problems(
     let mut of_models = false;
     if any_model(job) {
         let read = match known {
-            true => read(&crate::engine::forecast(job, runner, store, options)),
+            true => read(&xpipe_engine::forecast(job, runner, store, options)),
             false => job.needed(),
         };
         let wrong = models(loaded, job, &read, runner);
@@ -113,20 +113,19 @@ pub(super) fn read(fates: &[Forecast]) -> Vec<bool> {
 }
 
 /// What is wrong with the models on this machine that these actions would read.
-#[cfg(feature = "models")]
 pub(super) fn models(loaded: &Loaded, job: &Job, read: &[bool], runner: &Local) -> Vec<Failure> {
-    use crate::engine::Runner as _;
-    use crate::nn::{arch, sound};
+    use xpipe_engine::Runner as _;
+    use xpipe_nn::{arch, sound};
 
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();
     for (i, _) in job.needed().into_iter().enumerate().filter(|(_, needed)| *needed) {
         let (action, reads) = (&job.actions[i], read[i]);
         inputs_of(&action.args, &mut |input| {
-            if !matches!(**input, Input::Model { .. }) || crate::ops::asks(&action.op) {
+            if !matches!(**input, Input::Model { .. }) || xpipe_study::ops::asks(&action.op) {
                 return;
             }
-            let of = crate::ops::use_of(&action.op, &action.args, input);
+            let of = xpipe_study::ops::use_of(&action.op, &action.args, input);
             // A ranking that is kept may be one by a head drawn at random, from when that was no error.
             if !reads && !matches!(of, Some(sound::Use::Ranking(_))) {
                 return;
@@ -147,10 +146,4 @@ pub(super) fn models(loaded: &Loaded, job: &Job, read: &[bool], runner: &Local) 
         });
     }
     found
-}
-
-/// A build without models reads none.
-#[cfg(not(feature = "models"))]
-pub(super) fn models(_: &Loaded, _: &Job, _: &[bool], _: &Local) -> Vec<Failure> {
-    Vec::new()
 }

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use super::args::{Common, StudyArgs};
 use super::out::Stop;
-use crate::diag::suggest::did_you_mean;
-use crate::diag::{Code, Diagnostic, Diagnostics, FileId, Span};
-use crate::graph::{Graph, Overrides, expand, select};
-use crate::resolve::{Disk, ModuleId, Named, Study, load};
-use crate::syntax::ast::ItemKind;
-use crate::syntax::source::{SourceMap, reading_help};
-use crate::value::ActionId;
+use xpipe_base::diag::suggest::did_you_mean;
+use xpipe_base::diag::{Code, Diagnostic, Diagnostics, FileId, Span};
+use xpipe_base::value::ActionId;
+use xpipe_lang::graph::{Graph, Overrides, expand, select};
+use xpipe_lang::resolve::{Disk, ModuleId, Named, Study, load};
+use xpipe_lang::syntax::ast::ItemKind;
+use xpipe_lang::syntax::source::{SourceMap, reading_help};
 
 /// A study, read and expanded.
 pub(super) struct Loaded {
@@ -42,7 +42,7 @@ pub(super) fn read(
 ) -> Result<Loaded, Stop> {
     let cwd =
         std::env::current_dir().map_err(|e| Stop::missing(format!("no working directory: {e}"), None))?;
-    let path = crate::resolve::modules::normal(&cwd.join(file));
+    let path = xpipe_lang::resolve::modules::normal(&cwd.join(file));
     if path.to_str().is_none() {
         return Err(Stop::usage(format!(
             "the path of the study, {}, is not UTF-8; move it to one that is",
@@ -66,7 +66,7 @@ pub(super) fn read(
             diagnostics.push(d);
             continue;
         }
-        if let Some(setting) = crate::syntax::parse_setting(id, text, &mut diagnostics) {
+        if let Some(setting) = xpipe_lang::syntax::parse_setting(id, text, &mut diagnostics) {
             overrides.set.push(setting);
         }
     }
@@ -97,11 +97,11 @@ pub(super) fn read(
     }
     for (axis, _) in &overrides.only {
         let known = study.modules.first().and_then(|m| m.names.get(axis.as_str()));
-        if !matches!(known, Some((crate::resolve::Named::Axis(_), _))) {
+        if !matches!(known, Some((xpipe_lang::resolve::Named::Axis(_), _))) {
             return Err(Stop::usage(format!("--only: the study has no axis `{axis}`")));
         }
     }
-    let registry = crate::ops::registry();
+    let registry = xpipe_study::ops::registry();
     let graph = expand(&study, &registry, &world, &overrides, &mut diagnostics);
     Ok(Loaded { path, sources, diagnostics, graph, wanted: Vec::new() })
 }

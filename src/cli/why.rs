@@ -6,10 +6,10 @@ use super::out::{self, Stop};
 use super::results::Stored;
 use super::runner::Local;
 use super::{job, study};
-use crate::diag::Span;
-use crate::diag::render::Sources as _;
-use crate::engine::{self, Heavy, Options};
-use crate::report::chosen::{Chosen, chosen_for};
+use xpipe_base::diag::Span;
+use xpipe_base::diag::render::Sources as _;
+use xpipe_engine::{self, Heavy, Options};
+use xpipe_study::report::chosen::{Chosen, chosen_for};
 
 pub(super) fn why(args: &WhyArgs, common: &Common) -> Result<u8, Stop> {
     let loaded = study::sound(&args.study, common)?;
@@ -17,12 +17,12 @@ pub(super) fn why(args: &WhyArgs, common: &Common) -> Result<u8, Stop> {
     let store = job::reading(common)?;
     let runner = Local::new(common, Lock::beside(&loaded.path, common.locked)?);
     let options = Options::new(job::threads(common), Heavy::Thread);
-    let fates = engine::forecast(&job, &runner, &store, &options);
+    let fates = xpipe_engine::forecast(&job, &runner, &store, &options);
     let stored = Stored::of_forecast(&store, &job, &fates);
     let mut all = Vec::new();
     for id in study::cells(&loaded.graph, &args.cells)? {
         let chosen = chosen_for(id, &loaded.graph, &stored);
-        let answer = engine::why(&job, id, &runner, &store, &options);
+        let answer = xpipe_engine::why(&job, id, &runner, &store, &options);
         if common.json {
             all.push(serde_json::json!({
                 "address": answer.address, "outlook": answer.outlook, "since": answer.since, "reasons": answer.reasons,

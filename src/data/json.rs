@@ -5,8 +5,8 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::lines::Line;
-use super::place;
-use crate::task::Failure;
+use xpipe_base::place;
+use xpipe_base::task::Failure;
 
 /// The value of a wanted field.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,11 +10,11 @@ use super::names::{Role, role};
 use super::noted::TableNotes;
 use super::pairs::Cut;
 use super::parts::{Part, each_part};
-use super::place;
 use super::qrels::Qrels;
 use super::recognise::TextFormat;
 use super::source::Source;
-use crate::task::{Caveat, CaveatKind, Failure, Progress};
+use xpipe_base::place;
+use xpipe_base::task::{Caveat, CaveatKind, Failure, Progress};
 
 /// How judgements are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -269,7 +269,6 @@ fn answers(part: Part<'_>, all: &mut Gathered<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-#[cfg(feature = "models")]
 fn parquet(part: &Part<'_>, all: &mut Gathered<'_>) -> Result<(), Failure> {
     use super::json::Field;
     let mut rows = super::rows::Rows::open(part)?;
@@ -321,11 +320,6 @@ fn parquet(part: &Part<'_>, all: &mut Gathered<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-#[cfg(not(feature = "models"))]
-fn parquet(part: &Part<'_>, _: &mut Gathered<'_>) -> Result<(), Failure> {
-    Err(Failure::missing(format!("{}: this build cannot read Parquet files", part.name)))
-}
-
 fn off(line: &Line<'_>, text: &str, n: usize, width: usize) -> Failure {
     let found = format!("{} in {}", place::count(n, "column"), place::quote(text));
     let trec = "4 columns: query, iteration, document, grade";
@@ -345,9 +339,9 @@ mod tests {
     use super::super::known::Unknown;
     use super::super::store::TextStore;
     use super::super::store_writer::TextStoreWriter;
-    use super::super::testing::{Told, file, gzip, shared};
     use super::*;
-    use crate::task::{FailureKind, Silent};
+    use xpipe_base::task::{FailureKind, Silent};
+    use xpipe_testing::{Told, file, gzip, shared};
 
     fn read(text: &str, format: &str, known: &Known) -> Result<Qrels, Failure> {
         let dir = tempfile::tempdir().unwrap();

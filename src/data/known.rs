@@ -1,8 +1,8 @@
 //! Checks that the ids in judgements, runs and scores are those of the collection.
 
-use super::place;
 use super::store::TextStore;
-use crate::task::{Caveat, CaveatKind, Failure, Progress, cause};
+use xpipe_base::place;
+use xpipe_base::task::{Caveat, CaveatKind, Failure, Progress, cause};
 
 /// What happens with an id that is not in the collection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

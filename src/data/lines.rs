@@ -3,8 +3,8 @@
 use std::io::{BufRead, Read};
 
 use super::parts::{Meter, Part, read_failed};
-use super::place;
-use crate::task::Failure;
+use xpipe_base::place;
+use xpipe_base::task::Failure;
 
 /// A longer line is refused instead of filling the memory.
 pub const MAX_LINE: u64 = 256 << 20;
@@ -146,7 +146,7 @@ fn windows_1252(byte: u8) -> char {
 mod tests {
     use super::super::parts::each_part;
     use super::*;
-    use crate::task::{FailureKind, Progress, Silent};
+    use xpipe_base::task::{FailureKind, Progress, Silent};
 
     fn lines(bytes: &[u8]) -> Result<Vec<(u64, u64, String)>, Failure> {
         let dir = tempfile::tempdir().unwrap();

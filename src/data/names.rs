@@ -67,7 +67,6 @@ pub(super) fn role(name: &str) -> Option<Role> {
 }
 
 /// The names of a role, as messages list them: the first three.
-#[cfg(any(test, feature = "models"))]
 pub(super) fn usual(role: Role) -> String {
     let names = ROLES.iter().find(|(r, _)| *r == role).map_or(&[][..], |(_, names)| names);
     names.iter().take(3).map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")

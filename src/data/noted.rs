@@ -1,8 +1,8 @@
 //! What a reader of tables passes over or changes, counted, and told with the result.
 
 use super::lines::Line;
-use super::place;
-use crate::task::{Caveat, CaveatKind, Progress};
+use xpipe_base::place;
+use xpipe_base::task::{Caveat, CaveatKind, Progress};
 
 /// A count with the first place.
 #[derive(Debug, Default)]

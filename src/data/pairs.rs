@@ -17,10 +17,10 @@ use self::rows::{Row, rows};
 use super::known::{Checker, Known};
 use super::noted::{Noted, TableNotes};
 use super::parts::each_part;
-use super::place;
 use super::run::{Hit, RunQuery};
 use super::source::Source;
-use crate::task::{Caveat, CaveatKind, Failure, Progress, Silent};
+use xpipe_base::place;
+use xpipe_base::task::{Caveat, CaveatKind, Failure, Progress, Silent};
 
 /// The forms of scored pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,10 +12,10 @@ use std::path::Path;
 use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
 
-use super::place;
 use super::source::{Beside, Source};
-use crate::archive::Tar;
-use crate::task::{Failure, Progress};
+use xpipe_base::archive::Tar;
+use xpipe_base::place;
+use xpipe_base::task::{Failure, Progress};
 
 /// How many bytes of each part can be looked at before it is read.
 pub const HEAD: usize = 4096;
@@ -228,7 +228,6 @@ fn unpacked<'r>(head: &[u8], reader: &'r mut dyn BufRead) -> std::io::Result<Opt
     if bzip2 {
         return Ok(Some(Box::new(MultiBzDecoder::new(reader))));
     }
-    #[cfg(feature = "models")]
     if head.starts_with(&ZSTD) {
         return Ok(Some(Box::new(zstd::stream::read::Decoder::with_buffer(reader)?)));
     }
@@ -335,7 +334,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-    use crate::task::{FailureKind, Silent};
+    use xpipe_base::task::{FailureKind, Silent};
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
@@ -441,7 +440,6 @@ mod tests {
         assert_eq!(read(&path).unwrap()[0].1, "BZhang\ta name\n");
     }
 
-    #[cfg(feature = "models")]
     #[test]
     fn zstd_is_read_and_every_cut_of_it_noticed() {
         let dir = tempfile::tempdir().unwrap();
@@ -460,7 +458,7 @@ mod tests {
 
     #[test]
     fn files_beside_the_documents_are_left_out_and_told() {
-        use super::super::testing::Told;
+        use xpipe_testing::Told;
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(dir.path().join("FT/FT911")).unwrap();
         for (name, text) in

@@ -70,17 +70,15 @@ impl Qrels {
     }
 }
 
-#[cfg(feature = "models")]
 pub use artifact::QRELS_FILE;
 
-#[cfg(feature = "models")]
 mod artifact {
     use std::path::Path;
 
-    use super::super::place;
     use super::super::table::{Cell, Columns, Kind, TableReader, TableWriter};
     use super::Qrels;
-    use crate::task::Failure;
+    use xpipe_base::place;
+    use xpipe_base::task::Failure;
 
     /// The table inside an artifact.
     pub const QRELS_FILE: &str = "qrels.parquet";
@@ -144,7 +142,6 @@ mod tests {
         assert_eq!(String::from_utf8(out).unwrap(), "2 0 x 1\n2 0 a 1\n1 0 y 0\n1 0 x -2\n");
     }
 
-    #[cfg(feature = "models")]
     #[test]
     fn an_artifact_reads_back() {
         let dir = tempfile::tempdir().unwrap();

@@ -2,8 +2,8 @@
 
 use super::lines::decode;
 use super::parts::Part;
-use super::place;
-use crate::task::Failure;
+use xpipe_base::place;
+use xpipe_base::task::Failure;
 
 /// Formats of documents and queries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

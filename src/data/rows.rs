@@ -11,8 +11,8 @@ use parquet::record::{Field as Cell, reader::RowIter};
 
 use super::json::Field;
 use super::parts::{Meter, Part};
-use super::place;
-use crate::task::Failure;
+use xpipe_base::place;
+use xpipe_base::task::Failure;
 
 /// How a Parquet file begins.
 pub const MAGIC: &[u8] = b"PAR1";

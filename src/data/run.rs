@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use super::order::trec_cmp;
-use crate::task::Failure;
+use xpipe_base::task::Failure;
 
 /// One ranked document.
 #[derive(Clone, Debug, PartialEq)]
@@ -126,17 +126,15 @@ pub fn export_query(query: &RunQuery, out: &mut dyn std::io::Write, tag: &str) -
     Ok(())
 }
 
-#[cfg(feature = "models")]
 pub use artifact::{RUN_FILE, RunReader, RunWriter};
 
-#[cfg(feature = "models")]
 mod artifact {
     use std::path::Path;
 
-    use super::super::place;
     use super::super::table::{Cell, Columns, Kind, TableReader, TableWriter};
     use super::{Hit, Run, RunQuery};
-    use crate::task::Failure;
+    use xpipe_base::place;
+    use xpipe_base::task::Failure;
 
     /// The table inside an artifact.
     pub const RUN_FILE: &str = "run.parquet";
@@ -308,7 +306,6 @@ mod tests {
         assert_eq!(text, "q2 Q0 b 1 2.5 tag\nq2 Q0 c 2 1 tag\nq2 Q0 a 3 1 tag\nq1 Q0 z 1 -0.1 tag\n");
     }
 
-    #[cfg(feature = "models")]
     #[test]
     fn an_artifact_reads_back() {
         let dir = tempfile::tempdir().unwrap();

@@ -70,17 +70,15 @@ impl Scores {
     }
 }
 
-#[cfg(feature = "models")]
 pub use artifact::{SCORES_FILE, ScoresWriter};
 
-#[cfg(feature = "models")]
 mod artifact {
     use std::path::Path;
 
-    use super::super::place;
     use super::super::table::{Cell, Columns, Kind, TableReader, TableWriter};
     use super::Scores;
-    use crate::task::Failure;
+    use xpipe_base::place;
+    use xpipe_base::task::Failure;
 
     /// The table inside an artifact.
     pub const SCORES_FILE: &str = "scores.parquet";
@@ -170,7 +168,6 @@ mod tests {
         assert_eq!(String::from_utf8(out).unwrap(), "q\tb\t0.1\nq\ta\t2\np\ta\t-3\n");
     }
 
-    #[cfg(feature = "models")]
     #[test]
     fn an_artifact_reads_back() {
         let dir = tempfile::tempdir().unwrap();

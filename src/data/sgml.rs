@@ -2,8 +2,8 @@
 //! `<topic number="1">…</topic>`.
 
 use super::lines::{Lines, MAX_LINE, decode};
-use super::place;
-use crate::task::Failure;
+use xpipe_base::place;
+use xpipe_base::task::Failure;
 
 /// What is between the tags.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -230,7 +230,7 @@ fn find(bytes: &[u8], start: &[u8], name: &str) -> Option<usize> {
 mod tests {
     use super::super::parts::each_part;
     use super::*;
-    use crate::task::Silent;
+    use xpipe_base::task::Silent;
 
     fn blocks(text: &[u8]) -> Result<Vec<(u64, String, String)>, Failure> {
         let dir = tempfile::tempdir().unwrap();

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use glob::{MatchOptions, Pattern};
 
 use super::noted::Noted;
-use super::place;
-use crate::task::{CaveatKind, Failure, Progress, passed_over};
+use xpipe_base::place;
+use xpipe_base::task::{CaveatKind, Failure, Progress, passed_over};
 
 const MAX_DEPTH: usize = 32;
 

@@ -23,13 +23,14 @@ use std::path::Path;
 
 use memmap2::Mmap;
 
-use super::place;
-use crate::task::Failure;
+use xpipe_base::place;
+use xpipe_base::task::Failure;
 
 pub(super) const MAGIC: &[u8; 8] = b"XPIPETXT";
 pub(super) const VERSION: u32 = 1;
 pub(super) const HEADER: usize = 40;
-pub(crate) const INDEX_FILE: &str = "texts.idx";
+/// The file of offsets in a store of texts.
+pub const INDEX_FILE: &str = "texts.idx";
 pub(super) const TEXT_FILE: &str = "texts.bin";
 
 /// Texts by number and by id.

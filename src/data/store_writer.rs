@@ -7,9 +7,9 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::place;
 use super::store::{HEADER, INDEX_FILE, MAGIC, TEXT_FILE, VERSION};
-use crate::task::Failure;
+use xpipe_base::place;
+use xpipe_base::task::Failure;
 
 /// What happens with ids that are there more than once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -289,7 +289,7 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             std::os::unix::fs::symlink("/dev/full", dir.path().join(file)).unwrap();
             let e = write(dir.path(), &[("a", "some text")]).unwrap_err();
-            assert_eq!(e.kind, crate::task::FailureKind::Missing);
+            assert_eq!(e.kind, xpipe_base::task::FailureKind::Missing);
             assert!(e.message.contains(file) && e.message.contains("the disk is full"), "{e}");
         }
     }
@@ -323,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_committed_version_1_store_reads_and_is_written_the_same() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/store-v1");
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/store-v1");
         let store = TextStore::open(&root).unwrap();
         let texts: Vec<_> = store.iter().collect();
         assert_eq!(texts, [("z1", "alpha beta"), ("a2", ""), ("m3", "Grüße, 世界"), ("a1", "tab\there")]);

@@ -17,8 +17,8 @@ use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 
-use super::place;
-use crate::task::Failure;
+use xpipe_base::place;
+use xpipe_base::task::Failure;
 
 /// The most rows in one row group.
 pub const ROW_GROUP: usize = 131_072;
@@ -153,7 +153,7 @@ impl TableWriter {
     /// Adds a row.
     ///
     /// # Errors
-    /// A full disk; [`crate::task::FailureKind::Bug`] when the cells are not those of the columns.
+    /// A full disk; [`xpipe_base::task::FailureKind::Bug`] when the cells are not those of the columns.
     pub fn row(&mut self, cells: &[Cell<'_>]) -> Result<(), Failure> {
         let fits = cells.len() == self.columns.len();
         if !fits || !self.columns.iter_mut().zip(cells).all(|(column, cell)| column.push(*cell)) {
@@ -485,7 +485,7 @@ mod tests {
                 table.finish()
             };
             let e: Failure = write().unwrap_err();
-            assert_eq!(e.kind, crate::task::FailureKind::Missing, "{e}");
+            assert_eq!(e.kind, xpipe_base::task::FailureKind::Missing, "{e}");
             assert!(e.message.contains("full.parquet") && e.message.contains("the disk is full"), "{e}");
         }
     }

@@ -13,13 +13,13 @@ use super::html::{html_text, sgml_document};
 use super::json;
 use super::lines::{Lines, MAX_LINE, decode};
 use super::parts::{Part, each_part, read_failed};
-use super::place;
 use super::recognise::TextFormat;
 use super::sgml::Blocks;
 use super::source::Source;
 use super::store_writer::{Duplicates, TextStoreWriter};
 use super::topics;
-use crate::task::{Caveat, CaveatKind, Failure, Progress, cause};
+use xpipe_base::place;
+use xpipe_base::task::{Caveat, CaveatKind, Failure, Progress, cause};
 
 /// What is imported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -259,7 +259,6 @@ impl<'o> Reading<'o> {
         Ok(())
     }
 
-    #[cfg(feature = "models")]
     fn parquet(self, part: &Part<'_>, notes: &mut Notes, emit: Emit<'_>) -> Result<(), Failure> {
         let wanted = self.wanted();
         let names = wanted.names();
@@ -272,12 +271,6 @@ impl<'o> Reading<'o> {
             emit(&id, &text, line, notes)?;
         }
         Ok(())
-    }
-
-    #[cfg(not(feature = "models"))]
-    #[expect(clippy::unused_self, reason = "the same call with the feature `models`")]
-    fn parquet(self, part: &Part<'_>, _: &mut Notes, _: Emit<'_>) -> Result<(), Failure> {
-        Err(Failure::missing(format!("{}: this build cannot read Parquet files", part.name)))
     }
 
     fn documents(self, part: Part<'_>, notes: &mut Notes, emit: Emit<'_>) -> Result<(), Failure> {

@@ -13,10 +13,10 @@ use super::noted::{Noted, TableNotes};
 use super::order::parse_score;
 use super::pairs::Cut;
 use super::parts::{Part, each_part};
-use super::place;
 use super::source::Source;
 use super::table::{Cell, Kind, TableWriter};
-use crate::task::{CaveatKind, Failure, Progress};
+use xpipe_base::place;
+use xpipe_base::task::{CaveatKind, Failure, Progress};
 
 /// The table inside an artifact, for other tools.
 pub const TRIPLES_FILE: &str = "triples.parquet";
@@ -272,9 +272,9 @@ mod tests {
     use super::super::store::TextStore;
     use super::super::store_writer::TextStoreWriter;
     use super::super::table::TableReader;
-    use super::super::testing::file;
     use super::*;
-    use crate::task::Silent;
+    use xpipe_base::task::Silent;
+    use xpipe_testing::file;
 
     fn store(dir: &Path, ids: &[&str]) -> TextStore {
         let mut writer = TextStoreWriter::create(dir).unwrap();

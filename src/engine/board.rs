@@ -6,15 +6,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::cache::{InputNote, Manifest, Miss, Recipe, Seen, Store};
-use crate::task::Failure;
-use crate::value::pending::Unresolved;
-use crate::value::{ActionId, Call, Digest, Input, Located, Name, Pending, Record, Value};
+use xpipe_base::task::Failure;
+use xpipe_base::value::pending::Unresolved;
+use xpipe_base::value::{ActionId, Call, Digest, Input, Located, Name, Pending, Record, Value};
 
 use super::plan::{Action, Job, Reach, Runner};
 use super::report::failure_of;
 
 /// What is known so far: results of actions and places of inputs.
-pub(crate) struct Board<'a> {
+pub struct Board<'a> {
     pub(crate) job: &'a Job,
     pub(crate) store: &'a Store,
     /// By action: its result, when it is known.
@@ -97,7 +97,7 @@ impl<'a> Board<'a> {
 }
 
 /// The distinct inputs of an action's arguments, also inside values that are not known yet.
-pub(crate) fn inputs_of(args: &Record, found: &mut dyn FnMut(&Arc<Input>)) {
+pub fn inputs_of(args: &Record, found: &mut dyn FnMut(&Arc<Input>)) {
     fn visit(value: &Value, found: &mut dyn FnMut(&Arc<Input>)) {
         value.walk(&mut |v| match v {
             Value::Input(i) => found(i),

@@ -1,7 +1,7 @@
 //! Calling an operation so that nothing it does can hurt the caller: panics become failures, its threads are its
 //! own pool, what it publishes is checked.
 
-use crate::task::{self, Failure, Job, Outcome, RunFn};
+use xpipe_base::task::{self, Failure, Job, Outcome, RunFn};
 
 /// Runs an operation in a thread pool of the job's size.
 pub(crate) fn call(run: RunFn, job: &Job<'_>) -> Result<Outcome, Failure> {
@@ -20,7 +20,7 @@ pub(crate) fn call(run: RunFn, job: &Job<'_>) -> Result<Outcome, Failure> {
 }
 
 /// Runs `f`; a panic becomes a failure of xpipe, with its message and place.
-pub(crate) fn caught<T>(f: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+pub fn caught<T>(f: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     task::caught(f).unwrap_or_else(|panic| {
         if crate::process::is_of_threads(&panic.message) {
             return Err(Failure::no_threads(panic.message));
@@ -33,7 +33,7 @@ pub(crate) fn caught<T>(f: impl FnOnce() -> Result<T, Failure>) -> Result<T, Fai
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::FailureKind;
+    use xpipe_base::task::FailureKind;
 
     #[test]
     fn a_panic_is_a_failure_that_names_its_place() {

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::report::Counts;
 use super::why::Stale;
-use crate::task::Failure;
-use crate::value::Digest;
+use xpipe_base::task::Failure;
+use xpipe_base::value::Digest;
 
 /// Something that happened. `id` is the action's number in the job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -11,14 +11,14 @@ use crossbeam_channel::Sender;
 use super::board::{Prepared, Sighted};
 use super::call::{call, caught};
 use super::cancel::CancelToken;
+use super::child::{GRACE, Watch, out_of_time, run_worker};
 use super::plan::{Action, Heavy, Options, Runner};
 use super::pools::Grant;
-use super::process::{GRACE, Watch, out_of_time, run_worker};
 use super::report::failure_of;
 use super::worker::due;
 use crate::cache::{Error, Manifest, Miss, Publication, Seen, Store};
-use crate::task::{Caveat, Failure, FailureKind, Job, Outcome, Progress, Spec};
-use crate::value::{ActionId, Input, Value};
+use xpipe_base::task::{Caveat, Failure, FailureKind, Job, Outcome, Progress, Spec};
+use xpipe_base::value::{ActionId, Input, Value};
 
 /// What executors and finders tell the coordinator.
 pub(crate) enum Message {

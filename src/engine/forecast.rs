@@ -5,8 +5,8 @@ use rayon::prelude::*;
 use super::board::{Board, Look, Obstacle, find_input, inputs_of};
 use super::plan::{Job, Options, Reach, Runner};
 use crate::cache::{Miss, Store};
-use crate::task::Failure;
-use crate::value::{ActionId, Digest};
+use xpipe_base::task::Failure;
+use xpipe_base::value::{ActionId, Digest};
 
 /// What would become of an action.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,7 +44,7 @@ pub fn forecast(job: &Job, runner: &dyn Runner, store: &Store, options: &Options
 }
 
 /// The same with what became known on the way.
-pub(crate) fn survey<'a>(
+pub fn survey<'a>(
     job: &'a Job,
     runner: &dyn Runner,
     store: &'a Store,

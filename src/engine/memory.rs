@@ -9,8 +9,8 @@ use super::board::Board;
 use super::forecast::{Forecast, survey};
 use super::plan::{Action, Device, Job, Options, Reach, Runner};
 use crate::cache::{Store, text};
-use crate::task::{Ask, Asked, Failure, Known, Memory, Told, Work};
-use crate::value::{ActionId, Input, Value};
+use xpipe_base::task::{Ask, Asked, Failure, Known, Memory, Told, Work};
+use xpipe_base::value::{ActionId, Input, Value};
 
 /// The memory that processes started here may have together, in bytes: that of the machine, or less where a control
 /// group says so.
@@ -44,7 +44,7 @@ fn group_limit(groups: &str, root: &Path) -> Option<u64> {
 }
 
 /// What is known of an action's arguments: where inputs lie, and which results are there.
-pub(crate) struct Sight<'a> {
+pub struct Sight<'a> {
     job: &'a Job,
     runner: &'a dyn Runner,
     board: Option<&'a Board<'a>>,
@@ -53,12 +53,12 @@ pub(crate) struct Sight<'a> {
 
 impl<'a> Sight<'a> {
     /// With what a board knows; without one nothing is known of results.
-    pub(crate) fn new(job: &'a Job, runner: &'a dyn Runner, board: Option<&'a Board<'a>>) -> Self {
+    pub fn new(job: &'a Job, runner: &'a dyn Runner, board: Option<&'a Board<'a>>) -> Self {
         Self { job, runner, board, inputs: RefCell::default() }
     }
 
     /// The most memory that an action will need: what its `with` says, else what its operation tells.
-    pub(crate) fn memory(&self, action: &Action, options: &Options) -> Option<Told<Memory>> {
+    pub fn memory(&self, action: &Action, options: &Options) -> Option<Told<Memory>> {
         if let Some(Value::Bytes(bytes)) = action.policy.get("memory") {
             return Some(Told { amount: Memory { bytes: *bytes, less: Vec::new() }, most: false });
         }
@@ -81,13 +81,13 @@ impl<'a> Sight<'a> {
     }
 
     /// Threads that a heavy action gets.
-    pub(crate) fn threads(&self, action: &Action, options: &Options) -> usize {
+    pub fn threads(&self, action: &Action, options: &Options) -> usize {
         let cpus = action.policy.get("cpus").and_then(Value::as_int).and_then(|n| usize::try_from(n).ok());
         cpus.unwrap_or(options.threads).clamp(1, options.threads)
     }
 
     /// The work of an action, or why it is not known; `None` when its operation runs no model.
-    pub(crate) fn work(&self, action: &Action, options: &Options) -> Option<Result<Told<Vec<Work>>, String>> {
+    pub fn work(&self, action: &Action, options: &Options) -> Option<Result<Told<Vec<Work>>, String>> {
         let demands = self.runner.demands(&action.op)?;
         if on_gpu(action, options) {
             return Some(Err("it runs on a GPU, whose speed is not measured".to_owned()));
@@ -96,7 +96,7 @@ impl<'a> Sight<'a> {
     }
 
     /// What an action will ask a language model, or why that is not known; `None` when it asks none.
-    pub(crate) fn asked(&self, action: &Action, options: &Options) -> Option<Result<Told<Asked>, String>> {
+    pub fn asked(&self, action: &Action, options: &Options) -> Option<Result<Told<Asked>, String>> {
         let asked = self.runner.demands(&action.op)?.asked?;
         Some(asked(&self.ask(action, options, true)))
     }

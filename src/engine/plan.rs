@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use crate::task::{Demands, Failure, ReadyFn, RunFn};
-use crate::value::{ActionId, Digest, Input, Record, Value};
+use xpipe_base::task::{Demands, Failure, ReadyFn, RunFn};
+use xpipe_base::value::{ActionId, Digest, Input, Record, Value};
 
 /// One action of a job.
 #[derive(Clone, Debug)]

@@ -10,8 +10,8 @@
 
 use super::memory::lack;
 use super::plan::{Action, Device, Gpu, Options};
-use crate::task::{Failure, Memory, Told};
-use crate::value::Value;
+use xpipe_base::task::{Failure, Memory, Told};
+use xpipe_base::value::Value;
 
 /// What an action asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,8 +219,8 @@ impl Pools {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Heavy;
-    use crate::value::Record;
+    use crate::Heavy;
+    use xpipe_base::value::Record;
 
     fn action(heavy: bool, policy: Record) -> Action {
         Action {
@@ -336,7 +336,7 @@ mod tests {
         o.memory = 3 << 30;
         let large = told(5 << 30, &[("micro_batch = 1_024", 4 << 30), ("micro_batch = 512", 2 << 30)]);
         let failure = Need::of(&action(true, Record::default()), &o, Some(&large)).unwrap_err();
-        assert_eq!(failure.kind, crate::task::FailureKind::Missing);
+        assert_eq!(failure.kind, xpipe_base::task::FailureKind::Missing);
         assert_eq!(failure.message, "a needs up to 5.0 GiB of memory, and 3.0 GiB are there");
         let help = failure.help.unwrap();
         assert!(help.starts_with("write `with { micro_batch = 512 }` (2.0 GiB); the results are"), "{help}");

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::task::{Caveat, Failure, Outcome, Spec};
+use xpipe_base::task::{Caveat, Failure, Outcome, Spec};
 
 /// From the parent, on the worker's standard input. Its end tells the worker that the parent is gone.
 #[derive(Clone, Debug, Serialize, Deserialize)]

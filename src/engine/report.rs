@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::cache::{Error, Manifest};
-use crate::task::{Failure, FailureKind};
-use crate::value::{ActionId, Digest};
+use xpipe_base::task::{Failure, FailureKind};
+use xpipe_base::value::{ActionId, Digest};
 
 /// What became of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

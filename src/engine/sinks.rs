@@ -106,7 +106,7 @@ impl EventSink for ChromeTrace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Counts;
+    use crate::Counts;
 
     fn started(id: u32) -> Event {
         Event::Started {

@@ -6,7 +6,7 @@ use super::board::{Board, Obstacle};
 use super::forecast::{Forecast, survey};
 use super::plan::{Action, Job, Options, Runner};
 use crate::cache::{Change, History, InputNote, LastFailure, Manifest, Miss, Store, diff};
-use crate::value::{ActionId, Digest};
+use xpipe_base::value::{ActionId, Digest};
 
 /// A reason to run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

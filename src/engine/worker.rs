@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::call::{call, caught};
 use super::plan::Runner;
 use super::protocol::{FromWorker, ToWorker};
-use crate::task::{Caveat, Failure, FailureKind, Job, Progress};
+use xpipe_base::task::{Caveat, Failure, FailureKind, Job, Progress};
 
 /// Runs the one action that the parent names on standard input, and returns the exit code. When the parent goes away,
 /// this process and the programs it started are killed at once.
@@ -195,16 +195,16 @@ mod tests {
     use std::io::{BufReader, PipeReader, PipeWriter, pipe};
 
     use super::*;
-    use crate::engine::{Found, Reach};
-    use crate::task::{Outcome, RunFn, Spec};
-    use crate::value::{Input, Record, Value};
+    use crate::{Found, Reach};
+    use xpipe_base::task::{Outcome, RunFn, Spec};
+    use xpipe_base::value::{Input, Record, Value};
 
     struct Ops;
 
     fn echo(job: &Job<'_>) -> Result<Outcome, Failure> {
         job.progress.progress(1, 2, "steps", "loss 0.5");
         job.progress.note("half way");
-        job.progress.caveat(&Caveat::counted(crate::task::CaveatKind::Dropped, 3, "lines left out"));
+        job.progress.caveat(&Caveat::counted(xpipe_base::task::CaveatKind::Dropped, 3, "lines left out"));
         job.progress.progress(2, 2, "steps", "");
         let mut outcome = Outcome::default();
         outcome.values.insert("x".into(), job.number("x")?);

@@ -15,7 +15,7 @@ use super::reference::Reference;
 use super::tokenizer::Tokenizer;
 use super::weights::Checkpoint;
 use super::{Packed, cpu};
-use crate::task::Failure;
+use xpipe_base::task::Failure;
 
 /// A bi-encoder: packed texts in, a vector a text out.
 pub trait BiEncoder: Send {

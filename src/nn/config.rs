@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::task::Failure;
+use xpipe_base::task::Failure;
 
 /// Fields of any architecture that do not change what a re-ranker computes: how the file came to be, text
 /// generation, labels of other tasks, what to return. `architectures`, labels and types are written anew on saving.

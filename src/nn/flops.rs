@@ -50,8 +50,8 @@ pub fn forward(model: &dyn Architecture, n: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::arch;
-    use crate::nn::config::Fields;
+    use crate::arch;
+    use crate::config::Fields;
     use std::sync::Arc;
 
     fn model(config: &str) -> Arc<dyn Architecture> {

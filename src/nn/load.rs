@@ -9,7 +9,7 @@ use super::cpu;
 use super::reference::Reference;
 use super::tokenizer::Tokenizer;
 use super::weights::{Checkpoint, Labels};
-use crate::task::Failure;
+use xpipe_base::task::Failure;
 
 /// Which engine computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -144,9 +144,9 @@ pub(super) fn device(name: &str) -> Result<Device, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::testing;
-    use crate::nn::tokenizer::{Limits, TokenCache};
-    use crate::task::FailureKind;
+    use crate::testing;
+    use crate::tokenizer::{Limits, TokenCache};
+    use xpipe_base::task::FailureKind;
 
     #[test]
     fn devices_are_told_by_name() {

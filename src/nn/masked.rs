@@ -14,7 +14,7 @@ use super::load::{self, Engine, Options};
 use super::reference::Reference;
 use super::tokenizer::Tokenizer;
 use super::weights::Checkpoint;
-use crate::task::Failure;
+use xpipe_base::task::Failure;
 
 /// A masked language model: packed texts in, the largest logit of each word over a text's tokens out.
 pub trait MaskedModel: Send {

@@ -14,7 +14,7 @@ use super::cpu::Encoder;
 use super::reference::Reference;
 use super::testing::{BACKWARD, FORWARD, Fixture, bce, error, fixture};
 use super::weights::{Checkpoint, Labels};
-use crate::value::rng::Stream;
+use xpipe_base::value::rng::Stream;
 
 /// A head: whether the mean is pooled, a dense layer stands before it, it has a bias; rows of the linear layer.
 #[derive(Clone, Copy)]

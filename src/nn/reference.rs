@@ -18,8 +18,8 @@ use super::arch::Architecture;
 use super::layers::{Graph, Lookup};
 use super::weights::{self, Checkpoint};
 use super::{Packed, Parameter, Reranker};
-use crate::task::Failure;
-use crate::value::rng::Stream;
+use xpipe_base::task::Failure;
+use xpipe_base::value::rng::Stream;
 
 /// Stack of a thread: candle walks its graph by recursion.
 const STACK: usize = 16 << 20;

@@ -3,7 +3,7 @@
 use candle_core::DType;
 
 use super::*;
-use crate::nn::testing::{self, Expected, Fixture};
+use crate::testing::{self, Expected, Fixture};
 
 /// Fixtures of the architectures that have an implementation.
 const FIXTURES: &[&str] =

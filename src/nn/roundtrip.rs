@@ -25,7 +25,7 @@ struct Scores {
 }
 
 fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/roundtrip").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/roundtrip").join(name)
 }
 
 /// Fixtures with vocabularies of 128 rows, one of each architecture.

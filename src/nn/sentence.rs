@@ -20,8 +20,8 @@ use serde_json::{Value, json};
 use super::config::Fields;
 use super::files::TRANSFORMER_SETTINGS;
 use super::pooling::{NAMED, Pool};
-use crate::task::{Failure, passed_over};
-use crate::value::InnerPath;
+use xpipe_base::task::{Failure, passed_over};
+use xpipe_base::value::InnerPath;
 
 /// Which of a model's two inputs a text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

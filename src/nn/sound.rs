@@ -7,7 +7,7 @@ use super::sentence::{self, Sentence};
 use super::tokenizer::Tokenizer;
 use super::weights::{Checkpoint, Labels, Part};
 use super::{arch, files};
-use crate::task::Failure;
+use xpipe_base::task::Failure;
 
 /// What a model is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,7 +100,7 @@ fn tokenizer(folder: &Path) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::testing;
+    use crate::testing;
 
     /// A copy of a model with a tokenizer of letters.
     fn folder(name: &str) -> tempfile::TempDir {

@@ -3,50 +3,25 @@
 //! `XPIPE_FIXTURES` names another folder of the same layout.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use safetensors::SafeTensors;
 
 use super::weights::{Checkpoint, Labels};
 use super::{Packed, Reranker};
-use crate::value::rng::Stream;
+use xpipe_base::value::rng::Stream;
 
 /// Tolerance of hidden states and logits.
 pub(crate) const FORWARD: f64 = 1e-4;
 /// Tolerance of gradients.
 pub(crate) const BACKWARD: f64 = 1e-3;
 
-/// What is committed beside the fixtures, in the same layout, made by `tests/data/made/make.py`.
-pub(crate) const MADE: [&str; 6] =
-    ["xlm-roberta", "deberta-v2-conv", "deberta-v2-own", "electra-wide", "two-labels", "sharded"];
-
-/// The folder of a fixture.
-pub(crate) fn fixture(name: &str) -> PathBuf {
-    if MADE.contains(&name) || name == "kinds" || name.ends_with("-masked") {
-        return PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/made").join(name);
-    }
-    let root = std::env::var_os("XPIPE_FIXTURES")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/fixtures"), PathBuf::from);
-    root.join(name)
-}
+pub(crate) use xpipe_testing::{MADE, fixture, model as real};
 
 /// The model of a fixture.
 pub(crate) fn checkpoint(name: &str) -> Checkpoint {
     let labels = if name == "two-labels" { Labels::Two } else { Labels::One };
     Checkpoint::load_labelled(&fixture(name), 1, labels).unwrap()
-}
-
-/// The folder of a real model, when this machine has it; says so when it has not.
-pub(crate) fn real(name: &str, test: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("XPIPE_TEST_MODELS")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|h| PathBuf::from(h).join(".cache/xpipe-test-models")))?;
-    let folder = root.join(name);
-    if folder.join("config.json").is_file() {
-        return Some(folder);
-    }
-    println!("skipped: {test} (no model {name})");
-    None
 }
 
 /// A safetensors file of expected values.

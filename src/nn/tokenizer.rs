@@ -15,8 +15,8 @@ use serde_json::{Value as Json, json};
 
 use self::settings::Settings;
 use super::{Packed, beginning, byte_pairs, sentencepiece};
-use crate::task::Failure;
-use crate::value::{Call, Digest};
+use xpipe_base::task::Failure;
+use xpipe_base::value::{Call, Digest};
 
 mod around;
 mod class;
@@ -48,10 +48,10 @@ impl Limits {
     /// The limits of the constructor `query_document(query, document)` for a model.
     ///
     /// # Errors
-    /// [`crate::task::FailureKind::Bug`]: the checker lets nothing else pass.
+    /// [`xpipe_base::task::FailureKind::Bug`]: the checker lets nothing else pass.
     pub fn of(call: &Call, position_limit: usize) -> Result<Self, Failure> {
         let count = |name: &str| {
-            let value = call.args.get(name).and_then(crate::value::Value::as_int);
+            let value = call.args.get(name).and_then(xpipe_base::value::Value::as_int);
             value.and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0).ok_or_else(|| {
                 Failure::bug(format!("{}: `{name}` is not a count above zero: {:?}", call.name, call.args))
             })

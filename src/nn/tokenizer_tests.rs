@@ -1,7 +1,7 @@
 //! Ids against committed ones, limits, templates, the cache.
 
 use super::*;
-use crate::nn::testing;
+use crate::testing;
 
 const WIDE: Limits = Limits { query: 1000, document: 1000, total: 512 };
 
@@ -256,7 +256,10 @@ fn the_cache_changes_no_id_and_keeps_within_its_capacity() {
 fn damage_is_told_with_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let e = Tokenizer::load(dir.path()).unwrap_err();
-    assert!(e.kind == crate::task::FailureKind::Missing && e.message.contains("no tokenizer.json"), "{e}");
+    assert!(
+        e.kind == xpipe_base::task::FailureKind::Missing && e.message.contains("no tokenizer.json"),
+        "{e}"
+    );
     std::fs::write(dir.path().join("vocab.txt"), "a\nb\n").unwrap();
     assert!(Tokenizer::load(dir.path()).unwrap_err().message.contains("no line `[UNK]`"));
     std::fs::write(dir.path().join("tokenizer.json"), r#"{"version": "1.0", "mod"#).unwrap();
@@ -265,7 +268,7 @@ fn damage_is_told_with_the_file() {
 
 #[test]
 fn the_beginning_of_a_text_gives_its_first_ids() {
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/quickstart/model")];
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/quickstart/model")];
     for model in ["minilm-l6", "deberta-v3-tokenizer"] {
         let folder = testing::real("minilm-l6", "beginnings of texts").map(|f| f.with_file_name(model));
         folders.extend(folder.filter(|f| f.exists()));

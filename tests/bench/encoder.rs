@@ -11,14 +11,14 @@
 
 use std::time::Instant;
 
-use xpipe::nn::arch;
-use xpipe::nn::config::Fields;
-use xpipe::nn::cpu::{Encoder, Level};
-use xpipe::nn::weights::Checkpoint;
-use xpipe::nn::{Packed, Reranker};
-use xpipe::task::Failure;
-use xpipe::train::optimiser::{self, AdamW, Moments};
-use xpipe::value::rng::Stream;
+use xpipe_base::task::Failure;
+use xpipe_base::value::rng::Stream;
+use xpipe_nn::arch;
+use xpipe_nn::config::Fields;
+use xpipe_nn::cpu::{Encoder, Level};
+use xpipe_nn::weights::Checkpoint;
+use xpipe_nn::{Packed, Reranker};
+use xpipe_study::train::optimiser::{self, AdamW, Moments};
 
 fn main() -> Result<(), Failure> {
     let args: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();

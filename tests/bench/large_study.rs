@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use xpipe::resolve::world::Memory;
+use xpipe_lang::resolve::world::Memory;
 
 /// Cells of the study that [`large`] writes: four for each model, and one of samples for each objective and seed.
 pub(crate) fn cells(rates: usize, seeds: usize) -> usize {

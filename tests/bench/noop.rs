@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn study() -> String {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny");
+    let data = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join("tests/data/tiny");
     let list = |n: usize, step: f64| {
         let values: Vec<String> = (1..=n).map(|i| format!("{:.3}", i as f64 * step)).collect();
         values.join(", ")

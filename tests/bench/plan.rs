@@ -11,10 +11,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use xpipe::diag::Diagnostics;
-use xpipe::graph::{Overrides, expand};
-use xpipe::resolve::load;
-use xpipe::syntax::SourceMap;
+use xpipe_base::diag::Diagnostics;
+use xpipe_lang::graph::{Overrides, expand};
+use xpipe_lang::resolve::load;
+use xpipe_lang::syntax::SourceMap;
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
@@ -25,7 +25,7 @@ fn main() {
     let start = Instant::now();
     let (mut sources, mut sink) = (SourceMap::new(), Diagnostics::new());
     let study = load(Path::new("/study/root.xpipe"), &world, &mut sources, &mut sink).unwrap();
-    let (registry, overrides) = (xpipe::ops::registry(), Overrides::default());
+    let (registry, overrides) = (xpipe_study::ops::registry(), Overrides::default());
     let graph = expand(&study, &registry, &world, &overrides, &mut sink);
     let seconds = start.elapsed().as_secs_f64();
     assert!(sink.is_empty(), "{:#?}", sink.sorted());

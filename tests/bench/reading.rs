@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use xpipe::data::store::TextStore;
-use xpipe::value::rng::Stream;
+use xpipe_base::value::rng::Stream;
+use xpipe_data::store::TextStore;
 
 /// Passages of MS MARCO, and the bytes of its `collection.tsv` divided by them.
 const PASSAGES: f64 = 8_841_823.0;

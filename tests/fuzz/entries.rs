@@ -3,16 +3,16 @@
 
 use std::path::Path;
 
-use xpipe::cache::Store;
-use xpipe::data::judgements::QrelOptions;
-use xpipe::data::known::Known;
-use xpipe::data::pairs::{self, PairOptions, Third};
-use xpipe::data::texts::{self, TextOptions, What};
-use xpipe::data::{judgements, store::TextStore};
-use xpipe::diag::{Diagnostics, FileId};
-use xpipe::syntax;
-use xpipe::task::Silent;
-use xpipe::value::Digest;
+use xpipe_base::diag::{Diagnostics, FileId};
+use xpipe_base::task::Silent;
+use xpipe_base::value::Digest;
+use xpipe_data::judgements::QrelOptions;
+use xpipe_data::known::Known;
+use xpipe_data::pairs::{self, PairOptions, Third};
+use xpipe_data::texts::{self, TextOptions, What};
+use xpipe_data::{judgements, store::TextStore};
+use xpipe_engine::cache::Store;
+use xpipe_lang::syntax;
 
 /// A study: every place of a diagnostic lies in the text.
 pub(crate) fn parser(bytes: &[u8]) {
@@ -45,7 +45,7 @@ pub(crate) fn qrels(bytes: &[u8]) {
         assert!(qrels.judgements() > 0);
         std::fs::create_dir_all(out).expect("a folder");
         qrels.write(out).expect("what was read can be written");
-        let again = xpipe::data::qrels::Qrels::read(out).expect("what was written can be read");
+        let again = xpipe_data::qrels::Qrels::read(out).expect("what was written can be read");
         assert_eq!(again, qrels);
     });
 }
@@ -99,5 +99,5 @@ pub(crate) fn manifest(bytes: &[u8]) {
     // No file of it is there: at best a result without files.
     assert!(store.look(&key).map_or(true, |m| m.outputs.is_empty()));
     let _ = (store.record(&key), store.recipe(&key));
-    let _ = serde_json::from_slice(bytes).ok().and_then(|json| xpipe::cache::read_recipe(&json));
+    let _ = serde_json::from_slice(bytes).ok().and_then(|json| xpipe_engine::cache::read_recipe(&json));
 }

@@ -1,9 +1,9 @@
 //! Memory and time told before a run, beside what the run then needs; what cannot fit is refused.
 
 use serde_json::Value as Json;
-use xpipe::nn::config::Fields;
-use xpipe::nn::{arch, weights};
-use xpipe::value::rng::Stream;
+use xpipe_base::value::rng::Stream;
+use xpipe_nn::config::Fields;
+use xpipe_nn::{arch, weights};
 
 use crate::space::{Space, TRAINING, repository};
 
@@ -41,7 +41,7 @@ fn deep(space: &Space) {
         "num_attention_heads": 4, "intermediate_size": 256, "max_position_embeddings": 512}"#;
     let model = arch::from_fields(&Fields::parse("config.json", config.as_bytes()).unwrap()).unwrap();
     let parameters = arch::layout(&model.declared());
-    let (s, total) = (Stream::new(1, &["deep"]), parameters.iter().map(xpipe::nn::Parameter::len).sum());
+    let (s, total) = (Stream::new(1, &["deep"]), parameters.iter().map(xpipe_nn::Parameter::len).sum());
     let numbers: Vec<f32> = (0..total).map(|i: usize| 0.02 * s.normal(i as u64) as f32).collect();
     weights::save(&*model, &parameters, &numbers, &space.path("deep")).unwrap();
     let tokenizer = repository("examples/quickstart/model/tokenizer.json");

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::archives::{gzip, tar, zip};
 use crate::server::{Deed, Server};
 use crate::space::{Ended, RETRIEVAL, Space};
+use xpipe_testing::archives::{gzip, tar, zip};
 
 /// The program in a space, with nothing of this machine's network settings.
 fn command(space: &Space, args: &[&str]) -> Command {
@@ -452,7 +452,8 @@ fn a_disk_that_is_full_is_named_and_what_arrived_is_kept() {
     let server = Server::start();
     let space = with(&format!(r#"beir("tiny", url = "{}/tiny.zip")"#, server.address));
     // What does not pack: more than there is room for.
-    let filler: Vec<u8> = (0..10_000u32).flat_map(|i| xpipe::value::Digest::of(&i.to_le_bytes()).0).collect();
+    let filler: Vec<u8> =
+        (0..10_000u32).flat_map(|i| xpipe_base::value::Digest::of(&i.to_le_bytes()).0).collect();
     server.put("/tiny.zip", zip(&[("tiny/filler", &filler)]));
     let script = r#"mkdir -p small && mount -t tmpfs -o size=200k tmpfs small || exit 99
 "$1" fetch study.xpipe --cache small"#;

@@ -29,7 +29,7 @@ fn study() -> Vec<u8> {
 }
 
 fn stored() -> Vec<u8> {
-    std::fs::read(repository("src/cache/testdata/manifest-v1.json")).unwrap()
+    std::fs::read(repository("src/engine/cache/testdata/manifest-v1.json")).unwrap()
 }
 
 proptest! {

@@ -3,12 +3,12 @@
 //! The expected values are in tests/data/golden, a section an output with the version of its operation.
 //! After a version was raised for good reason: `XPIPE_GOLDEN=write cargo test --test it golden` writes them anew.
 
-use xpipe::data::run::Run;
-use xpipe::data::scores::Scores;
-use xpipe::data::table::{Kind, TableReader};
-use xpipe::ir::dense::Embeddings;
-use xpipe::ir::impacts::Impacts;
-use xpipe::ir::vectors::Vectors;
+use xpipe_data::ir::dense::Embeddings;
+use xpipe_data::ir::impacts::Impacts;
+use xpipe_data::ir::vectors::Vectors;
+use xpipe_data::run::Run;
+use xpipe_data::scores::Scores;
+use xpipe_data::table::{Kind, TableReader};
 
 use crate::space::{Space, TRAINING, repository};
 

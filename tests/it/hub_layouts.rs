@@ -8,7 +8,7 @@ use std::path::Path;
 
 use safetensors::SafeTensors;
 use serde_json::json;
-use xpipe::nn::tokenizer::Tokenizer;
+use xpipe_nn::tokenizer::Tokenizer;
 
 use super::hub_server::{COMMIT, Hub, Manner};
 use super::space::{Space, repository};

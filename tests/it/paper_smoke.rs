@@ -5,10 +5,10 @@ use std::path::Path;
 
 use serde_json::Value as Json;
 
-use crate::archives::{gzip, tar, zip};
 use crate::fetching::xpipe;
 use crate::server::Server;
 use crate::space::{Space, repository};
+use xpipe_testing::archives::{gzip, tar, zip};
 
 /// The texts of a file of tests/data/tiny: ids and texts as BEIR joins them.
 fn texts(file: &str) -> Vec<(String, String)> {

@@ -1,10 +1,10 @@
 //! Files as people have them: read through the whole program, or refused with what to type.
 
-use xpipe::data::qrels::Qrels;
-use xpipe::data::run::Run;
-use xpipe::data::scores::Scores;
-use xpipe::data::store::TextStore;
-use xpipe::data::table::{Kind, TableReader};
+use xpipe_data::qrels::Qrels;
+use xpipe_data::run::Run;
+use xpipe_data::scores::Scores;
+use xpipe_data::store::TextStore;
+use xpipe_data::table::{Kind, TableReader};
 
 use crate::space::{Ended, Space, repository};
 

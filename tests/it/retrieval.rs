@@ -2,10 +2,10 @@
 
 use serde_json::Value as Json;
 
-use crate::archives::zip;
 use crate::fetching::xpipe;
 use crate::server::Server;
 use crate::space::Space;
+use xpipe_testing::archives::zip;
 
 /// The ids of the queries that a run ranks, in order.
 #[track_caller]

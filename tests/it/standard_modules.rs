@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use xpipe::diag::{Diagnostics, FileId};
-use xpipe::syntax;
+use xpipe_base::diag::{Diagnostics, FileId};
+use xpipe_lang::syntax;
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/std")
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join("pipelines/std")
 }
 
 fn modules() -> Vec<PathBuf> {

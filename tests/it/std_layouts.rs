@@ -9,12 +9,12 @@
 
 use std::collections::BTreeMap;
 
-use xpipe::data::table::{Cell, Kind, TableWriter};
+use xpipe_data::table::{Cell, Kind, TableWriter};
 
-use crate::archives::{gzip, tar, zip};
 use crate::fetching::xpipe;
 use crate::server::Server;
 use crate::space::{Space, repository};
+use xpipe_testing::archives::{gzip, tar, zip};
 
 const MODULES: [&str; 5] = ["msmarco", "trec", "beir", "lotte", "teachers"];
 

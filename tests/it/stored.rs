@@ -119,7 +119,7 @@ fn a_name_in_a_manifest_cannot_lead_out_of_the_cache() {
         for format in [1, 2] {
             json["format"] = format.into();
             let text = serde_json::to_vec_pretty(&json).unwrap();
-            let text = if format == 1 { text } else { xpipe::value::sealed::seal(&text) };
+            let text = if format == 1 { text } else { xpipe_base::value::sealed::seal(&text) };
             std::fs::write(&file, text).unwrap();
             let verified = space.xpipe(&["cache", "verify"]);
             assert_eq!(verified.code, Some(5), "{name}: {verified:#?}");
@@ -162,5 +162,5 @@ fn results_of_an_older_version_are_used_and_counted() {
     let told = space.xpipe(&["cache", "verify", "--json"]).json();
     assert_eq!(told["without_checksum"], 4);
     // Whole as the older program wrote it, in another cache: it is read there.
-    assert!(repository("src/cache/testdata/manifest-v1.json").is_file());
+    assert!(repository("src/engine/cache/testdata/manifest-v1.json").is_file());
 }

@@ -9,12 +9,12 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use xpipe::diag::Code;
-use xpipe::diag::render::Sources as _;
-use xpipe::diag::{Diagnostics, Severity};
-use xpipe::graph::{Graph, Overrides, expand};
-use xpipe::resolve::{Disk, load};
-use xpipe::syntax::SourceMap;
+use xpipe_base::diag::Code;
+use xpipe_base::diag::render::Sources as _;
+use xpipe_base::diag::{Diagnostics, Severity};
+use xpipe_lang::graph::{Graph, Overrides, expand};
+use xpipe_lang::resolve::{Disk, load};
+use xpipe_lang::syntax::SourceMap;
 
 /// Codes that `check` never gives: `run` does, and the case says `lacks`.
 const ONLY_AT_RUN: [Code; 1] = [Code::NotImplemented];
@@ -37,7 +37,7 @@ struct Found {
 }
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite")
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join("tests/suite")
 }
 
 fn cases() -> Vec<PathBuf> {
@@ -101,7 +101,7 @@ fn checked(path: &Path) -> Checked {
     let mut sink = Diagnostics::new();
     let study = load(path, &world, &mut sources, &mut sink).unwrap();
     let overrides = overrides(&std::fs::read_to_string(path).unwrap());
-    let registry = xpipe::ops::registry();
+    let registry = xpipe_study::ops::registry();
     let graph = expand(&study, &registry, &world, &overrides, &mut sink);
     let found = sink
         .sorted()
@@ -130,9 +130,7 @@ fn faults(path: &Path) -> Vec<String> {
     let name = path.file_name().unwrap().to_string_lossy().into_owned();
     let Checked { mut found, graph, lacking } = checked(path);
     let mut faults = Vec::new();
-    if cfg!(feature = "models") {
-        faults.extend(lacks(&text, &lacking).map(|fault| format!("{name}: {fault}")));
-    }
+    faults.extend(lacks(&text, &lacking).map(|fault| format!("{name}: {fault}")));
     for e in expected(&text) {
         let place = found.iter().position(|f| {
             f.file == name
@@ -240,7 +238,7 @@ fn files_that_use_each_other_are_reported_where_the_circle_closes() {
 
 #[test]
 fn the_studies_of_the_method_check_and_plan() {
-    let studies = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/studies");
+    let studies = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join("tests/data/studies");
     for (file, rows) in [
         (
             "paper.xpipe",
@@ -283,7 +281,7 @@ fn a_generated_study_has_the_cells_it_should_have() {
     let (mut sources, mut sink) = (SourceMap::new(), Diagnostics::new());
     let study = load(Path::new("/study/root.xpipe"), &world, &mut sources, &mut sink).unwrap();
     assert_eq!(study.modules.len(), 4);
-    let (registry, overrides) = (xpipe::ops::registry(), Overrides::default());
+    let (registry, overrides) = (xpipe_study::ops::registry(), Overrides::default());
     let graph = expand(&study, &registry, &world, &overrides, &mut sink);
     assert!(sink.is_empty(), "{:#?}", sink.sorted());
     let models = crate::large_study::models(rates, seeds);

@@ -93,8 +93,8 @@ fn is_secret(space: &Space, server: &Server, said: &Ended) {
 
 /// The order of documents by query.
 fn orders(folder: &Path) -> BTreeMap<String, Vec<String>> {
-    let run = xpipe::data::run::Run::read(folder).unwrap();
-    let order = |q: &xpipe::data::run::RunQuery| q.hits.iter().map(|h| h.document.clone()).collect();
+    let run = xpipe_data::run::Run::read(folder).unwrap();
+    let order = |q: &xpipe_data::run::RunQuery| q.hits.iter().map(|h| h.document.clone()).collect();
     run.queries().iter().map(|q| (q.id.clone(), order(q))).collect()
 }
 
@@ -439,7 +439,7 @@ fn scores_come_from_log_probabilities_or_from_text() {
     let space = Space::new(&scored(&replaced("score.llm", "depth = 3")));
     run(&space, &server).says(0, &[]);
     let (manifest, folder) = ranked(&space, &server);
-    let scores = xpipe::data::scores::Scores::read(&folder).unwrap();
+    let scores = xpipe_data::scores::Scores::read(&folder).unwrap();
     let queries: BTreeMap<String, String> = space
         .read("data/queries.jsonl")
         .lines()
@@ -475,7 +475,7 @@ fn scores_come_from_log_probabilities_or_from_text() {
     let before = plain.count();
     run(&space, &plain).says(0, &[]);
     let (manifest, folder) = ranked(&space, &plain);
-    let (asked, scores) = (plain.count() - before, xpipe::data::scores::Scores::read(&folder).unwrap());
+    let (asked, scores) = (plain.count() - before, xpipe_data::scores::Scores::read(&folder).unwrap());
     let unread = manifest["facts"]["answers"]["unreadable"].as_u64().unwrap() as usize;
     assert!(unread > 5 && scores.pairs() == asked - unread, "{unread} {asked}");
     assert!(scores.iter().flat_map(|(_, d)| d.values()).all(|s| *s == 3.0 || *s == 0.0));

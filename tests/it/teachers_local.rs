@@ -5,7 +5,7 @@ use std::path::Path;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde_json::json;
-use xpipe::value::rng::Stream;
+use xpipe_base::value::rng::Stream;
 
 use crate::space::{Space, repository};
 

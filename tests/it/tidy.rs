@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use xpipe::diag::Code;
+use xpipe_base::diag::Code;
 
 const LONGEST: usize = 600;
 
 type Edges = BTreeMap<String, BTreeSet<String>>;
 
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
 fn sources(folder: &Path, out: &mut Vec<PathBuf>) {
@@ -32,14 +32,27 @@ fn all_sources() -> Vec<PathBuf> {
     files
 }
 
-/// The folders of src: the modules that the map is about.
-fn modules() -> BTreeSet<String> {
-    std::fs::read_dir(root().join("src"))
-        .unwrap()
-        .map(|e| e.unwrap())
-        .filter(|e| e.path().is_dir())
-        .map(|e| e.file_name().to_string_lossy().into_owned())
-        .collect()
+/// The crate and the folder of each row of the map.
+fn modules() -> BTreeMap<String, String> {
+    rows().map(|cells| (cells[1].clone(), cells[0].clone())).collect()
+}
+
+/// The rows of the table of src/ARCHITECTURE.md: crate, folder, what it owns, what it may use.
+fn rows() -> impl Iterator<Item = Vec<String>> {
+    let text = std::fs::read_to_string(root().join("src/ARCHITECTURE.md")).unwrap();
+    let rows: Vec<String> = text.lines().filter(|l| l.starts_with("| `")).map(str::to_owned).collect();
+    rows.into_iter().map(|row| {
+        row.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`').to_owned()).collect()
+    })
+}
+
+/// The folder of the map that a source file belongs to: the one below its crate, or else the crate's own.
+fn module_of(path: &Path, modules: &BTreeMap<String, String>) -> String {
+    let inner = path.strip_prefix(root().join("src")).unwrap();
+    let mut parts = inner.iter().map(|p| p.to_str().unwrap());
+    let (name, below) = (parts.next().unwrap(), parts.next().unwrap());
+    let below = below.trim_end_matches(".rs");
+    if modules.get(below).is_some_and(|c| c == name) { below.to_owned() } else { name.to_owned() }
 }
 
 /// The text of a file without comments and tests, and the files of modules that are only there in tests.
@@ -88,22 +101,28 @@ fn edges() -> Edges {
         })
         .collect();
     let only_tests: Vec<&PathBuf> = read.iter().flat_map(|(_, _, t)| t).collect();
-    let mut edges: Edges = modules.iter().map(|m| (m.clone(), BTreeSet::new())).collect();
+    let mut edges: Edges = modules.keys().map(|m| (m.clone(), BTreeSet::new())).collect();
     for (path, text, _) in &read {
         if only_tests.iter().any(|t| path.starts_with(t)) {
             continue;
         }
-        let inner = path.strip_prefix(root().join("src")).unwrap();
-        let Some(from) = edges.get_mut(inner.iter().next().unwrap().to_str().unwrap()) else { continue };
-        for piece in text.split("crate::").skip(1) {
-            let names: Vec<&str> = match piece.strip_prefix('{') {
+        let module = module_of(path, &modules);
+        let own = path.strip_prefix(root().join("src")).unwrap().iter().next().unwrap().to_str().unwrap();
+        let Some(from) = edges.get_mut(&module) else { continue };
+        for (of, prefix) in paths(&text, own) {
+            let names: Vec<&str> = match prefix.strip_prefix('{') {
                 Some(group) => group.split('}').next().unwrap().split(',').map(str::trim).collect(),
-                None => vec![piece],
+                None => vec![prefix],
             };
             for name in names {
                 let end = name.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(name.len());
-                if modules.contains(&name[..end]) {
-                    from.insert(name[..end].to_owned());
+                let name = &name[..end];
+                let inside = modules.get(name).is_some_and(|c| *c == of);
+                match (inside, modules.contains_key(&of)) {
+                    (true, _) => drop(from.insert(name.to_owned())),
+                    // The crate's root holds files of the folder that has its name.
+                    (false, true) => drop(from.insert(of.clone())),
+                    (false, false) => {}
                 }
             }
         }
@@ -114,20 +133,30 @@ fn edges() -> Edges {
     edges
 }
 
+/// Paths of a file into the crates of this workspace: the crate's folder, and the path after `crate::` or its name.
+fn paths<'t>(text: &'t str, own: &str) -> Vec<(String, &'t str)> {
+    let mut found: Vec<(String, &str)> = text.split("crate::").skip(1).map(|p| (own.to_owned(), p)).collect();
+    for piece in text.split("xpipe_").skip(1) {
+        let Some((name, path)) = piece.split_once("::") else { continue };
+        if name.chars().all(|c| c.is_alphanumeric() || c == '_') {
+            found.push((name.replace('_', "-"), path));
+        }
+    }
+    found
+}
+
 /// The table of src/ARCHITECTURE.md: `all` allows everything.
 fn allowed() -> BTreeMap<String, Option<BTreeSet<String>>> {
-    let text = std::fs::read_to_string(root().join("src/ARCHITECTURE.md")).unwrap();
-    let rows = text.lines().filter(|l| l.starts_with("| `"));
-    rows.map(|row| {
-        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
-        let used = match cells[3] {
-            "all" => None,
-            "–" => Some(BTreeSet::new()),
-            list => Some(list.split(", ").map(str::to_owned).collect()),
-        };
-        (cells[1].trim_matches('`').to_owned(), used)
-    })
-    .collect()
+    rows()
+        .map(|cells| {
+            let used = match cells[3].as_str() {
+                "all" => None,
+                "–" => Some(BTreeSet::new()),
+                list => Some(list.split(", ").map(str::to_owned).collect()),
+            };
+            (cells[1].clone(), used)
+        })
+        .collect()
 }
 
 #[test]
@@ -159,7 +188,7 @@ fn no_file_is_too_long() {
 
 #[test]
 fn every_code_has_a_page_and_every_page_a_code() {
-    let pages: BTreeSet<String> = std::fs::read_dir(root().join("src/diag/codes"))
+    let pages: BTreeSet<String> = std::fs::read_dir(root().join("src/base/diag/codes"))
         .unwrap()
         .map(|e| e.unwrap().file_name().to_string_lossy().into_owned())
         .filter_map(|name| name.strip_suffix(".md").map(str::to_owned))
@@ -170,14 +199,14 @@ fn every_code_has_a_page_and_every_page_a_code() {
     for code in Code::ALL {
         let page = code.page();
         assert!(page.contains("Wrong") && page.contains("Right"), "{code}: the page lacks an example");
-        let file = format!("src/diag/codes/{}.md", code.as_str().replace("::", "__"));
+        let file = format!("src/base/diag/codes/{}.md", code.as_str().replace("::", "__"));
         assert_eq!(page, std::fs::read_to_string(root().join(file)).unwrap(), "{code}: another code's page");
     }
 }
 
 #[test]
 fn every_operation_and_argument_is_documented() {
-    let registry = xpipe::ops::registry();
+    let registry = xpipe_study::ops::registry();
     assert!(registry.iter().count() > 40);
     for op in registry.iter() {
         assert!(is_sentence(op.doc), "{}: {:?}", op.name, op.doc);

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::fetch::hub::{Client, Opened, Repository};
-use crate::nn::files::{self, Lack};
-use crate::task::{Failure, Progress};
+use xpipe_base::task::{Failure, Progress};
+use xpipe_engine::fetch::hub::{Client, Opened, Repository};
+use xpipe_nn::files::{self, Lack};
 
 /// Bytes of a file that names others, at most.
 const NAMING: u64 = 64 << 20;

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::nn::files;
-use crate::task::Failure;
+use xpipe_base::task::Failure;
+use xpipe_nn::files;
 
 /// What is wrong with a folder, with its name.
 fn at(path: &Path, e: &std::io::Error) -> Failure {

@@ -4,9 +4,9 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::super::out;
-use crate::cache::text::rough_bytes;
-use crate::engine::CancelToken;
-use crate::task::Progress;
+use xpipe_base::task::Progress;
+use xpipe_engine::CancelToken;
+use xpipe_engine::cache::text::rough_bytes;
 
 /// Between two lines about one file.
 const EVERY: Duration = Duration::from_secs(5);

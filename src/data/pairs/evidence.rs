@@ -6,8 +6,8 @@ use std::collections::HashMap;
 
 use indexmap::IndexMap;
 
-use super::super::place;
-use crate::task::Failure;
+use xpipe_base::place;
+use xpipe_base::task::Failure;
 
 /// After so many queries with scores and none with ranks, the rest is not looked at.
 const ENOUGH: u64 = 1000;

@@ -3,15 +3,14 @@
 use std::ops::ControlFlow;
 
 use super::super::lines::{Line, Lines};
-#[cfg(feature = "models")]
 use super::super::names::usual;
 use super::super::names::{Role, role};
 use super::super::noted::TableNotes;
 use super::super::order::parse_score;
 use super::super::parts::Part;
-use super::super::place;
 use super::PairFormat;
-use crate::task::Failure;
+use xpipe_base::place;
+use xpipe_base::task::Failure;
 
 /// One pair.
 #[derive(Clone, Copy, Debug)]
@@ -120,7 +119,7 @@ impl Columns {
 
 /// How lines are cut into columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::data) enum Cut {
+pub(crate) enum Cut {
     /// At blanks and tabs.
     Blanks,
     /// At tabs alone, so that ids may have blanks.
@@ -131,7 +130,7 @@ pub(in crate::data) enum Cut {
 
 impl Cut {
     /// How the lines of a part are cut: `csv` by its suffix or `format`, at tabs alone when ids have blanks.
-    pub(in crate::data) fn of(part: &Part<'_>, format: &str, blanks: bool) -> Self {
+    pub(crate) fn of(part: &Part<'_>, format: &str, blanks: bool) -> Self {
         match (format == "csv" || part.suffix() == "csv", blanks) {
             (true, _) => Self::Commas,
             (false, true) => Self::Tabs,
@@ -140,7 +139,7 @@ impl Cut {
     }
 
     /// The columns of a line.
-    pub(in crate::data) fn columns<'t>(self, text: &'t str, out: &mut Vec<&'t str>) {
+    pub(crate) fn columns<'t>(self, text: &'t str, out: &mut Vec<&'t str>) {
         out.clear();
         match self {
             Self::Blanks => out.extend(text.split_whitespace()),
@@ -234,7 +233,6 @@ fn off(
     line.wrong(found, expected).help("columns are separated by tabs or blanks")
 }
 
-#[cfg(feature = "models")]
 fn parquet(part: &Part<'_>, each: Each<'_>) -> Result<ControlFlow<()>, Failure> {
     use super::super::json::Field;
     let mut rows = super::super::rows::Rows::open(part)?;
@@ -307,9 +305,4 @@ fn parquet(part: &Part<'_>, each: Each<'_>) -> Result<ControlFlow<()>, Failure> 
         }
     }
     Ok(ControlFlow::Continue(()))
-}
-
-#[cfg(not(feature = "models"))]
-fn parquet(part: &Part<'_>, _: Each<'_>) -> Result<ControlFlow<()>, Failure> {
-    Err(Failure::missing(format!("{}: this build cannot read Parquet files", part.name)))
 }

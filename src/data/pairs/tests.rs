@@ -1,7 +1,7 @@
 use std::path::Path;
 
-use super::super::testing::{Told, file, shared};
 use super::*;
+use xpipe_testing::{Told, file, shared};
 
 fn read_all(source: &Path, format: &str) -> Result<(Vec<Group>, ImportedPairs), Failure> {
     let groups = std::cell::RefCell::new(Vec::new());

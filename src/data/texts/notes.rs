@@ -2,8 +2,8 @@
 
 use super::super::json::Repaired;
 use super::super::noted::{Noted, TableNotes};
-use super::super::place;
-use crate::task::{CaveatKind, Progress};
+use xpipe_base::place;
+use xpipe_base::task::{CaveatKind, Progress};
 
 /// Counts, each with the first place.
 #[derive(Debug, Default)]

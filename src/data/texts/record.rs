@@ -1,10 +1,10 @@
 //! The id and the text of a record with named fields: JSON, Parquet, tables with a header.
 
 use super::super::json::Field;
-use super::super::place;
 use super::What;
 use super::notes::Notes;
-use crate::task::Failure;
+use xpipe_base::place;
+use xpipe_base::task::Failure;
 
 /// Fields that hold an id, a line a rank: the first rank that a record has is taken. Of a passage and the document that
 /// it was cut from, the id is the passage's.

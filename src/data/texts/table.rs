@@ -3,11 +3,11 @@
 use super::super::json::Field;
 use super::super::lines::{Lines, MAX_LINE};
 use super::super::parts::{Part, read_failed};
-use super::super::place;
 use super::notes::Notes;
 use super::record::{Record, Wanted};
 use super::{Emit, TextOptions};
-use crate::task::Failure;
+use xpipe_base::place;
+use xpipe_base::task::Failure;
 
 /// Where the columns of a table are.
 #[derive(Clone, Debug)]

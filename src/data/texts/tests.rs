@@ -1,9 +1,9 @@
 use std::path::{Path, PathBuf};
 
 use super::super::store::TextStore;
-use super::super::testing::{Told, file, gzip, shared};
 use super::*;
-use crate::task::{FailureKind, Silent};
+use xpipe_base::task::{FailureKind, Silent};
+use xpipe_testing::{Told, file, gzip, shared};
 
 type Pairs = Vec<(String, String)>;
 

@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 
 use super::{Coordinator, State};
 use crate::cache::{Error, LastFailure, Manifest, Miss};
-use crate::engine::events::Event;
-use crate::engine::execute::End;
-use crate::task::{Failure, FailureKind};
-use crate::value::ActionId;
+use crate::events::Event;
+use crate::execute::End;
+use xpipe_base::task::{Failure, FailureKind};
+use xpipe_base::value::ActionId;
 
 impl Coordinator<'_, '_, '_> {
     /// One thing that an action waited for is there.

@@ -16,19 +16,19 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender};
 use rayon::prelude::*;
 
+use crate::board::{Board, Look, Obstacle, Prepared, find_input, inputs_of};
 use crate::cache::{Error, History, Miss, RunDir, Store};
-use crate::engine::board::{Board, Look, Obstacle, Prepared, find_input, inputs_of};
-use crate::engine::cancel::CancelToken;
-use crate::engine::events::{Event, EventSink};
-use crate::engine::execute::{Executor, Message};
-use crate::engine::memory::Sight;
-use crate::engine::plan::{Job, Options, Reach, Runner};
-use crate::engine::pools::{Grant, Need, Pools};
-use crate::engine::report::{ActionReport, Final, RunReport};
-use crate::engine::sinks::{ChromeTrace, JsonLines};
-use crate::engine::why::{self, Stale};
-use crate::task::Failure;
-use crate::value::{ActionId, Digest, Input};
+use crate::cancel::CancelToken;
+use crate::events::{Event, EventSink};
+use crate::execute::{Executor, Message};
+use crate::memory::Sight;
+use crate::plan::{Job, Options, Reach, Runner};
+use crate::pools::{Grant, Need, Pools};
+use crate::report::{ActionReport, Final, RunReport};
+use crate::sinks::{ChromeTrace, JsonLines};
+use crate::why::{self, Stale};
+use xpipe_base::task::Failure;
+use xpipe_base::value::{ActionId, Digest, Input};
 
 /// Carries out a job: whatever the wanted actions need and the store does not have.
 ///
@@ -305,9 +305,8 @@ where
                     if set.cancel.stopping() || set.halt.load(Ordering::SeqCst) {
                         return;
                     }
-                    let found = crate::engine::call::caught(|| {
-                        find_input(&input, set.runner, set.store, Reach::Fetch)
-                    });
+                    let found =
+                        crate::call::caught(|| find_input(&input, set.runner, set.store, Reach::Fetch));
                     let _ = tx.send(Message::Input(input, found));
                 }
             };

@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::cache::{Change, Store};
-use crate::task::{Failure, FailureKind, Job as Task, Outcome, RunFn};
-use crate::value::pending::PendingCell;
-use crate::value::{ActionId, Input, Pending, Record, Reduction, Value};
+use xpipe_base::task::{Failure, FailureKind, Job as Task, Outcome, RunFn};
+use xpipe_base::value::pending::PendingCell;
+use xpipe_base::value::{ActionId, Input, Pending, Record, Reduction, Value};
 
 /// `text` and the values of everything in `from`, joined; publishes `n`, and `score` when it is given.
 fn make(job: &Task<'_>) -> Result<Outcome, Failure> {

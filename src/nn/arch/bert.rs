@@ -10,9 +10,9 @@ use super::Architecture;
 use super::head::{Dense, Head, Pooling};
 use super::masked::Masked;
 use super::post_norm::{Names, Positions, PostNorm, Projection, Types};
-use crate::nn::config::Fields;
-use crate::nn::layers::activation::Activation;
-use crate::task::Failure;
+use crate::config::Fields;
+use crate::layers::activation::Activation;
+use xpipe_base::task::Failure;
 
 /// Fields of older BERT files that their own code never reads.
 const HARMLESS: &[&str] = &[
@@ -130,7 +130,7 @@ mod tests {
         ] {
             let e = bert(more).unwrap_err();
             assert!(e.message.contains(&format!("`{name}`")), "{more}: {e}");
-            assert_eq!(e.kind, crate::task::FailureKind::Wrong);
+            assert_eq!(e.kind, xpipe_base::task::FailureKind::Wrong);
         }
     }
 
@@ -164,5 +164,5 @@ mod tests {
         assert_eq!(end, list.iter().map(Parameter::len).sum::<usize>());
     }
 
-    use crate::nn::Parameter;
+    use crate::Parameter;
 }

@@ -10,10 +10,10 @@ use serde_json::json;
 use super::Architecture;
 use super::head::{Dense, Head, Pooling};
 use super::post_norm::{Convolution, Names, Positions, PostNorm, Projection, Types};
-use crate::nn::config::Fields;
-use crate::nn::layers::activation::Activation;
-use crate::nn::layers::disentangled::Relative;
-use crate::task::Failure;
+use crate::config::Fields;
+use crate::layers::activation::Activation;
+use crate::layers::disentangled::Relative;
+use xpipe_base::task::Failure;
 
 /// Fields that only masked-LM heads or nothing reads.
 const HARMLESS: &[&str] = &["legacy", "pooler_size", "padding_idx", "conv_groups"];

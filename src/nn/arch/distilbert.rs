@@ -10,9 +10,9 @@ use super::Architecture;
 use super::head::{Dense, Head, Pooling};
 use super::masked::Masked;
 use super::post_norm::{Names, Positions, PostNorm, Projection};
-use crate::nn::config::Fields;
-use crate::nn::layers::activation::Activation;
-use crate::task::Failure;
+use crate::config::Fields;
+use crate::layers::activation::Activation;
+use xpipe_base::task::Failure;
 
 static NAMES: Names = Names {
     kind: "distilbert",

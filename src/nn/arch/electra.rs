@@ -11,9 +11,9 @@ use super::Architecture;
 use super::bert::PARTS;
 use super::head::{Dense, Head, Pooling};
 use super::post_norm::{Names, Positions, PostNorm, Projection, Types};
-use crate::nn::config::Fields;
-use crate::nn::layers::activation::Activation;
-use crate::task::Failure;
+use crate::config::Fields;
+use crate::layers::activation::Activation;
+use xpipe_base::task::Failure;
 
 /// Fields of `ElectraSequenceSummary`, which other heads use.
 const HARMLESS: &[&str] =

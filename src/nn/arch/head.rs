@@ -5,9 +5,9 @@
 use candle_core::{Result, Tensor};
 
 use super::{Declared, Fresh};
-use crate::nn::layers::Graph;
-use crate::nn::layers::activation::Activation;
-use crate::nn::layers::dropout::Site;
+use crate::layers::Graph;
+use crate::layers::activation::Activation;
+use crate::layers::dropout::Site;
 
 /// Which hidden states the head reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

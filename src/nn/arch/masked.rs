@@ -8,8 +8,8 @@
 use candle_core::{Result, Tensor};
 
 use super::{Declared, Fresh, Role, regular};
-use crate::nn::layers::Graph;
-use crate::nn::layers::activation::Activation;
+use crate::layers::Graph;
+use crate::layers::activation::Activation;
 
 /// What an architecture's masked language model adds to its encoder.
 #[derive(Clone, Copy, Debug, PartialEq)]

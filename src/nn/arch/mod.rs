@@ -25,7 +25,7 @@ use serde_json::{Map, Value};
 use super::config::Fields;
 use super::layers::{Graph, Lookup};
 use super::{Packed, Parameter};
-use crate::task::Failure;
+use xpipe_base::task::Failure;
 
 /// Reads the configuration of one architecture.
 pub type Read = fn(&Fields) -> Result<Arc<dyn Architecture>, Failure>;
@@ -159,8 +159,8 @@ fn regular(name: &str) -> String {
 /// Reads the configuration of a model folder.
 ///
 /// # Errors
-/// [`crate::task::FailureKind::Missing`] when the architecture has no implementation yet,
-/// [`crate::task::FailureKind::Wrong`] when the configuration is damaged or has a field this build does not know.
+/// [`xpipe_base::task::FailureKind::Missing`] when the architecture has no implementation yet,
+/// [`xpipe_base::task::FailureKind::Wrong`] when the configuration is damaged or has a field this build does not know.
 pub fn read(folder: &Path) -> Result<Arc<dyn Architecture>, Failure> {
     from_fields(&Fields::open(folder)?)
 }
@@ -220,7 +220,7 @@ pub fn layout(declared: &[Declared]) -> Vec<Parameter> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::FailureKind;
+    use xpipe_base::task::FailureKind;
 
     #[test]
     fn known_architectures_are_missing_and_others_are_wrong() {

@@ -11,12 +11,12 @@ use serde_json::{Map, Value, json};
 
 use super::head::{Dense, Head, HeadNorm, Pooling};
 use super::{Architecture, Declared, Form, Fresh, Role};
-use crate::nn::Packed;
-use crate::nn::config::Fields;
-use crate::nn::layers::activation::Activation;
-use crate::nn::layers::dropout::Site;
-use crate::nn::layers::{Graph, Lookup};
-use crate::task::Failure;
+use crate::Packed;
+use crate::config::Fields;
+use crate::layers::activation::Activation;
+use crate::layers::dropout::Site;
+use crate::layers::{Graph, Lookup};
+use xpipe_base::task::Failure;
 
 /// Fields that other heads, other kernels or nothing reads.
 const HARMLESS: &[&str] = &[

@@ -13,8 +13,8 @@ use serde_json::{Map, Value, json};
 
 use super::head::{Dense, Head, Pooling};
 use super::{Architecture, Fields, KNOWN};
-use crate::nn::layers::activation::Activation;
-use crate::task::Failure;
+use crate::layers::activation::Activation;
+use xpipe_base::task::Failure;
 
 /// Its own fields; all others are the encoder's.
 const OWN: [&str; 12] = [

@@ -9,13 +9,13 @@ use serde_json::{Map, Value};
 use super::head::Head;
 use super::masked::Masked;
 use super::{Architecture, Declared, Form, Fresh, Role};
-use crate::nn::Packed;
-use crate::nn::config::Fields;
-use crate::nn::layers::activation::Activation;
-use crate::nn::layers::disentangled::Relative;
-use crate::nn::layers::dropout::Site;
-use crate::nn::layers::{Graph, Lookup};
-use crate::task::Failure;
+use crate::Packed;
+use crate::config::Fields;
+use crate::layers::activation::Activation;
+use crate::layers::disentangled::Relative;
+use crate::layers::dropout::Site;
+use crate::layers::{Graph, Lookup};
+use xpipe_base::task::Failure;
 
 /// What an architecture calls itself and its tensors.
 #[derive(Debug)]

@@ -12,9 +12,9 @@ use super::Architecture;
 use super::bert::PARTS;
 use super::head::{Dense, Head, Pooling};
 use super::post_norm::{Names, Positions, PostNorm, Projection, Types};
-use crate::nn::config::Fields;
-use crate::nn::layers::activation::Activation;
-use crate::task::Failure;
+use crate::config::Fields;
+use crate::layers::activation::Activation;
+use xpipe_base::task::Failure;
 
 static ROBERTA: Names = Names { kind: "roberta", class: "RobertaForSequenceClassification", ..BASE };
 static XLM_ROBERTA: Names =
@@ -102,7 +102,7 @@ fn read_as(fields: &Fields, names: &'static Names) -> Result<Arc<dyn Architectur
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::Packed;
+    use crate::Packed;
 
     #[test]
     fn positions_begin_after_the_padding_which_does_not_count() {

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::nn::cpu::Level;
-use crate::nn::pooling::{NAMED, Pool};
-use crate::nn::testing::{Expected, error, fixture, random_batch};
+use crate::cpu::Level;
+use crate::pooling::{NAMED, Pool};
+use crate::testing::{Expected, error, fixture, random_batch};
 
 fn by(kinds: &[Pool]) -> Pooling {
     Pooling { kinds: kinds.to_vec(), normalise: false }
@@ -29,7 +29,7 @@ struct Pooled {
 
 #[test]
 fn states_of_every_architecture_are_those_of_transformers() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/dense/encoders.json");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/dense/encoders.json");
     let figures: BTreeMap<String, Pooled> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     assert!(figures.len() >= 8, "{:?}", figures.keys());
     for (name, figures) in &figures {

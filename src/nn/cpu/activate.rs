@@ -2,7 +2,7 @@
 
 use super::lanes::{Kernel, Lanes, N};
 use super::math::{gelu, gelu_both, tanh};
-use crate::nn::layers::activation::Activation;
+use crate::layers::activation::Activation;
 
 /// Value and derivative of the tanh form of the Gaussian error linear unit.
 #[inline(always)]

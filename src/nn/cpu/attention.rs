@@ -11,8 +11,8 @@ use super::lanes::Level;
 use super::product::{Lies, Product, Store, WIDTH, pack, pack_transposed, packed_len};
 use super::relative::{Bias, Spread};
 use super::softmax::{DroppedRows, Softmax, SoftmaxBackward, Stat, Window};
-use crate::nn::layers::disentangled::Relative;
-use crate::nn::layers::dropout::Mask;
+use crate::layers::disentangled::Relative;
+use crate::layers::dropout::Mask;
 
 /// Queries taken together.
 const BLOCK: usize = 96;
@@ -48,7 +48,6 @@ struct RelativeScratch {
     dposition: Vec<f32>,
 }
 
-#[cfg(test)]
 impl Scratch {
     /// How many numbers it holds.
     pub(super) fn held(&self) -> usize {

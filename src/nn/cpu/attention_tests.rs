@@ -1,8 +1,8 @@
 //! Attention against plain loops in f64 and their finite differences: whole, in windows, with relative positions.
 
 use super::*;
-use crate::nn::layers::dropout::Site;
-use crate::value::rng::Stream;
+use crate::layers::dropout::Site;
+use xpipe_base::value::rng::Stream;
 
 fn random(n: usize, of: u64) -> Vec<f32> {
     let s = Stream::new(of, &["attention"]);

@@ -5,7 +5,7 @@
 
 use super::lanes::{Kernel, Lanes, Level};
 use super::product::{Lies, Product, Store, pack_transposed, packed_len};
-use crate::value::half::widen;
+use xpipe_base::value::half::widen;
 
 /// Vectors made ready to be multiplied with many others.
 #[derive(Debug)]
@@ -73,8 +73,8 @@ impl Kernel for Widen<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::value::half::narrow;
-    use crate::value::rng::Stream;
+    use xpipe_base::value::half::narrow;
+    use xpipe_base::value::rng::Stream;
 
     /// Vectors as they are kept.
     fn random(n: usize, width: usize, of: u64) -> Vec<u8> {

@@ -26,13 +26,13 @@ use super::pool::{Pool, Scratch};
 use super::product::{Lies, Product};
 use super::spec::{Angles, Dropout, Spec};
 use super::weights::{PackedLayer, PackedWeights, Pair, Places, with_bias};
-use crate::nn::arch::Architecture;
-use crate::nn::arch::head::Pooling;
-use crate::nn::layers::Lookup;
-use crate::nn::weights::{self, Checkpoint};
-use crate::nn::{Packed, Parameter, Reranker};
-use crate::task::Failure;
-use crate::value::rng::Stream;
+use crate::arch::Architecture;
+use crate::arch::head::Pooling;
+use crate::layers::Lookup;
+use crate::weights::{self, Checkpoint};
+use crate::{Packed, Parameter, Reranker};
+use xpipe_base::task::Failure;
+use xpipe_base::value::rng::Stream;
 
 /// Tokens of a group when scoring.
 pub(super) const GROUP: usize = 512;
@@ -126,8 +126,7 @@ impl Encoder {
     }
 
     /// Numbers held: of the model (weights, gradients, packed weights), and of batches.
-    #[cfg(test)]
-    pub(crate) fn held(&self) -> [usize; 2] {
+    pub fn held(&self) -> [usize; 2] {
         let model = self.weights.len() + self.gradients.len() + self.packed.held();
         [model, self.keep.held() + self.work.held() + self.pool.held()]
     }

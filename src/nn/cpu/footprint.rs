@@ -21,8 +21,8 @@ use super::keep::Keep;
 use super::layer::{BLOCK, Shape};
 use super::product::{packed_len, strips_len};
 use super::spec::Spec;
-use crate::nn::arch::{self, Architecture};
-use crate::nn::{BLOCK as TOKENS, Parameter};
+use crate::arch::{self, Architecture};
+use crate::{BLOCK as TOKENS, Parameter};
 
 /// The size of a batch, or of a micro-batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,11 +175,11 @@ impl Of {
 
 #[cfg(test)]
 mod tests {
-    use crate::nn::Reranker;
-    use crate::nn::cpu::tests::{random, shapes};
-    use crate::nn::cpu::{Encoder, Footprint, Load};
-    use crate::nn::testing::random_batch;
-    use crate::value::rng::Stream;
+    use crate::Reranker;
+    use crate::cpu::tests::{random, shapes};
+    use crate::cpu::{Encoder, Footprint, Load};
+    use crate::testing::random_batch;
+    use xpipe_base::value::rng::Stream;
 
     /// Not the process: what the engine's buffers really hold.
     #[test]

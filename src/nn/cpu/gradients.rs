@@ -142,7 +142,7 @@ pub(super) fn carve<'a>(slice: &'a mut [f32], ranges: &[Range<usize>]) -> Vec<&'
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::value::rng::Stream;
+    use xpipe_base::value::rng::Stream;
 
     fn random(n: usize, of: u64) -> Vec<f32> {
         let s = Stream::new(of, &["gradients"]);

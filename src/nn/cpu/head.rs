@@ -10,8 +10,8 @@ use super::mask::Drop;
 use super::norm::{Norm, NormBackward};
 use super::product::{Lies, Product, Store, pack, packed_len};
 use super::weights::{Linear, Pair, with_bias};
-use crate::nn::layers::activation::Activation;
-use crate::nn::layers::dropout::Mask;
+use crate::layers::activation::Activation;
+use crate::layers::dropout::Mask;
 
 /// The head's parameters.
 #[derive(Clone, Copy)]

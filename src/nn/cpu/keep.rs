@@ -4,7 +4,7 @@
 use super::layer::{Group, Kept, Left, Shape};
 use super::softmax::Stat;
 use super::spec::Spec;
-use crate::nn::Packed;
+use crate::Packed;
 
 /// Of one layer, by token; see [`Kept`].
 #[derive(Debug, Default)]
@@ -122,7 +122,6 @@ impl Keep {
     }
 
     /// How many numbers it holds.
-    #[cfg(test)]
     pub(super) fn held(&self) -> usize {
         let layer = |l: &KeptLayer| {
             let all = [&l.qkv, &l.context, &l.up, &l.hat1, &l.rho1, &l.hat2, &l.rho2, &l.projected];
@@ -147,7 +146,6 @@ impl Work {
     }
 
     /// How many numbers it holds after a backward pass, the stream's gradient given back.
-    #[cfg(test)]
     pub(super) fn held(&self) -> usize {
         let Self { d, attention, output, up, qkv, norms, x, embedded, dembedded, positions, table, panels } =
             self;

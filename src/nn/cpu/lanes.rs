@@ -4,7 +4,7 @@
 //! lanes in the same order, so a level's bits are the same on every machine that has it; levels differ from one
 //! another because AVX2 multiplies and adds in one rounding.
 
-use crate::task::Failure;
+use xpipe_base::task::Failure;
 
 /// Numbers in a vector.
 pub(super) const N: usize = 8;
@@ -400,9 +400,9 @@ mod tests {
             assert_eq!(Level::named(level.inner.name()).unwrap(), level);
         }
         for (name, _) in NAMES.iter().skip(Level::all().len()) {
-            assert_eq!(Level::named(name).unwrap_err().kind, crate::task::FailureKind::Missing);
+            assert_eq!(Level::named(name).unwrap_err().kind, xpipe_base::task::FailureKind::Missing);
         }
-        assert_eq!(Level::named("fast").unwrap_err().kind, crate::task::FailureKind::Wrong);
+        assert_eq!(Level::named("fast").unwrap_err().kind, xpipe_base::task::FailureKind::Wrong);
     }
 
     struct All;

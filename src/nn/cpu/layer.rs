@@ -15,8 +15,8 @@ use super::pool::Scratch;
 use super::product::{Lies, Product, Store};
 use super::softmax::Stat;
 use super::weights::{Layer, PackedLayer, Pair, with_bias};
-use crate::nn::layers::activation::Activation;
-use crate::nn::layers::dropout::Mask;
+use crate::layers::activation::Activation;
+use crate::layers::dropout::Mask;
 
 /// Rows that pass through a sub-layer together, while they are in the second cache.
 pub(super) const BLOCK: usize = 96;

@@ -1,7 +1,7 @@
 //! Dropout factors made eight blocks of the generator at a time, equal to those of [`Mask::fill`].
 
 use super::lanes::{Kernel, Lanes};
-use crate::nn::layers::dropout::Mask;
+use crate::layers::dropout::Mask;
 
 /// Blocks drawn together, of four words each.
 const BLOCKS: usize = 8;
@@ -61,8 +61,8 @@ impl Kernel for Drop<'_> {
 mod tests {
     use super::super::lanes::Level;
     use super::*;
-    use crate::nn::layers::dropout::Site;
-    use crate::value::rng::Stream;
+    use crate::layers::dropout::Site;
+    use xpipe_base::value::rng::Stream;
 
     #[test]
     fn factors_are_those_of_the_definition_from_any_place_on() {

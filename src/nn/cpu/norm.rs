@@ -5,7 +5,7 @@
 
 use super::lanes::{Kernel, Lanes, N};
 use super::mask::fill;
-use crate::nn::layers::dropout::Mask;
+use crate::layers::dropout::Mask;
 
 /// Dropout of a block of rows: the factors, and which elements they are for.
 #[derive(Clone, Copy)]
@@ -189,8 +189,8 @@ impl Kernel for NormBackward<'_> {
 mod tests {
     use super::super::lanes::Level;
     use super::*;
-    use crate::nn::layers::dropout::Site;
-    use crate::value::rng::Stream;
+    use crate::layers::dropout::Site;
+    use xpipe_base::value::rng::Stream;
 
     const ROWS: usize = 3;
     const WIDTH: usize = 40;

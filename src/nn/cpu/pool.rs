@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use super::attention;
-use crate::task::Failure;
+use xpipe_base::task::Failure;
 
 /// What one thread works in.
 #[derive(Debug, Default)]
@@ -52,7 +52,6 @@ impl Pool {
     }
 
     /// Numbers in all scratch memory.
-    #[cfg(test)]
     pub(super) fn held(&self) -> usize {
         let of = |s: &Scratch| {
             let own = [&s.x, &s.qkv, &s.context, &s.z, &s.inner, &s.wide, &s.y];

@@ -11,7 +11,7 @@ use super::norm::{Affine, Norm, NormBackward};
 use super::pool::Scratch;
 use super::product::Store;
 use super::weights::{Pair, with_bias};
-use crate::nn::layers::dropout::Mask;
+use crate::layers::dropout::Mask;
 
 /// Turns queries and keys of a pair's rows by their places, or back.
 fn rotate(qkv: &mut [f32], hidden: usize, size: usize, (cos, sin): (&[f32], &[f32]), back: bool) {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::lanes::Level;
 use super::pool::Pool;
 use super::product::{Lies, Product, Store, packed_len};
-use crate::task::Failure;
+use xpipe_base::task::Failure;
 
 /// How long it takes.
 const TIME: Duration = Duration::from_millis(60);

@@ -337,7 +337,7 @@ fn put<L: Lanes, const M: usize>(
 mod tests {
     use super::super::lanes::Level;
     use super::*;
-    use crate::value::rng::Stream;
+    use xpipe_base::value::rng::Stream;
 
     fn random(n: usize, of: u64) -> Vec<f32> {
         let s = Stream::new(of, &["product"]);

@@ -3,7 +3,7 @@
 use super::lanes::{Kernel, Lanes, N};
 use super::mask::fill;
 use super::math::exp;
-use crate::nn::layers::dropout::Mask;
+use crate::layers::dropout::Mask;
 
 /// Dropout of a block of rows of one head's probabilities.
 #[derive(Clone, Copy)]

@@ -2,14 +2,14 @@
 
 use super::lanes::Level;
 use super::layer::{Masks, Shape};
-use crate::nn::arch::head::{Head, Pooling};
-use crate::nn::arch::modernbert::Sight;
-use crate::nn::arch::post_norm::Projection;
-use crate::nn::arch::{Architecture, Form};
-use crate::nn::layers::disentangled::Relative;
-use crate::nn::layers::dropout::{Mask, Site};
-use crate::nn::layers::rotary;
-use crate::value::rng::Stream;
+use crate::arch::head::{Head, Pooling};
+use crate::arch::modernbert::Sight;
+use crate::arch::post_norm::Projection;
+use crate::arch::{Architecture, Form};
+use crate::layers::disentangled::Relative;
+use crate::layers::dropout::{Mask, Site};
+use crate::layers::rotary;
+use xpipe_base::value::rng::Stream;
 
 /// Probabilities of dropout.
 #[derive(Clone, Copy, Debug)]

@@ -3,16 +3,16 @@
 use candle_core::Device;
 
 use super::*;
-use crate::nn::arch;
-use crate::nn::config::Fields;
-use crate::nn::reference::Reference;
-use crate::nn::testing::{
+use crate::arch;
+use crate::config::Fields;
+use crate::reference::Reference;
+use crate::testing::{
     Fixture, MADE, check_batch_independence, check_fixture, check_hidden, check_same, check_splits,
     checkpoint, random_batch, real,
 };
-use crate::nn::weights::Checkpoint;
-use crate::nn::{Packed, Reranker};
-use crate::value::rng::Stream;
+use crate::weights::Checkpoint;
+use crate::{Packed, Reranker};
+use xpipe_base::value::rng::Stream;
 
 fn load(name: &str, threads: usize) -> Encoder {
     Encoder::new(checkpoint(name), threads).unwrap()
@@ -305,7 +305,7 @@ fn gradients_add_up_and_backward_needs_a_forward() {
     let mut engine = load("bert", 1);
     let f = Fixture::open("bert");
     let ones = vec![1.0; f.batch.len()];
-    assert_eq!(engine.backward(&ones).unwrap_err().kind, crate::task::FailureKind::Bug);
+    assert_eq!(engine.backward(&ones).unwrap_err().kind, xpipe_base::task::FailureKind::Bug);
     engine.forward(&f.batch, None).unwrap();
     engine.backward(&ones).unwrap();
     let once = engine.gradients_mut().0.to_vec();
@@ -331,8 +331,8 @@ fn a_batch_that_does_not_fit_the_model_is_an_error() {
     {
         let mut batch = Packed::new();
         batch.push(&ids, &types);
-        assert_eq!(engine.score(&batch).unwrap_err().kind, crate::task::FailureKind::Wrong);
-        assert_eq!(engine.forward(&batch, None).unwrap_err().kind, crate::task::FailureKind::Wrong);
+        assert_eq!(engine.score(&batch).unwrap_err().kind, xpipe_base::task::FailureKind::Wrong);
+        assert_eq!(engine.forward(&batch, None).unwrap_err().kind, xpipe_base::task::FailureKind::Wrong);
     }
 }
 
@@ -352,7 +352,7 @@ fn a_saved_model_loads_and_scores_the_same() {
 fn widths_that_are_no_multiple_of_eight_are_refused() {
     let odd = random(&ODD.replace("104", "100"));
     assert!(!supports(&*odd.model));
-    assert_eq!(Encoder::new(odd, 1).unwrap_err().kind, crate::task::FailureKind::Missing);
+    assert_eq!(Encoder::new(odd, 1).unwrap_err().kind, xpipe_base::task::FailureKind::Missing);
     assert!(supports(&*random(ODD).model));
 }
 

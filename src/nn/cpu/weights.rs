@@ -6,11 +6,11 @@ use super::attention::room;
 use super::lanes::Level;
 use super::layer::Shape;
 use super::product::{Store, pack, pack_transposed, packed_len};
-use crate::nn::arch::modernbert::ModernBert;
-use crate::nn::arch::post_norm::{PostNorm, Projection};
-use crate::nn::arch::{Architecture, Form, head::Head};
-use crate::nn::{Packed, Parameter};
-use crate::task::Failure;
+use crate::arch::modernbert::ModernBert;
+use crate::arch::post_norm::{PostNorm, Projection};
+use crate::arch::{Architecture, Form, head::Head};
+use crate::{Packed, Parameter};
+use xpipe_base::task::Failure;
 
 /// A weight and its bias (or γ and β); the bias is empty where the model has none.
 #[derive(Clone, Debug)]
@@ -261,7 +261,6 @@ pub(super) struct PackedWeights {
     pub fresh: [bool; 2],
 }
 
-#[cfg(test)]
 impl PackedWeights {
     /// How many numbers it holds.
     pub(super) fn held(&self) -> usize {

@@ -2,8 +2,8 @@
 
 use candle_core::{Result, Tensor};
 
-use crate::nn::config::Fields;
-use crate::task::Failure;
+use crate::config::Fields;
+use xpipe_base::task::Failure;
 
 /// An activation function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@
 //! - an attention probability: `(token · heads + head) · 65536 + key`, where `token` is the query's place in the
 //!   batch and `key` the key's place in its pair.
 
-use crate::value::rng::Stream;
+use xpipe_base::value::rng::Stream;
 
 /// Numbers from one row of attention probabilities to the next.
 const ROW: u64 = 1 << 16;

@@ -17,8 +17,8 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Error, Result, Tensor};
 
-use crate::nn::Packed;
-use crate::value::rng::Stream;
+use crate::Packed;
+use xpipe_base::value::rng::Stream;
 
 /// Rows of one embedding table, one for each token.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,11 +1,11 @@
 //! Masked language models against transformers' numbers, and the two engines against each other.
 
 use super::*;
-use crate::nn::arch;
-use crate::nn::config::Fields;
-use crate::nn::cpu::Level;
-use crate::nn::testing::{Expected, error, fixture, random_batch};
-use crate::value::rng::Stream;
+use crate::arch;
+use crate::config::Fields;
+use crate::cpu::Level;
+use crate::testing::{Expected, error, fixture, random_batch};
+use xpipe_base::value::rng::Stream;
 
 const FIXTURES: [&str; 2] = ["bert-masked", "distilbert-masked"];
 
@@ -45,7 +45,7 @@ fn random(vocabulary: usize) -> Checkpoint {
     let mut declared = model.declared();
     model.masked().unwrap().declare(24, vocabulary, &mut declared);
     let parameters = arch::layout(&declared);
-    let total = parameters.iter().map(crate::nn::Parameter::len).sum::<usize>() as u64;
+    let total = parameters.iter().map(crate::Parameter::len).sum::<usize>() as u64;
     let s = Stream::new(3, &["random masked model"]);
     let weights = (0..total).map(|i| 0.3 * s.normal(i) as f32).collect();
     Checkpoint { model, parameters, weights, ignored: Vec::new(), drawn: Vec::new() }

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use super::class::Class;
 use super::settings::Settings;
 use super::{Alone, Specials, Template};
-use crate::task::Failure;
+use xpipe_base::task::Failure;
 
 impl Settings {
     /// Whether `model_input_names` has token types, when it is given.

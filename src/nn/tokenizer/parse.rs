@@ -3,7 +3,7 @@
 
 use serde_json::Value as Json;
 
-use crate::task::caught;
+use xpipe_base::task::caught;
 
 /// Characters that a normaliser may make of one, at most: published ones make up to 18 (a ligature of NFKC).
 const EXPANSION: f64 = 256.0;

@@ -16,7 +16,7 @@ use tokenizers::AddedToken;
 
 use super::Files;
 use super::class::{Class, HARMLESS, NAMED, READ};
-use crate::task::Failure;
+use xpipe_base::task::Failure;
 
 /// What a folder says about its tokenizer, beside its words.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use super::*;
 const WIDE: Limits = Limits { query: 1000, document: 1000, total: 512 };
 
 fn data(name: &str) -> Json {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/tokenizers").join(name);
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/tokenizers").join(name);
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
@@ -178,7 +178,7 @@ fn texts_are_cut_at_the_side_that_the_settings_name() {
     let tight = Limits { query: 9, document: 9, total: 8 };
     assert_eq!(cut(&left, &tight), joined(query, &document[3..]));
     assert_eq!(left.batch(&["a b c"], 1).unwrap(), [&query[2..]]);
-    let mut packed = crate::nn::Packed::new();
+    let mut packed = crate::Packed::new();
     left.push_alone(query, 4, &mut packed);
     assert_eq!(packed.ids, [cls, query[1], query[2], sep]);
 }

@@ -11,9 +11,9 @@ use serde_json::json;
 
 use super::header::{self, Described};
 use super::{Fill, Role, bytes, float, torch_file};
-use crate::nn::config::Fields;
-use crate::nn::files;
-use crate::task::Failure;
+use crate::config::Fields;
+use crate::files;
+use xpipe_base::task::Failure;
 
 /// Fields that say nothing of what a merged adapter computes: how it was trained, and which modules it has, which its
 /// tensors tell.
@@ -250,8 +250,8 @@ mod tests {
     use safetensors::tensor::TensorView;
 
     use super::*;
-    use crate::nn::testing;
-    use crate::nn::weights::{Checkpoint, Labels, Part};
+    use crate::testing;
+    use crate::weights::{Checkpoint, Labels, Part};
 
     #[test]
     fn names_of_tensors() {

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use crate::task::Failure;
+use xpipe_base::task::Failure;
 
 /// A file's bytes, in pages of their own: they go back to the system at once when this is dropped. (A block of this size
 /// from the allocator would make it keep all later blocks up to that size, and a training would need up to twice its

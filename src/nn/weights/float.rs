@@ -1,6 +1,6 @@
 //! Little-endian floating-point numbers of weight files to f32. Each function fills `out` from `out.len()` numbers.
 
-use crate::value::half::widen;
+use xpipe_base::value::half::widen;
 
 /// Binary32.
 pub(super) fn from_f32(bytes: &[u8], out: &mut [f32]) {

@@ -8,7 +8,7 @@ use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
 use super::torch_file;
-use crate::task::Failure;
+use xpipe_base::task::Failure;
 
 /// Bytes of a header at most: those of the largest encoders are below one megabyte.
 const HEADER: u64 = 100 << 20;

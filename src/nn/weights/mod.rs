@@ -23,9 +23,9 @@ use super::Parameter;
 use super::arch::masked::Masked;
 use super::arch::{self, Architecture, Declared, Fresh, Role};
 use super::{config, files};
-use crate::task::{Failure, passed_over};
-use crate::value::InnerPath;
-use crate::value::rng::Stream;
+use xpipe_base::task::{Failure, passed_over};
+use xpipe_base::value::InnerPath;
+use xpipe_base::value::rng::Stream;
 
 /// How many labels the classifier of a checkpoint has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

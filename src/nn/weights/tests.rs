@@ -6,9 +6,9 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
 use super::*;
-use crate::nn::cpu::Encoder;
-use crate::nn::testing;
-use crate::task::FailureKind;
+use crate::cpu::Encoder;
+use crate::testing;
+use xpipe_base::task::FailureKind;
 
 /// The tensors of the committed BERT fixture: (name, shape, numbers).
 fn bert() -> Vec<(String, Vec<usize>, Vec<f32>)> {

@@ -10,7 +10,7 @@ use safetensors::Dtype;
 
 use super::header::Described;
 use super::pickle::{Reader, Value};
-use crate::task::Failure;
+use xpipe_base::task::Failure;
 
 /// The head of the older form: a pickle of its magic number.
 const LEGACY: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";

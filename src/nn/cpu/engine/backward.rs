@@ -3,17 +3,17 @@
 use std::ops::Range;
 
 use super::{Encoder, groups};
-use crate::nn::Packed;
-use crate::nn::arch::head::Pooling;
-use crate::nn::cpu::attention::room;
-use crate::nn::cpu::gradients::{Shared, accumulate, carve};
-use crate::nn::cpu::keep::{Keep, KeptLayer, Work, by_pair, by_token, left, size};
-use crate::nn::cpu::layer::{Group, Shape};
-use crate::nn::cpu::mask::Drop;
-use crate::nn::cpu::norm::NormBackward;
-use crate::nn::cpu::product::{Lies, Product, Store};
-use crate::nn::cpu::spec::Dropout;
-use crate::nn::cpu::weights::Pair;
+use crate::Packed;
+use crate::arch::head::Pooling;
+use crate::cpu::attention::room;
+use crate::cpu::gradients::{Shared, accumulate, carve};
+use crate::cpu::keep::{Keep, KeptLayer, Work, by_pair, by_token, left, size};
+use crate::cpu::layer::{Group, Shape};
+use crate::cpu::mask::Drop;
+use crate::cpu::norm::NormBackward;
+use crate::cpu::product::{Lies, Product, Store};
+use crate::cpu::spec::Dropout;
+use crate::cpu::weights::Pair;
 
 impl Encoder {
     pub(super) fn backward_all(

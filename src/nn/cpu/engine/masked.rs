@@ -7,15 +7,15 @@ use std::ops::Range;
 
 use super::{Encoder, GROUP, Group, Lies, Packed, Pair, Product, Shape, by_pair, groups, longest};
 use super::{room, with_bias};
-use crate::nn::Reranker as _;
-use crate::nn::arch::masked::Masked as Head;
-use crate::nn::cpu::activate::ActivateInPlace;
-use crate::nn::cpu::lanes::{Kernel, Lanes, Level, N};
-use crate::nn::cpu::norm::Norm;
-use crate::nn::cpu::weights::Linear;
-use crate::nn::masked::{MaskedModel, finite};
-use crate::nn::weights::Checkpoint;
-use crate::task::Failure;
+use crate::Reranker as _;
+use crate::arch::masked::Masked as Head;
+use crate::cpu::activate::ActivateInPlace;
+use crate::cpu::lanes::{Kernel, Lanes, Level, N};
+use crate::cpu::norm::Norm;
+use crate::cpu::weights::Linear;
+use crate::masked::{MaskedModel, finite};
+use crate::weights::Checkpoint;
+use xpipe_base::task::Failure;
 
 /// Words of a block: whole panels of a product.
 const WORDS: usize = 256;

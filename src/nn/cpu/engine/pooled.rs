@@ -1,12 +1,12 @@
 //! A bi-encoder: the encoder, and for each text one vector pooled over its tokens.
 
 use super::{Encoder, GROUP, Packed, by_pair, groups, longest};
-use crate::nn::Reranker as _;
-use crate::nn::bi::{BiEncoder, finite};
-use crate::nn::cpu::lanes::Level;
-use crate::nn::pooling::Pooling;
-use crate::nn::weights::Checkpoint;
-use crate::task::Failure;
+use crate::Reranker as _;
+use crate::bi::{BiEncoder, finite};
+use crate::cpu::lanes::Level;
+use crate::pooling::Pooling;
+use crate::weights::Checkpoint;
+use xpipe_base::task::Failure;
 
 /// The explicit engine of a bi-encoder.
 #[derive(Debug)]

@@ -1,0 +1,156 @@
+//! What the store holds and how large it is: the data behind `cache ls` and `cache du`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::{Error, Manifest, Store, downloads};
+use xpipe_base::value::Digest;
+
+/// One stored result.
+#[derive(Clone, Debug, Serialize)]
+pub struct Entry {
+    /// Its key.
+    pub key: Digest,
+    /// The operation.
+    pub op: String,
+    /// The study that asked first.
+    pub study: String,
+    /// The cell that asked first.
+    pub address: String,
+    /// Size of its files in bytes.
+    pub size: u64,
+    /// Seconds it took.
+    pub seconds: f64,
+    /// When it was done, RFC 3339.
+    pub finished: String,
+    /// Whether every file is there with its size.
+    pub complete: bool,
+}
+
+/// A line of `cache du`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct UsageRow {
+    /// Stored results.
+    pub results: usize,
+    /// Size of their files in bytes, counting what several results share in each.
+    pub bytes: u64,
+    /// Seconds they took.
+    pub seconds: f64,
+}
+
+/// How large the store is, and what for.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Usage {
+    /// By operation.
+    pub ops: BTreeMap<String, UsageRow>,
+    /// By study, then by the stage's name.
+    pub studies: BTreeMap<String, BTreeMap<String, UsageRow>>,
+    /// All results.
+    pub total: UsageRow,
+    /// Size of all blobs in bytes, each counted once.
+    pub unique: u64,
+    /// Files that were downloaded and members unpacked from them; they can be had again, from elsewhere.
+    pub downloads: UsageRow,
+    /// Size of checkpoints, answers of language models, temporary files, unfinished downloads, logs and blobs set aside.
+    pub other: u64,
+}
+
+/// Every stored result, newest first.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn list(store: &Store) -> Result<Vec<Entry>, Error> {
+    let mut entries: Vec<Entry> = manifests(store)
+        .into_par_iter()
+        .map(|m| Entry {
+            key: m.key,
+            size: m.size(),
+            complete: store.look(&m.key).is_ok(),
+            op: m.op,
+            study: m.study,
+            address: m.address,
+            seconds: m.seconds,
+            finished: m.finished,
+        })
+        .collect();
+    entries.sort_by(|a, b| (&b.finished, &a.address, a.key).cmp(&(&a.finished, &b.address, b.key)));
+    Ok(entries)
+}
+
+/// How large the store is.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn usage(store: &Store) -> Result<Usage, Error> {
+    let mut usage = Usage::default();
+    let mut blobs = BTreeSet::new();
+    for m in manifests(store) {
+        let stage = m.address.split('[').next().unwrap_or_default().to_owned();
+        let rows = [
+            usage.ops.entry(m.op.clone()).or_default(),
+            usage.studies.entry(m.study.clone()).or_default().entry(stage).or_default(),
+            &mut usage.total,
+        ];
+        for row in rows {
+            row.results += 1;
+            row.bytes += m.size();
+            row.seconds += m.seconds;
+        }
+        blobs.extend(m.outputs.into_iter().map(|o| (o.digest, o.size)));
+    }
+    usage.unique = blobs.iter().map(|(_, size)| size).sum();
+    for (_, record) in downloads::records(store) {
+        usage.downloads.results += 1;
+        usage.downloads.bytes += record.size;
+    }
+    usage.other = size(&downloads::unfinished(store));
+    usage.other += ["scratch", "answers", "tmp", "runs", "damaged"]
+        .iter()
+        .map(|f| size(&store.dir().join(f)))
+        .sum::<u64>();
+    Ok(usage)
+}
+
+/// Every readable manifest, by key.
+fn manifests(store: &Store) -> Vec<Manifest> {
+    keys(store).into_par_iter().filter_map(|key| store.record(&key)).collect()
+}
+
+/// The keys of all manifests, sorted.
+pub(super) fn keys(store: &Store) -> Vec<Digest> {
+    let mut keys: Vec<Digest> =
+        files(&store.dir().join("actions")).filter_map(|p| Digest::parse(p.file_stem()?.to_str()?)).collect();
+    keys.sort_unstable();
+    keys
+}
+
+/// The digests of all blobs, sorted.
+pub(super) fn blobs(store: &Store) -> Vec<Digest> {
+    let mut blobs: Vec<Digest> = files(&store.dir().join("objects"))
+        .filter_map(|p| {
+            let first = p.parent()?.file_name()?.to_str()?;
+            Digest::parse(&format!("{first}{}", p.file_name()?.to_str()?))
+        })
+        .collect();
+    blobs.sort_unstable();
+    blobs
+}
+
+/// The files two folders deep.
+pub(super) fn files(folder: &Path) -> impl Iterator<Item = std::path::PathBuf> {
+    let entries = |p: &Path| std::fs::read_dir(p).into_iter().flatten().flatten().map(|e| e.path());
+    entries(folder).flat_map(move |p| entries(&p).collect::<Vec<_>>())
+}
+
+fn size(path: &Path) -> u64 {
+    match std::fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => {
+            std::fs::read_dir(path).into_iter().flatten().flatten().map(|e| size(&e.path())).sum()
+        }
+        Ok(meta) => meta.len(),
+        Err(_) => 0,
+    }
+}

@@ -1,0 +1,288 @@
+//! Requests to the hub. It points to other hosts for the bytes of large files; the token goes to the hub's own only.
+
+use std::time::Duration;
+
+use ureq::http::{HeaderMap, Response};
+use ureq::{Body, http::header::LOCATION};
+
+use super::Token;
+use super::refusal::Refusal;
+use crate::fetch::download::{Answer, Trouble, pause};
+use crate::fetch::http::{self, Request};
+use xpipe_base::task::{Failure, Progress};
+use xpipe_base::value::address::public;
+
+/// Redirections of one request at most.
+const HOPS: usize = 6;
+/// Tries of a small request.
+const TRIES: u32 = 4;
+const WAIT: Duration = Duration::from_millis(500);
+/// Bytes of an answer in JSON at most: lists of files are some hundred bytes a file.
+const JSON: u64 = 64 << 20;
+
+/// The hub, as this machine is allowed to ask it.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub(super) endpoint: String,
+    pub(super) token: Option<Token>,
+}
+
+/// What the hub says of a file before it points to its bytes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Said {
+    pub commit: Option<String>,
+    pub etag: Option<String>,
+    pub size: Option<u64>,
+}
+
+/// An answer, and what was said on the way to it.
+struct Reply {
+    said: Said,
+    /// Whether it is from another host, which was not asked.
+    elsewhere: bool,
+    response: Response<Body>,
+}
+
+impl Client {
+    /// The hub of the environment.
+    pub fn of_environment() -> Self {
+        Self::new(super::endpoint(), super::token())
+    }
+
+    /// A hub at an address.
+    pub fn new(endpoint: String, token: Option<Token>) -> Self {
+        Self { endpoint, token }
+    }
+
+    /// The address of a file of a model.
+    pub(super) fn address(&self, model: &str, commit: &str, file: &str) -> String {
+        format!("{}/{model}/resolve/{}/{}", self.endpoint, quoted(commit, ""), quoted(file, "/"))
+    }
+
+    /// One request, along what the hub points to. With `head`, another host is not asked.
+    fn ask(&self, url: &str, head: bool, from: u64, validator: Option<&str>) -> Result<Reply, Trouble> {
+        let home = origin(&self.endpoint);
+        let (mut url, mut said) = (url.to_owned(), Said::default());
+        let token = self.token.as_ref().map(Token::header);
+        for _ in 0..HOPS {
+            let ours = origin(&url) == home;
+            let authorization = token.as_deref().filter(|_| ours);
+            let response =
+                http::send(&Request { url: &url, head, from, validator, authorization, follow: false })?;
+            if ours {
+                said.add(response.headers(), response.status().is_redirection());
+            }
+            if !response.status().is_redirection() {
+                return Ok(Reply { said, elsewhere: false, response });
+            }
+            let to = response.headers().get(LOCATION).and_then(|l| l.to_str().ok());
+            let next = to.and_then(|to| resolved(&url, to)).ok_or_else(|| {
+                Trouble::Never(Failure::missing(format!(
+                    "{} points to no address that can be asked",
+                    public(&url)
+                )))
+            })?;
+            if head && origin(&next) != home {
+                return Ok(Reply { said, elsewhere: true, response });
+            }
+            url = next;
+        }
+        Err(Trouble::Never(Failure::missing(format!("{} is pointed to in a circle", public(&url)))))
+    }
+
+    /// The bytes of a file from some place on.
+    pub(super) fn bytes(
+        &self,
+        url: &str,
+        from: u64,
+        validator: Option<&str>,
+        refusal: &Refusal<'_>,
+    ) -> Result<Answer, Trouble> {
+        let reply = self.ask(url, false, from, validator)?;
+        http::answer(reply.response, &|code, headers| refusal.of(code, headers))
+    }
+
+    /// What the hub says of a file; nothing when it does not have it.
+    pub(super) fn head(
+        &self,
+        url: &str,
+        refusal: &Refusal<'_>,
+        progress: &dyn Progress,
+    ) -> Result<Option<Said>, Failure> {
+        patient(url, progress, || {
+            let reply = self.ask(url, true, 0, None)?;
+            let (code, headers) = (reply.response.status().as_u16(), reply.response.headers());
+            match code {
+                _ if reply.elsewhere => Ok(Some(reply.said)),
+                200..=299 => Ok(Some(reply.said)),
+                404 if !Refusal::is_final(headers) => Ok(None),
+                _ => Err(http::refused(code, headers, &|code, headers| refusal.of(code, headers))),
+            }
+        })
+    }
+
+    /// An answer in JSON; nothing when the server has no such service.
+    pub(super) fn json(
+        &self,
+        path: &str,
+        refusal: &Refusal<'_>,
+        progress: &dyn Progress,
+    ) -> Result<Option<serde_json::Value>, Failure> {
+        let url = format!("{}{path}", self.endpoint);
+        patient(&url, progress, || {
+            let reply = self.ask(&url, false, 0, None)?;
+            let (code, headers) = (reply.response.status().as_u16(), reply.response.headers());
+            match code {
+                200 => parsed(reply.response),
+                404 | 405 | 410 | 501 if !Refusal::is_final(headers) => Ok(None),
+                _ => Err(http::refused(code, headers, &|code, headers| refusal.of(code, headers))),
+            }
+        })
+    }
+
+    /// An answer in JSON that only makes an advice better: asked for once, and nothing when it does not come.
+    pub(super) fn json_perhaps(&self, path: &str) -> Option<serde_json::Value> {
+        let reply = self.ask(&format!("{}{path}", self.endpoint), false, 0, None).ok()?;
+        (reply.response.status() == 200).then(|| parsed(reply.response).ok().flatten())?
+    }
+}
+
+/// The JSON of an answer; a server of files alone may answer everything with a page.
+fn parsed(response: Response<Body>) -> Result<Option<serde_json::Value>, Trouble> {
+    let bytes = response.into_body().into_with_config().limit(JSON).read_to_vec();
+    let bytes = bytes.map_err(|e| Trouble::again(&format!("the answer is damaged: {e}")))?;
+    Ok(serde_json::from_slice(&bytes).ok())
+}
+
+impl Said {
+    /// Adds what an answer says. That of a redirection has a size and a tag of its own, which are not the file's.
+    fn add(&mut self, headers: &HeaderMap, redirected: bool) {
+        let text = |name: &str| http::text(headers, name).map(str::to_owned);
+        let tag = |name: &str| text(name).map(|t| t.trim_start_matches("W/").trim_matches('"').to_owned());
+        self.commit = self.commit.take().or_else(|| text("x-repo-commit"));
+        let own = |name: &str| (!redirected).then(|| tag(name)).flatten();
+        self.etag = tag("x-linked-etag").or_else(|| self.etag.take()).or_else(|| own("etag"));
+        let sized = || (!redirected).then(|| http::number(headers, "content-length")).flatten();
+        self.size = http::number(headers, "x-linked-size").or(self.size).or_else(sized);
+    }
+}
+
+/// Asks again when that may help.
+fn patient<T>(
+    url: &str,
+    progress: &dyn Progress,
+    ask: impl Fn() -> Result<T, Trouble>,
+) -> Result<T, Failure> {
+    for tries in 1.. {
+        let (why, after, reached) = match ask() {
+            Ok(answer) => return Ok(answer),
+            Err(Trouble::Never(failure)) => return Err(failure),
+            Err(Trouble::Restart) => ("the server has no such part".to_owned(), None, true),
+            Err(Trouble::Again { why, after, reached }) => (why, after, reached),
+        };
+        let wait = after.unwrap_or(WAIT * 2u32.pow(tries));
+        if tries >= TRIES || !reached && tries >= 2 || wait > Duration::from_secs(120) {
+            return Err(Failure::missing(format!("the hub cannot be asked ({}): {why}", public(url))));
+        }
+        pause(wait, progress)?;
+    }
+    Err(Failure::bug("no try is the last"))
+}
+
+/// Scheme and authority of an address: whom a request of it goes to.
+fn origin(url: &str) -> &str {
+    let Some((scheme, rest)) = url.split_once("://") else { return "" };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    &url[..scheme.len() + 3 + end]
+}
+
+/// The address that `to` means at the address `from`. One without encryption is not followed from one with it.
+fn resolved(from: &str, to: &str) -> Option<String> {
+    let (home, scheme) = (origin(from), from.split_once("://")?.0);
+    let next = match to {
+        _ if to.starts_with("https://") || to.starts_with("http://") => to.to_owned(),
+        _ if to.starts_with("//") => format!("{scheme}:{to}"),
+        _ if to.starts_with('/') => format!("{home}{to}"),
+        _ if to.contains("://") => return None,
+        _ => {
+            let path = from.split(['?', '#']).next().unwrap_or(from);
+            format!("{}/{to}", path.get(..path.rfind('/')?)?)
+        }
+    };
+    (!(scheme == "https" && next.starts_with("http://"))).then_some(next)
+}
+
+/// A text as part of an address; what is in `keep` stays.
+pub(super) fn quoted(text: &str, keep: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b) || keep.as_bytes().contains(&b);
+    let mut out = String::with_capacity(text.len());
+    for b in text.bytes() {
+        match plain(b) {
+            true => out.push(char::from(b)),
+            false => out.push_str(&format!("%{b:02X}")),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whom_an_address_goes_to() {
+        for (url, to) in [
+            ("https://huggingface.co/a/b", "https://huggingface.co"),
+            ("https://huggingface.co?x=/", "https://huggingface.co"),
+            ("https://huggingface.co@other.org/a", "https://huggingface.co@other.org"),
+            ("https://huggingface.co.other.org/a", "https://huggingface.co.other.org"),
+            ("http://127.0.0.1:80/a", "http://127.0.0.1:80"),
+            ("nonsense", ""),
+        ] {
+            assert_eq!(origin(url), to, "{url}");
+        }
+    }
+
+    #[test]
+    fn where_a_redirection_leads() {
+        let at = "https://hub.org/a/b?c=/d";
+        for (to, expected) in [
+            ("/x/y", Some("https://hub.org/x/y")),
+            ("z", Some("https://hub.org/a/z")),
+            ("//cdn.org/x", Some("https://cdn.org/x")),
+            ("https://cdn.org/x", Some("https://cdn.org/x")),
+            ("http://cdn.org/x", None),
+            ("ftp://cdn.org/x", None),
+        ] {
+            assert_eq!(resolved(at, to).as_deref(), expected, "{to}");
+        }
+        assert_eq!(resolved("http://a.org/b", "http://c.org/").as_deref(), Some("http://c.org/"));
+    }
+
+    #[test]
+    fn what_is_said_of_a_file_is_not_said_of_a_redirection() {
+        let headers = |of: &[(&'static str, &str)]| {
+            let one = |(n, v): &(&'static str, &str)| {
+                (ureq::http::HeaderName::from_static(n), v.parse::<ureq::http::HeaderValue>().unwrap())
+            };
+            HeaderMap::from_iter(of.iter().map(one))
+        };
+        let mut said = Said::default();
+        said.add(&headers(&[("content-length", "1100"), ("etag", "\"page\""), ("x-repo-commit", "c")]), true);
+        assert_eq!(said, Said { commit: Some("c".into()), etag: None, size: None });
+        said.add(
+            &headers(&[("x-linked-size", "9"), ("x-linked-etag", "\"abc\""), ("content-length", "7")]),
+            true,
+        );
+        assert_eq!((said.size, said.etag.as_deref()), (Some(9), Some("abc")));
+        let mut said = Said::default();
+        said.add(&headers(&[("content-length", "5"), ("etag", "W/\"x\"")]), false);
+        assert_eq!((said.size, said.etag.as_deref()), (Some(5), Some("x")));
+    }
+
+    #[test]
+    fn names_in_addresses() {
+        assert_eq!(quoted("refs/pr/1", ""), "refs%2Fpr%2F1");
+        assert_eq!(quoted("1_Pooling/config ü.json", "/"), "1_Pooling/config%20%C3%BC.json");
+    }
+}

@@ -1,0 +1,116 @@
+//! What an answer of the hub that is no success means, and what to do about it.
+//!
+//! **Source:** huggingface_hub `utils/_http.py`, `hf_raise_for_status`: the header `X-Error-Code` says what it is, and a
+//! repository that is not there is answered like a private one.
+
+use ureq::http::HeaderMap;
+
+use super::client::{Client, quoted};
+use crate::fetch::http;
+use xpipe_base::diag::suggest::did_you_mean;
+use xpipe_base::task::Failure;
+
+/// What was asked for.
+pub(super) struct Refusal<'a> {
+    pub client: &'a Client,
+    pub model: &'a str,
+    pub revision: &'a str,
+    /// The file, or `its files`.
+    pub what: &'a str,
+}
+
+impl Refusal<'_> {
+    /// Whether the hub itself says that there is nothing, and not a server that knows no such service.
+    pub(super) fn is_final(headers: &HeaderMap) -> bool {
+        matches!(
+            http::text(headers, "x-error-code"),
+            Some("RepoNotFound" | "RevisionNotFound" | "GatedRepo" | "DisabledRepo")
+        )
+    }
+
+    /// The failure.
+    pub(super) fn of(&self, code: u16, headers: &HeaderMap) -> Failure {
+        let Self { client, model, revision, what } = self;
+        let page = format!("{}/{model}", client.endpoint);
+        let sent = client.token.is_some();
+        let told = http::text(headers, "x-error-message").unwrap_or_default();
+        let named = http::named(code);
+        match (http::text(headers, "x-error-code").unwrap_or_default(), code) {
+            (_, 401) if sent && told.contains("nvalid credentials") => {
+                Failure::missing(format!("the hub does not know the token that was sent for {model} ({named})"))
+                    .help("HF_TOKEN, or the file that `hf auth login` wrote, has a token that is expired or cut off: make a new one, or unset it")
+            }
+            ("GatedRepo", _) => {
+                let failure = Failure::missing(format!(
+                    "the model {model} is gated: its authors ask for consent to their conditions before they give it out ({named})"
+                ));
+                failure.help(match sent {
+                    true => format!(
+                        "accept the conditions at {page} with the account of the token that was sent; a fine-grained token \
+                         also needs the right to read gated repositories"
+                    ),
+                    false => format!("accept the conditions at {page}, then set HF_TOKEN to a token of that account"),
+                })
+            }
+            ("DisabledRepo", _) => Failure::missing(format!("the hub has disabled the model {model} ({named})"))
+                .help(format!("its page says why: {page}")),
+            ("RevisionNotFound", _) => {
+                Failure::missing(format!("the model {model} has no revision `{revision}` ({named})"))
+                    .help("write a branch, tag or commit of its page; a pin in the lock file that no longer exists is removed there")
+            }
+            ("EntryNotFound", _) => {
+                Failure::missing(format!("the model {model} has no {what} at `{revision}` ({named})"))
+                    .help(format!("its files are listed at {page}/tree/main"))
+            }
+            (_, 401 | 404) => self.not_there(&named, sent),
+            (_, 403) => Failure::missing(format!("the hub refuses {what} of the model {model} ({named})")).help(
+                match sent {
+                    true => format!("the account of the token that was sent has no right to it: see {page}"),
+                    false => format!("see {page}; when it asks for consent or an account, set HF_TOKEN to a token"),
+                },
+            ),
+            _ => Failure::missing(format!("cannot fetch {what} of {model} at `{revision}`: the hub answers {named}"))
+                .help(format!("see {page}")),
+        }
+    }
+
+    fn not_there(&self, named: &str, sent: bool) -> Failure {
+        let model = self.model;
+        let failure = match sent {
+            true => Failure::missing(format!(
+                "the hub has no model {model} that the account of the token that was sent may see ({named})"
+            )),
+            false => Failure::missing(format!("the hub has no public model {model} ({named})")),
+        };
+        let known = self.alike();
+        let near = did_you_mean(model, known.iter().map(String::as_str));
+        let token = match sent {
+            true => "a private model needs a token with the right to read it",
+            false => "for a private model, set HF_TOKEN to a token that may read it",
+        };
+        failure.help(match near {
+            Some(near) => format!("{near} {token}"),
+            None => format!("look whether {}/{model} is its page; {token}", self.client.endpoint),
+        })
+    }
+
+    /// Models of a like name, or of the same owner.
+    fn alike(&self) -> Vec<String> {
+        let (owner, last) = self.model.split_once('/').unwrap_or(("", self.model));
+        let mut asked = vec![format!("search={}", quoted(last, ""))];
+        if !owner.is_empty() {
+            asked.push(format!("author={}", quoted(owner, "")));
+        }
+        let mut names = Vec::new();
+        for query in asked {
+            let Some(list) = self.client.json_perhaps(&format!("/api/models?{query}&limit=200")) else {
+                continue;
+            };
+            names.extend(
+                list.as_array().into_iter().flatten().filter_map(|m| m["id"].as_str()).map(str::to_owned),
+            );
+        }
+        names.retain(|n| n.len() <= 96 && n.bytes().all(|b| b.is_ascii_graphic()));
+        names
+    }
+}

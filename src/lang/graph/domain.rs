@@ -1,0 +1,328 @@
+//! What the checker knows of the field beyond types: fit of signals and objectives, cut-offs, input limits, sealed
+//! test sets, and where a validation run comes from.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use super::Action;
+use super::expand::{Env, Eval, Expander};
+use crate::resolve::World;
+use crate::syntax::ast::Arg;
+use crate::types::op::{Facts, Issue};
+use crate::types::{Op, Registry, Type};
+use xpipe_base::diag::{Code, Diagnostic, Span};
+use xpipe_base::value::{ActionId, Input, Record, Value};
+
+/// What `with { … }` may hold: name and type. None of it changes a result.
+pub const POLICY: &[(&str, &str)] = &[
+    ("gpu", "Int"),
+    ("vram", "Bytes"),
+    ("cpus", "Int"),
+    ("memory", "Bytes"),
+    ("time", "Duration"),
+    ("retries", "Int"),
+    ("checkpoint", "Budget | Percent"),
+    ("batch", "Int"),
+    ("micro_batch", "Int"),
+    ("activation_checkpointing", "Bool"),
+    ("endpoint", "String"),
+    ("concurrency", "Int"),
+    ("timeout", "Duration"),
+    ("token_limit", "Int"),
+    ("cost_limit", "Float"),
+    ("input_price", "Float"),
+    ("output_price", "Float"),
+];
+
+/// Those of [`POLICY`] that only some operations read; the engine reads the others.
+pub(super) const READ_BY_OPERATIONS: &[&str] = &[
+    "checkpoint",
+    "batch",
+    "micro_batch",
+    "activation_checkpointing",
+    "endpoint",
+    "concurrency",
+    "timeout",
+    "token_limit",
+    "cost_limit",
+    "input_price",
+    "output_price",
+];
+
+/// What to type when a value has another type than wanted.
+pub(super) fn conversion_help(value: &Value, found: &Type, wanted: &Type) -> Option<String> {
+    let n = super::conform::show(value);
+    match (found, wanted) {
+        (Type::Int, Type::Budget) => Some(format!("write `steps({n})` or `epochs({n})`")),
+        (Type::Int, Type::Either(any)) if any.contains(&Type::Budget) => {
+            Some(format!("write `steps({n})`, or a percentage"))
+        }
+        (Type::Float | Type::Int, Type::Duration) => Some(format!("give a unit: `{n}h`, `{n}min` or `{n}s`")),
+        (Type::Float | Type::Int, Type::Bytes) => Some(format!("give a unit: `{n}GiB` or `{n}MiB`")),
+        (Type::String, Type::Backbone | Type::Model) => Some(format!("write `hf(\"{n}\")`")),
+        (Type::String, Type::Either(any)) if any.contains(&Type::Backbone) => {
+            conversion_help(value, found, &Type::Backbone)
+        }
+        (Type::String, Type::Bytes | Type::Duration) => Some("write it without quotes".to_owned()),
+        (Type::Percent, Type::Float) => Some("write it as a number, for instance `0.05`".to_owned()),
+        (Type::String, Type::Word(words)) => {
+            xpipe_base::diag::suggest::did_you_mean(&n, words.iter().copied())
+                .or_else(|| Some(format!("write {}", words.join(" or "))))
+        }
+        (Type::TestCollection | Type::Record, Type::Corpus | Type::Queries | Type::Qrels) => {
+            Some(format!("take the part that is needed: `.{}`", wanted.to_string().to_lowercase()))
+        }
+        (found, Type::List(inner)) if found.fits(inner) => Some(format!("write a list: `[{n}]`")),
+        _ => Some(format!("give {} here", super::expand::an(wanted))),
+    }
+}
+
+/// Looks things up through artifacts, calls and records.
+pub(super) struct Look<'e> {
+    pub registry: &'e Registry,
+    pub actions: &'e [Action],
+    pub world: &'e dyn World,
+}
+
+impl Look<'_> {
+    /// The checkpoint that a model was trained from.
+    fn checkpoint(&self, value: &Value) -> Option<String> {
+        match value {
+            Value::Input(i) => match &**i {
+                Input::Model { name, .. } => Some(name.clone()),
+                Input::File(_) | Input::Remote { .. } => None,
+            },
+            Value::Artifact(id) => {
+                self.actions[id.0 as usize].args.get("backbone").and_then(|v| self.checkpoint(v))
+            }
+            // What is said of a model: `two_labels(model, …)`.
+            Value::Call(call) => call.args.get("model").and_then(|v| self.checkpoint(v)),
+            _ => None,
+        }
+    }
+
+    fn config(&self, name: &str) -> Option<serde_json::Value> {
+        serde_json::from_str(&self.world.model_config(name)?).ok()
+    }
+
+    fn positions(&self, name: &str) -> Option<i64> {
+        match known_backbone(name) {
+            Some((_, positions)) => Some(positions),
+            None => self.config(name)?.get("max_position_embeddings")?.as_i64(),
+        }
+    }
+
+    fn field(record: &Record, name: &str) -> Option<Value> {
+        record.get(name).filter(|v| **v != Value::Null).cloned()
+    }
+}
+
+impl Facts for Look<'_> {
+    fn find(&self, value: &Value, name: &str) -> Option<Value> {
+        match value {
+            Value::Artifact(id) => {
+                let args = &self.actions[id.0 as usize].args;
+                Self::field(args, name)
+                    .or_else(|| {
+                        args.get("reads").and_then(Value::as_record).and_then(|r| Self::field(r, name))
+                    })
+                    .or_else(|| args.get("of").and_then(|of| self.find(of, name)))
+                    // Fused runs are of one collection.
+                    .or_else(|| args.get("runs").and_then(|runs| self.find(runs, name)))
+            }
+            Value::Call(c) => {
+                Self::field(&c.args, name).or_else(|| c.args.iter().find_map(|(_, v)| self.find(v, name)))
+            }
+            Value::Record(r) => Self::field(r, name),
+            Value::List(items) => items.iter().find_map(|v| self.find(v, name)),
+            _ => None,
+        }
+    }
+
+    fn op(&self, value: &Value) -> Option<&'static str> {
+        match value {
+            Value::Artifact(id) => Some(self.actions[id.0 as usize].op),
+            _ => None,
+        }
+    }
+
+    fn gives(&self, value: &Value) -> Option<Type> {
+        match value {
+            Value::Artifact(id) => {
+                Some(super::datasets::result_type(self.registry, &self.actions[id.0 as usize]))
+            }
+            _ => None,
+        }
+    }
+
+    fn architecture(&self, value: &Value) -> Option<String> {
+        let name = self.checkpoint(value)?;
+        match known_backbone(&name) {
+            Some((architecture, _)) => Some(architecture.to_owned()),
+            None => self.config(&name)?.get("model_type")?.as_str().map(str::to_owned),
+        }
+    }
+}
+
+/// Architecture and positions of a backbone that std knows.
+fn known_backbone(name: &str) -> Option<(&'static str, i64)> {
+    type Known = BTreeMap<&'static str, (&'static str, i64)>;
+    static KNOWN: LazyLock<Known> = LazyLock::new(|| {
+        let row = |line: &'static str| {
+            let mut fields = line.split(',').map(str::trim);
+            Some((fields.next()?, (fields.next()?, fields.next()?.parse().ok()?)))
+        };
+        crate::resolve::world::BACKBONES.lines().skip(1).filter_map(row).collect()
+    });
+    KNOWN.get(name).copied()
+}
+
+/// What checks of arguments say.
+#[derive(Debug, Default)]
+pub(super) struct Verdict {
+    /// Whether something is wrong, which was noted.
+    pub wrong: bool,
+    /// What has no implementation, which is no mistake: `run` names it.
+    pub lacking: Option<(String, Span)>,
+}
+
+/// Where an issue's argument is written, or the call when it is not.
+fn place_of(issue: &Issue, args: &[Arg], head: Span) -> Span {
+    args.iter()
+        .find(|a| a.name.as_ref().is_some_and(|n| &*n.name == issue.argument))
+        .map_or(head, |a| a.value.span)
+}
+
+impl<'a> Expander<'a> {
+    pub(super) fn find_fact(&self, value: &Value, name: &str) -> Option<Value> {
+        self.look().find(value, name)
+    }
+
+    /// Runs the checks of a new action.
+    pub(super) fn domain_checks(&mut self, op: &'a Op, id: ActionId, args: &'a [Arg], head: Span) {
+        let action = &self.actions[id.0 as usize];
+        let (values, cell) = (action.args.clone(), action.address.clone());
+        if let Some(lacking) = self.check_arguments(op, &values, args, head, &cell).lacking {
+            self.actions[id.0 as usize].lacks.get_or_insert(lacking);
+        }
+        if let Some(issue) = self.input_limit(op, &values) {
+            let at = place_of(&issue, args, head);
+            self.issue(issue.code, at, issue.message, issue.help, cell);
+        }
+    }
+
+    /// Runs the checks of an operation or constructor.
+    pub(super) fn check_arguments(
+        &mut self,
+        op: &Op,
+        values: &Record,
+        args: &'a [Arg],
+        head: Span,
+        cell: &str,
+    ) -> Verdict {
+        let mut verdict = Verdict::default();
+        let issues = op.check.map(|check| check(values, &self.look())).unwrap_or_default();
+        for issue in issues {
+            let at = place_of(&issue, args, head);
+            if issue.code == Code::NotImplemented {
+                verdict.lacking.get_or_insert((issue.message, at));
+            } else {
+                verdict.wrong = true;
+                self.issue(issue.code, at, issue.message, issue.help, cell.to_owned());
+            }
+        }
+        verdict
+    }
+
+    fn look(&self) -> Look<'_> {
+        Look { registry: self.registry, actions: &self.actions, world: self.world }
+    }
+
+    /// Input limits against the position table of the backbone.
+    fn input_limit(&self, op: &Op, args: &Record) -> Option<Issue> {
+        let limits = args.get("input").and_then(Value::as_call)?;
+        let number = |n: &str| limits.args.get(n).and_then(Value::as_int).unwrap_or(0);
+        let wanted = number("query") + number("document");
+        let argument = if op.param("backbone").is_some() { "backbone" } else { "model" };
+        let name = self.look().checkpoint(args.get(argument)?)?;
+        let positions = self.look().positions(&name)?;
+        // Every architecture adds at least two special tokens to a pair.
+        if wanted + 2 <= positions {
+            return None;
+        }
+        Some(Issue {
+            code: Code::InputTooLong,
+            argument: "input",
+            message: format!(
+                "query and document of {wanted} tokens do not fit {name}, which has {positions} positions"
+            ),
+            help: Some(format!("let query and document be at most {} tokens together", positions - 3)),
+        })
+    }
+
+    /// Fills in what `best_of` leaves out: BM25's first 100 of each collection. A test collection is refused.
+    pub(super) fn expand_selection(
+        &mut self,
+        op: &Op,
+        values: &mut [(Value, u128)],
+        span: Span,
+        env: &Env<'a>,
+    ) -> Eval<()> {
+        let Some(at) = op.params.iter().position(|p| p.name == "select") else { return Ok(()) };
+        let Value::Call(call) = values[at].0.clone() else { return Ok(()) };
+        let on = match call.args.get("on") {
+            Some(Value::List(items)) => items.to_vec(),
+            // A record of collections, or one collection.
+            Some(Value::Record(r)) if r.get("qrels").is_none() => r.iter().map(|(_, v)| v.clone()).collect(),
+            Some(v @ Value::Record(_)) => vec![v.clone()],
+            _ => return Ok(()),
+        };
+        let given = call.args.get("run").filter(|v| **v != Value::Null).cloned();
+        let mut collections = Vec::new();
+        for one in on {
+            let Some(record) = one.as_record().cloned() else { continue };
+            let get = |n: &str| record.get(n).cloned().unwrap_or_default();
+            if get("role").as_str() == Some("test") {
+                let name = get("name").as_str().unwrap_or("this collection").to_owned();
+                return Err(self.error(
+                    Diagnostic::error(
+                        Code::SealedTest,
+                        format!("`{name}` is a test collection, and `best_of` would choose on it"),
+                        span,
+                        "test collections are sealed",
+                    )
+                    .help("choose on a collection whose role is `validation`"),
+                ));
+            }
+            let run = match &given {
+                Some(run) => run.clone(),
+                None => {
+                    let row = format!("{}.validation", env.row);
+                    let index = self.make("bm25.index", &[("corpus", get("corpus"))], span, &row)?;
+                    let search = [
+                        ("index", Value::Artifact(index)),
+                        ("queries", get("queries")),
+                        ("depth", Value::Int(100)),
+                    ];
+                    let run = self.make("bm25.search", &search, span, &row)?;
+                    let outside = self.env_at(env.module, &[], &[]);
+                    self.list(&row, &[], &outside, index, false);
+                    self.list(&row, &[], &outside, run, false);
+                    Value::Artifact(run)
+                }
+            };
+            // The name is for people; equal collections under two names are one recipe.
+            collections.push(Value::Record(Record::of([
+                ("corpus", get("corpus")),
+                ("queries", get("queries")),
+                ("qrels", get("qrels")),
+                ("run", run),
+            ])));
+        }
+        let args = call.args.with("on", Value::list(collections)).with("run", Value::Null);
+        let value = Value::call(&call.name, args);
+        let print = Self::fingerprint(&value);
+        values[at] = (value, print);
+        Ok(())
+    }
+}

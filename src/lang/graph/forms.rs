@@ -1,0 +1,167 @@
+//! Small built-in forms (`near`, `len`, `steps`, `hf`, …), and how forms take their arguments.
+
+use std::sync::Arc;
+
+use super::expand::{Env, Eval, Expander, Stop};
+use crate::syntax::ast::{Arg, Expr};
+use crate::types::Type;
+use xpipe_base::diag::{Code, Diagnostic, Span};
+use xpipe_base::value::{Budget, Input, Name, Pending, Reduction, Value};
+
+impl<'a> Expander<'a> {
+    /// Evaluates a form of [`super::special::FORMS`].
+    pub(super) fn special(&mut self, name: &'static str, args: &'a [Arg], span: Span, env: &Env<'a>) -> Eval {
+        match name {
+            "mean" => self.reduce(Some(Reduction::Mean), name, args, span, env),
+            "sd" => self.reduce(Some(Reduction::Sd), name, args, span, env),
+            "min" => self.reduce(Some(Reduction::Min), name, args, span, env),
+            "max" => self.reduce(Some(Reduction::Max), name, args, span, env),
+            "all" => self.reduce(Some(Reduction::All), name, args, span, env),
+            "argmax" | "argmin" => self.reduce(None, name, args, span, env),
+            "near" => {
+                let [left, right, within] = self.take(name, args, &["left", "right", "within"], span)?;
+                let left = self.number_arg(left, env)?;
+                let right = self.number_arg(right, env)?;
+                let within = self.number_arg(within, env)?;
+                Ok(Value::Pending(Arc::new(Pending::Near { left, right, within })))
+            }
+            "len" => {
+                let [of] = self.take(name, args, &["of"], span)?;
+                if let Some(axis) = self.axis_of(of, env.module) {
+                    return Ok(Value::Int(self.kept_labels(axis).len() as i64));
+                }
+                match self.eval(of, None, env)? {
+                    Value::List(l) => Ok(Value::Int(l.len() as i64)),
+                    Value::Record(r) => Ok(Value::Int(r.len() as i64)),
+                    Value::Str(s) => Ok(Value::Int(s.chars().count() as i64)),
+                    other => {
+                        let found = self.type_of(&other);
+                        Err(self.mismatch("`len` counts a list, a record or an axis", of.span, &found))
+                    }
+                }
+            }
+            "steps" => {
+                let [n] = self.take(name, args, &["n"], span)?;
+                match self.eval(n, None, env)? {
+                    Value::Int(n) if n >= 0 => Ok(Value::Budget(Budget::Steps(n as u64))),
+                    other => {
+                        let found = self.type_of(&other);
+                        Err(self.mismatch(
+                            "`steps` takes a whole number that is not negative",
+                            n.span,
+                            &found,
+                        ))
+                    }
+                }
+            }
+            "epochs" => {
+                let [n] = self.take(name, args, &["n"], span)?;
+                let v = self.eval(n, None, env)?;
+                match v.as_f64() {
+                    Some(x) if x > 0.0 => Ok(Value::Budget(Budget::Epochs(x))),
+                    _ => {
+                        let found = self.type_of(&v);
+                        Err(self.mismatch("`epochs` takes a number above 0", n.span, &found))
+                    }
+                }
+            }
+            "hf" => {
+                let known = ["name", "revision"];
+                let given = self.take_some(name, args, &known, 1, span)?;
+                let name = self.text_arg(given[0], env)?;
+                let revision = match given[1] {
+                    Some(e) => Some(self.text_arg(Some(e), env)?.to_string()),
+                    None => None,
+                };
+                Ok(Value::Input(Arc::new(Input::Model { name: name.to_string(), revision })))
+            }
+            "checkpoint" => {
+                let [path] = self.take(name, args, &["path"], span)?;
+                let path = self.text_arg(Some(path), env)?;
+                let path = self.file_path(&path, env);
+                // A folder is a model like one from the hub: the leading slash tells them apart.
+                Ok(Value::Input(Arc::new(Input::Model { name: path.display().to_string(), revision: None })))
+            }
+            "csv" => self.csv(args, span, env),
+            _ => Err(self.error(
+                Diagnostic::error(
+                    Code::Mismatch,
+                    format!("`{name}` declares a dataset and stands only after `dataset … =`"),
+                    span,
+                    "used as a value",
+                )
+                .help(format!("declare it: `dataset mine: TestCollection = {name} …`")),
+            )),
+        }
+    }
+
+    pub(super) fn mismatch(&mut self, message: &str, span: Span, found: &Type) -> Stop {
+        self.error(
+            Diagnostic::error(Code::Mismatch, message, span, format!("this is {}", super::expand::an(found)))
+                .help("change this argument"),
+        )
+    }
+
+    /// Exactly these arguments, by place or name.
+    pub(super) fn take<const N: usize>(
+        &mut self,
+        callee: &'static str,
+        args: &'a [Arg],
+        names: &[&str; N],
+        span: Span,
+    ) -> Eval<[&'a Expr; N]> {
+        let given = self.take_some(callee, args, names, N, span)?;
+        let all: Vec<&Expr> = given.into_iter().flatten().collect();
+        all.try_into().map_err(|_| Stop::Reported)
+    }
+
+    /// Arguments by place or name, the first `needed` of which must be given.
+    pub(super) fn take_some(
+        &mut self,
+        callee: &'static str,
+        args: &'a [Arg],
+        names: &[&str],
+        needed: usize,
+        span: Span,
+    ) -> Eval<Vec<Option<&'a Expr>>> {
+        let mut given: Vec<Option<&'a Expr>> = vec![None; names.len()];
+        let mut next = 0;
+        for arg in args {
+            let place = match &arg.name {
+                Some(n) => names.iter().position(|k| **k == *n.name),
+                None => {
+                    next += 1;
+                    Some(next - 1).filter(|p| *p < names.len())
+                }
+            };
+            match (place, &arg.name) {
+                (Some(p), _) if given[p].is_none() => given[p] = Some(&arg.value),
+                (Some(p), _) => return Err(self.twice(names[p], arg.value.span)),
+                (None, Some(n)) => return Err(self.unknown_argument(n, callee, names)),
+                (None, None) => return Err(self.too_many(arg, callee, names.len())),
+            }
+        }
+        for (name, value) in names.iter().zip(&given).take(needed) {
+            if value.is_none() {
+                return Err(self.missing(name, callee, span));
+            }
+        }
+        Ok(given)
+    }
+
+    pub(super) fn text_arg(&mut self, e: Option<&'a Expr>, env: &Env<'a>) -> Eval<Name> {
+        let Some(e) = e else { return Err(Stop::Reported) };
+        match self.eval(e, None, env)? {
+            Value::Str(s) => Ok(s),
+            other => {
+                let found = self.type_of(&other);
+                Err(self.mismatch("a text is needed here", e.span, &found))
+            }
+        }
+    }
+
+    fn number_arg(&mut self, e: &'a Expr, env: &Env<'a>) -> Eval {
+        let v = self.eval(e, None, env)?;
+        self.conform(v, &Type::Float, e.span, "this")
+    }
+}

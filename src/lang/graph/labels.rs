@@ -1,0 +1,117 @@
+//! Labels of axes: as they are written, and found by what they mean.
+//!
+//! An axis made of values has the values' texts for labels, numbers as the study spells them: `1e-3`, `16GiB`. Whoever
+//! names one may spell it otherwise (`0.001`, `16384MiB`).
+
+use super::expand::Expander;
+use super::static_types::literal;
+use crate::resolve::ModuleId;
+use crate::resolve::{AxisId, Named};
+use crate::syntax::ast::{Expr, ExprKind};
+use xpipe_base::diag::{Diagnostics, FileId, Span};
+use xpipe_base::value::compare::{equal, unlike};
+use xpipe_base::value::{UnaryOp, Value};
+
+/// The value of a number or amount that stands alone in a text: `1e-3`, `-2`, `16GiB`, `5%`.
+pub(super) fn number_in(text: &str) -> Option<Value> {
+    if !text.starts_with(|c: char| c.is_ascii_digit() || c == '-') {
+        return None;
+    }
+    let mut sink = Diagnostics::new();
+    let parsed = crate::syntax::parse_expr(FileId(u32::MAX), text, &mut sink)?;
+    if sink.has_errors() { None } else { number(&parsed) }
+}
+
+fn number(e: &Expr) -> Option<Value> {
+    match &e.kind {
+        ExprKind::Unary { op: UnaryOp::Neg, of } => {
+            xpipe_base::value::pending::unary(UnaryOp::Neg, &number(of)?).ok()
+        }
+        ExprKind::Int(_) | ExprKind::Float(_) | ExprKind::Quantity { .. } => literal(e),
+        _ => None,
+    }
+}
+
+/// Whether two texts name the same label: the same text, or the same number.
+pub(super) fn same(a: &str, b: &str) -> bool {
+    a == b || matches!((number_in(a), number_in(b)), (Some(a), Some(b)) if same_value(&a, &b))
+}
+
+pub(super) fn same_value(a: &Value, b: &Value) -> bool {
+    unlike(a, b).is_none() && equal(a, b)
+}
+
+impl<'a> Expander<'a> {
+    /// The items of the list that an axis is made of, when it is written out: their places tell how they are spelled.
+    pub(super) fn list_behind(&self, e: &'a Expr, module: ModuleId) -> Option<&'a [Expr]> {
+        match &e.kind {
+            ExprKind::List(items) => Some(items),
+            ExprKind::Path(path) => {
+                let mut at = module;
+                for (i, ident) in path.iter().enumerate() {
+                    match self.study.named(at, &ident.name)? {
+                        Named::Module(m) => at = m,
+                        Named::Let(id) if i + 1 == path.len() => {
+                            let l = self.study.let_(id);
+                            return if l.sweep.is_none() {
+                                self.list_behind(&l.value, self.study.lets[id.0].module)
+                            } else {
+                                None
+                            };
+                        }
+                        Named::Param(id) if i + 1 == path.len() => {
+                            let place = self.study.params[id.0];
+                            let crate::syntax::ast::ItemKind::Param { default, .. } =
+                                &self.study.item(place).kind
+                            else {
+                                return None;
+                            };
+                            return match self.settings.get(&id) {
+                                Some(setting) => self.list_behind(setting.expr, ModuleId(0)),
+                                None => self.list_behind(default.as_ref()?, place.module),
+                            };
+                        }
+                        _ => return None,
+                    }
+                }
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// A number or amount as it is spelled in a file of the study.
+    pub(super) fn spelled(&self, e: &Expr) -> Option<&'a str> {
+        number(e)?;
+        let study = self.study;
+        let module = study.modules.iter().find(|m| m.file == e.span.file)?;
+        let text = module.text.get(e.span.start as usize..e.span.end as usize)?;
+        // What would not be one label again is printed anew.
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '+' | '.' | '%');
+        text.chars().all(plain).then_some(text)
+    }
+
+    /// The place of a label by its text, or by the number that the text is.
+    pub(super) fn label_place(&mut self, id: AxisId, label: &str, span: Span) -> Option<usize> {
+        let entries = &self.axis(id, span).entries;
+        if let Some(i) = entries.iter().position(|e| &*e.label == label) {
+            return Some(i);
+        }
+        if !entries.iter().any(|e| e.listed.is_some()) {
+            return None;
+        }
+        let key = (id, xpipe_base::value::Name::from(label));
+        if let Some(known) = self.label_places.get(&key) {
+            return *known;
+        }
+        let place = number_in(label).and_then(|value| self.value_place(id, &value));
+        self.label_places.insert(key, place);
+        place
+    }
+
+    /// The place of the label that was made of a value.
+    pub(super) fn value_place(&self, id: AxisId, value: &Value) -> Option<usize> {
+        let entries = &self.axes[id.0].as_ref()?.entries;
+        entries.iter().position(|e| e.listed.as_ref().is_some_and(|v| same_value(v, value)))
+    }
+}

@@ -1,0 +1,106 @@
+//! Types that can be told from the text alone: literals and calls where an argument wants something, also in branches
+//! that no cell takes. What a value only shows at a cell is left to the evaluation.
+
+use super::call::Callee;
+use super::conform::quantity;
+use super::expand::Expander;
+use crate::resolve::ModuleId;
+use crate::syntax::ast::{Expr, ExprKind, StrPart};
+use crate::types::Type;
+use xpipe_base::diag::{Code, Diagnostic};
+use xpipe_base::value::Value;
+
+impl<'a> Expander<'a> {
+    /// Checks an expression against the type that its place wants.
+    pub(super) fn static_type(&mut self, e: &'a Expr, want: &Type, what: &str, module: ModuleId) {
+        match &e.kind {
+            ExprKind::Match { arms, .. } => {
+                for arm in arms {
+                    self.static_type(&arm.value, want, what, module);
+                }
+            }
+            ExprKind::If { then, other, .. } => {
+                self.static_type(then, want, what, module);
+                self.static_type(other, want, what, module);
+            }
+            ExprKind::List(items) => {
+                if let Some(inner) = item_of(want) {
+                    for item in items {
+                        self.static_type(item, inner, what, module);
+                    }
+                }
+            }
+            ExprKind::Call { path, .. } => {
+                let found = match self.callee(path, module) {
+                    Ok(Callee::Op(op)) => op.returns.clone(),
+                    Ok(Callee::Special(name)) => special_type(name),
+                    Ok(Callee::Def(_)) | Err(_) => return,
+                };
+                // What an external program gives is told by its arguments.
+                if !found.fits(want) && found != Type::Any {
+                    self.wrong_in_text.insert(e.span);
+                    let help = super::domain::conversion_help(&Value::Null, &found, want);
+                    self.error(
+                        Diagnostic::error(
+                            Code::Mismatch,
+                            format!("{what} must be {}", super::expand::an(want)),
+                            e.span,
+                            format!("this is {}", super::expand::an(&found)),
+                        )
+                        .maybe_help(help),
+                    );
+                }
+            }
+            _ => {
+                if let Some(value) = literal(e)
+                    && self.conform(value, want, e.span, what).is_err()
+                {
+                    self.wrong_in_text.insert(e.span);
+                }
+            }
+        }
+    }
+
+    /// Whether something inside this place was found wrong from the text.
+    pub(super) fn is_wrong_in_text(&self, span: xpipe_base::diag::Span) -> bool {
+        self.wrong_in_text.iter().any(|s| s.file == span.file && span.start <= s.start && s.end <= span.end)
+    }
+}
+
+/// The value of a literal.
+pub(super) fn literal(e: &Expr) -> Option<Value> {
+    Some(match &e.kind {
+        ExprKind::Bool(b) => Value::Bool(*b),
+        ExprKind::Int(i) => Value::Int(*i),
+        ExprKind::Float(x) => Value::Float(*x),
+        ExprKind::Quantity { value, unit } => quantity(*value, unit).ok()?,
+        ExprKind::Raw(text) => Value::Str(text.clone()),
+        ExprKind::Str(parts) => match parts.as_slice() {
+            [StrPart::Text(text)] => Value::Str(text.clone()),
+            _ => return None,
+        },
+        _ => return None,
+    })
+}
+
+/// What a list holds where this is wanted.
+pub(super) fn item_of(want: &Type) -> Option<&Type> {
+    match want {
+        Type::List(inner) => Some(inner),
+        Type::Either(any) => any.iter().find_map(item_of),
+        _ => None,
+    }
+}
+
+/// The type of a built-in form.
+pub(super) fn special_type(name: &str) -> Type {
+    match name {
+        "mean" | "sd" | "min" | "max" => Type::Float,
+        "all" | "near" => Type::Bool,
+        "argmax" | "argmin" => Type::Record,
+        "len" => Type::Int,
+        "steps" | "epochs" => Type::Budget,
+        "hf" | "checkpoint" => Type::Backbone,
+        _ => Type::Any,
+    }
+}

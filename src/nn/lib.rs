@@ -1,0 +1,218 @@
+//! Neural re-rankers: tokenizers, weights, encoders, heads, and the engines that run them.
+//!
+//! Training and scoring see a model only through [`Reranker`]. Two kinds stand behind it: the reference (plain
+//! differentiable candle operations, any device) and, beside it, the explicit CPU engine. Batches are packed:
+//! pairs one after the other with cumulative lengths, no padding anywhere.
+
+pub mod arch;
+mod beginning;
+pub mod bi;
+mod byte_pairs;
+pub mod config;
+pub mod cpu;
+pub mod files;
+pub mod flops;
+pub mod layers;
+pub mod load;
+pub mod masked;
+#[cfg(test)]
+mod mono_tests;
+pub mod pooling;
+pub mod reference;
+#[cfg(test)]
+mod roundtrip;
+pub mod sentence;
+mod sentencepiece;
+pub mod sound;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod tokenizer;
+pub mod weights;
+
+use std::path::Path;
+
+use xpipe_base::task::Failure;
+use xpipe_base::value::rng::Stream;
+
+/// Tokens of a block at most (a longer pair is a block of its own). Part of what fixes the bits of gradients.
+pub const BLOCK: usize = 512;
+
+/// Pairs one after the other: a batch, or consecutive pairs of one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Packed {
+    /// Token ids of all pairs, concatenated.
+    pub ids: Vec<u32>,
+    /// Token types (0 query, 1 document), one for each id; engines of architectures without them ignore it.
+    pub types: Vec<u32>,
+    /// Where each pair begins, and the total at the end: `pairs + 1` numbers, rising.
+    pub starts: Vec<usize>,
+    /// The first pair's place in the whole batch. Dropout is addressed by places in the whole batch, so that it is
+    /// the same however a batch is split.
+    pub first_pair: usize,
+    /// The first token's place in the whole batch.
+    pub first_token: usize,
+}
+
+impl Packed {
+    /// An empty batch.
+    pub fn new() -> Self {
+        Self { starts: vec![0], ..Self::default() }
+    }
+
+    /// Adds a pair; `types` is as long as `ids`.
+    pub fn push(&mut self, ids: &[u32], types: &[u32]) {
+        self.ids.extend_from_slice(ids);
+        self.types.extend_from_slice(types);
+        self.starts.push(self.ids.len());
+    }
+
+    /// The number of pairs.
+    pub fn len(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// Whether there is no pair.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The number of tokens.
+    pub fn tokens(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Pair `i` of [`Packed::len`]: its tokens' places in the batch.
+    pub fn pair(&self, i: usize) -> std::ops::Range<usize> {
+        self.starts[i]..self.starts[i + 1]
+    }
+
+    /// The batch in blocks of whole pairs, from the first pair on, each as long as [`BLOCK`] allows.
+    ///
+    /// Gradients are summed block by block, so a batch that is split between blocks has the same blocks.
+    pub fn blocks(&self) -> Vec<std::ops::Range<usize>> {
+        let mut list: Vec<std::ops::Range<usize>> = Vec::new();
+        for i in 0..self.len() {
+            match list.last_mut() {
+                Some(last) if self.starts[i + 1] - self.starts[last.start] <= BLOCK => last.end = i + 1,
+                _ => list.push(i..i + 1),
+            }
+        }
+        list
+    }
+
+    /// Some pairs of this batch, which remember their place in it.
+    pub fn slice(&self, pairs: std::ops::Range<usize>) -> Self {
+        let first = self.starts[pairs.start];
+        let tokens = first..self.starts[pairs.end];
+        Self {
+            ids: self.ids[tokens.clone()].to_vec(),
+            types: self.types[tokens].to_vec(),
+            starts: self.starts[pairs.start..=pairs.end].iter().map(|s| s - first).collect(),
+            first_pair: self.first_pair + pairs.start,
+            first_token: self.first_token + first,
+        }
+    }
+
+    /// Checks the form of the batch and that ids, types and lengths are inside a model's tables; `types` is `None`
+    /// for an architecture without token types.
+    ///
+    /// # Errors
+    /// Names the pair and the number that does not fit.
+    pub fn check(&self, vocabulary: usize, types: Option<usize>, positions: usize) -> Result<(), Failure> {
+        let form = self.starts.first() == Some(&0)
+            && self.starts.last() == Some(&self.ids.len())
+            && self.types.len() == self.ids.len()
+            && self.starts.windows(2).all(|w| w[0] <= w[1]);
+        if !form {
+            return Err(Failure::bug("a packed batch whose ids, types and starts do not belong together"));
+        }
+        for i in 0..self.len() {
+            let pair = self.pair(i);
+            if pair.is_empty() || pair.len() > positions {
+                return Err(Failure::wrong(format!(
+                    "pair {i} of the batch has {} tokens; the model takes 1 to {positions}",
+                    pair.len()
+                ))
+                .help("lower the input limits"));
+            }
+            if let Some(id) = self.ids[pair.clone()].iter().find(|id| **id as usize >= vocabulary) {
+                return Err(Failure::wrong(format!(
+                    "pair {i} of the batch has token id {id}; the model's table has {vocabulary} rows"
+                ))
+                .help("the tokenizer does not belong to these weights"));
+            }
+            let off = types.and_then(|n| self.types[pair].iter().find(|t| **t as usize >= n));
+            if let Some(t) = off {
+                return Err(Failure::wrong(format!(
+                    "pair {i} of the batch has token type {t}; the model has fewer"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One parameter tensor inside the flat buffer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// The Hugging Face name, for instance `bert.encoder.layer.0.attention.self.query.weight`.
+    pub name: String,
+    /// Shape, row-major.
+    pub shape: Vec<usize>,
+    /// First element in the flat buffer.
+    pub offset: usize,
+    /// Whether weight decay applies: matrices yes; biases and norms no.
+    pub decays: bool,
+}
+
+impl Parameter {
+    /// The number of elements.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether it has no element.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A cross-encoder: packed pairs in, one logit a pair out.
+///
+/// Parameters and gradients are two flat f32 buffers with one layout, so optimiser, clipping, checkpoints and tests
+/// need no knowledge of the architecture.
+pub trait Reranker: Send {
+    /// The tensors of the flat buffers, in order, without gaps.
+    fn parameters(&self) -> &[Parameter];
+    /// Master weights.
+    fn weights(&self) -> &[f32];
+    /// Master weights, to be changed by the optimiser or a checkpoint.
+    fn weights_mut(&mut self) -> &mut [f32];
+    /// Accumulated gradient of the loss, and the weights it is for.
+    fn gradients_mut(&mut self) -> (&mut [f32], &mut [f32]);
+    /// Logits without dropout and without keeping anything for a backward pass.
+    ///
+    /// # Errors
+    /// When the batch does not fit the model (an id or position out of range).
+    fn score(&mut self, batch: &Packed) -> Result<Vec<f32>, Failure>;
+    /// Logits, keeping what [`Reranker::backward`] needs. `dropout` is the stream of the whole batch; `None` turns
+    /// dropout off. Only the last forward can be followed by a backward.
+    ///
+    /// # Errors
+    /// As [`Reranker::score`].
+    fn forward(&mut self, batch: &Packed, dropout: Option<Stream>) -> Result<Vec<f32>, Failure>;
+    /// Adds to the gradients those of Σᵢ `dlogits[i]` · logit i of the last forward, block by block from the last of
+    /// [`Packed::blocks`] to the first: a batch in parts of whole blocks, the last part first, gives the same bits as
+    /// the whole.
+    ///
+    /// # Errors
+    /// [`xpipe_base::task::FailureKind::Bug`] when there was no forward.
+    fn backward(&mut self, dlogits: &[f32]) -> Result<(), Failure>;
+    /// Writes `config.json` and `model.safetensors` as `transformers` reads them.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    fn save(&self, folder: &Path) -> Result<(), Failure>;
+    /// The kernel level in use, for manifests: equal bits are promised for one level.
+    fn kernels(&self) -> &'static str;
+}

@@ -1,0 +1,448 @@
+//! Models behind an address that speaks OpenAI's chat completions, as vLLM, llama.cpp, Ollama and many providers do.
+//!
+//! Address and key come from the environment and go nowhere else: into no recipe, file, log or message ([`Address`] takes
+//! them out of whatever a server says). What may go well another time is tried again, later each time: lost connections,
+//! time-outs, 408, 429, 5xx, answers that are no JSON. A server that says when to come back (`Retry-After`) is
+//! believed, by all threads.
+//!
+//! The most tokens of an answer are sent as `max_tokens`, which every server of this kind knew first. One that refuses the
+//! name and asks for `max_completion_tokens` gets that, then and in all requests after.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value as Json, json};
+
+use super::{Answer, Model, Request, tokens_of};
+use xpipe_base::task::{Failure, FailureKind, Progress};
+use xpipe_engine::net;
+
+/// The most attempts at a request.
+const ATTEMPTS: u32 = 6;
+/// The most of them that end with nobody at the address, or with an answer that is none.
+const KNOCKS: u32 = 3;
+/// The wait after the first attempt; twice as long after each.
+const PAUSE: Duration = Duration::from_millis(500);
+/// The longest wait for a server that says when to come back.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// The most bytes of an answer.
+const LARGEST: u64 = 16 << 20;
+/// The likeliest first tokens that are asked for; more are not given by most servers.
+const LIKELIEST: u32 = 20;
+
+/// Where a model is, and the key to it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Address {
+    url: String,
+    key: Option<String>,
+    /// The variables that hold the address and the key, for messages.
+    variables: [String; 2],
+}
+
+impl std::fmt::Debug for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Address({})", self.variables[0])
+    }
+}
+
+/// The variables that hold the address and the key: `XPIPE_LLM_URL` and `XPIPE_LLM_KEY`, or for an endpoint with a name
+/// `XPIPE_LLM_NAME_URL` and `XPIPE_LLM_NAME_KEY`.
+pub fn variables(name: Option<&str>) -> [String; 2] {
+    let middle = name.map_or_else(String::new, |n| format!("{}_", n.to_uppercase()));
+    ["URL", "KEY"].map(|last| format!("XPIPE_LLM_{middle}{last}"))
+}
+
+impl Address {
+    /// The address that variables of the environment give, by the look-up `env`.
+    ///
+    /// # Errors
+    /// When there is none, or it is no address.
+    pub fn find(name: Option<&str>, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Failure> {
+        let variables = variables(name);
+        let [variable, key] = &variables;
+        let url = env(variable).map(|u| u.trim().to_owned()).filter(|u| !u.is_empty()).ok_or_else(|| {
+            Failure::missing(format!("no address of a language model is known: {variable} is not set")).help(
+                format!(
+                    "set {variable} to the address of an OpenAI-compatible server, for instance \
+                 http://localhost:8000/v1, and {key} to its key if it needs one"
+                ),
+            )
+        })?;
+        let (scheme, rest) = url.split_once("://").unwrap_or_default();
+        if !["http", "https"].contains(&scheme) || rest.is_empty() || rest.starts_with('/') {
+            let message = format!("{variable} is not an address, expected http://HOST/v1 or https://HOST/v1");
+            return Err(Failure::missing(message).help(format!("correct {variable}")));
+        }
+        let path = url.trim_end_matches('/');
+        let url = match (path.ends_with("/chat/completions"), rest.trim_end_matches('/').contains('/')) {
+            (true, _) => path.to_owned(),
+            (false, true) => format!("{path}/chat/completions"),
+            (false, false) => format!("{path}/v1/chat/completions"),
+        };
+        let key = env(key).map(|k| k.trim().to_owned()).filter(|k| !k.is_empty());
+        Ok(Self { url, key, variables })
+    }
+
+    /// A text without the key and without the address.
+    fn clean(&self, text: &str) -> String {
+        let host = self.url.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or(""));
+        // The host with its user and port, then alone.
+        let parts =
+            [&self.url, host, host.rsplit('@').next().unwrap_or(""), self.key.as_deref().unwrap_or("")];
+        let parts = parts.into_iter().filter(|p| p.len() > 3);
+        let text = parts.fold(text.to_owned(), |text, part| text.replace(part, "***"));
+        let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        match line.char_indices().nth(300) {
+            Some((at, _)) => format!("{}…", &line[..at]),
+            None => line,
+        }
+    }
+}
+
+/// A model behind an address.
+pub struct Endpoint {
+    address: Address,
+    model: String,
+    /// Further fields of each request.
+    options: serde_json::Map<String, Json>,
+    agent: ureq::Agent,
+    /// No request before this moment: the server said so.
+    not_before: Mutex<Option<Instant>>,
+    /// The server refuses `max_tokens` and wants `max_completion_tokens`.
+    newer_name: AtomicBool,
+}
+
+impl std::fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Endpoint({})", self.model)
+    }
+}
+
+/// Why an attempt gave nothing.
+enum Miss {
+    /// Another one may go well, at the earliest after this long; the most attempts.
+    Later(String, Option<Duration>, u32),
+    /// One without `max_tokens` may go well, at once.
+    NewerName,
+    /// No other one will.
+    Never(Failure),
+}
+
+impl Endpoint {
+    /// The model of a name at an address. A request may take `timeout`; `options` are further fields of each request.
+    pub fn new(
+        address: Address,
+        model: &str,
+        options: serde_json::Map<String, Json>,
+        timeout: Duration,
+    ) -> Self {
+        let config = net::agent()
+            .timeout_global(Some(timeout))
+            // A redirect would carry the key to another place.
+            .max_redirects(0)
+            .build();
+        let (agent, not_before) = (config.new_agent(), Mutex::new(None));
+        Self {
+            address,
+            model: model.to_owned(),
+            options,
+            agent,
+            not_before,
+            newer_name: AtomicBool::new(false),
+        }
+    }
+
+    /// The body of a request.
+    fn body(&self, request: &Request) -> Json {
+        let mut body = json!({
+            "model": self.model,
+            "messages": request.prompt.messages,
+            "temperature": 0,
+            "seed": request.seed,
+            "max_tokens": request.max_tokens,
+        });
+        if request.logprobs {
+            body["logprobs"] = true.into();
+            body["top_logprobs"] = LIKELIEST.into();
+        }
+        for (name, value) in &self.options {
+            body[name.as_str()] = value.clone();
+        }
+        if self.newer_name.load(Ordering::Relaxed)
+            && let Some(fields) = body.as_object_mut()
+            && let Some(most) = fields.remove("max_tokens")
+        {
+            fields.entry("max_completion_tokens").or_insert(most);
+        }
+        body
+    }
+
+    fn attempt(&self, request: &Request) -> Result<Answer, Miss> {
+        let body = self.body(request);
+        let mut call = self.agent.post(&self.address.url).content_type("application/json");
+        if let Some(key) = &self.address.key {
+            call = call.header("authorization", format!("Bearer {key}"));
+        }
+        let mut response = call.send(body.to_string()).map_err(|e| self.lost(&e))?;
+        let status = response.status().as_u16();
+        let after =
+            response.headers().get("retry-after").and_then(|v| v.to_str().ok()?.trim().parse::<f64>().ok());
+        let after = after
+            .filter(|s| s.is_finite() && *s >= 0.0)
+            .map(|s| PATIENCE.min(Duration::from_secs_f64(s.min(1e6))));
+        let text =
+            response.body_mut().with_config().limit(LARGEST).read_to_vec().map_err(|e| self.lost(&e))?;
+        let text = String::from_utf8_lossy(&text);
+        match status {
+            200..=299 => read(&text, request).map_err(|why| {
+                Miss::Later(format!("its answer is not what was asked for: {why}"), None, KNOCKS)
+            }),
+            408 | 425 | 429 | 500..=599 => {
+                Err(Miss::Later(format!("it says {status}: {}", self.said(&text)), after, ATTEMPTS))
+            }
+            400 | 422 if body.get("max_tokens").is_some() && text.contains("max_completion_tokens") => {
+                Err(Miss::NewerName)
+            }
+            _ => Err(Miss::Never(self.refused(status, &text))),
+        }
+    }
+
+    fn lost(&self, error: &ureq::Error) -> Miss {
+        let fixed = |text: &str| Miss::Never(Failure::missing(text.to_owned() + &self.set()));
+        if let Some(hopeless) = net::hopeless(error) {
+            let message =
+                format!("the language model cannot be asked: {}", self.address.clean(&hopeless.why));
+            return Miss::Never(Failure::missing(message).help(hopeless.help));
+        }
+        match error {
+            ureq::Error::Timeout(_) => Miss::Later("it did not answer in time".into(), None, ATTEMPTS),
+            ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
+                fixed("the address or the key of the language model cannot be used: ")
+            }
+            ureq::Error::TooManyRedirects | ureq::Error::RedirectFailed => {
+                fixed("the address of the language model leads elsewhere: ")
+            }
+            ureq::Error::BodyExceedsLimit(_) => Miss::Later("its answer has no end".into(), None, KNOCKS),
+            other => Miss::Later(self.address.clean(&other.to_string()), None, KNOCKS),
+        }
+    }
+
+    fn set(&self) -> String {
+        format!("correct {}", self.address.variables[0])
+    }
+
+    /// What a server says about an error.
+    fn said(&self, text: &str) -> String {
+        let json: Json = serde_json::from_str(text).unwrap_or_default();
+        let message = [&json["error"]["message"], &json["message"], &json["error"], &json["detail"]];
+        let message = message.into_iter().find_map(Json::as_str).unwrap_or(text);
+        self.address.clean(message)
+    }
+
+    fn refused(&self, status: u16, text: &str) -> Failure {
+        let message =
+            format!("the language model's endpoint refuses the request with {status}: {}", self.said(text));
+        let key = &self.address.variables[1];
+        match status {
+            300..=399 => Failure::missing(message).help(self.set()),
+            401 | 403 => Failure::missing(message).help(format!("set {key} to a key that it accepts")),
+            404 => Failure::missing(message)
+                .help(format!("look at the model's name in the study, and at {}", self.address.variables[0])),
+            _ => Failure::wrong(message).help(
+                "if the question is too long for the model, take fewer `words` of a passage or a smaller `window`",
+            ),
+        }
+    }
+
+    /// Waits until a moment, or fails when a stop is asked for.
+    fn wait(until: Instant, progress: &dyn Progress) -> Result<(), Failure> {
+        loop {
+            if progress.cancelled() {
+                return Err(Failure::interrupted());
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            std::thread::sleep(left.min(Duration::from_millis(50)));
+        }
+    }
+
+    fn pause(&self) -> Option<Instant> {
+        *self.not_before.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pause_all(&self, until: Instant) {
+        let mut not_before = self.not_before.lock().unwrap_or_else(PoisonError::into_inner);
+        *not_before = Some(not_before.map_or(until, |t| t.max(until)));
+    }
+}
+
+impl Model for Endpoint {
+    fn identity(&self) -> String {
+        // By name of the field: in which order a study writes options does not matter.
+        let mut options: Vec<_> = self.options.iter().collect();
+        options.sort_by_key(|(name, _)| name.as_str());
+        format!("endpoint {:?} {}", self.model, json!(options))
+    }
+
+    fn answer(&self, request: &Request, progress: &dyn Progress) -> Result<Answer, Failure> {
+        // Those that the server is less likely to get over are counted by themselves as well.
+        let mut knocks = 0;
+        for attempt in 1u32.. {
+            if let Some(until) = self.pause() {
+                Self::wait(until, progress)?;
+            }
+            let (why, after, most) = match self.attempt(request) {
+                Ok(answer) => return Ok(answer),
+                Err(Miss::Never(failure)) => return Err(failure),
+                // Not twice in a request: `max_tokens` is in none from here on.
+                Err(Miss::NewerName) => {
+                    self.newer_name.store(true, Ordering::Relaxed);
+                    continue;
+                }
+                Err(Miss::Later(why, after, most)) => (why, after, most),
+            };
+            knocks += u32::from(most == KNOCKS);
+            if attempt >= ATTEMPTS || knocks >= KNOCKS {
+                let message =
+                    format!("the language model's endpoint gave no answer in {attempt} attempts: {why}");
+                let help = format!(
+                    "see whether the server of {} is well; answers are kept",
+                    self.address.variables[0]
+                );
+                return Err(Failure { kind: FailureKind::Transient, message, help: Some(help) });
+            }
+            progress.note(&format!("attempt {attempt} at a question failed: {why}; trying again"));
+            let wait = after.unwrap_or(PAUSE * (1 << (attempt - 1).min(6)));
+            let until = Instant::now() + wait;
+            if after.is_some() {
+                self.pause_all(until);
+            }
+            Self::wait(until, progress)?;
+        }
+        unreachable!("attempts are counted")
+    }
+}
+
+/// Reads the body of an answer.
+fn read(text: &str, request: &Request) -> Result<Answer, String> {
+    let json: Json = serde_json::from_str(text).map_err(|e| format!("no JSON ({e})"))?;
+    let choice = json["choices"].get(0).ok_or("no `choices`")?;
+    let message = choice["message"].as_object().ok_or("no `message`")?;
+    let said = match message.get("content") {
+        None | Some(Json::Null) => "",
+        Some(content) => content.as_str().ok_or("`content` is no text")?,
+    };
+    let mut first = Vec::new();
+    if request.logprobs {
+        let tokens = choice["logprobs"]["content"][0]["top_logprobs"].as_array();
+        for token in tokens.into_iter().flatten() {
+            if let (Some(text), Some(p)) = (token["token"].as_str(), token["logprob"].as_f64()) {
+                first.push((text.to_owned(), p));
+            }
+        }
+    }
+    let count = |name: &str| json["usage"][name].as_u64();
+    Ok(Answer {
+        text: said.to_owned(),
+        truncated: choice["finish_reason"] == "length",
+        first,
+        // A server that counts no tokens: about four bytes each.
+        prompt_tokens: count("prompt_tokens").unwrap_or_else(|| request.prompt.tokens()),
+        completion_tokens: count("completion_tokens").unwrap_or(tokens_of(said.len() as f64, 0.0) as u64),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::llm::prompts::pairwise;
+
+    fn address(url: &str, key: Option<&str>) -> Result<Address, Failure> {
+        Address::find(None, &|name| match name {
+            "XPIPE_LLM_URL" => Some(url.to_owned()),
+            "XPIPE_LLM_KEY" => key.map(str::to_owned),
+            _ => None,
+        })
+    }
+
+    fn request(logprobs: bool) -> Request {
+        Request { prompt: pairwise("q", "a", "b"), max_tokens: 7, logprobs, seed: 3 }
+    }
+
+    #[test]
+    fn addresses() {
+        let url = |text| address(text, None).map(|a| a.url).map_err(|f| f.message);
+        assert_eq!(url("http://h:8000").unwrap(), "http://h:8000/v1/chat/completions");
+        assert_eq!(url(" https://h/v1/ ").unwrap(), "https://h/v1/chat/completions");
+        assert_eq!(url("https://h/openai/v1").unwrap(), "https://h/openai/v1/chat/completions");
+        assert_eq!(url("https://h/x/chat/completions").unwrap(), "https://h/x/chat/completions");
+        for bad in ["h:8000", "ftp://h", "http://", "http:///v1"] {
+            assert!(url(bad).unwrap_err().contains("XPIPE_LLM_URL is not an address"), "{bad}");
+        }
+        let unset = Address::find(Some("mine"), &|_| None).unwrap_err();
+        assert!(unset.message.contains("XPIPE_LLM_MINE_URL is not set"), "{unset}");
+        assert_eq!(unset.kind, FailureKind::Missing);
+    }
+
+    #[test]
+    fn key_and_address_are_taken_out_of_what_a_server_says() {
+        let a = address("https://me:word@host.example:81/v1", Some("sk-secret")).unwrap();
+        let said = "Incorrect key sk-secret\n at https://me:word@host.example:81/v1/chat/completions (host.example:81)";
+        assert_eq!(a.clean(said), "Incorrect key *** at *** (***)");
+        assert!(!format!("{a:?}").contains("secret") && a.clean(&"é".repeat(999)).len() < 700);
+    }
+
+    #[test]
+    fn requests_hold_the_model_the_question_and_the_options() {
+        let options =
+            json!({ "chat_template_kwargs": { "enable_thinking": false } }).as_object().unwrap().clone();
+        let endpoint =
+            Endpoint::new(address("http://h", None).unwrap(), "m", options, Duration::from_secs(1));
+        let body = endpoint.body(&request(true));
+        assert_eq!(body["messages"][0]["role"], "user");
+        assert_eq!(
+            (&body["model"], &body["temperature"], &body["seed"]),
+            (&json!("m"), &json!(0), &json!(3))
+        );
+        assert_eq!(
+            (&body["max_tokens"], &body["logprobs"], &body["top_logprobs"]),
+            (&json!(7), &json!(true), &json!(20))
+        );
+        assert_eq!(body["chat_template_kwargs"]["enable_thinking"], false);
+        assert!(endpoint.body(&request(false)).get("logprobs").is_none());
+        endpoint.newer_name.store(true, Ordering::Relaxed);
+        let body = endpoint.body(&request(false));
+        assert!(body.get("max_tokens").is_none() && body["max_completion_tokens"] == 7, "{body}");
+        assert_eq!(
+            endpoint.identity(),
+            r#"endpoint "m" [["chat_template_kwargs",{"enable_thinking":false}]]"#
+        );
+    }
+
+    #[test]
+    fn answers_of_servers() {
+        let text = r#"{"choices":[{"message":{"content":"Passage A"},"finish_reason":"length","logprobs":{"content":[
+            {"top_logprobs":[{"token":"Passage","logprob":-0.1},{"token":"B","logprob":-3}]}]}}],
+            "usage":{"prompt_tokens":11,"completion_tokens":2}}"#;
+        let answer = read(text, &request(true)).unwrap();
+        assert_eq!((answer.text.as_str(), answer.truncated), ("Passage A", true));
+        assert_eq!((answer.prompt_tokens, answer.completion_tokens), (11, 2));
+        assert_eq!(answer.first, [("Passage".to_owned(), -0.1), ("B".to_owned(), -3.0)]);
+        let bare = read(r#"{"choices":[{"message":{"content":null}}]}"#, &request(true)).unwrap();
+        assert_eq!((bare.text.as_str(), bare.first.len(), bare.completion_tokens), ("", 0, 0));
+        assert!(bare.prompt_tokens > 30);
+        for bad in [
+            "",
+            "<html>",
+            "{}",
+            r#"{"choices":[]}"#,
+            r#"{"choices":[{}]}"#,
+            r#"{"choices":[{"message":{"content":4}}]}"#,
+        ] {
+            assert!(read(bad, &request(false)).is_err(), "{bad}");
+        }
+    }
+}

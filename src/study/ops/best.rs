@@ -1,0 +1,10 @@
+//! `best`: the mark of a table. What it marks is decided in [`crate::report`].
+
+use xpipe_base::value::Value;
+use xpipe_lang::types::Op;
+
+pub(crate) fn op() -> Op {
+    Op::constructor("best", "Mark", "Marks the best value of each row, of each column or of the whole table.")
+        .takes("per", "'row' | 'column' | 'table'", Value::str("row"), "Among which cells there is one best.")
+        .takes("smallest", "Bool", Value::Bool(false), "Whether smaller is better.")
+}

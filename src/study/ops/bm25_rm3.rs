@@ -1,0 +1,178 @@
+//! `bm25.rm3`: BM25 with queries made longer by what they found first.
+
+use super::fit;
+use xpipe_base::diag::Code;
+use xpipe_base::value::{Record, Value};
+use xpipe_lang::types::Op;
+use xpipe_lang::types::op::{Facts, Issue};
+
+const VERSION: u32 = 2;
+
+pub(crate) fn op() -> Op {
+    let op = Op::stage(
+        "bm25.rm3",
+        VERSION,
+        "Run",
+        "Searches an index again by BM25, with each query made longer by terms of the documents that `run` ranks first \
+         (pseudo-relevance feedback, RM3: Lavrenko and Croft 2001, Abdul-Jaleel et al. 2004), as Anserini does. Terms that \
+         more than a tenth of the documents have are not taken, so in a corpus of fewer than ten nothing is.",
+    )
+    .needs("index", "Index", "An index made by `bm25.index`.")
+    .needs("run", "Run", "What the documents of the feedback are taken from, with scores above 0: a `bm25.search`.")
+    .takes("documents", "Int", Value::Int(10), "Documents of the feedback, from 1.")
+    .takes("terms", "Int", Value::Int(10), "Terms taken from the feedback, from 1.")
+    .takes("original_weight", "Float", Value::Float(0.5), "Weight of the query as it was, from 0 to 1.")
+    .takes("depth", "Int", Value::Int(1000), "Documents kept for each query, from 1.")
+    .takes("k1", "Float", Value::Float(0.9), "Saturation of term frequencies, from 0.")
+    .takes("b", "Float", Value::Float(0.4), "Weight of the document length, from 0 to 1.")
+    .takes("lengths", "'lucene' | 'exact'", Value::str("lucene"), "Document lengths, as `bm25.search` has them.")
+    .derived("queries", "Queries", "run", None, "The queries of the run.")
+    .derived("corpus", "Corpus", "index", None, "The corpus of the index.")
+    .heavy()
+    .checks(check);
+    let op = super::own::argument(op, "queries|queries.queries");
+    let op = op.runs(run::run);
+    op
+}
+
+fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
+    let mut issues: Vec<Issue> = fit::made_by(args, "index", "bm25.index", facts).into_iter().collect();
+    issues
+        .extend(["documents", "terms", "depth"].into_iter().filter_map(|name| fit::at_least(args, name, 1)));
+    issues.extend(fit::in_range(args, "k1", 0.0, f64::INFINITY));
+    for argument in ["original_weight", "b"] {
+        if let Some(x) = args.get(argument).and_then(Value::as_f64).filter(|x| !(0.0..=1.0).contains(x)) {
+            let message = format!("`{argument}` is {x}");
+            issues.push(fit::issue(Code::OutOfRange, argument, message, "write a number from 0 to 1"));
+        }
+    }
+    issues
+}
+
+mod run {
+    use std::collections::BTreeMap;
+
+    use rayon::prelude::*;
+
+    use super::super::bm25_search::{in_pool, ranking, searched};
+    use xpipe_base::task::{Caveat, CaveatKind, Failure, Job, Outcome};
+    use xpipe_data::ir::bm25::{Scratch, Searcher};
+    use xpipe_data::ir::index::Index;
+    use xpipe_data::ir::rm3::{self, Rm3};
+    use xpipe_data::run::{Hit, Run, RunQuery, RunWriter};
+    use xpipe_data::store::TextStore;
+
+    /// Queries searched before their rankings are written.
+    const BATCH: usize = 1024;
+
+    /// How many documents the filter takes a tenth of: Anserini's index lacks those of white space only, and holds those
+    /// of which analysis leaves no term.
+    fn documents_of_anserini(index: &Index, corpus: &TextStore) -> usize {
+        let blank = |document: usize| {
+            let text = corpus.find(index.id(document as u32)).map_or("", |i| corpus.text(i as usize));
+            text.chars().all(|c| c <= ' ')
+        };
+        let lengths = index.lengths().iter().enumerate();
+        lengths.filter(|(document, length)| **length > 0 || !blank(*document)).count()
+    }
+
+    /// What came of a query.
+    struct Searched {
+        run: RunQuery,
+        /// Terms that the query lacked.
+        added: usize,
+        /// It had documents of feedback, and none of them a term that passes the filter.
+        nothing_passed: bool,
+    }
+
+    pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
+        let index = Index::open(job.path("index")?)?;
+        let (queries, corpus) =
+            (TextStore::open(job.path("queries")?)?, TextStore::open(job.path("corpus")?)?);
+        let feedback = Run::read(job.path("run")?)?;
+        let rm3 = Rm3 { terms: job.count("terms")?, original_weight: job.number("original_weight")? as f32 };
+        let (documents, depth) = (job.count("documents")?, job.count("depth")?);
+        let searcher = Searcher::new(&index, searched(job)?)?;
+        let all = documents_of_anserini(&index, &corpus);
+        let own = super::super::own::dropped(job);
+
+        // The terms of a document that may serve as feedback.
+        let terms = |hit: &Hit| -> Result<(BTreeMap<String, u32>, f32), Failure> {
+            let document = corpus.find(&hit.document).ok_or_else(|| {
+                Failure::wrong(format!(
+                    "the run ranks `{}`, which the corpus of the index lacks",
+                    hit.document
+                ))
+                .help("take the feedback from a run over the corpus of the index")
+            })?;
+            if hit.score < 0.0 {
+                let message = format!("the run gives `{}` the score {}", hit.document, hit.score);
+                return Err(
+                    Failure::wrong(message).help("feedback needs scores from 0, as those of `bm25.search`")
+                );
+            }
+            let mut terms = BTreeMap::new();
+            index.analysis().terms(corpus.text(document as usize), &mut |term| {
+                *terms.entry(term.to_owned()).or_insert(0u32) += 1;
+            });
+            let mut kept = BTreeMap::new();
+            for (term, count) in terms {
+                let frequency = index.postings(&term)?.map_or(0, |p| p.doc_freq());
+                if rm3::keeps(&term, frequency, all) {
+                    kept.insert(term, count);
+                }
+            }
+            Ok((kept, hit.score))
+        };
+        let search = |scratch: &mut Scratch, i: usize| -> Result<Searched, Failure> {
+            let query = index.analysis().list(queries.text(i));
+            let id = queries.id(i);
+            let first = feedback.get(id).map_or(&[][..], |q| &q.hits);
+            let first: Vec<&Hit> = first.iter().filter(|hit| !own || hit.document != id).collect();
+            let first = rm3::feedback(&first, documents, |hit| (hit.score, &hit.document));
+            let first = first.into_iter().map(|hit| terms(hit)).collect::<Result<Vec<_>, Failure>>()?;
+            let expanded = rm3.expand(&query, &first);
+            let found = searcher.search_weighted(&expanded, depth + usize::from(own), scratch)?;
+            Ok(Searched {
+                run: ranking(id, &found, depth, own, |d| index.id(d)),
+                added: expanded.iter().filter(|(term, _)| !query.contains(term)).count(),
+                nothing_passed: !first.is_empty() && first.iter().all(|(terms, _)| terms.is_empty()),
+            })
+        };
+        let mut writer = RunWriter::create(&job.spec.out)?;
+        let (mut hits, mut added, mut unchanged) = (0usize, 0usize, 0u64);
+        in_pool(job, || {
+            for start in (0..queries.len()).step_by(BATCH) {
+                job.check_cancelled()?;
+                let end = (start + BATCH).min(queries.len());
+                let batch: Vec<Searched> = (start..end)
+                    .into_par_iter()
+                    .map_init(Scratch::default, search)
+                    .collect::<Result<_, Failure>>()?;
+                for query in &batch {
+                    (hits, added) = (hits + query.run.hits.len(), added + query.added);
+                    unchanged += u64::from(query.nothing_passed);
+                    writer.push(&query.run)?;
+                }
+                job.progress.progress(end as u64, queries.len() as u64, "queries", "");
+            }
+            Ok(())
+        })?;
+        writer.finish()?;
+        if unchanged > 0 {
+            let cause = "queries stay as they were: no term of their feedback passes the filter (2 to 20 ASCII letters \
+                         or digits, in at most a tenth of the documents)";
+            let of = queries.len() as u64;
+            job.progress.caveat(&Caveat::part(CaveatKind::Doubt, unchanged, of, cause));
+        }
+        let mut outcome = Outcome::default();
+        outcome.facts.insert("queries".into(), queries.len().into());
+        outcome.facts.insert("queries_not_expanded".into(), unchanged.into());
+        outcome.facts.insert("hits".into(), hits.into());
+        outcome.facts.insert("terms_added".into(), (added as f64 / queries.len().max(1) as f64).into());
+        Ok(outcome)
+    }
+}
+
+#[cfg(test)]
+mod tests;

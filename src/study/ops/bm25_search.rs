@@ -1,0 +1,191 @@
+//! `bm25.search`: the best documents of each query by BM25.
+
+use super::fit;
+use xpipe_base::diag::Code;
+use xpipe_base::value::{Record, Value};
+use xpipe_lang::types::Op;
+use xpipe_lang::types::op::{Facts, Issue};
+
+const VERSION: u32 = 1;
+
+pub(crate) fn op() -> Op {
+    let op = Op::stage(
+        "bm25.search",
+        VERSION,
+        "Run",
+        "Ranks the documents of an index for each query by BM25, exactly; equal scores by document id descending.",
+    )
+    .needs("index", "Index", "An index made by `bm25.index`.")
+    .needs("queries", "Queries", "The queries; analysed as the documents were.")
+    .takes("depth", "Int", Value::Int(1000), "Documents kept for each query, from 1.")
+    .takes("k1", "Float", Value::Float(0.9), "Saturation of term frequencies, from 0.")
+    .takes("b", "Float", Value::Float(0.4), "Weight of the document length, from 0 to 1.")
+    .takes(
+        "lengths",
+        "'lucene' | 'exact'",
+        Value::str("lucene"),
+        "Document lengths: as Lucene keeps them in one byte, so that scores equal Anserini's, or exact.",
+    )
+    .derived("corpus", "Corpus", "index", None, "The corpus, which later stages read; that of the index.")
+    .heavy()
+    .checks(check);
+    let op = super::own::argument(op, "queries|queries.queries");
+    let op = op.runs(run::run);
+    op
+}
+
+fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
+    let ranges: [(&'static str, f64, f64, &str); 3] = [
+        ("depth", 1.0, f64::INFINITY, "a depth from 1, for instance `depth = 1_000`"),
+        ("k1", 0.0, f64::INFINITY, "a number from 0, for instance `k1 = 0.9`"),
+        ("b", 0.0, 1.0, "a number from 0 to 1, for instance `b = 0.4`"),
+    ];
+    let mut issues: Vec<Issue> = fit::made_by(args, "index", "bm25.index", facts).into_iter().collect();
+    for (argument, low, high, expected) in ranges {
+        let Some(x) = args.get(argument).and_then(Value::as_f64) else { continue };
+        if !(low..=high).contains(&x) {
+            issues.push(Issue {
+                code: Code::OutOfRange,
+                argument,
+                message: format!("`{argument}` is {x}"),
+                help: Some(format!("write {expected}")),
+            });
+        }
+    }
+    issues
+}
+
+pub(super) use run::{in_pool, ranking, searched};
+
+mod run {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use rayon::prelude::*;
+
+    use xpipe_base::task::{Caveat, CaveatKind, Failure, Job, Outcome, cause};
+    use xpipe_data::ir::bm25::{Bm25, Scratch, Searcher};
+    use xpipe_data::ir::index::Index;
+    use xpipe_data::ir::lengths::Lengths;
+    use xpipe_data::ir::top;
+    use xpipe_data::run::{Hit, RunQuery, RunWriter};
+    use xpipe_data::store::TextStore;
+
+    /// Queries searched before their rankings are written.
+    const BATCH: usize = 1024;
+
+    pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
+        let index = Index::open(job.path("index")?)?;
+        let queries = TextStore::open(job.path("queries")?)?;
+        let bm25 = searched(job)?;
+        let depth = job.count("depth")?;
+        if depth == 0 {
+            return Err(Failure::wrong("depth is 0, expected 1 or more"));
+        }
+        let searcher = Searcher::new(&index, bm25)?;
+        let own = super::super::own::dropped(job);
+        let mut writer = RunWriter::create(&job.spec.out)?;
+        let without_terms = AtomicUsize::new(0);
+        let (mut without_hits, mut hits) = (0usize, 0u64);
+
+        let search = |scratch: &mut Scratch, i: usize| -> Result<RunQuery, Failure> {
+            let text = queries.text(i);
+            let mut any = false;
+            index.analysis().terms(text, &mut |_| any = true);
+            if !any {
+                without_terms.fetch_add(1, Ordering::Relaxed);
+            }
+            let found = searcher.search(text, depth + usize::from(own), scratch)?;
+            Ok(ranking(queries.id(i), &found, depth, own, |d| index.id(d)))
+        };
+        in_pool(job, || {
+            for start in (0..queries.len()).step_by(BATCH) {
+                job.check_cancelled()?;
+                let end = (start + BATCH).min(queries.len());
+                let batch: Vec<RunQuery> = (start..end)
+                    .into_par_iter()
+                    .map_init(Scratch::default, |scratch, i| search(scratch, i))
+                    .collect::<Result<_, Failure>>()?;
+                for query in &batch {
+                    without_hits += usize::from(query.hits.is_empty());
+                    hits += query.hits.len() as u64;
+                    writer.push(query)?;
+                }
+                job.progress.progress(end as u64, queries.len() as u64, "queries", "");
+            }
+            Ok(())
+        })?;
+        writer.finish()?;
+
+        let without_terms = without_terms.into_inner();
+        if without_terms > 0 {
+            let told = Caveat::counted(CaveatKind::Doubt, without_terms as u64, cause::WITHOUT_TERMS);
+            job.progress.caveat(&told);
+        }
+        let mut outcome = Outcome::default();
+        outcome.facts.insert("queries".into(), queries.len().into());
+        outcome.facts.insert("queries_without_terms".into(), without_terms.into());
+        outcome.facts.insert("queries_without_hits".into(), without_hits.into());
+        outcome.facts.insert("hits".into(), hits.into());
+        Ok(outcome)
+    }
+
+    /// The first `depth` of what was found for a query, without the document of the query's id where `own` says so: then
+    /// one more was asked for.
+    pub(in crate::ops) fn ranking<'a>(
+        query: &str,
+        found: &[top::Hit],
+        depth: usize,
+        own: bool,
+        id: impl Fn(u32) -> &'a str,
+    ) -> RunQuery {
+        let hits = found.iter().map(|h| (id(h.document), h.score)).filter(|(d, _)| !own || *d != query);
+        let hits = hits.take(depth).map(|(d, score)| Hit { document: d.to_owned(), score });
+        RunQuery { id: query.to_owned(), hits: hits.collect() }
+    }
+
+    /// The parameters of BM25 in the arguments.
+    pub(in crate::ops) fn searched(job: &Job<'_>) -> Result<Bm25, Failure> {
+        let word = job.text("lengths")?;
+        let lengths =
+            Lengths::parse(word).ok_or_else(|| Failure::bug(format!("unknown lengths `{word}`")))?;
+        Ok(Bm25 { k1: job.number("k1")? as f32, b: job.number("b")? as f32, lengths })
+    }
+
+    /// Runs work with a rayon pool of the size that the job may use.
+    pub(in crate::ops) fn in_pool<R: Send>(
+        job: &Job<'_>,
+        work: impl FnOnce() -> Result<R, Failure> + Send,
+    ) -> Result<R, Failure> {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(job.spec.threads.max(1))
+            .build()
+            .map_err(Failure::no_threads)?
+            .install(work)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nothing;
+
+    impl Facts for Nothing {
+        fn find(&self, _: &Value, _: &str) -> Option<Value> {
+            None
+        }
+        fn op(&self, _: &Value) -> Option<&'static str> {
+            None
+        }
+    }
+
+    #[test]
+    fn parameters_out_of_range_are_reported() {
+        let args = |depth, k1, b| {
+            Record::of([("depth", Value::Int(depth)), ("k1", Value::Float(k1)), ("b", Value::Float(b))])
+        };
+        assert!(check(&args(1, 0.0, 1.0), &Nothing).is_empty());
+        let found: Vec<_> = check(&args(0, -1.0, 1.5), &Nothing).iter().map(|i| i.argument).collect();
+        assert_eq!(found, ["depth", "k1", "b"]);
+    }
+}

@@ -1,0 +1,120 @@
+//! `rerank.llm`: a run in the order that a language model gives to windows of it.
+
+use super::demand;
+use super::{fit, llm};
+use xpipe_base::diag::Code;
+use xpipe_base::value::{Record, Value};
+use xpipe_lang::types::Op;
+use xpipe_lang::types::op::{Facts, Issue};
+
+/// Raised also when the text of a prompt changes.
+const VERSION: u32 = 1;
+
+/// The signature.
+pub(crate) fn op() -> Op {
+    let op = Op::stage(
+        "rerank.llm",
+        VERSION,
+        "Run",
+        "Re-ranks the first `depth` documents of each query by a language model, which orders windows of them from the \
+         back to the front; what was ranked below is not kept. Only the order is the model's: the scores are 1 / rank. \
+         Answers that are no permutation are repaired as RankGPT does it, and counted. Answers are kept in the cache, so a \
+         run that was killed pays for nothing twice.",
+    )
+    .needs("model", "Teacher", llm::MODEL)
+    .needs("run", "Run", "What is re-ranked.")
+    .derived("depth", "Int", "run", Some(Value::Null), "Ranks re-ranked, at least 1; all of the run without it.")
+    .takes(
+        "prompt",
+        "'rank_gpt' | 'rank_zephyr'",
+        Value::str("rank_gpt"),
+        "The form of the questions: RankGPT's conversation, or what RankZephyr was trained with.",
+    )
+    .takes("window", "Int", Value::Int(20), "Passages of a question, at least 2.")
+    .takes("stride", "Int", Value::Int(10), "How far the window moves, from 1 to `window`.");
+    let op = llm::common(op, "run").checks(check);
+    let op = op.runs(run::run).asks(demand::asking::memory, demand::asking::work, demand::asking::listwise);
+    op
+}
+
+fn check(args: &Record, _: &dyn Facts) -> Vec<Issue> {
+    let mut issues = llm::check(args);
+    issues.extend(fit::at_least(args, "window", 2));
+    issues.extend(fit::at_least(args, "stride", 1));
+    let whole = |name: &str| args.get(name).and_then(Value::as_int);
+    if let (Some(window), Some(stride)) = (whole("window"), whole("stride"))
+        && window >= 2
+        && stride > window
+    {
+        let message = format!("the window of {window} passages moves by {stride}, which passes over some");
+        issues.push(fit::issue(
+            Code::OutOfRange,
+            "stride",
+            message,
+            format!("write a number up to {window}"),
+        ));
+    }
+    issues
+}
+
+pub(super) use run::{read, write};
+
+mod run {
+    use super::super::{llm, models};
+    use crate::llm::listwise::{Sliding, windows};
+    use crate::llm::permutation::Repairs;
+    use crate::llm::prompts::Listwise;
+    use crate::train::ranker::Work;
+    use xpipe_base::task::{Failure, Job, Outcome};
+    use xpipe_data::run::{Hit, RunQuery, RunReader, RunWriter};
+
+    pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
+        let form = Listwise::parse(job.text("prompt")?)
+            .ok_or_else(|| Failure::bug(format!("no prompt `{:?}`", job.arg("prompt"))))?;
+        let sliding = Sliding { form, window: job.count("window")?, stride: job.count("stride")? };
+        let asking = llm::Asking::open(job)?;
+        let work = read(job, &asking)?;
+        let total =
+            work.iter().map(|w| windows(w.documents.len(), sliding.window, sliding.stride).len() as u64);
+        let (ranked, spending) =
+            asking.each(work.len(), total.sum(), sliding.max_tokens(), false, |asker, i| {
+                let passages: Vec<String> = work[i].documents.iter().map(|d| asking.passage(*d)).collect();
+                sliding.rank(asker, asking.query(work[i].query), &passages)
+            })?;
+        let (pairs, repairs) = write(job, &asking, &work, &ranked)?;
+        Ok(asking.outcome(work.len(), pairs, &form.ask("", &[]), &spending, &repairs))
+    }
+
+    /// The documents that are ranked, by query.
+    pub(in super::super) fn read(job: &Job<'_>, asking: &llm::Asking<'_>) -> Result<Vec<Work>, Failure> {
+        let (mut reader, depth) = (RunReader::open(job.path("run")?)?, models::depth(job));
+        let mut work = Vec::new();
+        while let Some(query) = reader.query()? {
+            work.push(Work::of(&query, depth, &asking.stores)?);
+        }
+        Ok(work)
+    }
+
+    /// Writes rankings with scores that say the rank only; how many documents they have, and all repairs.
+    pub(in super::super) fn write(
+        job: &Job<'_>,
+        asking: &llm::Asking<'_>,
+        work: &[Work],
+        ranked: &[(Vec<usize>, Repairs)],
+    ) -> Result<(usize, Repairs), Failure> {
+        let mut writer = RunWriter::create(&job.spec.out)?;
+        let (mut pairs, mut all) = (0, Repairs::default());
+        for (work, (order, repairs)) in work.iter().zip(ranked) {
+            let hit = |(rank, place): (usize, &usize)| Hit {
+                document: asking.stores.corpus.id(work.documents[*place] as usize).to_owned(),
+                score: (1.0 / (rank as f64 + 1.0)) as f32,
+            };
+            let hits = order.iter().enumerate().map(hit).collect();
+            writer.push(&RunQuery::new(asking.stores.queries.id(work.query as usize), hits)?)?;
+            pairs += order.len();
+            all.add(repairs);
+        }
+        writer.finish()?;
+        Ok((pairs, all))
+    }
+}

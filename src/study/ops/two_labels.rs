@@ -1,0 +1,52 @@
+//! `two_labels(model, score)`: a cross-encoder whose classifier has two labels, and how they become one score.
+
+use super::{fit, untrained};
+use xpipe_base::diag::Code;
+use xpipe_base::value::{Record, Value};
+use xpipe_lang::types::Op;
+use xpipe_lang::types::op::{Facts, Issue};
+
+/// The constructor.
+pub(crate) fn op() -> Op {
+    Op::constructor(
+        "two_labels",
+        "Backbone",
+        "A cross-encoder with two labels, the second of which says that a document is relevant: `difference` scores \
+         by its logit less the other one, which is its log-odds; `softmax` by its probability. A training starts from \
+         the difference, as a model with one logit.",
+    )
+    .needs("model", "Backbone | Model", "The checkpoint, for instance `hf(\"owner/name\")`.")
+    .needs("score", "'difference' | 'softmax'", "How the score is made. Probabilities near 1 differ by rounding only.")
+    .checks(check)
+}
+
+fn check(args: &Record, _: &dyn Facts) -> Vec<Issue> {
+    let Some(model) = args.get("model") else { return Vec::new() };
+    let wrong = if softmax(model).is_some() {
+        Some(("`two_labels` of `two_labels`", "write it once"))
+    } else if untrained::is(model) {
+        Some(("`two_labels` of `untrained`: a head that is drawn has one label", "leave one of them out"))
+    } else {
+        None
+    };
+    wrong.map(|(message, help)| fit::issue(Code::OutOfRange, "model", message, help)).into_iter().collect()
+}
+
+/// Whether the score is a probability, when the value is a `two_labels`.
+pub(super) fn softmax(value: &Value) -> Option<bool> {
+    let call = value.as_call().filter(|c| &*c.name == "two_labels")?;
+    Some(call.args.get("score").and_then(Value::as_str) == Some("softmax"))
+}
+
+/// Whether a model scores pairs: then it has no head for anything else.
+pub(super) fn ranks(model: &Value, facts: &dyn Facts) -> bool {
+    softmax(model).is_some() || untrained::is(model) || facts.op(model) == Some("train.cross_encoder")
+}
+
+/// The model itself.
+pub(super) fn model(value: &Value) -> &Value {
+    match value.as_call() {
+        Some(call) if softmax(value).is_some() => call.args.get("model").unwrap_or(&Value::Null),
+        _ => value,
+    }
+}

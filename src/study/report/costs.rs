@@ -1,0 +1,96 @@
+//! What stages cost: seconds of their actions, and the documents, tokens and pairs that they saw.
+//!
+//! An action that several cells share counts once. Seconds are those of the time it was carried out, whether now
+//! or in an earlier run.
+
+use std::collections::BTreeSet;
+
+use super::Results;
+use xpipe_lang::graph::{self, Graph};
+
+/// The facts that are counts of work, as operations record them.
+pub(super) const COUNTED: [&str; 7] =
+    ["steps", "samples", "documents", "tokens", "pairs", "queries", "requests"];
+
+/// The cost of one action.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CostRow {
+    /// The first cell that it makes: `model[infonce, bert_base, 1]`.
+    pub address: String,
+    /// Seconds; `None` where it has no result.
+    pub seconds: Option<f64>,
+    /// What it saw, in the order of the columns of [`Costs::counted`].
+    pub counts: Vec<Option<u64>>,
+}
+
+/// The costs of a stage.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Costs {
+    /// The stage.
+    pub stage: String,
+    /// The counts that at least one action records: `documents`, `tokens`, …
+    pub counted: Vec<&'static str>,
+    /// Its actions in the order of the cells.
+    pub rows: Vec<CostRow>,
+}
+
+impl Costs {
+    /// Seconds of all actions that have a result.
+    pub fn seconds(&self) -> f64 {
+        self.rows.iter().filter_map(|r| r.seconds).sum()
+    }
+
+    /// The sum of a column of [`Costs::counted`].
+    pub fn total(&self, column: usize) -> u64 {
+        self.rows.iter().filter_map(|r| r.counts.get(column).copied().flatten()).sum()
+    }
+
+    /// How many actions have no result.
+    pub fn missing(&self) -> usize {
+        self.rows.iter().filter(|r| r.seconds.is_none()).count()
+    }
+}
+
+/// The costs of a row of the plan; `None` when there is no such row.
+pub fn costs(stage: &str, graph: &Graph, results: &dyn Results) -> Option<Costs> {
+    let row = graph.rows.iter().find(|r| r.name == stage)?;
+    let mut seen = BTreeSet::new();
+    let mut found = Vec::new();
+    for cell in row.cells.iter().filter(|c| seen.insert(c.action)) {
+        let facts = results.facts(cell.action).unwrap_or_default();
+        let counts = COUNTED.map(|name| facts.get(name).and_then(serde_json::Value::as_u64));
+        found.push((graph::address(&row.name, &cell.labels), results.seconds(cell.action), counts));
+    }
+    let kept: Vec<usize> =
+        (0..COUNTED.len()).filter(|i| found.iter().any(|(_, _, counts)| counts[*i].is_some())).collect();
+    Some(Costs {
+        stage: stage.to_owned(),
+        counted: kept.iter().map(|i| COUNTED[*i]).collect(),
+        rows: found
+            .into_iter()
+            .map(|(address, seconds, counts)| CostRow {
+                address,
+                seconds,
+                counts: kept.iter().map(|i| counts[*i]).collect(),
+            })
+            .collect(),
+    })
+}
+
+/// The stages of a section `costs(model)`, `costs([model, reranked])` or `costs(of = model)`; `None` when the text is
+/// not that.
+pub(super) fn stages(section: &str) -> Option<Vec<&str>> {
+    let inner = section.trim().strip_prefix("costs")?.trim();
+    let inner = inner
+        .strip_prefix('(')
+        .and_then(|i| i.strip_suffix(')'))
+        .or_else(|| inner.strip_prefix('{').and_then(|i| i.strip_suffix('}')))?
+        .trim();
+    let inner = match inner.strip_prefix("of") {
+        Some(rest) if rest.trim_start().starts_with('=') => rest.trim_start()[1..].trim(),
+        _ => inner,
+    };
+    let inner = inner.strip_prefix('[').and_then(|i| i.strip_suffix(']')).unwrap_or(inner);
+    let names: Vec<&str> = inner.split(',').map(str::trim).filter(|n| !n.is_empty()).collect();
+    if names.is_empty() { None } else { Some(names) }
+}

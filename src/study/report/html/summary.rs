@@ -1,0 +1,87 @@
+//! What a reader should know first: how much ran, what it cost, whether claims hold, whether anything failed.
+
+use super::markup::Html;
+use super::{Fate, Page, Section};
+use crate::report::ClaimOutcome;
+use crate::report::layout;
+use xpipe_base::value::ActionId;
+
+pub(super) fn section(page: &Page<'_>) -> Option<Section> {
+    let body = Html::of(|h| {
+        h.tag("dl", &[("class", "cards")], |h| {
+            for (name, value, detail) in cards(page) {
+                h.tag("div", &[], |h| {
+                    h.leaf("dt", &[], &name);
+                    h.leaf("dd", &[], &value);
+                    h.leaf("dd", &[("class", "detail")], &detail);
+                });
+            }
+        });
+    });
+    Some(Section { id: "summary", title: "Summary", body })
+}
+
+fn cards(page: &Page<'_>) -> Vec<(String, String, String)> {
+    let fates = &page.story.fates;
+    let count = |fate| fates.iter().filter(|f| **f == fate).count() as u64;
+    let done = count(Fate::Ran) + count(Fate::Cached);
+    let all = fates.len() as u64 - count(Fate::NotNeeded);
+    let parts =
+        [(Fate::Ran, "ran"), (Fate::Cached, "cached"), (Fate::Open, "open"), (Fate::Failed, "failed")];
+    let parts = parts.map(|(fate, word)| (count(fate), word)).into_iter().filter(|(n, _)| *n > 0);
+    let parts: Vec<String> = parts.map(|(n, word)| format!("{} {word}", layout::count(n))).collect();
+    let whole = if done == all {
+        layout::count(all)
+    } else {
+        format!("{} of {}", layout::count(done), layout::count(all))
+    };
+    let mut cards = vec![("Actions".into(), whole, parts.join(", "))];
+
+    let ids = || (0..page.graph.actions.len() as u32).map(ActionId);
+    let seconds: f64 = ids().filter_map(|id| page.results.seconds(id)).sum();
+    let ran: f64 = ids()
+        .filter(|id| fates.get(id.0 as usize) == Some(&Fate::Ran))
+        .filter_map(|id| page.results.seconds(id))
+        .sum();
+    let detail = if ran > 0.0 {
+        format!("{} in this run", layout::duration(ran))
+    } else {
+        "all from the cache".into()
+    };
+    cards.push(("Computing time".into(), layout::duration(seconds), detail));
+
+    let trained: Vec<ActionId> = ids()
+        .filter(|id| page.graph.action(*id).op.starts_with("train.") && page.results.seconds(*id).is_some())
+        .collect();
+    if !trained.is_empty() {
+        let sum = |name: &str| -> u64 {
+            let count = |id: &ActionId| page.results.facts(*id)?.get(name)?.as_u64();
+            trained.iter().filter_map(count).sum()
+        };
+        let detail = format!("{} documents, {} tokens seen", rough(sum("documents")), rough(sum("tokens")));
+        cards.push(("Trained models".into(), layout::count(trained.len() as u64), detail));
+    }
+    if !page.claims.is_empty() {
+        let count = |f: &dyn Fn(&ClaimOutcome) -> bool| page.claims.iter().filter(|c| f(&c.outcome)).count();
+        let passed = count(&|o| matches!(o, ClaimOutcome::Passed { .. }));
+        let failed = count(&|o| matches!(o, ClaimOutcome::Failed { .. }));
+        let detail = match (failed, page.claims.len() - passed - failed) {
+            (0, 0) => "all hold".into(),
+            (0, open) => format!("{open} not evaluated"),
+            (failed, 0) => format!("{failed} failed"),
+            (failed, open) => format!("{failed} failed, {open} not evaluated"),
+        };
+        cards.push(("Claims passed".into(), format!("{passed} of {}", page.claims.len()), detail));
+    }
+    cards
+}
+
+/// A large count as people say it: `1.2 M`.
+fn rough(n: u64) -> String {
+    match n {
+        0..10_000 => layout::count(n),
+        10_000..1_000_000 => format!("{} k", n / 1000),
+        1_000_000..1_000_000_000 => format!("{:.1} M", n as f64 / 1e6),
+        _ => format!("{:.1} G", n as f64 / 1e9),
+    }
+}

@@ -1,0 +1,127 @@
+//! Words and numbers that all renderings share.
+
+use super::fill::{Content, Filled, FilledCell, Note, Sign};
+pub(super) use xpipe_base::value::rounded::{
+    grouped as count, rough_bytes as bytes, rough_seconds as duration,
+};
+use xpipe_lang::graph;
+
+/// A number with digits after the point, as papers print it; never `-0.000`.
+pub(super) fn number(x: f64, digits: usize) -> String {
+    let text = format!("{x:.digits$}");
+    match text.strip_prefix('-') {
+        Some(rest) if rest.chars().all(|c| c == '0' || c == '.') => rest.to_owned(),
+        _ => text,
+    }
+}
+
+/// What stands in a cell before its spread and signs; `hole` for nothing.
+pub(super) fn content(cell: &FilledCell, digits: usize, hole: &str) -> String {
+    match &cell.content {
+        Content::Number(x) => number(*x, digits),
+        Content::Whole(i) => i.to_string(),
+        Content::Text(text) => text.clone(),
+        Content::Hole(_) => hole.to_owned(),
+    }
+}
+
+/// The published number beside a cell's own: `(0.629 ok)`.
+pub(super) fn beside(cell: &FilledCell, digits: usize) -> Option<String> {
+    let p = cell.published?;
+    Some(format!("({} {})", number(p.value, digits), p.grade.word()))
+}
+
+/// How a language of documents writes a table.
+pub(super) struct Style {
+    /// Plain text in it.
+    pub escape: fn(&str) -> String,
+    /// A number or word that is not escaped any more.
+    pub shown: fn(String) -> String,
+    /// The best of a column.
+    pub best: fn(&str) -> String,
+    /// What stands before the notes of a sign: best, differs, spread, hole.
+    pub best_sign: &'static str,
+    /// The sign of a significant difference.
+    pub differs: &'static str,
+    /// Between a value and its spread.
+    pub spread: &'static str,
+    /// Nothing.
+    pub hole: &'static str,
+}
+
+impl Style {
+    /// The header and the rows of a table, cell by cell.
+    pub(super) fn rows<'t>(&'t self, table: &'t Filled) -> impl Iterator<Item = Vec<String>> + 't {
+        let header =
+            std::iter::once(&table.rows.0).chain(&table.printed.1).map(|t| (self.escape)(t)).collect();
+        let rows = table.printed.0.iter().zip(&table.cells).map(|(row, cells)| {
+            let first = std::iter::once((self.escape)(row));
+            first.chain(cells.iter().map(|c| self.cell(c, table.digits))).collect()
+        });
+        std::iter::once(header).chain(rows)
+    }
+
+    fn cell(&self, cell: &FilledCell, digits: usize) -> String {
+        let mut text = (self.shown)((self.escape)(&content(cell, digits, "–")));
+        if cell.best {
+            text = (self.best)(&text);
+        }
+        if let Some(spread) = cell.spread {
+            text.push_str(&format!(" {} {}", self.spread, number(spread, digits)));
+        }
+        if cell.test.is_some_and(|t| t.significant) {
+            text.push_str(self.differs);
+        }
+        if let Some(published) = beside(cell, digits) {
+            text.push(' ');
+            text.push_str(&published);
+        }
+        text
+    }
+
+    /// A note below a table.
+    pub(super) fn note(&self, note: &Note) -> String {
+        let text = (self.escape)(&note.text);
+        match note.sign {
+            Sign::Best => format!("{} {text}", self.best_sign),
+            Sign::Differs => format!("{} {text}", self.differs),
+            Sign::Spread => format!("{} {text}", self.spread),
+            Sign::Published => format!("() {text}"),
+            Sign::Hole => format!("{} {text}", self.hole),
+            Sign::Remark => text,
+        }
+    }
+}
+
+/// The title with the measure, when the title does not say it; the table's address without one.
+pub(super) fn title(table: &Filled) -> String {
+    // A table without a title has its name for one, which does not tell its points apart.
+    let untitled = table.title.is_empty() || table.title == table.name;
+    let title = if untitled { graph::address(&table.name, &table.labels) } else { table.title.clone() };
+    if table.measure.is_empty() || title.contains(&table.measure) {
+        title
+    } else {
+        format!("{title} ({})", table.measure)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_as_papers_print_them() {
+        assert_eq!(number(0.5125, 3), "0.512");
+        assert_eq!(number(-0.0001, 3), "0.000");
+        assert_eq!(number(-0.0016, 3), "-0.002");
+        assert_eq!(number(-0.4, 0), "0");
+        assert_eq!(number(12.0, 1), "12.0");
+        assert_eq!(count(0), "0");
+        assert_eq!(count(1234), "1,234");
+        assert_eq!(count(1_234_567), "1,234,567");
+        assert_eq!((bytes(512), bytes(1_572_864)), ("512 B".into(), "1.5 MiB".into()));
+        assert_eq!(duration(0.421), "0.42 s");
+        assert_eq!(duration(200.2), "3 min 20 s");
+        assert_eq!(duration(7500.0), "2 h 05 min");
+    }
+}

@@ -1,0 +1,70 @@
+//! Texts to weighted terms by a masked language model: learned sparse encoding.
+//!
+//! The weight of a term in a text is max over its tokens of log(1 + relu(logit)), special tokens included. A text's
+//! weights do not depend on what is in its batch.
+//!
+//! **Source:** Formal et al. 2021, "SPLADE v2"; sentence-transformers `SpladePooling` (max, relu).
+
+use rayon::prelude::*;
+
+use super::scoring::Batching;
+use super::texts::{self, Encoded, Reading};
+use xpipe_base::task::{Failure, Progress};
+use xpipe_data::store::TextStore;
+use xpipe_nn::masked::MaskedModel;
+use xpipe_nn::tokenizer::Tokenizer;
+
+/// What is read of a text, and what is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Encoding {
+    /// Tokens of a text that are read, special tokens included.
+    pub input: usize,
+    /// Terms kept of a text, the heaviest; all without.
+    pub terms: Option<usize>,
+    /// How texts are batched; changes no result.
+    pub batching: Batching,
+}
+
+/// A text's terms, rising, each with its weight.
+pub type Terms = Vec<(u32, f32)>;
+
+/// Takes the vector of a text: its place, and the words with their weights.
+pub type Take<'a> = dyn FnMut(usize, &[(u32, f32)]) -> Result<(), Failure> + 'a;
+
+/// Encodes all texts and gives each, in order, to `take`.
+///
+/// # Errors
+/// A stop that was asked for; what the tokenizer, the model and `take` report.
+pub fn encode(
+    model: &mut dyn MaskedModel,
+    tokenizer: &Tokenizer,
+    texts: &TextStore,
+    encoding: &Encoding,
+    progress: &dyn Progress,
+    take: &mut Take<'_>,
+) -> Result<Encoded, Failure> {
+    let Encoding { input, terms: most, batching } = *encoding;
+    let reading = Reading { input, batching, ..Reading::default() };
+    let mut weigh = |packed: &_| -> Result<Vec<Terms>, Failure> {
+        let peaks = model.peaks(packed)?;
+        Ok(peaks.par_chunks_exact(model.vocabulary()).map(|peaks| terms(peaks, most)).collect())
+    };
+    texts::encode(tokenizer, texts, &reading, progress, &mut weigh, &mut |i, terms: &Terms| take(i, terms))
+}
+
+/// The terms that a text's largest logits give weight, the `most` heaviest; of equals those of smaller number.
+fn terms(peaks: &[f32], most: Option<usize>) -> Terms {
+    let above = peaks.iter().zip(0u32..).filter(|(x, _)| **x > 0.0);
+    // In double precision and rounded once, so that no library's logarithm shows.
+    let weighted = above.map(|(x, term)| (term, f64::from(*x).ln_1p() as f32));
+    let mut all: Terms = weighted.filter(|(_, w)| *w > 0.0).collect();
+    if let Some(most) = most.filter(|most| *most < all.len()) {
+        all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        all.truncate(most);
+        all.sort_unstable_by_key(|(term, _)| *term);
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests;
