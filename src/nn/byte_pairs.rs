@@ -1,4 +1,4 @@
-//! RoBERTa's `vocab.json` and `merges.txt` (byte pairs, as GPT-2 has them) to the text of a `tokenizer.json`.
+//! `tokenizer.json` from RoBERTa's `vocab.json` and `merges.txt` (byte-level BPE, as GPT-2's).
 //!
 //! **Source:** transformers `RobertaConverter` and `RobertaTokenizer`.
 
@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 
-/// `tokenizer.json` of RoBERTa; `prefix_space` is the setting `add_prefix_space` of its tokenizer.
+/// `tokenizer.json` of RoBERTa; `prefix_space` is the setting `add_prefix_space`.
 ///
 /// # Errors
-/// Which file does not fit, and how.
+/// Names the file and what is wrong with it.
 pub(super) fn roberta(vocabulary: &[u8], merges: &[u8], prefix_space: bool) -> Result<Json, String> {
     let words: BTreeMap<String, u32> =
         serde_json::from_slice(vocabulary).map_err(|e| format!("vocab.json: not words with numbers: {e}"))?;
@@ -73,7 +73,7 @@ mod tests {
     fn words_are_merged_from_bytes() {
         assert_eq!(ids(false, ("ab ab", "a")), [0, 7, 8, 2, 2, 4, 2]);
         assert_eq!(ids(true, ("ab ab", "a")), [0, 8, 8, 2, 2, 6, 4, 2]);
-        // A mask takes the space before it.
+        // The mask includes the space before it.
         assert_eq!(ids(false, ("a <mask>b", "b")), [0, 4, 9, 5, 2, 2, 5, 2]);
     }
 

@@ -1,8 +1,8 @@
 //! Strict reading of a Hugging Face `config.json`.
 //!
-//! Every field is either read, known to change nothing, or allowed one value only; anything else is an error that
-//! names the field. A model that silently ignores a field of its configuration is a wrong model. Which fields an
-//! architecture reads is its own business (`nn/arch/`).
+//! Every field is either read, known to have no effect, or allowed certain values only. Anything else is an error that
+//! names the field: silently ignoring a field could compute another model. Each architecture decides which fields it
+//! reads (`nn/arch/`).
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -12,8 +12,8 @@ use serde_json::{Map, Value};
 
 use xpipe_base::task::Failure;
 
-/// Fields of any architecture that do not change what a re-ranker computes: how the file came to be, text
-/// generation, labels of other tasks, what to return. `architectures`, labels and types are written anew on saving.
+/// Fields of any architecture without an effect on a re-ranker: how the file was made, text generation, labels of other
+/// tasks, what to return. `architectures`, labels and types are written anew on saving.
 const HARMLESS: &[&str] = &[
     "architectures",
     "auto_model",
@@ -79,7 +79,7 @@ const HARMLESS: &[&str] = &[
     "use_cache",
 ];
 
-/// The fields of one `config.json`, remembering which were read.
+/// The fields of one `config.json`; records which were read.
 #[derive(Debug)]
 pub struct Fields {
     file: String,
@@ -120,7 +120,7 @@ impl Fields {
         Ok(Self::of(file, map))
     }
 
-    /// Fields from elsewhere; `file` is where they are from.
+    /// Fields from elsewhere. `file` is their source, for messages.
     pub fn of(file: &str, map: Map<String, Value>) -> Self {
         Self { file: file.to_owned(), map, read: RefCell::default() }
     }
@@ -149,12 +149,12 @@ impl Fields {
         }
     }
 
-    /// A whole number above zero that no model exceeds; `default` when the field is absent.
+    /// An integer above zero, at most what [`largest`] allows. `default` if the field is absent.
     ///
     /// # Errors
-    /// When it is absent without default, or something else.
+    /// When it is absent without a default, or something else.
     pub fn count(&self, name: &str, default: Option<usize>) -> Result<usize, Failure> {
-        let most = most(name);
+        let most = largest(name);
         match (self.get(name), default) {
             (None, Some(d)) => Ok(d),
             (v, _) => v
@@ -165,7 +165,7 @@ impl Fields {
         }
     }
 
-    /// A finite number in `low..=high`; `default` when the field is absent.
+    /// A finite number in `low..=high`. `default` if the field is absent.
     ///
     /// # Errors
     /// When it is something else.
@@ -177,7 +177,7 @@ impl Fields {
             .ok_or_else(|| self.off(name, &format!("a number from {low} to {high}")))
     }
 
-    /// A number in `low..=high` when the field is there and not null.
+    /// A number in `low..=high`, if the field is there and not null.
     ///
     /// # Errors
     /// When it is something else.
@@ -185,10 +185,10 @@ impl Fields {
         if self.get(name).is_none() { Ok(None) } else { self.number(name, low, low, high).map(Some) }
     }
 
-    /// A word; `default` when the field is absent.
+    /// A string. `default` if the field is absent.
     ///
     /// # Errors
-    /// When it is not text.
+    /// When it is not a string.
     pub fn text<'a>(&'a self, name: &str, default: &'a str) -> Result<&'a str, Failure> {
         match self.get(name) {
             None => Ok(default),
@@ -196,12 +196,12 @@ impl Fields {
         }
     }
 
-    /// The field as it is, when it is there and not null.
+    /// The value of the field, if it is there and not null.
     pub fn value(&self, name: &str) -> Option<&Value> {
         self.get(name)
     }
 
-    /// True or false; `default` when the field is absent.
+    /// A boolean. `default` if the field is absent.
     ///
     /// # Errors
     /// When it is something else.
@@ -212,7 +212,7 @@ impl Fields {
         }
     }
 
-    /// Words, as a list or in one text with `|` between them; none when the field is absent.
+    /// Strings, as a list or in one string separated by `|`. Empty if the field is absent.
     ///
     /// # Errors
     /// When it is something else.
@@ -229,7 +229,7 @@ impl Fields {
         list.iter().map(word).collect()
     }
 
-    /// Accepts a field only when it is absent, null or one of the values given: the code knows no other.
+    /// Accepts a field only if it is absent, null or one of these values: no others are implemented.
     ///
     /// # Errors
     /// When it has another value.
@@ -245,11 +245,11 @@ impl Fields {
         }
     }
 
-    /// Checks that nothing is left: every field was read, is harmless for all architectures or for this one
-    /// (`harmless`), or is private to a library (begins with `_`).
+    /// Checks that every field was read, has no effect on any architecture or on this one (`harmless`), or is private to a
+    /// library (begins with `_`).
     ///
     /// # Errors
-    /// Names the fields left over.
+    /// Names the other fields.
     pub fn finish(&self, harmless: &[&str]) -> Result<(), Failure> {
         self.only("is_decoder", &[Value::Bool(false)])?;
         self.only("is_encoder_decoder", &[Value::Bool(false)])?;
@@ -275,9 +275,9 @@ impl Fields {
     }
 }
 
-/// The largest number that a field may have: far above any model, and small enough that a model of such a size can be
-/// described, if not held. Layers are listed one by one.
-fn most(field: &str) -> usize {
+/// The largest count of a field: far above any model's, and small enough that a model of this size can be described,
+/// though not held in memory. (Layers are listed one by one.)
+fn largest(field: &str) -> usize {
     match field {
         "num_hidden_layers" | "n_layers" => 1 << 12,
         "num_attention_heads" | "n_heads" | "num_key_value_heads" | "type_vocab_size" => 1 << 14,
@@ -286,8 +286,8 @@ fn most(field: &str) -> usize {
     }
 }
 
-/// The configuration of a saved one-label re-ranker: the fields of the source, with labels, class and number type
-/// of what is written, and the raw logit as the score of sentence-transformers' `CrossEncoder`.
+/// The configuration of a saved one-label re-ranker: the fields of the source, with labels, class and number type of what
+/// is written, and the raw logit as the score of sentence-transformers' `CrossEncoder`.
 pub fn saved(source: &Map<String, Value>, class: &str) -> Map<String, Value> {
     let dropped = [
         "architectures",
@@ -308,7 +308,7 @@ pub fn saved(source: &Map<String, Value>, class: &str) -> Map<String, Value> {
         .filter(|(name, _)| !dropped.contains(&name.as_str()) && !name.starts_with('_'))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
-    // A class of Lightning IR is no class of transformers.
+    // Classes of Lightning IR are unknown to transformers.
     let own = source.get("architectures").filter(|_| source.get("backbone_model_type").is_some());
     map.insert("architectures".into(), own.cloned().unwrap_or_else(|| serde_json::json!([class])));
     map.insert("id2label".into(), serde_json::json!({"0": "LABEL_0"}));

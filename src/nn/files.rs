@@ -1,31 +1,31 @@
-//! Which files of a model folder are read, by the names under which models are published. What is fetched from the hub,
-//! what counts as missing and what is told of a folder that has other things all follow from here.
+//! Which files of a model folder are read, by the names under which models are published. Fetching from the hub, checks for
+//! missing files and hints about folders with other files all use these lists.
 //!
-//! Must not know: what is in the files.
+//! Must not know: the content of the files.
 
 use std::path::Path;
 
-/// The file that makes a folder a model.
+/// The file that marks a folder as a model.
 pub const CONFIG: &str = "config.json";
-/// The file that makes a folder an adapter (LoRA) of another model.
+/// The file that marks a folder as a LoRA adapter of another model.
 pub const ADAPTER: &str = "adapter_config.json";
-/// The forms of weights, the one that is read first: safetensors before torch's own, a single file before shards.
+/// Formats of weights in the order of preference: safetensors before torch's own, a single file before shards.
 pub const WEIGHTS: [&str; 4] = [
     "model.safetensors",
     "model.safetensors.index.json",
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 ];
-/// Marks a folder in which an adapter and its model were put together.
+/// Marks a folder that combines an adapter with its model.
 pub const JOINED: &str = "xpipe_joined.json";
-/// The forms of an adapter's weights.
+/// Formats of an adapter's weights.
 pub const ADAPTER_WEIGHTS: [&str; 2] = ["adapter_model.safetensors", "adapter_model.bin"];
-/// The tokenizer in one file.
+/// A complete tokenizer in one file.
 pub const TOKENIZER: &str = "tokenizer.json";
-/// Vocabularies from which a tokenizer is built when it is in no file of its own: each form with all of its files.
+/// Vocabularies from which a tokenizer is built if there is no `tokenizer.json`: the files of each format.
 pub const VOCABULARIES: [&[&str]; 4] =
     [&["spm.model"], &["sentencepiece.bpe.model"], &["vocab.json", "merges.txt"], &["vocab.txt"]];
-/// Settings that change what a model computes, in files that it may have.
+/// Optional files with settings that change what a model computes.
 pub const SETTINGS: [&str; 6] = [
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -36,9 +36,9 @@ pub const SETTINGS: [&str; 6] = [
 ];
 /// The list of modules of a sentence-transformers model.
 pub const MODULES: &str = "modules.json";
-/// Settings of the whole beside the list of modules.
+/// Settings of a sentence-transformers model as a whole.
 const SENTENCE_SETTINGS: &str = "config_sentence_transformers.json";
-/// Where the settings of the Transformer module may stand.
+/// Names of the file with the settings of the Transformer module.
 pub const TRANSFORMER_SETTINGS: [&str; 7] = [
     "sentence_bert_config.json",
     "sentence_roberta_config.json",
@@ -49,19 +49,19 @@ pub const TRANSFORMER_SETTINGS: [&str; 7] = [
     "sentence_xlnet_config.json",
 ];
 
-/// What a model is lacking.
+/// Something that a model lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lack {
-    /// A configuration.
+    /// The configuration.
     Config,
-    /// Weights in a form that is read.
+    /// Weights in a supported format.
     Weights,
-    /// A tokenizer in a form that is read.
+    /// A tokenizer in a supported format.
     Tokenizer,
 }
 
 impl Lack {
-    /// What is expected in its place.
+    /// The names expected, for messages.
     pub fn expected(self) -> &'static str {
         match self {
             Self::Config => "config.json",
@@ -76,16 +76,16 @@ impl Lack {
 /// The files of a model that are read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Chosen {
-    /// Those that are there.
+    /// Files that exist.
     pub files: Vec<String>,
-    /// Those that would be read, and are not there.
+    /// Files that would be read but do not exist.
     pub absent: Vec<&'static str>,
-    /// What cannot be done without.
+    /// Required parts that are missing.
     pub lacks: Vec<Lack>,
 }
 
-/// Chooses what is read of a folder or repository; `has` tells whether it has a file. Files that others name (shards,
-/// modules) come later, when those can be read.
+/// Chooses the files to read from a folder or repository. `has` says whether it has a file. Files named in other files
+/// (shards, modules) follow later, see [`named_in`].
 ///
 /// # Errors
 /// Those of `has`.
@@ -166,11 +166,10 @@ fn first<E>(
     Ok(None)
 }
 
-/// The files that one of the chosen files names: shards of weights, and settings of modules. The names are as they are
-/// written there.
+/// The files that one of the chosen files names, as written there: shards of weights, and settings of modules.
 ///
 /// # Errors
-/// What the file is instead.
+/// When the file is malformed.
 pub fn named_in(file: &str, text: &[u8]) -> Result<Vec<String>, String> {
     let json = || serde_json::from_slice::<serde_json::Value>(text).map_err(|e| format!("not JSON: {e}"));
     let mut names: Vec<String> = match file {
@@ -193,8 +192,8 @@ pub fn named_in(file: &str, text: &[u8]) -> Result<Vec<String>, String> {
     Ok(names)
 }
 
-/// The files of a folder that are read, with those that others of them name; nothing when it lacks what a model has, or is of
-/// another kind.
+/// The files of a folder that are read, including those that others of them name. `None` if a required part is missing or
+/// it is no model.
 pub fn of_folder(folder: &Path) -> Option<Vec<String>> {
     let Ok(chosen) = choose(|file| Ok::<_, std::convert::Infallible>(folder.join(file).is_file()));
     if !chosen.lacks.is_empty() {
@@ -202,7 +201,7 @@ pub fn of_folder(folder: &Path) -> Option<Vec<String>> {
     }
     let mut files = chosen.files;
     for file in files.clone().iter().filter(|file| file.ends_with(".json")) {
-        // A file that is damaged is told where it is read.
+        // Damage is reported where the file is read.
         let named = std::fs::read(folder.join(file)).ok().and_then(|text| named_in(file, &text).ok());
         files.extend(named.unwrap_or_default().into_iter().filter(|named| folder.join(named).is_file()));
     }
@@ -212,7 +211,7 @@ pub fn of_folder(folder: &Path) -> Option<Vec<String>> {
     Some(files)
 }
 
-/// What a folder has instead of what is read, and what to do about it; nothing when nothing of it is known.
+/// What a folder has instead of supported files, and what to do about it. `None` if nothing is recognised.
 pub fn instead(folder: &Path) -> Option<String> {
     if let Ok(text) = std::fs::read(folder.join(ADAPTER)) {
         let json: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
@@ -231,7 +230,7 @@ pub fn instead(folder: &Path) -> Option<String> {
     ))
 }
 
-/// Where a tokenizer is when it is not in the folder: above a checkpoint of a trainer.
+/// The tokenizer's folder if it is not the model's: the parent of a trainer's checkpoint.
 pub fn tokenizer_above(folder: &Path) -> Option<String> {
     let above = folder.parent()?;
     let files: Vec<&str> =
@@ -256,7 +255,7 @@ fn names(folder: &Path) -> Vec<String> {
     found
 }
 
-/// Which other programs' weights are among file names, in words: `ONNX (onnx/model.onnx)`. Nothing when there are none.
+/// Unsupported formats of weights among file names, for messages: `ONNX (onnx/model.onnx)`. `None` if there are none.
 pub fn of_others<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<String> {
     type Is = fn(&str) -> bool;
     let kinds: [(&str, Is); 7] = [

@@ -1,11 +1,11 @@
-//! How much a model computes: multiplications and additions of its matrix products, told from its configuration.
+//! Floating-point operations of a model: multiplications and additions of its matrix products, from its configuration.
 //!
-//! Everything else (norms, activations, softmax, look-ups) is a few hundredths of it.
+//! Everything else (norms, activations, softmax, look-ups) is a few per cent of it.
 
-use super::arch::head::{Head, Pooling};
+use super::arch::head::{Head, HeadPooling};
 use super::arch::{Architecture, Form};
 
-/// What makes two models compute alike, for rates: architecture, layers, hidden width, heads, feed-forward width.
+/// The key of measured speeds: architecture, layers, hidden width, heads, feed-forward width.
 pub fn shape(model: &dyn Architecture) -> String {
     let (heads, inner) = match model.form() {
         Form::PostNorm(m) => (m.heads, m.intermediate),
@@ -14,10 +14,10 @@ pub fn shape(model: &dyn Architecture) -> String {
     format!("{} {}x{}/{heads}/{inner}", model.name(), model.layers(), model.hidden())
 }
 
-/// Operations of a forward pass over a pair of `n` tokens. A backward pass is twice that.
+/// Operations of a forward pass over a pair of `n` tokens. A backward pass takes twice as many.
 pub fn forward(model: &dyn Architecture, n: usize) -> f64 {
     let tokens = n as f64;
-    // Of each token: a product by a matrix, and the attention to so many keys.
+    // Per token: a product with a matrix, and attention to so many keys.
     let product = |inputs: usize, outputs: usize| 2.0 * inputs as f64 * outputs as f64;
     let head = |head: &Head| product(model.hidden(), 1 + head.dense.map_or(0, |_| model.hidden()));
     match model.form() {
@@ -28,10 +28,10 @@ pub fn forward(model: &dyn Architecture, n: usize) -> f64 {
             let qkv = product(m.hidden, 3 * m.hidden);
             let rest = product(m.hidden, m.hidden) + 2.0 * product(m.hidden, m.intermediate);
             let whole = tokens * (qkv + rest) + attention(tokens);
-            // Of the last layer only the first token is computed to its end, where the head reads no other.
+            // If the head reads the first token only, the last layer computes no other to its end.
             let last = match m.head.pooling {
-                Pooling::First => tokens * qkv + rest + attention(1.0),
-                Pooling::Mean => whole,
+                HeadPooling::First => tokens * qkv + rest + attention(1.0),
+                HeadPooling::Mean => whole,
             };
             let narrow = if m.width == m.hidden { 0.0 } else { tokens * product(m.width, m.hidden) };
             (m.layers as f64 - 1.0) * whole + last + narrow + head(&m.head)
@@ -58,7 +58,7 @@ mod tests {
         arch::from_fields(&Fields::parse("config.json", config.as_bytes()).unwrap()).unwrap()
     }
 
-    /// MiniLM-L12: 42.6 million operations a token without attention, as counted by hand: 12 · 2 · (4 · 384² +
+    /// MiniLM-L12: 42.6 million operations per token without attention, as counted by hand: 12 · 2 · (4 · 384² +
     /// 2 · 384 · 1536), of which the last layer does 3 · 384² · 2 for all tokens but the first.
     #[test]
     fn operations_are_those_of_the_matrices() {
@@ -75,7 +75,7 @@ mod tests {
             r#"{"model_type": "modernbert", "vocab_size": 50368, "hidden_size": 384, "num_hidden_layers": 10,
             "num_attention_heads": 6, "intermediate_size": 576}"#,
         );
-        // Windows of 64 tokens to either side in all layers but each third.
+        // Windows of 64 tokens to either side in all but every third layer.
         let each = |keys: f64| n * (8.0 * h * h + 6.0 * h * 576.0) + 4.0 * n * keys * h;
         assert_eq!(forward(&*ettin, 100), 10.0 * each(100.0) + 2.0 * h * (h + 1.0));
         let n = 300.0;

@@ -1,12 +1,11 @@
 //! Neural re-rankers: tokenizers, weights, encoders, heads, and the engines that run them.
 //!
-//! Training and scoring see a model only through [`Reranker`]. Two kinds stand behind it: the reference (plain
-//! differentiable candle operations, any device) and, beside it, the explicit CPU engine. Batches are packed:
-//! pairs one after the other with cumulative lengths, no padding anywhere.
+//! Training and scoring see a model only through [`Reranker`]. Two engines implement it: [`reference`](mod@reference)
+//! (plain differentiable candle operations, any device) and the explicit CPU engine ([`cpu`]). Batches are packed: pairs
+//! one after the other with cumulative lengths, without padding.
 
 pub mod arch;
-mod beginning;
-pub mod bi;
+pub mod bi_encoder;
 mod byte_pairs;
 pub mod config;
 pub mod cpu;
@@ -14,7 +13,7 @@ pub mod files;
 pub mod flops;
 pub mod layers;
 pub mod load;
-pub mod masked;
+pub mod masked_lm;
 #[cfg(test)]
 mod mono_tests;
 pub mod pooling;
@@ -34,22 +33,23 @@ use std::path::Path;
 use xpipe_base::task::Failure;
 use xpipe_base::value::rng::Stream;
 
-/// Tokens of a block at most (a longer pair is a block of its own). Part of what fixes the bits of gradients.
+/// Maximum tokens of a block over which gradients are summed; a longer pair is a block of its own. The bits of gradients
+/// depend on it.
 pub const BLOCK: usize = 512;
 
-/// Pairs one after the other: a batch, or consecutive pairs of one.
+/// A packed batch: pairs one after the other. It may be a slice of a larger batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Packed {
     /// Token ids of all pairs, concatenated.
     pub ids: Vec<u32>,
-    /// Token types (0 query, 1 document), one for each id; engines of architectures without them ignore it.
+    /// Token types (0 query, 1 document), one for each id. Ignored by architectures without them.
     pub types: Vec<u32>,
-    /// Where each pair begins, and the total at the end: `pairs + 1` numbers, rising.
+    /// Index of each pair's first token, and the number of tokens at the end: `pairs + 1` increasing numbers.
     pub starts: Vec<usize>,
-    /// The first pair's place in the whole batch. Dropout is addressed by places in the whole batch, so that it is
-    /// the same however a batch is split.
+    /// Index of the first pair in the whole batch. Dropout is addressed by indices in the whole batch, so that it is the
+    /// same however a batch is split.
     pub first_pair: usize,
-    /// The first token's place in the whole batch.
+    /// Index of the first token in the whole batch.
     pub first_token: usize,
 }
 
@@ -81,14 +81,14 @@ impl Packed {
         self.ids.len()
     }
 
-    /// Pair `i` of [`Packed::len`]: its tokens' places in the batch.
+    /// Indices of the tokens of pair `i`.
     pub fn pair(&self, i: usize) -> std::ops::Range<usize> {
         self.starts[i]..self.starts[i + 1]
     }
 
-    /// The batch in blocks of whole pairs, from the first pair on, each as long as [`BLOCK`] allows.
+    /// The batch in blocks of consecutive pairs, each with as many tokens as [`BLOCK`] allows.
     ///
-    /// Gradients are summed block by block, so a batch that is split between blocks has the same blocks.
+    /// Gradients are summed block by block. A batch that is split between blocks has the same blocks.
     pub fn blocks(&self) -> Vec<std::ops::Range<usize>> {
         let mut list: Vec<std::ops::Range<usize>> = Vec::new();
         for i in 0..self.len() {
@@ -100,7 +100,7 @@ impl Packed {
         list
     }
 
-    /// Some pairs of this batch, which remember their place in it.
+    /// Some pairs of this batch. They keep their indices in the whole batch.
     pub fn slice(&self, pairs: std::ops::Range<usize>) -> Self {
         let first = self.starts[pairs.start];
         let tokens = first..self.starts[pairs.end];
@@ -113,11 +113,11 @@ impl Packed {
         }
     }
 
-    /// Checks the form of the batch and that ids, types and lengths are inside a model's tables; `types` is `None`
+    /// Checks that the batch is well formed and that ids, types and lengths are inside a model's tables. `types` is `None`
     /// for an architecture without token types.
     ///
     /// # Errors
-    /// Names the pair and the number that does not fit.
+    /// Names the pair and the number that is out of range.
     pub fn check(&self, vocabulary: usize, types: Option<usize>, positions: usize) -> Result<(), Failure> {
         let form = self.starts.first() == Some(&0)
             && self.starts.last() == Some(&self.ids.len())
@@ -161,7 +161,7 @@ pub struct Parameter {
     pub shape: Vec<usize>,
     /// First element in the flat buffer.
     pub offset: usize,
-    /// Whether weight decay applies: matrices yes; biases and norms no.
+    /// Whether weight decay applies: to matrices, not to biases and norms.
     pub decays: bool,
 }
 
@@ -177,7 +177,7 @@ impl Parameter {
     }
 }
 
-/// A cross-encoder: packed pairs in, one logit a pair out.
+/// A cross-encoder: packed pairs in, one logit per pair out.
 ///
 /// Parameters and gradients are two flat f32 buffers with one layout, so optimiser, clipping, checkpoints and tests
 /// need no knowledge of the architecture.
@@ -186,33 +186,33 @@ pub trait Reranker: Send {
     fn parameters(&self) -> &[Parameter];
     /// Master weights.
     fn weights(&self) -> &[f32];
-    /// Master weights, to be changed by the optimiser or a checkpoint.
+    /// Master weights, for the optimiser or a checkpoint to change.
     fn weights_mut(&mut self) -> &mut [f32];
-    /// Accumulated gradient of the loss, and the weights it is for.
+    /// Accumulated gradient of the loss, and the master weights.
     fn gradients_mut(&mut self) -> (&mut [f32], &mut [f32]);
-    /// Logits without dropout and without keeping anything for a backward pass.
+    /// Logits without dropout. Saves nothing for a backward pass.
     ///
     /// # Errors
     /// When the batch does not fit the model (an id or position out of range).
     fn score(&mut self, batch: &Packed) -> Result<Vec<f32>, Failure>;
-    /// Logits, keeping what [`Reranker::backward`] needs. `dropout` is the stream of the whole batch; `None` turns
-    /// dropout off. Only the last forward can be followed by a backward.
+    /// Logits. Saves what [`Reranker::backward`] needs. `dropout` is the stream of the whole batch; `None` turns dropout
+    /// off. Only the last forward pass can be followed by a backward pass.
     ///
     /// # Errors
     /// As [`Reranker::score`].
     fn forward(&mut self, batch: &Packed, dropout: Option<Stream>) -> Result<Vec<f32>, Failure>;
-    /// Adds to the gradients those of Σᵢ `dlogits[i]` · logit i of the last forward, block by block from the last of
-    /// [`Packed::blocks`] to the first: a batch in parts of whole blocks, the last part first, gives the same bits as
-    /// the whole.
+    /// Adds the gradients of Σᵢ `dlogits[i]` · logit i of the last forward pass, block by block from the last of
+    /// [`Packed::blocks`] to the first. A batch in parts of whole blocks, the last part first, gives the same bits as the
+    /// whole batch.
     ///
     /// # Errors
-    /// [`xpipe_base::task::FailureKind::Bug`] when there was no forward.
+    /// [`xpipe_base::task::FailureKind::Bug`] when there was no forward pass.
     fn backward(&mut self, dlogits: &[f32]) -> Result<(), Failure>;
     /// Writes `config.json` and `model.safetensors` as `transformers` reads them.
     ///
     /// # Errors
     /// When the folder cannot be written.
     fn save(&self, folder: &Path) -> Result<(), Failure>;
-    /// The kernel level in use, for manifests: equal bits are promised for one level.
+    /// Name of the kernel level in use, for manifests. Equal bits are promised within one level.
     fn kernels(&self) -> &'static str;
 }

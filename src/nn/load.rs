@@ -115,7 +115,7 @@ pub fn load(
     };
     let engine: Box<dyn Reranker> = if explicit {
         let level = cpu::Level::named(&options.kernels)?.rounding(options.bf16);
-        let encoder = cpu::Encoder::new(checkpoint, options.threads)?;
+        let encoder = cpu::CpuReranker::new(checkpoint, options.threads)?;
         Box::new(encoder.at_level(level).recomputing(options.recompute))
     } else {
         let reference = Reference::new(checkpoint, options.threads, device)?;

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 
 use super::Reranker;
 use super::arch::lengths;
-use super::cpu::Encoder;
+use super::cpu::CpuReranker;
 use super::reference::Reference;
-use super::testing::{BACKWARD, FORWARD, Fixture, bce, error, fixture};
+use super::testing::{BACKWARD_TOLERANCE, FORWARD_TOLERANCE, Fixture, bce, error, fixture};
 use super::weights::{Checkpoint, Labels};
 use xpipe_base::value::rng::Stream;
 
@@ -139,12 +139,15 @@ fn scores_are_those_of_the_encoder_under_a_linear_layer() {
             let logits: Vec<f32> =
                 logits.iter().map(|l| if l.len() == 2 { l[1] - l[0] } else { l[0] } as f32).collect();
             let f = Fixture::open(name);
-            let mut explicit = Encoder::new(load(), 1).unwrap();
+            let mut explicit = CpuReranker::new(load(), 1).unwrap();
             let mut reference = Reference::new(load(), 1, Device::Cpu).unwrap();
             let mut gradients = Vec::new();
             for engine in [&mut explicit as &mut dyn Reranker, &mut reference] {
                 let scores = engine.score(&f.batch).unwrap();
-                assert!(error(&scores, &logits, 1e-3) < FORWARD, "{name}: {scores:?} for {logits:?}");
+                assert!(
+                    error(&scores, &logits, 1e-3) < FORWARD_TOLERANCE,
+                    "{name}: {scores:?} for {logits:?}"
+                );
                 engine.gradients_mut().0.fill(0.0);
                 let forward = engine.forward(&f.batch, None).unwrap();
                 let (_, slope) = bce(&forward, &f.labels);
@@ -157,11 +160,14 @@ fn scores_are_those_of_the_encoder_under_a_linear_layer() {
                 };
                 let by_hand: Vec<f32> = (0..hidden).map(sum).collect();
                 let got = &gradients[gradients.len() - 1][linear.offset..linear.offset + hidden];
-                assert!(error(got, &by_hand, 1e-4) < BACKWARD, "{name}: gradient of the linear layer");
+                assert!(
+                    error(got, &by_hand, 1e-4) < BACKWARD_TOLERANCE,
+                    "{name}: gradient of the linear layer"
+                );
             }
             for p in explicit.parameters() {
                 let [a, b] = [0, 1].map(|i| &gradients[i][p.offset..p.offset + p.len()]);
-                assert!(error(a, b, 1e-3) < BACKWARD, "{name}: gradient of {}", p.name);
+                assert!(error(a, b, 1e-3) < BACKWARD_TOLERANCE, "{name}: gradient of {}", p.name);
             }
         }
     }
@@ -171,7 +177,7 @@ fn scores_are_those_of_the_encoder_under_a_linear_layer() {
 fn a_saved_model_is_one_of_lightning_ir_again() {
     let dir = tempfile::tempdir().unwrap();
     write("electra", "electra.", PLAIN, dir.path());
-    let engine = Encoder::new(Checkpoint::load(dir.path(), 1).unwrap(), 1).unwrap();
+    let engine = CpuReranker::new(Checkpoint::load(dir.path(), 1).unwrap(), 1).unwrap();
     let to = tempfile::tempdir().unwrap();
     engine.save(to.path()).unwrap();
     let again = Checkpoint::load(to.path(), 1).unwrap();

@@ -1,55 +1,55 @@
-//! From the hidden states of a text's tokens to one vector.
+//! Pooling: from the hidden states of a text's tokens to one vector.
 //!
-//! **Source:** sentence-transformers `Pooling` and `Normalize`. Special tokens count as tokens, as they do there.
+//! **Source:** sentence-transformers `Pooling` and `Normalize`. Special tokens are pooled too, as they are there.
 
-/// How the tokens of a text become a vector.
+/// How the hidden states of a text become a vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pool {
-    /// The first token's.
+pub enum PoolingMode {
+    /// State of the first token.
     First,
-    /// The largest of each number.
+    /// Element-wise maximum.
     Max,
-    /// The mean.
+    /// Mean.
     Mean,
-    /// The sum divided by the root of the number of tokens.
+    /// Sum, divided by the square root of the number of tokens.
     MeanSqrt,
-    /// The mean with the tokens' places, from 1, as weights.
+    /// Mean weighted by the position of the token, from 1.
     WeightedMean,
-    /// The last token's.
+    /// State of the last token.
     Last,
 }
 
-/// Every kind with its name in sentence-transformers, in the order in which it puts several one after the other.
-pub const NAMED: [(&str, Pool); 6] = [
-    ("cls", Pool::First),
-    ("max", Pool::Max),
-    ("mean", Pool::Mean),
-    ("mean_sqrt_len_tokens", Pool::MeanSqrt),
-    ("weightedmean", Pool::WeightedMean),
-    ("lasttoken", Pool::Last),
+/// Every kind with its name in sentence-transformers, in the order in which it concatenates several.
+pub const NAMED: [(&str, PoolingMode); 6] = [
+    ("cls", PoolingMode::First),
+    ("max", PoolingMode::Max),
+    ("mean", PoolingMode::Mean),
+    ("mean_sqrt_len_tokens", PoolingMode::MeanSqrt),
+    ("weightedmean", PoolingMode::WeightedMean),
+    ("lasttoken", PoolingMode::Last),
 ];
 
-/// What is made of hidden states.
+/// The pooling of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pooling {
-    /// Kinds, whose vectors are put one after the other; at least one.
-    pub kinds: Vec<Pool>,
-    /// Whether the whole is divided by its length.
+    /// Kinds whose vectors are concatenated; at least one.
+    pub kinds: Vec<PoolingMode>,
+    /// Whether the vector is L2-normalised.
     pub normalise: bool,
 }
 
 impl Pooling {
-    /// Numbers of a vector, for hidden states this wide.
+    /// Dimensions of a vector for hidden states of this width.
     pub fn width(&self, hidden: usize) -> usize {
         self.kinds.len() * hidden
     }
 
     /// Whether only the first token is read.
-    pub fn first_only(&self) -> bool {
-        self.kinds.iter().all(|k| *k == Pool::First)
+    pub fn first_token_only(&self) -> bool {
+        self.kinds.iter().all(|k| *k == PoolingMode::First)
     }
 
-    /// The vector of a text, from the states of its tokens (at least one), `[tokens, hidden]`.
+    /// The vector of a text from the hidden states of its tokens (at least one), `[tokens, hidden]`.
     pub fn pool(&self, states: &[f32], hidden: usize, out: &mut [f32]) {
         for (kind, out) in self.kinds.iter().zip(out.chunks_exact_mut(hidden)) {
             kind.pool(states, hidden, out);
@@ -60,7 +60,7 @@ impl Pooling {
     }
 }
 
-impl Pool {
+impl PoolingMode {
     fn pool(self, states: &[f32], hidden: usize, out: &mut [f32]) {
         let tokens = states.chunks_exact(hidden);
         let n = tokens.len();
@@ -77,7 +77,7 @@ impl Pool {
             Self::Max => {
                 out.copy_from_slice(&states[..hidden]);
                 for x in tokens.skip(1) {
-                    // Written so that what is not a number stays.
+                    // Keeps NaN.
                     let larger = |most: f32, x: f32| if most >= x || most.is_nan() { most } else { x };
                     out.iter_mut().zip(x).for_each(|(most, x)| *most = larger(*most, *x));
                 }
@@ -102,7 +102,7 @@ impl Pool {
     }
 }
 
-/// Divides by the length, in double precision; a vector of zeros stays.
+/// L2-normalises in double precision. A vector of zeros stays as it is.
 fn normalise(x: &mut [f32]) {
     let length = x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt().max(1e-12);
     x.iter_mut().for_each(|x| *x = (f64::from(*x) / length) as f32);
@@ -116,12 +116,12 @@ mod tests {
     fn each_kind_by_hand() {
         let states = [1.0, -2.0, 3.0, 5.0, 2.0, -1.0, 2.0, 2.0];
         let expected = [
-            (Pool::First, [1.0, -2.0]),
-            (Pool::Max, [3.0, 5.0]),
-            (Pool::Mean, [2.0, 1.0]),
-            (Pool::MeanSqrt, [4.0, 2.0]),
-            (Pool::WeightedMean, [2.1, 1.3]),
-            (Pool::Last, [2.0, 2.0]),
+            (PoolingMode::First, [1.0, -2.0]),
+            (PoolingMode::Max, [3.0, 5.0]),
+            (PoolingMode::Mean, [2.0, 1.0]),
+            (PoolingMode::MeanSqrt, [4.0, 2.0]),
+            (PoolingMode::WeightedMean, [2.1, 1.3]),
+            (PoolingMode::Last, [2.0, 2.0]),
         ];
         for (kind, expected) in expected {
             let mut out = [f32::NAN; 2];
@@ -135,8 +135,8 @@ mod tests {
 
     #[test]
     fn several_kinds_are_one_vector_of_length_one() {
-        let pooling = Pooling { kinds: vec![Pool::First, Pool::Mean], normalise: true };
-        assert_eq!((pooling.width(2), pooling.first_only()), (4, false));
+        let pooling = Pooling { kinds: vec![PoolingMode::First, PoolingMode::Mean], normalise: true };
+        assert_eq!((pooling.width(2), pooling.first_token_only()), (4, false));
         let mut out = [0.0; 4];
         pooling.pool(&[1.0, 1.0, 3.0, 5.0], 2, &mut out);
         let length = (1.0f32 + 1.0 + 4.0 + 9.0).sqrt();
@@ -152,7 +152,10 @@ mod tests {
             for states in [[0.0, f32::NAN], [f32::NAN, 0.0]] {
                 let mut out = [0.0];
                 kind.pool(&states, 1, &mut out);
-                let read = !matches!((kind, states[0].is_nan()), (Pool::First, false) | (Pool::Last, true));
+                let read = !matches!(
+                    (kind, states[0].is_nan()),
+                    (PoolingMode::First, false) | (PoolingMode::Last, true)
+                );
                 assert_eq!(out[0].is_nan(), read, "{kind:?}");
             }
         }

@@ -1,9 +1,9 @@
 //! The reference engine: an architecture's plain candle operations behind [`Reranker`].
 //!
-//! Scoring runs each pair alone, so a score has the same bits in any batch at any place. Training runs the blocks of
-//! a batch, side by side on the threads of this engine; gradients are added from the last block to the first, so
-//! threads change no bit. Embedding rows are gathered and their gradients scattered here, outside the
-//! graph: a table's gradient stays as sparse as the batch.
+//! Scoring runs each pair alone, so a score has the same bits in any batch. Training runs the blocks of a batch side by
+//! side on the threads of this engine; gradients are added from the last block to the first, so threads change no bit.
+//! Embedding rows are gathered and their gradients scattered here, outside the graph: a table's gradient stays as sparse
+//! as the batch.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -21,8 +21,8 @@ use super::{Packed, Parameter, Reranker};
 use xpipe_base::task::Failure;
 use xpipe_base::value::rng::Stream;
 
-/// Stack of a thread: candle walks its graph by recursion.
-const STACK: usize = 16 << 20;
+/// Stack size of a thread; candle walks its graph recursively.
+const STACK_BYTES: usize = 16 << 20;
 
 /// The reference engine.
 #[derive(Debug)]
@@ -33,32 +33,32 @@ pub struct Reference {
     gradients: Vec<f32>,
     device: Device,
     pool: rayon::ThreadPool,
-    /// Pieces that run at the same time.
+    /// How many blocks run at the same time.
     together: usize,
-    /// Candle's copies of the weights, until somebody may have changed them.
+    /// Candle's copies of the weights, until they may have changed.
     variables: Option<Arc<Variables>>,
     /// Whether operands of matrix products are rounded to bfloat16.
     bf16: bool,
-    /// Whether backward makes the graph of a block again, so that no more than one at a time is there.
+    /// Whether backward builds the graph of a block again, so that only one exists at a time.
     recompute: bool,
-    /// The last forward, waiting for its backward pass.
+    /// The last forward pass, until its backward pass.
     last: Option<Forward>,
 }
 
-/// A forward and the variables it was made of.
+/// A forward pass and the variables of its graph.
 #[derive(Debug)]
 struct Forward {
     variables: Arc<Variables>,
     pairs: usize,
-    blocks: Blocks,
+    blocks: SavedBlocks,
 }
 
-/// What backward begins with.
+/// What backward starts from.
 #[derive(Debug)]
-enum Blocks {
+enum SavedBlocks {
     /// The graphs of all blocks.
-    Graphs(Vec<Piece>),
-    /// What their graphs are made of.
+    Graphs(Vec<BlockGraph>),
+    /// The variables of the graphs.
     Again(Packed, Option<Stream>),
 }
 
@@ -70,17 +70,17 @@ struct Variables {
     detached: BTreeMap<String, Tensor>,
 }
 
-/// The graph of one block, waiting for its backward pass.
+/// The graph of one block, until its backward pass.
 #[derive(Debug)]
-struct Piece {
+struct BlockGraph {
     pairs: Range<usize>,
     logits: Tensor,
     embedded: Var,
     lookups: Vec<Lookup>,
 }
 
-/// What a backward pass of one piece gives.
-struct Gradient {
+/// The gradients of one block.
+struct BlockGradients {
     dense: Vec<(usize, Vec<f32>)>,
     embedded: Vec<f32>,
     lookups: Vec<Lookup>,
@@ -94,15 +94,15 @@ impl Reference {
     pub fn new(checkpoint: Checkpoint, threads: usize, device: Device) -> Result<Self, Failure> {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
-            .stack_size(STACK)
+            .stack_size(STACK_BYTES)
             .thread_name(|i| format!("reference-{i}"))
             .build()
             .map_err(Failure::no_threads)?;
         let Checkpoint { model, parameters, weights, .. } = checkpoint;
         let gradients = vec![0.0; weights.len()];
-        // candle spreads every small operation over a pool of its own that is one for the process and waits by
-        // spinning: two pieces side by side would only wait for each other. With CANDLE_NUM_THREADS=1 in the
-        // environment that pool is empty, and pieces side by side use the cores better.
+        // candle spreads every small operation over a pool of its own, one per process, which waits by spinning: two
+        // blocks side by side would only wait for each other. With CANDLE_NUM_THREADS=1 in the environment that pool is
+        // empty, and blocks side by side use the cores better.
         let spins = candle_core::utils::barrier_pool().n_workers() > 0;
         let together = if device.is_cpu() && !spins { pool.current_num_threads() } else { 1 };
         Ok(Self {
@@ -120,19 +120,19 @@ impl Reference {
         })
     }
 
-    /// The same with operands of matrix products rounded to bfloat16, or not.
+    /// The same with the operands of matrix products rounded to bfloat16, or not.
     #[must_use]
     pub fn rounding(self, bf16: bool) -> Self {
         Self { bf16, ..self }
     }
 
-    /// The same with blocks made again in backward, or kept. It changes no bit.
+    /// The same with the graphs of blocks built again in backward, or kept. It changes no bit.
     #[must_use]
     pub fn recomputing(self, recompute: bool) -> Self {
         Self { recompute, ..self }
     }
 
-    /// A forward of this engine over some pairs.
+    /// The graph of a forward pass over some pairs.
     pub(super) fn graph<'a>(
         &self,
         tensors: &'a BTreeMap<String, Tensor>,
@@ -142,7 +142,7 @@ impl Reference {
         Graph { tensors, batch, dropout, bf16: self.bf16, kept: None }
     }
 
-    /// The architecture behind.
+    /// The model.
     pub fn model(&self) -> &dyn Architecture {
         &*self.model
     }
@@ -172,12 +172,12 @@ impl Reference {
     /// Candle's copies of all weights but the embedding tables, by name.
     ///
     /// # Errors
-    /// When the device has no room for them.
+    /// When the device lacks memory for them.
     pub fn tensors(&mut self) -> Result<BTreeMap<String, Tensor>, Failure> {
         Ok(self.refresh()?.detached.clone())
     }
 
-    /// Candle's copies, made again when the weights may have changed.
+    /// Candle's copies of the weights, made again if the weights may have changed.
     fn refresh(&mut self) -> Result<Arc<Variables>, Failure> {
         if let Some(variables) = &self.variables {
             return Ok(variables.clone());
@@ -198,7 +198,7 @@ impl Reference {
         Ok(self.variables.insert(Arc::new(v)).clone())
     }
 
-    /// The sum of the tables' rows for each token, `[tokens, width]`.
+    /// The sum of the embedding rows of each token, `[tokens, width]`.
     fn embed(&self, batch: &Packed, lookups: &[Lookup]) -> candle_core::Result<Tensor> {
         let width = self.table(lookups[0].parameter).map_or(0, |p| p.shape[1]);
         let mut sum = vec![0.0f32; batch.tokens() * width];
@@ -216,7 +216,7 @@ impl Reference {
         self.parameters.iter().find(|p| p.name == name)
     }
 
-    /// Does something with each item on the threads of this engine; results in the order of items.
+    /// Calls a function with each item on the threads of this engine. Results are in the order of items.
     fn each<I: Send, T: Send>(
         &self,
         items: Vec<I>,
@@ -237,16 +237,21 @@ impl Reference {
         batch: &Packed,
         pairs: Range<usize>,
         dropout: Option<Stream>,
-    ) -> candle_core::Result<Piece> {
+    ) -> candle_core::Result<BlockGraph> {
         let part = batch.slice(pairs.clone());
         let lookups = self.model.lookups(&part);
         let embedded = Var::from_tensor(&self.embed(&part, &lookups)?)?;
         let graph = self.graph(&variables.tracked, &part, dropout);
         let logits = self.model.logits(&graph, embedded.as_tensor().clone())?;
-        Ok(Piece { pairs, logits, embedded, lookups })
+        Ok(BlockGraph { pairs, logits, embedded, lookups })
     }
 
-    fn gradient(&self, variables: &Variables, piece: Piece, dlogits: &[f32]) -> Result<Gradient, Failure> {
+    fn gradient(
+        &self,
+        variables: &Variables,
+        piece: BlockGraph,
+        dlogits: &[f32],
+    ) -> Result<BlockGradients, Failure> {
         let part = &dlogits[piece.pairs.clone()];
         let store = Tensor::from_slice(part, part.len(), &self.device)
             .and_then(|d| (piece.logits * d)?.sum_all()?.backward())
@@ -261,15 +266,15 @@ impl Reference {
             .iter()
             .map(|(place, var)| Ok((*place, of(var, &self.parameters[*place].name)?)))
             .collect::<Result<Vec<_>, Failure>>()?;
-        Ok(Gradient { dense, embedded, lookups: piece.lookups })
+        Ok(BlockGradients { dense, embedded, lookups: piece.lookups })
     }
 
-    /// Adds the gradients of all blocks, from the last to the first. No more at a time than run together: each holds a
-    /// gradient of the whole model.
+    /// Adds the gradients of all blocks, from the last to the first, for as many blocks at a time as run side by side:
+    /// each holds a gradient of the whole model.
     fn add_from_last<I: Send>(
         &mut self,
         blocks: Vec<I>,
-        gradient: impl Fn(&Self, I) -> Result<Gradient, Failure> + Sync + Send,
+        gradient: impl Fn(&Self, I) -> Result<BlockGradients, Failure> + Sync + Send,
     ) -> Result<(), Failure> {
         let mut rest = blocks.into_iter().rev();
         loop {
@@ -282,7 +287,7 @@ impl Reference {
         }
     }
 
-    fn add(&mut self, gradient: &Gradient) {
+    fn add(&mut self, gradient: &BlockGradients) {
         let Self { parameters, gradients, .. } = self;
         for (place, numbers) in &gradient.dense {
             let p = &parameters[*place];
@@ -354,9 +359,9 @@ impl Reranker for Reference {
         })?;
         let (logits, list): (Vec<_>, Vec<_>) = list.into_iter().unzip();
         let blocks = if self.recompute {
-            Blocks::Again(batch.clone(), dropout)
+            SavedBlocks::Again(batch.clone(), dropout)
         } else {
-            Blocks::Graphs(list.into_iter().flatten().collect())
+            SavedBlocks::Graphs(list.into_iter().flatten().collect())
         };
         self.last = Some(Forward { variables, pairs: batch.len(), blocks });
         Ok(logits.concat())
@@ -370,10 +375,10 @@ impl Reranker for Reference {
             return Err(Failure::bug(format!("{} gradients for another number of logits", dlogits.len())));
         }
         match blocks {
-            Blocks::Graphs(list) => {
+            SavedBlocks::Graphs(list) => {
                 self.add_from_last(list, |engine, piece| engine.gradient(&variables, piece, dlogits))
             }
-            Blocks::Again(batch, dropout) => self.add_from_last(batch.blocks(), |engine, pairs| {
+            SavedBlocks::Again(batch, dropout) => self.add_from_last(batch.blocks(), |engine, pairs| {
                 let piece = engine.piece(&variables, &batch, pairs, dropout).map_err(off)?;
                 engine.gradient(&variables, piece, dlogits)
             }),

@@ -152,7 +152,12 @@ fn gradients_are_the_derivative() {
                     };
                     let slope = (at(1e-5) - at(-1e-5)) / 2e-5;
                     let error = (slope - f64::from(own[i])).abs() / scale;
-                    assert!(error < testing::BACKWARD, "{name}: {}[{i}]: {} against {slope}", p.name, own[i]);
+                    assert!(
+                        error < testing::BACKWARD_TOLERANCE,
+                        "{name}: {}[{i}]: {} against {slope}",
+                        p.name,
+                        own[i]
+                    );
                 }
             }
         }
@@ -257,7 +262,7 @@ fn real_models_have_the_expected_hidden_states() {
         ] {
             let error = testing::error(&ours, &theirs, 0.0);
             println!("{model} {what}: {error:.1e}");
-            assert!(error < testing::FORWARD, "{model} {what}: {error:.1e}");
+            assert!(error < testing::FORWARD_TOLERANCE, "{model} {what}: {error:.1e}");
         }
     }
 }

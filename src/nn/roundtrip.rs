@@ -1,4 +1,4 @@
-//! Saved models as other programs see them: the same scores in `transformers` and in sentence-transformers.
+//! Saved models have the same scores in `transformers` and sentence-transformers.
 //!
 //! `tests/data/roundtrip/scores.py` computes the other side. With `XPIPE_PYTHON` set to a Python that has torch and
 //! transformers the test runs it; otherwise it compares with the committed figures.
@@ -14,7 +14,7 @@ use super::load::{Options, load};
 use super::testing;
 use super::tokenizer::{Limits, TokenCache};
 
-/// What the issue asks of a saved model: the same score to this.
+/// Tolerance of scores.
 const SAME: f32 = 1e-4;
 
 #[derive(Serialize, Deserialize, Debug)]
@@ -46,8 +46,7 @@ fn spelling(fixture: &str) -> tempfile::TempDir {
     words.extend((words.len()..128).map(|i| format!("[unused{i}]")));
     std::fs::write(dir.path().join("vocab.txt"), words.join("\n") + "\n").unwrap();
     if fixture != "bert" {
-        // The architecture's own tokenizer class would look for its own files. Token types go only to models that have
-        // them, as their tokenizers say.
+        // The architecture's own tokenizer class would look for its own files. Only models with token types receive them.
         let types = fixture == "electra";
         let names = if types {
             vec!["input_ids", "token_type_ids", "attention_mask"]
@@ -94,14 +93,14 @@ fn other_programs_give_a_saved_model_the_same_scores() {
     let models = spelling.iter().map(|(name, dir)| (*name, Some(dir.path().to_owned())));
     for (name, folder) in models.chain(real).filter_map(|(n, f)| Some((n, f?))) {
         let (mut model, tokenizer, facts) = load(&folder, 1, &Options::default()).unwrap();
-        // A fresh head gives scores near zero, where any model would agree.
+        // A fresh head gives scores near zero, on which any model would agree.
         let head = model.parameters().iter().rev().find(|p| p.decays).unwrap().clone();
         if facts.drawn.contains(&head.name) {
             model.weights_mut()[head.offset..head.offset + head.len()].iter_mut().for_each(|w| *w *= 50.0);
         }
         let limits = Limits { query: 256, document: 256, total: facts.position_limit };
         let texts: Vec<(&str, &str)> = pairs.iter().map(|(q, d)| (&**q, &**d)).collect();
-        // Other programs are not told to cut, so a model gets the pairs that it can read whole.
+        // Other programs are not told to truncate, so a model gets pairs that fit.
         let whole = Limits { total: usize::MAX, ..limits };
         let fits = |(q, d): &(&str, &str)| {
             tokenizer.encode_pair(q, d, &whole).unwrap().0.len() <= facts.position_limit

@@ -1,14 +1,14 @@
-//! The folder of a sentence-transformers model: what it says about pooling, input and prompts.
+//! The settings of a sentence-transformers folder: pooling, input, prompts.
 //!
-//! | file | what is read |
+//! | file | settings |
 //! |---|---|
 //! | `modules.json` | the modules in order: Transformer, Pooling, then Normalize or none |
-//! | `1_Pooling/config.json` (the path is in `modules.json`) | how tokens become a vector |
+//! | `1_Pooling/config.json` (the path is in `modules.json`) | pooling |
 //! | `sentence_bert_config.json` (or another architecture's) | `max_seq_length`, `do_lower_case` |
 //! | `tokenizer_config.json` | `model_max_length`, where there is no `max_seq_length` |
 //! | `config_sentence_transformers.json` | prompts, and the similarity that the model was trained for |
 //!
-//! Whatever would change a vector and has no implementation here is an error by name. Must not know: engines.
+//! A setting that would change a vector and is not implemented is an error that names it. Must not know: engines.
 //!
 //! **Source:** sentence-transformers 6.2, `SentenceTransformer.encode_query` and `encode_document`, `Transformer`,
 //! `Pooling`.
@@ -19,11 +19,11 @@ use serde_json::{Value, json};
 
 use super::config::Fields;
 use super::files::TRANSFORMER_SETTINGS;
-use super::pooling::{NAMED, Pool};
+use super::pooling::{NAMED, PoolingMode};
 use xpipe_base::task::{Failure, passed_over};
 use xpipe_base::value::InnerPath;
 
-/// Which of a model's two inputs a text is.
+/// Whether a text is a query or a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// A query.
@@ -32,41 +32,41 @@ pub enum Side {
     Document,
 }
 
-/// How vectors are compared, when the folder says so.
+/// The similarity of vectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Similarity {
-    /// By their dot product.
+    /// Dot product.
     Dot,
-    /// By the cosine of their angle: the dot product of vectors of length one.
+    /// Cosine: the dot product of L2-normalised vectors.
     Cosine,
-    /// By a distance.
+    /// A distance.
     Distance,
 }
 
-/// What the folder says.
+/// The settings of a folder.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sentence {
-    /// How tokens become a vector; `None` for a folder without `modules.json`.
-    pub kinds: Option<Vec<Pool>>,
-    /// Whether a module divides vectors by their length.
+    /// Pooling; `None` for a folder without `modules.json`.
+    pub kinds: Option<Vec<PoolingMode>>,
+    /// Whether a module L2-normalises vectors.
     pub normalises: bool,
-    /// How they are compared.
+    /// The similarity that the model was trained for.
     pub similarity: Option<Similarity>,
-    /// The longest text in tokens, special tokens included; `None` where the folder says nothing.
+    /// Maximum tokens of a text, special tokens included; `None` if the folder does not say.
     pub limit: Option<usize>,
-    /// Whether texts become lower case before the tokenizer sees them.
+    /// Whether texts are lower-cased before tokenisation.
     pub lower_case: bool,
-    /// Names and texts of prompts.
+    /// Prompts by name.
     prompts: Vec<(String, String)>,
-    /// Whether the tokens of a prompt are pooled.
+    /// Whether the tokens of a prompt are pooled too.
     prompt_is_pooled: bool,
 }
 
 impl Sentence {
-    /// Reads a model folder, which need not be one of sentence-transformers.
+    /// Reads a model folder, which need not be of sentence-transformers.
     ///
     /// # Errors
-    /// Files that are damaged, and modules or fields that have no implementation here.
+    /// When a file is damaged, or a module or field is not implemented.
     pub fn read(folder: &Path) -> Result<Self, Failure> {
         let mut sentence = Self { prompt_is_pooled: true, ..Self::default() };
         sentence.limit = most_tokens(folder)?;
@@ -80,10 +80,10 @@ impl Sentence {
         Ok(sentence)
     }
 
-    /// The text put before each text of a side.
+    /// The prompt before each text of a side.
     ///
     /// # Errors
-    /// A prompt whose tokens are not pooled.
+    /// When the tokens of prompts are not pooled.
     pub fn prompt(&self, side: Side) -> Result<&str, Failure> {
         let names: &[&str] = match side {
             Side::Query => &["query"],
@@ -98,7 +98,7 @@ impl Sentence {
     /// Checks that a prefix can be used.
     ///
     /// # Errors
-    /// The model does not pool the tokens of prompts.
+    /// When the model does not pool the tokens of prompts.
     pub fn check_prefix(&self, prefix: &str) -> Result<(), Failure> {
         if prefix.is_empty() || self.prompt_is_pooled {
             return Ok(());
@@ -120,7 +120,7 @@ impl Sentence {
                 found.ok_or_else(|| wrong(format!("module {i} has no `{name}`")))
             };
             let (kind, path) = (field("type")?, field("path")?);
-            // The first module is beside this file, which is written as an empty path.
+            // An empty path is this folder.
             let place = match path {
                 "" => folder.to_path_buf(),
                 path => InnerPath::of_input(path.trim_end_matches('/'), passed_over)
@@ -140,7 +140,7 @@ impl Sentence {
                 (2.., "Normalize") => {
                     self.normalises = normalises_vectors(&place.join("config.json"))?;
                 }
-                // Nothing when a model is not trained.
+                // Dropout is for training only.
                 (1.., "Dropout") => {}
                 _ => {
                     return Err(Failure::missing(format!(
@@ -159,7 +159,7 @@ impl Sentence {
 
     fn pooling(&mut self, path: &Path) -> Result<(), Failure> {
         let fields = open(path)?;
-        // The dimension is that of the model, which is checked where its weights are read.
+        // The dimension is the model's, which is checked where its weights are read.
         let _ = (fields.value("word_embedding_dimension"), fields.value("embedding_dimension"));
         self.prompt_is_pooled = fields.flag("include_prompt", true)?;
         let old = [
@@ -187,7 +187,7 @@ impl Sentence {
             kinds = names.iter().map(kind).collect::<Result<_, Failure>>()?;
         }
         if kinds.is_empty() {
-            kinds.push(Pool::Mean);
+            kinds.push(PoolingMode::Mean);
         }
         self.kinds = Some(kinds);
         fields.finish(&[])
@@ -236,16 +236,16 @@ impl Sentence {
         };
         fields.only("truncate_dim", &[])?;
         fields.only("model_type", &[json!("SentenceTransformer")])?;
-        // Which prompt `encode` takes, where neither queries nor documents are meant.
+        // The default prompt of `encode`, which is neither for queries nor for documents.
         fields.finish(&["default_prompt_name"])
     }
 }
 
-/// Checks what the folder of a cross-encoder of sentence-transformers (4 to 6) says beside config.json: modules behind the
-/// transformer, and prompts that would be put before texts.
+/// Checks the settings of a cross-encoder of sentence-transformers (4 to 6) besides config.json: modules after the
+/// transformer, and prompts before texts.
 ///
 /// # Errors
-/// What would change every score and has no implementation here.
+/// When a setting would change every score and is not implemented.
 pub fn check_cross_encoder(folder: &Path) -> Result<(), Failure> {
     let path = folder.join("config_sentence_transformers.json");
     let Some(settings) = json(&path)?.filter(|s| s["model_type"] == "CrossEncoder") else { return Ok(()) };
@@ -277,7 +277,7 @@ pub fn check_cross_encoder(folder: &Path) -> Result<(), Failure> {
     }
 }
 
-/// Whether a Normalize module is about vectors of texts, as it is without a configuration.
+/// Whether a Normalize module is for vectors of texts, as it is without a configuration.
 fn normalises_vectors(path: &Path) -> Result<bool, Failure> {
     if path.is_file() {
         let fields = open(path)?;
@@ -289,7 +289,7 @@ fn normalises_vectors(path: &Path) -> Result<bool, Failure> {
     Ok(true)
 }
 
-/// `model_max_length` of the tokenizer; some files have a huge number that means none.
+/// `model_max_length` of the tokenizer. Some files have a huge number for "none".
 fn most_tokens(folder: &Path) -> Result<Option<usize>, Failure> {
     let config = json(&folder.join("tokenizer_config.json"))?;
     let most = config.as_ref().and_then(|c| c.get("model_max_length")).and_then(Value::as_f64);
@@ -304,7 +304,7 @@ fn open(path: &Path) -> Result<Fields, Failure> {
     Fields::parse(&path.display().to_string(), &bytes)
 }
 
-/// A file of JSON, when it is there.
+/// A JSON file, if it exists.
 fn json(path: &Path) -> Result<Option<Value>, Failure> {
     match std::fs::read(path) {
         Ok(bytes) => serde_json::from_slice(&bytes)
@@ -359,21 +359,25 @@ mod tests {
             ],
         )
         .unwrap();
-        assert_eq!(s.kinds.as_deref(), Some(&[Pool::First, Pool::Last][..]));
+        assert_eq!(s.kinds.as_deref(), Some(&[PoolingMode::First, PoolingMode::Last][..]));
         assert_eq!((s.normalises, s.limit, s.lower_case), (true, Some(256), true));
         assert_eq!((s.prompt(Side::Query).unwrap(), s.prompt(Side::Document).unwrap()), ("q: ", "p: "));
         assert_eq!(s.similarity, Some(Similarity::Dot));
         let s = folder("", &[("tokenizer_config.json", r#"{"model_max_length": 77}"#)]).unwrap();
-        assert_eq!((s.kinds.as_deref(), s.normalises, s.limit), (Some(&[Pool::Mean][..]), false, Some(77)));
+        assert_eq!(
+            (s.kinds.as_deref(), s.normalises, s.limit),
+            (Some(&[PoolingMode::Mean][..]), false, Some(77))
+        );
         assert_eq!((s.prompt(Side::Query).unwrap(), s.prompt(Side::Document).unwrap()), ("", ""));
         let s = folder(
             "",
             &[("tokenizer_config.json", r#"{"model_max_length": 1000000000000000019884624838656}"#)],
         );
         assert_eq!(s.unwrap().limit, None);
-        for (mode, kinds) in
-            [(r#""max""#, vec![Pool::Max]), (r#"["cls", "mean"]"#, vec![Pool::First, Pool::Mean])]
-        {
+        for (mode, kinds) in [
+            (r#""max""#, vec![PoolingMode::Max]),
+            (r#"["cls", "mean"]"#, vec![PoolingMode::First, PoolingMode::Mean]),
+        ] {
             let config = format!(r#"{{"embedding_dimension": 8, "pooling_mode": {mode}}}"#);
             assert_eq!(folder("", &[("1_Pooling/config.json", &config)]).unwrap().kinds, Some(kinds));
         }
@@ -460,7 +464,7 @@ mod tests {
     #[test]
     fn cross_encoders_of_other_forms_are_refused_by_name() {
         cross_encoder(&[]).unwrap();
-        // Prompts that nobody asks for are not put before texts.
+        // Prompts are used only if asked for.
         let named =
             r#"{"model_type": "CrossEncoder", "prompts": {"query": "q: "}, "default_prompt_name": null}"#;
         cross_encoder(&[("config_sentence_transformers.json", named)]).unwrap();
@@ -477,7 +481,7 @@ mod tests {
             let failure = cross_encoder(&[(file, text)]).unwrap_err();
             assert!(failure.message.contains(told) && failure.message.contains(file), "{failure}");
         }
-        // A bi-encoder is no cross-encoder, and a training may begin with one.
+        // A bi-encoder is no cross-encoder, but a training may start from one.
         let bi = r#"{"model_type": "SentenceTransformer", "prompts": {"query": "q: "}, "default_prompt_name": "query"}"#;
         cross_encoder(&[("config_sentence_transformers.json", bi)]).unwrap();
         // Folders of version 3 have neither file.

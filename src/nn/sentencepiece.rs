@@ -1,12 +1,12 @@
-//! A SentencePiece model (`spm.model`, as DeBERTa-v2 and -v3 are published; `sentencepiece.bpe.model`, as XLM-RoBERTa is)
-//! to the text of a `tokenizer.json`.
+//! `tokenizer.json` from a SentencePiece model: `spm.model` of DeBERTa-v2 and -v3, `sentencepiece.bpe.model` of
+//! XLM-RoBERTa.
 //!
 //! **Source:** sentencepiece `sentencepiece_model.proto`; transformers `DebertaV2Converter`, `XLMRobertaConverter` and
 //! `XLMRobertaTokenizer`.
 
 use serde_json::{Value as Json, json};
 
-/// What a file holds.
+/// The content of a file.
 struct Model<'a> {
     pieces: Vec<Piece<'a>>,
     charsmap: &'a [u8],
@@ -32,18 +32,18 @@ impl<'a> Model<'a> {
         Ok(model)
     }
 
-    /// The normalizer that the model was trained with, where it has one.
+    /// The normaliser that the model was trained with, if any.
     fn normalizer(&self) -> Option<Json> {
         let map = || json!({"type": "Precompiled", "precompiled_charsmap": base64(self.charsmap)});
         (!self.charsmap.is_empty()).then(map)
     }
 }
 
-/// `tokenizer.json` of a Unigram model; `lower` and `split` are the settings `do_lower_case` and `split_by_punct` of
-/// DeBERTa's tokenizer.
+/// `tokenizer.json` of DeBERTa's Unigram model; `lower` and `split` are the settings `do_lower_case` and
+/// `split_by_punct`.
 ///
 /// # Errors
-/// Says what of the file does not fit.
+/// When the file is malformed.
 pub(super) fn deberta(model: &[u8], lower: bool, split: bool) -> Result<Json, String> {
     let model = Model::read(model)?;
     let unknown = model.pieces.iter().rposition(|p| p.kind == UNKNOWN);
@@ -55,7 +55,7 @@ pub(super) fn deberta(model: &[u8], lower: bool, split: bool) -> Result<Json, St
     for token in ["[PAD]", "[CLS]", "[SEP]", "[UNK]"] {
         added.push((id(token)?, token));
     }
-    // The mask has no piece of its own in the published models and follows the last.
+    // Published models have no piece for the mask; it follows the last one.
     added.push((id("[MASK]").unwrap_or(vocabulary.len()), "[MASK]"));
     added.sort_unstable();
     let special = |(id, token): &(usize, &str)| special(*id, token, *token == "[UNK]", false);
@@ -88,11 +88,11 @@ pub(super) fn deberta(model: &[u8], lower: bool, split: bool) -> Result<Json, St
     }))
 }
 
-/// `tokenizer.json` of XLM-RoBERTa's model, whose words are numbered as fairseq did: four special tokens in an order of
-/// their own, the pieces after the first three, and the mask.
+/// `tokenizer.json` of XLM-RoBERTa's model with fairseq's ids: four special tokens, the pieces after the first three, and
+/// the mask.
 ///
 /// # Errors
-/// Says what of the file does not fit.
+/// When the file is malformed.
 pub(super) fn xlm_roberta(model: &[u8]) -> Result<Json, String> {
     let model = Model::read(model)?;
     let first: Vec<&str> = model.pieces.iter().take(3).map(|p| p.text).collect();
@@ -127,7 +127,7 @@ fn special(id: usize, token: &str, normalized: bool, lstrip: bool) -> Json {
         "normalized": normalized, "special": true})
 }
 
-/// Spaces as SentencePiece writes them.
+/// SentencePiece's character for a space.
 fn spaces() -> Json {
     json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true})
 }
@@ -135,7 +135,7 @@ fn spaces() -> Json {
 /// The type of an unknown piece.
 const UNKNOWN: u64 = 2;
 
-/// Refuses models that are not Unigram.
+/// Refuses models other than Unigram.
 fn kind(trainer: &[u8]) -> Result<(), String> {
     for field in Fields(trainer) {
         match field? {
@@ -290,7 +290,7 @@ mod tests {
         assert_eq!(tokenizer.token_to_id("[MASK]"), Some(5));
         for cut in 1..model.len() {
             if let Ok(json) = deberta(&model[..cut], false, false) {
-                // Cut between two pieces behind the special ones.
+                // Cut between two pieces after the special ones.
                 assert!(json["model"]["vocab"].as_array().unwrap().len() >= 4, "{cut}");
             }
         }

@@ -1,5 +1,5 @@
-//! Whether the folder of a model is whole and fits what it is used for, told without reading its numbers: so that a study
-//! that would fail after hours fails before its first stage.
+//! Whether a model folder is complete and fits its use, without reading its weights: a study that would fail after hours
+//! fails before its first stage.
 
 use std::path::Path;
 
@@ -12,31 +12,31 @@ use xpipe_base::task::Failure;
 /// What a model is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Use {
-    /// Scores of pairs, by a head of so many labels.
+    /// Scoring pairs with a head of so many labels.
     Ranking(Labels),
-    /// Scores of pairs, by a head of one label that is drawn.
+    /// Scoring pairs with a freshly drawn head of one label.
     Untrained,
-    /// The beginning of a training.
+    /// Starting point of a training.
     Training(Labels),
-    /// Weights of the words of a text.
+    /// Term weights of texts.
     Weighing,
-    /// A vector of a text.
+    /// Vectors of texts.
     Encoding,
 }
 
-/// A tokenizer of more bytes is looked at, not loaded: XLM-RoBERTa's takes a second.
+/// Tokenizers above this size in bytes are looked at, not loaded: XLM-RoBERTa's takes a second.
 const LOADED: u64 = 4 << 20;
 
-/// Checks a folder; the parameters of its head that would be drawn.
+/// Checks a folder. Returns the parameters of the head that would be drawn.
 ///
 /// # Errors
-/// What is missing, damaged, or does not fit.
+/// When something is missing, damaged, or does not fit the use.
 pub fn check(folder: &Path, of: Use) -> Result<Vec<String>, Failure> {
     arch::read(folder)?;
     let (labels, part) = match of {
         Use::Ranking(labels) | Use::Training(labels) => (labels, Part::Reranker),
         Use::Untrained => (Labels::One, Part::Reranker),
-        Use::Weighing => (Labels::One, Part::Masked),
+        Use::Weighing => (Labels::One, Part::MaskedLm),
         Use::Encoding => (Labels::One, Part::Encoder),
     };
     let drawn = Checkpoint::check(folder, labels, part)?;
@@ -52,7 +52,7 @@ pub fn check(folder: &Path, of: Use) -> Result<Vec<String>, Failure> {
     Ok(drawn)
 }
 
-/// Checks of a folder only that it does not lack the head that it is to rank with; what cannot be told is no error.
+/// Checks only that a folder has the head that it is to rank with. What cannot be checked is no error.
 ///
 /// # Errors
 /// As [`ranks`].
@@ -62,11 +62,11 @@ pub fn head(folder: &Path, of: Use) -> Result<(), Failure> {
     ranks(drawn.first().map(String::as_str), false)
 }
 
-/// Whether a model may rank: with a head of its own, or one that is `declared` to be drawn. `drawn` is a parameter that its
-/// weights lack.
+/// Checks that a model may rank: with a trained head, or with one that is `declared` to be drawn. `drawn` is a parameter
+/// that its weights lack.
 ///
 /// # Errors
-/// When it has no head and should, or has one and should not.
+/// When it has no trained head and should, or has one and should not.
 pub fn ranks(drawn: Option<&str>, declared: bool) -> Result<(), Failure> {
     match (drawn, declared) {
         (None, false) | (Some(_), true) => Ok(()),

@@ -1,4 +1,4 @@
-//! Checks that every engine passes: the committed fixtures, scores without regard to the batch, finite differences.
+//! Checks for every engine: the committed fixtures, independence of scores from the batch, equality between engines.
 //!
 //! `XPIPE_FIXTURES` names another folder of the same layout.
 
@@ -12,9 +12,9 @@ use super::{Packed, Reranker};
 use xpipe_base::value::rng::Stream;
 
 /// Tolerance of hidden states and logits.
-pub(crate) const FORWARD: f64 = 1e-4;
+pub(crate) const FORWARD_TOLERANCE: f64 = 1e-4;
 /// Tolerance of gradients.
-pub(crate) const BACKWARD: f64 = 1e-3;
+pub(crate) const BACKWARD_TOLERANCE: f64 = 1e-3;
 
 pub(crate) use xpipe_testing::{MADE, fixture, model as real};
 
@@ -61,7 +61,7 @@ impl Expected {
         batch
     }
 
-    /// Places of real tokens in the padded batch, row by row (padding is on the right).
+    /// Indices of real tokens in the padded batch, row by row (padding is on the right).
     fn real_rows(&self) -> Vec<usize> {
         self.whole("attention_mask").iter().enumerate().filter(|(_, m)| **m == 1).map(|(i, _)| i).collect()
     }
@@ -110,7 +110,7 @@ impl Fixture {
     }
 }
 
-/// `max|a-b| / max(max|b|, floor)`, `b` the reference; infinite when a number is not finite or lengths differ.
+/// `max|a-b| / max(max|b|, floor)` with the reference `b`. Infinite if a number is not finite or lengths differ.
 pub(crate) fn error(a: &[f32], b: &[f32], floor: f64) -> f64 {
     if a.len() != b.len() || a.iter().any(|x| !x.is_finite()) {
         return f64::INFINITY;
@@ -125,7 +125,7 @@ fn within(what: &str, a: &[f32], b: &[f32], floor: f64, tolerance: f64) -> f64 {
     e
 }
 
-/// The largest errors a fixture met, as shares of each tensor's scale.
+/// The largest errors on a fixture, relative to each tensor's scale.
 #[derive(Debug, Default)]
 pub(crate) struct Errors {
     pub(crate) logits: f64,
@@ -139,7 +139,7 @@ pub(crate) fn check_hidden(name: &str, hidden: &[Vec<f32>]) -> f64 {
     assert_eq!(hidden.len(), f.hidden.len(), "{name}: number of hidden states");
     let floor = 1e-3 * f.largest();
     let each = hidden.iter().zip(&f.hidden).enumerate();
-    each.map(|(l, (a, b))| within(&format!("{name}: hidden state {l}"), a, b, floor, FORWARD))
+    each.map(|(l, (a, b))| within(&format!("{name}: hidden state {l}"), a, b, floor, FORWARD_TOLERANCE))
         .fold(0.0, f64::max)
 }
 
@@ -150,12 +150,13 @@ pub(crate) fn check_fixture(name: &str, engine: &mut dyn Reranker) -> Errors {
     let floor = 1e-3 * f.largest();
     let mut errors = Errors::default();
     let scores = engine.score(&f.batch).unwrap();
-    errors.logits = within(&format!("{name}: scores"), &scores, &f.logits, floor, FORWARD);
+    errors.logits = within(&format!("{name}: scores"), &scores, &f.logits, floor, FORWARD_TOLERANCE);
     engine.gradients_mut().0.fill(0.0);
     let logits = engine.forward(&f.batch, None).unwrap();
-    errors.logits = within(&format!("{name}: logits"), &logits, &f.logits, floor, FORWARD).max(errors.logits);
+    errors.logits =
+        within(&format!("{name}: logits"), &logits, &f.logits, floor, FORWARD_TOLERANCE).max(errors.logits);
     let (loss, slope) = bce(&logits, &f.labels);
-    within(&format!("{name}: loss"), &[loss], &[f.loss], 0.0, FORWARD);
+    within(&format!("{name}: loss"), &[loss], &[f.loss], 0.0, FORWARD_TOLERANCE);
     engine.backward(&slope).unwrap();
     let parameters = engine.parameters().to_vec();
     assert_eq!(parameters.len(), f.gradients.len(), "{name}: number of parameters");
@@ -164,7 +165,7 @@ pub(crate) fn check_fixture(name: &str, engine: &mut dyn Reranker) -> Errors {
         let (shape, expected) = &f.gradients[&p.name];
         assert_eq!(shape, &p.shape, "{name}: shape of {}", p.name);
         let got = &gradients[p.offset..p.offset + p.len()];
-        let e = within(&format!("{name}: gradient of {}", p.name), got, expected, floor, BACKWARD);
+        let e = within(&format!("{name}: gradient of {}", p.name), got, expected, floor, BACKWARD_TOLERANCE);
         errors.gradients = errors.gradients.max(e);
     }
     let (gradients, weights) = engine.gradients_mut();
@@ -175,7 +176,8 @@ pub(crate) fn check_fixture(name: &str, engine: &mut dyn Reranker) -> Errors {
         }
     }
     let after = engine.score(&f.batch).unwrap();
-    errors.after = within(&format!("{name}: logits after a step"), &after, &f.after, floor, FORWARD);
+    errors.after =
+        within(&format!("{name}: logits after a step"), &after, &f.after, floor, FORWARD_TOLERANCE);
     errors
 }
 
@@ -187,7 +189,7 @@ pub(crate) fn bce(logits: &[f32], labels: &[f32]) -> (f32, Vec<f32>) {
     (loss, each.map(|(s, y)| (1.0 / (1.0 + (-s).exp()) - y) / n).collect())
 }
 
-/// Pairs of random ids and lengths for an engine of `vocabulary` words.
+/// Pairs of random ids for an engine with this vocabulary.
 pub(crate) fn random_batch(lengths: &[usize], vocabulary: u64, seed: u64) -> Packed {
     let mut batch = Packed::new();
     for (i, &n) in lengths.iter().enumerate() {
@@ -199,7 +201,7 @@ pub(crate) fn random_batch(lengths: &[usize], vocabulary: u64, seed: u64) -> Pac
     batch
 }
 
-/// Checks that a pair's score has the same bits alone, in any batch, at any place.
+/// Checks that a pair's score has the same bits alone and at any position of any batch.
 pub(crate) fn check_batch_independence(engine: &mut dyn Reranker, vocabulary: u64, positions: usize) {
     let lengths: Vec<usize> =
         [1, 2, 3, 5, 8, 13, 16, 17, 31, 33, 40, 64, 3, 17].map(|n: usize| n.min(positions)).to_vec();
@@ -258,10 +260,16 @@ pub(crate) fn check_same(
     };
     let (la, ga) = run(a);
     let (lb, gb) = run(b);
-    within("logits of two engines", &la, &lb, 0.0, FORWARD);
+    within("logits of two engines", &la, &lb, 0.0, FORWARD_TOLERANCE);
     let floor = 1e-3 * gb.iter().fold(0.0, |m: f64, x| m.max(f64::from(x.abs())));
     for p in a.parameters() {
         let r = p.offset..p.offset + p.len();
-        within(&format!("gradient of {} of two engines", p.name), &ga[r.clone()], &gb[r], floor, BACKWARD);
+        within(
+            &format!("gradient of {} of two engines", p.name),
+            &ga[r.clone()],
+            &gb[r],
+            floor,
+            BACKWARD_TOLERANCE,
+        );
     }
 }

@@ -1,8 +1,8 @@
-//! Texts to token ids, and pairs to what an encoder reads.
+//! Tokenisation of texts and pairs.
 //!
-//! Query and document are tokenised apart and cut apart, so ids of a text can be kept and used in many pairs. What
-//! stands around them (special tokens, token types) is learnt once from the tokenizer's own pair template. Stored
-//! truncation and padding settings never apply. Must not know: weights, engines.
+//! Query and document are tokenised and truncated separately, so that the ids of a text can be cached and used in many
+//! pairs. Special tokens and token types are learnt once from the tokenizer's own pair template. Stored truncation and
+//! padding settings never apply. Must not know: weights, engines.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -14,33 +14,35 @@ use rayon::prelude::*;
 use serde_json::{Value as Json, json};
 
 use self::settings::Settings;
-use super::{Packed, beginning, byte_pairs, sentencepiece};
+use super::{Packed, byte_pairs, sentencepiece};
 use xpipe_base::task::Failure;
 use xpipe_base::value::{Call, Digest};
 
 mod around;
 mod class;
 mod parse;
+mod prefix;
 mod saved;
 mod settings;
 
-/// The tokenizer's files of a folder, by name.
+/// The files of a folder's tokenizer, by name.
 type Files = BTreeMap<&'static str, Arc<[u8]>>;
 
-/// Settings of a tokenizer, read where they are and copied into saved models.
-const BESIDE: &[&str] = &["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"];
+/// Files with settings of a tokenizer: read if they exist, and copied into saved models.
+const SETTINGS_FILES: &[&str] = &["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"];
 
-/// A tokenizer's words where there is no `tokenizer.json`, and copied then.
-const WORDS: &[&str] = &["vocab.txt", "vocab.json", "merges.txt", "spm.model", "sentencepiece.bpe.model"];
+/// Files with a vocabulary: read, and copied, if there is no `tokenizer.json`.
+const VOCABULARY_FILES: &[&str] =
+    &["vocab.txt", "vocab.json", "merges.txt", "spm.model", "sentencepiece.bpe.model"];
 
-/// How long the parts of a pair may be.
+/// Maximum lengths of the parts of a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Tokens of the query, special tokens not counted.
+    /// Tokens of the query, without special tokens.
     pub query: usize,
-    /// Tokens of the document, special tokens not counted.
+    /// Tokens of the document, without special tokens.
     pub document: usize,
-    /// Tokens of the pair with its special tokens: the model's position limit. The document is cut for it.
+    /// Tokens of the pair with its special tokens: the model's position limit. The document is truncated to fit.
     pub total: usize,
 }
 
@@ -48,7 +50,7 @@ impl Limits {
     /// The limits of the constructor `query_document(query, document)` for a model.
     ///
     /// # Errors
-    /// [`xpipe_base::task::FailureKind::Bug`]: the checker lets nothing else pass.
+    /// [`xpipe_base::task::FailureKind::Bug`] for other values, which the checker refuses.
     pub fn of(call: &Call, position_limit: usize) -> Result<Self, Failure> {
         let count = |name: &str| {
             let value = call.args.get(name).and_then(xpipe_base::value::Value::as_int);
@@ -60,12 +62,12 @@ impl Limits {
     }
 }
 
-/// Special tokens of one place: ids and their token types.
+/// Special tokens in a row: ids and token types.
 type Specials = Vec<(u32, u32)>;
 
-/// What stands around a query and a document.
+/// Special tokens and token types of a pair.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Template {
+struct PairTemplate {
     before: Specials,
     between: Specials,
     after: Specials,
@@ -73,9 +75,9 @@ struct Template {
     document_type: u32,
 }
 
-/// What stands around a text that is read alone.
+/// Special tokens and token type of a single text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Alone {
+struct SingleTemplate {
     before: Specials,
     after: Specials,
     kind: u32,
@@ -85,24 +87,24 @@ struct Alone {
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
-    template: Template,
-    alone: Alone,
+    template: PairTemplate,
+    alone: SingleTemplate,
     files: Files,
     settings: Settings,
-    /// `tokenizer.json` as the settings change it, without its words.
+    /// `tokenizer.json` as changed by the settings, without the vocabulary.
     effective: Json,
-    /// Whether the beginning of a text gives the text's first tokens.
-    by_words: bool,
-    /// Nanoseconds spent on texts, by all threads and copies together.
+    /// Whether a prefix of a text gives the text's first tokens.
+    splits_at_spaces: bool,
+    /// Nanoseconds spent on texts by all threads and copies together.
     spent: Arc<AtomicU64>,
 }
 
 impl Tokenizer {
-    /// Reads `tokenizer.json` of a model folder, or builds BERT's tokenizer from `vocab.txt` or DeBERTa's from `spm.model`
-    /// when there is none; [`settings`] says what `tokenizer_config.json` and the files beside it change.
+    /// Reads `tokenizer.json` of a model folder, or builds a tokenizer from the vocabulary if there is none. [`settings`]
+    /// says what `tokenizer_config.json` and related files change.
     ///
     /// # Errors
-    /// When there is neither, a file is damaged or has no pair template, or the files contradict each other.
+    /// When there is neither, when a file is damaged or has no pair template, or when files contradict each other.
     pub fn load(folder: &Path) -> Result<Self, Failure> {
         let mut files = BTreeMap::new();
         let read = |name: &str| match std::fs::read(folder.join(name)) {
@@ -111,7 +113,7 @@ impl Tokenizer {
             Err(e) => Err(Failure::missing(format!("{}: {e}", folder.join(name).display()))),
         };
         let whole: Option<Arc<[u8]>> = read("tokenizer.json")?;
-        for name in BESIDE.iter().chain(WORDS.iter().filter(|_| whole.is_none())) {
+        for name in SETTINGS_FILES.iter().chain(VOCABULARY_FILES.iter().filter(|_| whole.is_none())) {
             if let Some(bytes) = read(name)? {
                 files.insert(*name, bytes);
             }
@@ -132,7 +134,7 @@ impl Tokenizer {
             return Err(damaged("expected a JSON object".into()));
         }
         settings.apply(&mut effective)?;
-        // Nothing here pads or cuts by these settings.
+        // Padding and truncation are done here, not by these settings.
         for part in ["padding", "truncation"] {
             effective[part] = Json::Null;
         }
@@ -145,17 +147,18 @@ impl Tokenizer {
         let (mut template, mut alone) =
             (template(&inner, &settings).map_err(wrong)?, alone(&inner, &settings).map_err(wrong)?);
         settings.around(&|word| inner.token_to_id(word), &mut template, &mut alone)?;
-        let by_words = !spaced && !settings.cuts_the_beginning() && beginning::by_words(&effective);
+        let splits_at_spaces =
+            !spaced && !settings.cuts_the_beginning() && prefix::splits_at_spaces(&effective);
         files.insert("tokenizer.json", bytes);
         for words in ["vocab", "merges"] {
             effective["model"][words] = Json::Null;
         }
         let spent = Arc::default();
-        Ok(Self { inner, template, alone, files, settings, effective, by_words, spent })
+        Ok(Self { inner, template, alone, files, settings, effective, splits_at_spaces, spent })
     }
 
-    /// Writes the tokenizer's files into a model folder, as they were read, and what a reader of `tokenizer_config.json`
-    /// needs to know, the `longest` pair of the model among it.
+    /// Writes the tokenizer's files into a model folder as they were read, and a `tokenizer_config.json` with what readers
+    /// need, such as the model's maximum length `longest`.
     ///
     /// # Errors
     /// When the folder cannot be written.
@@ -173,22 +176,22 @@ impl Tokenizer {
         Ok(())
     }
 
-    /// `tokenizer.json` as it was read or built, before the settings change it.
+    /// `tokenizer.json` as it was read or built, before the settings apply.
     pub fn json(&self) -> &[u8] {
         self.files.get("tokenizer.json").map_or(&[], |b| b)
     }
 
-    /// Special tokens of a pair.
+    /// Number of special tokens of a pair.
     pub fn specials(&self) -> usize {
         self.template.before.len() + self.template.between.len() + self.template.after.len()
     }
 
-    /// Special tokens of a text that is read alone.
+    /// Number of special tokens of a single text.
     pub fn specials_alone(&self) -> usize {
         self.alone.before.len() + self.alone.after.len()
     }
 
-    /// The digest of all words and their ids: two tokenizers number words alike when it is the same.
+    /// Digest of the vocabulary with its ids. Tokenizers of equal digest have the same ids.
     pub fn vocabulary(&self) -> Digest {
         let words: BTreeMap<u32, String> =
             self.inner.get_vocab(true).into_iter().map(|(word, id)| (id, word)).collect();
@@ -201,16 +204,15 @@ impl Tokenizer {
         Digest(*hasher.finalize().as_bytes())
     }
 
-    /// Seconds that all threads together have spent on texts.
+    /// Seconds spent on texts by all threads together.
     pub fn seconds(&self) -> f64 {
         self.spent.load(Ordering::Relaxed) as f64 * 1e-9
     }
 
-    /// The first `limit` ids of a text (the last ones, where the tokenizer's settings say that texts are cut at their
-    /// beginning), without special tokens around it.
+    /// The first `limit` ids of a text, without special tokens; the last ones if the tokenizer truncates on the left.
     ///
     /// # Errors
-    /// When the tokenizer cannot read the text (a vocabulary without its unknown token).
+    /// When the tokenizer fails, for instance because the vocabulary lacks the unknown token.
     pub fn ids(&self, text: &str, limit: usize) -> Result<Vec<u32>, Failure> {
         let begun = Instant::now();
         let encode = |text: &str| {
@@ -219,12 +221,12 @@ impl Tokenizer {
                 Failure::wrong(format!("the tokenizer cannot read the text \"{start}…\": {e}"))
             })
         };
-        // Enough for most texts of most languages with spaces; doubled when it is not.
+        // Enough for most texts in languages with spaces; doubled if it is not.
         let mut enough = limit.saturating_mul(6).saturating_add(48);
         let mut encoding = None;
-        while self.by_words
+        while self.splits_at_spaces
             && enough < text.len() / 5 * 4
-            && let Some(end) = beginning::cut(text, enough)
+            && let Some(end) = prefix::cut(text, enough)
         {
             let start = encode(&text[..end])?;
             if start.len() >= limit {
@@ -238,7 +240,7 @@ impl Tokenizer {
         Ok(self.kept(encoding.get_ids(), limit).to_vec())
     }
 
-    /// What is kept of ids that are cut to a length.
+    /// Ids truncated to a length.
     fn kept<'a>(&self, ids: &'a [u32], limit: usize) -> &'a [u32] {
         match ids.len().checked_sub(limit) {
             None => ids,
@@ -255,7 +257,7 @@ impl Tokenizer {
         texts.par_iter().map(|t| self.ids(t, limit)).collect()
     }
 
-    /// Adds the pair of ids to a batch: cut, with special tokens and types.
+    /// Adds a pair of id lists to a batch: truncated, with special tokens and types.
     pub fn push(&self, query: &[u32], document: &[u32], limits: &Limits, batch: &mut Packed) {
         let t = &self.template;
         let room = limits.total.saturating_sub(self.specials());
@@ -274,9 +276,9 @@ impl Tokenizer {
         batch.starts.push(batch.ids.len());
     }
 
-    /// Adds the ids of a text that is read alone to a batch, with special tokens, cut to `total` tokens with them.
+    /// Adds the ids of a single text to a batch: with special tokens, truncated to `total` tokens including them.
     pub fn push_alone(&self, ids: &[u32], total: usize, batch: &mut Packed) {
-        let Alone { before, after, kind } = &self.alone;
+        let SingleTemplate { before, after, kind } = &self.alone;
         let ids = self.kept(ids, total.saturating_sub(self.specials_alone()));
         for (specials, ids) in [(before, ids), (after, &[][..])] {
             for &(id, kind) in specials {
@@ -305,7 +307,7 @@ impl Tokenizer {
         Ok((batch.ids, batch.types))
     }
 
-    /// A batch of pairs of texts, tokenised in parallel; texts in the cache are not tokenised again.
+    /// A batch of pairs of texts, tokenised in parallel. Texts in the cache are not tokenised again.
     ///
     /// # Errors
     /// As [`Tokenizer::ids`].
@@ -327,20 +329,21 @@ impl Tokenizer {
     }
 }
 
-/// How the tokenizer of a folder is read, where that has changed since such folders were first read; a part of the folder's
-/// content, so that results of the older reading are not met again.
+/// A mark in the content of a folder whose tokenizer is read differently than by older versions, so that results of the
+/// older reading are not reused.
 pub fn reading(folder: &Path) -> Option<&'static str> {
     let read = |name: &str| std::fs::read(folder.join(name)).ok();
-    let files: Files = BESIDE.iter().filter_map(|name| Some((*name, Arc::from(read(name)?)))).collect();
+    let files: Files =
+        SETTINGS_FILES.iter().filter_map(|name| Some((*name, Arc::from(read(name)?)))).collect();
     settings::reading(folder, &files, read("tokenizer.json").as_deref())
 }
 
-/// Learns the pair template by encoding a pair and looking at what is not from a text.
-fn template(inner: &tokenizers::Tokenizer, settings: &Settings) -> Result<Template, String> {
+/// Learns the pair template by encoding a pair: the tokens that come from neither text.
+fn template(inner: &tokenizers::Tokenizer, settings: &Settings) -> Result<PairTemplate, String> {
     let pair = parse::quiet(|| inner.encode_fast(("a", "a"), true).map_err(|e| e.to_string()))
         .map_err(|e| format!("cannot encode a pair: {e}"))?;
     let sources = pair.get_sequence_ids();
-    let mut template = Template::default();
+    let mut template = PairTemplate::default();
     let mut seen = [false; 2];
     for (i, source) in sources.iter().enumerate() {
         let (id, kind) = (pair.get_ids()[i], pair.get_type_ids()[i]);
@@ -360,7 +363,7 @@ fn template(inner: &tokenizers::Tokenizer, settings: &Settings) -> Result<Templa
         return Ok(template);
     }
     match classic(inner, settings) {
-        Some((cls, sep)) => Ok(Template {
+        Some((cls, sep)) => Ok(PairTemplate {
             before: vec![(cls, 0)],
             between: vec![(sep, 0)],
             after: vec![(sep, 1)],
@@ -377,11 +380,11 @@ fn classic(inner: &tokenizers::Tokenizer, settings: &Settings) -> Option<(u32, u
     id("cls_token", "[CLS]").zip(id("sep_token", "[SEP]"))
 }
 
-/// Learns what stands around a text alone, in the same way.
-fn alone(inner: &tokenizers::Tokenizer, settings: &Settings) -> Result<Alone, String> {
+/// Learns the special tokens of a single text in the same way.
+fn alone(inner: &tokenizers::Tokenizer, settings: &Settings) -> Result<SingleTemplate, String> {
     let one = parse::quiet(|| inner.encode_fast("a", true).map_err(|e| e.to_string()))
         .map_err(|e| format!("cannot encode a text: {e}"))?;
-    let (mut alone, mut seen) = (Alone::default(), false);
+    let (mut alone, mut seen) = (SingleTemplate::default(), false);
     for (i, source) in one.get_sequence_ids().iter().enumerate() {
         let (id, kind) = (one.get_ids()[i], one.get_type_ids()[i]);
         match (source, seen) {
@@ -398,7 +401,7 @@ fn alone(inner: &tokenizers::Tokenizer, settings: &Settings) -> Result<Alone, St
     Ok(alone)
 }
 
-/// `tokenizer.json` made of the files of an older model folder.
+/// `tokenizer.json` built from the files of an older model folder.
 fn built(folder: &Path, files: &Files, settings: &Settings) -> Result<Vec<u8>, Failure> {
     let tokenizer = if let Some(vocabulary) = files.get("vocab.txt") {
         word_piece(folder, vocabulary, settings)?
@@ -479,15 +482,15 @@ fn word_piece(folder: &Path, vocabulary: &[u8], settings: &Settings) -> Result<J
     }))
 }
 
-/// Ids of texts met in one run, by content of the text. Shared between threads; never larger than its capacity.
+/// Cached ids of the texts of one run, by content. Shared between threads and limited in size.
 #[derive(Debug)]
 pub struct TokenCache {
-    known: Mutex<Known>,
+    known: Mutex<CachedIds>,
     capacity: usize,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct CachedIds {
     ids: HashMap<([u8; 16], usize), Arc<[u32]>>,
     tokens: usize,
 }
@@ -499,7 +502,7 @@ impl Default for TokenCache {
 }
 
 impl TokenCache {
-    /// A cache of at most this many token ids (4 bytes each); it starts over when it is full.
+    /// A cache of at most this many token ids (4 bytes each). It is emptied when it is full.
     pub fn new(capacity: usize) -> Self {
         Self { known: Mutex::default(), capacity }
     }
@@ -524,7 +527,7 @@ impl TokenCache {
             let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             keys.iter().map(|k| known.ids.get(k).cloned()).collect()
         };
-        // One of each text that is not known yet.
+        // Each unknown text once.
         let mut first = HashMap::new();
         for (i, key) in keys.iter().enumerate().filter(|(i, _)| found[*i].is_none()) {
             first.entry(*key).or_insert(i);
@@ -538,7 +541,7 @@ impl TokenCache {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         for (&i, ids) in fresh.iter().zip(ids) {
             if known.tokens + ids.len() > self.capacity {
-                *known = Known::default();
+                *known = CachedIds::default();
             }
             known.tokens += ids.len();
             known.ids.insert(keys[i], ids.clone());

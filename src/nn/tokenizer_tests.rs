@@ -281,7 +281,7 @@ fn the_beginning_of_a_text_gives_its_first_ids() {
     let unbroken = "unbroken".repeat(500);
     for folder in folders {
         let tokenizer = Tokenizer::load(&folder).unwrap();
-        assert!(tokenizer.by_words, "{}", folder.display());
+        assert!(tokenizer.splits_at_spaces, "{}", folder.display());
         for text in [&joined, &spaced, &plain, &unbroken] {
             let all = tokenizer.ids(text, usize::MAX).unwrap();
             for limit in (1..80).chain([100, 250, 251, 252, 500, 1_000, all.len(), all.len() + 1]) {

@@ -15,7 +15,7 @@ use xpipe_base::task::Failure;
 use xpipe_base::value::rng::Stream;
 use xpipe_nn::arch;
 use xpipe_nn::config::Fields;
-use xpipe_nn::cpu::{Encoder, Level};
+use xpipe_nn::cpu::{CpuReranker, Level};
 use xpipe_nn::weights::Checkpoint;
 use xpipe_nn::{Packed, Reranker};
 use xpipe_study::train::optimiser::{self, AdamW, Moments};
@@ -28,7 +28,7 @@ fn main() -> Result<(), Failure> {
     let text = |i: usize, default: &'static str| args.get(i).map_or(default, String::as_str).to_owned();
     let (precision, kernels) = (text(4, "fp32"), text(5, "auto"));
     let level = Level::named(&kernels)?.rounding(precision == "bf16");
-    let mut engine = Encoder::new(random(shape)?, threads)?.at_level(level);
+    let mut engine = CpuReranker::new(random(shape)?, threads)?.at_level(level);
     println!("{shape}, {threads} threads, {precision}, {}", engine.kernels());
     let wanted = |work: &str| args.get(3).is_none_or(|a| a == work || a == "all");
     if wanted("score") {
@@ -122,7 +122,7 @@ fn median(mut times: Vec<f64>) -> f64 {
     times[times.len() / 2]
 }
 
-fn score(engine: &mut Encoder, runs: usize) -> Result<(), Failure> {
+fn score(engine: &mut CpuReranker, runs: usize) -> Result<(), Failure> {
     let batch = pairs();
     let mut times = Vec::new();
     for run in 0..=runs {
@@ -147,7 +147,7 @@ fn score(engine: &mut Encoder, runs: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-fn train(engine: &mut Encoder, threads: usize, length: usize, runs: usize) -> Result<(), Failure> {
+fn train(engine: &mut CpuReranker, threads: usize, length: usize, runs: usize) -> Result<(), Failure> {
     let mut batch = Packed::new();
     for i in 0..16 {
         push(&mut batch, length, Stream::new(3, &["benchmark training"]).sub(i));

@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::Architecture;
-use super::head::{Dense, Head, Pooling};
-use super::masked::Masked;
-use super::post_norm::{Names, Positions, PostNorm, Projection, Types};
+use super::head::{Dense, Head, HeadPooling};
+use super::masked_lm::MaskedLmHead;
+use super::post_norm::{PositionEmbeddings, PostNorm, PostNormNames, Projection, TokenTypeEmbeddings};
+use super::{Architecture, TokenTypes, Tokenization};
 use crate::config::Fields;
 use crate::layers::activation::Activation;
 use xpipe_base::task::Failure;
 
-/// Fields of older BERT files that their own code never reads.
+/// Fields of older BERT files without an effect.
 const HARMLESS: &[&str] = &[
     "directionality",
     "pooler_fc_size",
@@ -23,7 +23,7 @@ const HARMLESS: &[&str] = &[
     "pooler_size_per_head",
 ];
 
-/// Stems of BERT's layers, which others took over.
+/// Stems in BERT's layers, shared by related architectures.
 pub(super) const PARTS: [&str; 8] = [
     "attention.self.query",
     "attention.self.key",
@@ -35,7 +35,7 @@ pub(super) const PARTS: [&str; 8] = [
     "output.LayerNorm",
 ];
 
-static NAMES: Names = Names {
+static NAMES: PostNormNames = PostNormNames {
     kind: "bert",
     class: "BertForSequenceClassification",
     prefix: "bert.",
@@ -50,11 +50,13 @@ static NAMES: Names = Names {
     parts: PARTS,
 };
 
+pub(super) const TOKENIZATION: Tokenization = Tokenization::new("BertTokenizer", TokenTypes::Used);
+
 /// Reads a BERT configuration; defaults are those of `BertConfig`.
 ///
 /// # Errors
-/// Names the field that is missing, wrong or not known.
-pub fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
+/// PostNormNames the field that is missing, invalid or unknown.
+pub(super) fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
     fields.only("position_embedding_type", &[json!("absolute")])?;
     fields.only("pooler_type", &[json!("first_token_transform")])?;
     let hidden = fields.count("hidden_size", None)?;
@@ -69,9 +71,9 @@ pub fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
         heads: fields.count("num_attention_heads", None)?,
         intermediate: fields.count("intermediate_size", None)?,
         activation: Activation::read(fields, "hidden_act", "gelu")?,
-        positions: Some(Positions { rows, first: 0, skipped: None }),
+        positions: Some(PositionEmbeddings { rows, first: 0, skipped: None }),
         limit: rows,
-        types: Some(Types { rows: fields.count("type_vocab_size", Some(2))?, used: true }),
+        types: Some(TokenTypeEmbeddings { rows: fields.count("type_vocab_size", Some(2))?, used: true }),
         projection: Projection::None,
         epsilon: fields.number("layer_norm_eps", 1e-12, 0.0, 1.0)?,
         hidden_dropout,
@@ -79,7 +81,7 @@ pub fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
         relative: None,
         convolution: None,
         head: Head {
-            pooling: Pooling::First,
+            pooling: HeadPooling::First,
             pooled_dropout: 0.0,
             dense: Some(Dense { name: "bert.pooler.dense", bias: true, activation: Activation::Tanh }),
             norm: None,
@@ -87,7 +89,7 @@ pub fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
             classifier: "classifier",
             classifier_bias: true,
         },
-        masked: Some(Masked {
+        masked_lm: Some(MaskedLmHead {
             dense: "cls.predictions.transform.dense",
             activation: Activation::read(fields, "hidden_act", "gelu")?,
             norm: "cls.predictions.transform.LayerNorm",

@@ -7,18 +7,20 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::Architecture;
-use super::head::{Dense, Head, Pooling};
-use super::post_norm::{Convolution, Names, Positions, PostNorm, Projection, Types};
+use super::head::{Dense, Head, HeadPooling};
+use super::post_norm::{
+    Convolution, PositionEmbeddings, PostNorm, PostNormNames, Projection, TokenTypeEmbeddings,
+};
+use super::{Architecture, TokenTypes, Tokenization};
 use crate::config::Fields;
 use crate::layers::activation::Activation;
 use crate::layers::disentangled::Relative;
 use xpipe_base::task::Failure;
 
-/// Fields that only masked-LM heads or nothing reads.
+/// Fields without an effect on re-rankers.
 const HARMLESS: &[&str] = &["legacy", "pooler_size", "padding_idx", "conv_groups"];
 
-static NAMES: Names = Names {
+static NAMES: PostNormNames = PostNormNames {
     kind: "deberta-v2",
     class: "DebertaV2ForSequenceClassification",
     prefix: "deberta.",
@@ -42,11 +44,13 @@ static NAMES: Names = Names {
     ],
 };
 
+pub(super) const TOKENIZATION: Tokenization = Tokenization::new("DebertaV2Tokenizer", TokenTypes::Used);
+
 /// Reads a DeBERTa-v2 configuration; defaults are those of `DebertaV2Config`.
 ///
 /// # Errors
-/// Names the field that is missing, wrong or not known.
-pub fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
+/// PostNormNames the field that is missing, invalid or unknown.
+pub(super) fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
     let hidden = fields.count("hidden_size", None)?;
     let heads = fields.count("num_attention_heads", None)?;
     let width = fields.count("embedding_size", Some(hidden))?;
@@ -63,7 +67,7 @@ pub fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
         heads,
         intermediate: fields.count("intermediate_size", None)?,
         activation: Activation::read(fields, "hidden_act", "gelu")?,
-        positions: fields.flag("position_biased_input", true)?.then_some(Positions {
+        positions: fields.flag("position_biased_input", true)?.then_some(PositionEmbeddings {
             rows: limit,
             first: 0,
             skipped: None,
@@ -71,7 +75,7 @@ pub fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
         limit,
         types: match fields.number("type_vocab_size", 0.0, 0.0, 1e9)? as usize {
             0 => None,
-            rows => Some(Types { rows, used: true }),
+            rows => Some(TokenTypeEmbeddings { rows, used: true }),
         },
         projection: if width == hidden { Projection::None } else { Projection::BeforeNorm },
         epsilon: fields.number("layer_norm_eps", 1e-7, 0.0, 1.0)?,
@@ -80,7 +84,7 @@ pub fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
         relative: Some(relative(fields, limit)?),
         convolution: convolution(fields)?,
         head: Head {
-            pooling: Pooling::First,
+            pooling: HeadPooling::First,
             pooled_dropout: fields.number("pooler_dropout", 0.0, 0.0, 0.99)?,
             dense: Some(Dense {
                 name: "pooler.dense",
@@ -92,7 +96,7 @@ pub fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
             classifier: "classifier",
             classifier_bias: true,
         },
-        masked: None,
+        masked_lm: None,
         initializer_range: fields.number("initializer_range", 0.02, 0.0, 10.0)?,
         config: fields.map().clone(),
     };

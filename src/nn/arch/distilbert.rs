@@ -1,4 +1,4 @@
-//! DistilBERT: BERT's layers without token types; the head has a ReLU.
+//! DistilBERT: BERT's layers without token types, and a head with ReLU.
 //!
 //! **Source:** Sanh et al. 2019; transformers `modeling_distilbert.py`, `DistilBertForSequenceClassification`.
 
@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::Architecture;
-use super::head::{Dense, Head, Pooling};
-use super::masked::Masked;
-use super::post_norm::{Names, Positions, PostNorm, Projection};
+use super::head::{Dense, Head, HeadPooling};
+use super::masked_lm::MaskedLmHead;
+use super::post_norm::{PositionEmbeddings, PostNorm, PostNormNames, Projection};
+use super::{Architecture, TokenTypes, Tokenization};
 use crate::config::Fields;
 use crate::layers::activation::Activation;
 use xpipe_base::task::Failure;
 
-static NAMES: Names = Names {
+static NAMES: PostNormNames = PostNormNames {
     kind: "distilbert",
     class: "DistilBertForSequenceClassification",
     prefix: "distilbert.",
@@ -38,12 +38,14 @@ static NAMES: Names = Names {
     ],
 };
 
+pub(super) const TOKENIZATION: Tokenization = Tokenization::new("DistilBertTokenizer", TokenTypes::None);
+
 /// Reads a DistilBERT configuration; defaults are those of `DistilBertConfig`.
 ///
 /// # Errors
-/// Names the field that is missing, wrong or not known.
-pub fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
-    // Sinusoidal positions are an ordinary table once they are in a checkpoint, but they are not trained.
+/// PostNormNames the field that is missing, invalid or unknown.
+pub(super) fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
+    // Sinusoidal positions are a table in the checkpoint, but must not be trained.
     fields.only("sinusoidal_pos_embds", &[json!(false)])?;
     let hidden = fields.count("dim", None)?;
     let rows = fields.count("max_position_embeddings", Some(512))?;
@@ -56,7 +58,7 @@ pub fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
         heads: fields.count("n_heads", None)?,
         intermediate: fields.count("hidden_dim", None)?,
         activation: Activation::read(fields, "activation", "gelu")?,
-        positions: Some(Positions { rows, first: 0, skipped: None }),
+        positions: Some(PositionEmbeddings { rows, first: 0, skipped: None }),
         limit: rows,
         types: None,
         projection: Projection::None,
@@ -66,7 +68,7 @@ pub fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
         relative: None,
         convolution: None,
         head: Head {
-            pooling: Pooling::First,
+            pooling: HeadPooling::First,
             pooled_dropout: 0.0,
             dense: Some(Dense { name: "pre_classifier", bias: true, activation: Activation::Relu }),
             norm: None,
@@ -74,7 +76,7 @@ pub fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
             classifier: "classifier",
             classifier_bias: true,
         },
-        masked: Some(Masked {
+        masked_lm: Some(MaskedLmHead {
             dense: "vocab_transform",
             activation: Activation::read(fields, "activation", "gelu")?,
             norm: "vocab_layer_norm",

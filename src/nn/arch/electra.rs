@@ -1,5 +1,4 @@
-//! ELECTRA (its discriminator): BERT's layers over embeddings that may be narrower and are then projected; the head
-//! has a GELU.
+//! ELECTRA's discriminator: BERT's layers, projected embeddings if those are narrower, and a head with GELU.
 //!
 //! **Source:** Clark et al. 2020; transformers `modeling_electra.py`, `ElectraForSequenceClassification`.
 
@@ -7,10 +6,10 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::Architecture;
 use super::bert::PARTS;
-use super::head::{Dense, Head, Pooling};
-use super::post_norm::{Names, Positions, PostNorm, Projection, Types};
+use super::head::{Dense, Head, HeadPooling};
+use super::post_norm::{PositionEmbeddings, PostNorm, PostNormNames, Projection, TokenTypeEmbeddings};
+use super::{Architecture, TokenTypes, Tokenization};
 use crate::config::Fields;
 use crate::layers::activation::Activation;
 use xpipe_base::task::Failure;
@@ -19,7 +18,7 @@ use xpipe_base::task::Failure;
 const HARMLESS: &[&str] =
     &["summary_activation", "summary_last_dropout", "summary_type", "summary_use_proj", "generator_size"];
 
-static NAMES: Names = Names {
+static NAMES: PostNormNames = PostNormNames {
     kind: "electra",
     class: "ElectraForSequenceClassification",
     prefix: "electra.",
@@ -34,11 +33,13 @@ static NAMES: Names = Names {
     parts: PARTS,
 };
 
+pub(super) const TOKENIZATION: Tokenization = Tokenization::new("ElectraTokenizer", TokenTypes::Used);
+
 /// Reads an ELECTRA configuration; defaults are those of `ElectraConfig`.
 ///
 /// # Errors
-/// Names the field that is missing, wrong or not known.
-pub fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
+/// PostNormNames the field that is missing, invalid or unknown.
+pub(super) fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
     fields.only("position_embedding_type", &[json!("absolute")])?;
     let hidden = fields.count("hidden_size", None)?;
     let width = fields.count("embedding_size", Some(128))?;
@@ -54,9 +55,9 @@ pub fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
         heads: fields.count("num_attention_heads", None)?,
         intermediate: fields.count("intermediate_size", None)?,
         activation: Activation::read(fields, "hidden_act", "gelu")?,
-        positions: Some(Positions { rows, first: 0, skipped: None }),
+        positions: Some(PositionEmbeddings { rows, first: 0, skipped: None }),
         limit: rows,
-        types: Some(Types { rows: fields.count("type_vocab_size", Some(2))?, used: true }),
+        types: Some(TokenTypeEmbeddings { rows: fields.count("type_vocab_size", Some(2))?, used: true }),
         projection: if width == hidden { Projection::None } else { Projection::AfterNorm },
         epsilon: fields.number("layer_norm_eps", 1e-12, 0.0, 1.0)?,
         hidden_dropout,
@@ -64,7 +65,7 @@ pub fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
         relative: None,
         convolution: None,
         head: Head {
-            pooling: Pooling::First,
+            pooling: HeadPooling::First,
             pooled_dropout: dropout,
             dense: Some(Dense { name: "classifier.dense", bias: true, activation: Activation::Gelu }),
             norm: None,
@@ -72,7 +73,7 @@ pub fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
             classifier: "classifier.out_proj",
             classifier_bias: true,
         },
-        masked: None,
+        masked_lm: None,
         initializer_range: fields.number("initializer_range", 0.02, 0.0, 10.0)?,
         config: fields.map().clone(),
     };

@@ -1,29 +1,27 @@
-//! The head of a one-label re-ranker: pooling, perhaps a dense layer with an activation, and the classifier.
-//!
-//! All architectures have this form and differ in which parts are there.
+//! The re-ranking head: pooling, an optional dense layer with activation and norm, and a classifier of one label.
 
 use candle_core::{Result, Tensor};
 
-use super::{Declared, Fresh};
+use super::{Declared, Init};
 use crate::layers::Graph;
 use crate::layers::activation::Activation;
 use crate::layers::dropout::Site;
 
-/// Which hidden states the head reads.
+/// How the head pools the hidden states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pooling {
-    /// The first token's.
+pub enum HeadPooling {
+    /// State of the first token.
     First,
-    /// The mean of all tokens'.
+    /// Mean over all tokens.
     Mean,
 }
 
 /// The layer norm after the head's activation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HeadNorm {
-    /// Stem of its parameters' names.
+    /// Stem of the parameter names.
     pub name: &'static str,
-    /// ε.
+    /// ε of the norm.
     pub epsilon: f64,
     /// Whether it has β.
     pub bias: bool,
@@ -32,54 +30,54 @@ pub struct HeadNorm {
 /// A dense layer with its activation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dense {
-    /// Stem of its names.
+    /// Stem of the parameter names.
     pub name: &'static str,
     /// Whether it has a bias.
     pub bias: bool,
-    /// What is applied to its result.
+    /// Activation of its output.
     pub activation: Activation,
 }
 
 /// logit = classifier(drop(norm(activation(dense(drop(pooled)))))).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Head {
-    /// What it reads.
-    pub pooling: Pooling,
-    /// Dropout of what it reads.
+    /// HeadPooling of the hidden states.
+    pub pooling: HeadPooling,
+    /// Dropout of the pooled state.
     pub pooled_dropout: f64,
-    /// The layer before the classifier, where there is one.
+    /// The dense layer before the classifier, if any.
     pub dense: Option<Dense>,
-    /// The norm after it, where there is one.
+    /// The norm after the dense layer, if any.
     pub norm: Option<HeadNorm>,
     /// Dropout before the classifier.
     pub dropout: f64,
-    /// Stem of the classifier's names.
+    /// Stem of the classifier's parameter names.
     pub classifier: &'static str,
     /// Whether the classifier has a bias.
     pub classifier_bias: bool,
 }
 
 impl Head {
-    /// Its tensors; fresh weights have these standard deviations (dense layer, classifier).
+    /// Declares its tensors. Drawn weights have these standard deviations (dense layer, classifier).
     pub fn declare(&self, hidden: usize, deviations: [f64; 2], list: &mut Vec<Declared>) {
         let mut add = |name: String, shape: &[usize], fresh| {
             list.push(Declared { name, shape: shape.to_vec(), fresh });
         };
         if let Some(dense) = self.dense {
-            add(format!("{}.weight", dense.name), &[hidden, hidden], Fresh::Normal(deviations[0]));
+            add(format!("{}.weight", dense.name), &[hidden, hidden], Init::Normal(deviations[0]));
             if dense.bias {
-                add(format!("{}.bias", dense.name), &[hidden], Fresh::Zeros);
+                add(format!("{}.bias", dense.name), &[hidden], Init::Zeros);
             }
         }
         if let Some(norm) = self.norm {
-            add(format!("{}.weight", norm.name), &[hidden], Fresh::Ones);
+            add(format!("{}.weight", norm.name), &[hidden], Init::Ones);
             if norm.bias {
-                add(format!("{}.bias", norm.name), &[hidden], Fresh::Zeros);
+                add(format!("{}.bias", norm.name), &[hidden], Init::Zeros);
             }
         }
-        add(format!("{}.weight", self.classifier), &[1, hidden], Fresh::Normal(deviations[1]));
+        add(format!("{}.weight", self.classifier), &[1, hidden], Init::Normal(deviations[1]));
         if self.classifier_bias {
-            add(format!("{}.bias", self.classifier), &[1], Fresh::Zeros);
+            add(format!("{}.bias", self.classifier), &[1], Init::Zeros);
         }
     }
 
@@ -89,8 +87,8 @@ impl Head {
     /// A defect of the graph.
     pub fn logits(&self, g: &Graph<'_>, x: &Tensor) -> Result<Tensor> {
         let pooled = match self.pooling {
-            Pooling::First => g.first_tokens(x)?,
-            Pooling::Mean => g.mean_tokens(x)?,
+            HeadPooling::First => g.first_tokens(x)?,
+            HeadPooling::Mean => g.mean_tokens(x)?,
         };
         let pooled = g.dropout(&pooled, Site::Pooled, self.pooled_dropout)?;
         let mut y = match self.dense {

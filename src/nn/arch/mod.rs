@@ -1,21 +1,25 @@
-//! The architectures, one file each: the configuration it reads and the encoder it describes.
+//! The architectures, one file each: names of tensors and the reader of the configuration.
 //!
-//! Two encoders serve them all: [`post_norm`] (BERT and its relatives) and that of [`modernbert`]; [`head`] is every
-//! architecture's head, [`masked`] that of its masked language model. To add one: write a file that reads its configuration into an encoder, declare it here and put
-//! its `read` into [`KNOWN`]. Nothing else in `nn/` names an architecture.
+//! Two encoders serve them all, [`post_norm`] and [`pre_norm`]: an architecture is data of one of them. [`head`] is every
+//! architecture's re-ranking head, [`masked_lm`] the head of its masked language model. To add an architecture: write a
+//! file that names its tensors and reads its configuration into an encoder, declare it here and put its row into
+//! [`KNOWN`]. Nothing outside this folder names an architecture.
 
-pub mod bert;
-pub mod deberta;
-pub mod distilbert;
-pub mod electra;
+mod bert;
+mod deberta;
+mod distilbert;
+mod electra;
 pub mod head;
-pub mod masked;
-pub mod modernbert;
+pub mod masked_lm;
+mod modernbert;
 mod mono;
 pub mod post_norm;
-pub mod roberta;
+pub mod pre_norm;
+mod roberta;
+mod tokenization;
 
 pub use mono::lengths;
+pub(super) use tokenization::{TokenTypes, Tokenization};
 
 use std::path::Path;
 use std::sync::Arc;
@@ -30,65 +34,77 @@ use xpipe_base::task::Failure;
 /// Reads the configuration of one architecture.
 pub type Read = fn(&Fields) -> Result<Arc<dyn Architecture>, Failure>;
 
-/// Every architecture known by name (`model_type`), with its reader when there is an implementation.
-const KNOWN: &[(&str, Option<Read>)] = &[
-    ("bert", Some(bert::read)),
-    ("distilbert", Some(distilbert::read)),
-    ("roberta", Some(roberta::read)),
-    ("xlm-roberta", Some(roberta::read_xlm)),
-    ("electra", Some(electra::read)),
-    ("deberta", None),
-    ("deberta-v2", Some(deberta::read)),
-    ("modernbert", Some(modernbert::read)),
-    ("mono", Some(mono::read)),
+/// An architecture by name.
+struct KnownArchitecture {
+    /// `model_type` of its configurations.
+    name: &'static str,
+    /// Its reader, if it is implemented.
+    read: Option<Read>,
+    /// Whether its masked language model is implemented too ([`Architecture::masked_lm`]).
+    masked_lm: bool,
+    /// Its tokenisation, if it has one of its own.
+    tokenization: Option<Tokenization>,
+}
+
+const fn known(name: &'static str, read: Read, tokenization: Tokenization) -> KnownArchitecture {
+    KnownArchitecture { name, read: Some(read), masked_lm: false, tokenization: Some(tokenization) }
+}
+
+const KNOWN: &[KnownArchitecture] = &[
+    KnownArchitecture { masked_lm: true, ..known("bert", bert::read, bert::TOKENIZATION) },
+    KnownArchitecture { masked_lm: true, ..known("distilbert", distilbert::read, distilbert::TOKENIZATION) },
+    known("roberta", roberta::read, roberta::TOKENIZATION),
+    known("xlm-roberta", roberta::read_xlm, roberta::XLM_TOKENIZATION),
+    known("electra", electra::read, electra::TOKENIZATION),
+    KnownArchitecture { name: "deberta", read: None, masked_lm: false, tokenization: None },
+    known("deberta-v2", deberta::read, deberta::TOKENIZATION),
+    known("modernbert", modernbert::read, modernbert::TOKENIZATION),
+    KnownArchitecture { name: "mono", read: Some(mono::read), masked_lm: false, tokenization: None },
 ];
 
-/// Architectures whose masked language models have an implementation ([`Architecture::masked`]).
-pub const MASKED: &[&str] = &["bert", "distilbert"];
-
-/// How a parameter that a checkpoint lacks is made.
+/// How a parameter that a checkpoint lacks is initialised.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Fresh {
-    /// It must be in the checkpoint.
+pub enum Init {
+    /// Not at all: it must be in the checkpoint.
     Never,
-    /// A head: normal numbers of this standard deviation.
+    /// Of a head: normal numbers with this standard deviation.
     Normal(f64),
-    /// A head: zeros (biases).
+    /// Of a head: zeros (biases).
     Zeros,
-    /// A head: ones (norms).
+    /// Of a head: ones (norms).
     Ones,
 }
 
-/// One tensor of a model, before it has a place in the flat buffer.
+/// One tensor of a model, without its position in the flat buffer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Declared {
     /// Hugging Face name.
     pub name: String,
     /// Shape, row-major; linear weights are `[out, in]`.
     pub shape: Vec<usize>,
-    /// What to do when the checkpoint lacks it.
-    pub fresh: Fresh,
+    /// Initialisation if the checkpoint lacks it.
+    pub fresh: Init,
 }
 
-/// What a tensor of a checkpoint is to the model.
+/// The role of a checkpoint's tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// The parameter of this name (old names and absent prefixes made regular).
+    /// The parameter of this name, after normalisation of old names and absent prefixes.
     Parameter(String),
-    /// Known and of no use here: a masked-LM head, a buffer.
+    /// KnownArchitecture and unused: a masked-LM head, a buffer.
     Ignored,
 }
 
-/// What an encoder is made of: all that an engine needs to know.
+/// The description of an encoder for engines.
 #[derive(Clone, Copy, Debug)]
 pub enum Form<'a> {
     /// A norm after every sub-layer.
     PostNorm(&'a post_norm::PostNorm),
     /// A norm before every sub-layer.
-    PreNorm(&'a modernbert::ModernBert),
+    PreNorm(&'a pre_norm::PreNorm),
 }
 
-/// A model without its weights: what the configuration says, and how it computes.
+/// A model without its weights: its configuration and computation.
 pub trait Architecture: Send + Sync + std::fmt::Debug {
     /// `model_type` of the configuration.
     fn name(&self) -> &'static str;
@@ -96,27 +112,27 @@ pub trait Architecture: Send + Sync + std::fmt::Debug {
     fn class(&self) -> &'static str;
     /// The configuration as it was read.
     fn config(&self) -> &Map<String, Value>;
-    /// What it is made of.
+    /// The description of its encoder.
     fn form(&self) -> Form<'_>;
     /// The tensors in the order of the flat buffer.
     fn declared(&self) -> Vec<Declared>;
-    /// What a tensor name of a checkpoint means.
+    /// The role of a checkpoint's tensor.
     fn role(&self, name: &str) -> Role;
-    /// The same encoder under another head; `config` is the configuration that says so.
+    /// The same encoder with another head and the configuration that describes both.
     fn under(&self, head: head::Head, config: Map<String, Value>) -> Arc<dyn Architecture>;
-    /// The head of its masked language model, where this build has one.
-    fn masked(&self) -> Option<&masked::Masked> {
+    /// The head of its masked language model, if this version has it.
+    fn masked_lm(&self) -> Option<&masked_lm::MaskedLmHead> {
         None
     }
-    /// Rows of the word table.
+    /// Rows of the token embedding table.
     fn vocabulary(&self) -> usize;
     /// Width of the hidden states.
     fn hidden(&self) -> usize;
     /// Number of layers.
     fn layers(&self) -> usize;
-    /// The longest pair in tokens, special tokens included.
+    /// Maximum tokens of a pair, special tokens included.
     fn position_limit(&self) -> usize;
-    /// Checks that ids, types and lengths are inside the tables.
+    /// Checks that ids, types and lengths of a batch are inside the tables.
     ///
     /// # Errors
     /// Names the pair and the number that is out of range.
@@ -134,8 +150,8 @@ pub trait Architecture: Send + Sync + std::fmt::Debug {
     ) -> candle_core::Result<candle_core::Tensor>;
 }
 
-/// What a tensor name means to an encoder whose names begin with `prefix` and one of `inside`: the prefix may be absent,
-/// norms may have their old names, and what begins with one of `ignored` (with or without the prefix) has no use.
+/// The role of a tensor in an encoder whose names begin with `prefix` and one of `inside`. The prefix may be absent, norms
+/// may have their old names, and names that begin with one of `ignored` (with or without the prefix) are ignored.
 fn role(name: &str, prefix: &str, inside: &[&str], ignored: &[&str]) -> Role {
     let inner = name.strip_prefix(prefix).unwrap_or(name);
     if ignored.iter().any(|i| inner.starts_with(i)) {
@@ -146,7 +162,7 @@ fn role(name: &str, prefix: &str, inside: &[&str], ignored: &[&str]) -> Role {
     Role::Parameter(if inside { format!("{prefix}{regular}") } else { name.to_owned() })
 }
 
-/// A tensor's name with the norms' old names made regular.
+/// A tensor's name with old names of norms replaced.
 fn regular(name: &str) -> String {
     for (old, new) in [("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias")] {
         if let Some(stem) = name.strip_suffix(old) {
@@ -160,7 +176,7 @@ fn regular(name: &str) -> String {
 ///
 /// # Errors
 /// [`xpipe_base::task::FailureKind::Missing`] when the architecture has no implementation yet,
-/// [`xpipe_base::task::FailureKind::Wrong`] when the configuration is damaged or has a field this build does not know.
+/// [`xpipe_base::task::FailureKind::Wrong`] when the configuration is damaged or has an unknown field.
 pub fn read(folder: &Path) -> Result<Arc<dyn Architecture>, Failure> {
     from_fields(&Fields::open(folder)?)
 }
@@ -171,9 +187,9 @@ pub fn read(folder: &Path) -> Result<Arc<dyn Architecture>, Failure> {
 /// As [`read`].
 pub fn from_fields(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
     let kind = fields.text("model_type", "")?;
-    match KNOWN.iter().find(|(name, _)| *name == kind) {
-        Some((_, Some(read))) => read(fields),
-        Some((name, None)) => Err(Failure::missing(format!(
+    match KNOWN.iter().find(|k| k.name == kind) {
+        Some(KnownArchitecture { read: Some(read), .. }) => read(fields),
+        Some(KnownArchitecture { name, read: None, .. }) => Err(Failure::missing(format!(
             "{}: the architecture `{name}` has no implementation yet",
             fields.file()
         ))
@@ -189,17 +205,35 @@ pub fn from_fields(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
     }
 }
 
-/// Whether this build runs an architecture, by its `model_type`.
+/// Whether this version runs an architecture, by its `model_type`.
 pub fn is_implemented(name: &str) -> bool {
-    implemented().split(", ").any(|n| n == name)
+    KNOWN.iter().any(|k| k.name == name && k.read.is_some())
+}
+
+/// Whether this version runs the masked language models of an architecture, by its `model_type`.
+pub fn has_masked_lm(name: &str) -> bool {
+    KNOWN.iter().any(|k| k.name == name && k.masked_lm)
+}
+
+/// How transformers tokenises for an architecture, by its `model_type`; `None` if it is unknown.
+pub(super) fn tokenization(name: &str) -> Option<Tokenization> {
+    KNOWN.iter().find(|k| k.name == name)?.tokenization
+}
+
+/// The architectures that [`has_masked_lm`] accepts, for messages.
+pub(super) fn masked_lms() -> String {
+    names(|k| k.masked_lm)
 }
 
 fn implemented() -> String {
-    let names: Vec<&str> = KNOWN.iter().filter(|(_, r)| r.is_some()).map(|(n, _)| *n).collect();
-    names.join(", ")
+    names(|k| k.read.is_some())
 }
 
-/// Lays the tensors out in one flat buffer without gaps. Matrices decay; vectors (biases, norms) do not.
+fn names(which: impl Fn(&KnownArchitecture) -> bool) -> String {
+    KNOWN.iter().filter(|k| which(k)).map(|k| k.name).collect::<Vec<_>>().join(", ")
+}
+
+/// The layout of tensors in one flat buffer without gaps. Weight decay applies to matrices, not to vectors (biases, norms).
 pub fn layout(declared: &[Declared]) -> Vec<Parameter> {
     let mut offset = 0;
     declared

@@ -1,8 +1,8 @@
 //! Cross-encoders of Lightning IR (`model_type` "mono"): the encoder of another architecture, named without its prefix,
-//! under a linear layer over what was pooled.
+//! with a linear layer over the pooled state.
 //!
-//! Its own tokenizer cuts query and document to `query_length` and `doc_length` tokens and joins them as the encoder's
-//! does. Here the study says how much is read, as of every model ([`lengths`] tells what the folder says).
+//! Lightning IR truncates query and document to `query_length` and `doc_length` tokens and joins them as the encoder's
+//! tokenizer does. Here the study sets the lengths, as for every model; [`lengths`] gives those of the folder.
 //!
 //! **Source:** Lightning IR `models/cross_encoders/mono.py`, `cross_encoder/cross_encoder_tokenizer.py`,
 //! `modeling_utils/embedding_post_processing.py`.
@@ -11,12 +11,12 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::head::{Dense, Head, Pooling};
-use super::{Architecture, Fields, KNOWN};
+use super::head::{Dense, Head, HeadPooling};
+use super::{Architecture, Fields, KNOWN, KnownArchitecture};
 use crate::layers::activation::Activation;
 use xpipe_base::task::Failure;
 
-/// Its own fields; all others are the encoder's.
+/// Fields of Lightning IR; all others are the encoder's.
 const OWN: [&str; 12] = [
     "adapter_config",
     "backbone_model_type",
@@ -35,30 +35,30 @@ const OWN: [&str; 12] = [
 /// Reads the configuration; defaults are those of `MonoConfig`.
 ///
 /// # Errors
-/// Names the field that is missing, wrong or not known.
+/// Names the field that is missing, invalid or unknown.
 pub(super) fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
     let wrong = |what: String| Failure::wrong(format!("{}: {what}", fields.file()));
     let kind = fields.text("backbone_model_type", "")?;
-    let encoder = KNOWN.iter().find(|(name, read)| *name == kind && read.is_some() && *name != "mono");
-    let Some((_, Some(encoder))) = encoder else {
-        let known: Vec<&str> =
-            KNOWN.iter().filter(|(n, r)| r.is_some() && *n != "mono").map(|(n, _)| *n).collect();
+    let is_encoder = |k: &KnownArchitecture| k.read.is_some() && k.name != "mono";
+    let encoder = KNOWN.iter().find(|k| k.name == kind && is_encoder(k));
+    let Some(KnownArchitecture { read: Some(read_encoder), .. }) = encoder else {
+        let known = super::names(is_encoder);
         return Err(wrong(format!("`backbone_model_type` is \"{kind}\", which is not known"))
-            .help(format!("this version runs models of Lightning IR over {}", known.join(", "))));
+            .help(format!("this version runs models of Lightning IR over {known}")));
     };
     fields.only("use_adapter", &[json!(false)])?;
     fields.only("adapter_config", &[])?;
     fields.only("pretrained_adapter_name_or_path", &[])?;
     fields.only("tokenizer_pattern", &[])?;
     let pooling = match fields.text("pooling_strategy", "first")? {
-        "first" | "bert_pool" => Pooling::First,
-        "mean" => Pooling::Mean,
+        "first" | "bert_pool" => HeadPooling::First,
+        "mean" => HeadPooling::Mean,
         other => {
             return Err(wrong(format!("`pooling_strategy` is \"{other}\""))
                 .help("this version runs the pooling strategies first, mean and bert_pool"));
         }
     };
-    // With two labels the score is the log-probability of the second, which the study has to say.
+    // With two labels the score would be the log-probability of the second, which the study has to declare.
     match fields.text("scoring_strategy", "rank")? {
         "rank" | "mono" => {}
         other => {
@@ -87,11 +87,11 @@ pub(super) fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
         .map(|(n, v)| (n.clone(), v.clone()))
         .collect();
     inner.insert("model_type".into(), kind.into());
-    let model = encoder(&Fields::of(fields.file(), inner))?;
+    let model = read_encoder(&Fields::of(fields.file(), inner))?;
     Ok(model.under(head, fields.map().clone()))
 }
 
-/// Tokens of query and document that a folder says its model was made for; `None` for those that say nothing.
+/// Tokens of query and document that a model was made for; `None` if its configuration does not say.
 pub fn lengths(config: &Map<String, Value>) -> Option<[usize; 2]> {
     let one = |name: &str| config.get(name)?.as_u64().and_then(|n| usize::try_from(n).ok());
     (config.get("model_type")? == "mono").then_some([one("query_length")?, one("doc_length")?])

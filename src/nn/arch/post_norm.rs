@@ -1,5 +1,5 @@
-//! The encoder of BERT and its relatives: a norm after every sub-layer. What differs between them is data here: names,
-//! positions, token types, a projection of the embeddings, relative attention, the head.
+//! Encoders with a norm after every sub-layer: BERT and its relatives. What differs between architectures is data here:
+//! names, positions, token types, a projection of the embeddings, relative attention, the head.
 
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ use candle_core::{Result as CandleResult, Tensor};
 use serde_json::{Map, Value};
 
 use super::head::Head;
-use super::masked::Masked;
-use super::{Architecture, Declared, Form, Fresh, Role};
+use super::masked_lm::MaskedLmHead;
+use super::{Architecture, Declared, Form, Init, Role};
 use crate::Packed;
 use crate::config::Fields;
 use crate::layers::activation::Activation;
@@ -17,24 +17,24 @@ use crate::layers::dropout::Site;
 use crate::layers::{Graph, Lookup};
 use xpipe_base::task::Failure;
 
-/// What an architecture calls itself and its tensors.
+/// The names of an architecture and its tensors.
 #[derive(Debug)]
-pub struct Names {
-    /// `model_type`.
+pub struct PostNormNames {
+    /// `model_type` of the configuration.
     pub kind: &'static str,
-    /// The class of a one-label model.
+    /// The class of one-label models.
     pub class: &'static str,
     /// Prefix of the encoder's tensors, with its dot.
     pub prefix: &'static str,
-    /// Beginnings of the encoder's names behind the prefix.
+    /// Beginnings of the encoder's tensors after the prefix.
     pub inside: &'static [&'static str],
-    /// Beginnings of names that have no use in a re-ranker, with the prefix or without.
+    /// Beginnings of unused tensors, with or without the prefix.
     pub ignored: &'static [&'static str],
-    /// Word table.
+    /// Token embedding table.
     pub words: &'static str,
-    /// Position table.
+    /// Position embedding table.
     pub positions: &'static str,
-    /// Token type table.
+    /// Token type embedding table.
     pub types: &'static str,
     /// Stem of the embeddings' norm.
     pub norm: &'static str,
@@ -48,28 +48,28 @@ pub struct Names {
 
 /// Learned positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Positions {
+pub struct PositionEmbeddings {
     /// Rows of the table.
     pub rows: usize,
-    /// The first token's row.
+    /// Row of the first token.
     pub first: usize,
-    /// A token id that takes the row before the first and does not count (RoBERTa's padding).
+    /// A token id that takes the row before `first` and is not counted (RoBERTa's padding).
     pub skipped: Option<u32>,
 }
 
-/// The word types of a pair.
+/// Token types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Types {
+pub struct TokenTypeEmbeddings {
     /// Rows of the table.
     pub rows: usize,
-    /// Whether the tokenizer's types are used; row 0 for all tokens otherwise.
+    /// Whether the tokenizer's types are used; otherwise all tokens take row 0.
     pub used: bool,
 }
 
 /// A projection of the embeddings to the hidden width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Projection {
-    /// Embeddings are as wide as hidden states.
+    /// None: embeddings are as wide as hidden states.
     None,
     /// Without bias, before the norm.
     BeforeNorm,
@@ -80,18 +80,18 @@ pub enum Projection {
 /// A convolution over the embeddings, added after the first layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Convolution {
-    /// Tokens it sees; odd.
+    /// Kernel size in tokens; odd.
     pub kernel: usize,
-    /// Its activation.
+    /// Activation of its output.
     pub activation: Activation,
 }
 
-/// What `config.json` says, checked.
+/// The encoder and head that a configuration describes.
 #[derive(Clone, Debug)]
 pub struct PostNorm {
-    /// Names.
-    pub names: &'static Names,
-    /// Rows of the word table.
+    /// PostNormNames of tensors.
+    pub names: &'static PostNormNames,
+    /// Rows of the token embedding table.
     pub vocabulary: usize,
     /// Width of the embeddings.
     pub width: usize,
@@ -101,16 +101,16 @@ pub struct PostNorm {
     pub layers: usize,
     /// Attention heads.
     pub heads: usize,
-    /// Width of the feed-forward layer.
+    /// Width of the feed-forward network.
     pub intermediate: usize,
-    /// Activation of the feed-forward layer.
+    /// Activation of the feed-forward network.
     pub activation: Activation,
     /// Learned positions.
-    pub positions: Option<Positions>,
-    /// The longest pair in tokens.
+    pub positions: Option<PositionEmbeddings>,
+    /// Maximum tokens of a pair.
     pub limit: usize,
     /// Token types.
-    pub types: Option<Types>,
+    pub types: Option<TokenTypeEmbeddings>,
     /// Projection of the embeddings.
     pub projection: Projection,
     /// ε of layer norm.
@@ -126,7 +126,7 @@ pub struct PostNorm {
     /// The head.
     pub head: Head,
     /// The head of its masked language model.
-    pub masked: Option<Masked>,
+    pub masked_lm: Option<MaskedLmHead>,
     /// Standard deviation of fresh weights.
     pub initializer_range: f64,
     /// The configuration as it was read.
@@ -150,7 +150,7 @@ impl PostNorm {
         )))
     }
 
-    /// The stem of a part of a layer; numbers as in [`Names::parts`].
+    /// The stem of a layer's part, by its index in [`PostNormNames::parts`].
     pub fn part(&self, l: usize, part: usize) -> String {
         format!("{}.{l}.{}", self.names.layer, self.names.parts[part])
     }
@@ -190,7 +190,7 @@ impl Architecture for PostNorm {
         let (names, h, i) = (self.names, self.hidden, self.intermediate);
         let mut list = Vec::new();
         let mut add = |name: String, shape: &[usize]| {
-            list.push(Declared { name, shape: shape.to_vec(), fresh: Fresh::Never });
+            list.push(Declared { name, shape: shape.to_vec(), fresh: Init::Never });
         };
         add(names.words.into(), &[self.vocabulary, self.width]);
         if let Some(p) = self.positions {
@@ -237,7 +237,7 @@ impl Architecture for PostNorm {
     }
 
     fn role(&self, name: &str) -> Role {
-        // A pooler that the head does not read.
+        // A pooler that the head does not use.
         let inner = name.strip_prefix(self.names.prefix).unwrap_or(name);
         if inner.starts_with("pooler.") && self.head.dense.is_none_or(|d| !d.name.contains("pooler.")) {
             return Role::Ignored;
@@ -246,11 +246,11 @@ impl Architecture for PostNorm {
     }
 
     fn under(&self, head: Head, config: Map<String, Value>) -> Arc<dyn Architecture> {
-        Arc::new(Self { head, config, masked: None, ..self.clone() })
+        Arc::new(Self { head, config, masked_lm: None, ..self.clone() })
     }
 
-    fn masked(&self) -> Option<&Masked> {
-        self.masked.as_ref()
+    fn masked_lm(&self) -> Option<&MaskedLmHead> {
+        self.masked_lm.as_ref()
     }
 
     fn vocabulary(&self) -> usize {

@@ -1,5 +1,5 @@
-//! RoBERTa and XLM-RoBERTa: BERT's layers; positions begin after the padding's row, all tokens have type 0, and the
-//! head drops what it reads.
+//! RoBERTa and XLM-RoBERTa: BERT's layers, positions that begin after the padding's row, token type 0 throughout, and a
+//! head with dropout of its input.
 //!
 //! **Source:** Liu et al. 2019, Conneau et al. 2020; transformers `modeling_roberta.py` and `modeling_xlm_roberta.py`,
 //! `RobertaForSequenceClassification`.
@@ -8,19 +8,20 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::Architecture;
 use super::bert::PARTS;
-use super::head::{Dense, Head, Pooling};
-use super::post_norm::{Names, Positions, PostNorm, Projection, Types};
+use super::head::{Dense, Head, HeadPooling};
+use super::post_norm::{PositionEmbeddings, PostNorm, PostNormNames, Projection, TokenTypeEmbeddings};
+use super::{Architecture, TokenTypes, Tokenization};
 use crate::config::Fields;
 use crate::layers::activation::Activation;
 use xpipe_base::task::Failure;
 
-static ROBERTA: Names = Names { kind: "roberta", class: "RobertaForSequenceClassification", ..BASE };
-static XLM_ROBERTA: Names =
-    Names { kind: "xlm-roberta", class: "XLMRobertaForSequenceClassification", ..BASE };
+static ROBERTA: PostNormNames =
+    PostNormNames { kind: "roberta", class: "RobertaForSequenceClassification", ..BASE };
+static XLM_ROBERTA: PostNormNames =
+    PostNormNames { kind: "xlm-roberta", class: "XLMRobertaForSequenceClassification", ..BASE };
 
-const BASE: Names = Names {
+const BASE: PostNormNames = PostNormNames {
     kind: "",
     class: "",
     prefix: "roberta.",
@@ -35,23 +36,26 @@ const BASE: Names = Names {
     parts: PARTS,
 };
 
+pub(super) const TOKENIZATION: Tokenization = Tokenization::new("RobertaTokenizer", TokenTypes::Zero);
+pub(super) const XLM_TOKENIZATION: Tokenization = Tokenization::new("XLMRobertaTokenizer", TokenTypes::Zero);
+
 /// Reads a RoBERTa configuration; defaults are those of `RobertaConfig`.
 ///
 /// # Errors
-/// Names the field that is missing, wrong or not known.
-pub fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
+/// PostNormNames the field that is missing, invalid or unknown.
+pub(super) fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
     read_as(fields, &ROBERTA)
 }
 
 /// Reads an XLM-RoBERTa configuration; defaults are those of `XLMRobertaConfig`.
 ///
 /// # Errors
-/// Names the field that is missing, wrong or not known.
-pub fn read_xlm(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
+/// PostNormNames the field that is missing, invalid or unknown.
+pub(super) fn read_xlm(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
     read_as(fields, &XLM_ROBERTA)
 }
 
-fn read_as(fields: &Fields, names: &'static Names) -> Result<Arc<dyn Architecture>, Failure> {
+fn read_as(fields: &Fields, names: &'static PostNormNames) -> Result<Arc<dyn Architecture>, Failure> {
     fields.only("position_embedding_type", &[json!("absolute")])?;
     let hidden = fields.count("hidden_size", None)?;
     let hidden_dropout = fields.number("hidden_dropout_prob", 0.1, 0.0, 0.99)?;
@@ -73,9 +77,9 @@ fn read_as(fields: &Fields, names: &'static Names) -> Result<Arc<dyn Architectur
         heads: fields.count("num_attention_heads", None)?,
         intermediate: fields.count("intermediate_size", None)?,
         activation: Activation::read(fields, "hidden_act", "gelu")?,
-        positions: Some(Positions { rows, first: padding + 1, skipped: Some(padding as u32) }),
+        positions: Some(PositionEmbeddings { rows, first: padding + 1, skipped: Some(padding as u32) }),
         limit,
-        types: Some(Types { rows: fields.count("type_vocab_size", Some(2))?, used: false }),
+        types: Some(TokenTypeEmbeddings { rows: fields.count("type_vocab_size", Some(2))?, used: false }),
         projection: Projection::None,
         epsilon: fields.number("layer_norm_eps", 1e-12, 0.0, 1.0)?,
         hidden_dropout,
@@ -83,7 +87,7 @@ fn read_as(fields: &Fields, names: &'static Names) -> Result<Arc<dyn Architectur
         relative: None,
         convolution: None,
         head: Head {
-            pooling: Pooling::First,
+            pooling: HeadPooling::First,
             pooled_dropout: dropout,
             dense: Some(Dense { name: "classifier.dense", bias: true, activation: Activation::Tanh }),
             norm: None,
@@ -91,7 +95,7 @@ fn read_as(fields: &Fields, names: &'static Names) -> Result<Arc<dyn Architectur
             classifier: "classifier.out_proj",
             classifier_bias: true,
         },
-        masked: None,
+        masked_lm: None,
         initializer_range: fields.number("initializer_range", 0.02, 0.0, 10.0)?,
         config: fields.map().clone(),
     };

@@ -1,4 +1,4 @@
-//! The memory that the engine needs, told from a model's configuration and the size of a batch.
+//! The memory that the engine needs, estimated from a model's configuration and the size of a batch.
 //!
 //! In numbers of four bytes, where N is the number of weights, M that of weights in matrices, T the tokens of a
 //! micro-batch, H the hidden width, U the feed-forward width before the activation, I behind it and A the heads:
@@ -7,29 +7,30 @@
 //! |---|---|---|
 //! | weights, gradients | N | 2 N |
 //! | matrices packed for products | M | 2 M |
-//! | kept of each layer for backward | – | T (6 H + U + 2 A + 2); with recomputation only of two layers, and T H of each |
-//! | backward's own | – | T (7 H + U + the embeddings' width) |
+//! | activations saved of each layer | – | T (6 H + U + 2 A + 2); with recomputation only of two layers, and T H of each |
+//! | buffers of backward | – | T (7 H + U + the embeddings' width) |
 //! | inputs packed for the sums over tokens | – | T (3 H + I); one block's with relative positions |
-//! | each thread's | one group's hidden states, queries, keys, values | one group's hidden states |
+//! | per thread | one group's hidden states, queries, keys, values | one group's hidden states |
 //!
-//! With relative positions each block has gradients of the table and of a layer's projected table besides. The
-//! optimiser's moments are the trainer's and not counted here.
+//! With relative positions each block also has gradients of the table and of a layer's projected table. The optimiser's
+//! moments belong to the trainer and are not counted here. At rounding levels packed matrices may take half as much.
 
-use super::engine::{GROUP, SMALL_GROUP};
-use super::gradients::STRIPE;
-use super::keep::Keep;
-use super::layer::{BLOCK, Shape};
-use super::product::{packed_len, strips_len};
-use super::spec::Spec;
+use super::activations::Activations;
+use super::engine::{GROUP_TOKENS, MIN_GROUP_TOKENS};
+use super::gemm::layout::{packed_len, strips_len};
+use super::layer::BLOCK;
+use super::shape::Shape;
+use super::spec::EncoderSpec;
+use super::weight_grads::STRIPE;
 use crate::arch::{self, Architecture};
-use crate::{BLOCK as TOKENS, Parameter};
+use crate::{BLOCK as BLOCK_TOKENS, Parameter};
 
 /// The size of a batch, or of a micro-batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Load {
+pub struct BatchSize {
     /// Tokens of all pairs.
     pub tokens: usize,
-    /// Pairs, at least 1.
+    /// Number of pairs, at least 1.
     pub pairs: usize,
     /// Tokens of the longest pair.
     pub longest: usize,
@@ -38,138 +39,143 @@ pub struct Load {
 /// Bytes that the engine needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Footprint {
-    /// What is there whatever the batch: weights, packed weights, gradients.
+    /// Independent of the batch: weights, packed weights, gradients.
     pub model: u64,
-    /// What the batch makes of it.
+    /// For the batch.
     pub batch: u64,
 }
 
 impl Footprint {
-    /// Of scoring; `None` when the engine does not run this model.
-    pub fn scoring(model: &dyn Architecture, load: Load, threads: usize) -> Option<Self> {
-        let of = Of::new(model, load, threads)?;
-        let (groups, group) = of.together(GROUP);
+    /// Of scoring. `None` if the engine does not run this model.
+    pub fn scoring(model: &dyn Architecture, size: BatchSize, threads: usize) -> Option<Self> {
+        let e = Estimator::new(model, size, threads)?;
+        let (groups, group) = e.parts_of(GROUP_TOKENS);
         let threads = threads.clamp(1, groups.max(1));
-        let Shape { hidden, width, .. } = of.spec.shape;
-        let states = group * (hidden.max(width) + 4 * hidden + if of.spec.pre_norm() { hidden } else { 0 });
-        let up = if of.spec.pre_norm() { BLOCK * of.spec.shape.up() } else { 0 };
-        Some(of.bytes(of.weights + of.packed(false), threads * (states + up + of.block() + of.attention(1))))
+        let Shape { hidden, embedding_width, .. } = e.spec.shape;
+        let normed = if e.spec.is_pre_norm() { hidden } else { 0 };
+        let states = group * (hidden.max(embedding_width) + 4 * hidden + normed);
+        let ffn_input = if e.spec.is_pre_norm() { BLOCK * e.spec.shape.ffn_width() } else { 0 };
+        let scratch = states + ffn_input + e.layer_blocks() + e.attention(1);
+        Some(e.bytes(e.weights + e.packed(false), threads * scratch))
     }
 
-    /// Of a step of training over the largest micro-batch; `None` when the engine does not run this model.
-    pub fn training(model: &dyn Architecture, load: Load, threads: usize, recompute: bool) -> Option<Self> {
-        let of = Of::new(model, load, threads)?;
-        let fixed = 2 * of.weights + of.packed(false) + of.packed(true);
-        let Load { tokens, pairs, .. } = load;
-        let keep = Keep::numbers(tokens, pairs, &of.spec, of.spec.pre_norm(), recompute);
-        Some(of.bytes(fixed, keep + of.work() + of.stream() + threads * of.training_scratch()))
+    /// Of a training step over the largest micro-batch. `None` if the engine does not run this model.
+    pub fn training(
+        model: &dyn Architecture,
+        size: BatchSize,
+        threads: usize,
+        recompute: bool,
+    ) -> Option<Self> {
+        let e = Estimator::new(model, size, threads)?;
+        let fixed = 2 * e.weights + e.packed(false) + e.packed(true);
+        let activations = Activations::numbers(size.tokens, size.pairs, &e.spec, recompute);
+        Some(e.bytes(fixed, activations + e.buffers() + e.states_gradient() + threads * e.training_scratch()))
     }
 
-    /// All of it.
+    /// Bytes in total.
     pub fn total(&self) -> u64 {
         self.model + self.batch
     }
 }
 
 /// A model and a batch.
-struct Of {
-    spec: Spec,
-    load: Load,
+struct Estimator {
+    spec: EncoderSpec,
+    size: BatchSize,
     threads: usize,
     /// Numbers in all parameters.
     weights: usize,
     /// Whether a layer projects relative positions with weights of its own.
-    own: bool,
+    own_positions: bool,
 }
 
-impl Of {
-    fn new(model: &dyn Architecture, load: Load, threads: usize) -> Option<Self> {
-        let spec = Spec::of(model)?;
+impl Estimator {
+    fn new(model: &dyn Architecture, size: BatchSize, threads: usize) -> Option<Self> {
+        let spec = EncoderSpec::of(model)?;
         let weights = arch::layout(&model.declared()).iter().map(Parameter::len).sum();
-        let own = spec.relative.is_some_and(|r| !r.shared);
-        Some(Self { spec, load, threads, weights, own })
+        let own_positions = spec.relative.is_some_and(|r| !r.shared);
+        Some(Self { spec, size, threads, weights, own_positions })
     }
 
-    /// Four bytes a number, and each token's id, type and places in the tables.
+    /// Four bytes a number, and each token's id, type and rows of the tables.
     fn bytes(&self, model: usize, batch: usize) -> Footprint {
-        let ids = self.load.tokens * 8;
+        let ids = self.size.tokens * 8;
         Footprint { model: 4 * model as u64, batch: 4 * (batch + ids) as u64 }
     }
 
-    /// Rows of the table of relative positions.
-    fn rows(&self) -> usize {
-        self.spec.relative.map_or(0, |r| 2 * r.span)
-    }
-
-    /// How many parts of so many tokens the batch has when its pairs have one length, and tokens in one.
-    fn together(&self, limit: usize) -> (usize, usize) {
-        let Load { tokens, pairs, longest } = self.load;
+    /// How many parts of at most so many tokens the batch has if its pairs have one length, and the tokens of one.
+    fn parts_of(&self, limit: usize) -> (usize, usize) {
+        let BatchSize { tokens, pairs, longest } = self.size;
         let length = tokens.div_ceil(pairs.max(1)).max(1);
-        let together = (limit / length).max(1);
-        (pairs.div_ceil(together), (together * length).min(tokens).max(longest))
+        let pairs_of_part = (limit / length).max(1);
+        (pairs.div_ceil(pairs_of_part), (pairs_of_part * length).min(tokens).max(longest))
     }
 
     /// All matrices as right operands of one direction.
-    fn packed(&self, back: bool) -> usize {
-        let Shape { hidden, width, inner, .. } = self.spec.shape;
+    fn packed(&self, backward: bool) -> usize {
+        let Shape { hidden, embedding_width, intermediate, .. } = self.spec.shape;
         let of = |inputs: usize, outputs: usize| {
-            if back { packed_len(outputs, inputs) } else { packed_len(inputs, outputs) }
+            if backward { packed_len(outputs, inputs) } else { packed_len(inputs, outputs) }
         };
-        let own = if self.own { of(hidden, 2 * hidden) } else { 0 };
-        let projected = if back { 0 } else { self.rows() * 2 * hidden };
+        let rows = self.spec.relative_rows();
+        let own = if self.own_positions { of(hidden, 2 * hidden) } else { 0 };
+        let projected = if backward { 0 } else { rows * 2 * hidden };
         let layer = of(hidden, 3 * hidden)
             + of(hidden, hidden)
-            + of(hidden, self.spec.shape.up())
-            + of(inner, hidden)
+            + of(hidden, self.spec.shape.ffn_width())
+            + of(intermediate, hidden)
             + own
             + projected;
-        let table = if back { 0 } else { 2 * self.rows() * hidden };
-        let narrow = if width == hidden { 0 } else { of(width, hidden) };
+        let table = if backward { 0 } else { 2 * rows * hidden };
+        let projection = if embedding_width == hidden { 0 } else { of(embedding_width, hidden) };
         let head = if self.spec.head.dense.is_some() { of(hidden, hidden) } else { 0 };
-        self.spec.layers * layer + head + narrow + table
+        self.spec.layers * layer + head + projection + table
     }
 
-    /// What backward works in, besides the stream's gradient: see [`super::keep::Work`].
-    fn work(&self) -> usize {
-        let Shape { hidden, width, inner, .. } = self.spec.shape;
-        let Load { tokens, pairs, .. } = self.load;
-        let narrow = if width == hidden { 0 } else { width };
-        let by_token = tokens * (7 * hidden + self.spec.shape.up() + narrow);
-        let (blocks, block) = self.together(TOKENS);
-        let apart = if self.own { 2 * hidden } else { 3 * hidden };
-        let positions = blocks * self.rows() * (apart + hidden);
-        let together = if self.spec.relative.is_some() { block } else { tokens };
-        let panels = packed_len(together, inner) + 3 * packed_len(together, hidden);
-        by_token + positions + panels + pairs * 4 * hidden.max(width)
+    /// What backward works in, without the gradient of the hidden states: see
+    /// [`super::grad_outputs::BackwardBuffers`].
+    fn buffers(&self) -> usize {
+        let Shape { hidden, embedding_width, intermediate, .. } = self.spec.shape;
+        let BatchSize { tokens, pairs, .. } = self.size;
+        let unprojected = if embedding_width == hidden { 0 } else { embedding_width };
+        let by_token = tokens * (7 * hidden + self.spec.shape.ffn_width() + unprojected);
+        let (blocks, block) = self.parts_of(BLOCK_TOKENS);
+        let position_grads = if self.own_positions { 2 * hidden } else { 3 * hidden };
+        let positions = blocks * self.spec.relative_rows() * (position_grads + hidden);
+        let rows = if self.spec.relative.is_some() { block } else { tokens };
+        let panels = packed_len(rows, intermediate) + 3 * packed_len(rows, hidden);
+        by_token + positions + panels + pairs * 4 * hidden.max(embedding_width)
     }
 
     /// The gradient of the hidden states, and of what was pooled.
-    fn stream(&self) -> usize {
-        self.spec.shape.hidden * (self.load.tokens + 2 * self.load.pairs)
+    fn states_gradient(&self) -> usize {
+        self.spec.shape.hidden * (self.size.tokens + 2 * self.size.pairs)
     }
 
     /// One thread's, in a layer's blocks of rows.
-    fn block(&self) -> usize {
-        BLOCK * (self.spec.shape.hidden + self.spec.shape.inner)
+    fn layer_blocks(&self) -> usize {
+        BLOCK * (self.spec.shape.hidden + self.spec.shape.intermediate)
     }
 
-    /// One thread's, in attention: scores (and their gradient, with two) of a block of queries, a head's keys and
-    /// values, a head's positions.
+    /// One thread's, in attention: scores (and their gradient, if `scores` is 2) of a block of queries, a head's keys
+    /// and values, a head's positions.
     fn attention(&self, scores: usize) -> usize {
-        let Shape { hidden, heads, .. } = self.spec.shape;
-        let (n, size) = (self.load.longest, hidden / heads);
-        let rows = self.rows().min(2 * n);
+        let (n, size) = (self.size.longest, self.spec.shape.head_size());
+        let rows = self.spec.relative_rows().min(2 * n);
         let positions = rows * ((2 * scores - 1) * size + scores * (n + BLOCK.min(n)));
         scores * (BLOCK.min(n) * n + 2 * n * size) + positions
     }
 
     fn training_scratch(&self) -> usize {
-        let Shape { hidden, width, .. } = self.spec.shape;
-        let small = (self.load.tokens / (4 * self.threads.max(1))).clamp(SMALL_GROUP, GROUP);
-        let group = self.together(if self.spec.relative.is_some() { TOKENS } else { small }).1;
-        let normed = if self.spec.pre_norm() { group * hidden } else { self.rows() * hidden };
-        let strips = strips_len(TOKENS.max(self.load.longest), STRIPE);
-        group * (hidden.max(width) + hidden) + normed + strips + self.block() + self.attention(2)
+        let Shape { hidden, embedding_width, .. } = self.spec.shape;
+        let tokens = self.size.tokens / (4 * self.threads.max(1));
+        let tokens = tokens.clamp(MIN_GROUP_TOKENS, GROUP_TOKENS);
+        let group = self.parts_of(if self.spec.relative.is_some() { BLOCK_TOKENS } else { tokens }).1;
+        let normed =
+            if self.spec.is_pre_norm() { group * hidden } else { self.spec.relative_rows() * hidden };
+        let strips = strips_len(BLOCK_TOKENS.max(self.size.longest), STRIPE);
+        let states = group * (hidden.max(embedding_width) + hidden);
+        states + normed + strips + self.layer_blocks() + self.attention(2)
     }
 }
 
@@ -177,11 +183,11 @@ impl Of {
 mod tests {
     use crate::Reranker;
     use crate::cpu::tests::{random, shapes};
-    use crate::cpu::{Encoder, Footprint, Load};
+    use crate::cpu::{BatchSize, CpuReranker, Footprint};
     use crate::testing::random_batch;
     use xpipe_base::value::rng::Stream;
 
-    /// Not the process: what the engine's buffers really hold.
+    /// Of the engine's buffers, not of the process.
     #[test]
     fn the_formula_is_what_the_buffers_hold() {
         let mut off = Vec::new();
@@ -189,31 +195,31 @@ mod tests {
             for (length, recompute) in [(130, false), (60, false), (17, false), (97, true), (33, true)] {
                 let pairs = 1100 / length;
                 let lengths = vec![length; pairs];
-                let load = Load { tokens: pairs * length, pairs, longest: length };
+                let size = BatchSize { tokens: pairs * length, pairs, longest: length };
                 let (checkpoint, batch) = (random(&config), random_batch(&lengths, 50, 1));
                 let model = checkpoint.model.clone();
                 let ids = 8 * batch.tokens() as u64;
-                let mut check = |what: &str, told: u64, held: usize| {
-                    let ratio = (told / 4) as f64 / held as f64;
+                let mut check = |what: &str, estimated: u64, held: usize| {
+                    let ratio = (estimated / 4) as f64 / held as f64;
                     if !(0.95..1.1).contains(&ratio) {
                         off.push(format!("{what}, {length} tokens, {recompute}: {ratio:.3}: {config}"));
                     }
                 };
-                let mut engine = Encoder::new(checkpoint, 1).unwrap();
+                let mut engine = CpuReranker::new(checkpoint, 1).unwrap();
                 engine.score(&batch).unwrap();
-                let told = Footprint::scoring(&*model, load, 1).unwrap();
+                let estimated = Footprint::scoring(&*model, size, 1).unwrap();
                 let [fixed, scratch] = engine.held();
-                check("scoring, model", told.model, fixed - engine.weights().len());
-                check("scoring, batch", told.batch - 4 * ids, scratch);
-                let mut engine = Encoder::new(random(&config), 1).unwrap().recomputing(recompute);
+                check("scoring, model", estimated.model, fixed - engine.weights().len());
+                check("scoring, batch", estimated.batch - 4 * ids, scratch);
+                let mut engine = CpuReranker::new(random(&config), 1).unwrap().recomputing(recompute);
                 engine.forward(&batch, Some(Stream::new(1, &["d"]))).unwrap();
                 engine.backward(&vec![0.25; pairs]).unwrap();
-                let told = Footprint::training(&*model, load, 1, recompute).unwrap();
+                let estimated = Footprint::training(&*model, size, 1, recompute).unwrap();
                 let [fixed, batch] = engine.held();
-                check("training, model", told.model, fixed);
-                // Given back at the end of backward: the stream's gradient, and what the head worked in.
-                let given_back = model.hidden() * (load.tokens + 2 * pairs);
-                check("training, batch", told.batch - 4 * (ids + given_back as u64), batch);
+                check("training, model", estimated.model, fixed);
+                // Given back at the end of backward: the gradient of the hidden states, and what the head worked in.
+                let given_back = model.hidden() * (size.tokens + 2 * pairs);
+                check("training, batch", estimated.batch - 4 * (ids + given_back as u64), batch);
             }
         }
         assert!(off.is_empty(), "{off:#?}");

@@ -1,59 +1,75 @@
-//! The head over what was pooled of each pair: logit = c · drop(norm(f(P drop(x) + b))) + d, where dropout, norm, b, d and
-//! the whole of f(P · + b) may be absent.
+//! The head over what was pooled of each pair: logit = c · drop(norm(f(P drop(x) + b))) + d, where dropout, norm, b, d
+//! and all of f(P · + b) may be absent.
 
 use std::ops::Range;
 
-use super::activate::{ActivateBackward, ActivateInPlace, Dot};
-use super::gradients::carve;
-use super::lanes::Level;
-use super::mask::Drop;
+use super::activation_fn::{ActivateBackward, ActivateInPlace, Dot};
+use super::buffers::disjoint_slices;
+use super::dropout::ApplyDropout;
+use super::gemm::Gemm;
+use super::gemm::dispatch::Level;
+use super::gemm::layout::{Layout, Store};
+use super::gemm::pack::{PackedRhs, Rhs};
 use super::norm::{Norm, NormBackward};
-use super::product::{Lies, Product, Store, pack, packed_len};
-use super::weights::{Linear, Pair, with_bias};
+use super::packed::{PackedLinear, with_bias};
+use super::params::LinearParams;
 use crate::layers::activation::Activation;
 use crate::layers::dropout::Mask;
 
-/// The head's parameters.
+/// The head with its weights and its dropout.
 #[derive(Clone, Copy)]
-pub(super) struct Head<'a> {
+pub(super) struct HeadView<'a> {
     pub level: Level,
     pub hidden: usize,
     /// The dense layer with its activation.
-    pub dense: Option<(&'a Pair, Activation)>,
+    pub dense: Option<(&'a LinearParams, Activation)>,
     /// The norm with its ε.
-    pub norm: Option<(&'a Pair, f32)>,
-    pub classifier: &'a Pair,
-    pub packed: &'a Linear,
+    pub norm: Option<(&'a LinearParams, f32)>,
+    pub classifier: &'a LinearParams,
+    /// The dense layer's weight.
+    pub packed: &'a PackedLinear,
     pub weights: &'a [f32],
-    /// As wide as the hidden states.
+    /// Zeros, as wide as the hidden states.
     pub zeros: &'a [f32],
-    /// Dropout of what was pooled, and before the classifier.
-    pub dropped: [Option<&'a Mask>; 2],
+    /// Dropout of what was pooled.
+    pub pooled_mask: Option<&'a Mask>,
+    /// Dropout before the classifier.
+    pub classifier_mask: Option<&'a Mask>,
 }
 
-/// One pair's way from the dense layer to the classifier.
+/// One pair between the dense layer and the classifier.
 struct Row {
     /// What the classifier reads.
     y: Vec<f32>,
-    /// Of the norm.
-    hat: Vec<f32>,
-    rho: [f32; 1],
+    /// x̂ and reciprocal standard deviation of the norm.
+    x_hat: Vec<f32>,
+    rstd: [f32; 1],
 }
 
-impl Head<'_> {
-    fn drop(&self, which: usize, pair: usize, x: &mut [f32]) {
-        if let Some(mask) = self.dropped[which] {
-            self.level.run(Drop { mask, first: (pair * self.hidden) as u64, x });
+/// The head's gradients.
+struct Grads<'a> {
+    dense_weight: &'a mut [f32],
+    dense_bias: &'a mut [f32],
+    classifier_weight: &'a mut [f32],
+    classifier_bias: &'a mut [f32],
+    gamma: &'a mut [f32],
+    beta: &'a mut [f32],
+}
+
+impl HeadView<'_> {
+    fn drop(&self, mask: Option<&Mask>, pair: usize, x: &mut [f32]) {
+        if let Some(mask) = mask {
+            self.level.run(ApplyDropout { mask, first: (pair * self.hidden) as u64, x });
         }
     }
 
-    fn beta(&self, norm: &Pair) -> &[f32] {
+    fn beta(&self, norm: &LinearParams) -> &[f32] {
         if norm.bias.is_empty() { self.zeros } else { &self.weights[norm.bias.clone()] }
     }
 
-    /// From the dense layer's result to what the classifier reads.
-    fn row(&self, pair: usize, before: &[f32], row: &mut Row) {
-        row.y.copy_from_slice(before);
+    /// From the dense layer's output to what the classifier reads.
+    fn row(&self, pair: usize, dense: &[f32], row: &mut Row) {
+        row.y.copy_from_slice(dense);
         if let Some((_, activation)) = self.dense {
             self.level.run(ActivateInPlace { activation, x: &mut row.y });
         }
@@ -61,43 +77,49 @@ impl Head<'_> {
             self.level.run(Norm {
                 x: &mut row.y,
                 z: None,
-                dropped: None,
+                dropout: None,
                 gamma: &self.weights[norm.weight.clone()],
                 beta: self.beta(norm),
                 epsilon,
-                keep: Some((&mut row.hat, &mut row.rho)),
+                save: Some((&mut row.x_hat, &mut row.rstd)),
             });
         }
-        self.drop(1, pair, &mut row.y);
+        self.drop(self.classifier_mask, pair, &mut row.y);
     }
 
-    fn rows(&self) -> Row {
-        Row { y: vec![0.0; self.hidden], hat: vec![0.0; self.hidden], rho: [0.0] }
+    fn empty_row(&self) -> Row {
+        Row { y: vec![0.0; self.hidden], x_hat: vec![0.0; self.hidden], rstd: [0.0] }
     }
 
-    /// Logits of the pairs from place `pair` in the whole batch on; drops `pooled` in place and leaves the dense layer's
-    /// results in `before`.
-    pub(super) fn forward(&self, pair: usize, pooled: &mut [f32], before: &mut [f32], logits: &mut [f32]) {
+    /// Logits of the pairs from `first_pair` in the whole batch on. Drops `pooled` in place and leaves the dense layer's
+    /// output in `dense`.
+    pub(super) fn forward(
+        &self,
+        first_pair: usize,
+        pooled: &mut [f32],
+        dense: &mut [f32],
+        logits: &mut [f32],
+    ) {
         let (level, hidden) = (self.level, self.hidden);
-        self.drop(0, pair, pooled);
+        self.drop(self.pooled_mask, first_pair, pooled);
         match self.dense {
-            Some((dense, _)) => level.run(Product {
+            Some((params, _)) => level.gemm(Gemm {
                 a: pooled,
-                lies: Lies::Rows(hidden),
+                layout: Layout::RowMajor(hidden),
                 rows: logits.len(),
-                b: &self.packed.forward,
+                b: self.packed.forward.panels(),
                 depth: hidden,
                 columns: hidden,
-                c: before,
+                c: dense,
                 c_stride: hidden,
-                store: with_bias(&self.weights[dense.bias.clone()]),
+                store: with_bias(&self.weights[params.bias.clone()]),
             }),
-            None => before.copy_from_slice(pooled),
+            None => dense.copy_from_slice(pooled),
         }
-        let mut row = self.rows();
+        let mut row = self.empty_row();
         let bias = self.weights[self.classifier.bias.clone()].first().copied().unwrap_or_default();
-        for (i, (before, logit)) in before.chunks_exact(hidden).zip(logits).enumerate() {
-            self.row(pair + i, before, &mut row);
+        for (i, (dense, logit)) in dense.chunks_exact(hidden).zip(logits).enumerate() {
+            self.row(first_pair + i, dense, &mut row);
             *logit = level.run(Dot(&row.y, &self.weights[self.classifier.weight.clone()])) + bias;
         }
     }
@@ -106,83 +128,124 @@ impl Head<'_> {
     /// `[pairs, hidden]`.
     pub(super) fn backward(
         &self,
-        place: usize,
+        first_pair: usize,
         blocks: &[Range<usize>],
-        (pooled, before): (&[f32], &[f32]),
+        (pooled, dense): (&[f32], &[f32]),
         dlogits: &[f32],
         gradients: &mut [f32],
         dpooled: &mut [f32],
     ) {
-        let (level, hidden, pairs) = (self.level, self.hidden, dlogits.len());
-        let (gamma, beta) = self.norm.map_or((0..0, 0..0), |(n, _)| (n.weight.clone(), n.bias.clone()));
-        let (dense, classifier) = (self.dense, self.classifier);
-        let (matrix, bias) = dense.map_or((0..0, 0..0), |(d, _)| (d.weight.clone(), d.bias.clone()));
-        let ranges = [&matrix, &bias, &classifier.weight, &classifier.bias, &gamma, &beta].map(Clone::clone);
-        let mut slices = carve(gradients, &ranges);
-        let weight = &self.weights[classifier.weight.clone()];
-        let mut dbefore = vec![0.0; pairs * hidden];
-        let (mut row, mut spare) = (self.rows(), vec![0.0; hidden]);
-        let rows = before.chunks_exact(hidden).zip(dbefore.chunks_exact_mut(hidden));
-        for (i, (before, d)) in rows.enumerate().rev() {
-            self.row(place + i, before, &mut row);
-            for ((g, x), (d, w)) in slices[2].iter_mut().zip(&row.y).zip(d.iter_mut().zip(weight)) {
+        let mut grads = self.grads(gradients);
+        let ddense = self.dense_backward(first_pair, dense, dlogits, &mut grads);
+        if self.dense.is_none() {
+            dpooled.copy_from_slice(&ddense);
+        } else {
+            self.pooled_backward(blocks, pooled, &ddense, grads.dense_weight, dpooled);
+        }
+        self.drop(self.pooled_mask, first_pair, dpooled);
+    }
+
+    /// The head's parameters in the flat buffer of gradients; empty where it has none.
+    fn grads<'g>(&self, gradients: &'g mut [f32]) -> Grads<'g> {
+        let none = LinearParams { weight: 0..0, bias: 0..0 };
+        let dense = self.dense.map_or(&none, |(p, _)| p);
+        let norm = self.norm.map_or(&none, |(p, _)| p);
+        let ranges: Vec<_> = [dense, self.classifier, norm]
+            .into_iter()
+            .flat_map(|p| [p.weight.clone(), p.bias.clone()])
+            .collect();
+        let mut slices = disjoint_slices(gradients, &ranges).into_iter();
+        let mut next = || slices.next().unwrap_or_default();
+        Grads {
+            dense_weight: next(),
+            dense_bias: next(),
+            classifier_weight: next(),
+            classifier_bias: next(),
+            gamma: next(),
+            beta: next(),
+        }
+    }
+
+    /// From the logits to the gradient of the dense layer's output, a pair at a time from the last to the first.
+    fn dense_backward(
+        &self,
+        first_pair: usize,
+        dense: &[f32],
+        dlogits: &[f32],
+        grads: &mut Grads<'_>,
+    ) -> Vec<f32> {
+        let (level, hidden) = (self.level, self.hidden);
+        let weight = &self.weights[self.classifier.weight.clone()];
+        let mut ddense = vec![0.0; dlogits.len() * hidden];
+        let (mut row, mut no_beta) = (self.empty_row(), vec![0.0; hidden]);
+        let rows = dense.chunks_exact(hidden).zip(ddense.chunks_exact_mut(hidden));
+        for (i, (dense, d)) in rows.enumerate().rev() {
+            self.row(first_pair + i, dense, &mut row);
+            for ((g, x), (d, w)) in
+                grads.classifier_weight.iter_mut().zip(&row.y).zip(d.iter_mut().zip(weight))
+            {
                 *g += dlogits[i] * x;
                 *d = dlogits[i] * w;
             }
-            slices[3].iter_mut().for_each(|d| *d += dlogits[i]);
-            self.drop(1, place + i, d);
+            grads.classifier_bias.iter_mut().for_each(|g| *g += dlogits[i]);
+            self.drop(self.classifier_mask, first_pair + i, d);
             if let Some((norm, _)) = self.norm {
-                let [.., dgamma, dbeta] = &mut slices[..] else { continue };
                 level.run(NormBackward {
                     d,
                     dz: None,
-                    dropped: None,
-                    hat: &row.hat,
-                    rho: &row.rho,
+                    dropout: None,
+                    x_hat: &row.x_hat,
+                    rstd: &row.rstd,
                     gamma: &self.weights[norm.weight.clone()],
-                    dgamma,
-                    dbeta: if dbeta.is_empty() { &mut spare } else { dbeta },
+                    dgamma: grads.gamma,
+                    dbeta: if grads.beta.is_empty() { &mut no_beta } else { &mut *grads.beta },
                 });
             }
-            let Some((_, activation)) = dense else { continue };
-            row.y.copy_from_slice(before);
+            let Some((_, activation)) = self.dense else { continue };
+            row.y.copy_from_slice(dense);
             level.run(ActivateBackward { activation, x: &mut row.y, d });
-            for (b, d) in slices[1].iter_mut().zip(&*d) {
-                *b += *d;
+            for (g, d) in grads.dense_bias.iter_mut().zip(&*d) {
+                *g += *d;
             }
         }
-        if dense.is_none() {
-            dpooled.copy_from_slice(&dbefore);
-            self.drop(0, place, dpooled);
-            return;
-        }
+        ddense
+    }
+
+    /// Adds the gradient of the dense layer's weight and writes that of its input.
+    fn pooled_backward(
+        &self,
+        blocks: &[Range<usize>],
+        pooled: &[f32],
+        ddense: &[f32],
+        weight: &mut [f32],
+        dpooled: &mut [f32],
+    ) {
+        let (level, hidden) = (self.level, self.hidden);
+        let mut inputs = PackedRhs::default();
         for block in blocks.iter().rev() {
-            let mut inputs = vec![0.0; packed_len(block.len(), hidden)];
-            pack(&pooled[block.start * hidden..], hidden, block.len(), hidden, &mut inputs);
-            level.settle(&mut inputs, block.len());
-            level.run(Product {
-                a: &dbefore[block.start * hidden..],
-                lies: Lies::Columns(hidden),
+            let from = &pooled[block.start * hidden..];
+            level.gemm(Gemm {
+                a: &ddense[block.start * hidden..],
+                layout: Layout::ColumnMajor(hidden),
                 rows: hidden,
-                b: &inputs,
+                b: inputs.pack(level, &Rhs::new(from, hidden, block.len(), hidden)),
                 depth: block.len(),
                 columns: hidden,
-                c: slices[0],
+                c: weight,
                 c_stride: hidden,
                 store: Store::Add,
             });
         }
-        level.run(Product {
-            a: &dbefore,
-            lies: Lies::Rows(hidden),
-            rows: pairs,
-            b: &self.packed.backward,
+        level.gemm(Gemm {
+            a: ddense,
+            layout: Layout::RowMajor(hidden),
+            rows: ddense.len() / hidden,
+            b: self.packed.backward.panels(),
             depth: hidden,
             columns: hidden,
             c: dpooled,
             c_stride: hidden,
             store: Store::Set,
         });
-        self.drop(0, place, dpooled);
     }
 }

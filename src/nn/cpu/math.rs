@@ -1,24 +1,24 @@
-//! Exponential, Gaussian error linear unit and hyperbolic tangent over [`Lanes`], without the C library, so that a
+//! Exponential, Gaussian error linear unit and hyperbolic tangent over [`Vector`], without the C library, so that a
 //! level's bits do not depend on the machine's.
 
-use super::lanes::Lanes;
+use super::gemm::isa::Vector;
 
 /// eˣ, within 2 units in the last place; 0 below −87.3, and e⁸⁸ above 88.
 ///
 /// **Source:** Cody and Waite's reduction with the polynomial of Cephes `expf`.
 #[inline(always)]
-pub(super) fn exp<L: Lanes>(x: L) -> L {
-    let low = L::splat(-87.3);
-    let clamped = L::splat(88.0).min(low.max(x)); // in this order what is not a number stays so
-    let n = clamped.mul(L::splat(std::f32::consts::LOG2_E)).round();
-    let r = n.mul_add(L::splat(-0.693_359_4), clamped);
-    let r = n.mul_add(L::splat(2.121_944_4e-4), r);
-    let mut p = L::splat(1.987_569_1e-4);
+pub(super) fn exp<V: Vector>(x: V) -> V {
+    let low = x.splat(-87.3);
+    let clamped = x.splat(88.0).min(low.max(x)); // in this order what is not a number stays so
+    let n = clamped.mul(x.splat(std::f32::consts::LOG2_E)).round();
+    let r = n.mul_add(x.splat(-0.693_359_4), clamped);
+    let r = n.mul_add(x.splat(2.121_944_4e-4), r);
+    let mut p = x.splat(1.987_569_1e-4);
     for c in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
-        p = p.mul_add(r, L::splat(c));
+        p = p.mul_add(r, x.splat(c));
     }
-    let e = p.mul_add(r.mul(r), r).add(L::splat(1.0)).scale2(n);
-    L::choose(x, low, L::splat(0.0), e)
+    let e = p.mul_add(r.mul(r), r).add(x.splat(1.0)).scale2(n);
+    x.select_less(low, x.splat(0.0), e)
 }
 
 /// Φ(−|x|), the normal distribution's tail, within 5·10⁻⁷ of itself, and e^(−x²/2).
@@ -26,15 +26,15 @@ pub(super) fn exp<L: Lanes>(x: L) -> L {
 /// Φ(−|x|) = e^(−x²/2) · t · P(t) with t = 1 / (1 + 0.35 |x|), P of degree 8 interpolated at Chebyshev nodes over
 /// |x| ≤ 14, where it is within 4·10⁻⁸. The exponent's rounding is put back, as it would cost x²/2 units.
 #[inline(always)]
-fn tail<L: Lanes>(x: L) -> (L, L) {
-    let half = x.mul(L::splat(0.5));
+fn tail<V: Vector>(x: V) -> (V, V) {
+    let half = x.mul(x.splat(0.5));
     let square = half.mul(x);
-    let lost = half.lost(x, square);
+    let error = half.mul_error(x, square);
     let e = exp(square.neg());
-    let e = e.mul_add(lost.neg(), e);
-    let one = L::splat(1.0);
-    let t = one.div(x.abs().mul_add(L::splat(0.35), one));
-    let mut p = L::splat(-0.029_679_522);
+    let e = e.mul_add(error.neg(), e);
+    let one = x.splat(1.0);
+    let t = one.div(x.abs().mul_add(x.splat(0.35), one));
+    let mut p = x.splat(-0.029_679_522);
     for c in [
         0.146_545_83,
         -0.260_961_23,
@@ -45,27 +45,27 @@ fn tail<L: Lanes>(x: L) -> (L, L) {
         0.139_912_29,
         0.139_618_71,
     ] {
-        p = p.mul_add(t, L::splat(c));
+        p = p.mul_add(t, x.splat(c));
     }
     (p.mul(t).mul(e), e)
 }
 
 /// x · Φ(x), the Gaussian error linear unit with the exact error function.
 #[inline(always)]
-pub(super) fn gelu<L: Lanes>(x: L) -> L {
+pub(super) fn gelu<V: Vector>(x: V) -> V {
     let (below, _) = tail(x);
-    let zero = L::splat(0.0);
-    L::choose(x, zero, x.mul(below), x.sub(x.mul(below)))
+    let zero = x.splat(0.0);
+    x.select_less(zero, x.mul(below), x.sub(x.mul(below)))
 }
 
 /// [`gelu`] (the same bits) and its derivative Φ(x) + x · φ(x).
 #[inline(always)]
-pub(super) fn gelu_both<L: Lanes>(x: L) -> (L, L) {
+pub(super) fn gelu_both<V: Vector>(x: V) -> (V, V) {
     let (below, e) = tail(x);
-    let zero = L::splat(0.0);
-    let value = L::choose(x, zero, x.mul(below), x.sub(x.mul(below)));
-    let phi = L::choose(x, zero, below, L::splat(1.0).sub(below));
-    let density = x.mul(e).mul(L::splat(0.398_942_3));
+    let zero = x.splat(0.0);
+    let value = x.select_less(zero, x.mul(below), x.sub(x.mul(below)));
+    let phi = x.select_less(zero, below, x.splat(1.0).sub(below));
+    let density = x.mul(e).mul(x.splat(0.398_942_3));
     (value, phi.add(density))
 }
 
@@ -73,34 +73,35 @@ pub(super) fn gelu_both<L: Lanes>(x: L) -> (L, L) {
 ///
 /// **Source:** Cephes `tanhf`: an odd polynomial below 0.625, 1 − 2 / (e²ˣ + 1) above.
 #[inline(always)]
-pub(super) fn tanh<L: Lanes>(x: L) -> L {
-    let magnitude = x.abs().min(L::splat(20.0));
-    let one = L::splat(1.0);
+pub(super) fn tanh<V: Vector>(x: V) -> V {
+    let magnitude = x.abs().min(x.splat(20.0));
+    let one = x.splat(1.0);
     let e = exp(magnitude.add(magnitude));
-    let large = one.sub(L::splat(2.0).div(e.add(one)));
-    let large = L::choose(x, L::splat(0.0), large.neg(), large);
+    let large = one.sub(x.splat(2.0).div(e.add(one)));
+    let large = x.select_less(x.splat(0.0), large.neg(), large);
     let z = x.mul(x);
-    let mut p = L::splat(-5.704_988_7e-3);
+    let mut p = x.splat(-5.704_988_7e-3);
     for c in [2.063_908_8e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1] {
-        p = p.mul_add(z, L::splat(c));
+        p = p.mul_add(z, x.splat(c));
     }
     let small = p.mul(z).mul_add(x, x);
-    L::choose(x.abs(), L::splat(0.625), small, large)
+    x.abs().select_less(x.splat(0.625), small, large)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::lanes::{Kernel, Level, N};
     use super::*;
+    use crate::cpu::gemm::dispatch::Level;
+    use crate::cpu::gemm::isa::{Isa, Kernel, LANES};
 
     struct Apply(Vec<f32>, u8);
     impl Kernel for Apply {
         type Output = Vec<f32>;
         #[inline(always)]
-        fn run<L: Lanes>(self) -> Vec<f32> {
+        fn run<I: Isa>(self, isa: I) -> Vec<f32> {
             let mut out = Vec::new();
-            for x in self.0.chunks_exact(N) {
-                let x = L::load(x);
+            for x in self.0.chunks_exact(LANES) {
+                let x = isa.load(x);
                 let y = match self.1 {
                     0 => exp(x),
                     1 => gelu(x),

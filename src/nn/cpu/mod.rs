@@ -1,49 +1,47 @@
-//! The explicit CPU engine: forward and backward written out over packed batches and flat buffers, no graph.
+//! The explicit CPU engine: forward and backward written out over packed batches and flat buffers, without a graph.
 //!
-//! Owns the vector kernels and the order of work. Must not know: files of models, tokenizers, objectives.
+//! Owns the vector kernels and the order of work. Must not know: model files, tokenizers, objectives.
 //!
-//! - [`lanes`] is eight numbers at a time, `avx2` its fast form; [`math`], [`product`], [`norm`], [`softmax`],
-//!   [`activate`] and [`mask`] are kernels over it;
-//! - [`attention`] is one pair's attention ([`relative`]: with relative positions), [`layer`] and [`pre_layer`] one layer
-//!   over a group of pairs, [`gradients`] the sums over all tokens, [`head`] what follows the layers, [`engine`] the
-//!   whole (and masked language models and bi-encoders), [`spec`] what it is told of a model, [`footprint`] the memory
-//!   that all this needs, [`dots`] products of vectors kept as binary16.
+//! - [`gemm`]: instruction sets and matrix products;
+//! - kernels over them: [`math`], [`norm`], [`activation_fn`], [`dropout`], [`dots`] (vectors stored as binary16);
+//! - [`attention`] of one pair, [`layer`] over a group of pairs ([`group`]), [`head`] after the layers;
+//! - what they read and write: [`spec`] and [`shape`] of a model, its parameters ([`params`]) and packed weights
+//!   ([`packed`]), saved activations ([`activations`]), gradients of outputs ([`grad_outputs`]) and of weights
+//!   ([`weight_grads`]);
+//! - [`engine`]: a whole cross-encoder, masked language model or bi-encoder; [`footprint`]: the memory they need.
 //!
-//! **What is the same bits.** At one [`Level`] a pair's score depends on the pair alone: not on the batch, its place,
-//! or threads. Gradients depend on the batch and its order, not on threads nor on a split between its blocks.
+//! **What is bit-identical.** At one [`Level`] a pair's score depends on the pair alone: not on the batch, its place in
+//! it, or threads. Gradients depend on the batch and its order, not on threads or a split between its blocks.
 //!
 //! Tested against the fixtures, the reference engine (with the same dropout), plain loops and finite differences.
 
-mod activate;
+mod activation_fn;
+mod activations;
 mod attention;
-#[cfg(target_arch = "x86_64")]
-mod avx2;
+mod buffers;
 mod dots;
+mod dropout;
 mod engine;
 mod footprint;
-mod gradients;
+mod gemm;
+mod grad_outputs;
+mod group;
 mod head;
-mod keep;
-mod lanes;
 mod layer;
-mod mask;
 mod math;
 mod norm;
+mod packed;
+mod params;
 mod pool;
-mod pre_layer;
 mod probe;
-mod product;
-mod relative;
-mod softmax;
+mod shape;
 mod spec;
 #[cfg(test)]
 mod tests;
-mod weights;
-#[cfg(target_arch = "x86_64")]
-mod wide;
+mod weight_grads;
 
-pub use dots::Dots;
-pub use engine::{Encoder, Masked, Pooled, supports};
-pub use footprint::{Footprint, Load};
-pub use lanes::Level;
+pub use dots::PackedVectors;
+pub use engine::{CpuBiEncoder, CpuMaskedLm, CpuReranker, supports};
+pub use footprint::{BatchSize, Footprint};
+pub use gemm::dispatch::Level;
 pub use probe::probe;

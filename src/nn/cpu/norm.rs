@@ -1,87 +1,89 @@
 //! Residual, dropout and layer norm of rows, forward and backward.
 //!
-//! Forward: r = x + factor · z, x̂ = (r − mean) · ρ with ρ = 1 / √(variance + ε), y = γ x̂ + β. What backward needs
-//! is x̂ and ρ. Rows are a multiple of eight wide.
+//! Forward: r = x + factor · z, x̂ = (r − mean) · ρ with the reciprocal standard deviation ρ = 1 / √(variance + ε),
+//! y = γ x̂ + β. Backward needs x̂ and ρ. The width of rows is a multiple of eight.
 
-use super::lanes::{Kernel, Lanes, N};
-use super::mask::fill;
+use super::dropout::fill;
+use super::gemm::isa::{Isa, Kernel, LANES, Vector};
 use crate::layers::dropout::Mask;
 
-/// Dropout of a block of rows: the factors, and which elements they are for.
+/// Dropout of a block of rows.
 #[derive(Clone, Copy)]
-pub(super) struct Dropped<'a> {
-    /// The site's factors.
+pub(super) struct RowDropout<'a> {
+    /// The factors.
     pub mask: &'a Mask,
-    /// Where the rows are.
-    pub at: At<'a>,
+    /// Which elements of the whole batch the rows are.
+    pub rows: RowIndex<'a>,
 }
 
-/// Numbers of rows' first elements.
+/// Indices of rows' first elements in the whole batch.
 #[derive(Clone, Copy)]
-pub(super) enum At<'a> {
-    /// The first row's; the others follow it.
+pub(super) enum RowIndex<'a> {
+    /// Of the first row; the others follow it.
     From(u64),
-    /// Each row's.
+    /// Of each row.
     Each(&'a [u64]),
 }
 
-/// Norm of `x` plus (dropped) `z`, in place of `x`.
+/// Norm of `x` plus `z` after dropout, in place of `x`.
 pub(super) struct Norm<'a> {
     /// Residual in, y out: `[rows, width]`.
     pub x: &'a mut [f32],
-    /// What is added, `[rows, width]`; destroyed.
+    /// What is added, `[rows, width]`. Its content is lost.
     pub z: Option<&'a mut [f32]>,
     /// Dropout of `z`.
-    pub dropped: Option<Dropped<'a>>,
+    pub dropout: Option<RowDropout<'a>>,
     /// γ, whose length is the width.
     pub gamma: &'a [f32],
     /// β.
     pub beta: &'a [f32],
     /// ε.
     pub epsilon: f32,
-    /// Where x̂ `[rows, width]` and ρ `[rows]` are kept.
-    pub keep: Option<(&'a mut [f32], &'a mut [f32])>,
+    /// Where x̂ `[rows, width]` and ρ `[rows]` are saved.
+    pub save: Option<(&'a mut [f32], &'a mut [f32])>,
 }
 
 impl Kernel for Norm<'_> {
     type Output = ();
     #[inline(always)]
-    fn run<L: Lanes>(mut self) {
+    fn run<I: Isa>(mut self, isa: I) {
         let width = self.gamma.len();
-        let share = 1.0 / width as f32;
+        let inverse_width = 1.0 / width as f32;
         for (row, x) in self.x.chunks_exact_mut(width).enumerate() {
-            let mut total = L::splat(0.0);
+            let mut total = isa.splat(0.0);
             if let Some(z) = self.z.as_mut().map(|z| &mut z[row * width..(row + 1) * width]) {
-                if let Some(d) = self.dropped {
-                    drop_row::<L>(d, row, width, z);
+                if let Some(d) = self.dropout {
+                    drop_row(isa, d, row, width, z);
                 }
-                for (x, z) in x.chunks_exact_mut(N).zip(z.chunks_exact(N)) {
-                    let sum = L::load(x).add(L::load(z));
+                for (x, z) in x.chunks_exact_mut(LANES).zip(z.chunks_exact(LANES)) {
+                    let sum = isa.load(x).add(isa.load(z));
                     sum.store(x);
                     total = total.add(sum);
                 }
             } else {
-                for x in x.chunks_exact(N) {
-                    total = total.add(L::load(x));
+                for x in x.chunks_exact(LANES) {
+                    total = total.add(isa.load(x));
                 }
             }
-            let mean = L::splat(total.sum() * share);
-            let mut square = L::splat(0.0);
-            for x in x.chunks_exact(N) {
-                let d = L::load(x).sub(mean);
+            let mean = isa.splat(total.sum() * inverse_width);
+            let mut square = isa.splat(0.0);
+            for x in x.chunks_exact(LANES) {
+                let d = isa.load(x).sub(mean);
                 square = d.mul_add(d, square);
             }
-            let rho = 1.0 / (square.sum() * share + self.epsilon).sqrt();
-            let scale = L::splat(rho);
-            if let Some((hat, rhos)) = &mut self.keep {
-                rhos[row] = rho;
-                for (h, x) in hat[row * width..(row + 1) * width].chunks_exact_mut(N).zip(x.chunks_exact(N)) {
-                    L::load(x).sub(mean).mul(scale).store(h);
+            let rstd = 1.0 / (square.sum() * inverse_width + self.epsilon).sqrt();
+            let scale = isa.splat(rstd);
+            if let Some((x_hat, rstds)) = &mut self.save {
+                rstds[row] = rstd;
+                for (h, x) in
+                    x_hat[row * width..(row + 1) * width].chunks_exact_mut(LANES).zip(x.chunks_exact(LANES))
+                {
+                    isa.load(x).sub(mean).mul(scale).store(h);
                 }
             }
-            let affine = self.gamma.chunks_exact(N).zip(self.beta.chunks_exact(N));
-            for (x, (g, b)) in x.chunks_exact_mut(N).zip(affine) {
-                L::load(x).sub(mean).mul(scale).mul_add(L::load(g), L::load(b)).store(x);
+            let affine = self.gamma.chunks_exact(LANES).zip(self.beta.chunks_exact(LANES));
+            for (x, (g, b)) in x.chunks_exact_mut(LANES).zip(affine) {
+                isa.load(x).sub(mean).mul(scale).mul_add(isa.load(g), isa.load(b)).store(x);
             }
         }
     }
@@ -89,17 +91,17 @@ impl Kernel for Norm<'_> {
 
 /// Multiplies one row by its factors.
 #[inline(always)]
-fn drop_row<L: Lanes>(d: Dropped<'_>, row: usize, width: usize, z: &mut [f32]) {
+fn drop_row<I: Isa>(isa: I, d: RowDropout<'_>, row: usize, width: usize, z: &mut [f32]) {
     let mut factors = [0.0; 128];
-    let mut first = match d.at {
-        At::From(first) => first + (row * width) as u64,
-        At::Each(rows) => rows[row],
+    let mut first = match d.rows {
+        RowIndex::From(first) => first + (row * width) as u64,
+        RowIndex::Each(rows) => rows[row],
     };
     for z in z.chunks_mut(factors.len()) {
         fill(d.mask, first, &mut factors[..z.len()]);
         first += z.len() as u64;
-        for (z, f) in z.chunks_exact_mut(N).zip(factors.chunks_exact(N)) {
-            L::load(z).mul(L::load(f)).store(z);
+        for (z, f) in z.chunks_exact_mut(LANES).zip(factors.chunks_exact(LANES)) {
+            isa.load(z).mul(isa.load(f)).store(z);
         }
     }
 }
@@ -117,11 +119,11 @@ pub(super) struct Affine<'a> {
 impl Kernel for Affine<'_> {
     type Output = ();
     #[inline(always)]
-    fn run<L: Lanes>(self) {
+    fn run<I: Isa>(self, isa: I) {
         for x in self.x.chunks_exact_mut(self.gamma.len()) {
-            let affine = self.gamma.chunks_exact(N).zip(self.beta.chunks_exact(N));
-            for (x, (g, b)) in x.chunks_exact_mut(N).zip(affine) {
-                L::load(x).mul_add(L::load(g), L::load(b)).store(x);
+            let affine = self.gamma.chunks_exact(LANES).zip(self.beta.chunks_exact(LANES));
+            for (x, (g, b)) in x.chunks_exact_mut(LANES).zip(affine) {
+                isa.load(x).mul_add(isa.load(g), isa.load(b)).store(x);
             }
         }
     }
@@ -129,16 +131,16 @@ impl Kernel for Affine<'_> {
 
 /// Backward of [`Norm`]: dx = ρ (g − mean g − x̂ · mean(g x̂)) with g = γ dy.
 pub(super) struct NormBackward<'a> {
-    /// dy in, the gradient of r out: `[rows, width]`.
+    /// dy in, gradient of r out: `[rows, width]`.
     pub d: &'a mut [f32],
-    /// The gradient of z, when there was one: that of r times the factors.
+    /// Gradient of z, if there was one: that of r times the factors.
     pub dz: Option<&'a mut [f32]>,
     /// Dropout of z.
-    pub dropped: Option<Dropped<'a>>,
+    pub dropout: Option<RowDropout<'a>>,
     /// x̂.
-    pub hat: &'a [f32],
+    pub x_hat: &'a [f32],
     /// ρ.
-    pub rho: &'a [f32],
+    pub rstd: &'a [f32],
     /// γ.
     pub gamma: &'a [f32],
     /// Σ dy x̂ over these rows is added here.
@@ -150,35 +152,36 @@ pub(super) struct NormBackward<'a> {
 impl Kernel for NormBackward<'_> {
     type Output = ();
     #[inline(always)]
-    fn run<L: Lanes>(mut self) {
+    fn run<I: Isa>(mut self, isa: I) {
         let width = self.gamma.len();
-        let share = 1.0 / width as f32;
+        let inverse_width = 1.0 / width as f32;
         for (row, d) in self.d.chunks_exact_mut(width).enumerate() {
-            let hat = &self.hat[row * width..][..width];
-            let (mut total, mut along) = (L::splat(0.0), L::splat(0.0));
-            let sums = self.dgamma.chunks_exact_mut(N).zip(self.dbeta.chunks_exact_mut(N));
-            let given = d.chunks_exact(N).zip(hat.chunks_exact(N)).zip(self.gamma.chunks_exact(N));
-            for (((d, hat), gamma), (dgamma, dbeta)) in given.zip(sums) {
-                let (d, hat) = (L::load(d), L::load(hat));
-                let g = d.mul(L::load(gamma));
-                total = total.add(g);
-                along = g.mul_add(hat, along);
-                d.mul_add(hat, L::load(dgamma)).store(dgamma);
-                d.add(L::load(dbeta)).store(dbeta);
+            let x_hat = &self.x_hat[row * width..][..width];
+            let (mut sum_g, mut sum_gx) = (isa.splat(0.0), isa.splat(0.0));
+            let sums = self.dgamma.chunks_exact_mut(LANES).zip(self.dbeta.chunks_exact_mut(LANES));
+            let rows =
+                d.chunks_exact(LANES).zip(x_hat.chunks_exact(LANES)).zip(self.gamma.chunks_exact(LANES));
+            for (((d, x_hat), gamma), (dgamma, dbeta)) in rows.zip(sums) {
+                let (d, x_hat) = (isa.load(d), isa.load(x_hat));
+                let g = d.mul(isa.load(gamma));
+                sum_g = sum_g.add(g);
+                sum_gx = g.mul_add(x_hat, sum_gx);
+                d.mul_add(x_hat, isa.load(dgamma)).store(dgamma);
+                d.add(isa.load(dbeta)).store(dbeta);
             }
-            let mean = L::splat(total.sum() * share);
-            let along = L::splat(along.sum() * share);
-            let rho = L::splat(self.rho[row]);
-            for ((d, hat), gamma) in
-                d.chunks_exact_mut(N).zip(hat.chunks_exact(N)).zip(self.gamma.chunks_exact(N))
+            let mean_g = isa.splat(sum_g.sum() * inverse_width);
+            let mean_gx = isa.splat(sum_gx.sum() * inverse_width);
+            let rstd = isa.splat(self.rstd[row]);
+            for ((d, x_hat), gamma) in
+                d.chunks_exact_mut(LANES).zip(x_hat.chunks_exact(LANES)).zip(self.gamma.chunks_exact(LANES))
             {
-                let g = L::load(d).mul(L::load(gamma)).sub(mean);
-                L::load(hat).neg().mul_add(along, g).mul(rho).store(d);
+                let g = isa.load(d).mul(isa.load(gamma)).sub(mean_g);
+                isa.load(x_hat).neg().mul_add(mean_gx, g).mul(rstd).store(d);
             }
             if let Some(dz) = self.dz.as_mut().map(|z| &mut z[row * width..(row + 1) * width]) {
                 dz.copy_from_slice(d);
-                if let Some(drop) = self.dropped {
-                    drop_row::<L>(drop, row, width, dz);
+                if let Some(drop) = self.dropout {
+                    drop_row(isa, drop, row, width, dz);
                 }
             }
         }
@@ -187,8 +190,8 @@ impl Kernel for NormBackward<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::lanes::Level;
     use super::*;
+    use crate::cpu::gemm::dispatch::Level;
     use crate::layers::dropout::Site;
     use xpipe_base::value::rng::Stream;
 
@@ -208,8 +211,8 @@ mod tests {
                 (row * WIDTH..(row + 1) * WIDTH).map(|i| x[i] + z[i] * f64::from(f[i])).collect();
             let mean = r.iter().sum::<f64>() / WIDTH as f64;
             let var = r.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / WIDTH as f64;
-            let rho = 1.0 / (var + 1e-12).sqrt();
-            out.extend((0..WIDTH).map(|c| gamma[c] * (r[c] - mean) * rho + beta[c]));
+            let rstd = 1.0 / (var + 1e-12).sqrt();
+            out.extend((0..WIDTH).map(|c| gamma[c] * (r[c] - mean) * rstd + beta[c]));
         }
         out
     }
@@ -228,24 +231,24 @@ mod tests {
         let mut factors = vec![0.0; n];
         mask.fill(first, &mut factors);
         for level in [Level::PORTABLE, Level::detect()] {
-            let dropped = Some(Dropped { mask: &mask, at: At::From(first) });
-            let (mut y, mut hat, mut rho) = (x.clone(), vec![0.0; n], vec![0.0; ROWS]);
+            let dropout = Some(RowDropout { mask: &mask, rows: RowIndex::From(first) });
+            let (mut y, mut x_hat, mut rstd) = (x.clone(), vec![0.0; n], vec![0.0; ROWS]);
             let mut zz = z.clone();
             level.run(Norm {
                 x: &mut y,
                 z: Some(&mut zz),
-                dropped,
+                dropout,
                 gamma: &gamma,
                 beta: &beta,
                 epsilon: 1e-12,
-                keep: Some((&mut hat, &mut rho)),
+                save: Some((&mut x_hat, &mut rstd)),
             });
             let args = [double(&x), double(&z), double(&gamma), double(&beta)];
             let f = |a: &[Vec<f64>; 4]| naive(&a[0], &a[1], &factors, &a[2], &a[3]);
             for (y, e) in y.iter().zip(f(&args)) {
                 assert!((f64::from(*y) - e).abs() < 2e-6, "{y} {e}");
             }
-            let mut again = hat.clone();
+            let mut again = x_hat.clone();
             level.run(Affine { x: &mut again, gamma: &gamma, beta: &beta });
             assert_eq!(again, y, "x̂ gives back the same bits");
 
@@ -254,9 +257,9 @@ mod tests {
             level.run(NormBackward {
                 d: &mut d,
                 dz: Some(&mut dz),
-                dropped,
-                hat: &hat,
-                rho: &rho,
+                dropout,
+                x_hat: &x_hat,
+                rstd: &rstd,
                 gamma: &gamma,
                 dgamma: &mut dgamma,
                 dbeta: &mut dbeta,

@@ -1,40 +1,39 @@
-//! Threads of one engine, each with its own scratch memory. Which thread does what changes no bit of any result.
+//! Threads of one engine, each with its own scratch memory. Which thread does which task changes no bit.
 
 use std::sync::Mutex;
 
-use super::attention;
+use super::attention::AttentionScratch;
 use xpipe_base::task::Failure;
 
-/// What one thread works in.
+/// Memory of one thread, used again.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     /// Hidden states of a group.
-    pub x: Vec<f32>,
+    pub states: Vec<f32>,
     /// Queries, keys and values of a group.
     pub qkv: Vec<f32>,
     /// Attention output of a group, or its gradient.
     pub context: Vec<f32>,
-    /// A block of sub-layer outputs.
-    pub z: Vec<f32>,
-    /// A block of the feed-forward layer.
-    pub inner: Vec<f32>,
-    /// A block of the feed-forward layer before its gate.
-    pub wide: Vec<f32>,
+    /// A block of a sub-layer's output.
+    pub sublayer: Vec<f32>,
+    /// A block of the feed-forward network behind activation and gate.
+    pub ffn: Vec<f32>,
+    /// A block of the feed-forward network before activation and gate.
+    pub ffn_input: Vec<f32>,
     /// Normed states of a group, or their gradient.
-    pub y: Vec<f32>,
-    /// For attention.
-    pub attention: attention::Scratch,
+    pub normed: Vec<f32>,
+    pub attention: AttentionScratch,
 }
 
 /// The threads.
 #[derive(Debug)]
-pub(super) struct Pool {
+pub(super) struct ThreadPool {
     pool: Option<rayon::ThreadPool>,
     scratch: Vec<Mutex<Scratch>>,
 }
 
-impl Pool {
-    /// A number of threads; one means the caller's own, none as many as there are cores.
+impl ThreadPool {
+    /// A pool of so many threads: 1 is the caller's own, 0 as many as there are cores.
     pub(super) fn new(threads: usize) -> Result<Self, Failure> {
         let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = if threads == 0 { cores() } else { threads };
@@ -51,11 +50,12 @@ impl Pool {
         Ok(Self { pool, scratch: (0..threads).map(|_| Mutex::default()).collect() })
     }
 
-    /// Numbers in all scratch memory.
+    /// Numbers held in all scratch memory.
     pub(super) fn held(&self) -> usize {
         let of = |s: &Scratch| {
-            let own = [&s.x, &s.qkv, &s.context, &s.z, &s.inner, &s.wide, &s.y];
-            own.map(Vec::len).iter().sum::<usize>() + s.attention.held()
+            let Scratch { states, qkv, context, sublayer, ffn, ffn_input, normed, attention } = s;
+            let plain = [states, qkv, context, sublayer, ffn, ffn_input, normed];
+            plain.map(Vec::len).iter().sum::<usize>() + attention.held()
         };
         self.scratch.iter().map(|s| of(&s.lock().unwrap_or_else(std::sync::PoisonError::into_inner))).sum()
     }
@@ -65,9 +65,9 @@ impl Pool {
         self.scratch.len()
     }
 
-    /// Does all tasks; each thread takes the next as soon as it is free.
+    /// Does all tasks. Each thread takes the next one when it is free.
     pub(super) fn each<T: Send>(&self, tasks: Vec<T>, work: impl Fn(T, &mut Scratch) + Sync) {
-        let own = |i: usize| {
+        let scratch_of = |i: usize| {
             // A panic in another task poisons the scratch only in name: every use fills what it reads.
             self.scratch[i].lock().unwrap_or_else(std::sync::PoisonError::into_inner)
         };
@@ -75,7 +75,7 @@ impl Pool {
             Some(pool) if tasks.len() > 1 => {
                 let queue = Mutex::new(tasks.into_iter());
                 pool.broadcast(|thread| {
-                    let mut scratch = own(thread.index());
+                    let mut scratch = scratch_of(thread.index());
                     loop {
                         let next = queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
                         let Some(task) = next else { break };
@@ -84,7 +84,7 @@ impl Pool {
                 });
             }
             _ => {
-                let mut scratch = own(0);
+                let mut scratch = scratch_of(0);
                 for task in tasks {
                     work(task, &mut scratch);
                 }
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn every_task_is_done_once() {
         for threads in [0, 1, 3] {
-            let pool = Pool::new(threads).unwrap();
+            let pool = ThreadPool::new(threads).unwrap();
             let mut done = vec![0; 50];
             pool.each(done.iter_mut().enumerate().collect(), |(i, d), _| *d += i + 1);
             assert_eq!(done, (1..=50).collect::<Vec<_>>());

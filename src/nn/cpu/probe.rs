@@ -1,17 +1,19 @@
-//! How fast this machine multiplies matrices with the engine's kernels: a first guess at speed where no model was
+//! How fast this machine multiplies matrices with the engine's kernels: a first estimate of speed before any model was
 //! measured.
 
 use std::time::{Duration, Instant};
 
-use super::lanes::Level;
-use super::pool::Pool;
-use super::product::{Lies, Product, Store, packed_len};
+use super::gemm::Gemm;
+use super::gemm::dispatch::Level;
+use super::gemm::layout::{Layout, Store};
+use super::gemm::pack::{PackedRhs, Rhs};
+use super::pool::ThreadPool;
 use xpipe_base::task::Failure;
 
-/// How long it takes.
+/// How long a measurement takes.
 const TIME: Duration = Duration::from_millis(60);
 
-/// Operations a second of products of the size of a small model's, on so many threads.
+/// Floating-point operations per second of products of a small model's size, on so many threads.
 ///
 /// # Errors
 /// When threads cannot be started.
@@ -19,18 +21,20 @@ pub fn probe(level: Level, threads: usize) -> Result<f64, Failure> {
     const ROWS: usize = 96;
     const DEPTH: usize = 384;
     const COLUMNS: usize = 1536;
-    let pool = Pool::new(threads)?;
-    let (a, b) = (vec![0.5f32; ROWS * DEPTH], vec![0.25f32; packed_len(DEPTH, COLUMNS)]);
+    let pool = ThreadPool::new(threads)?;
+    let (a, weight) = (vec![0.5f32; ROWS * DEPTH], vec![0.25f32; DEPTH * COLUMNS]);
+    let mut b = PackedRhs::default();
+    b.pack(level, &Rhs::new(&weight, COLUMNS, DEPTH, COLUMNS));
     let begun = Instant::now();
     let mut counts = vec![0u32; pool.threads()];
     pool.each(counts.iter_mut().collect(), |count, _| {
         let mut c = vec![0.0f32; ROWS * COLUMNS];
         while begun.elapsed() < TIME {
-            level.run(Product {
+            level.gemm(Gemm {
                 a: &a,
-                lies: Lies::Rows(DEPTH),
+                layout: Layout::RowMajor(DEPTH),
                 rows: ROWS,
-                b: &b,
+                b: b.panels(),
                 depth: DEPTH,
                 columns: COLUMNS,
                 c: &mut c,
@@ -49,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_a_speed() {
+    fn the_speed_is_plausible() {
         let speed = probe(Level::detect(), 1).unwrap();
         assert!((1e7..1e13).contains(&speed), "{speed}");
     }

@@ -1,19 +1,20 @@
-//! What the engine computes for a model: sizes, rates of dropout, each layer's sight.
+//! What the engine computes for a model: sizes, dropout rates, the attention of each layer.
 
-use super::lanes::Level;
-use super::layer::{Masks, Shape};
-use crate::arch::head::{Head, Pooling};
-use crate::arch::modernbert::Sight;
-use crate::arch::post_norm::Projection;
+use super::dropout::{DropoutMasks, LayerMasks};
+use super::gemm::dispatch::Level;
+use super::shape::Shape;
+use crate::arch::head::{Head, HeadPooling};
+use crate::arch::post_norm::{PostNorm, Projection};
+use crate::arch::pre_norm::{LayerAttention, PreNorm};
 use crate::arch::{Architecture, Form};
 use crate::layers::disentangled::Relative;
 use crate::layers::dropout::{Mask, Site};
 use crate::layers::rotary;
 use xpipe_base::value::rng::Stream;
 
-/// Probabilities of dropout.
+/// Dropout probabilities.
 #[derive(Clone, Copy, Debug)]
-struct Rates {
+struct DropoutRates {
     embeddings: f64,
     attention: f64,
     attention_output: f64,
@@ -22,108 +23,107 @@ struct Rates {
 
 /// A model as the engine sees it.
 #[derive(Clone, Debug)]
-pub(super) struct Spec {
+pub(super) struct EncoderSpec {
     pub shape: Shape,
     pub layers: usize,
-    /// Of a pre-norm encoder: windows and rotary positions; empty for a post-norm one.
-    pub sights: Vec<Sight>,
+    /// Of a pre-norm encoder: windows and rotary positions. Empty for a post-norm one.
+    pub layer_attention: Vec<LayerAttention>,
     pub relative: Option<Relative>,
     pub head: Head,
-    rates: Rates,
+    rates: DropoutRates,
 }
 
-/// The factors of one batch.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Dropout {
-    pub embeddings: Option<Mask>,
-    pub pooled: Option<Mask>,
-    pub classifier: Option<Mask>,
-    pub layers: Vec<Masks>,
-    /// By layer: of the table of relative positions.
-    pub relative: Vec<Option<Mask>>,
-}
-
-impl Spec {
-    /// Reads a model; `None` when the engine does not run it: a width that is not a multiple of eight, a convolution,
-    /// or a projection before the embeddings' norm.
+impl EncoderSpec {
+    /// Reads a model. `None` if the engine does not run it: because of a width that is no multiple of eight, a
+    /// convolution, or a projection before the embeddings' norm.
     pub(super) fn of(model: &dyn Architecture) -> Option<Self> {
-        let level = Level::detect();
         let spec = match model.form() {
-            Form::PostNorm(m) => {
-                if m.convolution.is_some() || m.projection == Projection::BeforeNorm {
-                    return None;
-                }
-                Self {
-                    shape: Shape {
-                        level,
-                        width: m.width,
-                        hidden: m.hidden,
-                        heads: m.heads,
-                        inner: m.intermediate,
-                        gated: false,
-                        epsilon: m.epsilon as f32,
-                        activation: m.activation,
-                    },
-                    layers: m.layers,
-                    sights: Vec::new(),
-                    relative: m.relative,
-                    head: m.head,
-                    rates: Rates {
-                        embeddings: m.hidden_dropout,
-                        attention: m.attention_dropout,
-                        attention_output: m.hidden_dropout,
-                        output: m.hidden_dropout,
-                    },
-                }
-            }
-            Form::PreNorm(m) => Self {
-                shape: Shape {
-                    level,
-                    width: m.hidden,
-                    hidden: m.hidden,
-                    heads: m.heads,
-                    inner: m.intermediate,
-                    gated: true,
-                    epsilon: m.epsilon as f32,
-                    activation: m.activation,
-                },
-                layers: m.layers.len(),
-                sights: m.layers.clone(),
-                relative: None,
-                head: m.head,
-                rates: Rates {
-                    embeddings: m.embedding_dropout,
-                    attention: m.attention_dropout,
-                    attention_output: m.attention_dropout,
-                    output: m.mlp_dropout,
-                },
-            },
+            Form::PostNorm(m) => Self::post_norm(m)?,
+            Form::PreNorm(m) => Self::pre_norm(m),
         };
-        let Shape { width, hidden, inner, .. } = spec.shape;
-        [width, hidden, inner].iter().all(|n| n.is_multiple_of(8)).then_some(spec)
+        let Shape { embedding_width, hidden, intermediate, .. } = spec.shape;
+        [embedding_width, hidden, intermediate].iter().all(|n| n.is_multiple_of(8)).then_some(spec)
     }
 
-    /// Whether only first tokens leave a layer: the last one of a post-norm encoder whose head reads no other.
-    pub(super) fn first_only(&self, layer: usize) -> bool {
-        !self.pre_norm() && self.head.pooling == Pooling::First && layer + 1 == self.layers
+    fn post_norm(m: &PostNorm) -> Option<Self> {
+        if m.convolution.is_some() || m.projection == Projection::BeforeNorm {
+            return None;
+        }
+        Some(Self {
+            shape: Shape {
+                level: Level::detect(),
+                embedding_width: m.width,
+                hidden: m.hidden,
+                heads: m.heads,
+                intermediate: m.intermediate,
+                gated: false,
+                epsilon: m.epsilon as f32,
+                activation: m.activation,
+            },
+            layers: m.layers,
+            layer_attention: Vec::new(),
+            relative: m.relative,
+            head: m.head,
+            rates: DropoutRates {
+                embeddings: m.hidden_dropout,
+                attention: m.attention_dropout,
+                attention_output: m.hidden_dropout,
+                output: m.hidden_dropout,
+            },
+        })
     }
 
-    /// Whether a norm stands before every sub-layer and after the last.
-    pub(super) fn pre_norm(&self) -> bool {
-        !self.sights.is_empty()
+    fn pre_norm(m: &PreNorm) -> Self {
+        Self {
+            shape: Shape {
+                level: Level::detect(),
+                embedding_width: m.hidden,
+                hidden: m.hidden,
+                heads: m.heads,
+                intermediate: m.intermediate,
+                gated: true,
+                epsilon: m.epsilon as f32,
+                activation: m.activation,
+            },
+            layers: m.layers.len(),
+            layer_attention: m.layers.clone(),
+            relative: None,
+            head: m.head,
+            rates: DropoutRates {
+                embeddings: m.embedding_dropout,
+                attention: m.attention_dropout,
+                attention_output: m.attention_dropout,
+                output: m.mlp_dropout,
+            },
+        }
     }
 
-    /// The factors of a batch with this stream.
-    pub(super) fn dropout(&self, stream: Option<Stream>) -> Dropout {
+    /// Whether a layer computes first tokens only: the last layer of a post-norm encoder whose head reads no other.
+    pub(super) fn first_token_only(&self, layer: usize) -> bool {
+        !self.is_pre_norm() && self.head.pooling == HeadPooling::First && layer + 1 == self.layers
+    }
+
+    /// Whether a norm stands before every sub-layer and after the last layer.
+    pub(super) fn is_pre_norm(&self) -> bool {
+        !self.layer_attention.is_empty()
+    }
+
+    /// Rows of the table of relative positions; 0 without one.
+    pub(super) fn relative_rows(&self) -> usize {
+        self.relative.map_or(0, |r| 2 * r.span)
+    }
+
+    /// The dropout of a batch with this stream.
+    pub(super) fn masks(&self, stream: Option<Stream>) -> DropoutMasks {
         let mask = |site, p: f64| stream.filter(|_| p > 0.0).map(|s| Mask::new(&s, site, p));
-        let layer = |l: usize| Masks {
+        let layer = |l: usize| LayerMasks {
             attention: mask(Site::Attention(l), self.rates.attention),
             attention_output: mask(Site::AttentionOutput(l), self.rates.attention_output),
             output: mask(Site::Output(l), self.rates.output),
         };
         // Relative positions are dropped as other hidden states are.
         let relative = |l| mask(Site::Relative(l), self.rates.output);
-        Dropout {
+        DropoutMasks {
             embeddings: mask(Site::Embeddings, self.rates.embeddings),
             pooled: mask(Site::Pooled, self.head.pooled_dropout),
             classifier: mask(Site::Classifier, self.head.dropout),
@@ -133,31 +133,32 @@ impl Spec {
     }
 }
 
-/// Rotary angles for each different θ, for as many places as the longest pair had.
+/// Rotary angles for each θ of a model.
 #[derive(Debug, Default)]
-pub(super) struct Angles {
-    places: usize,
+pub(super) struct RotaryTables {
+    /// Positions that the tables cover.
+    positions: usize,
+    /// θ, cosines and sines `[positions, head size / 2]`.
     tables: Vec<(f64, Vec<f32>, Vec<f32>)>,
 }
 
-impl Angles {
-    /// Makes the angles of pairs of up to `places` tokens, if they are not there.
-    pub(super) fn reach(&mut self, places: usize, spec: &Spec) {
-        if places <= self.places {
+impl RotaryTables {
+    /// Covers pairs of up to `length` tokens.
+    pub(super) fn cover(&mut self, length: usize, spec: &EncoderSpec) {
+        if length <= self.positions {
             return;
         }
-        self.places = places.next_power_of_two();
+        self.positions = length.next_power_of_two();
         self.tables.clear();
-        for sight in &spec.sights {
-            if !self.tables.iter().any(|t| t.0 == sight.theta) {
-                let size = spec.shape.hidden / spec.shape.heads;
-                let (cos, sin) = rotary::angles(0..self.places, size, sight.theta);
-                self.tables.push((sight.theta, cos, sin));
+        for layer in &spec.layer_attention {
+            if !self.tables.iter().any(|t| t.0 == layer.theta) {
+                let (cos, sin) = rotary::angles(0..self.positions, spec.shape.head_size(), layer.theta);
+                self.tables.push((layer.theta, cos, sin));
             }
         }
     }
 
-    /// cos and sin for a θ.
+    /// Cosines and sines for a θ.
     pub(super) fn of(&self, theta: f64) -> (&[f32], &[f32]) {
         self.tables.iter().find(|t| t.0 == theta).map_or((&[], &[]), |t| (&t.1, &t.2))
     }

@@ -14,8 +14,8 @@ use crate::weights::Checkpoint;
 use crate::{Packed, Reranker};
 use xpipe_base::value::rng::Stream;
 
-fn load(name: &str, threads: usize) -> Encoder {
-    Encoder::new(checkpoint(name), threads).unwrap()
+fn load(name: &str, threads: usize) -> CpuReranker {
+    CpuReranker::new(checkpoint(name), threads).unwrap()
 }
 
 /// A model of any shape with random weights (norms near one).
@@ -95,7 +95,7 @@ fn every_architecture_agrees_with_the_reference_with_and_without_dropout() {
     for config in shapes() {
         println!("{config}");
         let mut reference = Reference::new(random(&config), 1, Device::Cpu).unwrap();
-        let mut engine = Encoder::new(random(&config), 2).unwrap();
+        let mut engine = CpuReranker::new(random(&config), 2).unwrap();
         let batch = random_batch(&LENGTHS, 50, 1);
         check_same(&mut engine, &mut reference, &batch, None);
         check_same(&mut engine, &mut reference, &batch, Some(Stream::new(3, &["dropout"])));
@@ -106,13 +106,13 @@ fn every_architecture_agrees_with_the_reference_with_and_without_dropout() {
 fn no_architecture_lets_batches_threads_or_splits_change_a_bit() {
     for config in shapes() {
         println!("{config}");
-        let mut engine = Encoder::new(random(&config), 2).unwrap();
+        let mut engine = CpuReranker::new(random(&config), 2).unwrap();
         check_batch_independence(&mut engine, 50, 64);
         check_splits(&mut engine, 50, 64);
         let lengths: Vec<usize> = (0..12).map(|i| 1 + i * 53 % 130).collect();
         let batch = random_batch(&lengths, 50, 2);
         let run = |threads: usize| {
-            let mut e = Encoder::new(random(&config), threads).unwrap();
+            let mut e = CpuReranker::new(random(&config), threads).unwrap();
             let mut bits = e.forward(&batch, Some(Stream::new(1, &["d"]))).unwrap();
             e.backward(&[0.25; 12]).unwrap();
             bits.extend(e.gradients_mut().0.iter());
@@ -131,7 +131,7 @@ fn recomputation_changes_no_bit() {
         let batch = random_batch(&LENGTHS, 50, 1);
         let slope: Vec<f32> = (0..batch.len()).map(|i| 1.0 - 0.3 * i as f32).collect();
         let run = |recompute: bool| {
-            let mut e = Encoder::new(random(&config), 2).unwrap().recomputing(recompute);
+            let mut e = CpuReranker::new(random(&config), 2).unwrap().recomputing(recompute);
             let mut bits = Vec::new();
             for step in 0..2 {
                 bits.extend(e.forward(&batch, Some(Stream::new(1, &["d"]).sub(step))).unwrap());
@@ -152,9 +152,9 @@ fn recomputation_changes_no_bit() {
 fn bfloat16_products_stay_near_and_keep_every_promise() {
     for config in shapes() {
         println!("{config}");
-        let mut exact = Encoder::new(random(&config), 2).unwrap();
+        let mut exact = CpuReranker::new(random(&config), 2).unwrap();
         let level = Level::detect().rounding(true);
-        let rounding = |threads| Encoder::new(random(&config), threads).unwrap().at_level(level);
+        let rounding = |threads| CpuReranker::new(random(&config), threads).unwrap().at_level(level);
         let mut engine = rounding(2);
         check_batch_independence(&mut engine, 50, 64);
         check_splits(&mut engine, 50, 64);
@@ -196,7 +196,7 @@ fn the_reference_engine_agrees_with_and_without_dropout() {
     for activation in ["gelu", "gelu_new", "relu", "tanh"] {
         let config = ODD.replace("\"vocab", &format!("\"hidden_act\": \"{activation}\", \"vocab"));
         let mut reference = Reference::new(random(&config), 1, Device::Cpu).unwrap();
-        let mut engine = Encoder::new(random(&config), 2).unwrap();
+        let mut engine = CpuReranker::new(random(&config), 2).unwrap();
         let batch = random_batch(&LENGTHS, 50, 1);
         check_same(&mut engine, &mut reference, &batch, None);
         check_same(&mut engine, &mut reference, &batch, Some(Stream::new(3, &["dropout"])));
@@ -206,9 +206,9 @@ fn the_reference_engine_agrees_with_and_without_dropout() {
 #[test]
 fn a_score_does_not_depend_on_the_batch() {
     for level in [Level::PORTABLE, Level::detect()] {
-        let mut engine = Encoder::new(random(ODD), 2).unwrap().at_level(level);
+        let mut engine = CpuReranker::new(random(ODD), 2).unwrap().at_level(level);
         check_batch_independence(&mut engine, 50, 130);
-        let mut engine = Encoder::new(random(ODD), 1).unwrap().at_level(level);
+        let mut engine = CpuReranker::new(random(ODD), 1).unwrap().at_level(level);
         let lengths: Vec<usize> = (0..12).map(|i| 1 + i * 37 % 130).collect();
         let batch = random_batch(&lengths, 50, 2);
         let together = engine.score(&batch).unwrap();
@@ -225,7 +225,7 @@ fn threads_change_no_bit_and_a_score_is_the_forward_without_dropout() {
         let batch = random_batch(&lengths, 50, 2);
         let slope: Vec<f32> = (0..pairs).map(|i| 0.5 - i as f32 / pairs as f32).collect();
         let run = |threads: usize| {
-            let mut e = Encoder::new(random(ODD), threads).unwrap().at_level(level);
+            let mut e = CpuReranker::new(random(ODD), threads).unwrap().at_level(level);
             let scores = e.score(&batch).unwrap();
             assert_eq!(e.forward(&batch, None).unwrap(), scores);
             let mut bits = scores;
@@ -247,14 +247,14 @@ fn threads_change_no_bit_and_a_score_is_the_forward_without_dropout() {
 #[test]
 fn a_split_between_blocks_changes_no_bit() {
     for level in [Level::PORTABLE, Level::detect()] {
-        let mut engine = Encoder::new(random(ODD), 2).unwrap().at_level(level);
+        let mut engine = CpuReranker::new(random(ODD), 2).unwrap().at_level(level);
         check_splits(&mut engine, 50, 130);
     }
 }
 
 #[test]
 fn gradients_with_dropout_are_the_slopes_of_the_same_dropout() {
-    let mut engine = Encoder::new(random(ODD), 2).unwrap();
+    let mut engine = CpuReranker::new(random(ODD), 2).unwrap();
     let batch = random_batch(&LENGTHS, 50, 3);
     let stream = Some(Stream::new(8, &["finite"]));
     let slope: Vec<f32> = (0..batch.len()).map(|i| 1.0 - 0.3 * i as f32).collect();
@@ -285,7 +285,7 @@ fn gradients_with_dropout_are_the_slopes_of_the_same_dropout() {
 
 #[test]
 fn dropout_keeps_the_mean_of_the_input_and_changes_with_the_stream() {
-    let mut engine = Encoder::new(random(ODD), 2).unwrap();
+    let mut engine = CpuReranker::new(random(ODD), 2).unwrap();
     let batch = random_batch(&[20; 8], 50, 3);
     let a = engine.forward(&batch, Some(Stream::new(1, &["a"]))).unwrap();
     assert_eq!(a, engine.forward(&batch, Some(Stream::new(1, &["a"]))).unwrap());
@@ -325,7 +325,7 @@ fn gradients_add_up_and_backward_needs_a_forward() {
 
 #[test]
 fn a_batch_that_does_not_fit_the_model_is_an_error() {
-    let mut engine = Encoder::new(random(ODD), 1).unwrap();
+    let mut engine = CpuReranker::new(random(ODD), 1).unwrap();
     for (ids, types) in
         [(vec![50], vec![0]), (vec![0], vec![2]), (vec![0; 131], vec![0; 131]), (vec![], vec![])]
     {
@@ -343,7 +343,7 @@ fn a_saved_model_loads_and_scores_the_same() {
     engine.weights_mut().iter_mut().for_each(|w| *w *= 1.01);
     let folder = tempfile::tempdir().unwrap();
     engine.save(folder.path()).unwrap();
-    let mut again = Encoder::new(Checkpoint::load(folder.path(), 0).unwrap(), 2).unwrap();
+    let mut again = CpuReranker::new(Checkpoint::load(folder.path(), 0).unwrap(), 2).unwrap();
     assert_eq!(again.score(&batch).unwrap(), engine.score(&batch).unwrap());
     assert_eq!(engine.kernels(), Level::detect().name());
 }
@@ -352,7 +352,7 @@ fn a_saved_model_loads_and_scores_the_same() {
 fn widths_that_are_no_multiple_of_eight_are_refused() {
     let odd = random(&ODD.replace("104", "100"));
     assert!(!supports(&*odd.model));
-    assert_eq!(Encoder::new(odd, 1).unwrap_err().kind, xpipe_base::task::FailureKind::Missing);
+    assert_eq!(CpuReranker::new(odd, 1).unwrap_err().kind, xpipe_base::task::FailureKind::Missing);
     assert!(supports(&*random(ODD).model));
 }
 
@@ -361,7 +361,7 @@ fn a_real_model_agrees_with_the_reference() {
     for name in ["bert-tiny", "minilm-l6"] {
         let Some(folder) = real(name, "a_real_model_agrees_with_the_reference") else { continue };
         let mut reference = Reference::new(Checkpoint::load(&folder, 1).unwrap(), 2, Device::Cpu).unwrap();
-        let mut engine = Encoder::new(Checkpoint::load(&folder, 1).unwrap(), 2).unwrap();
+        let mut engine = CpuReranker::new(Checkpoint::load(&folder, 1).unwrap(), 2).unwrap();
         let batch = random_batch(&[40, 7], 20_000, 1);
         check_same(&mut engine, &mut reference, &batch, Some(Stream::new(1, &["real"])));
     }

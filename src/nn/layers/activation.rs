@@ -1,4 +1,4 @@
-//! Activations by their names in Hugging Face configurations.
+//! Activation functions and their names in Hugging Face configurations.
 
 use candle_core::{Result, Tensor};
 

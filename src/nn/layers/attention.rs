@@ -1,4 +1,4 @@
-//! Self-attention of each pair alone: no padding, no mask but that of a local window.
+//! Self-attention within each pair: no padding, no mask except for local windows.
 
 use candle_core::{Result, Tensor};
 
@@ -8,7 +8,7 @@ use super::norm::softmax;
 
 impl Graph<'_> {
     /// `softmax(Q Kᵀ / √d) V` for every head of every pair; `q`, `k`, `v` and the result are `[tokens, width]`. With a
-    /// window, a token sees the tokens at most so far from it. Dropout of the probabilities is addressed as
+    /// window, a token sees tokens at most so far away. Dropout of the probabilities is addressed as
     /// [`Mask::attention`] says.
     ///
     /// **Source:** Vaswani et al. 2017; transformers `BertSelfAttention`, `ModernBertAttention`.

@@ -1,4 +1,4 @@
-//! Convolution over the tokens of each pair alone.
+//! Convolution over the tokens within each pair.
 
 use candle_core::{Result, Tensor};
 

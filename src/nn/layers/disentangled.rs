@@ -1,4 +1,4 @@
-//! Disentangled attention: scores of contents, of content and relative position, and of relative position and content.
+//! Disentangled attention: content-to-content, content-to-position and position-to-content scores.
 
 use candle_core::{Result, Tensor};
 
@@ -10,11 +10,11 @@ use super::dropout::Site;
 pub struct Relative {
     /// Half the rows of the table.
     pub span: usize,
-    /// Number of buckets in one direction, when far distances share rows.
+    /// Number of buckets per direction, if far distances share rows.
     pub buckets: Option<usize>,
-    /// The farthest distance that buckets tell apart.
+    /// The largest distance that buckets distinguish.
     pub farthest: usize,
-    /// Whether positions are projected by the contents' keys and queries.
+    /// Whether positions share the contents' key and query projections.
     pub shared: bool,
     /// Whether the table passes through a layer norm.
     pub normed: bool,
@@ -35,7 +35,7 @@ impl Relative {
         far * distance.signum()
     }
 
-    /// The table's row for a distance (query's place minus key's).
+    /// The table's row for a distance (index of the query minus index of the key).
     pub fn row(&self, distance: i64) -> usize {
         (self.bucket(distance) + self.span as i64).clamp(0, 2 * self.span as i64 - 1) as usize
     }
@@ -80,7 +80,7 @@ impl Graph<'_> {
                     .contiguous()
             };
             let c2p = self.product(q, &pk)?.gather(&index(1)?, 2)?;
-            // By keys: the row of the distance from the query, which is the last index here.
+            // By key: the row of its distance from the query, which is the last index here.
             let p2c = self.product(k, &pq)?.gather(&index(-1)?, 2)?.transpose(1, 2)?;
             ((self.product(q, &k.t()?)? + c2p)? + p2c)? * scale
         })

@@ -5,17 +5,17 @@
 //! of block `⌊e/4⌋` and is kept when the word is at least `round(p · 2³²)`; kept elements are multiplied by
 //! `1 / (1 - p)`. Elements are numbered over the whole packed batch, never over a part of it:
 //! - a hidden state: `token · width + column`;
-//! - what the head pooled and the classifier's input: `pair · width + column`;
+//! - the pooled state and the classifier's input: `pair · width + column`;
 //! - the table of relative positions: `row · width + column`;
-//! - an attention probability: `(token · heads + head) · 65536 + key`, where `token` is the query's place in the
-//!   batch and `key` the key's place in its pair.
+//! - an attention probability: `(token · heads + head) · 65536 + key`, where `token` is the index of the query in the
+//!   batch and `key` the index of the key in its pair.
 
 use xpipe_base::value::rng::Stream;
 
-/// Numbers from one row of attention probabilities to the next.
+/// Elements from one row of attention probabilities to the next.
 const ROW: u64 = 1 << 16;
 
-/// Where in a model dropout happens.
+/// A site of dropout in a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Site {
     /// After the embeddings' norm: sub-stream 0.
@@ -26,9 +26,9 @@ pub enum Site {
     Attention(usize),
     /// Output of layer l's attention: sub-stream 3 + 3l.
     AttentionOutput(usize),
-    /// Output of layer l's feed-forward part (ModernBERT: its product of two halves): sub-stream 4 + 3l.
+    /// Output of layer l's feed-forward network (of a gated one: the product of both halves): sub-stream 4 + 3l.
     Output(usize),
-    /// What the head reads: sub-stream 2³².
+    /// The pooled state: sub-stream 2³².
     Pooled,
     /// Output of the convolution: sub-stream 2³² + 1.
     Convolution,
@@ -81,12 +81,12 @@ impl Mask {
         }
     }
 
-    /// The site's stream, the smallest word kept, and the factor of what is kept: for engines that draw side by side.
+    /// The site's stream, the smallest word that is kept, and the factor of kept elements: for vectorised drawing.
     pub(crate) fn parts(&self) -> (&Stream, u32, f32) {
         (&self.stream, self.threshold, self.scale)
     }
 
-    /// Number of the first element of a row of attention probabilities.
+    /// Index of the first element of a row of attention probabilities.
     pub fn row(token: usize, heads: usize, head: usize) -> u64 {
         (token as u64 * heads as u64 + head as u64) * ROW
     }
@@ -127,7 +127,7 @@ mod tests {
             let mut x = vec![0.0; n];
             mask(p).fill(7, &mut x);
             let dropped = x.iter().filter(|x| **x == 0.0).count() as f64 / n as f64;
-            // Five standard deviations of a binomial share.
+            // Five standard deviations of a binomial proportion.
             assert!((dropped - p).abs() < 5.0 * (p * (1.0 - p) / n as f64).sqrt(), "{dropped} for {p}");
             let mean = x.iter().map(|x| f64::from(*x)).sum::<f64>() / n as f64;
             assert!((mean - 1.0).abs() < 0.02, "{mean}");

@@ -1,8 +1,8 @@
-//! Layers of the reference: plain differentiable candle operations over a packed piece of a batch.
+//! Layers of the reference engine: plain differentiable candle operations over a packed part of a batch.
 //!
-//! candle's fused layer norm, softmax, rotary embedding and attention cut the gradient silently and are not used
-//! anywhere. A [`Graph`] is one forward over a few pairs: it finds parameters by name, knows where pairs begin, and
-//! draws dropout. Must not know: architectures, files, the flat buffer.
+//! candle's fused layer norm, softmax, rotary embedding and attention silently cut the gradient and are not used. A
+//! [`Graph`] is one forward pass over a few pairs: it finds parameters by name, knows where pairs begin, and draws dropout.
+//! Must not know: architectures, files, the flat buffer.
 
 pub mod activation;
 pub mod attention;
@@ -20,27 +20,27 @@ use candle_core::{DType, Error, Result, Tensor};
 use crate::Packed;
 use xpipe_base::value::rng::Stream;
 
-/// Rows of one embedding table, one for each token.
+/// Rows of one embedding table, one per token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lookup {
-    /// The table's parameter name.
+    /// Parameter name of the table.
     pub parameter: &'static str,
-    /// A row for each token.
+    /// The row of each token.
     pub rows: Vec<u32>,
 }
 
-/// One forward over some pairs of a batch.
+/// One forward pass over some pairs of a batch.
 #[derive(Debug)]
 pub struct Graph<'a> {
     /// Parameters by name.
     pub tensors: &'a BTreeMap<String, Tensor>,
     /// The pairs.
     pub batch: &'a Packed,
-    /// The stream of the whole batch, when there is dropout.
+    /// The stream of the whole batch, if there is dropout.
     pub dropout: Option<Stream>,
     /// Whether the operands of matrix products are rounded to bfloat16.
     pub bf16: bool,
-    /// Hidden states, when they are asked for.
+    /// Recorded hidden states, if they are asked for.
     pub kept: Option<RefCell<Vec<Tensor>>>,
 }
 
@@ -53,7 +53,7 @@ impl Graph<'_> {
         self.tensors.get(name).ok_or_else(|| Error::Msg(format!("no parameter `{name}`")))
     }
 
-    /// `x · Wᵀ + b` with `name.weight` `[out, in]` and `name.bias`, where the model declares one.
+    /// `x · Wᵀ + b` with `name.weight` `[out, in]` and `name.bias`, if the model declares one.
     ///
     /// # Errors
     /// When shapes do not fit.
@@ -66,8 +66,8 @@ impl Graph<'_> {
         }
     }
 
-    /// The matrix product `a · b`, of operands rounded to bfloat16 when the graph says so. The CPU adds such products up
-    /// in f32, as the explicit engine does. A graphics card gives them in bfloat16, as its libraries do.
+    /// The matrix product `a · b`, of operands rounded to bfloat16 if the graph says so. The CPU sums such products in f32,
+    /// as the explicit engine does. A GPU returns them in bfloat16, as its libraries do.
     ///
     /// # Errors
     /// When shapes do not fit.
@@ -103,7 +103,7 @@ impl Graph<'_> {
         Tensor::cat(&rows, 0)
     }
 
-    /// Remembers a hidden state `[tokens, width]` for whoever looks inside (tests).
+    /// Records a hidden state `[tokens, width]`, for tests.
     pub fn keep(&self, x: &Tensor) {
         if let Some(kept) = &self.kept {
             kept.borrow_mut().push(x.detach());

@@ -1,4 +1,4 @@
-//! Layer norm and softmax, spelled out so that candle differentiates them.
+//! Layer norm and softmax, written out so that candle differentiates them.
 
 use candle_core::{D, Result, Tensor};
 
@@ -6,7 +6,7 @@ use super::Graph;
 
 impl Graph<'_> {
     /// `(x - mean) / √(variance + ε) · name.weight + name.bias` over the last dimension, with the biased variance; without
-    /// a bias where the model declares none.
+    /// a bias if the model declares none.
     ///
     /// **Source:** Ba, Kiros, Hinton 2016; torch `LayerNorm`.
     ///
@@ -24,7 +24,7 @@ impl Graph<'_> {
     }
 }
 
-/// Softmax over the last dimension; the maximum taken away is a constant to the gradient.
+/// Softmax over the last dimension. The maximum that is subtracted is a constant for the gradient.
 ///
 /// # Errors
 /// A defect of the graph.

@@ -1,10 +1,10 @@
-//! Rotary positions: pairs of columns of queries and keys are turned by an angle that grows with the place.
+//! Rotary positions: pairs of columns of queries and keys are rotated by an angle that grows with the position.
 
 use candle_core::{Result, Tensor};
 
 use super::Graph;
 
-/// cos and sin of place · θ^(−2i/d) for each place and i < d/2, in f32 as transformers has it.
+/// cos and sin of position · θ^(−2i/d) for each position and i < d/2, in f32 as in transformers.
 ///
 /// **Source:** Su et al. 2021; transformers `ModernBertRotaryEmbedding`.
 pub fn angles(places: impl Iterator<Item = usize>, size: usize, theta: f64) -> (Vec<f32>, Vec<f32>) {
@@ -16,7 +16,7 @@ pub fn angles(places: impl Iterator<Item = usize>, size: usize, theta: f64) -> (
 }
 
 impl Graph<'_> {
-    /// Turns `[tokens, heads · d]`: column i < d/2 of a head with column i + d/2.
+    /// Rotates `[tokens, heads · d]`: column i < d/2 of a head with column i + d/2.
     ///
     /// # Errors
     /// When shapes do not fit.

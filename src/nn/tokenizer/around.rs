@@ -1,14 +1,15 @@
-//! What settings say of the special tokens and the token types around texts.
+//! Settings of special tokens and token types around texts.
 
 use serde_json::Value as Json;
 
 use super::class::Class;
 use super::settings::Settings;
-use super::{Alone, Specials, Template};
+use super::{PairTemplate, SingleTemplate, Specials};
+use crate::arch::TokenTypes;
 use xpipe_base::task::Failure;
 
 impl Settings {
-    /// Whether `model_input_names` has token types, when it is given.
+    /// Whether `model_input_names`, if given, has token types.
     fn names_types(&self) -> Result<Option<bool>, Failure> {
         match self.get("model_input_names") {
             None => Ok(None),
@@ -17,9 +18,9 @@ impl Settings {
         }
     }
 
-    /// Whether a model with a table of types is given the types of the pair template.
+    /// Whether a model with a token type table receives the types of the pair template.
     pub(super) fn gives_types(&self) -> Result<bool, Failure> {
-        let reads = ["bert", "electra", "deberta-v2", ""].contains(&&*self.architecture);
+        let reads = self.architecture.is_empty() || self.has_types(TokenTypes::Used);
         Ok(!reads
             || self.names_types()?.unwrap_or(!matches!(
                 self.class,
@@ -27,16 +28,16 @@ impl Settings {
             )))
     }
 
-    /// Refuses special tokens around a pair that are not those of the settings, and sets all token types to 0 where the
-    /// model is given none.
+    /// Refuses special tokens around a pair that contradict the settings, and sets all token types to 0 if the model
+    /// receives none.
     ///
     /// # Errors
-    /// When the pair template says something else than the settings, and transformers' versions do not agree.
+    /// When the pair template contradicts the settings and the versions of transformers disagree.
     pub(super) fn around(
         &self,
         id: &dyn Fn(&str) -> Option<u32>,
-        template: &mut Template,
-        alone: &mut Alone,
+        template: &mut PairTemplate,
+        alone: &mut SingleTemplate,
     ) -> Result<(), Failure> {
         let [first, last] = match self.class {
             Class::Bert { .. } | Class::Roberta | Class::DebertaV2 => ["cls_token", "sep_token"],
@@ -59,10 +60,8 @@ impl Settings {
             (Some(given), _) | (None, Class::Bert { types: given }) => given,
             (None, Class::DebertaV2 | Class::Unknown) => true,
             (None, Class::Roberta | Class::XlmRoberta | Class::Backend) => false,
-            // Version 4 gives them where version 5 does not.
-            (None, Class::Fast)
-                if typed && ["bert", "electra", "deberta-v2"].contains(&&*self.architecture) =>
-            {
+            // Version 4 passes them on, version 5 does not.
+            (None, Class::Fast) if typed && self.has_types(TokenTypes::Used) => {
                 return Err(Failure::wrong(format!(
                     "{}: `model_input_names` is absent: with PreTrainedTokenizerFast, transformers 4 gives documents \
                      token type 1 and transformers 5 gives 0",
@@ -78,7 +77,7 @@ impl Settings {
         if !given {
             template.clear_types();
             alone.clear_types();
-        } else if typed && ["roberta", "xlm-roberta"].contains(&&*self.architecture) {
+        } else if typed && self.has_types(TokenTypes::Zero) {
             return Err(Failure::missing(format!(
                 "{}: the pair template gives documents token type 1, and this version has type 0 everywhere for `{}`",
                 self.file, self.architecture
@@ -89,13 +88,13 @@ impl Settings {
     }
 }
 
-impl Template {
+impl PairTemplate {
     fn types(&self) -> impl Iterator<Item = u32> + '_ {
         let around = [&self.before, &self.between, &self.after].into_iter().flatten().map(|(_, kind)| *kind);
         around.chain([self.query_type, self.document_type])
     }
 
-    /// Whether a token has another type than 0.
+    /// Whether a token has a type other than 0.
     pub(super) fn typed(&self) -> bool {
         self.types().any(|kind| kind != 0)
     }
@@ -106,7 +105,7 @@ impl Template {
     }
 }
 
-impl Alone {
+impl SingleTemplate {
     fn clear_types(&mut self) {
         [&mut self.before, &mut self.after].into_iter().for_each(clear);
         self.kind = 0;

@@ -1,6 +1,6 @@
-//! The classes of tokenizers of transformers, and the fields that their settings may have.
+//! Tokenizer classes of transformers, and the fields of their settings.
 
-/// Fields that change no token of a text, or only how tokens become text again.
+/// Fields without an effect on tokens, or with an effect on decoding only.
 pub(super) const HARMLESS: &[&str] = &[
     "add_bos_token",
     "add_eos_token",
@@ -59,7 +59,7 @@ pub(super) const HARMLESS: &[&str] = &[
     "wordpieces_prefix",
 ];
 
-/// Fields that are read here.
+/// Fields that are read.
 pub(super) const READ: &[&str] = &[
     "add_prefix_space",
     "added_tokens_decoder",
@@ -80,31 +80,31 @@ pub(super) const READ: &[&str] = &[
     "vocab_type",
 ];
 
-/// The special tokens that have names, in the order in which transformers adds them.
+/// The named special tokens in the order in which transformers adds them.
 pub(super) const NAMED: [&str; 7] =
     ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
-/// What kind of tokenizer transformers makes of a folder.
+/// The kind of tokenizer that transformers makes of a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
-    /// BERT's and those that are as BERT's; whether models are given token types.
+    /// BERT's and those like it; whether models receive token types.
     Bert {
         types: bool,
     },
-    /// Byte-level pairs: RoBERTa's and GPT-2's.
+    /// Byte-level BPE: RoBERTa's and GPT-2's.
     Roberta,
     XlmRoberta,
     DebertaV2,
     /// `PreTrainedTokenizerFast`: tokenizer.json as it is.
     Fast,
-    /// `TokenizersBackend`, which only transformers 5 has: tokenizer.json as it is, and no token types.
+    /// `TokenizersBackend` of transformers 5: tokenizer.json as it is, without token types.
     Backend,
-    /// Nothing says which.
+    /// Unknown.
     Unknown,
 }
 
 impl Class {
-    /// Of a name under `tokenizer_class`.
+    /// The class of a `tokenizer_class`.
     pub(super) fn named(name: &str) -> Option<Self> {
         Some(match name.strip_suffix("Fast").unwrap_or(name) {
             "BertTokenizer"
@@ -124,20 +124,7 @@ impl Class {
         })
     }
 
-    /// Of an architecture, where no class is named.
-    pub(super) fn of_architecture(name: &str) -> Self {
-        match name {
-            "bert" | "electra" => Self::Bert { types: true },
-            "distilbert" => Self::Bert { types: false },
-            "roberta" => Self::Roberta,
-            "xlm-roberta" => Self::XlmRoberta,
-            "deberta-v2" => Self::DebertaV2,
-            "modernbert" => Self::Fast,
-            _ => Self::Unknown,
-        }
-    }
-
-    /// The kind of model that the class is for, by its name in tokenizer.json.
+    /// The `model.type` of tokenizer.json that the class needs.
     pub(super) fn model(self) -> Option<&'static str> {
         match self {
             Self::Bert { .. } => Some("WordPiece"),
@@ -147,7 +134,7 @@ impl Class {
         }
     }
 
-    /// Special tokens of the class where the folder names none.
+    /// Default special tokens of the class.
     pub(super) fn default_token(self, name: &str) -> Option<&'static str> {
         let all = match self {
             Self::Bert { .. } => {

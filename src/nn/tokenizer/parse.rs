@@ -1,19 +1,19 @@
-//! The text of a `tokenizer.json` to a tokenizer, whatever is in it: a file that panics in the library is an error, and one
-//! that would make an endless text of a short one is refused before it does.
+//! Safe parsing of any `tokenizer.json`: a panic of the library becomes an error, and normalisers that would blow up a
+//! text are refused.
 
 use serde_json::Value as Json;
 
 use xpipe_base::task::caught;
 
-/// Characters that a normaliser may make of one, at most: published ones make up to 18 (a ligature of NFKC).
+/// Maximum characters that a normaliser may make of one. Published ones make up to 18 (a ligature of NFKC).
 const EXPANSION: f64 = 256.0;
-/// Bytes that a part may put before or into a text.
+/// Maximum bytes that a component may put before or into a text.
 const INSERTED: usize = 4096;
 
-/// Makes a tokenizer.
+/// Parses a tokenizer.
 ///
 /// # Errors
-/// Says what of the file does not fit.
+/// When the file is malformed.
 pub(super) fn tokenizer(json: &Json) -> Result<tokenizers::Tokenizer, String> {
     let growth = expansion(&json["normalizer"])? * expansion(&json["pre_tokenizer"])?;
     if growth > EXPANSION {
@@ -25,14 +25,14 @@ pub(super) fn tokenizer(json: &Json) -> Result<tokenizers::Tokenizer, String> {
     quiet(|| tokenizers::Tokenizer::from_bytes(text).map_err(|e| e.to_string()))
 }
 
-/// Calls the library; its panics become errors.
+/// Calls the library and turns its panics into errors.
 pub(super) fn quiet<T>(f: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     caught(f).unwrap_or_else(|panic| {
         Err(panic.message.lines().next().unwrap_or_default().chars().take(300).collect())
     })
 }
 
-/// How many characters a part of tokenizer.json makes of one, at most.
+/// Maximum characters that a component of tokenizer.json makes of one.
 fn expansion(part: &Json) -> Result<f64, String> {
     let inside: f64 = ["normalizers", "pretokenizers"]
         .into_iter()
@@ -44,7 +44,7 @@ fn expansion(part: &Json) -> Result<f64, String> {
     let own = match part["type"].as_str() {
         Some("Replace") => {
             let found = part["pattern"]["String"].as_str().map_or(1, str::len).max(1);
-            // An expression may also find nothing between two characters.
+            // An expression may also match the empty text between two characters.
             let between = usize::from(part["pattern"]["Regex"].is_string());
             (bytes("content") as f64 / found as f64).max(1.0) + (between * bytes("content")) as f64
         }

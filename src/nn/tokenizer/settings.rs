@@ -1,8 +1,8 @@
-//! What `tokenizer_config.json` and the small files beside it say about a tokenizer.
+//! Settings of a tokenizer in `tokenizer_config.json` and related files.
 //!
-//! transformers gives these files the last word over `tokenizer.json`, by rules that depend on the tokenizer's class, and
-//! with defaults where a field is absent. What its versions 4 and 5 both do is done here; where only one of them lets a
-//! field change tokens, the field is refused by name. Fields without an effect on tokens are known by a list.
+//! In transformers these files override `tokenizer.json`, by rules that depend on the tokenizer's class, with defaults for
+//! absent fields. What versions 4 and 5 both do is done here. A field that changes tokens in one of them only is an error
+//! that names it. Fields without an effect on tokens are listed.
 //!
 //! **Source:** transformers 4.57 `PreTrainedTokenizerFast`, `BertTokenizerFast`, `RobertaTokenizerFast`; transformers 5
 //! `TokenizersBackend`, `BertTokenizer`, `RobertaTokenizer`, `XLMRobertaTokenizer`, `DebertaV2Tokenizer`, `AutoTokenizer`.
@@ -16,23 +16,26 @@ use tokenizers::AddedToken;
 
 use super::Files;
 use super::class::{Class, HARMLESS, NAMED, READ};
+use crate::arch::{self, TokenTypes, Tokenization};
 use xpipe_base::task::Failure;
 
-/// What a folder says about its tokenizer, beside its words.
+/// The settings of a folder's tokenizer.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
-    /// `tokenizer_config.json`, for messages.
+    /// Path of `tokenizer_config.json`, for messages.
     pub(super) file: String,
     pub(super) fields: Map<String, Json>,
     pub(super) class: Class,
-    /// The class's name as it is written, where it is.
+    /// `tokenizer_class` as written, if it is.
     pub(super) declared: Option<String>,
+    /// `model_type` of config.json; empty without one.
     pub(super) architecture: String,
-    /// The special tokens by name; `None` for one that is said to be absent.
+    pub(super) tokenization: Option<Tokenization>,
+    /// Special tokens by name; `None` for one that is declared absent.
     pub(super) named: BTreeMap<&'static str, Option<AddedToken>>,
-    /// Tokens of `added_tokens_decoder`, whose properties stand over those of `tokenizer.json`.
+    /// Tokens of `added_tokens_decoder`, whose properties override those of `tokenizer.json`.
     decoder: Vec<AddedToken>,
-    /// Tokens to be added to the vocabulary where it has not added them itself, in order.
+    /// Tokens to add to the vocabulary if it lacks them, in order.
     added: Vec<AddedToken>,
 }
 
@@ -40,7 +43,7 @@ impl Settings {
     /// Reads `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json` of `files`, and `config.json`.
     ///
     /// # Errors
-    /// When one of them is damaged, or has a field that could change tokens and is not known.
+    /// When one of them is damaged, or has an unknown field that could change tokens.
     pub(super) fn read(folder: &Path, files: &Files) -> Result<Self, Failure> {
         let object = |name: &str| match files.get(name) {
             None => Ok(Map::new()),
@@ -54,18 +57,20 @@ impl Settings {
             },
         };
         let fields = object("tokenizer_config.json")?;
-        // What is wrong with config.json is told where the model is read.
+        // Errors of config.json are reported where the model is read.
         let config: Json = std::fs::read(folder.join("config.json"))
             .ok()
             .and_then(|bytes| serde_json::from_slice(&bytes).ok())
             .unwrap_or_default();
         let architecture = config["model_type"].as_str().unwrap_or_default().to_owned();
+        let tokenization = arch::tokenization(&architecture);
         let text = |json: Option<&Json>| json.and_then(Json::as_str).map(str::to_owned);
         let mut settings = Self {
             file: folder.join("tokenizer_config.json").display().to_string(),
             declared: text(fields.get("tokenizer_class")).or_else(|| text(config.get("tokenizer_class"))),
-            class: Class::of_architecture(&architecture),
+            class: tokenization.and_then(|t| Class::named(t.class)).unwrap_or(Class::Unknown),
             architecture,
+            tokenization,
             fields,
             named: BTreeMap::new(),
             decoder: Vec::new(),
@@ -88,12 +93,12 @@ impl Settings {
         Failure::wrong(format!("{}: `{field}` is {found}; expected {expected}", self.file))
     }
 
-    /// A field that is given and not null.
+    /// A field, if it is there and not null.
     pub(super) fn get(&self, field: &str) -> Option<&Json> {
         self.fields.get(field).filter(|value| !value.is_null())
     }
 
-    /// True or false, when the field is given.
+    /// A boolean field, if it is there.
     ///
     /// # Errors
     /// When it is something else.
@@ -102,12 +107,12 @@ impl Settings {
         value.as_bool().map(Some).ok_or_else(|| self.wrong(field, &value.to_string(), "true or false"))
     }
 
-    /// Refuses fields that are not known, and values of known ones that this version has no implementation of.
+    /// Refuses unknown fields, and values that are not implemented.
     fn known(&self) -> Result<(), Failure> {
         let known = |name: &str| {
             HARMLESS.contains(&name) || READ.contains(&name) || NAMED.contains(&name) || name.starts_with('_')
         };
-        // Names of special tokens of other kinds: transformers 5 adds them to the vocabulary.
+        // Special tokens of other names: transformers 5 adds them to the vocabulary.
         let token = |name: &str, value: &Json| name.ends_with("_token") && value.is_string();
         let left: Vec<String> = self
             .fields
@@ -137,9 +142,9 @@ impl Settings {
         Ok(())
     }
 
-    /// Collects the special tokens and the tokens to be added.
+    /// Collects the special tokens and the tokens to add.
     fn tokens(&mut self, map: &Map<String, Json>, ids: &Map<String, Json>) -> Result<(), Failure> {
-        // The other two files are from before tokenizer_config.json held all of it.
+        // Older folders have them in the other two files.
         let whole = self.get("added_tokens_decoder").is_some();
         let says = |name: &str| {
             let older = map.get(name).filter(|_| !whole);
@@ -199,7 +204,7 @@ impl Settings {
         Ok(())
     }
 
-    /// A token as text, or with its properties; special ones are not normalised.
+    /// A token as a string or with its properties. Special tokens are not normalised.
     fn token(&self, field: &str, value: &Json, special: bool) -> Result<Option<AddedToken>, Failure> {
         let wrong =
             || self.wrong(field, &value.to_string(), "a token as text, or an object with its `content`");
@@ -222,7 +227,7 @@ impl Settings {
         }
     }
 
-    /// The special token of a name, with a default for folders that name none.
+    /// The special token of a name, or a default.
     pub(super) fn special<'a>(&'a self, name: &str, default: &'a str) -> &'a str {
         match self.named.get(name) {
             Some(Some(token)) => &token.content,
@@ -230,17 +235,27 @@ impl Settings {
         }
     }
 
-    /// Whether texts are cut at their beginning.
+    /// Whether texts are truncated on the left.
     pub(super) fn cuts_the_beginning(&self) -> bool {
         self.get("truncation_side").and_then(Json::as_str) == Some("left")
     }
 
-    /// Whether special tokens that are written in a text are read as any other letters.
+    /// Whether special tokens written in a text are split like any other text.
     pub(super) fn splits_special(&self) -> Result<bool, Failure> {
         Ok(self.flag("split_special_tokens")?.unwrap_or(false))
     }
 
-    /// Flags of the field or its default, and how a message says them.
+    /// Whether both versions of transformers read the class that the folder names.
+    fn class_is_read(&self) -> bool {
+        self.tokenization.is_none_or(|t| t.reads_class)
+    }
+
+    /// Whether the architecture does this with token types.
+    pub(super) fn has_types(&self, types: TokenTypes) -> bool {
+        self.tokenization.is_some_and(|t| t.token_types == types)
+    }
+
+    /// The value of a boolean field or its default, with the wording for messages.
     fn effective(&self, field: &'static str, default: bool) -> Result<(bool, String), Failure> {
         Ok(match self.flag(field)? {
             Some(value) => (value, format!("`{field}` is {value}")),
@@ -248,7 +263,7 @@ impl Settings {
         })
     }
 
-    /// What only one of transformers' versions follows.
+    /// The error for a setting that only one version of transformers follows.
     pub(super) fn contradiction(&self, says: &str, found: &str) -> Failure {
         Failure::wrong(format!(
             "{}: {says} and tokenizer.json {found}; transformers 4 and 5 read that differently",
@@ -257,10 +272,10 @@ impl Settings {
         .help("change one of the two files so that they say the same; tokenizer.json is what was trained, most often")
     }
 
-    /// Changes a `tokenizer.json` to what the settings make of it.
+    /// Applies the settings to a `tokenizer.json`.
     ///
     /// # Errors
-    /// When a field and the file say different things, and transformers' versions do not agree which one is meant.
+    /// When a field contradicts the file and the versions of transformers disagree which of them holds.
     pub(super) fn apply(&self, tokenizer: &mut Json) -> Result<(), Failure> {
         if let (Some(name), Some(model), Some(found)) =
             (&self.declared, self.class.model(), tokenizer["model"]["type"].as_str())
@@ -272,7 +287,7 @@ impl Settings {
         }
         match self.class {
             Class::Bert { .. } => self.bert(tokenizer),
-            Class::Roberta => self.prefix(tokenizer, self.architecture != "modernbert"),
+            Class::Roberta => self.prefix(tokenizer, self.class_is_read()),
             Class::Fast => self.prefix(tokenizer, false),
             Class::XlmRoberta => {
                 let scheme = find(&tokenizer["pre_tokenizer"], &["Metaspace"]).map(prepends);
@@ -308,19 +323,18 @@ impl Settings {
                 ),
             ];
             for (field, inner, (value, says)) in fields {
-                // Of a ModernBERT folder transformers 5 reads no class.
-                if self.architecture == "modernbert" && normalizer[inner] != value {
+                if !self.class_is_read() && normalizer[inner] != value {
                     let found = format!("says {}", normalizer[inner]);
                     return Err(self
                         .contradiction(&says, &found)
-                        .help(format!("`{field}` is not that of a ModernBERT")));
+                        .help(format!("`{field}` is no setting of `{}` models", self.architecture)));
                 }
                 normalizer[inner] = value.into();
             }
             normalizer["strip_accents"] = strip.map_or(Json::Null, Json::Bool);
             return Ok(());
         }
-        // Another normaliser stays as it is in version 4 and is replaced in 5.
+        // Version 4 keeps another normaliser, version 5 replaces it.
         let kind = normalizer["type"].as_str().unwrap_or("none").to_owned();
         for (field, part) in [("do_lower_case", "Lowercase"), ("strip_accents", "StripAccents")] {
             let found = match find(normalizer, &["BertNormalizer"]) {
@@ -337,7 +351,7 @@ impl Settings {
         Ok(())
     }
 
-    /// `add_prefix_space` of byte-level pairs; `both` when both of transformers' versions follow it.
+    /// `add_prefix_space` of byte-level BPE; `both` if both versions of transformers follow it.
     fn prefix(&self, tokenizer: &mut Json, both: bool) -> Result<(), Failure> {
         let (value, says) = self.effective("add_prefix_space", false)?;
         let part = &mut tokenizer["pre_tokenizer"];
@@ -377,10 +391,10 @@ impl Settings {
         Ok(())
     }
 
-    /// The tokens to be added to a vocabulary that `knows` words.
+    /// The tokens to add to a vocabulary; `knows` says whether it has a token.
     ///
     /// # Errors
-    /// For a special token of another name that is not in the vocabulary: only transformers 5 adds it.
+    /// When a special token of another name is not in the vocabulary: only transformers 5 adds it.
     pub(super) fn additions(
         &self,
         tokenizer: &Json,
@@ -410,7 +424,7 @@ impl Settings {
     }
 }
 
-/// The first part of these types, in a part of tokenizer.json or the sequence that it is.
+/// The first component of these types: the component itself, or one of its sequence.
 fn find<'a>(part: &'a Json, types: &[&str]) -> Option<&'a Json> {
     if part["type"].as_str().is_some_and(|t| types.contains(&t)) {
         return Some(part);
@@ -419,7 +433,7 @@ fn find<'a>(part: &'a Json, types: &[&str]) -> Option<&'a Json> {
     lists.flatten().find_map(|inner| find(inner, types))
 }
 
-/// Whether a Metaspace part puts a space before a text.
+/// Whether a Metaspace component puts a space before a text.
 fn prepends(part: &Json) -> bool {
     match part["prepend_scheme"].as_str() {
         Some(scheme) => scheme != "never",
@@ -427,11 +441,10 @@ fn prepends(part: &Json) -> bool {
     }
 }
 
-/// How a folder's tokenizer is read, where that has changed since such folders were first read: by the settings that are
-/// honoured now and were not. Nothing where the settings change nothing, so that keys stay.
+/// A mark of the settings that apply now and did not in older versions. Empty if they change nothing, so that keys stay.
 pub(super) fn reading(folder: &Path, files: &Files, tokenizer: Option<&[u8]>) -> Option<&'static str> {
     const HONOURED: Option<&str> = Some("settings of the tokenizer are honoured");
-    // What is refused has no result that could be met again.
+    // Refused folders have no results to reuse.
     let Ok(settings) = Settings::read(folder, files) else { return HONOURED };
     if settings.cuts_the_beginning() || settings.splits_special().unwrap_or(true) {
         return HONOURED;
@@ -446,7 +459,7 @@ pub(super) fn reading(folder: &Path, files: &Files, tokenizer: Option<&[u8]>) ->
         let own = parts.added_tokens.as_array().map(Vec::as_slice).unwrap_or_default();
         own.iter().any(|o| serde_json::from_value::<AddedToken>(o.clone()).is_ok_and(|o| o == *token))
     };
-    // A vocabulary alone adds the special tokens of BERT itself.
+    // A tokenizer built from a vocabulary has BERT's special tokens already.
     let added = match tokenizer {
         Some(_) => {
             let own = parts.added_tokens.as_array().map(Vec::as_slice).unwrap_or_default();
@@ -463,7 +476,7 @@ pub(super) fn reading(folder: &Path, files: &Files, tokenizer: Option<&[u8]>) ->
     (!same || added || typed && !settings.gives_types().unwrap_or(false)).then_some(HONOURED).flatten()
 }
 
-/// What of a `tokenizer.json` settings may change; its words are passed over.
+/// The parts of a `tokenizer.json` that settings may change, without the vocabulary.
 #[derive(Default, serde::Deserialize)]
 #[serde(default)]
 struct Parts {
@@ -482,12 +495,12 @@ struct Kind {
     unk_token: Json,
 }
 
-/// Whether a pair template has a token type above 0.
+/// Whether the pair template has a token type above 0.
 fn mentions_types(part: &Json) -> bool {
     match part {
         Json::Object(map) => map.iter().any(|(name, value)| match name.as_str() {
             "type_id" => value.as_u64().is_some_and(|n| n > 0),
-            // BERT's older form of a template has its types without saying so.
+            // BERT's older format of a template implies its types.
             "type" => value == "BertProcessing",
             _ => mentions_types(value),
         }),

@@ -1,5 +1,5 @@
-//! LoRA adapters of PEFT, merged into the weights that they adapt: W + B · A · alpha / r, and the modules that were trained
-//! whole in place of the model's.
+//! LoRA adapters of PEFT, merged into the weights that they adapt: W + B · A · alpha / r. Modules that were trained whole
+//! replace the model's.
 //!
 //! **Source:** PEFT `tuners/lora/config.py`, `tuners/lora/layer.py` (`get_delta_weight`), `utils/save_and_load.py`.
 
@@ -9,14 +9,13 @@ use std::path::{Path, PathBuf};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::json;
 
-use super::header::{self, Described};
-use super::{Fill, Role, bytes, float, torch_file};
+use super::header::{self, TensorHeader};
+use super::{Role, WeightLoader, bytes, float, torch_file};
 use crate::config::Fields;
 use crate::files;
 use xpipe_base::task::Failure;
 
-/// Fields that say nothing of what a merged adapter computes: how it was trained, and which modules it has, which its
-/// tensors tell.
+/// Fields without an effect on a merged adapter: how it was trained, and which modules it has (its tensors say that).
 const HARMLESS: [&str; 16] = [
     "auto_mapping",
     "base_model_class",
@@ -36,42 +35,42 @@ const HARMLESS: [&str; 16] = [
     "task_type",
 ];
 
-/// A tensor with its numbers, where those are read.
-type Tensor = (Described, Option<Vec<u8>>);
+/// A tensor, with its numbers if those are read.
+type AdapterTensor = (TensorHeader, Option<Vec<u8>>);
 
-/// What a tensor of an adapter is, by its name.
+/// The role of an adapter's tensor, by its name.
 #[derive(Debug, PartialEq)]
-enum Kind {
-    /// A of a module.
+enum AdapterRole {
+    /// Matrix A of a module.
     Down(String),
-    /// B of a module.
+    /// Matrix B of a module.
     Up(String),
-    /// A tensor that stands for the model's.
+    /// Replaces a tensor of the model.
     Whole(String),
-    /// Nothing that is known.
+    /// Unknown.
     Other,
 }
 
-/// Merges the adapter of a folder into weights that are filled; without numbers only shapes and names are looked at.
+/// Merges the adapter of a folder into weights. Without `numbers` only names and shapes are checked.
 ///
 /// # Errors
-/// A kind of adapter that has no implementation, tensors that do not fit the model, damage.
-pub(super) fn merge(fill: &mut Fill<'_>, folder: &Path, numbers: bool) -> Result<(), Failure> {
+/// When the kind of adapter is not implemented, tensors do not fit the model, or a file is damaged.
+pub(super) fn merge(loader: &mut WeightLoader<'_>, folder: &Path, numbers: bool) -> Result<(), Failure> {
     let scale = scale(folder)?;
     let path = path(folder)?;
-    let mut down: BTreeMap<String, Tensor> = BTreeMap::new();
-    let mut up: BTreeMap<String, Tensor> = BTreeMap::new();
+    let mut down: BTreeMap<String, AdapterTensor> = BTreeMap::new();
+    let mut up: BTreeMap<String, AdapterTensor> = BTreeMap::new();
     for (tensor, bytes) in tensors(&path, numbers)? {
         match kind(&tensor.name) {
-            Kind::Down(module) => drop(down.insert(module, (tensor, bytes))),
-            Kind::Up(module) => drop(up.insert(module, (tensor, bytes))),
-            Kind::Whole(name) => {
-                if let Some(at) = fill.place(&name) {
-                    fill.from[at] = None;
+            AdapterRole::Down(module) => drop(down.insert(module, (tensor, bytes))),
+            AdapterRole::Up(module) => drop(up.insert(module, (tensor, bytes))),
+            AdapterRole::Whole(name) => {
+                if let Some(at) = loader.place(&name) {
+                    loader.from[at] = None;
                 }
-                fill.take(&path, name, &tensor.shape, tensor.kind, bytes.as_deref())?;
+                loader.take(&path, name, &tensor.shape, tensor.kind, bytes.as_deref())?;
             }
-            Kind::Other => fill.left.push(tensor.name),
+            AdapterRole::Other => loader.left.push(tensor.name),
         }
     }
     let alone =
@@ -83,12 +82,12 @@ pub(super) fn merge(fill: &mut Fill<'_>, folder: &Path, numbers: bool) -> Result
         )));
     }
     for ((module, a), b) in down.into_iter().zip(up.into_values()) {
-        fill.adapt(&path, &module, &a, &b, scale)?;
+        loader.adapt(&path, &module, &a, &b, scale)?;
     }
     Ok(())
 }
 
-/// alpha / r of an adapter whose kind is known.
+/// The factor alpha / r of an adapter of an implemented kind.
 fn scale(folder: &Path) -> Result<f32, Failure> {
     let path = folder.join(files::ADAPTER);
     let bytes = std::fs::read(&path).map_err(|e| Failure::missing(format!("{}: {e}", path.display())))?;
@@ -98,7 +97,7 @@ fn scale(folder: &Path) -> Result<f32, Failure> {
         fields.only(name, &[json!(false)])?;
     }
     fields.only("bias", &[json!("none")])?;
-    // Others begin with a part of the model's weights, and leave the rest of them changed.
+    // Other initialisations move a part of the model's weights into the adapter and change the rest.
     fields.only("init_lora_weights", &[json!(true), json!(false), json!("gaussian")])?;
     for name in ["rank_pattern", "alpha_pattern", "loftq_config", "megatron_config"] {
         fields.only(name, &[json!({})])?;
@@ -137,20 +136,21 @@ fn path(folder: &Path) -> Result<PathBuf, Failure> {
     })
 }
 
-/// The tensors of a file, by name.
-fn tensors(path: &Path, numbers: bool) -> Result<Vec<Tensor>, Failure> {
-    let mut all: Vec<Tensor> = if !numbers {
+/// The tensors of a file by name.
+fn tensors(path: &Path, numbers: bool) -> Result<Vec<AdapterTensor>, Failure> {
+    let mut all: Vec<AdapterTensor> = if !numbers {
         header::read(path)?.unwrap_or_default().into_iter().map(|t| (t, None)).collect()
     } else if path.extension().is_some_and(|e| e == "bin") {
-        let described =
-            |t: torch_file::Tensor| (Described { name: t.name, shape: t.shape, kind: t.kind }, Some(t.bytes));
+        let described = |t: torch_file::TorchTensor| {
+            (TensorHeader { name: t.name, shape: t.shape, kind: t.kind }, Some(t.bytes))
+        };
         torch_file::read(path)?.into_iter().map(described).collect()
     } else {
         let bytes = bytes::whole(path)?;
         let tensors = SafeTensors::deserialize(&bytes)
             .map_err(|e| Failure::wrong(format!("{}: not a whole safetensors file: {e}", path.display())))?;
         let one = |(name, t): (String, safetensors::tensor::TensorView<'_>)| {
-            (Described { name, shape: t.shape().to_vec(), kind: t.dtype() }, Some(t.data().to_vec()))
+            (TensorHeader { name, shape: t.shape().to_vec(), kind: t.dtype() }, Some(t.data().to_vec()))
         };
         tensors.tensors().into_iter().map(one).collect()
     };
@@ -158,23 +158,23 @@ fn tensors(path: &Path, numbers: bool) -> Result<Vec<Tensor>, Failure> {
     Ok(all)
 }
 
-fn kind(name: &str) -> Kind {
-    let Some(inner) = name.strip_prefix("base_model.model.") else { return Kind::Other };
-    // Adapters have names; that of one that was saved by itself is left out, or is `default`.
+fn kind(name: &str) -> AdapterRole {
+    let Some(inner) = name.strip_prefix("base_model.model.") else { return AdapterRole::Other };
+    // AdapterTensor names may include the adapter's name: none, or `default`, if it was saved alone.
     let inner = inner.replace(".default.", ".");
     if let Some(module) = inner.strip_suffix(".lora_A.weight") {
-        return Kind::Down(module.to_owned());
+        return AdapterRole::Down(module.to_owned());
     }
     if let Some(module) = inner.strip_suffix(".lora_B.weight") {
-        return Kind::Up(module.to_owned());
+        return AdapterRole::Up(module.to_owned());
     }
     match inner.contains(".lora_") || inner.contains(".original_module.") {
-        true => Kind::Other,
-        false => Kind::Whole(inner.replace(".modules_to_save.", ".")),
+        true => AdapterRole::Other,
+        false => AdapterRole::Whole(inner.replace(".modules_to_save.", ".")),
     }
 }
 
-fn floats(path: &Path, (tensor, bytes): &Tensor) -> Result<Option<Vec<f32>>, Failure> {
+fn floats(path: &Path, (tensor, bytes): &AdapterTensor) -> Result<Option<Vec<f32>>, Failure> {
     let Some(bytes) = bytes else { return Ok(None) };
     let mut out = vec![0.0; tensor.shape.iter().product()];
     match tensor.kind {
@@ -190,8 +190,8 @@ fn floats(path: &Path, (tensor, bytes): &Tensor) -> Result<Option<Vec<f32>>, Fai
     Ok(Some(out))
 }
 
-impl Fill<'_> {
-    /// The parameter of a tensor's name.
+impl WeightLoader<'_> {
+    /// Index of the parameter that a tensor name means.
     fn place(&self, name: &str) -> Option<usize> {
         match self.model.role(name) {
             Role::Parameter(regular) => self.places.get(regular.as_str()).copied(),
@@ -204,8 +204,8 @@ impl Fill<'_> {
         &mut self,
         path: &Path,
         module: &str,
-        a: &Tensor,
-        b: &Tensor,
+        a: &AdapterTensor,
+        b: &AdapterTensor,
         scale: f32,
     ) -> Result<(), Failure> {
         let name = path.display();
@@ -225,7 +225,7 @@ impl Fill<'_> {
             .help("the adapter is of another model"));
         }
         let (rank, inputs) = (*rank, *inputs);
-        // Without its bytes, only the header is looked at.
+        // Without numbers only the header is read.
         let (Some(a), Some(b)) = (floats(path, a)?, floats(path, b)?) else { return Ok(()) };
         let weight = &mut self.weights[parameter.offset..parameter.offset + parameter.len()];
         for (row, b) in weight.chunks_exact_mut(inputs).zip(b.chunks_exact(rank)) {
@@ -260,18 +260,21 @@ mod tests {
             let name = |which: &str| format!("base_model.model.{module}.lora_{which}{middle}.weight");
             assert_eq!(
                 (kind(&name("A")), kind(&name("B"))),
-                (Kind::Down(module.into()), Kind::Up(module.into()))
+                (AdapterRole::Down(module.into()), AdapterRole::Up(module.into()))
             );
             let saved = format!("base_model.model.classifier.modules_to_save{middle}.bias");
-            assert_eq!(kind(&saved), Kind::Whole("classifier.bias".into()));
+            assert_eq!(kind(&saved), AdapterRole::Whole("classifier.bias".into()));
         }
-        assert_eq!(kind("base_model.model.classifier.weight"), Kind::Whole("classifier.weight".into()));
+        assert_eq!(
+            kind("base_model.model.classifier.weight"),
+            AdapterRole::Whole("classifier.weight".into())
+        );
         for other in [
             "classifier.weight",
             "base_model.model.x.lora_magnitude_vector.weight",
             "base_model.model.x.lora_embedding_A",
         ] {
-            assert_eq!(kind(other), Kind::Other, "{other}");
+            assert_eq!(kind(other), AdapterRole::Other, "{other}");
         }
     }
 

@@ -5,9 +5,8 @@ use std::path::Path;
 
 use xpipe_base::task::Failure;
 
-/// A file's bytes, in pages of their own: they go back to the system at once when this is dropped. (A block of this size
-/// from the allocator would make it keep all later blocks up to that size, and a training would need up to twice its
-/// memory.)
+/// A file's bytes in pages of their own, which the system gets back at once on drop. (glibc would raise its threshold for
+/// such pages after freeing an allocated block of this size, and a training would need up to twice its memory.)
 #[derive(Debug)]
 pub(super) struct FileBytes {
     pages: memmap2::MmapMut,
@@ -22,7 +21,7 @@ impl std::ops::Deref for FileBytes {
     }
 }
 
-/// Reads a file. It is read and not mapped, since a map of a file that is cut meanwhile ends the process.
+/// Reads a file. It is not mapped: truncating a mapped file kills the process by SIGBUS.
 pub(super) fn whole(path: &Path) -> Result<FileBytes, Failure> {
     let failed = |e: std::io::Error| {
         let failure = Failure::from(e);
@@ -31,7 +30,7 @@ pub(super) fn whole(path: &Path) -> Result<FileBytes, Failure> {
     let mut file = std::fs::File::open(path).map_err(failed)?;
     let size = file.metadata().map_err(failed)?.len();
     let room = usize::try_from(size).ok();
-    // Pages of no length cannot be had.
+    // Empty maps are an error.
     let room = room.and_then(|len| Some((memmap2::MmapMut::map_anon(len.max(1)).ok()?, len)));
     let (mut pages, len) = room
         .ok_or_else(|| Failure::missing(format!("{}: {size} bytes do not fit in memory", path.display())))?;

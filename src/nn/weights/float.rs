@@ -1,4 +1,4 @@
-//! Little-endian floating-point numbers of weight files to f32. Each function fills `out` from `out.len()` numbers.
+//! Conversion of little-endian numbers in weight files to f32. Each function fills `out` from `out.len()` numbers.
 
 use xpipe_base::value::half::widen;
 
@@ -9,7 +9,7 @@ pub(super) fn from_f32(bytes: &[u8], out: &mut [f32]) {
     }
 }
 
-/// bfloat16: the upper half of a binary32.
+/// bfloat16, the upper half of a binary32.
 pub(super) fn from_bf16(bytes: &[u8], out: &mut [f32]) {
     for (x, b) in out.iter_mut().zip(bytes.chunks_exact(2)) {
         *x = f32::from_bits(u32::from(u16::from_le_bytes([b[0], b[1]])) << 16);

@@ -1,4 +1,4 @@
-//! What a weight file holds, told from its header without reading its numbers, and whether all of them are there.
+//! Tensors of a weight file from its header, without reading the numbers; checks that all of them are there.
 
 use std::fs::File;
 use std::io::Read;
@@ -10,22 +10,22 @@ use safetensors::tensor::Metadata;
 use super::torch_file;
 use xpipe_base::task::Failure;
 
-/// Bytes of a header at most: those of the largest encoders are below one megabyte.
-const HEADER: u64 = 100 << 20;
+/// Maximum bytes of a header. Those of the largest encoders are below one megabyte.
+const MAX_HEADER: u64 = 100 << 20;
 
 /// A tensor without its numbers.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Described {
+pub(super) struct TensorHeader {
     pub name: String,
     pub shape: Vec<usize>,
     pub kind: Dtype,
 }
 
-/// The tensors of a file; nothing for a form that tells them in no place that can be read alone.
+/// The tensors of a file; `None` for torch's older format, which has no header.
 ///
 /// # Errors
-/// When the file is cut off or is none of these.
-pub(super) fn read(path: &Path) -> Result<Option<Vec<Described>>, Failure> {
+/// When the file is truncated or of another format.
+pub(super) fn read(path: &Path) -> Result<Option<Vec<TensorHeader>>, Failure> {
     if path.extension().is_some_and(|e| e == "bin") {
         return torch_file::describe(path);
     }
@@ -35,14 +35,14 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<Described>>, Failure> {
     })
 }
 
-fn safetensors(path: &Path) -> Result<Vec<Described>, String> {
+fn safetensors(path: &Path) -> Result<Vec<TensorHeader>, String> {
     let off = |e: std::io::Error| e.to_string();
     let mut file = File::open(path).map_err(off)?;
     let size = file.metadata().map_err(off)?.len();
     let mut head = vec![0; 8];
     file.read_exact(&mut head).map_err(off)?;
     let length = head.iter().rev().fold(0u64, |n, b| n << 8 | u64::from(*b));
-    if length > HEADER || length > size {
+    if length > MAX_HEADER || length > size {
         return Err(format!("its header would be {length} bytes long"));
     }
     head.clear();
@@ -53,5 +53,5 @@ fn safetensors(path: &Path) -> Result<Vec<Described>, String> {
         return Err(format!("it has {size} bytes and its header says {whole}"));
     }
     let all = metadata.tensors().into_iter();
-    Ok(all.map(|(name, t)| Described { name, shape: t.shape.clone(), kind: t.dtype }).collect())
+    Ok(all.map(|(name, t)| TensorHeader { name, shape: t.shape.clone(), kind: t.dtype }).collect())
 }

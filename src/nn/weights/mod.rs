@@ -1,9 +1,9 @@
-//! Weights of a model folder in, weights out: safetensors, or torch's own files, single or in shards, as `transformers`
-//! writes them.
+//! Reading and writing the weights of model folders: safetensors or torch's own files, single or in shards, as
+//! `transformers` writes them.
 //!
-//! Everything becomes one flat f32 buffer in the order the architecture declares. A tensor that is missing, left
-//! over, of another shape or kind, or not finite is an error that names it; only a missing head is drawn fresh.
-//! Must not know: how a model computes.
+//! Weights become one flat f32 buffer in the order that the architecture declares. A tensor that is missing, unexpected, of
+//! another shape or type, or not finite is an error that names it. Only a missing head is drawn. Must not know: how a model
+//! computes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -20,25 +20,25 @@ mod pickle;
 mod torch_file;
 
 use super::Parameter;
-use super::arch::masked::Masked;
-use super::arch::{self, Architecture, Declared, Fresh, Role};
+use super::arch::masked_lm::MaskedLmHead;
+use super::arch::{self, Architecture, Declared, Init, Role};
 use super::{config, files};
 use xpipe_base::task::{Failure, passed_over};
 use xpipe_base::value::InnerPath;
 use xpipe_base::value::rng::Stream;
 
-/// How many labels the classifier of a checkpoint has.
+/// Number of labels of a checkpoint's classifier.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Labels {
-    /// One, whose logit is the score.
+    /// One label; its logit is the score.
     #[default]
     One = 1,
-    /// Two, of which the second says that a pair is relevant. They become one at loading: the difference of two linear
-    /// functions is a linear function, so its logit is the second one less the first.
+    /// Two labels, the second for relevant pairs. Loading makes one of them, whose logit is the second minus the first: the
+    /// difference of two linear functions is linear.
     Two = 2,
 }
 
-/// A model as a folder holds it: configuration, layout, weights.
+/// A model as read from a folder: configuration, layout, weights.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
     /// The architecture with its configuration.
@@ -47,16 +47,16 @@ pub struct Checkpoint {
     pub parameters: Vec<Parameter>,
     /// The flat buffer.
     pub weights: Vec<f32>,
-    /// Tensors of the file that have no use here (masked-LM heads, buffers), sorted.
+    /// Unused tensors of the file (masked-LM heads, buffers), sorted.
     pub ignored: Vec<String>,
-    /// Parameters that the file lacks and that were drawn from the seed, in layout order.
+    /// Parameters that the file lacks and that were drawn from the seed, in the order of the layout.
     pub drawn: Vec<String>,
 }
 
 impl Checkpoint {
-    /// Reads `config.json` and the weights of a folder. A missing head is drawn from
-    /// `Stream::new(seed, &["head init"])`: sub-stream = place of the tensor among the drawn ones of the
-    /// declaration (the pooler's weight is 0, its bias 1, the classifier's weight 2), index = element.
+    /// Reads `config.json` and the weights of a folder. A missing head is drawn from `Stream::new(seed, &["head init"])`:
+    /// the sub-stream is the index of the tensor among the declared tensors of the head (pooler weight 0, its bias 1,
+    /// classifier weight 2), the position is the element.
     ///
     /// # Errors
     /// As [`arch::read`]; and when the weights are absent, damaged or do not fit the configuration.
@@ -64,81 +64,81 @@ impl Checkpoint {
         Self::load_labelled(folder, seed, Labels::One)
     }
 
-    /// The same of a checkpoint with that many labels; two of them are never drawn.
+    /// The same for a checkpoint with so many labels. Heads of two labels are never drawn.
     ///
     /// # Errors
     /// As [`Checkpoint::load`], and when the classifier has another number of labels.
     pub fn load_labelled(folder: &Path, seed: u64, labels: Labels) -> Result<Self, Failure> {
         let model = arch::read(folder)?;
         let declared = model.declared();
-        Self::read(model, &declared, folder, seed, labels, Beside::Reranker)
+        Self::read(model, &declared, folder, seed, labels, ExtraHead::Reranker)
     }
 
-    /// The encoder of a folder, for which the re-ranker's head is of no use: what the file has of it is ignored.
+    /// Reads the encoder of a folder and ignores a re-ranking head.
     ///
     /// # Errors
     /// As [`Checkpoint::load`].
     pub fn load_encoder(folder: &Path) -> Result<Self, Failure> {
         let model = arch::read(folder)?;
         let declared = model.declared();
-        Self::read(model, &declared, folder, 0, Labels::One, Beside::Nothing)
+        Self::read(model, &declared, folder, 0, Labels::One, ExtraHead::Nothing)
     }
 
-    /// The masked language model of a folder: the encoder, and behind its parameters those of the head that
-    /// [`Architecture::masked`] describes. The re-ranker's head is there too, of no use.
+    /// Reads the masked language model of a folder: the encoder, followed by the parameters of [`Architecture::masked_lm`].
+    /// The layout also has the re-ranking head, which is unused.
     ///
     /// # Errors
-    /// As [`Checkpoint::load`], and when the architecture has no such head here.
-    pub fn load_masked(folder: &Path) -> Result<Self, Failure> {
+    /// As [`Checkpoint::load`], and when this version has no such head for the architecture.
+    pub fn load_masked_lm(folder: &Path) -> Result<Self, Failure> {
         let model = arch::read(folder)?;
-        let masked = *no_masked(model.masked(), folder, &*model)?;
+        let masked = *masked_lm_head(&*model, folder)?;
         let mut declared = model.declared();
         masked.declare(model.hidden(), model.vocabulary(), &mut declared);
-        Self::read(model, &declared, folder, 0, Labels::One, Beside::Masked(masked))
+        Self::read(model, &declared, folder, 0, Labels::One, ExtraHead::MaskedLm(masked))
     }
 
-    /// Checks a folder without reading its numbers: whether the weights are whole and fit the configuration. The parameters
-    /// that would be drawn.
+    /// Checks that the weights of a folder are complete and fit the configuration, without reading numbers. Returns the
+    /// parameters that would be drawn.
     ///
     /// # Errors
-    /// As of the function that would load it.
+    /// As the function that would load it.
     pub fn check(folder: &Path, labels: Labels, part: Part) -> Result<Vec<String>, Failure> {
         let model = arch::read(folder)?;
         let mut declared = model.declared();
-        let beside = match part {
-            Part::Reranker => Beside::Reranker,
-            Part::Encoder => Beside::Nothing,
-            Part::Masked => {
-                let masked = *no_masked(model.masked(), folder, &*model)?;
+        let head = match part {
+            Part::Reranker => ExtraHead::Reranker,
+            Part::Encoder => ExtraHead::Nothing,
+            Part::MaskedLm => {
+                let masked = *masked_lm_head(&*model, folder)?;
                 masked.declare(model.hidden(), model.vocabulary(), &mut declared);
-                Beside::Masked(masked)
+                ExtraHead::MaskedLm(masked)
             }
         };
         let parameters = arch::layout(&declared);
-        let mut fill = Fill::new(&*model, &declared, &parameters, labels, beside);
-        for File { path, promised } in &weight_files(folder)? {
-            // The older form of torch's files says what it holds in no place that can be read alone.
+        let mut loader = WeightLoader::new(&*model, &declared, &parameters, labels, head);
+        for WeightFile { path, promised } in &weight_files(folder)? {
+            // Torch's older format has no header.
             let Some(mut all) = header::read(path)? else { return Ok(Vec::new()) };
-            fill.promise(path, promised.iter().find(|p| !all.iter().any(|t| t.name == **p)))?;
+            loader.promise(path, promised.iter().find(|p| !all.iter().any(|t| t.name == **p)))?;
             all.sort_by(|a, b| a.name.cmp(&b.name));
             for tensor in all {
-                fill.take(path, tensor.name, &tensor.shape, tensor.kind, None)?;
+                loader.take(path, tensor.name, &tensor.shape, tensor.kind, None)?;
             }
         }
         if is_adapted(folder)? {
-            adapter::merge(&mut fill, folder, false)?;
+            adapter::merge(&mut loader, folder, false)?;
         }
-        fill.fits(folder)?;
-        let fresh = fill.fresh()?;
+        loader.fits(folder)?;
+        let fresh = loader.fresh()?;
         Ok(fresh.into_iter().map(|(_, i)| parameters[i].name.clone()).collect())
     }
 
-    /// The head of a masked language model, and where its words' table lies in the weights.
+    /// The masked language model's head, and the range of its output table in the weights.
     ///
     /// # Errors
-    /// A bug when the checkpoint was not read by [`Checkpoint::load_masked`].
-    pub fn masked(&self) -> Result<(Masked, Range<usize>), Failure> {
-        let found = self.model.masked().and_then(|masked| {
+    /// [`xpipe_base::task::FailureKind::Bug`] when the checkpoint was not read by [`Checkpoint::load_masked_lm`].
+    pub fn masked_lm(&self) -> Result<(MaskedLmHead, Range<usize>), Failure> {
+        let found = self.model.masked_lm().and_then(|masked| {
             let table = masked.table();
             let parameter = self.parameters.iter().find(|p| p.name == table)?;
             Some((*masked, parameter.offset..parameter.offset + parameter.len()))
@@ -152,33 +152,29 @@ impl Checkpoint {
         folder: &Path,
         seed: u64,
         labels: Labels,
-        beside: Beside,
+        head: ExtraHead,
     ) -> Result<Self, Failure> {
         let parameters = arch::layout(declared);
         let files = weight_files(folder)?;
-        let mut fill = Fill::new(&*model, declared, &parameters, labels, beside);
-        fill.weights = vec![0.0; parameters.iter().map(Parameter::len).sum()];
+        let mut loader = WeightLoader::new(&*model, declared, &parameters, labels, head);
+        loader.weights = vec![0.0; parameters.iter().map(Parameter::len).sum()];
         for file in &files {
-            fill.file(file)?;
+            loader.file(file)?;
         }
         if is_adapted(folder)? {
-            adapter::merge(&mut fill, folder, true)?;
+            adapter::merge(&mut loader, folder, true)?;
         }
-        let (weights, ignored, drawn) = fill.finish(folder, seed)?;
+        let (weights, ignored, drawn) = loader.finish(folder, seed)?;
         Ok(Self { model, parameters, weights, ignored, drawn })
     }
 }
 
-/// The head of a masked language model, or that there is none.
-fn no_masked<'m>(
-    masked: Option<&'m Masked>,
-    folder: &Path,
-    model: &dyn Architecture,
-) -> Result<&'m Masked, Failure> {
-    masked.ok_or_else(|| {
+/// The head of a model's masked language model.
+fn masked_lm_head<'m>(model: &'m dyn Architecture, folder: &Path) -> Result<&'m MaskedLmHead, Failure> {
+    model.masked_lm().ok_or_else(|| {
         let message =
             format!("{}: no masked language model of `{}` is known", folder.display(), model.name());
-        Failure::missing(message).help(format!("this version runs those of {}", arch::MASKED.join(", ")))
+        Failure::missing(message).help(format!("this version runs those of {}", arch::masked_lms()))
     })
 }
 
@@ -197,29 +193,29 @@ fn is_adapted(folder: &Path) -> Result<bool, Failure> {
     ))
 }
 
-/// What of a checkpoint is read.
+/// The part of a checkpoint to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
-    /// The encoder and the re-ranker's head.
+    /// The encoder and the re-ranking head.
     Reranker,
     /// The encoder.
     Encoder,
     /// The encoder and the head of its masked language model.
-    Masked,
+    MaskedLm,
 }
 
-/// A weight file, and the tensors that an index of shards promises in it.
-struct File {
+/// A weight file, and the tensors that an index of shards lists for it.
+struct WeightFile {
     path: PathBuf,
     promised: Vec<String>,
 }
 
 /// The weight files of a folder: safetensors before torch's own, a single file before shards.
-fn weight_files(folder: &Path) -> Result<Vec<File>, Failure> {
+fn weight_files(folder: &Path) -> Result<Vec<WeightFile>, Failure> {
     for name in ["model.safetensors", "pytorch_model.bin"] {
         let single = folder.join(name);
         if single.is_file() {
-            return Ok(vec![File { path: single, promised: Vec::new() }]);
+            return Ok(vec![WeightFile { path: single, promised: Vec::new() }]);
         }
         let index = folder.join(format!("{name}.index.json"));
         if index.is_file() {
@@ -234,7 +230,7 @@ fn weight_files(folder: &Path) -> Result<Vec<File>, Failure> {
 }
 
 /// The files that an index names.
-fn shards(folder: &Path, index: &Path) -> Result<Vec<File>, Failure> {
+fn shards(folder: &Path, index: &Path) -> Result<Vec<WeightFile>, Failure> {
     #[derive(serde::Deserialize)]
     struct Index {
         weight_map: BTreeMap<String, String>,
@@ -259,7 +255,7 @@ fn shards(folder: &Path, index: &Path) -> Result<Vec<File>, Failure> {
                     quote(&file)
                 )));
             }
-            Ok(File { path, promised })
+            Ok(WeightFile { path, promised })
         })
         .collect()
 }
@@ -268,46 +264,46 @@ fn quote(name: &str) -> String {
     format!("`{}`", name.escape_debug())
 }
 
-/// What is read beside the encoder.
+/// The head to read with the encoder.
 #[derive(Clone, Copy, PartialEq)]
-enum Beside {
-    /// The re-ranker's head.
+enum ExtraHead {
+    /// The re-ranking head.
     Reranker,
     /// A masked language model's head.
-    Masked(Masked),
-    /// Nothing.
+    MaskedLm(MaskedLmHead),
+    /// None.
     Nothing,
 }
 
-/// The buffer while it is filled.
-struct Fill<'a> {
+/// The flat buffer while it is being filled.
+struct WeightLoader<'a> {
     model: &'a dyn Architecture,
     declared: &'a [Declared],
     parameters: &'a [Parameter],
     labels: Labels,
-    beside: Beside,
+    head: ExtraHead,
     places: BTreeMap<&'a str, usize>,
     weights: Vec<f32>,
-    /// For each parameter the tensor it came from.
+    /// For each parameter the name of its tensor.
     from: Vec<Option<String>>,
     ignored: Vec<String>,
     left: Vec<String>,
 }
 
-impl<'a> Fill<'a> {
+impl<'a> WeightLoader<'a> {
     fn new(
         model: &'a dyn Architecture,
         declared: &'a [Declared],
         parameters: &'a [Parameter],
         labels: Labels,
-        beside: Beside,
+        head: ExtraHead,
     ) -> Self {
         Self {
             model,
             declared,
             parameters,
             labels,
-            beside,
+            head,
             places: parameters.iter().enumerate().map(|(i, p)| (p.name.as_str(), i)).collect(),
             weights: Vec::new(),
             from: vec![None; parameters.len()],
@@ -316,7 +312,7 @@ impl<'a> Fill<'a> {
         }
     }
 
-    fn file(&mut self, File { path, promised }: &File) -> Result<(), Failure> {
+    fn file(&mut self, WeightFile { path, promised }: &WeightFile) -> Result<(), Failure> {
         if path.extension().is_some_and(|e| e == "bin") {
             let mut all = torch_file::read(path)?;
             let gone = promised.iter().find(|p| !all.iter().any(|t| t.name == **p));
@@ -351,7 +347,7 @@ impl<'a> Fill<'a> {
         }
     }
 
-    /// A tensor of a file, to where it belongs; without its bytes only what it is is looked at.
+    /// Takes a tensor of a file. Without `bytes` only name, shape and type are checked.
     fn take(
         &mut self,
         path: &Path,
@@ -360,14 +356,14 @@ impl<'a> Fill<'a> {
         kind: Dtype,
         bytes: Option<&[u8]>,
     ) -> Result<(), Failure> {
-        let of_masked = match self.beside {
-            Beside::Masked(masked) => masked.role(&tensor),
-            Beside::Reranker | Beside::Nothing => None,
+        let of_masked = match self.head {
+            ExtraHead::MaskedLm(masked) => masked.role(&tensor),
+            ExtraHead::Reranker | ExtraHead::Nothing => None,
         };
         match of_masked.unwrap_or_else(|| self.model.role(&tensor)) {
             Role::Ignored => self.ignored.push(tensor),
             Role::Parameter(regular) => match self.places.get(regular.as_str()).copied() {
-                Some(at) if self.beside != Beside::Reranker && self.declared[at].fresh != Fresh::Never => {
+                Some(at) if self.head != ExtraHead::Reranker && self.declared[at].fresh != Init::Never => {
                     self.ignored.push(tensor);
                 }
                 Some(at) => self.tensor(path, tensor, at, (shape, kind, bytes))?,
@@ -414,7 +410,7 @@ impl<'a> Fill<'a> {
         if let Some(other) = &self.from[at] {
             let mut again = vec![0.0; out.len()];
             read(bytes, &mut again);
-            // A tied table and a bias of two names are written twice by some versions.
+            // Some versions write a tied table, or a bias with two names, twice.
             return if again == out {
                 Ok(())
             } else {
@@ -438,10 +434,10 @@ impl<'a> Fill<'a> {
         Ok(())
     }
 
-    /// The labels of a tensor of this shape, when the parameter is the classifier's.
+    /// The number of labels of a tensor of this shape, if it is the classifier's.
     fn labels_of(&self, at: usize, found: &[usize]) -> Option<usize> {
         let shape = &self.parameters[at].shape;
-        let classifier = matches!(self.declared[at].fresh, Fresh::Normal(_) | Fresh::Zeros) && shape[0] == 1;
+        let classifier = matches!(self.declared[at].fresh, Init::Normal(_) | Init::Zeros) && shape[0] == 1;
         let alike = found.len() == shape.len() && found[1..] == shape[1..];
         (classifier && alike).then(|| found[0])
     }
@@ -460,11 +456,11 @@ impl<'a> Fill<'a> {
         })
     }
 
-    /// Checks that nothing is missing and nothing left over.
+    /// Checks that no tensor is missing or unexpected.
     fn fits(&self, folder: &Path) -> Result<(), Failure> {
         let name = folder.display();
         let missing: Vec<&str> = (0..self.parameters.len())
-            .filter(|&i| self.from[i].is_none() && self.declared[i].fresh == Fresh::Never)
+            .filter(|&i| self.from[i].is_none() && self.declared[i].fresh == Init::Never)
             .map(|i| self.parameters[i].name.as_str())
             .collect();
         let mut wrong = Vec::new();
@@ -494,11 +490,11 @@ impl<'a> Fill<'a> {
         Ok((self.weights, self.ignored, drawn))
     }
 
-    /// What is missing of the head: places among its parameters and in the layout. Half a layer (a weight without its
+    /// Missing parameters of the head: indices among its parameters and in the layout. Half a layer (a weight without its
     /// bias) is damage, not a missing head.
     fn fresh(&self) -> Result<Vec<(usize, usize)>, Failure> {
         let mut fresh = Vec::new();
-        let head = (0..self.declared.len()).filter(|&i| self.declared[i].fresh != Fresh::Never);
+        let head = (0..self.declared.len()).filter(|&i| self.declared[i].fresh != Init::Never);
         for (place, i) in head.enumerate() {
             if self.from[i].is_some() {
                 continue;
@@ -530,7 +526,7 @@ impl<'a> Fill<'a> {
         Ok(fresh)
     }
 
-    /// Draws what is missing of the head.
+    /// Draws the missing parameters of the head.
     fn draw(&mut self, seed: u64) -> Result<Vec<String>, Failure> {
         let stream = Stream::new(seed, &["head init"]);
         let mut drawn = Vec::new();
@@ -538,14 +534,14 @@ impl<'a> Fill<'a> {
             let p = &self.parameters[i];
             let weights = &mut self.weights[p.offset..p.offset + p.len()];
             match self.declared[i].fresh {
-                Fresh::Normal(deviation) => {
+                Init::Normal(deviation) => {
                     let numbers = stream.sub(place as u64);
                     for (element, w) in weights.iter_mut().enumerate() {
                         *w = (numbers.normal(element as u64) * deviation) as f32;
                     }
                 }
-                Fresh::Ones => weights.fill(1.0),
-                Fresh::Zeros | Fresh::Never => {}
+                Init::Ones => weights.fill(1.0),
+                Init::Zeros | Init::Never => {}
             }
             drawn.push(p.name.clone());
         }
@@ -553,15 +549,15 @@ impl<'a> Fill<'a> {
     }
 }
 
-/// Up to eight names, and how many more.
+/// Up to eight names and the number of others.
 fn listed(names: &[&str]) -> String {
     let shown: Vec<String> = names.iter().take(8).map(|n| format!("`{n}`")).collect();
     let more = if names.len() > 8 { format!(" and {} more", names.len() - 8) } else { String::new() };
     format!("{}{more}", shown.join(", "))
 }
 
-/// Writes `config.json` and `model.safetensors` (f32, metadata `format = pt`) as a one-label model of
-/// `transformers`; the same weights give the same bytes.
+/// Writes `config.json` and `model.safetensors` (f32, metadata `format = pt`) as a one-label model of `transformers`. Equal
+/// weights give equal bytes.
 ///
 /// # Errors
 /// When the folder cannot be written.

@@ -1,8 +1,7 @@
-//! The part of Python's pickle format that saved tensors use, read as plain data.
+//! A reader of the part of Python's pickle format that saved tensors use.
 //!
-//! A pickle is a program that may call anything; this reader calls nothing. It knows the handful of names that a saved
-//! dictionary of tensors mentions and refuses every other. Shared objects are shared here too, so a small file cannot
-//! grow large.
+//! A pickle is a program that may call anything. This reader calls nothing: it knows the few names in saved dictionaries of
+//! tensors and refuses all others. Shared objects stay shared, so a small file cannot expand.
 //!
 //! **Source:** Python's `pickletools`; torch's `_weights_only_unpickler.py`.
 
@@ -18,12 +17,12 @@ pub(super) enum Value {
     Int(i64),
     Float,
     Text(Rc<str>),
-    /// A name the file mentions: module and name, one of those allowed.
+    /// A name in the file: module and name, one of the allowed ones.
     Name(Rc<str>),
     Tuple(Rc<[Self]>),
     List(Rc<RefCell<Vec<Self>>>),
     Dict(Rc<RefCell<Vec<(Self, Self)>>>),
-    /// What a named function would make of its arguments, had it been called.
+    /// A call that was not made: function and arguments.
     Made(Rc<(Self, Self)>),
     /// A reference to data outside the pickle.
     Outside(Rc<Self>),
@@ -53,7 +52,7 @@ impl Value {
     }
 }
 
-/// Names that a saved dictionary of tensors mentions.
+/// The allowed names: those in saved dictionaries of tensors.
 fn allowed(name: &str) -> bool {
     let storage = name.strip_prefix("torch.").and_then(|n| n.strip_suffix("Storage"));
     storage.is_some_and(|kind| kind.chars().all(char::is_alphanumeric))
@@ -63,7 +62,7 @@ fn allowed(name: &str) -> bool {
         )
 }
 
-/// Reads values one after the other.
+/// The pickle machine.
 pub(super) struct Reader<'a> {
     rest: &'a [u8],
 }
@@ -73,7 +72,7 @@ impl<'a> Reader<'a> {
         Self { rest: bytes }
     }
 
-    /// What was not read yet.
+    /// The unread rest.
     pub(super) fn rest(&self) -> &'a [u8] {
         self.rest
     }
@@ -84,7 +83,7 @@ impl<'a> Reader<'a> {
         Ok(own)
     }
 
-    /// A little-endian number of up to eight bytes, without sign.
+    /// An unsigned little-endian integer of up to eight bytes.
     fn number(&mut self, n: usize) -> Result<u64, String> {
         Ok(self.take(n)?.iter().rev().fold(0, |x, b| x << 8 | u64::from(*b)))
     }
@@ -119,18 +118,8 @@ impl<'a> Reader<'a> {
             b'J' => Value::Int(i64::from(self.number(4)? as u32 as i32)),
             0x8a => self.long()?,
             b'G' => self.take(8).map(|_| Value::Float)?,
-            b'X' => {
-                let length = self.number(4)? as usize;
-                let text = std::str::from_utf8(self.take(length)?).map_err(|_| "text that is not UTF-8")?;
-                Value::Text(text.into())
-            }
-            b'c' => {
-                let name = format!("{}.{}", self.line()?, self.line()?);
-                if !allowed(&name) {
-                    return Err(format!("it mentions `{name}`, which no file of weights needs"));
-                }
-                Value::Name(name.into())
-            }
+            b'X' => self.text()?,
+            b'c' => self.global()?,
             b')' => Value::Tuple([].into()),
             b't' => Value::Tuple(to_mark(stack)?.into()),
             0x85..=0x87 => {
@@ -140,27 +129,7 @@ impl<'a> Reader<'a> {
             }
             b']' => Value::List(Rc::default()),
             b'}' => Value::Dict(Rc::default()),
-            b'a' => {
-                let value = pop(stack)?;
-                return list(stack)?.map_borrow(|l| l.push(value));
-            }
-            b'e' => {
-                let values = to_mark(stack)?;
-                return list(stack)?.map_borrow(|l| l.extend(values));
-            }
-            b's' => {
-                let (value, key) = (pop(stack)?, pop(stack)?);
-                return dict(stack)?.map_borrow(|d| d.push((key, value)));
-            }
-            b'u' => {
-                let mut values = to_mark(stack)?.into_iter();
-                let dict = dict(stack)?;
-                while let Some(key) = values.next() {
-                    let value = values.next().ok_or("a key without a value")?;
-                    dict.map_borrow(|d| d.push((key, value)))?;
-                }
-                return Ok(());
-            }
+            b'a' | b'e' | b's' | b'u' => return fill(op, stack),
             b'R' => {
                 let (arguments, function) = (pop(stack)?, pop(stack)?);
                 match function.name() {
@@ -168,7 +137,7 @@ impl<'a> Reader<'a> {
                     _ => Value::Made(Rc::new((function, arguments))),
                 }
             }
-            // A state given to an object: attributes of a dictionary say nothing of the tensors.
+            // The state of an object: attributes of a dictionary have no effect on tensors.
             b'b' => return pop(stack).map(drop),
             b'Q' => Value::Outside(Rc::new(pop(stack)?)),
             b'q' | b'r' => {
@@ -188,7 +157,22 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// A whole number of any length; only those of eight bytes have a meaning here.
+    fn text(&mut self) -> Result<Value, String> {
+        let length = self.number(4)? as usize;
+        let text = std::str::from_utf8(self.take(length)?).map_err(|_| "text that is not UTF-8")?;
+        Ok(Value::Text(text.into()))
+    }
+
+    /// A name of a module, if it is allowed.
+    fn global(&mut self) -> Result<Value, String> {
+        let name = format!("{}.{}", self.line()?, self.line()?);
+        if !allowed(&name) {
+            return Err(format!("it mentions `{name}`, which no file of weights needs"));
+        }
+        Ok(Value::Name(name.into()))
+    }
+
+    /// An integer of any length; only those of up to eight bytes are supported.
     fn long(&mut self) -> Result<Value, String> {
         let n = self.number(1)? as usize;
         if n == 0 || n > 8 {
@@ -208,6 +192,33 @@ fn to_mark(stack: &mut Vec<Value>) -> Result<Vec<Value>, String> {
     let values = stack.split_off(mark + 1);
     stack.pop();
     Ok(values)
+}
+
+/// Adds values on the stack to the list or dictionary below them: one or all up to the mark.
+fn fill(op: u8, stack: &mut Vec<Value>) -> Result<(), String> {
+    match op {
+        b'a' => {
+            let value = pop(stack)?;
+            list(stack)?.map_borrow(|l| l.push(value))
+        }
+        b'e' => {
+            let values = to_mark(stack)?;
+            list(stack)?.map_borrow(|l| l.extend(values))
+        }
+        b's' => {
+            let (value, key) = (pop(stack)?, pop(stack)?);
+            dict(stack)?.map_borrow(|d| d.push((key, value)))
+        }
+        _ => {
+            let mut values = to_mark(stack)?.into_iter();
+            let dict = dict(stack)?;
+            while let Some(key) = values.next() {
+                let value = values.next().ok_or("a key without a value")?;
+                dict.map_borrow(|d| d.push((key, value)))?;
+            }
+            Ok(())
+        }
+    }
 }
 
 /// A shared container, changed in place.
@@ -242,7 +253,7 @@ mod tests {
     fn values_are_read_and_nothing_is_called() {
         // {"a": (1, -2, 300), "b": [None]} with a memo, as protocol 2 writes it.
         let bytes = b"\x80\x02}q\x00(X\x01\x00\x00\x00aK\x01J\xfe\xff\xff\xffM\x2c\x01\x87X\x01\x00\x00\x00b]q\x01Nah\x01u.rest";
-        // The list is in the memo, so it is there twice: an odd number of values.
+        // The list is in the memo and so occurs twice: an odd number of values.
         assert!(Reader::new(bytes).value().unwrap_err().contains("without a value"));
         let bytes = b"\x80\x02}q\x00(X\x01\x00\x00\x00aK\x01J\xfe\xff\xff\xffM\x2c\x01\x87X\x01\x00\x00\x00b]q\x01Nau.rest";
         let mut reader = Reader::new(bytes);

@@ -6,7 +6,7 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
 use super::*;
-use crate::cpu::Encoder;
+use crate::cpu::CpuReranker;
 use crate::testing;
 use xpipe_base::task::FailureKind;
 
@@ -270,7 +270,7 @@ fn torch_files_of_all_kinds_load_the_same() {
     for file in ["zip.bin", "legacy.bin", "views.bin"] {
         let c = Checkpoint::load(torch(file).path(), 0).unwrap();
         assert_eq!(c.weights, exact, "{file}");
-        testing::check_fixture("electra-wide", &mut Encoder::new(c, 1).unwrap());
+        testing::check_fixture("electra-wide", &mut CpuReranker::new(c, 1).unwrap());
     }
     for (file, precision) in [("half.bin", 5e-4), ("bfloat.bin", 4e-3)] {
         let rounded = Checkpoint::load(torch(file).path(), 0).unwrap().weights;

@@ -1,4 +1,4 @@
-//! `pytorch_model.bin`: the dictionary of tensors that `torch.save` writes, as a zip archive or in the older form.
+//! `pytorch_model.bin`: the dictionary of tensors that `torch.save` writes, as a zip archive or in the older format.
 //!
 //! **Source:** torch `serialization.py` (`_save`, `_legacy_save`) and `_utils._rebuild_tensor_v2`.
 
@@ -8,27 +8,27 @@ use std::path::Path;
 
 use safetensors::Dtype;
 
-use super::header::Described;
+use super::header::TensorHeader;
 use super::pickle::{Reader, Value};
 use xpipe_base::task::Failure;
 
-/// The head of the older form: a pickle of its magic number.
+/// The first bytes of the older format: a pickle of its magic number.
 const LEGACY: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
 
-/// Most bytes of a description of tensors; those of the largest encoders are below one megabyte.
-const DESCRIPTION: u64 = 64 << 20;
+/// Maximum bytes of a description of tensors. Those of the largest encoders are below one megabyte.
+const MAX_DESCRIPTION: u64 = 64 << 20;
 
-/// A tensor of the file, its numbers in order.
+/// A tensor with its numbers in row-major order.
 #[derive(Debug)]
-pub(super) struct Tensor {
+pub(super) struct TorchTensor {
     pub name: String,
     pub shape: Vec<usize>,
     pub kind: Dtype,
     pub bytes: Vec<u8>,
 }
 
-/// Where a tensor's numbers are.
-struct Place {
+/// Location of a tensor's numbers.
+struct StorageSlice {
     name: String,
     shape: Vec<usize>,
     strides: Vec<usize>,
@@ -40,8 +40,8 @@ struct Place {
 /// Reads all tensors of a file, in the order of the file.
 ///
 /// # Errors
-/// When it is neither form, damaged, or mentions more than tensors.
-pub(super) fn read(path: &Path) -> Result<Vec<Tensor>, Failure> {
+/// When it is of another format, damaged, or refers to more than tensors.
+pub(super) fn read(path: &Path) -> Result<Vec<TorchTensor>, Failure> {
     let wrong = |what: String| {
         Failure::wrong(format!("{}: not a file of weights: {what}", path.display())).help(
             "it may be cut off, or a Git LFS pointer; a file with more than tensors in it is never read",
@@ -57,12 +57,12 @@ pub(super) fn read(path: &Path) -> Result<Vec<Tensor>, Failure> {
 
 type Archive = zip::ZipArchive<std::io::BufReader<std::fs::File>>;
 
-/// The tensors of a file without their numbers, which must be there; nothing for the older form, whose sizes stand between
-/// the numbers.
+/// The tensors of a file without their numbers, after a check that those are there. `None` for the older format, whose
+/// sizes are between the numbers.
 ///
 /// # Errors
 /// As [`read`].
-pub(super) fn describe(path: &Path) -> Result<Option<Vec<Described>>, Failure> {
+pub(super) fn describe(path: &Path) -> Result<Option<Vec<TensorHeader>>, Failure> {
     let wrong = |what: String| {
         Failure::wrong(format!("{}: not a file of weights: {what}", path.display())).help(
             "it may be cut off, or a Git LFS pointer; a file with more than tensors in it is never read",
@@ -80,7 +80,7 @@ pub(super) fn describe(path: &Path) -> Result<Option<Vec<Described>>, Failure> {
     }
 }
 
-fn described(file: std::fs::File) -> Result<Vec<Described>, String> {
+fn described(file: std::fs::File) -> Result<Vec<TensorHeader>, String> {
     let (mut archive, folder, places) = opened(file)?;
     let mut all = Vec::new();
     for p in places {
@@ -96,13 +96,13 @@ fn described(file: std::fs::File) -> Result<Vec<Described>, String> {
         if !empty && end.is_none_or(|end| end > entry.size()) {
             return Err(format!("`{}` lies outside its storage", p.name));
         }
-        all.push(Described { name: p.name, shape: p.shape, kind: p.kind });
+        all.push(TensorHeader { name: p.name, shape: p.shape, kind: p.kind });
     }
     Ok(all)
 }
 
-/// The archive, the folder in it, and what it says of its tensors.
-fn opened(file: std::fs::File) -> Result<(Archive, String, Vec<Place>), String> {
+/// The archive, the folder in it, and the description of its tensors.
+fn opened(file: std::fs::File) -> Result<(Archive, String, Vec<StorageSlice>), String> {
     let off = |e: &dyn std::fmt::Display| e.to_string();
     let mut archive = zip::ZipArchive::new(std::io::BufReader::new(file)).map_err(|e| off(&e))?;
     let mut description = None;
@@ -115,12 +115,12 @@ fn opened(file: std::fs::File) -> Result<(Archive, String, Vec<Place>), String> 
     let (at, folder) = description.ok_or("no data.pkl in the archive")?;
     let mut bytes = Vec::new();
     let entry = archive.by_index(at).map_err(|e| off(&e))?;
-    entry.take(DESCRIPTION).read_to_end(&mut bytes).map_err(|e| off(&e))?;
+    entry.take(MAX_DESCRIPTION).read_to_end(&mut bytes).map_err(|e| off(&e))?;
     let places = places(&Reader::new(&bytes).value()?)?;
     Ok((archive, folder, places))
 }
 
-fn zipped(file: std::fs::File) -> Result<Vec<Tensor>, String> {
+fn zipped(file: std::fs::File) -> Result<Vec<TorchTensor>, String> {
     let (mut archive, folder, places) = opened(file)?;
     let mut storages: HashMap<String, Vec<u8>> = HashMap::new();
     for place in &places {
@@ -135,7 +135,7 @@ fn zipped(file: std::fs::File) -> Result<Vec<Tensor>, String> {
     gather(places, |key| storages.get(key).map(Vec::as_slice))
 }
 
-fn legacy(bytes: &[u8]) -> Result<Vec<Tensor>, String> {
+fn legacy(bytes: &[u8]) -> Result<Vec<TorchTensor>, String> {
     let rest = bytes.strip_prefix(LEGACY).ok_or("neither a zip archive nor torch's older form")?;
     let mut reader = Reader::new(rest);
     if reader.value()?.int() != Some(1001) {
@@ -160,8 +160,8 @@ fn legacy(bytes: &[u8]) -> Result<Vec<Tensor>, String> {
     gather(places, |key| storages.get(key).copied())
 }
 
-/// The tensors that a dictionary describes; entries that are no tensors are not weights.
-fn places(value: &Value) -> Result<Vec<Place>, String> {
+/// The tensors that a dictionary describes. Other entries are skipped.
+fn places(value: &Value) -> Result<Vec<StorageSlice>, String> {
     let Value::Dict(dict) = value else { return Err("it holds no dictionary of tensors".into()) };
     let dict = dict.borrow();
     dict.iter()
@@ -172,7 +172,7 @@ fn places(value: &Value) -> Result<Vec<Place>, String> {
         .collect()
 }
 
-fn place(name: &str, value: &Value) -> Option<Place> {
+fn place(name: &str, value: &Value) -> Option<StorageSlice> {
     let Value::Made(made) = value else { return None };
     let (function, arguments) = (made.0.name()?, made.1.tuple()?);
     if function == "torch._utils._rebuild_parameter" {
@@ -194,7 +194,7 @@ fn place(name: &str, value: &Value) -> Option<Place> {
     let (shape, strides) = (shape.counts()?, strides.counts()?);
     (shape.len() == strides.len()).then_some(())?;
     let first = usize::try_from(first.int()?).ok()?;
-    Some(Place { name: name.to_owned(), shape, strides, first, kind, key: key.text()?.to_owned() })
+    Some(StorageSlice { name: name.to_owned(), shape, strides, first, kind, key: key.text()?.to_owned() })
 }
 
 /// Bytes of a number.
@@ -207,7 +207,10 @@ fn width(kind: Dtype) -> usize {
     }
 }
 
-fn gather<'a>(places: Vec<Place>, storage: impl Fn(&str) -> Option<&'a [u8]>) -> Result<Vec<Tensor>, String> {
+fn gather<'a>(
+    places: Vec<StorageSlice>,
+    storage: impl Fn(&str) -> Option<&'a [u8]>,
+) -> Result<Vec<TorchTensor>, String> {
     places
         .into_iter()
         .map(|p| {
@@ -237,7 +240,7 @@ fn gather<'a>(places: Vec<Place>, storage: impl Fn(&str) -> Option<&'a [u8]>) ->
                     *i = 0;
                 }
             }
-            Ok(Tensor { name: p.name, shape: p.shape, kind: p.kind, bytes })
+            Ok(TorchTensor { name: p.name, shape: p.shape, kind: p.kind, bytes })
         })
         .collect()
 }

@@ -77,7 +77,7 @@ mod run {
     use xpipe_base::value::Value;
     use xpipe_data::ir::dense::EmbeddingWriter;
     use xpipe_data::store::TextStore;
-    use xpipe_nn::bi;
+    use xpipe_nn::bi_encoder;
     use xpipe_nn::pooling::{NAMED, Pooling};
     use xpipe_nn::sentence::{Sentence, Side, Similarity};
 
@@ -98,7 +98,7 @@ mod run {
             given => given.as_str().unwrap_or_default(),
         };
         sentence.check_prefix(prefix)?;
-        let (mut model, tokenizer) = bi::load(folder, pooling.clone(), &models::options(job)?)?;
+        let (mut model, tokenizer) = bi_encoder::load(folder, pooling.clone(), &models::options(job)?)?;
         let asked = if job.has("input") { Some(job.count("input")?) } else { sentence.limit };
         let most = model.position_limit();
         let reading = Reading {

@@ -41,7 +41,7 @@ mod run {
     use xpipe_base::task::{Failure, Job, Outcome};
     use xpipe_data::ir::dense::{self, Embeddings};
     use xpipe_data::run::RunWriter;
-    use xpipe_nn::cpu::{Dots, Level};
+    use xpipe_nn::cpu::{Level, PackedVectors};
 
     /// Queries that are searched together: their vectors stay in the second cache.
     const BATCH: usize = 256;
@@ -69,7 +69,7 @@ mod run {
         in_pool(job, || {
             for start in (0..queries.len()).step_by(BATCH) {
                 let end = (start + BATCH).min(queries.len());
-                let dots = Dots::new(queries.bytes(start..end), width, level);
+                let dots = PackedVectors::new(queries.bytes(start..end), width, level);
                 let multiply =
                     |block: &[u8], wide: &mut Vec<f32>, out: &mut [f32]| dots.multiply(block, wide, out);
                 let found = dense::search(&documents, dots.count(), asked, &multiply, job.progress)?;

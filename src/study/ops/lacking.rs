@@ -31,7 +31,7 @@ pub(super) fn of_masked(args: &Record, model: &'static str, facts: &dyn Facts) -
 }
 
 fn masked(architecture: &str) -> bool {
-    xpipe_nn::arch::MASKED.contains(&architecture)
+    xpipe_nn::arch::has_masked_lm(architecture)
 }
 
 fn implemented(architecture: &str) -> bool {

@@ -61,7 +61,7 @@ mod run {
     use xpipe_base::task::{Failure, Job, Outcome};
     use xpipe_data::ir::vectors::{VectorWriter, Vocabulary};
     use xpipe_data::store::TextStore;
-    use xpipe_nn::masked;
+    use xpipe_nn::masked_lm;
 
     /// Texts in a batch: each takes a number for every word of the vocabulary.
     const TEXTS: usize = 64;
@@ -73,7 +73,7 @@ mod run {
     fn encode(job: &Job<'_>) -> Result<Outcome, Failure> {
         let started = Instant::now();
         let texts = TextStore::open(job.path(if job.has("corpus") { "corpus" } else { "queries" })?)?;
-        let (mut model, tokenizer) = masked::load(job.path("model")?, &models::options(job)?)?;
+        let (mut model, tokenizer) = masked_lm::load(job.path("model")?, &models::options(job)?)?;
         let model = &mut *model;
         let digest = tokenizer.vocabulary().hex();
         let vocabulary = Vocabulary { terms: model.vocabulary() as u32, digest };

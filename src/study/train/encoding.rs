@@ -11,7 +11,7 @@ use super::scoring::Batching;
 use super::texts::{self, Encoded, Reading};
 use xpipe_base::task::{Failure, Progress};
 use xpipe_data::store::TextStore;
-use xpipe_nn::masked::MaskedModel;
+use xpipe_nn::masked_lm::MaskedLm;
 use xpipe_nn::tokenizer::Tokenizer;
 
 /// What is read of a text, and what is kept.
@@ -36,7 +36,7 @@ pub type Take<'a> = dyn FnMut(usize, &[(u32, f32)]) -> Result<(), Failure> + 'a;
 /// # Errors
 /// A stop that was asked for; what the tokenizer, the model and `take` report.
 pub fn encode(
-    model: &mut dyn MaskedModel,
+    model: &mut dyn MaskedLm,
     tokenizer: &Tokenizer,
     texts: &TextStore,
     encoding: &Encoding,

@@ -1,7 +1,7 @@
 //! Training and scoring of re-rankers: objectives, sampling, optimiser, schedule, checkpoints, the training loop,
 //! the scoring loop and the loops of encoding texts.
 //!
-//! A model is seen only through [`xpipe_nn::Reranker`] and [`xpipe_nn::masked::MaskedModel`]; only the meter asks its
+//! A model is seen only through [`xpipe_nn::Reranker`] and [`xpipe_nn::masked_lm::MaskedLm`]; only the meter asks its
 //! architecture, for how much is computed. Must not know: kernels, the language, the cache.
 
 pub mod objectives;

@@ -5,7 +5,7 @@ use crate::train::samples::Shape;
 use crate::train::scoring::{Batching, WINDOW};
 use xpipe_base::task::{Ask, Memory, Told, Work};
 use xpipe_base::value::Value;
-use xpipe_nn::cpu::{Footprint, Load};
+use xpipe_nn::cpu::{BatchSize, Footprint};
 
 /// The most memory at once: loading the weights or scoring a batch.
 pub(in crate::ops) fn memory(ask: &Ask<'_>) -> Result<Told<Memory>, String> {
@@ -28,7 +28,7 @@ fn bytes(
     let default = Batching::default();
     let tokens =
         batch.map_or(default.tokens.min(default.pairs * longest), |n| n.min(pairs).saturating_mul(longest));
-    let load = Load { tokens, pairs: tokens.div_ceil(longest), longest };
+    let load = BatchSize { tokens, pairs: tokens.div_ceil(longest), longest };
     let all = Footprint::scoring(&*model.architecture, load, threads)
         .ok_or("this model runs in the reference engine, whose memory is not told")?;
     // While it is loaded, the file is mapped beside the weights.

@@ -7,7 +7,7 @@ use crate::train::schedule;
 use crate::train::trainer::MICRO_BATCH;
 use xpipe_base::task::{Ask, Memory, Told, Work};
 use xpipe_base::value::{Budget, Value};
-use xpipe_nn::cpu::{Footprint, Load};
+use xpipe_nn::cpu::{BatchSize, Footprint};
 
 /// A training before it runs.
 struct Training {
@@ -58,7 +58,7 @@ impl Training {
         // A micro-batch is whole blocks.
         let tokens = micro_batch.max(xpipe_nn::BLOCK).max(longest).min(all);
         let pairs = ((tokens as f64 / self.mean()).ceil() as usize).max(1);
-        let load = Load { tokens, pairs, longest };
+        let load = BatchSize { tokens, pairs, longest };
         let engine = Footprint::training(&*self.model.architecture, load, threads, recompute)?;
         // Two moments, and the best weights so far.
         let kept = 4 * self.model.weights() * if self.selects { 3 } else { 2 };

@@ -3,13 +3,13 @@
 use super::tests::{StopAfter, no_validation, objective, plan};
 use super::*;
 use xpipe_base::task::Silent;
-use xpipe_nn::cpu::Encoder;
+use xpipe_nn::cpu::CpuReranker;
 use xpipe_nn::weights::Checkpoint;
 use xpipe_testing::fixture;
 
 /// The engine of the committed small BERT, whose configuration has dropout 0.1.
-fn engine(threads: usize) -> Encoder {
-    Encoder::new(Checkpoint::load(&fixture("bert"), 0).unwrap(), threads).unwrap()
+fn engine(threads: usize) -> CpuReranker {
+    CpuReranker::new(Checkpoint::load(&fixture("bert"), 0).unwrap(), threads).unwrap()
 }
 
 /// A list of 50 documents of 4 to 60 tokens, with a teacher's scores.
