@@ -14,10 +14,10 @@ use super::results::Stored;
 use super::runner::Local;
 use super::study::Loaded;
 use super::{job, study};
-use xpipe_base::task::Failure;
+use xpipe_base::task::{Action, Failure};
 use xpipe_base::value::{ActionId, Digest, Input, Located, Value};
 use xpipe_engine::cache::{Change, Recipe, diff as compare};
-use xpipe_engine::{Action, Heavy, Job, Options, forecast};
+use xpipe_engine::{Heavy, Job, Options, forecast};
 
 pub(super) fn diff(args: &DiffArgs, common: &Common) -> Result<u8, Stop> {
     let (old, new) = (side(&args.old, args, common)?, side(&args.new, args, common)?);
@@ -71,7 +71,7 @@ fn side(file: &Path, args: &DiffArgs, common: &Common) -> Result<Side, Stop> {
     for action in &job.actions {
         let recipe = symbolic(action, &keys)?;
         keys.push((recipe.key(), action.address.clone()));
-        let addresses = std::iter::once(&action.address).chain(&action.also);
+        let addresses = action.addresses();
         all.extend(addresses.map(|a| (a.clone(), recipe.clone())));
     }
     Ok(Side { recipes: all, values: values(&loaded, &job, common)? })
@@ -88,7 +88,7 @@ fn values(loaded: &Loaded, job: &Job, common: &Common) -> Result<Values, Stop> {
     for (id, action) in (0..).zip(&job.actions) {
         let Some(manifest) = stored.manifest(ActionId(id)).filter(|m| !m.values.is_empty()) else { continue };
         let values: BTreeMap<String, f64> = manifest.values.iter().map(|(n, x)| (n.clone(), *x)).collect();
-        let addresses = std::iter::once(&action.address).chain(&action.also);
+        let addresses = action.addresses();
         all.extend(addresses.map(|a| (a.clone(), values.clone())));
     }
     Ok(all)
@@ -139,7 +139,7 @@ fn symbolic(action: &Action, keys: &[(Digest, String)]) -> Result<Recipe, Stop> 
     let Value::Record(args) = told else {
         return Err(Failure::bug("arguments are no record").into());
     };
-    Recipe::new(&action.op, action.version, args).map_err(|_| {
+    Recipe::new(action.op, action.version, args).map_err(|_| {
         Failure::bug(format!("{} has an argument that cannot be compared", action.address)).into()
     })
 }

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use xpipe_base::task::{Asked, Told, Work};
+use xpipe_base::task::{Action, Asked, Told, Work};
 use xpipe_engine::cache::{RateOf, Rates, Store};
-use xpipe_engine::{Action, Final, Options, RunReport, Sight};
+use xpipe_engine::{Final, Forecaster, Options, RunReport};
 
 /// What was told of an action, or of several together.
 #[derive(Clone, Debug, Default)]
@@ -120,7 +120,7 @@ impl Basis {
 
 /// Tells what actions will need.
 pub(super) struct Estimator<'a> {
-    sight: Sight<'a>,
+    forecaster: Forecaster<'a>,
     rates: Rates,
     options: &'a Options,
     machine: String,
@@ -131,22 +131,24 @@ pub(super) struct Estimator<'a> {
 }
 
 impl<'a> Estimator<'a> {
-    pub(super) fn new(sight: Sight<'a>, store: &Store, options: &'a Options) -> Self {
+    pub(super) fn new(forecaster: Forecaster<'a>, store: &Store, options: &'a Options) -> Self {
         let (rates, machine) = (Rates::read(store), machine());
-        Self { sight, rates, options, machine, probes: BTreeMap::new(), basis: None }
+        Self { forecaster, rates, options, machine, probes: BTreeMap::new(), basis: None }
     }
 
     /// What an action will need; nothing when it runs no model.
     pub(super) fn of(&mut self, action: &Action) -> Estimate {
         let mut estimate = Estimate::default();
-        let Some(work) = self.sight.work(action, self.options) else { return estimate };
-        match self.sight.asked(action, self.options) {
+        let Some(work) = self.forecaster.work(action, self.options) else { return estimate };
+        match self.forecaster.asked(action, self.options) {
             Some(Ok(asked)) => estimate.asked = Some(asked),
             Some(Err(why)) => drop(estimate.unknown.insert(why, 1)),
             None => {}
         }
-        estimate.memory =
-            self.sight.memory(action, self.options).map(|m| Told { amount: m.amount.bytes, most: m.most });
+        estimate.memory = self
+            .forecaster
+            .memory(action, self.options)
+            .map(|m| Told { amount: m.amount.bytes, most: m.most });
         match work.and_then(|work| {
             let seconds = work.amount.iter().map(|w| self.seconds(w, action)).sum::<Result<f64, String>>()?;
             Ok(Told { amount: seconds, most: work.most })
@@ -158,7 +160,7 @@ impl<'a> Estimator<'a> {
     }
 
     fn seconds(&mut self, work: &Work, action: &Action) -> Result<f64, String> {
-        let threads = self.sight.threads(action, self.options);
+        let threads = self.forecaster.threads(action, self.options);
         let kernels = kernels(work, &self.options.kernels)?;
         let of = rate_of(work, &self.machine, threads, &kernels);
         let (rate, basis) = match self.rates.find(&of) {

@@ -11,10 +11,10 @@ use super::run::{Quiet, cancel_on_signal};
 use super::runner::Local;
 use super::{check::plural, job, study};
 use xpipe_base::task::Failure;
-use xpipe_base::value::Input;
+use xpipe_base::value::{Input, inputs_of};
 use xpipe_engine::cache::text::{rough_bytes, rough_seconds};
 use xpipe_engine::fetch::Origin;
-use xpipe_engine::{EventSink, Forecast, Heavy, Job, Reach, Runner as _, forecast, inputs_of};
+use xpipe_engine::{EventSink, Forecast, Heavy, Job, Reach, Runner as _, forecast};
 
 pub(super) fn fetch(args: &FetchArgs, common: &Common) -> Result<u8, Stop> {
     let loaded = study::sound(&args.study, common)?;

@@ -13,11 +13,11 @@ use super::runner::Local;
 use super::study::Loaded;
 use xpipe_base::diag::render::Sources as _;
 use xpipe_base::task::{Failure, FailureKind, Progress};
-use xpipe_base::value::{Address, Checksum, Input};
+use xpipe_base::value::{Address, Checksum, Input, inputs_of};
 use xpipe_engine::cache::Store;
 use xpipe_engine::cache::downloads::{Download, file_name};
 use xpipe_engine::fetch::{Got, Origin, Sources, Want, bring, is_here};
-use xpipe_engine::{CancelToken, Event, EventSink, Forecast, Job, inputs_of};
+use xpipe_engine::{CancelToken, Event, EventSink, Forecast, Job};
 
 /// Files that arrive at the same time: enough for slow servers, few enough not to be a burden.
 const TOGETHER: usize = 4;
@@ -77,10 +77,10 @@ pub(super) fn wanted(
     runner: &Local,
 ) -> Result<Vec<Wanted>, Stop> {
     let mut all: BTreeMap<Address, (Wanted, BTreeMap<String, String>)> = BTreeMap::new();
-    let actions = job.actions.iter().zip(&loaded.graph.actions).zip(fates);
-    for ((action, drawn), _) in actions.filter(|(_, fate)| reads(fate)) {
-        let at = loaded.sources.position(drawn.span.file, drawn.span.start);
-        let place = format!("{}:{}:{}", loaded.sources.name(drawn.span.file), at.line, at.column);
+    let actions = job.actions.iter().zip(&loaded.graph.call_sites).zip(fates);
+    for ((action, site), _) in actions.filter(|(_, fate)| reads(fate)) {
+        let at = loaded.sources.position(site.span.file, site.span.start);
+        let place = format!("{}:{}:{}", loaded.sources.name(site.span.file), at.line, at.column);
         inputs_of(&action.args, &mut |input| {
             let Input::Remote { url, digest, member } = &**input else { return };
             let (wanted, said) = all.entry(url.clone()).or_insert_with(|| {

@@ -3,11 +3,11 @@
 use super::args::{Common, Drawing, GraphArgs};
 use super::out::{self, Stop};
 use super::study;
-use xpipe_lang::graph::{Graph, draw};
+use xpipe_lang::graph::{self, Graph, draw};
 
 /// The drawing, or why there is none.
 fn svg(graph: &Graph, cells: bool) -> Result<String, Stop> {
-    draw::svg(graph, cells).ok_or_else(|| {
+    graph::svg(graph, cells).ok_or_else(|| {
         let help = if cells { "leave `--cells` out, or use `--format dot`" } else { "use `--format dot`" };
         Stop::missing("there are no boxes to draw, or too many", Some(help.into()))
     })

@@ -1,58 +1,36 @@
 //! The graph as the engine wants it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::args::{Common, Verify};
 use super::out::Stop;
 use super::runner::Local;
 use super::study::{Loaded, cache_root};
 use xpipe_base::diag::render::Sources as _;
-use xpipe_base::task::Failure;
-use xpipe_base::value::{ActionId, Input, Record, Value};
+use xpipe_base::task::{Action, Failure};
+use xpipe_base::value::{ActionId, Input, Record, Value, inputs_of};
 use xpipe_engine::cache::Store;
-use xpipe_engine::{self, Found, Reach, Runner as _, inputs_of};
+use xpipe_engine::{self, Found, Reach, Runner as _};
 use xpipe_lang::graph::Graph;
 
 /// The job of a study. Programs that are part of xpipe are replaced by their identity, which keys see.
 pub(super) fn job(loaded: &Loaded) -> Result<xpipe_engine::Job, Stop> {
-    let mut also: BTreeMap<ActionId, Vec<String>> = BTreeMap::new();
-    // The row of datasets lists different actions under one name, which is none of theirs.
-    for row in loaded.graph.rows.iter().filter(|r| !r.axes.is_empty() || r.cells.len() == 1) {
-        for cell in &row.cells {
-            let address = row.address(cell);
-            let first = &loaded.graph.action(cell.action).address;
-            if *first != address {
-                also.entry(cell.action).or_default().push(address);
-            }
-        }
-    }
-    let mut actions = Vec::with_capacity(loaded.graph.actions.len());
-    for (i, a) in loaded.graph.actions.iter().enumerate() {
-        let mut args = a.args.clone();
-        if a.op == "exec"
-            && let Some(Value::Str(program)) = args.get("program").cloned()
-            && let Some(located) = xpipe_study::ops::exec::builtin::located(&program)?
+    let mut actions = loaded.graph.actions.clone();
+    for action in &mut actions {
+        action.policy = policy(action);
+        if action.op == "exec"
+            && let Some(Value::Str(program)) = action.args.get("program")
+            && let Some(located) = xpipe_study::ops::exec::builtin::located(program)?
         {
-            args = args.with("program", Value::Located(std::sync::Arc::new(located)));
+            action.args = action.args.with("program", Value::Located(std::sync::Arc::new(located)));
         }
-        let id = ActionId(i as u32);
-        actions.push(xpipe_engine::Action {
-            op: a.op.to_owned(),
-            version: a.version,
-            heavy: a.heavy,
-            address: a.address.clone(),
-            also: also.remove(&id).unwrap_or_default(),
-            deps: xpipe_engine::dependencies(&args),
-            policy: policy(a, &args),
-            args,
-        });
     }
     Ok(xpipe_engine::Job { study: loaded.path.display().to_string(), actions, wanted: loaded.wanted.clone() })
 }
 
 /// The `with` block of an action; what waits for a model elsewhere leaves the threads to others.
-fn policy(action: &xpipe_lang::graph::Action, args: &Record) -> Record {
-    if xpipe_study::ops::waits_elsewhere(args) && action.policy.get("cpus").is_none() {
+fn policy(action: &Action) -> Record {
+    if xpipe_study::ops::waits_elsewhere(&action.args) && action.policy.get("cpus").is_none() {
         return action.policy.with("cpus", Value::Int(1));
     }
     action.policy.clone()
@@ -115,7 +93,7 @@ pub(super) fn too_large(
     store: &Store,
     options: &xpipe_engine::Options,
 ) -> Vec<Failure> {
-    placed(loaded, xpipe_engine::lacking(job, runner, store, options))
+    placed(loaded, xpipe_engine::short_of_memory(job, runner, store, options))
 }
 
 /// What cannot start on this machine among what would run, each with its place.
@@ -132,9 +110,9 @@ pub(super) fn unready(
 /// Failures of actions with the places of their stages.
 fn placed(loaded: &Loaded, failures: Vec<(ActionId, Failure)>) -> Vec<Failure> {
     let placed = |(id, mut failure): (ActionId, Failure)| {
-        let action = loaded.graph.action(id);
-        let at = loaded.sources.position(action.span.file, action.span.start);
-        let file = loaded.sources.name(action.span.file);
+        let span = loaded.graph.call_site(id).span;
+        let at = loaded.sources.position(span.file, span.start);
+        let file = loaded.sources.name(span.file);
         failure.message = format!("{} ({file}:{}:{})", failure.message, at.line, at.column);
         failure
     };
@@ -148,10 +126,11 @@ pub(super) fn unimplemented(
 ) -> Vec<(String, String, xpipe_base::diag::Span)> {
     let mut found: Vec<(String, String, xpipe_base::diag::Span)> = Vec::new();
     for (i, needed) in job.needed().into_iter().enumerate() {
-        let a = &graph.actions[i];
-        let Some((what, at)) = a.lacks.as_ref().filter(|_| needed) else { continue };
+        let Some((what, at)) = graph.call_sites[i].unimplemented.as_ref().filter(|_| needed) else {
+            continue;
+        };
         if !found.iter().any(|(w, _, span)| w == what && span == at) {
-            found.push((what.clone(), a.address.clone(), *at));
+            found.push((what.clone(), graph.actions[i].address.clone(), *at));
         }
     }
     found
@@ -219,9 +198,9 @@ pub(super) fn missing(
 
 /// A cell and where its stage is written.
 pub(super) fn place(loaded: &Loaded, action: usize) -> String {
-    let action = &loaded.graph.actions[action];
-    let at = loaded.sources.position(action.span.file, action.span.start);
-    format!("{}, {}:{}:{}", action.address, loaded.sources.name(action.span.file), at.line, at.column)
+    let (action, span) = (&loaded.graph.actions[action], loaded.graph.call_sites[action].span);
+    let at = loaded.sources.position(span.file, span.start);
+    format!("{}, {}:{}:{}", action.address, loaded.sources.name(span.file), at.line, at.column)
 }
 
 /// Whether this build can compute a model that was found, as far as its folder tells.

@@ -11,7 +11,7 @@ use super::{check::plural, failed, fetching};
 use super::{job, sound, study};
 use xpipe_base::value::{ActionId, Value};
 use xpipe_engine::cache::downloads::file_name;
-use xpipe_engine::{Forecast, Heavy, Job, Reach, Sight, survey};
+use xpipe_engine::{Forecast, Forecaster, Heavy, Job, Reach, survey};
 
 /// Counts of a row.
 #[derive(Clone, Debug, Default)]
@@ -34,8 +34,8 @@ pub(super) fn plan(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
     let store = job::reading(common)?;
     let runner = Local::new(common, Lock::beside(&loaded.path, common.locked)?);
     let options = job::options(common, Heavy::Thread);
-    let (board, fates) = survey(&job, &runner, &store, &options);
-    let mut estimator = Estimator::new(Sight::new(&job, &runner, Some(&board)), &store, &options);
+    let (table, fates) = survey(&job, &runner, &store, &options);
+    let mut estimator = Estimator::new(Forecaster::new(&job, &runner, Some(&table)), &store, &options);
     let mut total = Estimate::default();
     let mut counted = std::collections::BTreeSet::new();
     let needed = job.needed();

@@ -6,9 +6,9 @@ use super::out::Stop;
 use super::runner::Local;
 use super::study::Loaded;
 use xpipe_base::task::Failure;
-use xpipe_base::value::{ActionId, Input};
+use xpipe_base::value::{ActionId, Input, inputs_of};
 use xpipe_engine::cache::Store;
-use xpipe_engine::{self, CancelToken, Final, Job, NoSink, Options, inputs_of};
+use xpipe_engine::{self, CancelToken, Final, Job, NoSink, Options};
 
 /// How large the files of one data set may be together, so that reading them takes no time.
 const SMALL: u64 = 8 << 20;

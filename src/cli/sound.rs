@@ -8,9 +8,9 @@ use super::job;
 use super::runner::Local;
 use super::study::Loaded;
 use xpipe_base::task::{Failure, passed_over};
-use xpipe_base::value::Input;
+use xpipe_base::value::{Input, inputs_of};
 use xpipe_engine::cache::Store;
-use xpipe_engine::{Forecast, Job, Options, Reach, inputs_of};
+use xpipe_engine::{Forecast, Job, Options, Reach};
 
 /// What stands in the way of a study.
 pub(super) struct Problems {
@@ -122,10 +122,10 @@ pub(super) fn models(loaded: &Loaded, job: &Job, read: &[bool], runner: &Local) 
     for (i, _) in job.needed().into_iter().enumerate().filter(|(_, needed)| *needed) {
         let (action, reads) = (&job.actions[i], read[i]);
         inputs_of(&action.args, &mut |input| {
-            if !matches!(**input, Input::Model { .. }) || xpipe_study::ops::asks(&action.op) {
+            if !matches!(**input, Input::Model { .. }) || xpipe_study::ops::asks(action.op) {
                 return;
             }
-            let of = xpipe_study::ops::use_of(&action.op, &action.args, input);
+            let of = xpipe_study::ops::use_of(action.op, &action.args, input);
             // A ranking that is kept may be one by a head drawn at random, from when that was no error.
             if !reads && !matches!(of, Some(sound::Use::Ranking(_))) {
                 return;

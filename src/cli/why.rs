@@ -31,12 +31,12 @@ pub(super) fn why(args: &WhyArgs, common: &Common) -> Result<u8, Stop> {
             }));
             continue;
         }
-        let action = loaded.graph.action(id);
+        let site = loaded.graph.call_site(id);
         let place = |path: &str| {
-            let inside = place_of(&loaded, action.span, path);
-            Some(match action.called.filter(|called| called.file != action.span.file) {
+            let inside = place_of(&loaded, site.span, path);
+            Some(match site.caller.filter(|caller| caller.file != site.span.file) {
                 // The study's own line first: the other one is in a module that it uses.
-                Some(called) => format!("{} ({inside})", place_of(&loaded, called, path)),
+                Some(caller) => format!("{} ({inside})", place_of(&loaded, caller, path)),
                 None => inside,
             })
         };

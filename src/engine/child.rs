@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{RecvTimeoutError, Sender};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::plan::{Gpu, WorkerCommand};
+use super::options::{Gpu, WorkerCommand};
 use super::protocol::{FromWorker, ToWorker};
 use crate::cache::text::rough_bytes;
 use xpipe_base::task::{Failure, FailureKind, Outcome, Progress, Spec};

@@ -1,4 +1,4 @@
-//! What happens in a run, as data: the only output channel of the engine.
+//! Events of a run, as data: the only output of the engine.
 
 use std::path::PathBuf;
 
@@ -9,150 +9,150 @@ use super::why::Stale;
 use xpipe_base::task::Failure;
 use xpipe_base::value::Digest;
 
-/// Something that happened. `id` is the action's number in the job.
+/// An event. `id` is the number of the action in the job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// The run begins.
     RunStarted {
-        /// The run's name.
+        /// The name of the run, which is that of its folder.
         run: String,
-        /// The study.
+        /// The study, by the path of its root file.
         study: String,
-        /// Actions that are wanted or needed.
+        /// Number of actions that the targets need.
         actions: usize,
-        /// Threads of the run.
+        /// Maximum number of threads.
         threads: usize,
-        /// When, RFC 3339.
+        /// The time of the start, RFC 3339.
         time: String,
-        /// The program's version.
+        /// Name and version of the program.
         tool: String,
     },
     /// The store has the result.
     Cached {
-        /// The action.
+        /// The number of the action.
         id: u32,
-        /// Its address.
+        /// The first cell that asks for it.
         address: String,
-        /// Its operation.
+        /// The operation's full name.
         op: String,
-        /// Its key.
+        /// The content key.
         key: Digest,
     },
-    /// It must run, and waits for resources.
+    /// The action must run and waits for resources.
     Queued {
-        /// The action.
+        /// The number of the action.
         id: u32,
-        /// Its address.
+        /// The first cell that asks for it.
         address: String,
-        /// Its operation.
+        /// The operation's full name.
         op: String,
-        /// Its key.
+        /// The content key.
         key: Digest,
-        /// Why it must run.
+        /// The reasons to run it.
         reasons: Vec<Stale>,
     },
     /// An attempt begins.
     Started {
-        /// The action.
+        /// The number of the action.
         id: u32,
-        /// Its address.
+        /// The first cell that asks for it.
         address: String,
-        /// Its operation.
+        /// The operation's full name.
         op: String,
-        /// The attempt, from 1.
+        /// The number of the attempt, from 1.
         attempt: u32,
-        /// Threads it may use.
+        /// Maximum number of threads.
         threads: usize,
         /// `cpu` or `cuda:0`.
         device: String,
-        /// Its log, when it has one.
+        /// The log file, when there is one.
         log: Option<PathBuf>,
     },
-    /// It goes on.
+    /// Some units of work are done.
     Progress {
-        /// The action.
+        /// The number of the action.
         id: u32,
-        /// Units done.
+        /// Number of units done.
         done: u64,
-        /// Units in all; 0 when that is not known.
+        /// Number of all units; 0 when that is not known.
         total: u64,
-        /// What is counted: `steps`, `pairs`, `documents`.
+        /// The unit: `steps`, `pairs`, `documents`.
         unit: String,
-        /// A short word beside it: `loss 0.31`.
+        /// A short text to print beside it: `loss 0.31`.
         note: String,
     },
-    /// It ran, and its result is in the store.
+    /// The action ran, and its result is in the store.
     Finished {
-        /// The action.
+        /// The number of the action.
         id: u32,
-        /// Its address.
+        /// The first cell that asks for it.
         address: String,
-        /// Its operation.
+        /// The operation's full name.
         op: String,
-        /// Its key.
+        /// The content key.
         key: Digest,
-        /// Seconds it took.
+        /// Duration in seconds.
         seconds: f64,
-        /// Bytes of its files.
+        /// Size of the result in bytes.
         size: u64,
-        /// The most memory it used, in bytes.
+        /// Peak memory in bytes.
         peak_memory: Option<u64>,
     },
-    /// It failed, for good.
+    /// The action failed, and will not be tried again.
     Failed {
-        /// The action.
+        /// The number of the action.
         id: u32,
-        /// Its address.
+        /// The first cell that asks for it.
         address: String,
-        /// Its operation.
+        /// The operation's full name.
         op: String,
-        /// Why.
+        /// The reason.
         failure: Failure,
-        /// Its log, when it has one.
+        /// The log file, when there is one.
         log: Option<PathBuf>,
     },
-    /// It cannot run since another failed.
+    /// The action cannot run, since one that it depends on failed.
     Blocked {
-        /// The action.
+        /// The number of the action.
         id: u32,
-        /// Its address.
+        /// The first cell that asks for it.
         address: String,
         /// The address of the one that failed.
         by: String,
     },
-    /// It was asked to stop, or not started any more.
+    /// The action was stopped, or was not started before the run ended.
     Stopped {
-        /// The action.
+        /// The number of the action.
         id: u32,
-        /// Its address.
+        /// The first cell that asks for it.
         address: String,
     },
-    /// A sentence.
+    /// A sentence for the log of the run.
     Note {
-        /// The action it is about.
+        /// The action that it is about.
         id: Option<u32>,
-        /// Its address, empty when it is about the run.
+        /// The address of that action; empty when it is about the run.
         address: String,
         /// The sentence.
         text: String,
     },
-    /// The run is over.
+    /// The run has ended.
     RunFinished {
-        /// What became of its actions.
+        /// How many actions ended in which state.
         counts: Counts,
-        /// Seconds it took.
+        /// Duration in seconds.
         seconds: f64,
     },
 }
 
-/// Hears events, one after the other, from the thread that runs the job.
+/// Receives events, one after another, from the thread that runs the job.
 pub trait EventSink {
     /// `at`: seconds since the run began.
     fn event(&mut self, at: f64, event: &Event);
 }
 
-/// Hears nothing.
+/// Ignores events.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoSink;
 

@@ -1,5 +1,5 @@
-//! One action, on a thread of its own: the key's lock, the inputs, the attempts, the publication. Tells the
-//! coordinator what happens and changes nothing of its state.
+//! One action, on a thread of its own: the lock of its key, its inputs, attempts and publication. Sends messages to the
+//! coordinator and changes nothing of its state.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,29 +8,30 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
-use super::board::{Prepared, Sighted};
 use super::call::{call, caught};
 use super::cancel::CancelToken;
 use super::child::{GRACE, Watch, out_of_time, run_worker};
-use super::plan::{Action, Heavy, Options, Runner};
+use super::options::{Heavy, Options};
 use super::pools::Grant;
+use super::recipes::{FoundInput, Prepared};
 use super::report::failure_of;
+use super::runner::Runner;
 use super::worker::due;
-use crate::cache::{Error, Manifest, Miss, Publication, Seen, Store};
-use xpipe_base::task::{Caveat, Failure, FailureKind, Job, Outcome, Progress, Spec};
+use crate::cache::{Error, Manifest, Miss, Publication, Seen, Store, Workspace};
+use xpipe_base::task::{Action, Caveat, Failure, FailureKind, Job, Outcome, Progress, Spec};
 use xpipe_base::value::{ActionId, Input, Value};
 
-/// What executors and finders tell the coordinator.
+/// What executors and finders of inputs send to the coordinator.
 pub(crate) enum Message {
-    /// An input was found, or not.
-    Input(Arc<Input>, Result<Sighted, Failure>),
+    /// An input was found, or could not be.
+    Input(Arc<Input>, Result<FoundInput, Failure>),
     /// An attempt begins.
     Started { id: ActionId, attempt: u32, threads: usize, device: String, log: Option<PathBuf> },
-    /// It goes on.
+    /// Units of work done.
     Progress { id: ActionId, done: u64, total: u64, unit: String, note: String },
-    /// A sentence.
+    /// A sentence about the action.
     Note { id: ActionId, text: String },
-    /// It is over.
+    /// The action has ended.
     Ended { id: ActionId, end: End, seconds: f64, log: Option<PathBuf> },
 }
 
@@ -38,14 +39,23 @@ pub(crate) enum Message {
 pub(crate) enum End {
     /// Its result is in the store.
     Ran(Box<Manifest>),
-    /// Another process made it in the meantime.
+    /// Another process produced it in the meantime.
     Hit(Box<Manifest>),
-    /// Another process is making it.
+    /// Another process is producing it.
     Busy,
-    /// The stored result of an action that it reads is damaged; it must be made again.
+    /// The stored result of an action that it reads is damaged and must be produced again.
     Damaged(ActionId, Miss),
     /// It failed; `true` when it was the store that failed.
     Failed(Failure, bool),
+}
+
+/// What a successful attempt made.
+struct Made {
+    outcome: Outcome,
+    peak_memory: Option<u64>,
+    caveats: Vec<Caveat>,
+    started: jiff::Timestamp,
+    seconds: f64,
 }
 
 /// Everything an executor needs.
@@ -112,41 +122,20 @@ impl Executor<'_> {
         unreachable!("attempts end with the retries")
     }
 
+    /// One attempt: runs the operation in a new folder, and publishes what it made when its inputs are still the same.
     fn attempt(&self, attempt: u32) -> Result<End, Error> {
         let key = &self.prepared.key;
         let work = self.store.workspace(key)?;
-        let device = match self.grant.gpus.first() {
-            None => "cpu".to_owned(),
-            // A worker sees only its own GPUs, numbered from 0.
-            Some(_) if self.in_process() => "cuda:0".to_owned(),
-            Some(gpu) => format!("cuda:{}", gpu.id),
-        };
-        let spec = Spec {
-            op: self.action.op.clone(),
-            version: self.action.version,
-            key: key.hex(),
-            address: self.action.address.clone(),
-            args: self.prepared.recipe.args.clone(),
-            policy: self.action.policy.clone(),
-            out: work.out.clone(),
-            temp: work.temp.clone(),
-            log: self.log.clone(),
-            scratch: self.store.scratch(key)?,
-            answers: self.store.answers(),
-            threads: self.grant.threads,
-            device: device.clone(),
-            kernels: self.options.kernels.clone(),
-        };
+        let spec = self.spec(&work, self.store.scratch(key)?);
         let log = if self.in_process() { Some(self.log.clone()) } else { None };
         let _ = self.tx.send(Message::Started {
             id: self.id,
             attempt,
             threads: spec.threads,
-            device: device.clone(),
+            device: spec.device.clone(),
             log,
         });
-        let started = jiff::Timestamp::now();
-        let begun = Instant::now();
+        let (started, begun) = (jiff::Timestamp::now(), Instant::now());
         let caveats = Mutex::default();
         let inputs: Result<Vec<Seen>, Error> =
             self.prepared.inputs.iter().map(|seen| self.store.see_again(seen)).collect();
@@ -163,37 +152,75 @@ impl Executor<'_> {
             }
             return Ok(End::Failed(failure, false));
         }
-        let (outcome, peak_memory) = match done {
-            Ok(done) => done,
-            Err(failure) => return Ok(End::Failed(failure, false)),
+        match done {
+            Ok((outcome, peak_memory)) => {
+                let made = Made {
+                    outcome,
+                    peak_memory,
+                    caveats: caveats.into_inner().unwrap_or_else(PoisonError::into_inner),
+                    started,
+                    seconds: begun.elapsed().as_secs_f64(),
+                };
+                self.publish(work, spec, made)
+            }
+            Err(failure) => Ok(End::Failed(failure, false)),
+        }
+    }
+
+    /// What the operation is told.
+    fn spec(&self, work: &Workspace, scratch: PathBuf) -> Spec {
+        let device = match self.grant.gpus.first() {
+            None => "cpu".to_owned(),
+            // A worker sees only its own GPUs, numbered from 0.
+            Some(_) if self.in_process() => "cuda:0".to_owned(),
+            Some(gpu) => format!("cuda:{}", gpu.id),
         };
-        let log = self.written_log();
+        Spec {
+            op: self.action.op.to_owned(),
+            version: self.action.version,
+            key: self.prepared.key.hex(),
+            address: self.action.address.clone(),
+            args: self.prepared.recipe.args.clone(),
+            policy: self.action.policy.clone(),
+            out: work.out.clone(),
+            temp: work.temp.clone(),
+            log: self.log.clone(),
+            scratch,
+            answers: self.store.answers(),
+            threads: self.grant.threads,
+            device,
+            kernels: self.options.kernels.clone(),
+        }
+    }
+
+    /// Publishes what an attempt made.
+    fn publish(&self, work: Workspace, spec: Spec, made: Made) -> Result<End, Error> {
         let published = self.store.publish(
             work,
             Publication {
                 recipe: &self.prepared.recipe,
                 study: self.study,
                 address: &self.action.address,
-                digest: outcome.digest,
-                values: outcome.values,
-                facts: outcome.facts,
-                caveats: caveats.into_inner().unwrap_or_else(PoisonError::into_inner),
+                digest: made.outcome.digest,
+                values: made.outcome.values,
+                facts: made.outcome.facts,
+                caveats: made.caveats,
                 inputs: self.prepared.notes.clone(),
-                seconds: begun.elapsed().as_secs_f64(),
-                peak_memory,
-                device,
+                seconds: made.seconds,
+                peak_memory: made.peak_memory,
+                device: spec.device,
                 kernels: spec.kernels,
                 threads: spec.threads,
-                started,
-                log,
+                started: made.started,
+                log: self.written_log(),
             },
         );
         match published {
             Ok(manifest) => {
-                self.store.clear_scratch(key);
+                self.store.clear_scratch(&self.prepared.key);
                 Ok(End::Ran(Box::new(manifest)))
             }
-            // What the operation made cannot be kept: its own failure.
+            // What the operation made cannot be stored: its own failure.
             Err(e @ (Error::Odd { .. } | Error::NotFinite { .. })) => Ok(End::Failed(failure_of(&e), false)),
             Err(e) => Err(e),
         }

@@ -1,21 +1,20 @@
-//! Carries out a [`Job`]: finds what is cached, runs the rest with the resources there are, and publishes results.
+//! Runs a [`Job`]: finds what is cached, runs the rest within the resources of the machine, and publishes results.
 //!
 //! | file | owns |
 //! |---|---|
-//! | `plan` | what comes in: actions as plain data, the [`Runner`], options |
-//! | `board` | from arguments to a recipe and a key: the one code path of `run`, `plan` and `why` |
-//! | `coordinator` | the state of every action; nobody else changes it |
-//! | `pools` | counted resources, and who may take them |
-//! | `memory` | how much memory there is, and what needs more |
+//! | `job`, `options`, `runner` | what comes in: actions, settings of the run, access to operations and inputs |
+//! | `recipes` | from an action's arguments to its recipe and key, the same for `run`, `plan` and `why` |
+//! | `coordinator` | the state of every action; only it changes one |
+//! | `pools` | counted resources, and which actions may take them |
+//! | `machine`, `forecaster`, `shortage` | the memory of the machine, what actions will need, and what does not fit |
 //! | `execute` | one action: lock, inputs, attempts, publication |
-//! | `child`, `worker`, `protocol` | heavy actions in a child process: parent's side, child's side, what they say |
-//! | `events`, `sinks` | the only output channel, and what is always written of it |
-//! | `report` | what a run comes to, and its exit code |
-//! | `forecast`, `why` | what a run would do, and why |
+//! | `child`, `worker`, `protocol` | heavy actions in a child process: the parent, the child, their messages |
+//! | `events`, `sinks` | the only output of a run, and the files that record it |
+//! | `report` | the outcome of a run, and its exit code |
+//! | `forecast`, `preflight`, `why` | what a run would do, what it cannot do, and why |
 //!
-//! Must not know: syntax, types, which operations there are. Never prints.
+//! Must not know: syntax, types, the operations. Never prints.
 
-mod board;
 pub mod cache;
 mod call;
 mod cancel;
@@ -25,31 +24,37 @@ mod events;
 mod execute;
 pub mod fetch;
 mod forecast;
-mod memory;
+mod forecaster;
+mod job;
+mod machine;
 pub mod net;
-mod plan;
+mod options;
 mod pools;
+mod preflight;
 pub mod process;
 mod protocol;
+mod recipes;
 mod report;
+mod runner;
+mod shortage;
 mod sinks;
 mod why;
 mod worker;
 
-pub use board::inputs_of;
 pub use call::caught;
 pub use cancel::CancelToken;
 pub use coordinator::run;
 pub use events::{Event, EventSink, Fanout, NoSink};
-pub use forecast::survey;
-pub use forecast::{Forecast, forecast};
-pub use memory::Sight;
-pub use memory::{lacking, limit as memory_limit, unready};
-pub use plan::{
-    Action, Device, Found, Gpu, Heavy, Job, Options, Parts, Reach, Runner, WorkerCommand, dependencies,
-};
+pub use forecast::{Forecast, forecast, survey};
+pub use forecaster::Forecaster;
+pub use job::Job;
+pub use machine::memory_limit;
+pub use options::{Device, Gpu, Heavy, Options, WorkerCommand};
+pub use preflight::{short_of_memory, unready};
 pub use protocol::{FromWorker, ToWorker};
+pub use recipes::ResultTable;
 pub use report::{ActionReport, Counts, Final, RunReport, failure_of};
+pub use runner::{Found, Parts, Reach, Runner};
 pub use sinks::{ChromeTrace, JsonLines};
 pub use why::{Outlook, Stale, Why, last_failure, local_time, why};
 pub use worker::{serve, worker_main};

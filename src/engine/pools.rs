@@ -1,46 +1,46 @@
-//! Counted resources: threads, memory, GPUs, and the rule by which waiting actions get them.
+//! Counted resources (threads, memory, GPUs), and the rule by which waiting actions get them.
 //!
 //! A heavy action takes the threads that its `with { cpus = … }` names, by default all: one packed stage uses a whole
 //! machine well, and two would fight for its caches. Light actions share what is free, one thread each at least. While
 //! heavy actions hold every thread, one light action at a time may run beside them, so that results do not wait behind
-//! a long training. What the first waiting action lacks is kept for it: small ones behind it cannot starve it.
+//! a long training. What the first waiting action lacks is reserved for it, so that small ones cannot starve it.
 //!
-//! Memory is what `with { memory = … }` says, else what the operation tells of itself ([`super::memory`]). A worker may
-//! have that with head-room and no more, so that one that goes wrong does not take the machine down.
+//! Memory is what `with { memory = … }` declares, else the estimate of the operation ([`super::forecaster`]). A worker may
+//! use that with head-room and no more, so that a faulty one does not take the machine down.
 
-use super::memory::lack;
-use super::plan::{Action, Device, Gpu, Options};
-use xpipe_base::task::{Failure, Memory, Told};
+use super::options::{Device, Gpu, Options};
+use super::shortage::shortage;
+use xpipe_base::task::{Action, Failure, Memory, Told};
 use xpipe_base::value::Value;
 
-/// What an action asks for.
+/// The resources that an action needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Need {
     cpus: Option<usize>,
     memory: u64,
-    /// What a worker may have at most; `None` where that is not told by its own memory.
+    /// Memory limit of a worker; `None` where its own memory says nothing (GPUs).
     ceiling: Option<u64>,
     gpus: usize,
     vram: u64,
     heavy: bool,
 }
 
-/// What an action was given.
+/// The resources that an action holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Grant {
     /// Threads it may use, at least 1.
     pub(crate) threads: usize,
-    /// Threads it holds of the pool; fewer than `threads` when it runs beside.
+    /// Threads it holds of the pool; fewer than `threads` when it runs beside a heavy action.
     held: usize,
     memory: u64,
-    /// What a worker may have at most.
+    /// Memory limit of a worker.
     pub(crate) ceiling: Option<u64>,
     /// GPUs it holds.
     pub(crate) gpus: Vec<Gpu>,
     heavy: bool,
 }
 
-/// What is free.
+/// The resources that are free.
 #[derive(Clone, Debug)]
 pub(crate) struct Pools {
     all_threads: usize,
@@ -52,7 +52,7 @@ pub(crate) struct Pools {
 }
 
 impl Need {
-    /// What an action's `with` block asks for on this machine, and the memory that its operation tells.
+    /// The needs of an action: its `with` block on this machine, and the memory that its operation estimates.
     pub(crate) fn of(
         action: &Action,
         options: &Options,
@@ -89,9 +89,9 @@ impl Need {
                 asked
             }
         };
-        // On a GPU it is the card's memory that counts.
+        // On a GPU only its own memory counts.
         let memory = memory.filter(|_| gpus == 0 || bytes("memory").is_some());
-        if let Some(failure) = memory.and_then(|m| lack(action, m, options)) {
+        if let Some(failure) = memory.and_then(|m| shortage(action, m, options)) {
             return Err(failure);
         }
         Ok(Self {
@@ -107,8 +107,8 @@ impl Need {
 
 const GIB: u64 = 1 << 30;
 
-/// What a worker may have at most: somewhat more than was declared, else far more than its operation tells, since what
-/// is told is of its large buffers only; never more than there is, unless more was declared.
+/// The memory limit of a worker: somewhat more than was declared, else far more than its operation estimates, since
+/// estimates only count large buffers; never more than there is, unless more was declared.
 fn ceiling(told: Option<&Told<Memory>>, declared: Option<u64>, all: u64) -> u64 {
     match (declared, told.map(|m| m.amount.bytes)) {
         (Some(bytes), _) => bytes.saturating_add(bytes / 4).saturating_add(GIB),
@@ -133,19 +133,18 @@ impl Pools {
         }
     }
 
-    /// Which of the waiting actions may start now; they come in the order of their importance. What they get is taken
-    /// from the pools.
+    /// Which of the waiting actions may start now, the most urgent first. What they get is taken from the pools.
     pub(crate) fn grant(&mut self, waiting: &[Need]) -> Vec<(usize, Grant)> {
         let mut granted = Vec::new();
-        // What is free after keeping what waiting actions lack.
+        // What is free after reserving what waiting actions lack.
         let mut open = self.clone();
         for (i, need) in waiting.iter().enumerate().filter(|(_, n)| n.heavy) {
             let threads = need.cpus.unwrap_or(self.all_threads);
             if let Some(grant) = open.take(need, threads, threads) {
-                self.taken(&grant);
+                self.subtract(&grant);
                 granted.push((i, grant));
             } else {
-                open.keep(need, threads);
+                open.reserve(need, threads);
             }
         }
         let light: Vec<(usize, &Need)> = waiting.iter().enumerate().filter(|(_, n)| !n.heavy).collect();
@@ -162,10 +161,10 @@ impl Pools {
                 None
             };
             if let Some(grant) = grant {
-                self.taken(&grant);
+                self.subtract(&grant);
                 granted.push((i, grant));
             } else {
-                open.keep(need, threads);
+                open.reserve(need, threads);
             }
         }
         granted
@@ -190,24 +189,24 @@ impl Pools {
         Some(Grant { threads, held, memory, ceiling: need.ceiling, gpus, heavy: need.heavy })
     }
 
-    fn taken(&mut self, grant: &Grant) {
+    fn subtract(&mut self, grant: &Grant) {
         self.threads -= grant.held;
         self.memory -= grant.memory;
         self.gpus.retain(|g| !grant.gpus.contains(g));
         self.light_running += usize::from(!grant.heavy);
     }
 
-    /// Keeps what is free for an action that must wait for more.
-    fn keep(&mut self, need: &Need, threads: usize) {
+    /// Reserves what is free for an action that must wait for more.
+    fn reserve(&mut self, need: &Need, threads: usize) {
         self.threads = self.threads.saturating_sub(threads);
         self.memory = self.memory.saturating_sub(need.memory);
-        let kept: Vec<Gpu> =
+        let reserved: Vec<Gpu> =
             self.gpus.iter().filter(|g| g.memory >= need.vram).take(need.gpus).copied().collect();
-        self.gpus.retain(|g| !kept.contains(g));
+        self.gpus.retain(|g| !reserved.contains(g));
     }
 
-    /// Gives back what an action held.
-    pub(crate) fn give_back(&mut self, grant: &Grant) {
+    /// Returns what an action held.
+    pub(crate) fn release(&mut self, grant: &Grant) {
         self.threads += grant.held;
         self.memory += grant.memory;
         self.gpus.extend(&grant.gpus);
@@ -224,7 +223,7 @@ mod tests {
 
     fn action(heavy: bool, policy: Record) -> Action {
         Action {
-            op: "op".into(),
+            op: "op",
             version: 1,
             heavy,
             address: "a".into(),
@@ -267,10 +266,10 @@ mod tests {
         assert_eq!(shape(&first), [(0, 4), (1, 1)]);
         assert!(pools.grant(&[l, h]).is_empty());
         // When the light one is done the next may run; when the heavy one is done the next heavy may.
-        pools.give_back(&first[1].1);
+        pools.release(&first[1].1);
         let second = pools.grant(&[l, h]);
         assert_eq!(shape(&second), [(0, 1)]);
-        pools.give_back(&first[0].1);
+        pools.release(&first[0].1);
         assert_eq!(shape(&pools.grant(&[h, l])), [(0, 4)]);
     }
 
@@ -315,7 +314,7 @@ mod tests {
         let mut pools = Pools::new(&o);
         let first = pools.grant(&[of(1, 60), of(1, 60), of(1, 30)]);
         assert_eq!(shape(&first), [(0, 1)], "the second keeps what is left");
-        pools.give_back(&first[0].1);
+        pools.release(&first[0].1);
         assert_eq!(shape(&pools.grant(&[of(1, 1_000), of(1, 1)])), [(0, 1)]);
     }
 
@@ -361,7 +360,7 @@ mod tests {
         let got = pools.grant(&[need(true, wish.with("cpus", Value::Int(1)), &o)]);
         assert_eq!(got[0].1.gpus, [Gpu { id: 1, memory: 80 }]);
         assert!(pools.grant(&[need(true, wish.with("cpus", Value::Int(1)), &o)]).is_empty());
-        pools.give_back(&got[0].1);
+        pools.release(&got[0].1);
         assert_eq!(pools.gpus.len(), 2);
     }
 }

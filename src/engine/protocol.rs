@@ -1,16 +1,16 @@
-//! What a worker process and its parent say to each other: lines of JSON, the spec first, the result last.
+//! Messages between a worker process and its parent: lines of JSON, the spec first, the result last.
 
 use serde::{Deserialize, Serialize};
 
 use xpipe_base::task::{Caveat, Failure, Outcome, Spec};
 
-/// From the parent, on the worker's standard input. Its end tells the worker that the parent is gone.
+/// From the parent, on the worker's standard input, which ends when the parent does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "say", rename_all = "snake_case")]
 pub enum ToWorker {
-    /// What to do; the first line.
+    /// The first line.
     Start {
-        /// The action.
+        /// The action to carry out.
         spec: Box<Spec>,
     },
     /// Stop soon, keeping a checkpoint.
@@ -21,37 +21,37 @@ pub enum ToWorker {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "say", rename_all = "snake_case")]
 pub enum FromWorker {
-    /// It goes on.
+    /// Some units of work are done.
     Progress {
-        /// Units done.
+        /// Number of units done.
         done: u64,
-        /// Units in all.
+        /// Number of all units.
         total: u64,
-        /// What is counted.
+        /// The unit.
         unit: String,
-        /// A short word beside it.
+        /// A short text to print beside it.
         note: String,
     },
-    /// A sentence.
+    /// A note for the log of the run.
     Note {
-        /// The sentence.
+        /// One sentence.
         text: String,
     },
-    /// What a reader of the result has to know.
+    /// A caveat of the result.
     Caveat {
-        /// It.
+        /// What a reader of the result has to know.
         caveat: Caveat,
     },
-    /// It is done; the last line.
+    /// The action succeeded; the last line.
     Done {
-        /// What the operation says about its result.
+        /// What the operation reports besides its files.
         outcome: Outcome,
-        /// The most memory the process used, in bytes.
+        /// Peak memory of the process in bytes.
         peak_memory: Option<u64>,
     },
-    /// It failed; the last line.
+    /// The action failed; the last line.
     Failed {
-        /// Why.
+        /// The reason.
         failure: Failure,
     },
 }

@@ -1,4 +1,4 @@
-//! What a run comes to, and its exit code.
+//! The outcome of a run, and its exit code.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use crate::cache::{Error, Manifest};
 use xpipe_base::task::{Failure, FailureKind};
 use xpipe_base::value::{ActionId, Digest};
 
-/// What became of an action.
+/// The final state of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Final {
-    /// Nobody asked for it.
+    /// No target depends on it.
     NotNeeded,
     /// The store had its result.
     Cached,
@@ -21,13 +21,13 @@ pub enum Final {
     Ran,
     /// It failed.
     Failed,
-    /// Something it needs failed.
+    /// An action that it depends on failed.
     Blocked,
-    /// The run was stopped before or while it ran.
+    /// The run was stopped before it ended.
     Stopped,
 }
 
-/// How many actions became what.
+/// Number of actions by final state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "each counts the variant of `Final` of its name")]
 pub struct Counts {
@@ -39,7 +39,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// All actions that were wanted or needed.
+    /// All actions that the targets needed.
     pub fn total(&self) -> usize {
         self.ran + self.cached + self.failed + self.blocked + self.stopped
     }
@@ -48,38 +48,38 @@ impl Counts {
 /// One action after a run.
 #[derive(Clone, Debug)]
 pub struct ActionReport {
-    /// What became of it.
+    /// Its final state.
     pub state: Final,
-    /// Its key, when it became known.
+    /// Its key, when it could be computed.
     pub key: Option<Digest>,
     /// Its result, when there is one.
     pub manifest: Option<Arc<Manifest>>,
-    /// Why it failed.
+    /// The reason of a failure.
     pub failure: Option<Failure>,
-    /// Whether it failed because the store could not be read or written.
+    /// Whether the store caused the failure.
     pub store_error: bool,
-    /// The failed action it waits for.
+    /// The failed action that it depends on.
     pub blocked_by: Option<ActionId>,
-    /// Seconds it took in this run, 0 when it did not run.
+    /// Duration in this run in seconds; 0 when it did not run.
     pub seconds: f64,
-    /// Its log in this run.
+    /// Its log file of this run.
     pub log: Option<PathBuf>,
 }
 
 /// A finished run.
 #[derive(Clone, Debug)]
 pub struct RunReport {
-    /// The run's name.
+    /// The name of the run, which is that of its folder.
     pub run: String,
-    /// Where its events and logs are.
+    /// The folder with its events and logs.
     pub dir: PathBuf,
-    /// By action.
+    /// By number of the action.
     pub actions: Vec<ActionReport>,
-    /// How many became what.
+    /// Number of actions by final state.
     pub counts: Counts,
-    /// Seconds it took.
+    /// Duration in seconds.
     pub seconds: f64,
-    /// Whether it was asked to stop.
+    /// Whether a stop was requested.
     pub cancelled: bool,
     /// Whether it stopped at the first failure.
     pub fail_fast: bool,
@@ -112,7 +112,7 @@ impl RunReport {
         &self.actions[id.0 as usize]
     }
 
-    /// A number that an action published, for tables and claims.
+    /// A number that an action published.
     pub fn number(&self, id: ActionId, member: &str) -> Option<f64> {
         self.actions.get(id.0 as usize)?.manifest.as_ref()?.values.get(member).copied()
     }

@@ -1,4 +1,4 @@
-//! Events on disk: lines of JSON, always, and on request a trace that Chrome and Perfetto show.
+//! Files that record events: lines of JSON in every run, and on request a trace for Chrome or Perfetto.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -23,10 +23,10 @@ struct Line<'a> {
 }
 
 impl JsonLines {
-    /// A writer into a new file.
+    /// Creates the file.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When the file cannot be created.
     pub fn create(path: &Path) -> io::Result<Self> {
         Ok(Self { file: Some(BufWriter::new(File::create(path)?)) })
     }
@@ -39,19 +39,19 @@ impl EventSink for JsonLines {
         let written = serde_json::to_writer(&mut *file, &Line { at, what: event })
             .map_err(io::Error::from)
             .and_then(|()| file.write_all(b"\n"));
-        // Seen at once by whoever follows the file; a cached action is no news.
+        // Followers of the file see the event at once; cached actions and progress can wait.
         let flushed = match event {
             Event::Cached { .. } | Event::Progress { .. } => Ok(()),
             _ => file.flush(),
         };
         if written.and(flushed).is_err() {
-            // A full disk must not end a run that may still be finishing its work.
+            // A full disk must not end a run whose actions may still finish.
             self.file = None;
         }
     }
 }
 
-/// Writes a trace: a bar for each action, in lanes that do not overlap.
+/// Writes a trace: a bar for each action, in lanes without overlap.
 #[derive(Debug)]
 pub struct ChromeTrace {
     file: BufWriter<File>,
@@ -60,10 +60,10 @@ pub struct ChromeTrace {
 }
 
 impl ChromeTrace {
-    /// A writer into a new file.
+    /// Creates the file.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When the file cannot be created.
     pub fn create(path: &Path) -> io::Result<Self> {
         let mut file = BufWriter::new(File::create(path)?);
         file.write_all(b"[")?;

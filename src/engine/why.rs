@@ -2,10 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::board::{Board, Obstacle};
 use super::forecast::{Forecast, survey};
-use super::plan::{Action, Job, Options, Runner};
+use super::job::Job;
+use super::options::Options;
+use super::recipes::{Blocker, ResultTable};
+use super::runner::Runner;
 use crate::cache::{Change, History, InputNote, LastFailure, Manifest, Miss, Store, diff};
+use xpipe_base::task::Action;
 use xpipe_base::value::{ActionId, Digest};
 
 /// A reason to run.
@@ -85,10 +88,10 @@ pub enum Outlook {
 /// Why a run would do what it would do with an action (which is looked at as if it were wanted).
 pub fn why(job: &Job, id: ActionId, runner: &dyn Runner, store: &Store, options: &Options) -> Why {
     let job = Job { wanted: vec![id], ..job.clone() };
-    let (board, forecasts) = survey(&job, runner, store, options);
+    let (table, forecasts) = survey(&job, runner, store, options);
     let history = store.history(&job.study);
     let address = job.action(id).address.clone();
-    let last = last(&history, &board, id);
+    let last = last(&history, &table, id);
     let mut why = Why {
         address,
         outlook: Outlook::Cached,
@@ -107,15 +110,15 @@ pub fn why(job: &Job, id: ActionId, runner: &dyn Runner, store: &Store, options:
         Forecast::NotNeeded => return why,
         Forecast::WillRun { miss, .. } => {
             why.outlook = Outlook::WillRun;
-            why.reasons = reasons(&board, &history, id, miss.as_ref(), miss.is_none());
+            why.reasons = reasons(&table, &history, id, miss.as_ref(), miss.is_none());
         }
         Forecast::Depends { .. } => {
             why.outlook = Outlook::Depends;
-            why.reasons = reasons(&board, &history, id, None, false);
+            why.reasons = reasons(&table, &history, id, None, false);
         }
         Forecast::Unknown { why: failure } => {
             why.outlook = Outlook::Fails;
-            why.reasons = reasons(&board, &history, id, None, false);
+            why.reasons = reasons(&table, &history, id, None, false);
             why.reasons.push(Stale::Missing { what: failure.to_string() });
         }
     }
@@ -125,45 +128,38 @@ pub fn why(job: &Job, id: ActionId, runner: &dyn Runner, store: &Store, options:
 
 /// The reasons to run an action, as far as its arguments are known.
 pub(crate) fn reasons(
-    board: &Board<'_>,
+    table: &ResultTable<'_>,
     history: &History,
     id: ActionId,
     miss: Option<&Miss>,
     forced: bool,
 ) -> Vec<Stale> {
-    let mut reasons = Vec::new();
-    if forced {
-        reasons.push(Stale::Forced);
-    }
-    let action = board.job.action(id);
-    let (new, notes, unknown) = board.sketch(action);
-    let waits = unknown.into_iter().map(|(path, obstacle)| {
-        let on = match obstacle {
-            Obstacle::Action(on) => board.job.action(on).address.clone(),
-            Obstacle::Failure(f) => f.to_string(),
+    let action = table.job.action(id);
+    let (recipe, notes, unknown) = table.partial_recipe(action);
+    let waits = unknown.into_iter().map(|(path, blocker)| {
+        let on = match blocker {
+            Blocker::Action(on) => table.job.action(on).address.clone(),
+            Blocker::Failure(f) => f.to_string(),
         };
         Stale::Waits { path, on }
     });
-    let last_key = last_key(history, board, id);
-    let old = last_key.and_then(|key| board.store.recipe(&key));
-    let Some(old) = old else {
-        match miss.filter(|m| m.is_damage()) {
-            Some(miss) => reasons.push(Stale::Missing { what: miss.to_string() }),
-            None if !forced => reasons.push(match failure_of_action(history, action) {
-                Some(failed) => Stale::Failed { at: failed.at.clone() },
-                None => Stale::First,
-            }),
-            None => {}
-        }
+    let damage = miss.filter(|m| m.is_damage()).map(|m| Stale::Missing { what: m.to_string() });
+    let mut reasons: Vec<Stale> = forced.then_some(Stale::Forced).into_iter().collect();
+    let last_key = last_key(history, table, id);
+    let Some(last) = last_key.and_then(|key| table.store.recipe(&key)) else {
+        let first = (!forced).then(|| match failure_of_action(history, action) {
+            Some(failed) => Stale::Failed { at: failed.at.clone() },
+            None => Stale::First,
+        });
+        reasons.extend(damage.or(first));
         reasons.extend(waits);
         return reasons;
     };
-    let old_notes = last_key.and_then(|key| board.store.record(&key)).map(|m| m.inputs).unwrap_or_default();
+    let difference = diff(&last, &recipe);
     let label = |path: &str| find(&notes, path).map(|n| n.label.clone()).unwrap_or_default();
-    let difference = diff(&old, &new);
     for change in difference.changes {
         let label = match &change {
-            // Told below, with what it waits for.
+            // Reported below, with what it waits for.
             Change::Unknown { .. } => continue,
             Change::Content { path, .. } => label(path),
             _ => String::new(),
@@ -171,21 +167,20 @@ pub(crate) fn reasons(
         reasons.push(Stale::Changed { change, label });
     }
     reasons.extend(waits);
-    if let Some(miss) = miss.filter(|m| m.is_damage()) {
-        reasons.push(Stale::Missing { what: miss.to_string() });
-    }
-    if !reasons.is_empty() {
-        for (path, _) in difference.same_content {
-            let key = |notes: &[InputNote]| find(notes, &path).and_then(|n| n.key);
-            if let (Some(before), Some(now)) = (key(&old_notes), key(&notes))
-                && before != now
-            {
-                reasons.push(Stale::SameContent { label: label(&path), path });
-            }
-        }
-    } else if miss.is_some() {
+    reasons.extend(damage);
+    if reasons.is_empty() {
         // The same recipe, and nothing recorded under its key: the manifest was removed.
-        reasons.push(Stale::Missing { what: "the recorded result is gone".into() });
+        reasons.extend(miss.map(|_| Stale::Missing { what: "the recorded result is gone".into() }));
+        return reasons;
+    }
+    let last_notes = last_key.and_then(|key| table.store.record(&key)).map(|m| m.inputs).unwrap_or_default();
+    for (path, _) in difference.same_content {
+        let key = |notes: &[InputNote]| find(notes, &path).and_then(|n| n.key);
+        if let (Some(before), Some(now)) = (key(&last_notes), key(&notes))
+            && before != now
+        {
+            reasons.push(Stale::SameContent { label: label(&path), path });
+        }
     }
     reasons
 }
@@ -198,20 +193,20 @@ pub fn last_failure(history: &History, store: &Store, job: &Job, id: ActionId) -
 }
 
 fn failure_of_action<'h>(history: &'h History, action: &Action) -> Option<&'h LastFailure> {
-    std::iter::once(&action.address).chain(&action.also).find_map(|a| history.failure(a))
+    action.addresses().find_map(|a| history.failure(a))
 }
 
 fn find<'a>(notes: &'a [InputNote], path: &str) -> Option<&'a InputNote> {
     notes.iter().find(|n| n.path == path)
 }
 
-fn last_key(history: &History, board: &Board<'_>, id: ActionId) -> Option<Digest> {
-    let action = board.job.action(id);
-    std::iter::once(&action.address).chain(&action.also).find_map(|a| history.last(a))
+fn last_key(history: &History, table: &ResultTable<'_>, id: ActionId) -> Option<Digest> {
+    let action = table.job.action(id);
+    action.addresses().find_map(|a| history.last(a))
 }
 
-fn last(history: &History, board: &Board<'_>, id: ActionId) -> Option<Manifest> {
-    board.store.record(&last_key(history, board, id)?)
+fn last(history: &History, table: &ResultTable<'_>, id: ActionId) -> Option<Manifest> {
+    table.store.record(&last_key(history, table, id)?)
 }
 
 impl Stale {

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::call::{call, caught};
-use super::plan::Runner;
 use super::protocol::{FromWorker, ToWorker};
-use xpipe_base::task::{Caveat, Failure, FailureKind, Job, Progress};
+use super::runner::Runner;
+use xpipe_base::task::{Caveat, Failure, FailureKind, Job, Outcome, Progress, Spec};
 
 /// Runs the one action that the parent names on standard input, and returns the exit code. When the parent goes away,
 /// this process and the programs it started are killed at once.
@@ -29,99 +29,95 @@ pub fn worker_main(runner: &dyn Runner) -> i32 {
 /// The same over any pipes; `orphaned` is called when the input ends before the work does.
 pub fn serve(
     runner: &dyn Runner,
-    mut input: impl BufRead + Send + 'static,
+    input: impl BufRead + Send + 'static,
     output: impl Write + Send,
     orphaned: impl FnOnce() + Send + 'static,
 ) -> i32 {
     let output = Mutex::new(output);
-    let say = |message: &FromWorker| {
+    let send = |message: &FromWorker| {
         let mut line = serde_json::to_vec(message).unwrap_or_default();
         line.push(b'\n');
         let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
-        // Nobody listens any more: the end of the input tells that too.
+        // When the parent no longer reads, the end of the input tells so.
         let _ = output.write_all(&line).and_then(|()| output.flush());
     };
-    let mut line = String::new();
-    let spec = match input.read_line(&mut line).map(|_| serde_json::from_str(&line)) {
-        Ok(Ok(ToWorker::Start { spec })) => spec,
-        Ok(Ok(ToWorker::Cancel)) => {
-            say(&FromWorker::Failed { failure: Failure::interrupted() });
-            return 1;
+    match work(runner, input, &send, orphaned) {
+        Ok(outcome) => {
+            send(&FromWorker::Done { outcome, peak_memory: peak_memory() });
+            0
         }
-        Ok(Err(e)) => {
-            say(&FromWorker::Failed {
-                failure: Failure::bug(format!("the worker cannot read its spec: {e}")),
-            });
-            return 1;
-        }
-        Err(e) => {
-            say(&FromWorker::Failed {
-                failure: Failure::bug(format!("the worker cannot read its input: {e}")),
-            });
-            return 1;
-        }
-    };
-    if let Err(e) = crate::process::pool_of_the_process() {
-        say(&FromWorker::Failed { failure: Failure::no_threads(e) });
-        return 1;
-    }
-    let _scratch = match alone_in(&spec.scratch) {
-        Ok(held) => held,
         Err(failure) => {
-            say(&FromWorker::Failed { failure });
-            return 1;
+            send(&FromWorker::Failed { failure });
+            1
         }
-    };
+    }
+}
+
+/// Reads the spec, and runs its operation while a thread of its own listens to the parent.
+fn work(
+    runner: &dyn Runner,
+    mut input: impl BufRead + Send + 'static,
+    send: &(impl Fn(&FromWorker) + Sync),
+    orphaned: impl FnOnce() + Send + 'static,
+) -> Result<Outcome, Failure> {
+    let spec = read_spec(&mut input)?;
+    crate::process::pool_of_the_process().map_err(Failure::no_threads)?;
+    let _scratch = alone_in(&spec.scratch)?;
     let cancelled = Arc::new(AtomicBool::new(false));
     let over = Arc::new(AtomicBool::new(false));
-    {
+    let listen = {
         let (cancelled, over) = (cancelled.clone(), over.clone());
-        let listen = move || {
-            let mut line = String::new();
-            loop {
-                line.clear();
-                match input.read_line(&mut line) {
-                    Ok(0) | Err(_) => break,
-                    Ok(_) => {
-                        if matches!(serde_json::from_str(&line), Ok(ToWorker::Cancel)) {
-                            cancelled.store(true, Ordering::SeqCst);
-                        }
-                    }
-                }
-            }
+        move || {
+            listen(input, &cancelled);
             if !over.load(Ordering::SeqCst) {
                 orphaned();
             }
-        };
-        if let Err(e) = std::thread::Builder::new().spawn(listen) {
-            say(&FromWorker::Failed { failure: Failure::no_threads(e) });
-            return 1;
         }
-    }
-    let progress = Said { say: &say, cancelled: &cancelled, last: Mutex::new(None) };
+    };
+    std::thread::Builder::new().spawn(listen).map_err(Failure::no_threads)?;
+    let progress = SentProgress { send, cancelled: &cancelled, last: Mutex::new(None) };
     let job = Job { spec: &spec, progress: &progress };
     let result = match runner.implementation(&spec.op) {
         Some(run) => caught(|| call(run, &job)),
         None => Err(Failure::missing(format!("`{}` has no implementation in this build", spec.op))),
     };
     over.store(true, Ordering::SeqCst);
-    match result {
-        Ok(outcome) => {
-            say(&FromWorker::Done { outcome, peak_memory: peak_memory() });
-            0
-        }
-        Err(failure) => {
-            say(&FromWorker::Failed { failure });
-            1
+    result
+}
+
+/// The first line of the parent.
+fn read_spec(input: &mut impl BufRead) -> Result<Box<Spec>, Failure> {
+    let mut line = String::new();
+    let read = input.read_line(&mut line);
+    read.map_err(|e| Failure::bug(format!("the worker cannot read its input: {e}")))?;
+    match serde_json::from_str(&line) {
+        Ok(ToWorker::Start { spec }) => Ok(spec),
+        Ok(ToWorker::Cancel) => Err(Failure::interrupted()),
+        Err(e) => Err(Failure::bug(format!("the worker cannot read its spec: {e}"))),
+    }
+}
+
+/// Reads the parent's messages until they end.
+fn listen(mut input: impl BufRead, cancelled: &AtomicBool) {
+    let mut line = String::new();
+    loop {
+        line.clear();
+        match input.read_line(&mut line) {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {
+                if matches!(serde_json::from_str(&line), Ok(ToWorker::Cancel)) {
+                    cancelled.store(true, Ordering::SeqCst);
+                }
+            }
         }
     }
 }
 
-/// How long a worker waits for another one to be gone.
+/// How long a worker waits until another one has ended.
 const ALONE_WITHIN: Duration = Duration::from_secs(20);
 
-/// Locks the folder for checkpoints for as long as this process lives: the worker of a killed run may take a moment to
-/// be gone after its run has let go of the key. `None` where there is no such folder, or no locks.
+/// Locks the folder for checkpoints while this process lives: the worker of a killed run may end a moment after its run
+/// has released the key. `None` where there is no such folder, or no locks.
 fn alone_in(scratch: &std::path::Path) -> Result<Option<std::fs::File>, Failure> {
     let Ok(folder) = std::fs::File::open(scratch) else { return Ok(None) };
     let begun = Instant::now();
@@ -143,27 +139,27 @@ fn alone_in(scratch: &std::path::Path) -> Result<Option<std::fs::File>, Failure>
     }
 }
 
-/// Tells about progress at most ten times a second.
-struct Said<'a, F: Fn(&FromWorker)> {
-    say: &'a F,
+/// Sends progress to the parent, at most ten times a second.
+struct SentProgress<'a, F: Fn(&FromWorker)> {
+    send: &'a F,
     cancelled: &'a AtomicBool,
     last: Mutex<Option<Instant>>,
 }
 
-// The closure locks its output, so that any thread may speak.
-impl<F: Fn(&FromWorker) + Sync> Progress for Said<'_, F> {
+// The closure locks its output, so that any thread may send.
+impl<F: Fn(&FromWorker) + Sync> Progress for SentProgress<'_, F> {
     fn progress(&self, done: u64, total: u64, unit: &str, note: &str) {
         if due(&self.last, done == total) {
-            (self.say)(&FromWorker::Progress { done, total, unit: unit.into(), note: note.into() });
+            (self.send)(&FromWorker::Progress { done, total, unit: unit.into(), note: note.into() });
         }
     }
 
     fn note(&self, text: &str) {
-        (self.say)(&FromWorker::Note { text: text.into() });
+        (self.send)(&FromWorker::Note { text: text.into() });
     }
 
     fn caveat(&self, caveat: &Caveat) {
-        (self.say)(&FromWorker::Caveat { caveat: caveat.clone() });
+        (self.send)(&FromWorker::Caveat { caveat: caveat.clone() });
     }
 
     fn cancelled(&self) -> bool {
@@ -182,7 +178,7 @@ pub(crate) fn due(last: &Mutex<Option<Instant>>, always: bool) -> bool {
     due
 }
 
-/// The most memory this process has used, in bytes, where the system tells.
+/// The peak memory of this process in bytes, where the system reports it.
 fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
@@ -196,7 +192,7 @@ mod tests {
 
     use super::*;
     use crate::{Found, Reach};
-    use xpipe_base::task::{Outcome, RunFn, Spec};
+    use xpipe_base::task::RunFn;
     use xpipe_base::value::{Input, Record, Value};
 
     struct Ops;
@@ -260,15 +256,15 @@ mod tests {
         line
     }
 
-    /// A worker on a thread: what it is told, what it says, and whether it thinks that its parent is gone.
-    struct Rig {
+    /// A worker on a thread: its input, its output, and whether it takes its parent to be gone.
+    struct TestWorker {
         tell: PipeWriter,
         hear: BufReader<PipeReader>,
         code: std::thread::JoinHandle<i32>,
         orphaned: crossbeam_channel::Receiver<()>,
     }
 
-    fn rig(first: &[u8]) -> Rig {
+    fn start_worker(first: &[u8]) -> TestWorker {
         let ((input, mut tell), (said, output)) = (pipe().unwrap(), pipe().unwrap());
         let (tx, orphaned) = crossbeam_channel::bounded(1);
         tell.write_all(first).unwrap();
@@ -277,47 +273,47 @@ mod tests {
                 let _ = tx.send(());
             })
         });
-        Rig { tell, hear: BufReader::new(said), code, orphaned }
+        TestWorker { tell, hear: BufReader::new(said), code, orphaned }
     }
 
-    fn next(rig: &mut Rig) -> FromWorker {
+    fn next(worker: &mut TestWorker) -> FromWorker {
         let mut line = String::new();
-        rig.hear.read_line(&mut line).unwrap();
+        worker.hear.read_line(&mut line).unwrap();
         serde_json::from_str(&line).unwrap()
     }
 
     #[test]
     fn a_worker_tells_its_progress_and_last_its_result() {
-        let mut rig = rig(&start("echo"));
-        assert!(matches!(next(&mut rig), FromWorker::Progress { done: 1, total: 2, .. }));
-        assert!(matches!(next(&mut rig), FromWorker::Note { text } if text == "half way"));
-        assert!(matches!(next(&mut rig), FromWorker::Caveat { caveat } if caveat.count == Some(3)));
-        assert!(matches!(next(&mut rig), FromWorker::Progress { done: 2, .. }));
-        let FromWorker::Done { outcome, peak_memory } = next(&mut rig) else { panic!("no result") };
+        let mut worker = start_worker(&start("echo"));
+        assert!(matches!(next(&mut worker), FromWorker::Progress { done: 1, total: 2, .. }));
+        assert!(matches!(next(&mut worker), FromWorker::Note { text } if text == "half way"));
+        assert!(matches!(next(&mut worker), FromWorker::Caveat { caveat } if caveat.count == Some(3)));
+        assert!(matches!(next(&mut worker), FromWorker::Progress { done: 2, .. }));
+        let FromWorker::Done { outcome, peak_memory } = next(&mut worker) else { panic!("no result") };
         assert_eq!(outcome.values["x"], 0.1);
         assert!(peak_memory.is_none_or(|m| m > 1_000_000));
-        assert_eq!(rig.code.join().unwrap(), 0);
-        drop(rig.tell);
-        assert!(rig.orphaned.recv().is_err(), "the end of the input after the work is no alarm");
+        assert_eq!(worker.code.join().unwrap(), 0);
+        drop(worker.tell);
+        assert!(worker.orphaned.recv().is_err(), "the end of the input after the work is no alarm");
     }
 
     #[test]
     fn a_worker_stops_when_it_is_told() {
-        let mut rig = rig(&start("until_cancelled"));
-        assert!(matches!(next(&mut rig), FromWorker::Note { .. }));
+        let mut worker = start_worker(&start("until_cancelled"));
+        assert!(matches!(next(&mut worker), FromWorker::Note { .. }));
         let mut line = serde_json::to_vec(&ToWorker::Cancel).unwrap();
         line.push(b'\n');
-        rig.tell.write_all(&line).unwrap();
-        let FromWorker::Failed { failure } = next(&mut rig) else { panic!("no failure") };
-        assert_eq!((failure.kind, rig.code.join().unwrap()), (FailureKind::Interrupted, 1));
+        worker.tell.write_all(&line).unwrap();
+        let FromWorker::Failed { failure } = next(&mut worker) else { panic!("no failure") };
+        assert_eq!((failure.kind, worker.code.join().unwrap()), (FailureKind::Interrupted, 1));
     }
 
     #[test]
     fn a_worker_notices_that_its_parent_is_gone() {
-        let mut rig = rig(&start("until_cancelled"));
-        assert!(matches!(next(&mut rig), FromWorker::Note { .. }));
-        drop(rig.tell);
-        assert!(rig.orphaned.recv().is_ok());
+        let mut worker = start_worker(&start("until_cancelled"));
+        assert!(matches!(next(&mut worker), FromWorker::Note { .. }));
+        drop(worker.tell);
+        assert!(worker.orphaned.recv().is_ok());
     }
 
     #[test]
@@ -327,8 +323,8 @@ mod tests {
             (start("none"), FailureKind::Missing),
             (b"hello\n".to_vec(), FailureKind::Bug),
         ] {
-            let mut rig = rig(&first);
-            let FromWorker::Failed { failure } = next(&mut rig) else { panic!("no failure") };
+            let mut worker = start_worker(&first);
+            let FromWorker::Failed { failure } = next(&mut worker) else { panic!("no failure") };
             assert_eq!(failure.kind, kind, "{failure}");
         }
     }

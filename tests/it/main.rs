@@ -6,6 +6,7 @@ mod bad_input;
 mod certificates;
 mod changing;
 mod chat_server;
+mod circles;
 mod data_checks;
 mod engines;
 #[path = "../fuzz/entries.rs"]

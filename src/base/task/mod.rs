@@ -3,6 +3,7 @@
 //!
 //! Must not know: the language, the graph, the cache.
 
+mod action;
 pub mod builtin;
 mod caveat;
 mod demand;
@@ -11,6 +12,7 @@ mod panics;
 
 use std::path::{Path, PathBuf};
 
+pub use action::{Action, depths};
 pub use caveat::{Caveat, CaveatKind, cause};
 pub use demand::{Ask, Asked, AskedFn, Demands, Known, Memory, MemoryFn, Told, Work, WorkFn};
 pub use folder::passed_over;

@@ -12,6 +12,7 @@ pub mod counted;
 pub mod half;
 mod inner;
 pub mod pending;
+mod references;
 pub mod rng;
 pub mod rounded;
 pub mod sealed;
@@ -26,6 +27,7 @@ pub use address::Address;
 pub use checksum::{Algorithm, Checksum};
 pub use inner::InnerPath;
 pub use pending::{BinaryOp, Pending, Reduction, UnaryOp, Unresolved};
+pub use references::{dependencies, inputs_of};
 
 /// A name inside values: a field, a constructor, an axis, a label.
 pub type Name = Arc<str>;
@@ -42,6 +44,12 @@ impl Digest {
     /// The digest of bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
+    }
+
+    /// The first 128 bits: enough to tell values of one process apart, never part of a key.
+    pub fn short(&self) -> u128 {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, ..] = self.0;
+        u128::from_le_bytes([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p])
     }
 
     /// Lower-case hexadecimal, 64 characters.
@@ -308,6 +316,11 @@ impl Record {
     /// The fields, sorted by name.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &(Name, Value)> {
         self.0.iter()
+    }
+
+    /// The values of the fields, in the order of their names.
+    pub fn values(&self) -> impl ExactSizeIterator<Item = &Value> {
+        self.0.iter().map(|(_, value)| value)
     }
 
     /// The number of fields.

@@ -208,31 +208,25 @@ impl Pending {
         }
     }
 
+    /// Calls `f` with every value directly inside the expression; of a choice those that are compared, not the points.
+    pub fn operands<'v>(&'v self, f: &mut dyn FnMut(&'v Value)) {
+        match self {
+            Self::Metric { .. } => {}
+            Self::Reduce { cells, .. } | Self::Arg { cells, .. } => cells.iter().for_each(|c| f(&c.value)),
+            Self::Member { of, .. } | Self::Unary { of, .. } => f(of),
+            Self::Text { parts } => parts.iter().for_each(f),
+            Self::Binary { left, right, .. } => [left, right].into_iter().for_each(f),
+            Self::If { condition, then, other } => [condition, then, other].into_iter().for_each(f),
+            Self::Near { left, right, within } => [left, right, within].into_iter().for_each(f),
+        }
+    }
+
     /// Calls `f` with every action whose numbers this expression needs.
     pub fn actions(&self, f: &mut dyn FnMut(ActionId)) {
-        let mut inside = |v: &Value| each_pending_action(v, f);
-        match self {
-            Self::Metric { action, .. } => f(*action),
-            Self::Reduce { cells, .. } | Self::Arg { cells, .. } => {
-                cells.iter().for_each(|c| inside(&c.value));
-            }
-            Self::Member { of, .. } | Self::Unary { of, .. } => inside(of),
-            Self::Text { parts } => parts.iter().for_each(inside),
-            Self::Binary { left, right, .. } => {
-                inside(left);
-                inside(right);
-            }
-            Self::If { condition, then, other } => {
-                inside(condition);
-                inside(then);
-                inside(other);
-            }
-            Self::Near { left, right, within } => {
-                inside(left);
-                inside(right);
-                inside(within);
-            }
+        if let Self::Metric { action, .. } = self {
+            f(*action);
         }
+        self.operands(&mut |v| each_pending_action(v, f));
     }
 }
 
@@ -241,18 +235,7 @@ pub fn each<'v>(value: &'v Value, f: &mut dyn FnMut(&'v Pending)) {
     value.walk(&mut |v| {
         let Value::Pending(p) = v else { return };
         f(p);
-        let mut inside = |v: &'v Value| each(v, f);
-        match &**p {
-            Pending::Metric { .. } => {}
-            Pending::Reduce { cells, .. } | Pending::Arg { cells, .. } => {
-                cells.iter().for_each(|c| inside(&c.value));
-            }
-            Pending::Member { of, .. } | Pending::Unary { of, .. } => inside(of),
-            Pending::Text { parts } => parts.iter().for_each(inside),
-            Pending::Binary { left, right, .. } => [left, right].into_iter().for_each(inside),
-            Pending::If { condition, then, other } => [condition, then, other].into_iter().for_each(inside),
-            Pending::Near { left, right, within } => [left, right, within].into_iter().for_each(inside),
-        }
+        p.operands(&mut |v| each(v, f));
     });
 }
 

@@ -1,9 +1,9 @@
-//! What follows when something ends: an input is found, an action is done, fails, or must be made again.
+//! What follows when an input is found, and when an action succeeds, fails or must run again.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Coordinator, State};
+use super::{ActionState, Coordinator};
 use crate::cache::{Error, LastFailure, Manifest, Miss};
 use crate::events::Event;
 use crate::execute::End;
@@ -11,11 +11,11 @@ use xpipe_base::task::{Failure, FailureKind};
 use xpipe_base::value::ActionId;
 
 impl Coordinator<'_, '_, '_> {
-    /// One thing that an action waited for is there.
+    /// One of the results or inputs that an action waits for is there.
     pub(super) fn arrived(&mut self, id: ActionId) {
         let at = id.0 as usize;
-        self.waits[at] = self.waits[at].saturating_sub(1);
-        if self.waits[at] == 0 && matches!(self.states[at], State::Want) {
+        self.waiting_for[at] = self.waiting_for[at].saturating_sub(1);
+        if self.waiting_for[at] == 0 && matches!(self.states[at], ActionState::Waiting) {
             self.make_ready(id);
         }
     }
@@ -23,9 +23,9 @@ impl Coordinator<'_, '_, '_> {
     pub(super) fn ended(&mut self, id: ActionId, end: End) {
         let at = id.0 as usize;
         self.running -= 1;
-        let prepared = match std::mem::replace(&mut self.states[at], State::Want) {
-            State::Running(prepared, grant) => {
-                self.pools.give_back(&grant);
+        let prepared = match std::mem::replace(&mut self.states[at], ActionState::Waiting) {
+            ActionState::Running(prepared, grant) => {
+                self.pools.release(&grant);
                 prepared
             }
             other => {
@@ -38,61 +38,61 @@ impl Coordinator<'_, '_, '_> {
             End::Hit(manifest) => self.hit(id, Arc::new(*manifest)),
             End::Busy => {
                 self.note(Some(id), "another run is making it; waiting for that".into());
-                self.states[at] = State::Busy(prepared);
+                self.states[at] = ActionState::Busy(prepared);
                 self.busy.push(id);
             }
-            End::Damaged(read, miss) => self.make_again(id, read, &miss),
+            End::Damaged(read, miss) => self.remake(id, read, &miss),
             End::Failed(failure, _) if failure.kind == FailureKind::Interrupted => {
-                self.states[at] = State::Stopped;
+                self.states[at] = ActionState::Stopped;
                 let address = self.address(id);
-                self.voice.say(&Event::Stopped { id: id.0, address });
+                self.events.emit(&Event::Stopped { id: id.0, address });
             }
             End::Failed(failure, store) => self.fail(id, &failure, store),
         }
     }
 
     fn ran(&mut self, id: ActionId, manifest: Manifest) {
-        let action = self.set.job.action(id);
-        self.voice.say(&Event::Finished {
+        let action = self.context.job.action(id);
+        self.events.emit(&Event::Finished {
             id: id.0,
             address: action.address.clone(),
-            op: action.op.clone(),
+            op: action.op.to_owned(),
             key: manifest.key,
             seconds: manifest.seconds,
             size: manifest.size(),
             peak_memory: manifest.peak_memory,
         });
-        if self.before.remove(&id).is_some_and(|before| before != manifest.digest) {
+        if self.previous.remove(&id).is_some_and(|previous| previous != manifest.digest) {
             let text =
                 "it gave other content than before for the same recipe: its operation is not deterministic";
             self.note(Some(id), text.into());
         }
-        self.states[id.0 as usize] = State::Ran;
+        self.states[id.0 as usize] = ActionState::Ran;
         self.done(id, Arc::new(manifest));
     }
 
     pub(super) fn hit(&mut self, id: ActionId, manifest: Arc<Manifest>) {
-        let action = self.set.job.action(id);
-        self.voice.say(&Event::Cached {
+        let action = self.context.job.action(id);
+        self.events.emit(&Event::Cached {
             id: id.0,
             address: action.address.clone(),
-            op: action.op.clone(),
+            op: action.op.to_owned(),
             key: manifest.key,
         });
-        self.states[id.0 as usize] = State::Cached;
+        self.states[id.0 as usize] = ActionState::Cached;
         self.done(id, manifest);
     }
 
     fn done(&mut self, id: ActionId, manifest: Arc<Manifest>) {
         let at = id.0 as usize;
-        let action = self.set.job.action(id);
-        for address in std::iter::once(&action.address).chain(&action.also) {
+        let action = self.context.job.action(id);
+        for address in action.addresses() {
             self.history.record(address, manifest.key);
         }
         self.forced.remove(&id);
-        self.makers.remove(&manifest.key);
-        let first = self.board.results[at].replace(manifest).is_none();
-        let redone = self.again.remove(&id);
+        self.producers.remove(&manifest.key);
+        let first = self.table.results[at].replace(manifest).is_none();
+        let redone = self.remaking.remove(&id);
         for follower in self.followers.remove(&id).unwrap_or_default() {
             // Looked up again: what it follows is there now.
             self.forced.remove(&follower);
@@ -109,81 +109,81 @@ impl Coordinator<'_, '_, '_> {
         }
     }
 
-    /// A result that an action reads is damaged: that one is made again, and this one waits for it.
-    fn make_again(&mut self, id: ActionId, read: ActionId, miss: &Miss) {
+    /// A result that an action reads is damaged: it is produced again, and the action waits for it.
+    fn remake(&mut self, id: ActionId, read: ActionId, miss: &Miss) {
         if let Some(prepared_key) = self.keys[id.0 as usize] {
-            self.makers.remove(&prepared_key);
+            self.producers.remove(&prepared_key);
         }
         match self.states[read.0 as usize] {
-            State::Failed | State::Stopped => return self.block(id, read),
-            State::Blocked(by) => return self.block(id, by),
-            State::Cached | State::Ran => {
+            ActionState::Failed | ActionState::Stopped => return self.block(id, read),
+            ActionState::Blocked(by) => return self.block(id, by),
+            ActionState::Cached | ActionState::Ran => {
                 self.note(Some(read), format!("{miss}; it is made again"));
                 // Looked up again: the blob was set aside, so this is a miss.
                 self.make_ready(read);
             }
             _ => {}
         }
-        self.states[id.0 as usize] = State::Want;
-        self.waits[id.0 as usize] += 1;
-        self.again.entry(read).or_default().push(id);
+        self.states[id.0 as usize] = ActionState::Waiting;
+        self.waiting_for[id.0 as usize] += 1;
+        self.remaking.entry(read).or_default().push(id);
     }
 
     pub(super) fn fail(&mut self, id: ActionId, failure: &Failure, store: bool) {
-        let action = self.set.job.action(id);
-        self.voice.say(&Event::Failed {
+        let action = self.context.job.action(id);
+        self.events.emit(&Event::Failed {
             id: id.0,
             address: action.address.clone(),
-            op: action.op.clone(),
+            op: action.op.to_owned(),
             failure: failure.clone(),
             log: self.logs.get(&id).cloned(),
         });
         let last = LastFailure {
             at: jiff::Timestamp::now().to_string(),
             message: failure.message.clone(),
-            log: self.logs.get(&id).map(|log| self.set.store.relative(log)),
+            log: self.logs.get(&id).map(|log| self.context.store.relative(log)),
         };
-        for address in std::iter::once(&action.address).chain(&action.also) {
+        for address in action.addresses() {
             self.history.record_failure(address, last.clone());
         }
-        self.states[id.0 as usize] = State::Failed;
+        self.states[id.0 as usize] = ActionState::Failed;
         self.failures.insert(id, (failure.clone(), store));
         if let Some(key) = self.keys[id.0 as usize] {
-            self.makers.remove(&key);
+            self.producers.remove(&key);
         }
-        if self.set.options.fail_fast {
-            self.set.halt.store(true, Ordering::SeqCst);
+        if self.context.options.fail_fast {
+            self.context.halt.store(true, Ordering::SeqCst);
         }
         for follower in self.followers.remove(&id).unwrap_or_default() {
             self.fail(follower, failure, store);
         }
-        self.again.remove(&id);
+        self.remaking.remove(&id);
         self.block_dependents(id, id);
     }
 
     fn block(&mut self, id: ActionId, by: ActionId) {
-        self.states[id.0 as usize] = State::Blocked(by);
+        self.states[id.0 as usize] = ActionState::Blocked(by);
         let (address, by_address) = (self.address(id), self.address(by));
-        self.voice.say(&Event::Blocked { id: id.0, address, by: by_address });
+        self.events.emit(&Event::Blocked { id: id.0, address, by: by_address });
         self.block_dependents(id, by);
     }
 
     fn block_dependents(&mut self, of: ActionId, by: ActionId) {
         for i in 0..self.dependents[of.0 as usize].len() {
             let id = self.dependents[of.0 as usize][i];
-            if matches!(self.states[id.0 as usize], State::Want) {
+            if matches!(self.states[id.0 as usize], ActionState::Waiting) {
                 self.block(id, by);
             }
         }
     }
 
-    /// Tries the locks that other processes held.
+    /// Tries the locks of keys that other processes were producing.
     pub(super) fn ask_busy(&mut self) -> Result<(), Error> {
         for id in std::mem::take(&mut self.busy) {
-            let State::Busy(prepared) = &self.states[id.0 as usize] else { continue };
+            let ActionState::Busy(prepared) = &self.states[id.0 as usize] else { continue };
             let key = prepared.key;
-            if self.set.store.try_lock(&key)?.is_some() {
-                self.makers.remove(&key);
+            if self.context.store.try_lock(&key)?.is_some() {
+                self.producers.remove(&key);
                 self.make_ready(id);
             } else {
                 self.busy.push(id);

@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::cache::{Change, Store};
-use xpipe_base::task::{Failure, FailureKind, Job as Task, Outcome, RunFn};
+use xpipe_base::task::{Action, Failure, FailureKind, Job as Task, Outcome, RunFn};
 use xpipe_base::value::pending::PendingCell;
-use xpipe_base::value::{ActionId, Input, Pending, Record, Reduction, Value};
+use xpipe_base::value::{ActionId, Input, Pending, Record, Reduction, Value, dependencies};
 
 /// `text` and the values of everything in `from`, joined; publishes `n`, and `score` when it is given.
 fn make(job: &Task<'_>) -> Result<Outcome, Failure> {
@@ -121,14 +121,14 @@ impl Runner for Fake {
     }
 }
 
-fn action(op: &str, address: &str, args: Record) -> Action {
+fn action(op: &'static str, address: &str, args: Record) -> Action {
     Action {
-        op: op.into(),
+        op,
         version: 1,
         heavy: false,
         address: address.into(),
         also: vec![],
-        deps: dependencies(&args),
+        deps: dependencies(args.values()),
         args,
         policy: Record::default(),
     }

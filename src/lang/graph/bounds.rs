@@ -1,75 +1,67 @@
-//! Bounds of what a study may come to: cells, sizes of values, chains of names. Each is told before the work is done.
+//! Limits of a study: number of cells, sizes of values, lengths of chains of names. Each is checked before the work is
+//! done.
 
-use super::expand::{Eval, Expander, Item, Stop};
+use super::env::{Eval, Item, Stop};
+use super::expander::Expander;
 use crate::resolve::AxisId;
 use crate::syntax::ast::Ident;
 use xpipe_base::diag::{Code, Diagnostic, Span};
-use xpipe_base::value::{Pending, Value};
+use xpipe_base::value::{Name, Value};
 
-/// The most cells of a study, unless `--max-cells` says otherwise. One takes about a kilobyte.
+/// Maximum number of cells of a study, unless `--max-cells` sets another. One takes about a kilobyte.
 pub const MOST_CELLS: u64 = 1_000_000;
-/// The most cells that all reductions look at together, as a multiple of the cells.
+/// Maximum number of cells that all reductions look at together, as a multiple of the maximum number of cells.
 const REDUCED: u64 = 5;
-/// The most numbers of `a .. b`.
+/// Maximum length of a range `a .. b`.
 pub(super) const LONGEST_RANGE: i64 = 100_000;
-/// The most values inside one value; 16 characters of a text count as one.
+/// Maximum number of values inside one value; 16 bytes of a text count as one.
 const MOST_VALUES: usize = 1_000_000;
-/// The most characters of a text.
+/// Maximum length of a text in bytes.
 pub(super) const LONGEST_TEXT: usize = 1 << 20;
-/// The deepest nesting of a value.
+/// Maximum nesting depth of a value.
 const DEEPEST: usize = 600;
-/// The most names that need each other in a chain while none of them is known.
+/// Maximum number of names that need each other in a chain while none of them is known.
 const LONGEST_CHAIN: usize = 2_000;
-/// Stack for the longest chain: what is not used is not taken.
+/// Stack size for the longest chain, in bytes; unused pages take no memory.
 const STACK: usize = 512 << 20;
 
 impl Expander<'_> {
-    /// Whether the cells of an item are not too many; counted before any is made.
+    /// Counts the cells of an item before any is evaluated; `false` when they are too many.
     pub(super) fn countable(&mut self, kind: &str, name: &Ident, axes: &[AxisId]) -> bool {
-        let most = self.overrides.max_cells.unwrap_or(MOST_CELLS);
-        let told = self.cells > most;
+        let most = self.outside.given.max_cells.unwrap_or(MOST_CELLS);
+        let reported = self.cells > most;
         let cells = self.product(axes);
         self.cells = self.cells.saturating_add(cells);
         if self.cells <= most {
             return true;
         }
-        if !told {
-            let names: Vec<&str> = axes.iter().map(|a| &*self.study.axis(*a).0.name).collect();
-            let (message, label) = if cells > most {
-                let message = format!("`{}` has {} cells ({})", name.name, count(cells), names.join(" × "));
-                (message, format!("{kind}s have at most {} cells together", count(most)))
+        if !reported {
+            let d = if cells > most {
+                too_many_cells_of(kind, name, &self.axis_names(axes), cells, most)
             } else {
-                let message = format!("this study has more than {} cells", count(most));
-                (message, format!("these {} are too many", count(cells)))
+                too_many_cells(name, cells, most)
             };
             let help = format!("take fewer labels of an axis, or allow them: `--max-cells {}`", self.cells);
-            self.error(Diagnostic::error(Code::TooManyCells, message, name.span, label).help(help));
+            self.error(d.help(help));
         }
         false
     }
 
     /// Counts the cells that a reduction looks at.
     pub(super) fn reducible(&mut self, cells: u64, span: Span) -> Eval<()> {
-        let most = self.overrides.max_cells.unwrap_or(MOST_CELLS);
+        let most = self.outside.given.max_cells.unwrap_or(MOST_CELLS);
         self.reduced = self.reduced.saturating_add(cells);
         if cells <= most && self.reduced <= most.saturating_mul(REDUCED) {
             return Ok(());
         }
-        let message = if cells > most {
-            format!("this looks at {} cells", count(cells))
-        } else {
-            format!("reductions look at more than {} cells", count(most.saturating_mul(REDUCED)))
-        };
-        let label = format!("{} are the most", count(most));
-        let help = "reduce over fewer labels, or in a `let` that others use; `--max-cells` allows more";
-        Err(self.error(Diagnostic::error(Code::TooManyCells, message, span, label).help(help)))
+        Err(self.error(reduces_too_much(cells, most, span)))
     }
 
     fn product(&mut self, axes: &[AxisId]) -> u64 {
         axes.iter().fold(1u64, |n, a| n.saturating_mul(self.kept_labels(*a).len() as u64))
     }
 
-    /// A value that has just been made, when it is not too large to go on with.
+    /// The value, unless it is too large.
     pub(super) fn bounded(&mut self, value: Value, span: Span) -> Eval {
         if !matches!(
             value,
@@ -79,15 +71,8 @@ impl Expander<'_> {
         }
         match measure(&value, &mut 0, 0) {
             Ok(()) => Ok(value),
-            Err(why) => Err(self.too_large(&why, span)),
+            Err(why) => Err(self.error(too_large(&why, span))),
         }
-    }
-
-    pub(super) fn too_large(&mut self, why: &str, span: Span) -> Stop {
-        self.error(
-            Diagnostic::error(Code::TooLarge, format!("this value {why}"), span, "too large")
-                .help("make it smaller; large data belongs into files that stages read"),
-        )
     }
 
     /// Refuses to go deeper into a chain of names that need each other.
@@ -95,24 +80,10 @@ impl Expander<'_> {
         if self.stack.len() < LONGEST_CHAIN {
             return None;
         }
-        let name = self.item_name(item);
-        // The chain is told where it begins: each of its links would say the same.
-        let at = self.stack.first().map_or(span, |(_, at)| *at);
-        Some(
-            self.error(
-                Diagnostic::error(
-                    Code::SyntaxDeep,
-                    format!(
-                        "this needs a chain of more than {} names, down to `{name}`",
-                        count(LONGEST_CHAIN as u64)
-                    ),
-                    at,
-                    "none of them is known yet",
-                )
-                .related(span, "the chain goes on here")
-                .help("declare what others need above them: then a chain may have any length"),
-            ),
-        )
+        // Reported where the chain begins: each of its links would say the same.
+        let start = self.stack.first().map_or(span, |(_, at)| *at);
+        let d = long_chain(&self.item_name(item), start, span);
+        Some(self.error(d))
     }
 }
 
@@ -146,21 +117,17 @@ fn measure(value: &Value, seen: &mut usize, depth: usize) -> Result<(), String> 
     let mut inside = |v: &Value| measure(v, seen, depth + 1);
     match value {
         Value::List(items) => items.iter().try_for_each(inside),
-        Value::Record(r) => r.iter().try_for_each(|(_, v)| inside(v)),
-        Value::Call(c) => c.args.iter().try_for_each(|(_, v)| inside(v)),
-        Value::Pending(p) => match &**p {
-            Pending::Metric { .. } => Ok(()),
-            Pending::Reduce { cells, .. } | Pending::Arg { cells, .. } => {
-                cells.iter().try_for_each(|c| inside(&c.value))
-            }
-            Pending::Text { parts } => parts.iter().try_for_each(inside),
-            Pending::Member { of, .. } | Pending::Unary { of, .. } => inside(of),
-            Pending::Binary { left, right, .. } => inside(left).and_then(|()| inside(right)),
-            Pending::If { condition, then, other } => {
-                [condition, then, other].into_iter().try_for_each(inside)
-            }
-            Pending::Near { left, right, within } => [left, right, within].into_iter().try_for_each(inside),
-        },
+        Value::Record(r) => r.values().try_for_each(inside),
+        Value::Call(c) => c.args.values().try_for_each(inside),
+        Value::Pending(p) => {
+            let mut result = Ok(());
+            p.operands(&mut |v| {
+                if result.is_ok() {
+                    result = inside(v);
+                }
+            });
+            result
+        }
         _ => Ok(()),
     }
 }
@@ -176,4 +143,39 @@ pub(super) fn count(n: u64) -> String {
         out.push(c);
     }
     out
+}
+
+fn too_many_cells_of(kind: &str, item: &Ident, axes: &[Name], cells: u64, most: u64) -> Diagnostic {
+    let message = format!("`{}` has {} cells ({})", item.name, count(cells), axes.join(" × "));
+    let label = format!("{kind}s have at most {} cells together", count(most));
+    Diagnostic::error(Code::TooManyCells, message, item.span, label)
+}
+
+fn too_many_cells(item: &Ident, cells: u64, most: u64) -> Diagnostic {
+    let message = format!("this study has more than {} cells", count(most));
+    let label = format!("these {} are too many", count(cells));
+    Diagnostic::error(Code::TooManyCells, message, item.span, label)
+}
+
+fn reduces_too_much(cells: u64, most: u64, span: Span) -> Diagnostic {
+    let message = if cells > most {
+        format!("this looks at {} cells", count(cells))
+    } else {
+        format!("reductions look at more than {} cells", count(most.saturating_mul(REDUCED)))
+    };
+    let help = "reduce over fewer labels, or in a `let` that others use; `--max-cells` allows more";
+    Diagnostic::error(Code::TooManyCells, message, span, format!("{} are the most", count(most))).help(help)
+}
+
+pub(super) fn too_large(why: &str, span: Span) -> Diagnostic {
+    Diagnostic::error(Code::TooLarge, format!("this value {why}"), span, "too large")
+        .help("make it smaller; large data belongs into files that stages read")
+}
+
+fn long_chain(name: &str, start: Span, span: Span) -> Diagnostic {
+    let message =
+        format!("this needs a chain of more than {} names, down to `{name}`", count(LONGEST_CHAIN as u64));
+    Diagnostic::error(Code::SyntaxDeep, message, start, "none of them is known yet")
+        .related(span, "the chain goes on here")
+        .help("declare what others need above them: then a chain may have any length")
 }

@@ -1,8 +1,10 @@
-//! Comparisons: values of one kind only, told at the cell, and from the text where that is enough.
+//! Comparisons: only values of one kind are compared. Checked at the cell, and from the text where that is enough.
 
 use super::call::Callee;
-use super::conform::{quantity, show};
-use super::expand::{Env, Eval, Expander, an};
+use super::conform::{an, quantity, show};
+use super::env::{Env, Eval};
+use super::expander::Expander;
+use super::names::meaning;
 use super::static_types::{literal, special_type};
 use crate::resolve::{AxisId, ModuleId, Named};
 use crate::syntax::ast::{Expr, ExprKind, Ident, ItemKind};
@@ -10,7 +12,7 @@ use crate::types::Type;
 use xpipe_base::diag::{Code, Diagnostic, Span};
 use xpipe_base::value::compare::unlike;
 use xpipe_base::value::pending::{binary, symbol};
-use xpipe_base::value::{BinaryOp, UnaryOp, Value};
+use xpipe_base::value::{BinaryOp, Name, UnaryOp, Value};
 
 /// Whether an operator compares.
 pub(super) fn compares(op: BinaryOp) -> bool {
@@ -49,27 +51,19 @@ impl<'a> Expander<'a> {
                 .label_meant(left_expr, right, env.module)
                 .or_else(|| self.label_meant(right_expr, left, env.module))
                 .unwrap_or_else(|| comparing_help(left, right));
-            return Err(self.never_equal(op, &a, &b, span, help));
+            return Err(self.error(never_equal(op, &a, &b, span, help)));
         }
         if matches!(op, BinaryOp::Eq | BinaryOp::Ne) {
             self.text_of_no_value(left_expr, right_expr, right, env.module)?;
             self.text_of_no_value(right_expr, left_expr, left, env.module)?;
         } else {
-            // Order is for numbers and amounts; of what is not known yet, the type tells.
+            // Only numbers and amounts have an order; of a value that is not known yet, the type is.
             for (v, e) in [(left, left_expr), (right, right_expr)] {
                 let t = self.type_of(v);
                 let ordered = t.fits(&Type::Float)
                     || matches!(t, Type::Bytes | Type::Duration | Type::Percent | Type::Any);
                 if !ordered {
-                    return Err(self.error(
-                        Diagnostic::error(
-                            Code::Mismatch,
-                            format!("`{}` does not take {}", symbol(op), an(&t)),
-                            e.span,
-                            format!("this is {}", an(&t)),
-                        )
-                        .help("compare numbers, or amounts of one unit"),
-                    ));
+                    return Err(self.error(not_ordered(op, &t, e.span)));
                 }
             }
         }
@@ -95,30 +89,11 @@ impl<'a> Expander<'a> {
         apart(&self.type_of(left), &self.type_of(right)).then(|| types(left, right))
     }
 
-    fn never_equal(
-        &mut self,
-        op: BinaryOp,
-        left: &str,
-        right: &str,
-        span: Span,
-        help: String,
-    ) -> super::expand::Stop {
-        self.error(
-            Diagnostic::error(
-                Code::Mismatch,
-                format!("`{}` compares {left} with {right}", symbol(op)),
-                span,
-                "values of different kinds are never equal",
-            )
-            .help(help),
-        )
-    }
-
     /// What to write when an axis is compared with the text of one of its labels.
     fn label_meant(&mut self, axis: &'a Expr, text: &Value, module: ModuleId) -> Option<String> {
         let text = text.as_str()?;
         let id = self.axis_of(axis, module)?;
-        let name = self.study.axis(id).0.name.clone();
+        let name = self.axis_name(id);
         let known = self.axis(id, axis.span).entries.iter().any(|e| &*e.label == text);
         known.then(|| format!("labels are names: write `{name} == {name}.{text}` or `{name} in [{text}]`"))
     }
@@ -140,16 +115,8 @@ impl<'a> Expander<'a> {
         if is_value {
             return Ok(());
         }
-        let name = self.study.axis(id).0.name.clone();
-        Err(self.error(
-            Diagnostic::error(
-                Code::Mismatch,
-                format!("`{}` is a label of `{name}`, and none of its values", show(text)),
-                written.span,
-                "no value of the axis is this text",
-            )
-            .help(help),
-        ))
+        let name = self.axis_name(id);
+        Err(self.error(no_value_of_axis(text, &name, written.span, help)))
     }
 
     /// Reports a comparison that the text alone shows to be of different kinds.
@@ -175,7 +142,7 @@ impl<'a> Expander<'a> {
                 .label_meant(left, &r, module)
                 .or_else(|| self.label_meant(right, &l, module))
                 .unwrap_or_else(|| comparing_help(&l, &r));
-            self.never_equal(op, &an(&a), &an(&b), span, help);
+            self.error(never_equal(op, &an(&a), &an(&b), span, help));
         }
     }
 
@@ -206,32 +173,20 @@ impl<'a> Expander<'a> {
     }
 
     fn path_type(&mut self, path: &'a [Ident], module: ModuleId) -> Option<Type> {
-        let mut at = module;
-        for (i, ident) in path.iter().enumerate() {
-            let named = self.study.named(at, &ident.name)?;
-            if let Named::Module(inner) = named {
-                at = inner;
-                continue;
-            }
-            if i + 1 < path.len() {
-                return None;
-            }
-            let study = self.study;
-            return match named {
-                Named::Param(id) => match &study.item(study.params[id.0]).kind {
-                    ItemKind::Param { ty, .. } => Some(self.type_expr(ty)),
-                    _ => None,
-                },
-                Named::Dataset(id) => match &study.item(study.datasets[id.0]).kind {
-                    ItemKind::Dataset { ty, .. } => Some(self.type_expr(ty)),
-                    _ => None,
-                },
-                Named::Let(id) => study.let_(id).ty.as_ref().map(|t| self.type_expr(t)),
-                Named::Axis(id) => self.axis_type(id, ident.span),
+        let study = self.study;
+        match meaning(study, module, path)? {
+            Named::Param(id) => match &study.item(study.params[id.0]).kind {
+                ItemKind::Param { ty, .. } => Some(self.type_expr(ty)),
                 _ => None,
-            };
+            },
+            Named::Dataset(id) => match &study.item(study.datasets[id.0]).kind {
+                ItemKind::Dataset { ty, .. } => Some(self.type_expr(ty)),
+                _ => None,
+            },
+            Named::Let(id) => study.let_(id).ty.as_ref().map(|t| self.type_expr(t)),
+            Named::Axis(id) => self.axis_type(id, path.last()?.span),
+            _ => None,
         }
-        None
     }
 
     /// The type that all values of an axis have.
@@ -242,6 +197,22 @@ impl<'a> Expander<'a> {
         let first = types.next()?;
         types.all(|t| t == first).then_some(first)
     }
+}
+
+fn never_equal(op: BinaryOp, left: &str, right: &str, span: Span, help: String) -> Diagnostic {
+    let message = format!("`{}` compares {left} with {right}", symbol(op));
+    Diagnostic::error(Code::Mismatch, message, span, "values of different kinds are never equal").help(help)
+}
+
+fn not_ordered(op: BinaryOp, found: &Type, span: Span) -> Diagnostic {
+    let message = format!("`{}` does not take {}", symbol(op), an(found));
+    Diagnostic::error(Code::Mismatch, message, span, format!("this is {}", an(found)))
+        .help("compare numbers, or amounts of one unit")
+}
+
+fn no_value_of_axis(text: &Value, axis: &Name, span: Span, help: String) -> Diagnostic {
+    let message = format!("`{}` is a label of `{axis}`, and none of its values", show(text));
+    Diagnostic::error(Code::Mismatch, message, span, "no value of the axis is this text").help(help)
 }
 
 /// What to write instead of a comparison of two values of different kinds.

@@ -147,3 +147,17 @@ pub(super) fn an(t: &Type) -> String {
         format!("a {text}")
     }
 }
+
+/// An amount of memory as studies write it: `24GiB`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn bytes(text: &str) -> Result<u64, String> {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '_');
+    let number = text[..text.len() - unit.len()].replace('_', "").parse::<f64>();
+    match number.ok().map(|n| quantity(n, unit)) {
+        Some(Ok(Value::Bytes(n))) => Ok(n),
+        Some(Err(why)) => Err(why),
+        _ => Err("it is no amount of memory; write for instance `24GiB`".to_owned()),
+    }
+}

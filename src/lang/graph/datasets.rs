@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::Action;
 use super::call::Callee;
-use super::expand::{Env, Eval, Expander, Stop, an};
+use super::conform::an;
+use super::env::{Env, Eval, Stop};
+use super::expander::Expander;
 use crate::resolve::ModuleId;
 use crate::syntax::ast::{Arg, Expr, ExprKind, Ident};
 use crate::types::{Registry, Type};
 use xpipe_base::diag::{Code, Diagnostic, Span};
+use xpipe_base::task::Action;
 use xpipe_base::value::{ActionId, Checksum, Input, Record, Value};
 
 /// The row that lists imports.
@@ -71,7 +73,7 @@ impl<'a> Expander<'a> {
         value: &'a Expr,
         module: ModuleId,
     ) -> Eval {
-        let mut env = self.env_at(module, &[], &[]);
+        let mut env = Env::at_point(module, &[], &[]);
         env.row = ROW.into();
         let ExprKind::Call { path, args, .. } = &value.kind else {
             let v = self.eval(value, Some(ty), &env)?;
@@ -239,9 +241,7 @@ impl<'a> Expander<'a> {
         span: Span,
     ) -> Eval {
         let import = |e: &Self, v: &Value, op: &str| match v {
-            Value::Artifact(id) => {
-                Some(&e.actions[id.0 as usize]).filter(|a| a.op == op).map(|a| a.args.clone())
-            }
+            Value::Artifact(id) => Some(e.actions.get(*id)).filter(|a| a.op == op).map(|a| a.args.clone()),
             _ => None,
         };
         let read = import(self, queries, "import.queries").zip(import(self, qrels, "import.qrels"));
@@ -270,8 +270,8 @@ impl<'a> Expander<'a> {
         let own = fields.values.get("own").map(|(v, _)| v.clone());
         given.push(("own", own.or_else(|| of_queries.get("own").cloned()).unwrap_or_default()));
         let id = self.make("import.queries", &given, span, &format!("{label}.queries"))?;
-        let env = self.env_at(ModuleId(0), &[], &[]);
-        self.list(ROW, &[], &env, id, false);
+        let env = Env::at_point(ModuleId(0), &[], &[]);
+        self.list(ROW, &[], &env, id);
         Ok(Value::Artifact(id))
     }
 
@@ -400,14 +400,14 @@ impl<'a> Expander<'a> {
                 _ => label.to_owned(),
             };
             let id = e.make(op, &given, span, &address)?;
-            let env = e.env_at(ModuleId(0), &[], &[]);
-            e.list(ROW, &[], &env, id, false);
+            let env = Env::at_point(ModuleId(0), &[], &[]);
+            e.list(ROW, &[], &env, id);
             let made = Value::Artifact(id);
             // A part that is declared alone has a role when it says so; documents have none.
             if !matches!(ty, Type::TestCollection | Type::Corpus)
                 && let Some(role) = fields.word("role")
             {
-                e.holds(&made, label, Some(&role));
+                e.seal.holds(&made, label, Some(&role));
             }
             Ok(made)
         };
@@ -507,8 +507,8 @@ impl<'a> Expander<'a> {
             }
         }
         let [corpus, queries, qrels] = parts else { return Err(Stop::Reported) };
-        self.holds(queries, label, said.then_some(role));
-        self.holds(qrels, label, said.then_some(role));
+        self.seal.holds(queries, label, said.then_some(role));
+        self.seal.holds(qrels, label, said.then_some(role));
         Ok(Value::Record(Record::of([
             ("corpus", corpus.clone()),
             ("queries", queries.clone()),
@@ -527,15 +527,15 @@ impl<'a> Expander<'a> {
         if !["corpus", "queries", "qrels"].contains(&part.split('.').next().unwrap_or_default()) {
             return Err(self.no_member(name, "a collection", &["corpus", "queries", "qrels", "qrels_SPLIT"]));
         }
-        let address = format!("{}.{}", self.actions[id.0 as usize].address, name.name);
+        let address = format!("{}.{}", self.actions.get(id).address, name.name);
         let made = self.make(
             "exec.part",
             &[("of", Value::Artifact(id)), ("part", Value::str(&part))],
             name.span,
             &address,
         )?;
-        let env = self.env_at(ModuleId(0), &[], &[]);
-        self.list(ROW, &[], &env, made, false);
+        let env = Env::at_point(ModuleId(0), &[], &[]);
+        self.list(ROW, &[], &env, made);
         Ok(Value::Artifact(made))
     }
 }

@@ -4,13 +4,16 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use super::Action;
-use super::expand::{Env, Eval, Expander};
+use super::actions::fingerprint;
+use super::conform::an;
+use super::env::{Env, Eval};
+use super::expander::Expander;
 use crate::resolve::World;
 use crate::syntax::ast::Arg;
 use crate::types::op::{Facts, Issue};
 use crate::types::{Op, Registry, Type};
 use xpipe_base::diag::{Code, Diagnostic, Span};
+use xpipe_base::task::Action;
 use xpipe_base::value::{ActionId, Input, Record, Value};
 
 /// What `with { … }` may hold: name and type. None of it changes a result.
@@ -73,7 +76,7 @@ pub(super) fn conversion_help(value: &Value, found: &Type, wanted: &Type) -> Opt
             Some(format!("take the part that is needed: `.{}`", wanted.to_string().to_lowercase()))
         }
         (found, Type::List(inner)) if found.fits(inner) => Some(format!("write a list: `[{n}]`")),
-        _ => Some(format!("give {} here", super::expand::an(wanted))),
+        _ => Some(format!("give {} here", an(wanted))),
     }
 }
 
@@ -200,14 +203,14 @@ impl<'a> Expander<'a> {
 
     /// Runs the checks of a new action.
     pub(super) fn domain_checks(&mut self, op: &'a Op, id: ActionId, args: &'a [Arg], head: Span) {
-        let action = &self.actions[id.0 as usize];
+        let action = self.actions.get(id);
         let (values, cell) = (action.args.clone(), action.address.clone());
         if let Some(lacking) = self.check_arguments(op, &values, args, head, &cell).lacking {
-            self.actions[id.0 as usize].lacks.get_or_insert(lacking);
+            self.actions.unimplemented(id, lacking);
         }
         if let Some(issue) = self.input_limit(op, &values) {
             let at = place_of(&issue, args, head);
-            self.issue(issue.code, at, issue.message, issue.help, cell);
+            self.reporter.issue(issue.code, at, issue.message, issue.help, cell);
         }
     }
 
@@ -228,14 +231,14 @@ impl<'a> Expander<'a> {
                 verdict.lacking.get_or_insert((issue.message, at));
             } else {
                 verdict.wrong = true;
-                self.issue(issue.code, at, issue.message, issue.help, cell.to_owned());
+                self.reporter.issue(issue.code, at, issue.message, issue.help, cell.to_owned());
             }
         }
         verdict
     }
 
     fn look(&self) -> Look<'_> {
-        Look { registry: self.registry, actions: &self.actions, world: self.world }
+        Look { registry: self.registry, actions: self.actions.all(), world: self.world }
     }
 
     /// Input limits against the position table of the backbone.
@@ -305,9 +308,9 @@ impl<'a> Expander<'a> {
                         ("depth", Value::Int(100)),
                     ];
                     let run = self.make("bm25.search", &search, span, &row)?;
-                    let outside = self.env_at(env.module, &[], &[]);
-                    self.list(&row, &[], &outside, index, false);
-                    self.list(&row, &[], &outside, run, false);
+                    let outside = Env::at_point(env.module, &[], &[]);
+                    self.list(&row, &[], &outside, index);
+                    self.list(&row, &[], &outside, run);
                     Value::Artifact(run)
                 }
             };
@@ -321,7 +324,7 @@ impl<'a> Expander<'a> {
         }
         let args = call.args.with("on", Value::list(collections)).with("run", Value::Null);
         let value = Value::call(&call.name, args);
-        let print = Self::fingerprint(&value);
+        let print = fingerprint(&value);
         values[at] = (value, print);
         Ok(())
     }

@@ -1,28 +1,35 @@
-//! The graph as pictures: Graphviz and Mermaid in text, and SVG; one node a row or one a cell.
+//! The graph as a drawing: a box for each row, or for each cell; as text for Graphviz and Mermaid.
 
 use std::fmt::Write as _;
 
-use indexmap::IndexMap;
-use petgraph::graph::{DiGraph, NodeIndex};
-use petgraph::visit::EdgeRef;
+use std::collections::{HashMap, HashSet};
 
-pub use super::svg::svg;
+use super::model::Graph;
 
-use super::Graph;
+/// Boxes by their texts, and arrows from one box to another, each once.
+#[derive(Debug, Default)]
+pub(super) struct Drawing {
+    pub boxes: Vec<String>,
+    pub arrows: Vec<(usize, usize)>,
+}
 
-/// A node of the drawing: its text.
-pub(super) type Drawing = DiGraph<String, ()>;
+impl Drawing {
+    fn add(&mut self, text: String) -> usize {
+        self.boxes.push(text);
+        self.boxes.len() - 1
+    }
+}
 
 /// The drawing by rows, or by cells when `cells` is set.
 pub(super) fn drawing(graph: &Graph, cells: bool) -> Drawing {
-    let mut drawing = Drawing::new();
-    let mut node_of: IndexMap<u32, NodeIndex> = IndexMap::new();
+    let mut drawing = Drawing::default();
+    let mut node_of: HashMap<u32, usize> = HashMap::new();
     for row in &graph.rows {
         if cells {
             for cell in &row.cells {
                 // An action that several cells share is drawn once, under its own address.
                 let address = &graph.action(cell.action).address;
-                node_of.entry(cell.action.0).or_insert_with(|| drawing.add_node(address.clone()));
+                node_of.entry(cell.action.0).or_insert_with(|| drawing.add(address.clone()));
             }
         } else {
             let mut actions: Vec<u32> = row.cells.iter().map(|c| c.action.0).collect();
@@ -40,20 +47,20 @@ pub(super) fn drawing(graph: &Graph, cells: bool) -> Drawing {
                 (cells, 1) => format!("\n{cells} cells, 1 action"),
                 (cells, actions) => format!("\n{cells} cells, {actions} actions"),
             };
-            let node = drawing.add_node(format!("{}{over}{counts}", row.name));
+            let node = drawing.add(format!("{}{over}{counts}", row.name));
             for a in actions {
                 node_of.entry(a).or_insert(node);
             }
         }
     }
+    let mut seen = HashSet::new();
     for (i, action) in graph.actions.iter().enumerate() {
         let Some(to) = node_of.get(&(i as u32)) else { continue };
         for dep in &action.deps {
-            if let Some(from) = node_of.get(&dep.0)
-                && from != to
-                && drawing.find_edge(*from, *to).is_none()
+            if let Some(from) = node_of.get(&dep.0).filter(|from| *from != to)
+                && seen.insert((*from, *to))
             {
-                drawing.add_edge(*from, *to, ());
+                drawing.arrows.push((*from, *to));
             }
         }
     }
@@ -65,12 +72,12 @@ pub fn dot(graph: &Graph, cells: bool) -> String {
     let d = drawing(graph, cells);
     let mut out =
         String::from("digraph study {\n  rankdir=LR;\n  node [shape=box, fontname=\"sans-serif\"];\n");
-    for i in d.node_indices() {
-        let text = d[i].replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-        let _ = writeln!(out, "  n{} [label=\"{text}\"];", i.index());
+    for (i, text) in d.boxes.iter().enumerate() {
+        let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        let _ = writeln!(out, "  n{i} [label=\"{text}\"];");
     }
-    for e in d.edge_references() {
-        let _ = writeln!(out, "  n{} -> n{};", e.source().index(), e.target().index());
+    for (from, to) in &d.arrows {
+        let _ = writeln!(out, "  n{from} -> n{to};");
     }
     out.push_str("}\n");
     out
@@ -80,12 +87,12 @@ pub fn dot(graph: &Graph, cells: bool) -> String {
 pub fn mermaid(graph: &Graph, cells: bool) -> String {
     let d = drawing(graph, cells);
     let mut out = String::from("flowchart LR\n");
-    for i in d.node_indices() {
-        let text = d[i].replace('"', "#quot;").replace('\n', "<br/>");
-        let _ = writeln!(out, "  n{}[\"{text}\"]", i.index());
+    for (i, text) in d.boxes.iter().enumerate() {
+        let text = text.replace('"', "#quot;").replace('\n', "<br/>");
+        let _ = writeln!(out, "  n{i}[\"{text}\"]");
     }
-    for e in d.edge_references() {
-        let _ = writeln!(out, "  n{} --> n{}", e.source().index(), e.target().index());
+    for (from, to) in &d.arrows {
+        let _ = writeln!(out, "  n{from} --> n{to}");
     }
     out
 }

@@ -2,21 +2,24 @@
 
 use std::sync::Arc;
 
-use super::bounds::{LONGEST_RANGE, LONGEST_TEXT, count};
-use super::conform::{quantity, show};
-use super::expand::{Env, Eval, Expander, Item, Stop};
-use crate::syntax::ast::{Expr, ExprKind, Field, StrPart};
+use super::bounds::{LONGEST_RANGE, LONGEST_TEXT, count, too_large};
+use super::conform::{an, quantity, show};
+use super::env::{Env, Eval, Item, Stop};
+use super::expander::Expander;
+use super::names::meaning;
+use crate::resolve::{AxisId, Named};
+use crate::syntax::ast::{Arm, Expr, ExprKind, Field, Ident, StrPart};
 use crate::types::Type;
 use xpipe_base::diag::{Code, Diagnostic, Span};
-use xpipe_base::value::pending::{binary, symbol, unary};
-use xpipe_base::value::{BinaryOp, Name, Pending, Record, Unresolved, Value};
+use xpipe_base::value::pending::unary;
+use xpipe_base::value::{Name, Pending, Record, UnaryOp, Value};
 
 impl<'a> Expander<'a> {
     /// The value of an expression. `want` only helps to read words and nested calls; fit is checked by the caller.
     pub(super) fn eval(&mut self, e: &'a Expr, want: Option<&Type>, env: &Env<'a>) -> Eval {
-        let value = self.unbounded(e, want, env)?;
+        let value = self.eval_unbounded(e, want, env)?;
         match e.kind {
-            // Only what puts values together makes them larger.
+            // Only these put values together, which makes them larger.
             ExprKind::List(_)
             | ExprKind::Record(_)
             | ExprKind::Str(_)
@@ -28,7 +31,7 @@ impl<'a> Expander<'a> {
         }
     }
 
-    fn unbounded(&mut self, e: &'a Expr, want: Option<&Type>, env: &Env<'a>) -> Eval {
+    fn eval_unbounded(&mut self, e: &'a Expr, want: Option<&Type>, env: &Env<'a>) -> Eval {
         match &e.kind {
             ExprKind::Error => Err(Stop::Reported),
             ExprKind::Bool(b) => Ok(Value::Bool(*b)),
@@ -39,18 +42,7 @@ impl<'a> Expander<'a> {
             }
             ExprKind::Raw(text) => Ok(Value::Str(text.clone())),
             ExprKind::Str(parts) => self.string(parts, e.span, env),
-            ExprKind::List(items) => {
-                let inner = list_item(want);
-                let mut values = Vec::with_capacity(items.len());
-                let mut stop = None;
-                for item in items {
-                    match self.eval(item, inner, env) {
-                        Ok(v) => values.push(v),
-                        Err(s) => stop = Some(s),
-                    }
-                }
-                stop.map_or_else(|| Ok(Value::list(values)), Err)
-            }
+            ExprKind::List(items) => self.list_literal(items, want, env),
             ExprKind::Record(fields) => self.record(fields, env).map(Value::Record),
             ExprKind::Path(path) => self.path(path, want, env),
             ExprKind::Member { of, name } => {
@@ -59,93 +51,97 @@ impl<'a> Expander<'a> {
             }
             ExprKind::Index { of, args } => self.index(of, args, want, env),
             ExprKind::Call { path, args, .. } => self.call(path, args, e.span, env),
-            ExprKind::Unary { op, of } => match self.eval(of, None, env)? {
-                v @ Value::Pending(_) => Ok(Value::Pending(Arc::new(Pending::Unary { op: *op, of: v }))),
-                v => unary(*op, &v).map_err(|why| self.misfit(why, e.span, &[&v])),
-            },
+            ExprKind::Unary { op, of } => self.unary(*op, of, e.span, env),
             ExprKind::Binary { op, left, right } => self.binary(*op, left, right, e.span, env),
             ExprKind::In { left, right } => self.membership(left, right, env),
-            ExprKind::Range { from, to } => {
-                let (from, to) = (self.eval(from, None, env)?, self.eval(to, None, env)?);
-                match (&from, &to) {
-                    (Value::Int(a), Value::Int(b)) if a <= b && b.saturating_sub(*a) < LONGEST_RANGE => {
-                        Ok(Value::list((*a..=*b).map(Value::Int).collect()))
-                    }
-                    (Value::Int(a), Value::Int(b)) if a <= b => {
-                        let numbers = b.abs_diff(*a).saturating_add(1);
-                        Err(self.error(
-                            Diagnostic::error(
-                                Code::TooLarge,
-                                format!("a range has at most {} numbers", count(LONGEST_RANGE as u64)),
-                                e.span,
-                                format!("this has {}", count(numbers)),
-                            )
-                            .help("write fewer, or a list of those that are needed"),
-                        ))
-                    }
-                    _ => Err(self.error(
-                        Diagnostic::error(
-                            Code::Mismatch,
-                            "`..` goes from a smaller to a larger whole number",
-                            e.span,
-                            format!("from {} to {}", show(&from), show(&to)),
-                        )
-                        .help("write `1 .. 5` for [1, 2, 3, 4, 5]"),
-                    )),
-                }
-            }
-            ExprKind::If { condition, then, other } => match self.eval(condition, None, env)? {
-                Value::Bool(true) => self.eval(then, want, env),
-                Value::Bool(false) => self.eval(other, want, env),
-                c @ Value::Pending(_) => {
-                    let then = self.eval(then, want, env)?;
-                    let other = self.eval(other, want, env)?;
-                    Ok(Value::Pending(Arc::new(Pending::If { condition: c, then, other })))
-                }
-                v => {
-                    let found = self.type_of(&v);
-                    Err(self.error(
-                        Diagnostic::error(
-                            Code::Mismatch,
-                            "a condition must be true or false",
-                            condition.span,
-                            format!("this is {}", super::expand::an(&found)),
-                        )
-                        .help("compare it: `if x == y then … else …`"),
-                    ))
-                }
-            },
+            ExprKind::Range { from, to } => self.range(from, to, e.span, env),
+            ExprKind::If { condition, then, other } => self.choose(condition, then, other, want, env),
             ExprKind::Match { subject, arms, subject_span } => {
-                let Some(axis) = self.match_axis(subject, *subject_span, env) else {
-                    return Err(Stop::Reported);
-                };
-                self.reads(Item::Axis(axis));
-                let Some(at) = env.at(axis) else {
-                    return Err(self.free_axis(axis, *subject_span, "this `match`"));
-                };
-                let label = self.axis_label(axis, at).ok_or(Stop::Reported)?;
-                let arm = arms.iter().find(|arm| {
-                    let mut labels = arm.labels.iter();
-                    arm.labels.is_empty()
-                        || labels
-                            .any(|l| l.name == label || self.label_place(axis, &l.name, l.span) == Some(at))
-                });
-                // A label without an arm was reported where names are checked.
-                arm.map_or(Err(Stop::Reported), |arm| self.eval(&arm.value, want, env))
+                self.match_(subject, *subject_span, arms, want, env)
             }
         }
     }
 
+    fn list_literal(&mut self, items: &'a [Expr], want: Option<&Type>, env: &Env<'a>) -> Eval {
+        let inner = list_item(want);
+        let mut values = Vec::with_capacity(items.len());
+        let mut stop = None;
+        for item in items {
+            match self.eval(item, inner, env) {
+                Ok(v) => values.push(v),
+                Err(s) => stop = Some(s),
+            }
+        }
+        stop.map_or_else(|| Ok(Value::list(values)), Err)
+    }
+
+    fn unary(&mut self, op: UnaryOp, of: &'a Expr, span: Span, env: &Env<'a>) -> Eval {
+        match self.eval(of, None, env)? {
+            v @ Value::Pending(_) => Ok(Value::Pending(Arc::new(Pending::Unary { op, of: v }))),
+            v => unary(op, &v).map_err(|why| self.misfit(why, span, &[&v])),
+        }
+    }
+
+    fn range(&mut self, from: &'a Expr, to: &'a Expr, span: Span, env: &Env<'a>) -> Eval {
+        match (self.eval(from, None, env)?, self.eval(to, None, env)?) {
+            (Value::Int(a), Value::Int(b)) if a <= b => {
+                if b.saturating_sub(a) < LONGEST_RANGE {
+                    return Ok(Value::list((a..=b).map(Value::Int).collect()));
+                }
+                Err(self.error(long_range(b.abs_diff(a).saturating_add(1), span)))
+            }
+            (from, to) => Err(self.error(no_range(&from, &to, span))),
+        }
+    }
+
+    /// `if … then … else …`; of a condition that is not known yet, both values are kept.
+    fn choose(
+        &mut self,
+        condition: &'a Expr,
+        then: &'a Expr,
+        other: &'a Expr,
+        want: Option<&Type>,
+        env: &Env<'a>,
+    ) -> Eval {
+        match self.eval(condition, None, env)? {
+            Value::Bool(true) => self.eval(then, want, env),
+            Value::Bool(false) => self.eval(other, want, env),
+            c @ Value::Pending(_) => {
+                let then = self.eval(then, want, env)?;
+                let other = self.eval(other, want, env)?;
+                Ok(Value::Pending(Arc::new(Pending::If { condition: c, then, other })))
+            }
+            v => {
+                let found = self.type_of(&v);
+                Err(self.error(no_condition(&found, condition.span)))
+            }
+        }
+    }
+
+    fn match_(
+        &mut self,
+        subject: &'a [Ident],
+        span: Span,
+        arms: &'a [Arm],
+        want: Option<&Type>,
+        env: &Env<'a>,
+    ) -> Eval {
+        let Some(axis) = self.match_axis(subject, span, env) else { return Err(Stop::Reported) };
+        self.reads(Item::Axis(axis));
+        let Some(at) = env.at(axis) else { return Err(self.free_axis(axis, span, "this `match`")) };
+        let label = self.axis_label(axis, at).ok_or(Stop::Reported)?;
+        let arm = arms.iter().find(|arm| {
+            let mut labels = arm.labels.iter();
+            arm.labels.is_empty()
+                || labels.any(|l| l.name == label || self.label_place(axis, &l.name, l.span) == Some(at))
+        });
+        // A label without an arm was reported where names are checked.
+        arm.map_or(Err(Stop::Reported), |arm| self.eval(&arm.value, want, env))
+    }
+
+    /// Reports a quantity with an unknown unit.
     pub(super) fn no_unit(&mut self, unit: &str, span: Span, help: String) -> Stop {
-        self.error(
-            Diagnostic::error(
-                Code::Unit,
-                format!("`{unit}` is not a unit"),
-                span,
-                "a number with an unknown unit",
-            )
-            .help(help),
-        )
+        self.error(unknown_unit(unit, span, help))
     }
 
     pub(super) fn record(&mut self, fields: &'a [Field], env: &Env<'a>) -> Eval<Record> {
@@ -168,54 +164,33 @@ impl<'a> Expander<'a> {
         stop.map_or_else(|| Ok(Record::new(out)), Err)
     }
 
-    /// A label inside a string, which may go into a key: however the study spells a number, it is one text.
-    fn label_text(&self, axis: crate::resolve::AxisId, at: usize) -> Option<Name> {
-        let entry = self.axes[axis.0].as_ref()?.entries.get(at)?;
-        Some(entry.listed.as_ref().map_or_else(|| entry.label.clone(), |v| show(v).into()))
-    }
-
-    pub(super) fn twice(&mut self, name: &str, span: Span) -> Stop {
-        self.error(
-            Diagnostic::error(
-                Code::DeclaredTwice,
-                format!("`{name}` is given twice"),
-                span,
-                "given again here",
-            )
-            .help("keep one of them"),
-        )
-    }
-
+    /// A string with expressions in it; one that is not known yet makes the whole text one that is not.
     fn string(&mut self, parts: &'a [StrPart], span: Span, env: &Env<'a>) -> Eval {
         let mut text = String::new();
-        // What is known only after a stage has run makes the text one that is, too.
         let mut before: Vec<Value> = Vec::new();
         for part in parts {
             if text.len() > LONGEST_TEXT {
-                return Err(self.too_large("is a text of more than 1,048,576 bytes", span));
+                let why = format!("is a text of more than {} bytes", count(LONGEST_TEXT as u64));
+                return Err(self.error(too_large(&why, span)));
             }
-            match part {
-                StrPart::Text(t) => text.push_str(t),
-                StrPart::Expr(e) => {
-                    // An axis in a string is its label.
-                    if let ExprKind::Path(p) = &e.kind
-                        && let [ident] = p.as_slice()
-                        && let Some(crate::resolve::Named::Axis(axis)) =
-                            self.study.named(env.module, &ident.name)
-                        && let Some(label) = env.at(axis).and_then(|i| self.label_text(axis, i))
-                    {
-                        self.reads(Item::Axis(axis));
-                        text.push_str(&label);
-                        continue;
-                    }
-                    match self.eval(e, None, env)? {
-                        pending @ Value::Pending(_) => {
-                            before.push(Value::str(&std::mem::take(&mut text)));
-                            before.push(pending);
-                        }
-                        known => text.push_str(&show(&known)),
-                    }
+            let e = match part {
+                StrPart::Text(t) => {
+                    text.push_str(t);
+                    continue;
                 }
+                StrPart::Expr(e) => e,
+            };
+            if let Some((axis, label)) = self.label_in_text(e, env) {
+                self.reads(Item::Axis(axis));
+                text.push_str(&label);
+                continue;
+            }
+            match self.eval(e, None, env)? {
+                pending @ Value::Pending(_) => {
+                    before.push(Value::str(&std::mem::take(&mut text)));
+                    before.push(pending);
+                }
+                known => text.push_str(&show(&known)),
             }
         }
         if before.is_empty() {
@@ -225,95 +200,47 @@ impl<'a> Expander<'a> {
         Ok(Value::Pending(Arc::new(Pending::Text { parts: before })))
     }
 
-    fn binary(&mut self, op: BinaryOp, left: &'a Expr, right: &'a Expr, span: Span, env: &Env<'a>) -> Eval {
-        if matches!(op, BinaryOp::Eq | BinaryOp::Ne)
-            && let Some(equal) = self.same_label(left, right, env)?
-        {
-            return Ok(Value::Bool(equal == (op == BinaryOp::Eq)));
-        }
-        let l = self.eval(left, None, env);
-        if let (BinaryOp::And, Ok(Value::Bool(false))) | (BinaryOp::Or, Ok(Value::Bool(true))) = (op, &l) {
-            return l;
-        }
-        let r = self.eval(right, None, env);
-        let (l, r) = (l?, r?);
-        if super::compare::compares(op) {
-            return self.compared(op, (&l, left), (&r, right), span, env);
-        }
-        if !matches!(l, Value::Pending(_)) && !matches!(r, Value::Pending(_)) {
-            return binary(op, &l, &r).map_err(|why| self.misfit(why, span, &[&l, &r]));
-        }
-        // Types of pending operands are known: numbers under arithmetic.
-        for (v, e) in [(&l, left), (&r, right)] {
-            let t = self.type_of(v);
-            let fits = match op {
-                BinaryOp::Or | BinaryOp::And => t.fits(&Type::Bool),
-                _ => t.fits(&Type::Float) || t == Type::Int,
-            };
-            if !fits {
-                return Err(self.error(
-                    Diagnostic::error(
-                        Code::Mismatch,
-                        format!("`{}` does not take a {t}", symbol(op)),
-                        e.span,
-                        format!("this is a {t}"),
-                    )
-                    .help("compare numbers with numbers"),
-                ));
-            }
-        }
-        binary(op, &l, &r).map_err(|why| self.misfit(why, span, &[&l, &r]))
-    }
-
-    /// `backbone == backbone.bert_base`: compares labels when one side names a label of an axis.
-    fn same_label(&mut self, left: &'a Expr, right: &'a Expr, env: &Env<'a>) -> Eval<Option<bool>> {
-        let axis_of = |s: &Self, e: &Expr| match &e.kind {
-            ExprKind::Path(p) if p.len() == 1 => match s.study.named(env.module, &p[0].name) {
-                Some(crate::resolve::Named::Axis(a)) => Some(a),
-                _ => None,
-            },
-            _ => None,
+    /// An axis in a string is its label. The text may go into a key: however the study spells a number, it is the same.
+    fn label_in_text(&self, e: &Expr, env: &Env<'a>) -> Option<(AxisId, Name)> {
+        let ExprKind::Path(path) = &e.kind else { return None };
+        let Some(Named::Axis(axis)) = meaning(self.study, env.module, path).filter(|_| path.len() == 1)
+        else {
+            return None;
         };
-        for (a, b) in [(left, right), (right, left)] {
-            if let (Some(axis), ExprKind::Path(p)) = (axis_of(self, a), &b.kind)
-                && p.len() == 2
-                && let Some(crate::resolve::Named::Axis(other)) = self.study.named(env.module, &p[0].name)
-                && other == axis
-            {
-                let wanted = self.label_at(axis, &p[1].name, p[1].span)?;
-                let Some(at) = env.at(axis) else {
-                    return Err(self.free_axis(axis, a.span, "this comparison"));
-                };
-                return Ok(Some(at == wanted));
-            }
-        }
-        Ok(None)
-    }
-
-    pub(super) fn misfit(&mut self, why: Unresolved, span: Span, operands: &[&Value]) -> Stop {
-        let types: Vec<String> = operands.iter().map(|v| self.type_of(v).to_string()).collect();
-        let (message, help) = match why {
-            Unresolved::NotANumber => (
-                "the result is not a number that can be stored".to_owned(),
-                "look for a division by zero or an overflow",
-            ),
-            Unresolved::Mismatch(op) if op.starts_with('+') && op.len() > 1 => {
-                ("both records have this field".to_owned(), "`+` joins records whose fields differ")
-            }
-            Unresolved::Mismatch(op) => (
-                format!("`{op}` does not fit {}", types.join(" and ")),
-                "both sides must be numbers, or of one kind for `==` and `+`",
-            ),
-            Unresolved::Missing(_) | Unresolved::Empty => (why.to_string(), "run what it needs first"),
-        };
-        self.error(Diagnostic::error(Code::Mismatch, message, span, types.join(" and ")).help(help))
+        let entry = self.memo.entry(axis, env.at(axis)?)?;
+        let label = entry.listed.as_ref().map_or_else(|| entry.label.clone(), |v| show(v).into());
+        Some((axis, label))
     }
 }
 
+/// What a list holds where a type is wanted.
 fn list_item(want: Option<&Type>) -> Option<&Type> {
     match want {
         Some(Type::List(inner)) => Some(inner),
         Some(Type::Either(any)) => any.iter().find_map(|t| list_item(Some(t))),
         _ => None,
     }
+}
+
+fn unknown_unit(unit: &str, span: Span, help: String) -> Diagnostic {
+    let message = format!("`{unit}` is not a unit");
+    Diagnostic::error(Code::Unit, message, span, "a number with an unknown unit").help(help)
+}
+
+fn long_range(numbers: u64, span: Span) -> Diagnostic {
+    let message = format!("a range has at most {} numbers", count(LONGEST_RANGE as u64));
+    Diagnostic::error(Code::TooLarge, message, span, format!("this has {}", count(numbers)))
+        .help("write fewer, or a list of those that are needed")
+}
+
+fn no_range(from: &Value, to: &Value, span: Span) -> Diagnostic {
+    let label = format!("from {} to {}", show(from), show(to));
+    Diagnostic::error(Code::Mismatch, "`..` goes from a smaller to a larger whole number", span, label)
+        .help("write `1 .. 5` for [1, 2, 3, 4, 5]")
+}
+
+fn no_condition(found: &Type, span: Span) -> Diagnostic {
+    let label = format!("this is {}", an(found));
+    Diagnostic::error(Code::Mismatch, "a condition must be true or false", span, label)
+        .help("compare it: `if x == y then … else …`")
 }

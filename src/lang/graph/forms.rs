@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::expand::{Env, Eval, Expander, Stop};
+use super::env::{Env, Eval, Stop};
+use super::expander::Expander;
 use crate::syntax::ast::{Arg, Expr};
 use crate::types::Type;
 use xpipe_base::diag::{Code, Diagnostic, Span};
@@ -93,13 +94,6 @@ impl<'a> Expander<'a> {
                 .help(format!("declare it: `dataset mine: TestCollection = {name} …`")),
             )),
         }
-    }
-
-    pub(super) fn mismatch(&mut self, message: &str, span: Span, found: &Type) -> Stop {
-        self.error(
-            Diagnostic::error(Code::Mismatch, message, span, format!("this is {}", super::expand::an(found)))
-                .help("change this argument"),
-        )
     }
 
     /// Exactly these arguments, by place or name.

@@ -3,14 +3,19 @@
 //! An axis made of values has the values' texts for labels, numbers as the study spells them: `1e-3`, `16GiB`. Whoever
 //! names one may spell it otherwise (`0.001`, `16384MiB`).
 
-use super::expand::Expander;
+use super::env::{Eval, Item, Stop};
+use super::expander::Expander;
+use super::names::meaning;
 use super::static_types::literal;
-use crate::resolve::ModuleId;
-use crate::resolve::{AxisId, Named};
-use crate::syntax::ast::{Expr, ExprKind};
-use xpipe_base::diag::{Diagnostics, FileId, Span};
+use crate::resolve::{AxisId, ModuleId, Named};
+use crate::syntax::ast::{Expr, ExprKind, Ident, ItemKind};
+use xpipe_base::diag::suggest::did_you_mean;
+use xpipe_base::diag::{Code, Diagnostic, Diagnostics, FileId, Span};
 use xpipe_base::value::compare::{equal, unlike};
-use xpipe_base::value::{UnaryOp, Value};
+use xpipe_base::value::{Name, UnaryOp, Value};
+
+/// Number of labels that a message lists.
+const FEW_LABELS: usize = 8;
 
 /// The value of a number or amount that stands alone in a text: `1e-3`, `-2`, `16GiB`, `5%`.
 pub(super) fn number_in(text: &str) -> Option<Value> {
@@ -42,42 +47,50 @@ pub(super) fn same_value(a: &Value, b: &Value) -> bool {
 }
 
 impl<'a> Expander<'a> {
-    /// The items of the list that an axis is made of, when it is written out: their places tell how they are spelled.
+    /// The items of the list that an axis is made of, when it is written out: they tell how labels are spelled.
     pub(super) fn list_behind(&self, e: &'a Expr, module: ModuleId) -> Option<&'a [Expr]> {
-        match &e.kind {
-            ExprKind::List(items) => Some(items),
-            ExprKind::Path(path) => {
-                let mut at = module;
-                for (i, ident) in path.iter().enumerate() {
-                    match self.study.named(at, &ident.name)? {
-                        Named::Module(m) => at = m,
-                        Named::Let(id) if i + 1 == path.len() => {
-                            let l = self.study.let_(id);
-                            return if l.sweep.is_none() {
-                                self.list_behind(&l.value, self.study.lets[id.0].module)
-                            } else {
-                                None
-                            };
-                        }
-                        Named::Param(id) if i + 1 == path.len() => {
-                            let place = self.study.params[id.0];
-                            let crate::syntax::ast::ItemKind::Param { default, .. } =
-                                &self.study.item(place).kind
-                            else {
-                                return None;
-                            };
-                            return match self.settings.get(&id) {
-                                Some(setting) => self.list_behind(setting.expr, ModuleId(0)),
-                                None => self.list_behind(default.as_ref()?, place.module),
-                            };
-                        }
-                        _ => return None,
-                    }
+        let path = match &e.kind {
+            ExprKind::List(items) => return Some(items),
+            ExprKind::Path(path) => path,
+            _ => return None,
+        };
+        match meaning(self.study, module, path)? {
+            Named::Let(id) => {
+                let l = self.study.let_(id);
+                let module = self.study.lets[id.0].module;
+                if l.sweep.is_none() { self.list_behind(&l.value, module) } else { None }
+            }
+            Named::Param(id) => {
+                let place = self.study.params[id.0];
+                let ItemKind::Param { default, .. } = &self.study.item(place).kind else { return None };
+                match self.outside.settings.get(&id) {
+                    Some(setting) => self.list_behind(setting.expr, ModuleId(0)),
+                    None => self.list_behind(default.as_ref()?, place.module),
                 }
-                None
             }
             _ => None,
         }
+    }
+
+    pub(super) fn kept_labels(&mut self, id: AxisId) -> Vec<usize> {
+        self.reads(Item::Axis(id));
+        let span = self.study.axis(id).0.span;
+        self.axis(id, span).entries.iter().enumerate().filter(|(_, e)| e.kept).map(|(i, _)| i).collect()
+    }
+
+    /// The place of a label, or a diagnostic.
+    pub(super) fn label_at(&mut self, id: AxisId, label: &str, span: Span) -> Eval<usize> {
+        self.reads(Item::Axis(id));
+        if let Some(i) = self.label_place(id, label, span) {
+            return Ok(i);
+        }
+        let state = self.axis(id, span);
+        if state.broken {
+            return Err(Stop::Reported);
+        }
+        let labels: Vec<Name> = state.entries.iter().map(|e| e.label.clone()).collect();
+        let declared = self.study.axis(id).0;
+        Err(self.error(unknown_label(declared, label, &labels, span)))
     }
 
     /// A number or amount as it is spelled in a file of the study.
@@ -100,18 +113,27 @@ impl<'a> Expander<'a> {
         if !entries.iter().any(|e| e.listed.is_some()) {
             return None;
         }
-        let key = (id, xpipe_base::value::Name::from(label));
-        if let Some(known) = self.label_places.get(&key) {
+        let key = (id, Name::from(label));
+        if let Some(known) = self.memo.label_spellings.get(&key) {
             return *known;
         }
         let place = number_in(label).and_then(|value| self.value_place(id, &value));
-        self.label_places.insert(key, place);
+        self.memo.label_spellings.insert(key, place);
         place
     }
 
     /// The place of the label that was made of a value.
     pub(super) fn value_place(&self, id: AxisId, value: &Value) -> Option<usize> {
-        let entries = &self.axes[id.0].as_ref()?.entries;
+        let entries = &self.memo.axes[id.0].as_ref()?.entries;
         entries.iter().position(|e| e.listed.as_ref().is_some_and(|v| same_value(v, value)))
     }
+}
+
+fn unknown_label(axis: &Ident, label: &str, labels: &[Name], span: Span) -> Diagnostic {
+    let message = format!("axis `{}` has no `{label}`", axis.name);
+    let help = did_you_mean(label, labels.iter().map(|l| &**l))
+        .or_else(|| (labels.len() <= FEW_LABELS).then(|| format!("its labels are {}", labels.join(", "))));
+    Diagnostic::error(Code::UnknownLabel, message, span, "not a label of this axis")
+        .related(axis.span, "the axis is declared here")
+        .maybe_help(help)
 }

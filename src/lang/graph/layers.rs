@@ -1,26 +1,26 @@
-//! Where the boxes of a drawing go: layers from top to bottom, few crossings, arrows through their own room.
+//! Layered graph drawing by Sugiyama's method: layers from top to bottom, few crossings, edges around boxes.
 //!
-//! Sugiyama's way: back edges aside, what follows from others left out, longest-path layers, stand-ins for edges that
-//! pass a layer, order by barycentres, then places by the mean of the neighbours. Deterministic; ties keep the order
+//! Back edges are set aside, transitive edges left out. Layers are longest paths, dummy nodes stand for edges that pass a
+//! layer, the order is by barycentres, and x coordinates are means of the neighbours'. Deterministic; ties keep the order
 //! given.
 
-/// Room between boxes of a layer.
+/// Distance between the boxes of a layer.
 const GAP: f64 = 18.0;
-/// Room that an edge takes where it passes a layer.
+/// Width of an edge where it passes a layer.
 const PASS: f64 = 6.0;
-/// Sweeps of ordering and of placing.
+/// Number of sweeps of ordering and of placing.
 const SWEEPS: usize = 16;
 
 /// A laid-out drawing.
 #[derive(Debug, Default)]
 pub(super) struct Layout {
-    /// By box: its layer, and its middle.
+    /// By box: its layer, and the x coordinate of its middle.
     pub(super) boxes: Vec<(usize, f64)>,
-    /// Edges with the middles that they pass, one a layer, from the upper box to the lower.
+    /// Edges with an x coordinate in every layer from the upper box to the lower.
     pub(super) edges: Vec<Edge>,
-    /// How many layers there are.
+    /// Number of layers.
     pub(super) layers: usize,
-    /// The width of all.
+    /// Width of the drawing.
     pub(super) width: f64,
 }
 
@@ -29,19 +29,19 @@ pub(super) struct Layout {
 pub(super) struct Edge {
     /// The first box's layer, then the middle in each layer that it goes through.
     pub(super) path: Vec<(usize, f64)>,
-    /// Whether it points upwards: part of a circle of rows.
+    /// Whether it points upwards: part of a cycle of rows.
     pub(super) back: bool,
 }
 
 /// Lays out boxes of the widths given.
 pub(super) fn layout(widths: &[f64], edges: &[(usize, usize)]) -> Layout {
     let n = widths.len();
-    let (forward, back) = without_circles(n, edges);
+    let (forward, back) = without_cycles(n, edges);
     let forward = reduced(n, &forward);
     let layer = layered(n, &forward);
     let layers = layer.iter().map(|l| l + 1).max().unwrap_or(0);
 
-    // Nodes are the boxes and then the stand-ins of edges.
+    // Nodes are the boxes and then the dummy nodes of edges.
     let mut rows: Vec<Vec<usize>> = vec![Vec::new(); layers];
     let mut room: Vec<f64> = widths.to_vec();
     (0..n).for_each(|i| rows[layer[i]].push(i));
@@ -89,8 +89,8 @@ pub(super) fn layout(widths: &[f64], edges: &[(usize, usize)]) -> Layout {
 
 type Edges = Vec<(usize, usize)>;
 
-/// Edges that make no circle, and those that close one.
-fn without_circles(n: usize, edges: &[(usize, usize)]) -> (Edges, Edges) {
+/// Edges that make no cycle, and those that close one.
+fn without_cycles(n: usize, edges: &[(usize, usize)]) -> (Edges, Edges) {
     let mut after: Vec<Vec<usize>> = vec![Vec::new(); n];
     edges.iter().for_each(|(from, to)| after[*from].push(*to));
     let (mut state, mut back) = (vec![0u8; n], Vec::new());
@@ -119,8 +119,8 @@ fn without_circles(n: usize, edges: &[(usize, usize)]) -> (Edges, Edges) {
     (edges.iter().copied().filter(|e| !back.contains(e)).collect(), back)
 }
 
-/// Nodes so that every edge goes on.
-fn sorted(n: usize, edges: &[(usize, usize)]) -> Vec<usize> {
+/// Topological order of the nodes.
+fn topological(n: usize, edges: &[(usize, usize)]) -> Vec<usize> {
     let (mut waits, mut after) = (vec![0usize; n], vec![Vec::new(); n]);
     for (from, to) in edges {
         waits[*to] += 1;
@@ -140,14 +140,14 @@ fn sorted(n: usize, edges: &[(usize, usize)]) -> Vec<usize> {
     order
 }
 
-/// Edges without those that follow from others.
+/// Transitive reduction.
 fn reduced(n: usize, edges: &[(usize, usize)]) -> Edges {
     let words = n.div_ceil(64);
     let mut after: Vec<Vec<usize>> = vec![Vec::new(); n];
     edges.iter().for_each(|(from, to)| after[*from].push(*to));
     // By node: what can be reached from it, itself included.
     let mut reach = vec![vec![0u64; words]; n];
-    for node in sorted(n, edges).into_iter().rev() {
+    for node in topological(n, edges).into_iter().rev() {
         let mut own = vec![0u64; words];
         own[node / 64] |= 1 << (node % 64);
         for to in &after[node] {
@@ -162,7 +162,7 @@ fn reduced(n: usize, edges: &[(usize, usize)]) -> Edges {
 
 /// The layer of each node: below all that it comes from, and sources right above what they are for.
 fn layered(n: usize, edges: &[(usize, usize)]) -> Vec<usize> {
-    let order = sorted(n, edges);
+    let order = topological(n, edges);
     let (mut before, mut after) = (vec![Vec::new(); n], vec![Vec::new(); n]);
     for (from, to) in edges {
         before[*to].push(*from);
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn circles_of_rows_are_drawn_back() {
+    fn cycles_of_rows_are_drawn_back() {
         let l = layout(&[10.0; 3], &[(0, 1), (1, 2), (2, 0)]);
         assert_eq!(l.boxes.iter().map(|b| b.0).collect::<Vec<_>>(), [0, 1, 2]);
         assert_eq!(l.edges.iter().filter(|e| e.back).count(), 1);

@@ -1,21 +1,22 @@
-//! What is asked for: all named stages, or the cells that `--target` names.
+//! Targets of a run: all named stages, or the cells that `--target` names.
 
-use super::{Cell, Graph, Row};
+use super::labels::same;
+use super::model::{Cell, Graph, Row};
 use xpipe_base::diag::suggest::did_you_mean;
 use xpipe_base::value::{ActionId, Name};
 
-/// Why a target is not understood.
+/// A target that names nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unknown {
-    /// No such stage.
+    /// There is no such stage.
     #[error("there is no stage `{name}`{}", help.as_ref().map(|h| format!("; {h}")).unwrap_or_default())]
     Stage {
-        /// The name.
+        /// The name that was asked for.
         name: String,
-        /// Names like it.
+        /// Similar names.
         help: Option<String>,
     },
-    /// No such cell.
+    /// The stage has no such cell.
     #[error("`{stage}` has no cell [{labels}]; its axes are {axes}")]
     Cell {
         /// The stage.
@@ -27,7 +28,7 @@ pub enum Unknown {
     },
 }
 
-/// The actions of all named stages, in order, each once.
+/// The actions of all named stages, in order, without repeats.
 pub fn all(graph: &Graph) -> Vec<ActionId> {
     let mut ids: Vec<ActionId> =
         graph.rows.iter().filter(|r| r.named).flat_map(|r| r.cells.iter().map(|c| c.action)).collect();
@@ -41,12 +42,12 @@ pub fn all(graph: &Graph) -> Vec<ActionId> {
 pub struct Label {
     /// The label.
     pub text: String,
-    /// Whether it stood in quotes from its beginning: then `_` is a label of that name, and `=` is a part of it.
+    /// Whether it begins with a quote: then `_` is a label of that name, and `=` is part of the label.
     pub quoted: bool,
 }
 
-/// The labels of a list or an address. In quotes a comma belongs to the label, and `\\` makes a quote or a `\\` of the
-/// label of what follows it, as [`super::address`] writes them.
+/// The labels of a list or an address. In quotes a comma belongs to the label, and `\\` escapes a quote or a `\\`, as
+/// [`super::model::address`] writes them.
 pub fn labels(list: &str) -> Vec<Label> {
     let mut labels = vec![Label { text: String::new(), quoted: false }];
     let mut quote = None;
@@ -86,16 +87,16 @@ fn fits(asked: &[Label], row: &Row, cell: &Cell) -> bool {
         return by_name
             .iter()
             .flatten()
-            .all(|(i, label)| cell.labels.get(*i).is_some_and(|l| super::labels::same(l, label)));
+            .all(|(i, label)| cell.labels.get(*i).is_some_and(|l| same(l, label)));
     }
-    let fits = |(a, b): (&Label, &Name)| (!a.quoted && a.text == "_") || super::labels::same(&a.text, b);
+    let fits = |(a, b): (&Label, &Name)| (!a.quoted && a.text == "_") || same(&a.text, b);
     asked.len() == cell.labels.len() && asked.iter().zip(&cell.labels).all(fits)
 }
 
 /// The cells of a target `stage`, `stage[label, label]` (`_` for any label) or `stage[axis = label]`.
 ///
 /// # Errors
-/// When nothing fits.
+/// When it names no cell.
 pub fn target<'g>(graph: &'g Graph, text: &str) -> Result<(&'g Row, Vec<&'g Cell>), Unknown> {
     let text = text.trim();
     let (name, labels) = match text.split_once('[') {

@@ -2,7 +2,7 @@
 //! that no cell takes.
 
 use super::call::Callee;
-use super::expand::Expander;
+use super::expander::Expander;
 use crate::resolve::{AxisId, ModuleId, Named};
 use crate::syntax::ast::{Arg, Def, DefItem, Expr, ExprKind, Field, Ident, ItemKind, Let, Stage, StrPart};
 use crate::types::Type;
@@ -237,7 +237,7 @@ impl<'a> Expander<'a> {
             {
                 let help = xpipe_base::diag::suggest::did_you_mean(&word.name, words.iter().copied())
                     .unwrap_or_else(|| format!("write {}", words.join(" or ")));
-                self.unknown.insert((module, word.name.clone()), ());
+                self.reporter.first_unknown(module, &word.name);
                 self.error(
                     Diagnostic::error(
                         Code::Mismatch,
@@ -256,7 +256,7 @@ impl<'a> Expander<'a> {
         &mut self,
         subject: &'a [Ident],
         span: xpipe_base::diag::Span,
-        env: &super::expand::Env<'a>,
+        env: &super::env::Env<'a>,
     ) -> Option<AxisId> {
         self.axis_of_path(subject, span, env.module)
     }

@@ -2,7 +2,7 @@
 //! that is in scope, or be a word of the argument that it stands in. Places of labels are left to the evaluation.
 
 use super::call::Callee;
-use super::expand::Expander;
+use super::expander::Expander;
 use super::path::words_of;
 use super::static_types::item_of;
 use crate::resolve::{ModuleId, Named};

@@ -2,8 +2,8 @@
 //! that no cell takes. What a value only shows at a cell is left to the evaluation.
 
 use super::call::Callee;
-use super::conform::quantity;
-use super::expand::Expander;
+use super::conform::{an, quantity};
+use super::expander::Expander;
 use crate::resolve::ModuleId;
 use crate::syntax::ast::{Expr, ExprKind, StrPart};
 use crate::types::Type;
@@ -38,14 +38,14 @@ impl<'a> Expander<'a> {
                 };
                 // What an external program gives is told by its arguments.
                 if !found.fits(want) && found != Type::Any {
-                    self.wrong_in_text.insert(e.span);
+                    self.reporter.wrong_in_text(e.span);
                     let help = super::domain::conversion_help(&Value::Null, &found, want);
                     self.error(
                         Diagnostic::error(
                             Code::Mismatch,
-                            format!("{what} must be {}", super::expand::an(want)),
+                            format!("{what} must be {}", an(want)),
                             e.span,
-                            format!("this is {}", super::expand::an(&found)),
+                            format!("this is {}", an(&found)),
                         )
                         .maybe_help(help),
                     );
@@ -55,15 +55,10 @@ impl<'a> Expander<'a> {
                 if let Some(value) = literal(e)
                     && self.conform(value, want, e.span, what).is_err()
                 {
-                    self.wrong_in_text.insert(e.span);
+                    self.reporter.wrong_in_text(e.span);
                 }
             }
         }
-    }
-
-    /// Whether something inside this place was found wrong from the text.
-    pub(super) fn is_wrong_in_text(&self, span: xpipe_base::diag::Span) -> bool {
-        self.wrong_in_text.iter().any(|s| s.file == span.file && span.start <= s.start && s.end <= span.end)
     }
 }
 

@@ -2,11 +2,9 @@
 
 use std::fmt::Write as _;
 
-use petgraph::visit::EdgeRef;
-
-use super::Graph;
 use super::draw::drawing;
-use super::layers::layout;
+use super::layers::{Edge, layout};
+use super::model::Graph;
 
 /// The most boxes that are drawn.
 const MOST: usize = 600;
@@ -24,14 +22,12 @@ svg.dag .e{fill:none;stroke:var(--e);stroke-width:1.2}svg.dag .r{stroke-dasharra
 /// The drawing by rows, or by cells when `cells` is set; `None` when there are too many boxes, or none, for one.
 pub fn svg(graph: &Graph, cells: bool) -> Option<String> {
     let d = drawing(graph, cells);
-    if d.node_count() == 0 || d.node_count() > MOST {
+    if d.boxes.is_empty() || d.boxes.len() > MOST {
         return None;
     }
-    let texts: Vec<Vec<&str>> = d.node_indices().map(|i| d[i].lines().collect()).collect();
+    let texts: Vec<Vec<&str>> = d.boxes.iter().map(|text| text.lines().collect()).collect();
     let widths: Vec<f64> = texts.iter().map(|lines| width(lines)).collect();
-    let edges: Vec<(usize, usize)> =
-        d.edge_references().map(|e| (e.source().index(), e.target().index())).collect();
-    let plan = layout(&widths, &edges);
+    let plan = layout(&widths, &d.arrows);
 
     let height_of = |i: usize| BOX + LINE * (texts[i].len().max(1) - 1) as f64;
     let mut heights = vec![0f64; plan.layers];
@@ -54,23 +50,8 @@ pub fn svg(graph: &Graph, cells: bool) -> Option<String> {
          orient=\"auto-start-reverse\"><path class=\"h\" d=\"M0 0L8 4L0 8z\"/></marker></defs>"
     );
     for edge in &plan.edges {
-        let mut path = String::new();
-        let last = edge.path.len() - 1;
-        for (k, (layer, x)) in edge.path.iter().enumerate() {
-            let (top, bottom, x) = (tops[*layer], tops[*layer] + heights[*layer], x + EDGE);
-            if k == 0 {
-                let _ = write!(path, "M{x:.1} {bottom:.1}");
-                continue;
-            }
-            let before = edge.path[k - 1];
-            let (from, x0) = (tops[before.0] + heights[before.0], before.1 + EDGE);
-            let middle = (from + top) / 2.0;
-            let _ = write!(path, "C{x0:.1} {middle:.1} {x:.1} {middle:.1} {x:.1} {top:.1}");
-            if k < last {
-                let _ = write!(path, "V{bottom:.1}");
-            }
-        }
         let (class, end) = if edge.back { ("e r", "start") } else { ("e", "end") };
+        let path = arrow(edge, &tops, &heights);
         let _ = write!(out, "<path class=\"{class}\" d=\"{path}\" marker-{end}=\"url(#head)\"/>");
     }
     for (i, (layer, x)) in plan.boxes.iter().enumerate() {
@@ -86,6 +67,27 @@ pub fn svg(graph: &Graph, cells: bool) -> Option<String> {
     }
     out.push_str("</svg>\n");
     Some(out)
+}
+
+/// The path of an arrow: curves between layers, and straight lines through those that it passes.
+fn arrow(edge: &Edge, tops: &[f64], heights: &[f64]) -> String {
+    let mut path = String::new();
+    let last = edge.path.len() - 1;
+    for (k, (layer, x)) in edge.path.iter().enumerate() {
+        let (top, bottom, x) = (tops[*layer], tops[*layer] + heights[*layer], x + EDGE);
+        if k == 0 {
+            let _ = write!(path, "M{x:.1} {bottom:.1}");
+            continue;
+        }
+        let before = edge.path[k - 1];
+        let (from, x0) = (tops[before.0] + heights[before.0], before.1 + EDGE);
+        let middle = (from + top) / 2.0;
+        let _ = write!(path, "C{x0:.1} {middle:.1} {x:.1} {middle:.1} {x:.1} {top:.1}");
+        if k < last {
+            let _ = write!(path, "V{bottom:.1}");
+        }
+    }
+    path
 }
 
 fn width(lines: &[&str]) -> f64 {

@@ -1,23 +1,25 @@
-//! What people read: titles and sentences, names of labels, what a table's numbers are of, the fields of `study`.
+//! Texts for readers: titles and sentences, display names of labels, the measure of a table, the fields of `study`.
 
 use super::conform::show;
-use super::expand::{Eval, Expander};
+use super::env::{Env, Eval};
+use super::expander::Expander;
+use super::fields::value_of;
 use crate::resolve::{AxisId, ModuleId};
 use crate::syntax::ast::{self, Field};
 use crate::types::Type;
 use xpipe_base::diag::suggest::did_you_mean;
-use xpipe_base::diag::{Code, Diagnostic};
+use xpipe_base::diag::{Code, Diagnostic, Span};
 use xpipe_base::value::pending::each;
 use xpipe_base::value::{Name, Pending, Record, Value};
 
-/// The most characters of a text that is printed as a name.
+/// Maximum number of characters of a text that is printed as a name.
 const LONGEST_NAME: usize = 60;
 
 impl<'a> Expander<'a> {
     /// The field `names`: what labels of rows and columns are called where people read them.
     pub(super) fn printed_names(&mut self, fields: &'a [Field], sides: &[AxisId]) -> Eval<Record> {
-        let Some(given) = super::outputs::value_of(fields, "names") else { return Ok(Record::default()) };
-        let env = self.env_at(ModuleId(0), &[], &[]);
+        let Some(given) = value_of(fields, "names") else { return Ok(Record::default()) };
+        let env = Env::at_point(ModuleId(0), &[], &[]);
         let value = self.eval(given, None, &env)?;
         let Value::Record(names) = value else {
             let found = self.type_of(&value);
@@ -30,11 +32,7 @@ impl<'a> Expander<'a> {
         for (label, text) in names.iter() {
             self.conform(text.clone(), &Type::String, given.span, &format!("the name of `{label}`"))?;
             if !labels.contains(label) {
-                let message = format!("`names` names `{label}`, which is no label of the rows or columns");
-                let help = did_you_mean(label, labels.iter().map(|l| &**l));
-                let d =
-                    Diagnostic::error(Code::UnknownLabel, message, given.span, "not a label of this table");
-                return Err(self.error(d.maybe_help(help)));
+                return Err(self.error(no_such_label(label, &labels, given.span)));
             }
         }
         Ok(names)
@@ -43,7 +41,7 @@ impl<'a> Expander<'a> {
     /// What a label is called where people read it: as `names` says, else the text of an axis of type `String`, unless
     /// it is no name (long, or of several lines), else the label.
     pub(super) fn printed_name(&self, axis: AxisId, i: usize, names: &Record) -> Option<Name> {
-        let entry = self.axes[axis.0].as_ref()?.entries.get(i)?;
+        let entry = self.memo.entry(axis, i)?;
         if let Some(Value::Str(text)) = names.get(&entry.label) {
             return Some(text.clone());
         }
@@ -63,7 +61,7 @@ impl<'a> Expander<'a> {
 
     /// The fields of `study`.
     pub(super) fn study_fields(&mut self, fields: &'a [ast::Field]) -> Vec<(String, String)> {
-        let env = self.env_at(ModuleId(0), &[], &[]);
+        let env = Env::at_point(ModuleId(0), &[], &[]);
         fields
             .iter()
             .filter_map(|f| {
@@ -71,9 +69,7 @@ impl<'a> Expander<'a> {
                 let at = value.span;
                 let value = self.eval(value, None, &env).ok()?;
                 if matches!(value, Value::Pending(_)) {
-                    let message = "a field of `study` cannot use what is known only after a stage has run";
-                    let d = Diagnostic::error(Code::PendingShape, message, at, "known too late");
-                    self.error(d.help("such values may stand in titles of tables and reports"));
+                    self.error(pending_field(at));
                     return None;
                 }
                 Some((f.name.name.to_string(), show(&value)))
@@ -103,4 +99,16 @@ pub(super) fn only_member<'v>(values: impl Iterator<Item = &'v Value>) -> Option
         });
     }
     found.filter(|_| !several).map(ToString::to_string)
+}
+
+fn no_such_label(label: &str, labels: &[Name], span: Span) -> Diagnostic {
+    let message = format!("`names` names `{label}`, which is no label of the rows or columns");
+    Diagnostic::error(Code::UnknownLabel, message, span, "not a label of this table")
+        .maybe_help(did_you_mean(label, labels.iter().map(|l| &**l)))
+}
+
+fn pending_field(span: Span) -> Diagnostic {
+    let message = "a field of `study` cannot use what is known only after a stage has run";
+    Diagnostic::error(Code::PendingShape, message, span, "known too late")
+        .help("such values may stand in titles of tables and reports")
 }

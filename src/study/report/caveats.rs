@@ -10,9 +10,9 @@ use std::collections::BTreeSet;
 use serde_json::Value as Json;
 
 use super::Results;
-use xpipe_base::task::{Caveat, CaveatKind, cause};
-use xpipe_base::value::{ActionId, Value};
-use xpipe_lang::graph::{Action, Claim, Graph, Table, dependencies};
+use xpipe_base::task::{Action, Caveat, CaveatKind, cause};
+use xpipe_base::value::{ActionId, Value, dependencies};
+use xpipe_lang::graph::{Claim, Graph, Table};
 
 /// The most results that a line names.
 const NAMED: usize = 3;
@@ -140,12 +140,12 @@ pub fn behind<'t>(
         for values in
             [Some(&table.values), table.spread.as_ref(), table.published.as_ref().map(|p| &p.values)]
         {
-            values.into_iter().flatten().flatten().flatten().for_each(|v| dependencies(v, &mut found));
+            found.extend(dependencies(values.into_iter().flatten().flatten().flatten()));
         }
     }
     for claim in claims {
         shown = true;
-        claim.expect.iter().for_each(|v| dependencies(v, &mut found));
+        found.extend(dependencies(&claim.expect));
     }
     if !shown {
         found.extend(graph.rows.iter().filter(|r| r.named).flat_map(|r| r.cells.iter().map(|c| c.action)));

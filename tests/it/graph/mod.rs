@@ -77,3 +77,34 @@ fn names_of_an_item_that_could_not_be_read_are_not_missed() {
     let told = told(&checked);
     assert!(told.len() == 2 && told.iter().all(|t| t.contains("syntax::")), "{told:#?}");
 }
+
+#[test]
+fn equal_recipes_are_one_action_whoever_asks_for_them() {
+    let text = r#"edition 2026
+dataset dev: TestCollection = local { docs = "d.tsv", queries = "q.tsv", qrels = "r.txt", role = validation }
+stage index = bm25.index { corpus = dev.corpus }
+stage first = bm25.search { index, queries = dev.queries, depth = 100 }
+stage again = bm25.search { queries = dev.queries, index = bm25.index { corpus = dev.corpus }, depth = 100, k1 = 0.9 }
+stage other = bm25.search { index, queries = dev.queries, depth = 10 }
+stage data = data.samples { source = candidates { run = first, qrels = dev.qrels }, shape = group(positives = 1, negatives = 1), seed = 1 }
+stage model = train.cross_encoder {
+    backbone = checkpoint("model"), objective = objective.infonce(), data, seed = 1
+    batch = queries(1), steps = steps(2), optimiser = adamw { learning_rate = 5e-4 }
+    select = best_of { on = dev, metric = rr(10), every = 50% }
+}
+"#;
+    let checked = check(&[("root.xpipe", text)]);
+    assert_eq!(told(&checked), Vec::<String>::new());
+    let of = |op: &str| -> Vec<(&str, Vec<&str>)> {
+        let actions = checked.graph.actions.iter().filter(|a| a.op == op);
+        actions.map(|a| (&*a.address, a.also.iter().map(|a| &**a).collect())).collect()
+    };
+    // The second search, its index, and what `best_of` leaves out are the recipes that the first stages write.
+    assert_eq!(of("bm25.index"), [("index", vec!["again.index#1"])]);
+    assert_eq!(of("bm25.search"), [("first", vec!["again"]), ("other", vec![])]);
+    assert_eq!(checked.graph.actions.len(), 8);
+    assert_eq!(checked.graph.call_sites.len(), 8);
+    let row = checked.graph.rows.iter().find(|r| r.name == "model.validation").unwrap();
+    let shared: Vec<&str> = row.cells.iter().map(|c| &*checked.graph.action(c.action).address).collect();
+    assert_eq!(shared, ["index", "first"]);
+}

@@ -2,10 +2,10 @@
 
 use super::markup::Html;
 use super::{Page, Section};
-use xpipe_lang::graph::draw;
+use xpipe_lang::graph::svg;
 
 pub(super) fn section(page: &Page<'_>) -> Option<Section> {
-    let svg = draw::svg(page.graph, false)?;
+    let svg = svg(page.graph, false)?;
     let body = Html::of(|h| {
         h.tag("div", &[("class", "scroll")], |h| h.drawing(&svg));
         h.leaf("p", &[("class", "hint")], "An arrow that follows from others is left out.");

@@ -12,9 +12,10 @@ use std::sync::Arc;
 
 use super::{Filled, Made, Results, evaluate_table};
 use xpipe_base::diag::{FileId, Span};
+use xpipe_base::task::Action;
 use xpipe_base::value::pending::{PendingCell, Reduction};
 use xpipe_base::value::{ActionId, Name, Pending, Record, Value};
-use xpipe_lang::graph::{Action, Graph, Table, TestSpec};
+use xpipe_lang::graph::{Graph, Table, TestSpec};
 
 const SPAN: Span = Span { file: FileId(0), start: 0, end: 0 };
 
@@ -57,10 +58,8 @@ impl Study {
             op,
             version: 1,
             heavy: false,
-            lacks: None,
             address: address.to_owned(),
-            span: SPAN,
-            called: None,
+            also: Vec::new(),
             args,
             policy: Record::default(),
             deps: Vec::new(),

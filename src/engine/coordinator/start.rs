@@ -1,0 +1,116 @@
+//! From a missing result to a running action: the queue, the resources, the executor's thread.
+
+use std::sync::Arc;
+
+use super::{ActionState, Coordinator, Urgency};
+use crate::cache::Miss;
+use crate::events::Event;
+use crate::execute::Executor;
+use crate::forecaster::Forecaster;
+use crate::pools::{Grant, Need};
+use crate::recipes::Prepared;
+use crate::why::{self, Stale};
+use xpipe_base::task::Failure;
+use xpipe_base::value::{ActionId, Digest};
+
+impl<'env: 'scope, 'scope> Coordinator<'_, 'env, 'scope> {
+    /// Queues an action whose result the store does not have, unless another one produces the same key.
+    pub(super) fn enqueue(&mut self, id: ActionId, prepared: Prepared, miss: Option<Miss>) {
+        let key = prepared.key;
+        self.keys[id.0 as usize] = Some(key);
+        if let Some(producer) = self.producers.get(&key).copied().filter(|m| *m != id) {
+            self.states[id.0 as usize] = ActionState::Follows;
+            self.followers.entry(producer).or_default().push(id);
+            return;
+        }
+        let forecaster = Forecaster::new(self.context.job, self.context.runner, Some(&self.table));
+        let memory = forecaster.memory(self.context.job.action(id), self.context.options);
+        let need = match Need::of(self.context.job.action(id), self.context.options, memory.as_ref()) {
+            Ok(need) => need,
+            Err(failure) => return self.fail(id, &failure, false),
+        };
+        let forced = self.forced.contains(&id);
+        let reasons = why::reasons(&self.table, &self.history, id, miss.as_ref(), forced);
+        if let Some(miss) = miss.filter(Miss::is_damage) {
+            self.note(Some(id), format!("{miss}; it is made again"));
+        }
+        self.producers.insert(key, id);
+        self.states[id.0 as usize] = ActionState::Queued(Arc::new(prepared), need);
+        let heavy = usize::from(self.context.job.action(id).heavy);
+        self.queues[heavy].insert((std::cmp::Reverse(self.depths[id.0 as usize]), id));
+        self.emit_queued(id, key, reasons);
+    }
+
+    fn emit_queued(&mut self, id: ActionId, key: Digest, reasons: Vec<Stale>) {
+        let action = self.context.job.action(id);
+        self.events.emit(&Event::Queued {
+            id: id.0,
+            address: action.address.clone(),
+            op: action.op.to_owned(),
+            key,
+            reasons,
+        });
+    }
+
+    /// Starts what the resources allow.
+    pub(super) fn start(&mut self) {
+        // Hardly more actions than threads can start together.
+        let most = self.context.options.threads + 64;
+        let (queued, needs): (Vec<Urgency>, Vec<Need>) = self
+            .queues
+            .iter()
+            .flat_map(|queue| queue.iter().take(most))
+            .filter_map(|entry| match &self.states[entry.1.0 as usize] {
+                ActionState::Queued(_, need) => Some((*entry, *need)),
+                _ => None,
+            })
+            .unzip();
+        for (i, grant) in self.pools.grant(&needs) {
+            let entry = queued[i];
+            self.queues.iter_mut().for_each(|q| {
+                q.remove(&entry);
+            });
+            self.launch(entry.1, grant);
+        }
+    }
+
+    fn launch(&mut self, id: ActionId, grant: Grant) {
+        let at = id.0 as usize;
+        let ActionState::Queued(prepared, _) = &self.states[at] else { return self.pools.release(&grant) };
+        let prepared = prepared.clone();
+        let reads = prepared
+            .reads
+            .iter()
+            .filter_map(|r| Some((*r, self.table.results[r.0 as usize].clone()?)))
+            .collect();
+        let action = self.context.job.action(id);
+        let name: String = action
+            .address
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+            .take(80)
+            .collect();
+        let executor = Executor {
+            id,
+            action,
+            study: &self.context.job.study,
+            prepared: prepared.clone(),
+            reads,
+            forced: self.forced.contains(&id),
+            grant: grant.clone(),
+            store: self.context.store,
+            runner: self.context.runner,
+            options: self.context.options,
+            cancel: self.context.cancel,
+            halt: self.context.halt,
+            log: self.dir.path.join("logs").join(format!("{:04}-{name}.log", id.0)),
+            tx: self.tx.clone(),
+        };
+        if let Err(e) = std::thread::Builder::new().spawn_scoped(self.scope, move || executor.run()) {
+            self.pools.release(&grant);
+            return self.fail(id, &Failure::no_threads(e), false);
+        }
+        self.states[at] = ActionState::Running(prepared, grant);
+        self.running += 1;
+    }
+}

@@ -1,0 +1,86 @@
+//! How a run is carried out: none of it changes a result.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use super::machine::memory_limit;
+use xpipe_base::value::ActionId;
+
+/// Where heavy actions compute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Device {
+    /// On a GPU where `with` asks for one and one is free, else on the CPU.
+    #[default]
+    Auto,
+    /// On the CPU; `gpu` and `vram` are ignored.
+    Cpu,
+    /// On a GPU; `gpu` and `vram` must be met.
+    Cuda,
+}
+
+/// A GPU of this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gpu {
+    /// The device number of the driver.
+    pub id: u32,
+    /// Its memory in bytes.
+    pub memory: u64,
+}
+
+/// The program that runs heavy actions.
+#[derive(Clone, Debug)]
+pub struct WorkerCommand {
+    /// The program, normally this one.
+    pub program: PathBuf,
+    /// Its arguments, normally `worker`.
+    pub args: Vec<String>,
+}
+
+/// Where heavy actions run.
+#[derive(Clone, Debug)]
+pub enum Heavy {
+    /// Each in a child process.
+    Process(WorkerCommand),
+    /// On threads of this process, as light ones do.
+    Thread,
+}
+
+/// How to run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Maximum number of threads of all actions together (≥ 1).
+    pub threads: usize,
+    /// Maximum memory of all actions together, in bytes.
+    pub memory: u64,
+    /// GPUs that may be used.
+    pub gpus: Vec<Gpu>,
+    /// Where heavy actions compute.
+    pub device: Device,
+    /// The kernel level: `auto`, `portable`, `avx2`, `avx512`, `avx512_bf16`.
+    pub kernels: String,
+    /// Whether to stop at the first failure.
+    pub fail_fast: bool,
+    /// Actions to run although the store has their results.
+    pub force: BTreeSet<ActionId>,
+    /// Whether heavy actions run in processes of their own.
+    pub heavy: Heavy,
+    /// The file of a trace in Chrome's format.
+    pub trace: Option<PathBuf>,
+}
+
+impl Options {
+    /// Defaults for a number of threads: all memory of the machine, no GPU.
+    pub fn new(threads: usize, heavy: Heavy) -> Self {
+        Self {
+            threads: threads.max(1),
+            memory: memory_limit(),
+            gpus: Vec::new(),
+            device: Device::Auto,
+            kernels: "auto".into(),
+            fail_fast: false,
+            force: BTreeSet::new(),
+            heavy,
+            trace: None,
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Whether an action fits into memory, and what to change when it does not.
+
+use super::options::Options;
+use crate::cache::text;
+use xpipe_base::task::{Action, Failure, Memory, Told};
+
+/// The failure of an action that needs more memory than there is; `None` when it may fit. A declared
+/// `with { memory }` is taken as it is.
+pub(crate) fn shortage(action: &Action, memory: &Told<Memory>, options: &Options) -> Option<Failure> {
+    let (needed, there) = (memory.amount.bytes, options.memory);
+    if needed <= there || action.policy.get("memory").is_some() {
+        return None;
+    }
+    let message = format!(
+        "{} needs {}{} of memory, and {} are there",
+        action.address,
+        if memory.most { "up to " } else { "about " },
+        text::rough_bytes(needed),
+        text::rough_bytes(there)
+    );
+    let fits: Vec<String> = memory
+        .amount
+        .less
+        .iter()
+        .filter(|(_, bytes)| *bytes <= there)
+        .map(|(what, bytes)| format!("`with {{ {what} }}` ({})", text::rough_bytes(*bytes)))
+        .take(2)
+        .collect();
+    let help = if fits.is_empty() {
+        "no setting of `with` makes it fit: take a smaller model, shorter inputs, or a machine with more memory".into()
+    } else {
+        format!("write {}; the results are the same bits", fits.join(" or "))
+    };
+    Some(Failure::missing(message).help(format!("{help}. `--memory` says how much may be used")))
+}
