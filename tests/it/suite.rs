@@ -118,7 +118,7 @@ fn checked(path: &Path) -> Checked {
             message: d.message.clone(),
         })
         .collect();
-    let lacking = graph.actions.iter().filter_map(|a| a.lacks.as_ref());
+    let lacking = graph.call_sites.iter().filter_map(|site| site.unimplemented.as_ref());
     let lacking =
         lacking.map(|(what, at)| (what.clone(), sources.position(at.file, at.start).line)).collect();
     Checked { found, graph, lacking }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::env::{Env, Eval, Item, Local, Stop};
+use super::env::{Env, Eval, Item, Local};
 use super::expander::Expander;
 use crate::resolve::{DefId, ModuleId};
 use crate::syntax::ast::{Arg, Def, DefItem, Formal};

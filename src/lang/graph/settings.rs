@@ -3,7 +3,7 @@
 //! All overrides are known before anything is evaluated, so that whatever an axis, a let or a label depends on is
 //! evaluated once, with the values that hold.
 
-use super::env::{Item, Stop};
+use super::env::Item;
 use super::expander::Expander;
 use super::names::names_of;
 use super::overrides::{Only, Overrides, SetBy, Setting};
