@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use xpipe_base::task::{Action, Asked, Told, Work};
+use xpipe_base::task::{Action, Asked, Kernels, Told, Work};
 use xpipe_engine::cache::{RateOf, Rates, Store};
 use xpipe_engine::{Final, Forecaster, Options, RunReport};
 
@@ -161,12 +161,12 @@ impl<'a> Estimator<'a> {
 
     fn seconds(&mut self, work: &Work, action: &Action) -> Result<f64, String> {
         let threads = self.forecaster.threads(action, self.options);
-        let kernels = kernels(work, &self.options.kernels)?;
+        let kernels = kernels(work, self.options.kernels)?;
         let of = rate_of(work, &self.machine, threads, &kernels);
         let (rate, basis) = match self.rates.find(&of) {
             Some(found) => (found.flops, if found.same { Basis::Measured } else { Basis::Scaled }),
             None => {
-                let probe = || probe(&self.options.kernels, threads);
+                let probe = || probe(self.options.kernels, threads);
                 let probe = (*self.probes.entry(threads).or_insert_with(probe))
                     .filter(|_| !work.reference)
                     .ok_or("the speed of this engine was not measured on this machine yet")?;
@@ -204,16 +204,19 @@ fn rate_of(work: &Work, machine: &str, threads: usize, kernels: &str) -> RateOf 
 }
 
 /// The name of the kernels that will compute a work.
-fn kernels(work: &Work, asked: &str) -> Result<String, String> {
-    if work.reference || asked == "reference" {
-        return Ok("reference".to_owned());
+fn kernels(work: &Work, asked: Kernels) -> Result<String, String> {
+    if work.reference || asked == Kernels::Reference {
+        return Ok(Kernels::Reference.to_string());
     }
-    let level = xpipe_nn::cpu::Level::named(asked).map_err(|e| e.message)?;
+    let level = xpipe_nn::cpu::Level::of(asked).map_err(|e| e.message)?;
     Ok(level.rounding(work.precision == "bf16").name().to_owned())
 }
 
-fn probe(kernels: &str, threads: usize) -> Option<f64> {
-    xpipe_nn::cpu::probe(xpipe_nn::cpu::Level::named(kernels).ok()?, threads).ok()
+fn probe(kernels: Kernels, threads: usize) -> Option<f64> {
+    if kernels == Kernels::Reference {
+        return None;
+    }
+    xpipe_nn::cpu::probe(xpipe_nn::cpu::Level::of(kernels).ok()?, threads).ok()
 }
 
 /// Remembers how fast the models of a run were. What cannot be written is no failure: it only helps estimates.

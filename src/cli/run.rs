@@ -41,7 +41,8 @@ pub(super) fn run(args: &RunArgs, common: &Common) -> Result<u8, Stop> {
     let heavy = Heavy::Process(WorkerCommand { program, args: vec!["worker".into()] });
     let mut options = job::options(common, heavy);
     options.fail_fast = args.fail_fast;
-    options.kernels.clone_from(&args.kernels);
+    options.kernels =
+        args.kernels.parse().map_err(|e: xpipe_base::task::Failure| Stop::missing(e.message, e.help))?;
     options.trace.clone_from(&args.trace);
     options.device = match args.device {
         DeviceArg::Auto => Device::Auto,

@@ -344,7 +344,7 @@ mod tests {
             answers: std::path::PathBuf::default(),
             threads: 1,
             device: "cpu".into(),
-            kernels: "auto".into(),
+            kernels: xpipe_base::task::Kernels::Auto,
         };
         let command = WorkerCommand { program: "/bin/sh".into(), args: vec!["-c".into(), text.into()] };
         let watch = Watch {

@@ -189,7 +189,7 @@ impl Executor<'_> {
             answers: self.store.answers(),
             threads: self.grant.threads,
             device,
-            kernels: self.options.kernels.clone(),
+            kernels: self.options.kernels,
         }
     }
 
@@ -209,7 +209,7 @@ impl Executor<'_> {
                 seconds: made.seconds,
                 peak_memory: made.peak_memory,
                 device: spec.device,
-                kernels: spec.kernels,
+                kernels: spec.kernels.to_string(),
                 threads: spec.threads,
                 started: made.started,
                 log: self.written_log(),

@@ -33,7 +33,7 @@ impl<'a> Forecaster<'a> {
             return Some(Told { amount: Memory { bytes: *bytes, less: Vec::new() }, most: false });
         }
         // Operations estimate the buffers of the explicit engine.
-        if options.kernels == "reference" {
+        if options.kernels == xpipe_base::task::Kernels::Reference {
             return None;
         }
         let demands = self.runner.demands(action.op)?;

@@ -56,8 +56,8 @@ pub struct Options {
     pub gpus: Vec<Gpu>,
     /// Where heavy actions compute.
     pub device: Device,
-    /// The kernel level: `auto`, `portable`, `avx2`, `avx512`, `avx512_bf16`.
-    pub kernels: String,
+    /// The kernels that models run on.
+    pub kernels: xpipe_base::task::Kernels,
     /// Whether to stop at the first failure.
     pub fail_fast: bool,
     /// Actions to run although the store has their results.
@@ -76,7 +76,7 @@ impl Options {
             memory: memory_limit(),
             gpus: Vec::new(),
             device: Device::Auto,
-            kernels: "auto".into(),
+            kernels: xpipe_base::task::Kernels::Auto,
             fail_fast: false,
             force: BTreeSet::new(),
             heavy,

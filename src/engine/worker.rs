@@ -249,7 +249,7 @@ mod tests {
             answers: std::path::PathBuf::default(),
             threads: 1,
             device: "cpu".into(),
-            kernels: "auto".into(),
+            kernels: xpipe_base::task::Kernels::Auto,
         };
         let mut line = serde_json::to_vec(&ToWorker::Start { spec: Box::new(spec) }).unwrap();
         line.push(b'\n');

@@ -8,13 +8,13 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 
 use super::arch::Form;
-use super::load::{self, Engine, Options};
+use super::load::{self, Options};
 use super::pooling::Pooling;
 use super::reference::Reference;
 use super::tokenizer::Tokenizer;
 use super::weights::Checkpoint;
 use super::{Packed, cpu};
-use xpipe_base::task::Failure;
+use xpipe_base::task::{Failure, Kernels};
 
 /// A bi-encoder: packed texts in, one vector per text out.
 pub trait BiEncoder: Send {
@@ -44,9 +44,9 @@ pub fn load(
     let checkpoint = Checkpoint::load_encoder(folder)?;
     let tokenizer = Tokenizer::load(folder)?;
     let explicit =
-        options.engine() != Engine::Reference && device.is_cpu() && cpu::supports(&*checkpoint.model);
+        options.kernels != Kernels::Reference && device.is_cpu() && cpu::supports(&*checkpoint.model);
     let model: Box<dyn BiEncoder> = if explicit {
-        let level = cpu::Level::named(&options.kernels)?.rounding(options.bf16);
+        let level = cpu::Level::of(options.kernels)?.rounding(options.bf16);
         Box::new(cpu::CpuBiEncoder::new(checkpoint, pooling, options.threads, level)?)
     } else {
         Box::new(

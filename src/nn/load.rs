@@ -1,4 +1,4 @@
-//! A model folder to an engine, a tokenizer and the facts a report states.
+//! Loading a model folder: an engine, a tokenizer, and facts for the report.
 
 use std::path::Path;
 
@@ -9,61 +9,45 @@ use super::cpu;
 use super::reference::Reference;
 use super::tokenizer::Tokenizer;
 use super::weights::{Checkpoint, Labels};
-use xpipe_base::task::Failure;
+use xpipe_base::task::{Failure, Kernels};
 
-/// Which engine computes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Engine {
-    /// The explicit engine where it runs this model on the CPU, the reference elsewhere.
-    #[default]
-    Auto,
-    /// Plain differentiable candle operations, on any device ([`super::reference`]).
-    Reference,
-    /// Forward and backward written out for the CPU ([`super::cpu`]).
-    Explicit,
-}
-
-/// How a model is to be read and run.
+/// How a model is read and run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The engine.
-    pub engine: Engine,
-    /// Threads; 0 for all cores.
+    /// Number of threads; 0 for all cores.
     pub threads: usize,
     /// `cpu` or `cuda:N`.
     pub device: String,
-    /// The kernel level of the explicit engine: `auto`, `portable`, `avx2`, `avx512` or `avx512_bf16`; or `reference`, for
-    /// the reference engine instead.
-    pub kernels: String,
-    /// Whether the operands of matrix products are rounded to bfloat16. (This one is part of what comes out.)
+    /// Engine and kernel level. Models that the explicit engine does not run, and other devices than the CPU, use the
+    /// reference engine.
+    pub kernels: Kernels,
+    /// Whether the operands of matrix products are rounded to bfloat16. (Changes the result.)
     pub bf16: bool,
-    /// Whether backward makes again what forward could keep, to need less memory.
+    /// Whether backward computes activations again instead of saving them, which takes less memory.
     pub recompute: bool,
-    /// The labels of the checkpoint. (What they mean is part of what comes out, too.)
+    /// The labels of the checkpoint. (Changes the result.)
     pub labels: Labels,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        let (device, kernels) = ("cpu".into(), "auto".into());
-        let (engine, labels) = (Engine::default(), Labels::default());
-        Self { engine, threads: 0, device, kernels, bf16: false, recompute: false, labels }
-    }
-}
-
-impl Options {
-    /// The engine asked for.
-    pub fn engine(&self) -> Engine {
-        if self.kernels == "reference" { Engine::Reference } else { self.engine }
+        Self {
+            threads: 0,
+            device: "cpu".into(),
+            kernels: Kernels::Auto,
+            bf16: false,
+            recompute: false,
+            labels: Labels::default(),
+        }
     }
 }
 
 /// What a report says about a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelFacts {
-    /// `model_type`: `bert`.
+    /// `model_type`, for instance `bert`.
     pub architecture: &'static str,
-    /// The longest pair in tokens, special tokens included.
+    /// Maximum tokens of a pair, special tokens included.
     pub position_limit: usize,
     /// Width of the hidden states.
     pub hidden: usize,
@@ -73,16 +57,16 @@ pub struct ModelFacts {
     pub parameters: usize,
     /// Parameters that the folder lacks and that were drawn from the seed.
     pub drawn: Vec<String>,
-    /// Tensors of the folder that have no use in a re-ranker.
+    /// Tensors of the folder that a re-ranker does not use.
     pub ignored: Vec<String>,
-    /// Tokens of query and document that the folder says the model was made for.
+    /// Tokens of query and document that the model was made for, if the folder says so.
     pub lengths: Option<[usize; 2]>,
 }
 
-/// Loads a model folder; `seed` draws a head that the folder lacks.
+/// Loads a cross-encoder. A missing head is drawn from `seed`.
 ///
 /// # Errors
-/// When files are missing or do not fit together, the architecture has no implementation, or the device is not there.
+/// When files are missing or do not fit together, the architecture is not implemented, or the device is absent.
 pub fn load(
     folder: &Path,
     seed: u64,
@@ -103,18 +87,9 @@ pub fn load(
         ignored: checkpoint.ignored.clone(),
         lengths: super::arch::lengths(model.config()),
     };
-    let explicit = match options.engine() {
-        Engine::Auto => device.is_cpu() && cpu::supports(model),
-        Engine::Reference => false,
-        Engine::Explicit if device.is_cpu() => true,
-        Engine::Explicit => {
-            return Err(
-                Failure::missing("the explicit engine runs on the CPU only").help("use the device cpu")
-            );
-        }
-    };
+    let explicit = options.kernels != Kernels::Reference && device.is_cpu() && cpu::supports(model);
     let engine: Box<dyn Reranker> = if explicit {
-        let level = cpu::Level::named(&options.kernels)?.rounding(options.bf16);
+        let level = cpu::Level::of(options.kernels)?.rounding(options.bf16);
         let encoder = cpu::CpuReranker::new(checkpoint, options.threads)?;
         Box::new(encoder.at_level(level).recomputing(options.recompute))
     } else {
@@ -164,19 +139,13 @@ mod tests {
         let best = cpu::Level::detect().name();
         assert_eq!(kernels(Options::default()).unwrap(), best);
         assert_eq!(
-            kernels(Options { kernels: "portable".into(), ..Options::default() }).unwrap(),
+            kernels(Options { kernels: Kernels::Portable, ..Options::default() }).unwrap(),
             "portable"
         );
-        assert_eq!(kernels(Options { engine: Engine::Explicit, ..Options::default() }).unwrap(), best);
         assert_eq!(
-            kernels(Options { engine: Engine::Reference, ..Options::default() }).unwrap(),
+            kernels(Options { kernels: Kernels::Reference, ..Options::default() }).unwrap(),
             "reference"
         );
-        assert_eq!(
-            kernels(Options { kernels: "reference".into(), ..Options::default() }).unwrap(),
-            "reference"
-        );
-        assert!(kernels(Options { kernels: "abacus".into(), ..Options::default() }).is_err());
     }
 
     #[test]

@@ -11,11 +11,11 @@ use candle_core::{Device, Tensor};
 use super::Packed;
 use super::arch::masked_lm::MaskedLmHead;
 use super::cpu;
-use super::load::{self, Engine, Options};
+use super::load::{self, Options};
 use super::reference::Reference;
 use super::tokenizer::Tokenizer;
 use super::weights::Checkpoint;
-use xpipe_base::task::Failure;
+use xpipe_base::task::{Failure, Kernels};
 
 /// A masked language model: packed texts in, the largest logit of each vocabulary entry over a text's tokens out.
 pub trait MaskedLm: Send {
@@ -45,9 +45,9 @@ pub fn load(folder: &Path, options: &Options) -> Result<(Box<dyn MaskedLm>, Toke
     let checkpoint = Checkpoint::load_masked_lm(folder)?;
     let tokenizer = Tokenizer::load(folder)?;
     let explicit =
-        options.engine() != Engine::Reference && device.is_cpu() && cpu::supports(&*checkpoint.model);
+        options.kernels != Kernels::Reference && device.is_cpu() && cpu::supports(&*checkpoint.model);
     let model: Box<dyn MaskedLm> = if explicit {
-        let level = cpu::Level::named(&options.kernels)?.rounding(options.bf16);
+        let level = cpu::Level::of(options.kernels)?.rounding(options.bf16);
         Box::new(cpu::CpuMaskedLm::new(checkpoint, options.threads, level)?)
     } else {
         Box::new(ReferenceMaskedLm::new(checkpoint, options.threads, device)?.rounding(options.bf16))

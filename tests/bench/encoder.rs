@@ -27,7 +27,7 @@ fn main() -> Result<(), Failure> {
     let (threads, runs) = (number(1, 2), number(2, 5));
     let text = |i: usize, default: &'static str| args.get(i).map_or(default, String::as_str).to_owned();
     let (precision, kernels) = (text(4, "fp32"), text(5, "auto"));
-    let level = Level::named(&kernels)?.rounding(precision == "bf16");
+    let level = Level::of(kernels.parse()?)?.rounding(precision == "bf16");
     let mut engine = CpuReranker::new(random(shape)?, threads)?.at_level(level);
     println!("{shape}, {threads} threads, {precision}, {}", engine.kernels());
     let wanted = |work: &str| args.get(3).is_none_or(|a| a == work || a == "all");

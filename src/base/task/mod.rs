@@ -8,6 +8,7 @@ pub mod builtin;
 mod caveat;
 mod demand;
 mod folder;
+mod kernels;
 mod panics;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ pub use action::{Action, depths};
 pub use caveat::{Caveat, CaveatKind, cause};
 pub use demand::{Ask, Asked, AskedFn, Demands, Known, Memory, MemoryFn, Told, Work, WorkFn};
 pub use folder::passed_over;
+pub use kernels::Kernels;
 pub use panics::{Panic, caught};
 
 use serde::{Deserialize, Serialize};
@@ -54,8 +56,8 @@ pub struct Spec {
     pub threads: usize,
     /// `cpu` or `cuda:N`.
     pub device: String,
-    /// The kernel level to use: `auto`, `portable`, `avx2`, `avx512`, `avx512_bf16`.
-    pub kernels: String,
+    /// The kernels that models run on.
+    pub kernels: Kernels,
 }
 
 /// What an operation says about its result besides the files.

@@ -56,12 +56,7 @@ mod run {
                 format!("vectors of documents have {width} numbers, those of queries {}", queries.width());
             return Err(Failure::wrong(message).help("encode both by models that were trained together"));
         }
-        // There is no reference to search by: its products are those of the portable kernels.
-        let kernels = match &*job.spec.kernels {
-            "reference" => "portable",
-            named => named,
-        };
-        let (depth, level) = (job.count("depth")?, Level::named(kernels)?);
+        let (depth, level) = (job.count("depth")?, Level::of(job.spec.kernels)?);
         let own = super::super::own::dropped(job);
         let asked = depth + usize::from(own);
         let mut writer = RunWriter::create(&job.spec.out)?;

@@ -61,7 +61,7 @@ impl Bench {
             answers: self.path("answers"),
             threads: self.threads,
             device: "cpu".into(),
-            kernels: "auto".into(),
+            kernels: xpipe_base::task::Kernels::Auto,
         };
         (op.run.unwrap())(&Job { spec: &spec, progress })
     }

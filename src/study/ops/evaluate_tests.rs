@@ -87,7 +87,7 @@ mod run {
             answers: std::path::PathBuf::default(),
             threads: 2,
             device: "cpu".into(),
-            kernels: "auto".into(),
+            kernels: xpipe_base::task::Kernels::Auto,
         };
         op.run.unwrap()(&Job { spec: &spec, progress: &Silent })
     }

@@ -228,7 +228,7 @@ pub(super) mod testing {
             answers: scratch.path().join("answers"),
             threads: 1,
             device: "cpu".into(),
-            kernels: "auto".into(),
+            kernels: xpipe_base::task::Kernels::Auto,
         };
         op.run.unwrap()(&Job { spec: &spec, progress })
     }

@@ -71,7 +71,7 @@ pub(super) fn options(job: &Job<'_>) -> Result<Options, Failure> {
     Ok(Options {
         threads: job.spec.threads,
         device: job.spec.device.clone(),
-        kernels: job.spec.kernels.clone(),
+        kernels: job.spec.kernels,
         bf16: job.text("precision")? == "bf16",
         recompute,
         ..Options::default()

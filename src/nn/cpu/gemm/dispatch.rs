@@ -8,7 +8,7 @@ use super::isa::avx512::Avx512;
 use super::isa::bf16::Bf16;
 use super::isa::portable::Portable;
 use super::isa::{Isa, Kernel};
-use xpipe_base::task::Failure;
+use xpipe_base::task::{Failure, Kernels};
 
 /// The kernels in use: an instruction set of this machine, and whether the operands of matrix products are rounded to
 /// bfloat16. Equal bits are promised within one level; without rounding AVX2 and AVX-512 give the same.
@@ -30,57 +30,39 @@ enum Best {
     Bf16(Bf16),
 }
 
-/// Detects an instruction set.
-type Detect = fn() -> Option<Best>;
-
-/// Every level by name, from the slowest to the fastest.
-const NAMED: &[(&str, Detect)] = &[
-    ("portable", || Some(Best::Portable(Portable))),
-    #[cfg(target_arch = "x86_64")]
-    ("avx2", || Avx2::detect().map(Best::Avx2)),
-    #[cfg(target_arch = "x86_64")]
-    ("avx512", || Avx512::detect().map(Best::Avx512)),
-    #[cfg(target_arch = "x86_64")]
-    ("avx512_bf16", || Bf16::detect().map(Best::Bf16)),
-];
-
 impl Level {
     /// Plain Rust, for any machine.
-    pub const PORTABLE: Self = Self::of(Best::Portable(Portable));
+    pub const PORTABLE: Self = Self::exact(Best::Portable(Portable));
 
-    const fn of(isa: Best) -> Self {
+    const fn exact(isa: Best) -> Self {
         Self { isa, rounds: false }
     }
 
     /// The fastest level of this machine.
     pub fn detect() -> Self {
-        NAMED.iter().rev().find_map(|(_, detect)| detect()).map_or(Self::PORTABLE, Self::of)
+        Self::all().last().copied().unwrap_or(Self::PORTABLE)
     }
 
     /// Every level of this machine, from the slowest to the fastest.
     pub fn all() -> Vec<Self> {
-        NAMED.iter().filter_map(|(_, detect)| detect()).map(Self::of).collect()
+        let all = [Kernels::Portable, Kernels::Avx2, Kernels::Avx512, Kernels::Avx512Bf16];
+        all.into_iter().filter_map(Best::detect).map(Self::exact).collect()
     }
 
-    /// The level of a name: `auto` (the fastest), `portable`, `avx2`, `avx512` or `avx512_bf16`.
+    /// The level of the kernels that a run asks for. For the reference engine, which has no level: the portable one.
     ///
     /// # Errors
-    /// When the name is unknown or this machine lacks the level.
-    pub fn named(name: &str) -> Result<Self, Failure> {
-        if name == "auto" {
-            return Ok(Self::detect());
-        }
-        let quoted = |names: &mut dyn Iterator<Item = &str>| {
-            names.map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
-        };
-        match NAMED.iter().find(|(n, _)| *n == name) {
-            Some((_, detect)) => detect().map(Self::of).ok_or_else(|| {
-                let here = quoted(&mut Self::all().iter().map(|l| l.isa.name()));
-                Failure::missing(format!("this machine has no kernel level `{name}`; it has {here}"))
+    /// When this machine lacks the level.
+    pub fn of(kernels: Kernels) -> Result<Self, Failure> {
+        match kernels {
+            Kernels::Auto => Ok(Self::detect()),
+            Kernels::Reference => Ok(Self::PORTABLE),
+            level => Best::detect(level).map(Self::exact).ok_or_else(|| {
+                let here: Vec<_> = Self::all().iter().map(|l| format!("`{}`", l.isa.kernels())).collect();
+                let here = here.join(", ");
+                Failure::missing(format!("this machine has no kernel level `{level}`; it has {here}"))
                     .help("use `auto`")
             }),
-            None => Err(Failure::wrong(format!("unknown kernel level `{name}`"))
-                .help(format!("one of `auto`, {}", quoted(&mut NAMED.iter().map(|(n, _)| *n))))),
         }
     }
 
@@ -109,8 +91,8 @@ impl Level {
         match self.isa {
             // Without rounding there is nothing to multiply in pairs.
             #[cfg(target_arch = "x86_64")]
-            Best::Bf16(isa) if !self.rounds => Best::Avx512(isa.avx512()).name(),
-            isa => isa.name(),
+            Best::Bf16(_) if !self.rounds => Kernels::Avx512.name(),
+            isa => isa.kernels().name(),
         }
     }
 
@@ -130,15 +112,29 @@ impl Level {
 }
 
 impl Best {
-    fn name(self) -> &'static str {
+    /// The instruction set of a level, if the machine has it.
+    fn detect(level: Kernels) -> Option<Self> {
+        match level {
+            Kernels::Portable => Some(Self::Portable(Portable)),
+            #[cfg(target_arch = "x86_64")]
+            Kernels::Avx2 => Avx2::detect().map(Self::Avx2),
+            #[cfg(target_arch = "x86_64")]
+            Kernels::Avx512 => Avx512::detect().map(Self::Avx512),
+            #[cfg(target_arch = "x86_64")]
+            Kernels::Avx512Bf16 => Bf16::detect().map(Self::Bf16),
+            _ => None,
+        }
+    }
+
+    fn kernels(self) -> Kernels {
         match self {
-            Self::Portable(_) => "portable",
+            Self::Portable(_) => Kernels::Portable,
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2(_) => "avx2",
+            Self::Avx2(_) => Kernels::Avx2,
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512(_) => "avx512",
+            Self::Avx512(_) => Kernels::Avx512,
             #[cfg(target_arch = "x86_64")]
-            Self::Bf16(_) => "avx512_bf16",
+            Self::Bf16(_) => Kernels::Avx512Bf16,
         }
     }
 }
@@ -149,21 +145,18 @@ mod tests {
     use crate::cpu::gemm::isa::Vector;
 
     #[test]
-    fn levels_have_names_and_unknown_ones_are_refused() {
-        assert_eq!(Level::named("auto").unwrap(), Level::detect());
-        assert_eq!(Level::named("portable").unwrap(), Level::PORTABLE);
+    fn levels_are_those_asked_for_or_missing() {
+        assert_eq!(Level::of(Kernels::Auto).unwrap(), Level::detect());
+        assert_eq!(Level::of(Kernels::Reference).unwrap(), Level::PORTABLE);
         for level in Level::all() {
-            assert_eq!(Level::named(level.isa.name()).unwrap(), level);
+            assert_eq!(Level::of(level.isa.kernels()).unwrap(), level);
         }
-        for (name, detect) in NAMED {
-            match detect() {
-                Some(isa) => assert_eq!(isa.name(), *name),
-                None => {
-                    assert_eq!(Level::named(name).unwrap_err().kind, xpipe_base::task::FailureKind::Missing)
-                }
+        for kernels in Kernels::ALL {
+            match Level::of(kernels) {
+                Ok(level) => assert!(Level::all().contains(&level)),
+                Err(e) => assert_eq!(e.kind, xpipe_base::task::FailureKind::Missing),
             }
         }
-        assert_eq!(Level::named("fast").unwrap_err().kind, xpipe_base::task::FailureKind::Wrong);
     }
 
     struct All;

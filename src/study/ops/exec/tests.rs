@@ -184,7 +184,7 @@ fn a_built_in_program_writes_files_too() {
         answers: std::path::PathBuf::default(),
         threads: 1,
         device: "cpu".into(),
-        kernels: "auto".into(),
+        kernels: xpipe_base::task::Kernels::Auto,
     };
     super::run::run_among(&Job { spec: &spec, progress: &Silent }, &builtins).unwrap();
     assert_eq!(Qrels::read(&out).unwrap().grade("1", "a"), Some(1));
