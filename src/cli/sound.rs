@@ -115,7 +115,7 @@ pub(super) fn read(fates: &[Forecast]) -> Vec<bool> {
 /// What is wrong with the models on this machine that these actions would read.
 pub(super) fn models(loaded: &Loaded, job: &Job, read: &[bool], runner: &Local) -> Vec<Failure> {
     use xpipe_engine::Runner as _;
-    use xpipe_nn::{arch, sound};
+    use xpipe_nn::{arch, preflight};
 
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();
@@ -127,7 +127,7 @@ pub(super) fn models(loaded: &Loaded, job: &Job, read: &[bool], runner: &Local) 
             }
             let of = xpipe_study::ops::use_of(action.op, &action.args, input);
             // A ranking that is kept may be one by a head drawn at random, from when that was no error.
-            if !reads && !matches!(of, Some(sound::Use::Ranking(_))) {
+            if !reads && !matches!(of, Some(preflight::Use::Ranking(_))) {
                 return;
             }
             let Ok(model) = runner.find_input(input, Reach::Local) else { return };
@@ -135,8 +135,8 @@ pub(super) fn models(loaded: &Loaded, job: &Job, read: &[bool], runner: &Local) 
                 return;
             }
             let checked = match of {
-                Some(of) if !reads => sound::head(&model.path, of),
-                Some(of) => sound::check(&model.path, of).map(drop),
+                Some(of) if !reads => preflight::head(&model.path, of),
+                Some(of) => preflight::check(&model.path, of).map(drop),
                 None => arch::read(&model.path).map(drop),
             };
             if let Err(failure) = checked {

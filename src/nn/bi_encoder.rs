@@ -131,7 +131,7 @@ impl BiEncoder for ReferenceBiEncoder {
 pub(super) fn check_finite(numbers: &[f32]) -> Result<(), Failure> {
     match numbers.iter().find(|x| !x.is_finite()) {
         None => Ok(()),
-        Some(x) => Err(Failure::wrong(format!("the vector of a text has a number that is {x}"))
+        Some(x) => Err(Failure::wrong(format!("the vector of a text contains {x}"))
             .help("the model's weights are damaged or its training diverged")),
     }
 }

@@ -270,8 +270,8 @@ impl Fields {
             return Ok(());
         }
         let names: Vec<String> = left.iter().map(|n| format!("`{n}`")).collect();
-        Err(Failure::wrong(format!("{}: no known meaning of {}", self.file, names.join(", ")))
-            .help("a field that may change the result is never ignored; remove it if it does not"))
+        Err(Failure::wrong(format!("{}: unknown fields: {}", self.file, names.join(", ")))
+            .help("fields that may change the result are not ignored; remove those without an effect"))
     }
 }
 

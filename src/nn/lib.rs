@@ -17,12 +17,12 @@ pub mod masked_lm;
 #[cfg(test)]
 mod mono_tests;
 pub mod pooling;
+pub mod preflight;
 pub mod reference;
 #[cfg(test)]
 mod roundtrip;
 pub mod sentence;
 mod sentencepiece;
-pub mod sound;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod tokenizer;

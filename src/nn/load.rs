@@ -106,14 +106,13 @@ pub(super) fn device(name: &str) -> Result<Device, Failure> {
     }
     let number = name.strip_prefix("cuda:").and_then(|n| n.parse::<usize>().ok());
     let Some(number) = number else {
-        return Err(Failure::wrong(format!("the device `{name}` is not known")).help("write cpu, or cuda:0"));
+        return Err(Failure::wrong(format!("the device `{name}` is unknown")).help("write cpu, or cuda:0"));
     };
     if !cfg!(feature = "cuda") {
         return Err(Failure::missing(format!("this build has no support for `{name}`"))
             .help("build with the feature `cuda`, or use the device cpu"));
     }
-    Device::new_cuda(number)
-        .map_err(|e| Failure::missing(format!("the device `{name}` does not answer: {e}")))
+    Device::new_cuda(number).map_err(|e| Failure::missing(format!("the device `{name}` cannot be used: {e}")))
 }
 
 #[cfg(test)]

@@ -141,7 +141,7 @@ fn graph_failure(e: candle_core::Error) -> Failure {
 pub(super) fn check_finite(numbers: &[f32]) -> Result<(), Failure> {
     match numbers.iter().find(|x| !x.is_finite()) {
         None => Ok(()),
-        Some(x) => Err(Failure::wrong(format!("the masked language model gives {x} for a word of a text"))
+        Some(x) => Err(Failure::wrong(format!("the masked language model computes {x} as a logit"))
             .help("the model's weights are damaged or its training diverged")),
     }
 }

@@ -144,7 +144,7 @@ impl Sentence {
                 (1.., "Dropout") => {}
                 _ => {
                     return Err(Failure::missing(format!(
-                        "{file}: module {i} is `{name}`, which would change every vector and has no implementation here"
+                        "{file}: module {i} is `{name}`, which would change every vector and is not implemented"
                     ))
                     .help("this version runs a Transformer, a Pooling and a Normalize module, in this order"));
                 }
@@ -180,7 +180,7 @@ impl Sentence {
             let names = fields.words("pooling_mode")?;
             let kind = |name: &String| {
                 NAMED.iter().find(|(n, _)| n == name).map(|(_, kind)| *kind).ok_or_else(|| {
-                    Failure::missing(format!("{}: no pooling by `{name}` is known", path.display()))
+                    Failure::missing(format!("{}: unknown pooling `{name}`", path.display()))
                         .help(format!("this version knows {}", NAMED.map(|(n, _)| n).join(", ")))
                 })
             };

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::testing;
+use serde_json::json;
 
 const WIDE: Limits = Limits { query: 1000, document: 1000, total: 512 };
 
@@ -38,7 +39,7 @@ fn meets(tokenizer: &Tokenizer, golden: &Golden, which: &str) {
         let ids = tokenizer.ids(text, 1000).unwrap();
         assert_eq!(ids, inside, "{text:?}");
         let mut batch = Packed::new();
-        tokenizer.push_alone(&ids, 512, &mut batch);
+        tokenizer.push_single(&ids, 512, &mut batch);
         assert_eq!(&batch.ids, expected, "{text:?} alone");
     }
     for (i, (q, d)) in golden.pairs.iter().enumerate() {
@@ -166,9 +167,9 @@ fn a_text_alone_has_its_special_tokens_in_any_length() {
     let ids = tokenizer.ids("abc", 9).unwrap();
     let mut batch = Packed::new();
     for total in [9, 4, 2] {
-        tokenizer.push_alone(&ids, total, &mut batch);
+        tokenizer.push_single(&ids, total, &mut batch);
     }
-    tokenizer.push_alone(&[], 9, &mut batch);
+    tokenizer.push_single(&[], 9, &mut batch);
     let (cls, sep) = (2, 3);
     assert_eq!(batch.ids, [cls, ids[0], ids[1], ids[2], sep, cls, ids[0], ids[1], sep, cls, sep, cls, sep]);
     assert_eq!(batch.starts, [0, 5, 9, 11, 13]);

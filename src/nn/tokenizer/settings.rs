@@ -122,7 +122,7 @@ impl Settings {
             .collect();
         if !left.is_empty() {
             return Err(Failure::wrong(format!("{}: no known meaning of {}", self.file, left.join(", ")))
-                .help("a setting that may change tokens is never ignored; remove it if it does not"));
+                .help("settings that may change tokens are not ignored; remove those without an effect"));
         }
         for (field, allowed) in [
             ("auto_map", vec![json!({})]),
@@ -269,7 +269,7 @@ impl Settings {
             "{}: {says} and tokenizer.json {found}; transformers 4 and 5 read that differently",
             self.file
         ))
-        .help("change one of the two files so that they say the same; tokenizer.json is what was trained, most often")
+        .help("make the two files agree; most models were trained with tokenizer.json")
     }
 
     /// Applies the settings to a `tokenizer.json`.

@@ -179,7 +179,7 @@ fn texts_are_cut_at_the_side_that_the_settings_name() {
     assert_eq!(cut(&left, &tight), joined(query, &document[3..]));
     assert_eq!(left.batch(&["a b c"], 1).unwrap(), [&query[2..]]);
     let mut packed = crate::Packed::new();
-    left.push_alone(query, 4, &mut packed);
+    left.push_single(query, 4, &mut packed);
     assert_eq!(packed.ids, [cls, query[1], query[2], sep]);
 }
 

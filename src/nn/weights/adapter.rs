@@ -10,7 +10,9 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::json;
 
 use super::header::{self, TensorHeader};
-use super::{Role, WeightLoader, bytes, float, torch_file};
+use super::loader::WeightLoader;
+use super::{bytes, float, torch_file};
+use crate::arch::Role;
 use crate::config::Fields;
 use crate::files;
 use xpipe_base::task::Failure;

@@ -150,7 +150,7 @@ impl<'a> Reader<'a> {
                 memo.get(&at).ok_or("it refers to a value that it does not have")?.clone()
             }
             other => {
-                return Err(format!("it has the operation {other:#04x}, which no file of weights needs"));
+                return Err(format!("it has the operation {other:#04x}, which weights do not need"));
             }
         };
         stack.push(value);
@@ -167,7 +167,7 @@ impl<'a> Reader<'a> {
     fn global(&mut self) -> Result<Value, String> {
         let name = format!("{}.{}", self.line()?, self.line()?);
         if !allowed(&name) {
-            return Err(format!("it mentions `{name}`, which no file of weights needs"));
+            return Err(format!("it refers to `{name}`, which weights do not need"));
         }
         Ok(Value::Name(name.into()))
     }

@@ -8,6 +8,7 @@ use safetensors::tensor::TensorView;
 use super::*;
 use crate::cpu::CpuReranker;
 use crate::testing;
+use safetensors::SafeTensors;
 use xpipe_base::task::FailureKind;
 
 /// The tensors of the committed BERT fixture: (name, shape, numbers).

@@ -94,7 +94,7 @@ fn described(file: std::fs::File) -> Result<Vec<TensorHeader>, String> {
         let empty = p.shape.contains(&0);
         let end = last.and_then(|n| n.checked_add(1)?.checked_mul(width(p.kind))).map(|n| n as u64);
         if !empty && end.is_none_or(|end| end > entry.size()) {
-            return Err(format!("`{}` lies outside its storage", p.name));
+            return Err(format!("`{}` is outside its storage", p.name));
         }
         all.push(TensorHeader { name: p.name, shape: p.shape, kind: p.kind });
     }
@@ -214,7 +214,7 @@ fn gather<'a>(
     places
         .into_iter()
         .map(|p| {
-            let short = || format!("`{}` lies outside its storage", p.name);
+            let short = || format!("`{}` is outside its storage", p.name);
             let (numbers, size) = (storage(&p.key).ok_or_else(short)?, width(p.kind));
             let count = p.shape.iter().try_fold(1usize, |n, s| n.checked_mul(*s)).ok_or_else(short)?;
             // Views may have more elements than their storage, but no weight needs more than this file holds.

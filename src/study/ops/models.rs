@@ -6,7 +6,7 @@ use crate::train::scoring::Batching;
 use xpipe_base::task::{Caveat, CaveatKind, Failure, Job, Outcome, located};
 use xpipe_base::value::Value;
 use xpipe_nn::load::Options;
-use xpipe_nn::sound;
+use xpipe_nn::preflight;
 use xpipe_nn::tokenizer::Limits;
 use xpipe_nn::weights::Labels;
 
@@ -15,7 +15,7 @@ use xpipe_nn::weights::Labels;
 pub(super) fn scorer(job: &Job<'_>, name: &str) -> Result<Ranker, Failure> {
     let declared = untrained::seed(job.arg(name));
     let ranker = open(job, name, declared.unwrap_or(0))?;
-    sound::ranks(ranker.facts.drawn.first().map(String::as_str), declared.is_some())?;
+    preflight::ranks(ranker.facts.drawn.first().map(String::as_str), declared.is_some())?;
     if declared.is_some() {
         job.progress.caveat(&Caveat::sentence(
             CaveatKind::Doubt,

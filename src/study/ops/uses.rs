@@ -2,7 +2,7 @@
 
 use super::{two_labels, untrained};
 use xpipe_base::value::{Input, Record, Value};
-use xpipe_nn::sound::Use;
+use xpipe_nn::preflight::Use;
 use xpipe_nn::weights::Labels;
 
 /// What the action of an operation reads a model for; `None` where the operation says nothing of it.

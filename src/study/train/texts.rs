@@ -118,8 +118,8 @@ fn encode_window<T: Clone + Default>(
             if n > 0 && packed.tokens() + window[i].len().min(reading.input) > reading.batching.tokens {
                 break;
             }
-            tokenizer.push_alone(&window[i], reading.input, &mut packed);
-            encoded.cut += u64::from(packed.pair(n).len() < window[i].len() + tokenizer.specials_alone());
+            tokenizer.push_single(&window[i], reading.input, &mut packed);
+            encoded.cut += u64::from(packed.pair(n).len() < window[i].len() + tokenizer.single_specials());
             n += 1;
         }
         let (batch, tail) = rest.split_at(n);

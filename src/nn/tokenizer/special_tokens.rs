@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use super::class::Class;
 use super::settings::Settings;
-use super::{PairTemplate, SingleTemplate, Specials};
+use super::template::{PairTemplate, SingleTemplate, Specials};
 use crate::arch::TokenTypes;
 use xpipe_base::task::Failure;
 
