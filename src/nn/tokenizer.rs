@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use serde_json::Value as Json;
 
 pub use self::cache::TokenCache;
+use self::files::{Files, SETTINGS_FILES, VOCABULARY_FILES};
 use self::settings::Settings;
 use self::template::{PairTemplate, SingleTemplate, learn_pair, learn_single};
 use super::Packed;
@@ -23,22 +24,13 @@ use xpipe_base::value::{Call, Digest};
 mod build;
 mod cache;
 mod class;
+mod files;
 mod parse;
 mod prefix;
 mod saved;
 mod settings;
 mod special_tokens;
 mod template;
-
-/// The files of a folder's tokenizer, by name.
-type Files = BTreeMap<&'static str, Arc<[u8]>>;
-
-/// Files with settings of a tokenizer: read if they exist, and copied into saved models.
-const SETTINGS_FILES: &[&str] = &["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"];
-
-/// Files with a vocabulary: read, and copied, if there is no `tokenizer.json`.
-const VOCABULARY_FILES: &[&str] =
-    &["vocab.txt", "vocab.json", "merges.txt", "spm.model", "sentencepiece.bpe.model"];
 
 /// Maximum lengths of the parts of a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -291,6 +283,19 @@ impl Tokenizer {
         Ok((batch.ids, batch.types))
     }
 
+    /// [`Tokenizer::ids`] of many texts, in parallel. Texts in the cache are not tokenised again.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::ids`].
+    pub fn cached_ids(
+        &self,
+        cache: &TokenCache,
+        texts: &[&str],
+        limit: usize,
+    ) -> Result<Vec<Arc<[u32]>>, Failure> {
+        cache.batch(texts, limit, |text| self.ids(text, limit))
+    }
+
     /// A batch of pairs of texts, tokenised in parallel. Texts in the cache are not tokenised again.
     ///
     /// # Errors
@@ -303,8 +308,8 @@ impl Tokenizer {
     ) -> Result<Packed, Failure> {
         let queries: Vec<&str> = pairs.iter().map(|p| p.0).collect();
         let documents: Vec<&str> = pairs.iter().map(|p| p.1).collect();
-        let queries = cache.batch(self, &queries, limits.query)?;
-        let documents = cache.batch(self, &documents, limits.document)?;
+        let queries = self.cached_ids(cache, &queries, limits.query)?;
+        let documents = self.cached_ids(cache, &documents, limits.document)?;
         let mut batch = Packed::new();
         for (q, d) in queries.iter().zip(&documents) {
             self.push(q, d, limits, &mut batch);

@@ -237,7 +237,7 @@ fn the_cache_changes_no_id_and_keeps_within_its_capacity() {
     for capacity in [0, 3, 1000] {
         let cache = TokenCache::new(capacity);
         for limit in [2, 9, 2] {
-            let got = cache.batch(&t, &texts, limit).unwrap();
+            let got = t.cached_ids(&cache, &texts, limit).unwrap();
             for (text, ids) in texts.iter().zip(&got) {
                 assert_eq!(**ids, *t.ids(text, limit).unwrap());
             }

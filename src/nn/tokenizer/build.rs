@@ -5,9 +5,9 @@ use std::path::Path;
 use serde_json::{Value as Json, json};
 use xpipe_base::task::Failure;
 
-use super::Files;
+use super::files::Files;
 use super::settings::Settings;
-use crate::{byte_pairs, files, sentencepiece};
+use crate::{byte_pairs, sentencepiece};
 
 /// `tokenizer.json` built from the files of an older model folder.
 pub(super) fn build(folder: &Path, there: &Files, settings: &Settings) -> Result<Vec<u8>, Failure> {
@@ -32,7 +32,7 @@ pub(super) fn build(folder: &Path, there: &Files, settings: &Settings) -> Result
             .map_err(|what| Failure::wrong(format!("{}: {what}", folder.display())))?
     } else {
         let failure = Failure::missing(format!("{}: no tokenizer.json in this folder", folder.display()));
-        return Err(failure.help(files::tokenizer_above(folder).unwrap_or_else(|| {
+        return Err(failure.help(crate::files::tokenizer_above(folder).unwrap_or_else(|| {
             "a tokenizer is read from tokenizer.json, from vocab.txt of a BERT model, from vocab.json with merges.txt of \
              RoBERTa, from sentencepiece.bpe.model of XLM-RoBERTa, or from spm.model of a DeBERTa model"
                 .to_owned()

@@ -6,8 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rayon::prelude::*;
 use xpipe_base::task::Failure;
 
-use super::Tokenizer;
-
 /// Cached ids of the texts of one run, by content. Shared between threads and limited in size.
 #[derive(Debug)]
 pub struct TokenCache {
@@ -33,15 +31,15 @@ impl TokenCache {
         Self { known: Mutex::default(), capacity }
     }
 
-    /// The first `limit` ids of each text.
+    /// The ids of each text, truncated to `limit`. `tokenize` makes those of texts that are not in the cache.
     ///
     /// # Errors
-    /// As [`Tokenizer::ids`].
-    pub fn batch(
+    /// As `tokenize`.
+    pub(super) fn batch(
         &self,
-        tokenizer: &Tokenizer,
         texts: &[&str],
         limit: usize,
+        tokenize: impl Fn(&str) -> Result<Vec<u32>, Failure> + Sync,
     ) -> Result<Vec<Arc<[u32]>>, Failure> {
         let key = |text: &&str| {
             let mut key = [0; 16];
@@ -60,10 +58,8 @@ impl TokenCache {
         }
         let mut fresh: Vec<usize> = first.values().copied().collect();
         fresh.sort_unstable();
-        let ids: Vec<Arc<[u32]>> = fresh
-            .par_iter()
-            .map(|&i| tokenizer.ids(texts[i], limit).map(Arc::from))
-            .collect::<Result<_, Failure>>()?;
+        let ids: Vec<Arc<[u32]>> =
+            fresh.par_iter().map(|&i| tokenize(texts[i]).map(Arc::from)).collect::<Result<_, Failure>>()?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         for (&i, ids) in fresh.iter().zip(ids) {
             if known.tokens + ids.len() > self.capacity {

@@ -14,8 +14,8 @@ use std::path::Path;
 use serde_json::{Map, Value as Json, json};
 use tokenizers::AddedToken;
 
-use super::Files;
 use super::class::{Class, HARMLESS, NAMED, READ};
+use super::files::Files;
 use crate::arch::{self, TokenTypes, Tokenization};
 use xpipe_base::task::Failure;
 

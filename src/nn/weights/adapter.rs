@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::json;
 
-use super::header::{self, TensorHeader};
+use super::header;
 use super::loader::WeightLoader;
+use super::tensor::TensorHeader;
 use super::{bytes, float, torch_file};
 use crate::arch::Role;
 use crate::config::Fields;

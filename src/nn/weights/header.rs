@@ -4,22 +4,14 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
+use super::tensor::TensorHeader;
 use super::torch_file;
 use xpipe_base::task::Failure;
 
 /// Maximum bytes of a header. Those of the largest encoders are below one megabyte.
 const MAX_HEADER: u64 = 100 << 20;
-
-/// A tensor without its numbers.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct TensorHeader {
-    pub name: String,
-    pub shape: Vec<usize>,
-    pub kind: Dtype,
-}
 
 /// The tensors of a file; `None` for torch's older format, which has no header.
 ///

@@ -8,7 +8,8 @@ use xpipe_base::task::Failure;
 use xpipe_base::value::rng::Stream;
 
 use super::folder::WeightFile;
-use super::{Labels, bytes, float, torch_file};
+use super::labels::Labels;
+use super::{bytes, float, torch_file};
 use crate::Parameter;
 use crate::arch::masked_lm::MaskedLmHead;
 use crate::arch::{Architecture, Declared, Init, Role};

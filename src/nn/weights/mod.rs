@@ -17,28 +17,20 @@ mod bytes;
 mod float;
 mod folder;
 mod header;
+mod labels;
 mod loader;
 mod pickle;
+mod tensor;
 mod torch_file;
 
 use self::folder::{WeightFile, weight_files};
+pub use self::labels::Labels;
 use self::loader::{ExtraHead, WeightLoader};
 use super::Parameter;
 use super::arch::masked_lm::MaskedLmHead;
 use super::arch::{self, Architecture, Declared};
 use super::{config, files};
 use xpipe_base::task::Failure;
-
-/// Number of labels of a checkpoint's classifier.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Labels {
-    /// One label; its logit is the score.
-    #[default]
-    One = 1,
-    /// Two labels, the second for relevant pairs. Loading makes one of them, whose logit is the second minus the first: the
-    /// difference of two linear functions is linear.
-    Two = 2,
-}
 
 /// A model as read from a folder: configuration, layout, weights.
 #[derive(Clone, Debug)]

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use safetensors::Dtype;
 
-use super::header::TensorHeader;
 use super::pickle::{Reader, Value};
+use super::tensor::TensorHeader;
 use xpipe_base::task::Failure;
 
 /// The first bytes of the older format: a pickle of its magic number.

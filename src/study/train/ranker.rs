@@ -89,8 +89,8 @@ impl Reader {
     /// # Errors
     /// When the tokenizer cannot read a text.
     pub fn pairs(&self, query: &str, documents: &[&str]) -> Result<Vec<Tokens>, Failure> {
-        let query = self.cache.batch(&self.tokenizer, &[query], self.limits.query)?;
-        let documents = self.cache.batch(&self.tokenizer, documents, self.limits.document)?;
+        let query = self.tokenizer.cached_ids(&self.cache, &[query], self.limits.query)?;
+        let documents = self.tokenizer.cached_ids(&self.cache, documents, self.limits.document)?;
         let pair = |document: &std::sync::Arc<[u32]>| {
             let mut packed = Packed::new();
             self.tokenizer.push(&query[0], document, &self.limits, &mut packed);
@@ -104,7 +104,7 @@ impl Reader {
     /// # Errors
     /// When the tokenizer cannot read a text.
     pub fn pair(&self, query: &str, document: &str) -> Result<Tokens, Failure> {
-        let query = self.cache.batch(&self.tokenizer, &[query], self.limits.query)?;
+        let query = self.tokenizer.cached_ids(&self.cache, &[query], self.limits.query)?;
         let document = self.tokenizer.ids(document, self.limits.document)?;
         let mut packed = Packed::new();
         self.tokenizer.push(&query[0], &document, &self.limits, &mut packed);
