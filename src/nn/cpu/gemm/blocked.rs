@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+#[cfg(target_arch = "x86_64")]
+use super::isa::bf16::{Bf16, Bf16Pair, PairKernel};
 use super::isa::{Isa, Kernel, Microkernel, TileInput, TileOutput};
 use super::layout::{KC, Layout, MC, MR, NR, Store, packed_len};
 
@@ -39,9 +41,17 @@ impl Kernel for Operands<'_, f32> {
     }
 }
 
+#[cfg(target_arch = "x86_64")]
+impl PairKernel for Operands<'_, Bf16Pair> {
+    #[inline(always)]
+    fn run(self, isa: Bf16) {
+        multiply(isa, self);
+    }
+}
+
 /// Computes a product with an instruction set.
 #[inline(always)]
-pub(crate) fn multiply<T: Copy, I: Microkernel<T>>(isa: I, operands: Operands<'_, T>) {
+fn multiply<T: Copy, I: Microkernel<T>>(isa: I, operands: Operands<'_, T>) {
     let Operands { layout, rows, depth, columns, c_stride, .. } = operands;
     if rows == 0 || columns == 0 {
         return;

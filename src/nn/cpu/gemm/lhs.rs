@@ -74,7 +74,7 @@ mod pairs {
         }
         let copy = &mut memory[..length];
         let part = |a: &[Bf16Pair], layout, rows, c: &mut [f32]| {
-            isa.multiply(Operands { a, layout, rows, b, depth: steps, columns, c, c_stride, store });
+            isa.run(Operands { a, layout, rows, b, depth: steps, columns, c, c_stride, store });
         };
         match layout {
             Layout::RowMajor(stride) => {

@@ -1,9 +1,10 @@
 //! Matrix products over packed right operands, and the instruction sets that all kernels of the engine run on.
 //!
-//! - [`layout`]: block sizes and memory layouts; [`pack`]: packing; [`round`]: rounding to bfloat16;
+//! - [`layout`]: block sizes and memory layouts; [`pack`]: packing; [`bfloat16`] and [`round`]: rounding;
 //! - [`isa`]: instruction sets with their microkernels; [`blocked`]: the loops around a microkernel;
 //! - [`dispatch`]: the choice of an instruction set at run time; [`lhs`]: left operands at rounding levels.
 
+mod bfloat16;
 mod blocked;
 pub(super) mod dispatch;
 pub(super) mod isa;

@@ -1,8 +1,9 @@
 //! Products against plain sums in f64, at every level and in every layout.
 
+use super::bfloat16::bf16;
 use super::layout::{packed_len, strips_len};
 use super::pack::{PackedRhs, Rhs, pack_strips};
-use super::round::{Round, bf16};
+use super::round::Round;
 use super::*;
 use xpipe_base::value::rng::Stream;
 

@@ -8,9 +8,8 @@ use std::arch::x86_64::*;
 
 use super::avx512::{Avx512, Step, tile16};
 use super::{Microkernel, TileInput, TileOutput};
-use crate::cpu::gemm::blocked::{Operands, multiply};
+use crate::cpu::gemm::bfloat16::bf16;
 use crate::cpu::gemm::layout::{MR, NR};
-use crate::cpu::gemm::round::bf16;
 
 /// Two numbers rounded to bfloat16.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +27,12 @@ impl Bf16Pair {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bf16(Avx512);
 
+/// Work over pairs, compiled for this instruction set only. `run` and all it calls are `#[inline(always)]`.
+pub(crate) trait PairKernel {
+    /// Does the work.
+    fn run(self, isa: Bf16);
+}
+
 impl Bf16 {
     /// The token, if the machine has the instructions.
     pub(crate) fn detect() -> Option<Self> {
@@ -40,15 +45,15 @@ impl Bf16 {
         self.0
     }
 
-    /// c = (or +=) a · b over pairs.
-    pub(crate) fn multiply(self, operands: Operands<'_, Bf16Pair>) {
+    /// Runs a kernel compiled for this instruction set.
+    pub(crate) fn run<K: PairKernel>(self, kernel: K) {
         #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")]
         #[inline(never)]
-        fn compiled(isa: Bf16, operands: Operands<'_, Bf16Pair>) {
-            multiply(isa, operands);
+        fn compiled<K: PairKernel>(isa: Bf16, kernel: K) {
+            kernel.run(isa);
         }
         // SAFETY: the token proves the features of the function.
-        unsafe { compiled(self, operands) }
+        unsafe { compiled(self, kernel) }
     }
 
     /// Pairs of rows: row i of `out` holds rows 2i and 2i + 1 of `source` (`[depth, width]` with a row stride).
