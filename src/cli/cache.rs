@@ -1,12 +1,47 @@
 //! `xpipe cache`: what the store holds, and whether it is whole.
 
-use super::args::{CacheArgs, CacheVerb, Common};
-use super::job;
-use super::out::{self, Stop};
-use xpipe_engine::cache::{Damage, list, text::rough_bytes, text::rough_seconds, usage, verify};
+use clap::Subcommand;
 
-/// A damage in a line.
-fn told(damage: &Damage) -> String {
+use super::options::Common;
+use super::out;
+use xpipe_base::value::counted::counted;
+use xpipe_base::value::rounded::{rough_bytes, rough_seconds};
+use xpipe_engine::cache::{Damage, Store, list, usage, verify};
+use xpipe_study::session::{Error, exit};
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+/// What to do with the cache.
+#[derive(Clone, Debug, Subcommand)]
+enum What {
+    /// List results.
+    Ls,
+    /// Print sizes by operation.
+    Du,
+    /// Read everything again and compare it with its digest.
+    Verify {
+        /// Move damaged files away, so that their results are computed again.
+        #[arg(long)]
+        set_aside: bool,
+    },
+}
+
+pub(super) fn run(args: &Args, common: &Common) -> Result<u8, Error> {
+    let settings = common.settings();
+    match args.what {
+        What::Ls => print_list(&settings.open_to_read()?, common.json),
+        What::Du => print_usage(&settings.open_to_read()?, common.json),
+        What::Verify { set_aside: true } => print_verification(&settings.open_to_write()?, true, common.json),
+        What::Verify { set_aside } => print_verification(&settings.open_to_read()?, set_aside, common.json),
+    }
+}
+
+/// A line about a damage.
+fn line(damage: &Damage) -> String {
     match damage {
         Damage::Blob { digest, used_by } => {
             let users = if used_by.is_empty() { "no result".to_owned() } else { used_by.join(", ") };
@@ -28,92 +63,81 @@ fn told(damage: &Damage) -> String {
     }
 }
 
-pub(super) fn cache(args: &CacheArgs, common: &Common) -> Result<u8, Stop> {
-    let store = match args.what {
-        CacheVerb::Verify { set_aside: true } => job::writing(common)?,
-        _ => job::reading(common)?,
-    };
-    match args.what {
-        CacheVerb::Ls => {
-            let entries = list(&store)?;
-            if common.json {
-                out::json(&serde_json::to_value(&entries).unwrap_or_default());
-                return Ok(0);
-            }
-            for e in &entries {
-                out::line(&format!(
-                    "{}  {:>10}  {:>8}  {:<20}  {}",
-                    &e.key.hex()[..12],
-                    rough_bytes(e.size),
-                    rough_seconds(e.seconds),
-                    e.op,
-                    e.address
-                ));
-            }
-            out::line(&format!("{} results in {}", entries.len(), store.root().display()));
-            Ok(0)
-        }
-        CacheVerb::Du => {
-            let u = usage(&store)?;
-            if common.json {
-                out::json(&serde_json::to_value(&u).unwrap_or_default());
-                return Ok(0);
-            }
-            for (name, row) in &u.ops {
-                out::line(&format!("{:>10}  {:>6}  {name}", rough_bytes(row.bytes), row.results));
-            }
-            if u.downloads.results > 0 {
-                let row = &u.downloads;
-                out::line(&format!("{:>10}  {:>6}  downloaded files", rough_bytes(row.bytes), row.results));
-            }
-            out::line(&format!(
-                "{:>10}  stored in {} (each file once), {} of logs and checkpoints",
-                rough_bytes(u.unique),
-                store.root().display(),
-                rough_bytes(u.other)
-            ));
-            Ok(0)
-        }
-        CacheVerb::Verify { set_aside } => {
-            let v = verify(&store, set_aside, &|_, _| ())?;
-            if common.json {
-                out::json(&serde_json::to_value(&v).unwrap_or_default());
-            } else {
-                for d in &v.damage {
-                    out::line(&told(d));
-                }
-                let damaged = match v.damage.len() {
-                    0 => "nothing damaged".to_owned(),
-                    n => format!("{n} damaged"),
-                };
-                let size = rough_bytes(v.bytes);
-                let downloads = match v.downloads {
-                    0 => String::new(),
-                    n => format!(" and {n} downloaded files"),
-                };
-                let answers = match v.answers {
-                    0 => String::new(),
-                    n => format!(" and {n} kept answers"),
-                };
-                let files = v.blobs;
-                out::line(&format!(
-                    "{} results in {files} files{downloads}{answers} of {size} read: {damaged}",
-                    v.manifests
-                ));
-                if v.without_checksum > 0 {
-                    out::line(&format!(
-                        "note: {} of them have no checksum, since an older xpipe wrote them: a changed number in one of \
-                         them is not noticed. `xpipe run STUDY --force STAGE` makes a result again",
-                        v.without_checksum
-                    ));
-                }
-                if !v.damage.is_empty() && !set_aside {
-                    out::warn(
-                        "help: `xpipe cache verify --set-aside` moves damaged files away; the next run makes or fetches them again",
-                    );
-                }
-            }
-            Ok(if v.damage.is_empty() { 0 } else { 5 })
-        }
+fn print_list(store: &Store, json: bool) -> Result<u8, Error> {
+    let entries = list(store)?;
+    if json {
+        out::json(&serde_json::to_value(&entries).unwrap_or_default());
+        return Ok(0);
     }
+    for e in &entries {
+        out::line(&format!(
+            "{}  {:>10}  {:>8}  {:<20}  {}",
+            &e.key.hex()[..12],
+            rough_bytes(e.size),
+            rough_seconds(e.seconds),
+            e.op,
+            e.address
+        ));
+    }
+    out::line(&format!("{} in {}", counted(entries.len() as u64, "results"), store.root().display()));
+    Ok(0)
+}
+
+fn print_usage(store: &Store, json: bool) -> Result<u8, Error> {
+    let usage = usage(store)?;
+    if json {
+        out::json(&serde_json::to_value(&usage).unwrap_or_default());
+        return Ok(0);
+    }
+    for (name, row) in &usage.ops {
+        out::line(&format!("{:>10}  {:>6}  {name}", rough_bytes(row.bytes), row.results));
+    }
+    let downloads = &usage.downloads;
+    if downloads.results > 0 {
+        let size = rough_bytes(downloads.bytes);
+        out::line(&format!("{size:>10}  {:>6}  downloaded files", downloads.results));
+    }
+    out::line(&format!(
+        "{:>10}  stored in {} (each file once), {} of logs and checkpoints",
+        rough_bytes(usage.unique),
+        store.root().display(),
+        rough_bytes(usage.other)
+    ));
+    Ok(0)
+}
+
+fn print_verification(store: &Store, set_aside: bool, json: bool) -> Result<u8, Error> {
+    let found = verify(store, set_aside, &|_, _| ())?;
+    let code = if found.damage.is_empty() { 0 } else { exit::DAMAGED };
+    if json {
+        out::json(&serde_json::to_value(&found).unwrap_or_default());
+        return Ok(code);
+    }
+    found.damage.iter().for_each(|d| out::line(&line(d)));
+    let damaged = match found.damage.len() {
+        0 => "nothing damaged".to_owned(),
+        n => format!("{n} damaged"),
+    };
+    let also = |n: u64, what: &str| if n == 0 { String::new() } else { format!(" and {}", counted(n, what)) };
+    out::line(&format!(
+        "{} in {}{}{} of {} read: {damaged}",
+        counted(found.manifests as u64, "results"),
+        counted(found.blobs as u64, "files"),
+        also(found.downloads as u64, "downloaded files"),
+        also(found.answers as u64, "kept answers"),
+        rough_bytes(found.bytes),
+    ));
+    if found.without_checksum > 0 {
+        out::line(&format!(
+            "note: {} of them have no checksum, since an older xpipe wrote them: a changed number in one of them is not \
+             noticed. `xpipe run STUDY --force STAGE` computes a result again",
+            found.without_checksum
+        ));
+    }
+    if !found.damage.is_empty() && !set_aside {
+        out::warn(
+            "help: `xpipe cache verify --set-aside` moves damaged files away; the next run computes or downloads them again",
+        );
+    }
+    Ok(code)
 }

@@ -1,128 +1,108 @@
-//! `xpipe check`: everything that can be told without running.
+//! `xpipe check`: everything that can be checked without running.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::args::{CheckArgs, Common, Format};
-use super::lock::Lock;
-use super::out::{self, Stop};
-use super::runner::Local;
-use super::{job, small_files, sound, study};
+use clap::ValueEnum;
+
+use super::options::Common;
+use super::out;
 use xpipe_base::diag::Severity;
-use xpipe_base::diag::render::Sources as _;
 use xpipe_base::task::Failure;
 use xpipe_base::value::counted::counted;
-use xpipe_engine::Heavy;
-use xpipe_lang::graph::{Graph, select};
+use xpipe_study::session::{Error, Loaded, Session, StudyRequest, exit};
 
-/// What a check found, for tests.
-#[derive(Debug)]
-pub struct Checked {
-    /// File, line, code and message of each diagnostic, sorted.
-    pub diagnostics: Vec<(String, u32, String, String)>,
-    /// The graph, as far as the study is sound.
-    pub graph: Graph,
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Args {
+    /// The studies.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Set a param of the studies.
+    #[arg(long, value_name = "PARAM=VALUE")]
+    set: Vec<String>,
+    /// Maximum number of cells of a study. Default: 1,000,000.
+    #[arg(long, value_name = "N")]
+    max_cells: Option<u64>,
+    /// How diagnostics are printed.
+    #[arg(long, value_enum, default_value_t = Format::Full)]
+    format: Format,
+    /// Also check what the studies read: files, models (configuration, weights, tokenizer, head) and programs, as a run
+    /// does before its first stage. Nothing is downloaded; exit code 4 when a stage would fail.
+    #[arg(long)]
+    data: bool,
 }
 
-/// Checks one file, with `--set` texts.
-///
-/// # Errors
-/// The message when the file cannot be read.
-pub fn check_file(path: &Path, set: &[String]) -> Result<Checked, String> {
-    let loaded = study::read(path, set, None, &[], None, &[]).map_err(|stop| match stop {
-        Stop::Other { message, .. } => message,
-        Stop::Study { .. } => String::new(),
-    })?;
-    let diagnostics = loaded
-        .diagnostics
-        .sorted()
-        .iter()
-        .map(|d| {
-            let at = loaded.sources.position(d.primary.span.file, d.primary.span.start);
-            let file = loaded.sources.name(d.primary.span.file).to_owned();
-            (file, at.line, d.code.to_string(), d.message.clone())
-        })
-        .collect();
-    Ok(Checked { diagnostics, graph: loaded.graph })
+/// How diagnostics are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// With the source text.
+    Full,
+    /// One line each.
+    Short,
 }
 
-pub(super) fn check(args: &CheckArgs, common: &Common) -> Result<u8, Stop> {
+pub(super) fn run(args: &Args, common: &Common) -> Result<u8, Error> {
+    let settings = common.settings();
     let mut worst = 0;
-    let mut all = Vec::new();
+    let mut all: Vec<serde_json::Value> = Vec::new();
     for file in &args.files {
-        let mut loaded =
-            study::read(file, &args.set, None, &[], args.max_cells, &study::model_folders(common))?;
-        let short = args.format == Format::Short;
+        let request = StudyRequest {
+            file: file.clone(),
+            set: args.set.clone(),
+            max_cells: args.max_cells,
+            ..StudyRequest::default()
+        };
+        let loaded = Loaded::read(&request, &settings.model_folders())?;
+        let errors = count(&loaded, Severity::Error);
         if common.json {
-            all.push(xpipe_base::diag::render::json(&loaded.diagnostics.sorted(), &loaded.sources));
+            let list = xpipe_base::diag::render::json(&loaded.diagnostics.sorted(), &loaded.sources);
+            all.extend(list.as_array().cloned().unwrap_or_default());
         } else {
-            out::show_diagnostics(&loaded.diagnostics, &loaded.sources, short);
+            let short = args.format == Format::Short;
+            out::print_diagnostics(&loaded.diagnostics, &loaded.sources, short);
+            out::line(&verdict(file, &loaded));
         }
-        let count = |s| loaded.diagnostics.iter().filter(|d| d.severity == s).count();
-        let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
         if errors > 0 {
-            worst = 3;
-        }
-        if !common.json {
-            let verdict = match (errors, warnings) {
-                (0, 0) => "ok".to_owned(),
-                (e, 0) => format!("{e} error{}", plural(e)),
-                (0, w) => format!("ok, {w} warning{}", plural(w)),
-                (e, w) => format!("{e} error{}, {w} warning{}", plural(e), plural(w)),
-            };
-            let cells: usize = loaded.graph.rows.iter().filter(|r| r.named).map(|r| r.cells.len()).sum();
-            let note = if errors == 0 {
-                let actions = counted(loaded.graph.actions.len() as u64, "actions");
-                format!(" ({}, {actions})", counted(cells as u64, "cells"))
-            } else {
-                String::new()
-            };
-            out::line(&format!("{}: {verdict}{note}", file.display()));
-        }
-        if args.data && errors == 0 {
-            let problems = data(&mut loaded, common)?;
-            if !problems.is_empty() {
-                worst = if worst == 0 { 4 } else { worst };
+            worst = exit::STUDY;
+        } else if args.data {
+            let problems = Session::check_inputs(loaded, &settings, out::listener())?;
+            if !problems.is_empty() && worst == 0 {
+                worst = exit::MISSING;
             }
             match common.json {
-                true => all.push(problems.iter().map(problem).collect()),
-                false => problems.iter().for_each(told),
+                true => all.extend(problems.iter().map(problem_json)),
+                false => problems.iter().for_each(|failure| out::warn_of_error(&failure.clone().into())),
             }
         }
     }
     if common.json {
-        let list: Vec<serde_json::Value> =
-            all.into_iter().flat_map(|v| v.as_array().cloned().unwrap_or_default()).collect();
-        out::json(&serde_json::Value::Array(list));
+        out::json(&serde_json::Value::Array(all));
     }
     Ok(worst)
 }
 
-/// What would make a stage of a sound study fail, as far as its inputs tell.
-fn data(loaded: &mut study::Loaded, common: &Common) -> Result<Vec<Failure>, Stop> {
-    loaded.wanted = select::all(&loaded.graph);
-    let job = job::job(loaded)?;
-    let runner = Local::new(common, Lock::beside(&loaded.path, common.locked)?);
-    let options = job::options(common, Heavy::Thread);
-    let mut found = sound::problems(loaded, &job, &runner, &job::reading(common)?, &options).all;
-    if found.is_empty() {
-        found.extend(small_files::problems(loaded, &job, &runner, &options)?);
-    }
-    Ok(found)
+fn count(loaded: &Loaded, severity: Severity) -> u64 {
+    loaded.diagnostics.iter().filter(|d| d.severity == severity).count() as u64
 }
 
-fn told(failure: &Failure) {
-    out::warn(&format!("error: {}", failure.message));
-    if let Some(help) = &failure.help {
-        out::warn(&format!("  help: {help}"));
+/// `study.xpipe: ok, 1 warning (12 cells, 9 actions)`.
+fn verdict(file: &Path, loaded: &Loaded) -> String {
+    let plural = |n: u64, noun: &str| format!("{n} {noun}{}", if n == 1 { "" } else { "s" });
+    let (errors, warnings) = (count(loaded, Severity::Error), count(loaded, Severity::Warning));
+    let mut parts = vec![if errors == 0 { "ok".to_owned() } else { plural(errors, "error") }];
+    if warnings > 0 {
+        parts.push(plural(warnings, "warning"));
     }
+    let mut text = format!("{}: {}", file.display(), parts.join(", "));
+    if errors == 0 {
+        let cells: usize = loaded.graph.rows.iter().filter(|r| r.named).map(|r| r.cells.len()).sum();
+        let actions = counted(loaded.graph.actions.len() as u64, "actions");
+        text.push_str(&format!(" ({}, {actions})", counted(cells as u64, "cells")));
+    }
+    text
 }
 
-fn problem(failure: &Failure) -> serde_json::Value {
+fn problem_json(failure: &Failure) -> serde_json::Value {
     serde_json::json!({
         "code": "data", "severity": "error", "message": failure.message, "help": failure.help, "place": null, "labels": [],
     })
-}
-
-pub(super) fn plural(n: usize) -> &'static str {
-    if n == 1 { "" } else { "s" }
 }

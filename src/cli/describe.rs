@@ -2,15 +2,25 @@
 
 use std::fmt::Write as _;
 
-use super::args::{Common, DescribeArgs};
-use super::out::{self, Stop};
+use super::options::Common;
+use super::out;
 use super::reference::{Argument, Entry, entries};
 use xpipe_base::diag::suggest::did_you_mean;
+use xpipe_study::session::Error;
 
 /// Width of printed paragraphs.
 const WIDTH: usize = 100;
 
-pub(super) fn describe(args: &DescribeArgs, common: &Common) -> Result<u8, Stop> {
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Args {
+    /// A name, or the end of one: `train.cross_encoder`, `infonce`, `Run`, `std.trec.dl19`. Default: list everything.
+    name: Option<String>,
+    /// Print Markdown; without a name, the whole reference as one page.
+    #[arg(long)]
+    markdown: bool,
+}
+
+pub(super) fn run(args: &Args, common: &Common) -> Result<u8, Error> {
     let all = entries();
     let Some(wanted) = &args.name else {
         if args.markdown {
@@ -45,13 +55,8 @@ pub(super) fn describe(args: &DescribeArgs, common: &Common) -> Result<u8, Stop>
         let names = all.iter().flat_map(|e| {
             [e.name.as_str(), last(&e.name)].into_iter().chain(e.arguments.iter().map(|a| a.name.as_str()))
         });
-        return Err(Stop::Other {
-            code: 2,
-            message: format!("nothing is called `{wanted}`"),
-            help: Some(
-                did_you_mean(wanted, names).unwrap_or_else(|| "`xpipe describe` lists all".to_owned()),
-            ),
-        });
+        let help = did_you_mean(wanted, names).unwrap_or_else(|| "`xpipe describe` lists all".to_owned());
+        return Err(Error::usage(format!("nothing is called `{wanted}`")).help(help));
     }
     if common.json {
         out::json(&found.iter().map(|e| e.json()).collect());

@@ -1,22 +1,21 @@
-//! `xpipe doctor`: what this machine has, and what stands in the way of a run.
+//! `xpipe doctor`: what this machine has, and what would prevent a run.
 
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::args::{Common, DoctorArgs};
-use super::check::plural;
-use super::out::{self, Stop};
-use super::{job, study};
-use xpipe_engine::cache::text::rough_bytes;
+use super::options::Common;
+use super::out;
+use xpipe_base::value::rounded::rough_bytes;
 use xpipe_engine::{Heavy, Options};
+use xpipe_study::session::{Error, exit};
 
-/// Below this much free space a cache is soon full.
+/// With less free space, in bytes, a cache is soon full.
 const LITTLE_SPACE: u64 = 5 << 30;
-/// Below this much memory training of common backbones does not fit.
+/// With less memory, in bytes, training of common backbones does not fit.
 const LITTLE_MEMORY: u64 = 4 << 30;
 
-/// How something is.
+/// The state of something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Ok,
@@ -34,7 +33,7 @@ impl State {
     }
 }
 
-/// A line of the answer.
+/// A line of the output.
 #[derive(Clone, Debug)]
 struct Finding {
     what: &'static str,
@@ -58,10 +57,17 @@ impl Finding {
     }
 }
 
-pub(super) fn doctor(args: &DoctorArgs, common: &Common) -> Result<u8, Stop> {
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Args {
+    /// Also check whether the model hub answers.
+    #[arg(long)]
+    network: bool,
+}
+
+pub(super) fn run(args: &Args, common: &Common) -> Result<u8, Error> {
     let mut found = vec![Finding::ok("xpipe", version()), cores(common), kernels(), gpu(), memory()];
     found.extend(cache(common));
-    found.extend(study::model_folders(common).iter().map(|folder| model_folder(folder)));
+    found.extend(common.settings().model_folders().iter().map(|folder| model_folder(folder)));
     found.push(hub());
     if args.network {
         found.push(network());
@@ -83,7 +89,7 @@ pub(super) fn doctor(args: &DoctorArgs, common: &Common) -> Result<u8, Stop> {
             }
         }
     }
-    Ok(if problems > 0 { 4 } else { 0 })
+    Ok(if problems > 0 { exit::MISSING } else { 0 })
 }
 
 fn version() -> String {
@@ -103,7 +109,7 @@ fn version() -> String {
 
 fn cores(common: &Common) -> Finding {
     let here = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
-    let used = job::threads(common);
+    let used = common.settings().threads();
     if used > here {
         return Finding::note(
             "cores",
@@ -126,14 +132,14 @@ fn kernels() -> Finding {
     Finding::ok("kernels", level.name())
 }
 
-/// Graphics cards, as far as the system's driver shows them without being asked.
+/// GPUs, as far as the driver lists them in /proc.
 fn gpu() -> Finding {
     let cards = std::fs::read_dir("/proc/driver/nvidia/gpus").map_or(0, Iterator::count);
     match (cards, cfg!(feature = "cuda")) {
         (0, true) => {
             Finding::note("gpu", "none found", "stages that ask for one with `gpu` cannot run on one here")
         }
-        (0, false) => Finding::ok("gpu", "none; this build computes on the processor"),
+        (0, false) => Finding::ok("gpu", "none; this build computes on the CPU"),
         (n, true) => Finding::ok("gpu", format!("{n}")),
         (n, false) => Finding::note(
             "gpu",
@@ -157,18 +163,18 @@ fn memory() -> Finding {
 }
 
 fn cache(common: &Common) -> Vec<Finding> {
-    let root = match study::cache_root(common) {
+    let root = match common.settings().cache_root() {
         Ok(root) => root,
         Err(_) => {
             let help = "give `--cache DIR` or set XPIPE_CACHE";
-            return vec![Finding::problem("cache", "there is no place for it", help)];
+            return vec![Finding::problem("cache", "it has no place", help)];
         }
     };
     let mut found = Vec::new();
     let there = existing(&root);
     match writable(&there) {
         Ok(()) if there == root => found.push(Finding::ok("cache", root.display().to_string())),
-        Ok(()) => found.push(Finding::ok("cache", format!("{}, not made yet", root.display()))),
+        Ok(()) => found.push(Finding::ok("cache", format!("{}, created on first use", root.display()))),
         Err(e) => found.push(Finding::problem(
             "cache",
             format!("{} cannot be written: {e}", there.display()),
@@ -201,7 +207,7 @@ fn space(what: &'static str, folder: &Path) -> Finding {
             }
             Finding::ok(what, text)
         }
-        Err(e) => Finding::note(what, format!("not known: {e}"), "see that the folder can be read"),
+        Err(e) => Finding::note(what, format!("not known: {e}"), "check that the folder can be read"),
     }
 }
 
@@ -216,7 +222,7 @@ fn model_folder(folder: &Path) -> Finding {
                 .map(|e| e.path())
                 .map(|p| if is_model(&p) { 1 } else { inside(p).filter(|q| is_model(q)).count() })
                 .sum::<usize>();
-            Finding::ok("models", format!("{}: {models} model{}", folder.display(), plural(models)))
+            Finding::ok("models", format!("{}: {}", folder.display(), models_text(models)))
         }
         Err(e) => Finding::problem(
             "models",
@@ -226,18 +232,23 @@ fn model_folder(folder: &Path) -> Finding {
     }
 }
 
+/// `1 model`, `3 models`.
+fn models_text(n: usize) -> String {
+    format!("{n} model{}", if n == 1 { "" } else { "s" })
+}
+
 fn hub() -> Finding {
     let Some(root) = xpipe_engine::fetch::hub::cache() else {
         return Finding::note(
             "hub cache",
-            "no place for it",
+            "it has no place",
             "set HF_HOME, or give models with `--models DIR`",
         );
     };
     let there = existing(&root);
     if there != root {
         return match writable(&there) {
-            Ok(()) => Finding::ok("hub cache", format!("{}, not made yet", root.display())),
+            Ok(()) => Finding::ok("hub cache", format!("{}, created on first use", root.display())),
             Err(e) => Finding::note(
                 "hub cache",
                 format!("{} cannot be made: {e}", root.display()),
@@ -248,7 +259,7 @@ fn hub() -> Finding {
     let models = std::fs::read_dir(&root).map_or(0, |all| {
         all.flatten().filter(|e| e.file_name().to_string_lossy().starts_with("models--")).count()
     });
-    let text = format!("{}: {models} model{}", root.display(), plural(models));
+    let text = format!("{}: {}", root.display(), models_text(models));
     match writable(&root) {
         Ok(()) => Finding::ok("hub cache", text),
         Err(_) => {
@@ -257,7 +268,7 @@ fn hub() -> Finding {
     }
 }
 
-/// Whether the hub answers. A proxy is not asked.
+/// Whether the hub answers. A proxy is not tested.
 fn network() -> Finding {
     if let Some(by) = xpipe_engine::fetch::hub::offline() {
         return Finding::note(
@@ -269,8 +280,8 @@ fn network() -> Finding {
     if ["HTTPS_PROXY", "https_proxy"].iter().any(|n| std::env::var_os(n).is_some_and(|v| !v.is_empty())) {
         return Finding::note(
             "network",
-            "by a proxy, which is not asked",
-            "fetch a small model to see that it works",
+            "behind a proxy, which is not tested",
+            "fetch a small model to see whether it works",
         );
     }
     let endpoint = xpipe_engine::fetch::hub::endpoint();

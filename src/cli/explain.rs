@@ -1,11 +1,18 @@
 //! `xpipe explain`: the page of a diagnostic code.
 
-use super::args::{Common, ExplainArgs};
-use super::out::{self, Stop};
+use super::options::Common;
+use super::out;
 use xpipe_base::diag::Code;
 use xpipe_base::diag::suggest::did_you_mean;
+use xpipe_study::session::Error;
 
-pub(super) fn explain(args: &ExplainArgs, common: &Common) -> Result<u8, Stop> {
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Args {
+    /// The code, for instance `types::free_axis`. Default: list all codes.
+    code: Option<String>,
+}
+
+pub(super) fn run(args: &Args, common: &Common) -> Result<u8, Error> {
     let Some(wanted) = &args.code else {
         let mut codes: Vec<&str> = Code::ALL.iter().map(|c| c.as_str()).collect();
         codes.sort_unstable();
@@ -28,7 +35,7 @@ pub(super) fn explain(args: &ExplainArgs, common: &Common) -> Result<u8, Stop> {
         None => {
             let help = did_you_mean(wanted, Code::ALL.iter().map(|c| c.as_str()))
                 .unwrap_or_else(|| "`xpipe explain` lists all".to_owned());
-            Err(Stop::Other { code: 2, message: format!("there is no code `{wanted}`"), help: Some(help) })
+            Err(Error::usage(format!("there is no code `{wanted}`")).help(help))
         }
     }
 }

@@ -1,123 +1,119 @@
-//! `xpipe fetch`: what a study reads from elsewhere is brought here, and nothing is run.
+//! `xpipe fetch`: downloads everything that a study reads, and runs nothing.
 
-use std::collections::BTreeSet;
+use std::time::Instant;
 
-use super::args::{Common, FetchArgs};
-use super::fetching::{self, Brought};
-use super::lock::Lock;
-use super::out::{self, Stop};
-use super::progress;
-use super::run::{Quiet, cancel_on_signal};
-use super::runner::Local;
-use super::{check::plural, job, study};
-use xpipe_base::task::Failure;
-use xpipe_base::value::{Input, inputs_of};
-use xpipe_engine::cache::text::{rough_bytes, rough_seconds};
+use super::console::{Console, Mode};
+use super::options::{Common, NetworkArgs, StudyArgs};
+use super::out;
+use super::signals::cancel_on_signal;
+use xpipe_base::value::counted::counted;
+use xpipe_base::value::rounded::{rough_bytes, rough_seconds};
 use xpipe_engine::fetch::Origin;
-use xpipe_engine::{EventSink, Forecast, Heavy, Job, Reach, Runner as _, forecast};
+use xpipe_study::session::{Error, Fetched, FetchedFile, FetchedModel, Session};
 
-pub(super) fn fetch(args: &FetchArgs, common: &Common) -> Result<u8, Stop> {
-    let loaded = study::sound(&args.study, common)?;
-    let sources = fetching::sources(&args.network)?;
-    let job = job::job(&loaded)?;
-    let cancel = cancel_on_signal();
-    let runner = Local::new(common, Lock::beside(&loaded.path, common.locked)?)
-        .offline(args.network.offline)
-        .stopping_by(&cancel);
-    let options = job::options(common, Heavy::Thread);
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    study: StudyArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    /// Print the addresses of missing files, one per line, and download nothing.
+    #[arg(long)]
+    list: bool,
+    /// Print lines instead of progress bars.
+    #[arg(long)]
+    plain: bool,
+}
+
+pub(super) fn run(args: &Args, common: &Common) -> Result<u8, Error> {
+    let console = Console::new(Mode::of(common.json, args.plain));
+    let mut session = Session::open(&args.study.request(), &common.settings(), console.listener())?;
     if args.list {
-        let store = job::reading(common)?;
-        let fates = forecast(&job, &runner, &store, &options);
-        let wanted = fetching::wanted(&loaded, &job, &fates, &runner)?;
-        let urls: Vec<&str> = wanted.iter().filter(|w| !w.is_here(&store)).map(|w| &*w.want.url).collect();
+        let urls = session.absent_files()?;
         match common.json {
             true => out::json(&serde_json::json!(urls)),
             false => urls.iter().for_each(|url| out::line(url)),
         }
         return Ok(0);
     }
-    let begun = std::time::Instant::now();
-    let store = job::writing(common)?;
-    let fates = forecast(&job, &runner, &store, &options);
-    let wanted = fetching::wanted(&loaded, &job, &fates, &runner)?;
-    let mut view: Box<dyn EventSink> = if common.json { Box::new(Quiet) } else { progress::view(args.plain) };
-    let brought = fetching::bring_all(wanted, &store, &sources, &runner, &mut *view, &cancel)?;
-    drop(view);
-    let models = models(&job, &fates, &runner);
-    runner.save_lock()?;
-    let stop = fetching::failed(&brought)
-        .or_else(|| models.iter().find_map(|(_, found)| found.as_ref().err().map(|f| Stop::from(f.clone()))));
+    let begun = Instant::now();
+    let fetched = session.fetch(&args.network.network(), &|| console.view(), &cancel_on_signal())?;
+    let error = fetched.error();
+    let code = error.as_ref().map_or(0, Error::exit_code);
     if common.json {
-        let files: Vec<_> = brought.iter().map(|b| b.json(&store)).collect();
-        let models: Vec<_> = models
-            .iter()
-            .map(|(name, found)| match found {
-                Ok(path) => serde_json::json!({ "model": name, "path": path }),
-                Err(f) => serde_json::json!({ "model": name, "message": f.message, "help": f.help }),
-            })
-            .collect();
-        let mut all =
-            serde_json::json!({ "files": files, "models": models, "cache": store.root(), "exit": 0 });
-        if let Some(Stop::Other { code, message, help }) = stop {
-            (all["error"], all["help"], all["exit"]) = (message.into(), help.into(), code.into());
-        }
-        out::json(&all);
-        return Ok(all["exit"].as_u64().and_then(|c| u8::try_from(c).ok()).unwrap_or(70));
+        out::json(&json(&fetched, error));
+        return Ok(code);
     }
-    told_pins(&brought, &runner)?;
-    out::line(&summary(&brought, models.len(), &rough_seconds(begun.elapsed().as_secs_f64())));
-    stop.map_or(Ok(0), Err)
+    out::line(&summary(&fetched, &rough_seconds(begun.elapsed().as_secs_f64())));
+    error.map_or(Ok(0), Err)
 }
 
-/// Says which digests were pinned, and where.
-pub(super) fn told_pins(brought: &[Brought], runner: &Local) -> Result<(), Failure> {
-    let lock = runner.lock()?.name();
-    brought.iter().filter_map(|b| b.told_pin(&lock)).for_each(|line| out::warn(&line));
-    Ok(())
+fn json(fetched: &Fetched, error: Option<Error>) -> serde_json::Value {
+    let files: Vec<_> = fetched.files.iter().map(file_json).collect();
+    let models: Vec<_> = fetched.models.iter().map(model_json).collect();
+    let mut all = serde_json::json!({ "files": files, "models": models, "cache": fetched.cache, "exit": 0 });
+    if let Some(Error::Other { code, message, help }) = error {
+        (all["error"], all["help"], all["exit"]) = (message.into(), help.into(), code.into());
+    }
+    all
 }
 
-fn summary(brought: &[Brought], models: usize, time: &str) -> String {
-    let got: Vec<_> = brought.iter().filter_map(|b| b.got.as_ref().ok()).collect();
-    let here = got.iter().filter(|g| g.origin == Origin::Here).count();
-    let size: u64 = got.iter().filter(|g| g.origin != Origin::Here).map(|g| g.size).sum();
-    let (came, failed) = (got.len() - here, brought.len() - got.len());
+fn file_json(file: &FetchedFile) -> serde_json::Value {
+    let want = &file.file.want;
+    let mut json = serde_json::json!({
+        "url": want.url, "members": want.members, "for": file.file.readers, "pinned": file.pinned,
+    });
+    match &file.result {
+        Ok(got) => {
+            json["digest"] = got.digest.to_string().into();
+            json["size"] = got.size.into();
+            json["state"] = match &got.origin {
+                Origin::Here => "here",
+                Origin::Mirror(_) => "mirror",
+                Origin::Network => "fetched",
+            }
+            .into();
+            json["path"] = file.path.as_ref().map(|p| p.display().to_string()).into();
+        }
+        Err(failure) => {
+            json["state"] = "failed".into();
+            json["message"] = failure.message.clone().into();
+            json["help"] = failure.help.clone().into();
+        }
+    }
+    json
+}
+
+fn model_json(model: &FetchedModel) -> serde_json::Value {
+    match &model.result {
+        Ok(path) => serde_json::json!({ "model": model.name, "path": path }),
+        Err(f) => serde_json::json!({ "model": model.name, "message": f.message, "help": f.help }),
+    }
+}
+
+/// What was downloaded, in a line.
+fn summary(fetched: &Fetched, time: &str) -> String {
+    let arrived = fetched.files.iter().filter(|f| !f.was_here()).filter_map(|f| f.result.as_ref().ok());
+    let sizes: Vec<u64> = arrived.map(|got| got.size).collect();
+    let here = fetched.files.iter().filter(|f| f.was_here()).count() as u64;
+    let failed = fetched.files.iter().filter(|f| f.result.is_err()).count();
     let mut parts = Vec::new();
-    if came > 0 {
-        parts.push(format!("{came} file{} of {} fetched", plural(came), rough_bytes(size)));
+    if !sizes.is_empty() {
+        let size = rough_bytes(sizes.iter().sum());
+        parts.push(format!("{} of {size} fetched", counted(sizes.len() as u64, "files")));
     }
     if here > 0 {
-        parts.push(format!(
-            "{here} file{} {} here already",
-            plural(here),
-            if here == 1 { "was" } else { "were" }
-        ));
+        parts.push(counted(here, "files were here already"));
     }
     if failed > 0 {
         parts.push(format!("{failed} missing"));
     }
-    if models > 0 {
-        parts.push(format!("{models} model{} looked for", plural(models)));
+    if !fetched.models.is_empty() {
+        let n = fetched.models.len();
+        parts.push(format!("{n} model{} looked for", if n == 1 { "" } else { "s" }));
     }
     match parts.is_empty() {
         true => format!("nothing to fetch, in {time}"),
         false => format!("{}, in {time}", parts.join(", ")),
     }
-}
-
-/// The models that would be read: each is found, or fetched from the hub.
-fn models(
-    job: &Job,
-    fates: &[Forecast],
-    runner: &Local,
-) -> Vec<(String, Result<std::path::PathBuf, Failure>)> {
-    let mut all = BTreeSet::new();
-    for (action, _) in job.actions.iter().zip(fates).filter(|(_, f)| fetching::reads(f)) {
-        inputs_of(&action.args, &mut |input| {
-            if matches!(**input, Input::Model { .. }) {
-                all.insert(input.clone());
-            }
-        });
-    }
-    let find = |input: &Input| runner.find_input(input, Reach::Fetch).map(|f| f.path);
-    all.into_iter().map(|input| (input.to_string(), find(&input))).collect()
 }

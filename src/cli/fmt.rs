@@ -1,14 +1,25 @@
-//! `xpipe fmt`: studies written the one way they are written.
+//! `xpipe fmt`: formats studies.
 
 use std::io::{Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::args::{Common, FmtArgs};
-use super::out::{self, Stop};
+use super::options::Common;
+use super::out;
 use xpipe_lang::syntax::source::{SourceMap, decoded, reading_help};
 use xpipe_lang::syntax::{Refused, format};
+use xpipe_study::session::{Error, exit};
 
-pub(super) fn fmt(args: &FmtArgs, common: &Common) -> Result<u8, Stop> {
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Args {
+    /// The studies; `-` formats standard input to standard output.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Write nothing: name the files that would change, and exit with 1 if there are any.
+    #[arg(long)]
+    check: bool,
+}
+
+pub(super) fn run(args: &Args, common: &Common) -> Result<u8, Error> {
     // Everything is read and formatted before anything is written: a wrong study leaves all as they are.
     let mut found = Vec::with_capacity(args.files.len());
     for path in &args.files {
@@ -28,10 +39,8 @@ pub(super) fn fmt(args: &FmtArgs, common: &Common) -> Result<u8, Stop> {
         changed.push(path.display().to_string());
         if !args.check && !is_stdin(path) {
             replace(path, new).map_err(|e| {
-                Stop::missing(
-                    format!("cannot write {}: {e}", path.display()),
-                    Some("the file is as it was; see that its folder can be written".into()),
-                )
+                Error::missing(format!("cannot write {}: {e}", path.display()))
+                    .help("the file is unchanged; check that its folder can be written")
             })?;
         }
     }
@@ -52,7 +61,7 @@ fn is_stdin(path: &Path) -> bool {
     path == Path::new("-")
 }
 
-fn read(path: &Path) -> Result<String, Stop> {
+fn read(path: &Path) -> Result<String, Error> {
     let read = || -> std::io::Result<String> {
         let mut bytes = Vec::new();
         if is_stdin(path) {
@@ -63,23 +72,21 @@ fn read(path: &Path) -> Result<String, Stop> {
         decoded(bytes)
     };
     read().map_err(|e| {
-        Stop::missing(
-            format!("cannot read {}: {e}", path.display()),
-            Some(reading_help(&e, "give paths of `.xpipe` files, or `-` for standard input")),
-        )
+        Error::missing(format!("cannot read {}: {e}", path.display()))
+            .help(reading_help(&e, "give paths of `.xpipe` files, or `-` for standard input"))
     })
 }
 
-fn formatted(path: &Path, text: &str) -> Result<String, Stop> {
+fn formatted(path: &Path, text: &str) -> Result<String, Error> {
     let name = if is_stdin(path) { "standard input".to_owned() } else { path.display().to_string() };
     let mut sources = SourceMap::new();
     let id = sources.add(name.as_str(), text);
     format(id, text).map_err(|refused| match refused {
         Refused::Wrong(diagnostics) => {
-            Stop::Study { diagnostics: Box::new(diagnostics), sources: Box::new(sources), short: false }
+            Error::Study { diagnostics: Box::new(diagnostics), sources: Box::new(sources) }
         }
-        Refused::Defect => Stop::Other {
-            code: 70,
+        Refused::Defect => Error::Other {
+            code: exit::BUG,
             message: format!("{name}: formatting would change what the study means; nothing was written"),
             help: Some("this is a defect of xpipe: please report it with the study".into()),
         },

@@ -1,64 +1,128 @@
-//! xpipe runs studies of re-ranking models written in one `.xpipe` file. This crate is its command line: one file a
-//! verb. The only place that prints.
+//! xpipe runs studies of re-ranking models written in one `.xpipe` file. This crate is its command line: arguments and
+//! printing, one file for each verb. It is the only crate that prints.
 //!
 //! `src/ARCHITECTURE.md` is the map: which crate and which folder owns what, and who may use whom.
 
-pub mod args;
-pub mod check;
-pub mod progress;
-
+mod advice;
 mod cache;
+mod check;
+mod console;
 mod describe;
 mod diff;
 mod doctor;
-mod estimate;
 mod explain;
 mod export;
-mod failed;
 mod fetch;
-mod fetching;
 mod fmt;
 mod graph;
 mod init;
-mod job;
-mod lock;
-mod models;
+mod options;
 mod out;
-mod page;
 mod plan;
 mod printable;
-mod read_only;
+mod progress;
 mod reference;
 mod report;
-mod results;
 mod run;
-mod runner;
 mod show;
-mod small_files;
-mod sound;
-mod study;
+mod signals;
+mod tables;
 mod why;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
-use args::{Cli, Verb};
-use out::Stop;
+use options::Common;
+use xpipe_study::session::{Error, LocalRunner, Lock, Settings, ignore};
+
+/// Studies of re-ranking models in one file.
+#[derive(Debug, Parser)]
+#[command(name = "xpipe", version, about, max_term_width = 100, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// The verbs: a sentence for `--help`, and the file with `Args` and `run`.
+macro_rules! verbs {
+    ($($(#[$help:meta])* $name:ident in $file:ident;)*) => {
+        #[derive(Debug, Subcommand)]
+        enum Verb {
+            $($(#[$help])* $name($file::Args),)*
+            /// Carry out one action; used by `run` itself.
+            #[command(hide = true)]
+            Worker,
+            /// Watch over one program; used by `run` itself.
+            #[command(hide = true, name = xpipe_engine::process::GUARD)]
+            Guard,
+        }
+
+        impl Verb {
+            fn run(&self, common: &Common) -> Result<u8, Error> {
+                match self {
+                    $(Self::$name(args) => $file::run(args, common),)*
+                    Self::Worker => Ok(worker()),
+                    Self::Guard => Ok(xpipe_engine::process::guard_main()),
+                }
+            }
+        }
+    };
+}
+
+verbs! {
+    /// Run a study: take results from the cache, compute the rest, and print the tables.
+    Run in run;
+    /// Download everything that a study reads, without running it.
+    Fetch in fetch;
+    /// Show what `run` would do.
+    Plan in plan;
+    /// Check a study without running it.
+    Check in check;
+    /// Explain why a cell will run, or why it is cached.
+    Why in why;
+    /// Print tables and claims from cached results, without running.
+    Show in show;
+    /// Write the HTML page of a study from cached results, without running.
+    Report in report;
+    /// Draw the graph of a study.
+    Graph in graph;
+    /// List, measure or verify the cache.
+    Cache in cache;
+    /// Write a result as files that other tools read (TREC run, qrels, CSV, model folder).
+    Export in export;
+    /// Explain a diagnostic code, or list all codes.
+    Explain in explain;
+    /// Format studies; comments stay.
+    Fmt in fmt;
+    /// Describe an operation, objective, type, data set or diagnostic, or list all.
+    Describe in describe;
+    /// Write a small study to start from.
+    Init in init;
+    /// Check this machine: what it has, and what would prevent a run.
+    Doctor in doctor;
+    /// Compare what two studies compute, cell by cell.
+    Diff in diff;
+}
 
 /// Runs the program with the arguments of this process; returns the exit code.
 pub fn main() -> u8 {
     xpipe_study::ops::exec::builtin::register(&[xpipe_rust_docs::PROGRAM]);
+    xpipe_study::ops::exec::builtin::register(&[xpipe_rust_docs::PROGRAM]);
     xpipe_engine::process::refuse_large_files();
     let ended = xpipe_engine::caught(|| Ok(verb()));
-    ended.unwrap_or_else(|failure| {
-        let as_json = std::env::args_os().any(|a| a == "--json");
-        out::settled(Stop::from(failure).print(as_json))
-    })
+    ended.unwrap_or_else(|failure| out::finish(out::print_error(failure.into(), asks_for_json())))
 }
 
-/// What is not UTF-8 among the arguments and the variables that name places: JSON, manifests and messages hold paths as
+/// Whether `--json` is among the arguments, also when they cannot be parsed.
+fn asks_for_json() -> bool {
+    std::env::args_os().any(|a| a == "--json")
+}
+
+/// What is not UTF-8 among the arguments and the variables that hold paths: JSON, manifests and messages hold paths as
 /// text.
-fn not_text() -> Option<String> {
-    const PLACES: [&str; 8] = [
+fn not_utf8() -> Option<String> {
+    const PATHS: [&str; 8] = [
         "XPIPE_CACHE",
         "XPIPE_MODELS",
         "XPIPE_MIRROR",
@@ -71,63 +135,37 @@ fn not_text() -> Option<String> {
     let argument = std::env::args_os().find(|a| a.to_str().is_none());
     argument.map(|a| format!("the argument {} is", a.display())).or_else(|| {
         let odd = |name: &&str| std::env::var_os(name).is_some_and(|v| v.to_str().is_none());
-        PLACES.iter().find(|name| odd(name)).map(|name| format!("the path in {name} is"))
+        PATHS.iter().find(|name| odd(name)).map(|name| format!("the path in {name} is"))
     })
 }
 
 fn verb() -> u8 {
-    if let Some(what) = not_text() {
-        let as_json = std::env::args_os().any(|a| a == "--json");
-        let message = format!("{what} not UTF-8; give a path that is");
-        return out::settled(Stop::usage(message).print(as_json));
+    if let Some(what) = not_utf8() {
+        let error = Error::usage(format!("{what} not UTF-8; give a path that is"));
+        return out::finish(out::print_error(error, asks_for_json()));
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(e) => {
-            // What was not understood cannot say that it asked for JSON; its arguments can.
-            if e.use_stderr() && std::env::args().any(|a| a == "--json") {
-                let text = e.to_string();
-                let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-                return out::settled(Stop::usage(message).print(true));
-            }
-            if let Err(e) = e.print() {
-                out::lose(e);
-            }
-            return out::settled(if e.use_stderr() { 2 } else { 0 });
-        }
+        Err(e) => return out::finish(print_clap_error(&e)),
     };
-    let result = match &cli.verb {
-        Verb::Run(a) => run::run(a, &cli.common),
-        Verb::Fetch(a) => fetch::fetch(a, &cli.common),
-        Verb::Plan(a) => plan::plan(a, &cli.common),
-        Verb::Check(a) => check::check(a, &cli.common),
-        Verb::Why(a) => why::why(a, &cli.common),
-        Verb::Show(a) => show::show(a, &cli.common),
-        Verb::Report(a) => report::report(a, &cli.common),
-        Verb::Graph(a) => graph::graph(a, &cli.common),
-        Verb::Export(a) => export::export(a, &cli.common),
-        Verb::Cache(a) => cache::cache(a, &cli.common),
-        Verb::Explain(a) => explain::explain(a, &cli.common),
-        Verb::Fmt(a) => fmt::fmt(a, &cli.common),
-        Verb::Describe(a) => describe::describe(a, &cli.common),
-        Verb::Init(a) => init::init(a, &cli.common),
-        Verb::Doctor(a) => doctor::doctor(a, &cli.common),
-        Verb::Diff(a) => diff::diff(a, &cli.common),
-        Verb::Worker => return worker(),
-        Verb::Guard => return xpipe_engine::process::guard_main(),
-    };
-    out::settled(match result {
-        Ok(code) => code,
-        Err(stop) => stop.print(cli.common.json),
-    })
+    let ended = cli.verb.run(&cli.common);
+    out::finish(ended.unwrap_or_else(|error| out::print_error(error, cli.common.json)))
+}
+
+/// Prints help, the version, or what is wrong with the arguments; returns the exit code.
+fn print_clap_error(e: &clap::Error) -> u8 {
+    if e.use_stderr() && asks_for_json() {
+        let text = e.to_string();
+        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        return out::print_error(Error::usage(message), true);
+    }
+    if let Err(e) = e.print() {
+        out::keep_write_error(e);
+    }
+    if e.use_stderr() { xpipe_study::session::exit::USAGE } else { 0 }
 }
 
 fn worker() -> u8 {
-    let runner = runner::Local::new(&args::Common::default(), lock::Lock::default());
-    u8::try_from(xpipe_engine::worker_main(&runner)).unwrap_or(70)
-}
-
-/// The parser of the command line, for completions and tests.
-pub fn command() -> clap::Command {
-    <Cli as clap::CommandFactory>::command()
+    let runner = LocalRunner::new(&Settings::default(), Lock::default(), ignore());
+    u8::try_from(xpipe_engine::worker_main(&runner)).unwrap_or(xpipe_study::session::exit::BUG)
 }

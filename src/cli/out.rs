@@ -1,37 +1,37 @@
-//! Printing, and what ends a verb early.
+//! Printing to standard output and standard error.
 
-use std::io::Write as _;
-use std::sync::{Mutex, PoisonError};
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::printable::{printable, printable_coloured, printable_json};
 use xpipe_base::diag::{Diagnostics, render};
-use xpipe_base::task::{Failure, FailureKind};
 use xpipe_lang::syntax::source::SourceMap;
+use xpipe_study::session::{Error, Listener, exit};
 
 /// Why standard output could not be written.
-static LOST: Mutex<Option<std::io::Error>> = Mutex::new(None);
+static WRITE_ERROR: Mutex<Option<std::io::Error>> = Mutex::new(None);
 
 /// Prints a text to standard output as it is.
 pub(super) fn raw(text: &str) {
     let mut out = std::io::stdout().lock();
     if let Err(e) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        lose(e);
+        keep_write_error(e);
     }
 }
 
-/// Keeps why something was not printed. Whoever reads may stop reading: a closed pipe is no error.
-pub(super) fn lose(e: std::io::Error) {
+/// Keeps the first error of writing to standard output. A closed pipe is no error: whoever reads may stop.
+pub(super) fn keep_write_error(e: std::io::Error) {
     if e.kind() != std::io::ErrorKind::BrokenPipe {
-        LOST.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
+        WRITE_ERROR.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
     }
 }
 
-/// The exit code of a verb that came to `code`: what was to be printed and was not is an error.
-pub(super) fn settled(code: u8) -> u8 {
-    let Some(e) = LOST.lock().unwrap_or_else(PoisonError::into_inner).take() else { return code };
+/// The exit code of a verb that ends with `code`; an error of writing to standard output makes it a failure.
+pub(super) fn finish(code: u8) -> u8 {
+    let Some(e) = WRITE_ERROR.lock().unwrap_or_else(PoisonError::into_inner).take() else { return code };
     warn(&format!("error: standard output cannot be written: {e}"));
     warn("  help: free space where it goes, and run again; what is in the cache stays");
-    if code == 0 { 4 } else { code }
+    if code == 0 { exit::MISSING } else { code }
 }
 
 /// Prints a text to standard output.
@@ -39,7 +39,7 @@ pub(super) fn say(text: &str) {
     raw(&printable(text));
 }
 
-/// Prints a text of ours that may have colours to standard output.
+/// Prints a text that may have colours to standard output.
 pub(super) fn say_coloured(text: &str) {
     raw(&printable_coloured(text));
 }
@@ -51,10 +51,10 @@ pub(super) fn line(text: &str) {
 
 /// Prints a text to standard error.
 pub(super) fn warn(text: &str) {
-    warn_as_it_is(&printable(text));
+    warn_raw(&printable(text));
 }
 
-fn warn_as_it_is(text: &str) {
+fn warn_raw(text: &str) {
     let mut out = std::io::stderr().lock();
     let _ = writeln!(out, "{text}");
 }
@@ -65,99 +65,58 @@ pub(super) fn json(value: &serde_json::Value) {
     raw(&format!("{}\n", printable_json(&text)));
 }
 
-/// Why a verb ends without doing its work.
-#[derive(Debug)]
-pub(super) enum Stop {
-    /// The study is wrong: exit 3.
-    Study { diagnostics: Box<Diagnostics>, sources: Box<SourceMap>, short: bool },
-    /// Anything else, with its exit code.
-    Other { code: u8, message: String, help: Option<String> },
+/// Prints why a verb ends early; returns the exit code.
+pub(super) fn print_error(error: Error, as_json: bool) -> u8 {
+    let code = error.exit_code();
+    match error {
+        Error::Study { diagnostics, sources } if as_json => json(&serde_json::json!({
+            "error": "the study is wrong", "help": "`diagnostics` says where", "exit": code,
+            "diagnostics": render::json(&diagnostics.sorted(), &*sources),
+        })),
+        Error::Other { message, help, .. } if as_json => {
+            json(&serde_json::json!({ "error": message, "help": help, "exit": code }));
+        }
+        other => warn_of_error(&other),
+    }
+    code
 }
 
-impl Stop {
-    pub(super) fn usage(message: impl Into<String>) -> Self {
-        Self::Other { code: 2, message: message.into(), help: None }
-    }
-
-    pub(super) fn missing(message: impl Into<String>, help: Option<String>) -> Self {
-        Self::Other { code: 4, message: message.into(), help }
-    }
-
-    /// What is wrong, in a line.
-    pub(super) fn text(&self) -> &str {
-        match self {
-            Self::Study { .. } => "the study is wrong",
-            Self::Other { message, .. } => message,
-        }
-    }
-
-    /// The same with what makes it matter.
-    pub(super) fn because(self, reason: &str) -> Self {
-        match self {
-            Self::Other { code, message, help } => {
-                Self::Other { code, message: format!("{message}; {reason}"), help }
-            }
-            study @ Self::Study { .. } => study,
-        }
-    }
-
-    pub(super) fn print(self, as_json: bool) -> u8 {
-        match self {
-            Self::Study { diagnostics, sources, short } => {
-                if as_json {
-                    json(&serde_json::json!({
-                        "error": "the study is wrong", "help": "`diagnostics` says where", "exit": 3,
-                        "diagnostics": render::json(&diagnostics.sorted(), &*sources),
-                    }));
-                } else {
-                    show_diagnostics(&diagnostics, &sources, short);
-                }
-                3
-            }
-            Self::Other { code, message, help } => {
-                if as_json {
-                    json(&serde_json::json!({ "error": message, "help": help, "exit": code }));
-                } else {
-                    warn(&format!("error: {message}"));
-                    if let Some(h) = help {
-                        warn(&format!("  help: {h}"));
-                    }
-                }
-                code
+/// Prints an error to standard error.
+pub(super) fn warn_of_error(error: &Error) {
+    match error {
+        Error::Study { diagnostics, sources } => print_diagnostics(diagnostics, sources, false),
+        Error::Other { message, help, .. } => {
+            warn(&format!("error: {message}"));
+            if let Some(help) = help {
+                warn(&format!("  help: {help}"));
             }
         }
     }
 }
 
-impl From<xpipe_engine::cache::Error> for Stop {
-    fn from(e: xpipe_engine::cache::Error) -> Self {
-        Self::Other { code: e.exit_code(), message: e.to_string(), help: e.help().map(str::to_owned) }
+/// Warns of damaged results.
+pub(super) fn warn_of_damage(damaged: &[String]) {
+    damaged.iter().for_each(|d| warn(&format!("damaged: {d}")));
+    if !damaged.is_empty() {
+        warn("  help: `xpipe run` computes damaged results again");
     }
 }
 
-impl From<Failure> for Stop {
-    fn from(f: Failure) -> Self {
-        let code = match f.kind {
-            FailureKind::Missing => 4,
-            FailureKind::Bug => 70,
-            FailureKind::Interrupted => 130,
-            FailureKind::Wrong | FailureKind::Transient => 1,
-        };
-        Self::Other { code, message: f.message, help: f.help }
-    }
+/// A listener that prints notices to standard error.
+pub(super) fn listener() -> Listener {
+    Arc::new(|notice| warn(&notice.to_string()))
 }
 
-/// Prints diagnostics as asked for.
-pub(super) fn show_diagnostics(list: &Diagnostics, sources: &SourceMap, short: bool) {
+/// Prints diagnostics: with source excerpts to standard error, or in short form to standard output.
+pub(super) fn print_diagnostics(list: &Diagnostics, sources: &SourceMap, short: bool) {
     let sorted = list.sorted();
     if short {
         say(&render::short(&sorted, sources));
     } else if !sorted.is_empty() {
-        use std::io::IsTerminal as _;
         let terminal = std::io::stderr().is_terminal();
         let colour = terminal && std::env::var_os("NO_COLOR").is_none();
         let width = 100;
         let text = render::graphical(&sorted, sources, render::Look { colour, unicode: terminal, width });
-        warn_as_it_is(&if colour { printable_coloured(text.trim_end()) } else { printable(text.trim_end()) });
+        warn_raw(&if colour { printable_coloured(text.trim_end()) } else { printable(text.trim_end()) });
     }
 }

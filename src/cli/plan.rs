@@ -1,202 +1,134 @@
-//! `xpipe plan`: what a run would do, by the code that a run uses.
+//! `xpipe plan`: what a run would do.
 
-use super::args::{Common, StudyArgs};
-use super::estimate::{Basis, Estimate, Estimator};
-use super::lock::Lock;
-use super::out::{self, Stop};
-use super::progress::thousands;
-use super::results::Stored;
-use super::runner::Local;
-use super::{check::plural, failed, fetching};
-use super::{job, sound, study};
-use xpipe_base::value::{ActionId, Value};
+use super::options::{Common, StudyArgs};
+use super::{advice, out};
+use xpipe_base::value::counted::agreeing;
+use xpipe_base::value::rounded::{grouped, rough_bytes};
 use xpipe_engine::cache::downloads::file_name;
-use xpipe_engine::{Forecast, Forecaster, Heavy, Job, Reach, survey};
+use xpipe_study::session::{Basis, Error, Estimate, Plan, PlannedStage};
 
-/// Counts of a row.
-#[derive(Clone, Debug, Default)]
-struct Line {
-    name: String,
-    axes: String,
-    cells: usize,
-    actions: usize,
-    cached: usize,
-    run: usize,
-    depends: usize,
-    unknown: usize,
-    needs: String,
-    estimate: Estimate,
+/// The most notes of one kind that are printed.
+const SHOWN: usize = 8;
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    study: StudyArgs,
 }
 
-pub(super) fn plan(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
-    let loaded = study::sound(args, common)?;
-    let job = job::job(&loaded)?;
-    let store = job::reading(common)?;
-    let runner = Local::new(common, Lock::beside(&loaded.path, common.locked)?);
-    let options = job::options(common, Heavy::Thread);
-    let (table, fates) = survey(&job, &runner, &store, &options);
-    let mut estimator = Estimator::new(Forecaster::new(&job, &runner, Some(&table)), &store, &options);
-    let mut total = Estimate::default();
-    let mut counted = std::collections::BTreeSet::new();
-    let needed = job.needed();
-    let mut lines = Vec::new();
-    for row in &loaded.graph.rows {
-        let mut ids: Vec<ActionId> = row.cells.iter().map(|c| c.action).collect();
-        let cells = ids.iter().filter(|id| needed[id.0 as usize]).count();
-        ids.sort_unstable();
-        ids.dedup();
-        ids.retain(|id| needed[id.0 as usize]);
-        if ids.is_empty() {
-            continue;
-        }
-        let mut line = Line { name: row.name.clone(), axes: row.axes.join(", "), cells, ..Line::default() };
-        for id in &ids {
-            line.actions += 1;
-            if !matches!(fates[id.0 as usize], Forecast::Cached { .. } | Forecast::NotNeeded) {
-                let estimate = estimator.of(job.action(*id));
-                line.estimate.add(&estimate);
-                if counted.insert(*id) {
-                    total.add(&estimate);
-                }
-            }
-            match &fates[id.0 as usize] {
-                Forecast::Cached { .. } => line.cached += 1,
-                Forecast::WillRun { .. } => line.run += 1,
-                Forecast::Depends { .. } => line.depends += 1,
-                // A recipe with a value that is known only later waits for it, whatever else it waits for.
-                Forecast::Unknown { .. } if waits(&job.action(*id).args) => line.depends += 1,
-                Forecast::Unknown { .. } => line.unknown += 1,
-                Forecast::NotNeeded => {}
-            }
-        }
-        let action = loaded.graph.action(ids[0]);
-        line.needs = wishes(&action.policy);
-        lines.push(line);
-    }
-    let basis = estimator.basis;
-    let count = |f: &dyn Fn(&Forecast) -> bool| fates.iter().filter(|x| f(x)).count() as u64;
-    let actions = count(&|f| !matches!(f, Forecast::NotNeeded));
-    let cached = count(&|f| matches!(f, Forecast::Cached { .. }));
-    let run = count(&|f| matches!(f, Forecast::WillRun { .. }));
-    let depends = count(&|f| matches!(f, Forecast::Depends { .. } | Forecast::Unknown { .. }));
-    let wanted = fetching::wanted(&loaded, &job, &fates, &runner)?;
-    let (here, absent): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|w| w.is_here(&store));
-    let failures = failed::last_failures(&job, &store, &fates);
+pub(super) fn run(args: &Args, common: &Common) -> Result<u8, Error> {
+    let plan = args.study.open(common)?.plan()?;
     if common.json {
-        let lines: Vec<_> = lines.iter().map(Line::json).collect();
-        let mut all = json_of(&total);
-        all["actions"] = actions.into();
-        all["cached"] = cached.into();
-        all["run"] = run.into();
-        all["depends"] = depends.into();
-        all["to_download"] = absent.iter().map(|w| &*w.want.url).collect::<Vec<_>>().into();
-        all["speed"] = basis.map(Basis::word).into();
-        all["threads"] = options.threads.into();
-        all["memory_limit"] = options.memory.into();
-        all["failed"] = failed::json(&failures);
-        out::json(&serde_json::json!({ "stages": lines, "total": all }));
+        out::json(&json(&plan));
         return Ok(0);
     }
-    out::say(&text(&lines));
+    out::say(&table(&plan.stages));
     out::line(&format!(
-        "{} actions: {} cached, {} to run, {} depend on what runs before them or wait for input",
-        thousands(actions),
-        thousands(cached),
-        thousands(run),
-        thousands(depends),
+        "{} {}: {} cached, {} to run, {} waiting for upstream results or missing inputs",
+        grouped(plan.actions),
+        agreeing(plan.actions, "actions"),
+        grouped(plan.cached),
+        grouped(plan.run),
+        grouped(plan.depends),
     ));
-    for line in detectable(&loaded, &store, &job, &fates) {
-        out::line(&line);
-    }
-    for line in estimated(&total, basis, &options) {
-        out::line(&line);
-    }
-    failed::lines(&failures).iter().for_each(|line| out::line(line));
-    let unready = job::unready(&loaded, &job, &runner, &store, &options);
-    for line in &lines {
-        if let Some(questions) = line.estimate.questions() {
-            out::line(&format!("{}: {questions}", line.name));
+    plan.detectable.iter().for_each(|d| out::line(&format!("test of {d}")));
+    estimate_lines(&plan).iter().for_each(|line| out::line(line));
+    advice::failure_lines(&plan.failed).iter().for_each(|line| out::line(line));
+    for stage in &plan.stages {
+        if let Some(questions) = stage.estimate.questions() {
+            out::line(&format!("{}: {questions}", stage.name));
         }
     }
-    for failure in unready.iter().chain(&job::too_large(&loaded, &job, &runner, &store, &options)).take(8) {
-        out::line(&format!("note: {}", failure.message));
-    }
-    let inputs = job::missing(&loaded, &job, &runner, Reach::Local);
-    let mut missing: Vec<String> = inputs.iter().filter(|i| !i.is_remote).map(job::Missing::told).collect();
-    for failure in sound::models(&loaded, &job, &sound::read(&fates), &runner) {
-        // One that cannot be read at all is among the inputs.
-        if !missing.contains(&failure.message) {
-            missing.push(failure.message);
-        }
-    }
-    for f in &fates {
-        // What is no input's failure: a value that cannot be computed.
-        if let Forecast::Unknown { why } = f
-            && !inputs.iter().any(|i| i.failure.message == why.message)
-            && !missing.contains(&why.message)
-        {
-            missing.push(why.message.clone());
-        }
-    }
-    if !absent.is_empty() {
-        let names: Vec<String> = absent.iter().take(3).map(|w| file_name(&w.want.url)).collect();
-        let more = if absent.len() > 3 { ", …" } else { "" };
-        let n = absent.len();
-        out::line(&format!(
-            "note: {n} file{} {} to be downloaded ({} here): {}{more}; `xpipe fetch` or `run` brings {}",
-            plural(n),
-            if n == 1 { "is" } else { "are" },
-            here.len(),
-            names.join(", "),
-            if n == 1 { "it" } else { "them" },
-        ));
-    }
-    for (what, address, _) in job::unimplemented(&loaded.graph, &job) {
-        out::line(&format!("note: this version cannot run {what} yet ({address})"));
-    }
-    for m in missing.iter().take(8) {
-        out::line(&format!("note: {m}"));
-    }
-    if missing.len() > 8 {
-        out::line(&format!("note: and {} more inputs that are not on this machine", missing.len() - 8));
-    }
+    notes(&plan).iter().for_each(|note| out::line(&format!("note: {note}")));
     Ok(0)
 }
 
-/// What the tests of tables can find, as far as it can be told.
-fn detectable(
-    loaded: &study::Loaded,
-    store: &xpipe_engine::cache::Store,
-    job: &Job,
-    fates: &[Forecast],
-) -> Vec<String> {
-    let stored = Stored::of_forecast(store, job, fates);
-    let tables = loaded.graph.tables.iter();
-    let found = tables.filter_map(|t| xpipe_study::report::detectable(t, &loaded.graph, &stored));
-    found.map(|d| format!("test of {d}")).collect()
-}
-
-impl Line {
-    fn json(&self) -> serde_json::Value {
-        let mut json = json_of(&self.estimate);
-        for (name, n) in [
-            ("cells", self.cells),
-            ("actions", self.actions),
-            ("cached", self.cached),
-            ("run", self.run),
-            ("depends", self.depends),
-            ("unknown", self.unknown),
-        ] {
-            json[name] = n.into();
-        }
-        json["stage"] = self.name.clone().into();
-        json["for"] = self.axes.clone().into();
-        json
+/// What a reader of the plan has to know.
+fn notes(plan: &Plan) -> Vec<String> {
+    let mut notes: Vec<String> = plan.blocked.iter().take(SHOWN).cloned().collect();
+    notes.extend(downloads(plan));
+    let lacks = plan.unimplemented.iter();
+    notes.extend(lacks.map(|u| format!("this version cannot run {} yet ({})", u.what, u.address)));
+    notes.extend(plan.missing.iter().take(SHOWN).cloned());
+    if plan.missing.len() > SHOWN {
+        notes.push(format!("and {} more inputs that are not on this machine", plan.missing.len() - SHOWN));
     }
+    notes
 }
 
-/// Seconds and bytes, whether they are upper bounds, and of how many actions seconds are not known, by reason.
-fn json_of(estimate: &Estimate) -> serde_json::Value {
+/// What is to be downloaded.
+fn downloads(plan: &Plan) -> Option<String> {
+    const NAMED: usize = 3;
+    let absent = &plan.downloads_absent;
+    if absent.is_empty() {
+        return None;
+    }
+    let names: Vec<String> = absent.iter().take(NAMED).map(|url| file_name(url)).collect();
+    let n = absent.len();
+    Some(format!(
+        "{n} {} to be downloaded ({} here): {}{}; `xpipe fetch` or `run` downloads {}",
+        agreeing(n as u64, "files are"),
+        plan.downloads_here,
+        names.join(", "),
+        if n > NAMED { ", …" } else { "" },
+        if n == 1 { "it" } else { "them" },
+    ))
+}
+
+/// Time and memory of the run; empty where no model will run.
+fn estimate_lines(plan: &Plan) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let (Some(_), Some(basis)) = (plan.total.seconds, plan.basis) {
+        lines.push(format!(
+            "models: {} on {} threads, {} of {} memory; speed {}",
+            plan.total.time(),
+            plan.threads,
+            plan.total.space(),
+            rough_bytes(plan.memory),
+            basis.text()
+        ));
+    }
+    for (why, n) in &plan.total.unknown {
+        let n = *n as u64;
+        lines.push(format!("note: the time of {} {} is unknown: {why}", grouped(n), agreeing(n, "actions")));
+    }
+    lines
+}
+
+fn json(plan: &Plan) -> serde_json::Value {
+    let mut total = estimate_json(&plan.total);
+    total["actions"] = plan.actions.into();
+    total["cached"] = plan.cached.into();
+    total["run"] = plan.run.into();
+    total["depends"] = plan.depends.into();
+    total["to_download"] = plan.downloads_absent.clone().into();
+    total["speed"] = plan.basis.map(Basis::word).into();
+    total["threads"] = plan.threads.into();
+    total["memory_limit"] = plan.memory.into();
+    total["failed"] = advice::failures_json(&plan.failed);
+    let stages: Vec<_> = plan.stages.iter().map(stage_json).collect();
+    serde_json::json!({ "stages": stages, "total": total })
+}
+
+fn stage_json(stage: &PlannedStage) -> serde_json::Value {
+    let mut json = estimate_json(&stage.estimate);
+    for (name, n) in [
+        ("cells", stage.cells),
+        ("actions", stage.actions),
+        ("cached", stage.cached),
+        ("run", stage.run),
+        ("depends", stage.depends),
+        ("unknown", stage.unknown),
+    ] {
+        json[name] = n.into();
+    }
+    json["stage"] = stage.name.clone().into();
+    json["for"] = stage.axes.clone().into();
+    json
+}
+
+/// Seconds and bytes, whether they are upper bounds, and for how many actions the time is unknown, by reason.
+fn estimate_json(estimate: &Estimate) -> serde_json::Value {
     serde_json::json!({
         "seconds": estimate.seconds.map(|s| s.amount),
         "seconds_at_most": estimate.seconds.is_some_and(|s| s.most),
@@ -211,70 +143,25 @@ fn json_of(estimate: &Estimate) -> serde_json::Value {
     })
 }
 
-/// What is said of time and memory below the table; nothing where no model will run.
-fn estimated(total: &Estimate, basis: Option<Basis>, options: &xpipe_engine::Options) -> Vec<String> {
-    let mut lines = Vec::new();
-    if let (Some(_), Some(basis)) = (total.seconds, basis) {
-        let memory = xpipe_engine::cache::text::rough_bytes(options.memory);
-        lines.push(format!(
-            "models: {} on {} threads, {} of {memory} memory; speed {}",
-            total.time(),
-            options.threads,
-            total.space(),
-            basis.text()
-        ));
-    }
-    for (why, n) in &total.unknown {
-        let plural = if *n == 1 { "action" } else { "actions" };
-        lines.push(format!("note: how long {} {plural} will take is not known: {why}", thousands(*n as u64)));
-    }
-    lines
-}
+/// The columns of the table; those between the axes and the notes are numbers.
+const COLUMNS: [&str; 9] = ["stage", "for", "cells", "actions", "cached", "run", "time", "memory", ""];
 
-fn text(lines: &[Line]) -> String {
-    let n = |x: usize| if x == 0 { "0".to_owned() } else { thousands(x as u64) };
-    let models = lines.iter().any(|l| !l.estimate.time().is_empty());
-    let titles = ["stage", "for", "cells", "actions", "cached", "run", "time", "memory", ""];
-    let mut table = vec![
-        titles.map(|t| if models || !["time", "memory"].contains(&t) { t.to_owned() } else { String::new() }),
-    ];
-    for l in lines {
-        let mut notes = Vec::new();
-        if l.depends > 0 {
-            notes.push(format!("{} depends", n(l.depends)));
-        }
-        if l.unknown > 0 {
-            notes.push(format!("{} wait for missing input", n(l.unknown)));
-        }
-        if !l.needs.is_empty() {
-            notes.push(l.needs.clone());
-        }
-        table.push([
-            l.name.clone(),
-            l.axes.clone(),
-            n(l.cells),
-            n(l.actions),
-            n(l.cached),
-            n(l.run),
-            l.estimate.time(),
-            l.estimate.space(),
-            notes.join("  "),
-        ]);
-    }
-    let widths: Vec<usize> =
-        (0..9).map(|c| table.iter().map(|r| r[c].chars().count()).max().unwrap_or(0)).collect();
+/// A line for each stage.
+fn table(stages: &[PlannedStage]) -> String {
+    let models = stages.iter().any(|s| !s.estimate.time().is_empty());
+    let title =
+        |t: &str| if models || !["time", "memory"].contains(&t) { t.to_owned() } else { String::new() };
+    let mut rows = vec![COLUMNS.map(title)];
+    rows.extend(stages.iter().map(row));
+    let width = |c: usize| rows.iter().map(|r| r[c].chars().count()).max().unwrap_or(0);
+    let widths: [usize; COLUMNS.len()] = std::array::from_fn(width);
     let mut out = String::new();
-    for row in &table {
+    for row in &rows {
         let mut line = String::new();
-        for (c, cell) in row.iter().enumerate() {
-            let w = widths[c];
-            if w == 0 {
-                continue;
-            }
-            if (2..8).contains(&c) {
-                line.push_str(&format!("{cell:>w$}  "));
-            } else {
-                line.push_str(&format!("{cell:<w$}  "));
+        for (c, (cell, w)) in row.iter().zip(widths).enumerate().filter(|(_, (_, w))| *w > 0) {
+            match c {
+                2..8 => line.push_str(&format!("{cell:>w$}  ")),
+                _ => line.push_str(&format!("{cell:<w$}  ")),
             }
         }
         out.push_str(line.trim_end());
@@ -283,24 +170,27 @@ fn text(lines: &[Line]) -> String {
     out
 }
 
-fn wishes(policy: &xpipe_base::value::Record) -> String {
-    let mut out = Vec::new();
-    if let Some(n) = policy.get("gpu").and_then(Value::as_int).filter(|n| *n > 0) {
-        out.push(format!("gpu {n}"));
+fn row(stage: &PlannedStage) -> [String; COLUMNS.len()] {
+    let n = |x: usize| grouped(x as u64);
+    let mut notes = Vec::new();
+    if stage.depends > 0 {
+        notes.push(format!("{} depends", n(stage.depends)));
     }
-    for name in ["vram", "memory"] {
-        if let Some(Value::Bytes(b)) = policy.get(name) {
-            out.push(xpipe_engine::cache::text::rough_bytes(*b));
-        }
+    if stage.unknown > 0 {
+        notes.push(format!("{} wait for missing input", n(stage.unknown)));
     }
-    out.join(", ")
-}
-
-/// Whether arguments hold a value that is known only after a stage has run.
-fn waits(args: &xpipe_base::value::Record) -> bool {
-    let mut found = false;
-    for (_, v) in args.iter() {
-        v.walk(&mut |v| found |= matches!(v, Value::Pending(_)));
+    if !stage.resources.is_empty() {
+        notes.push(stage.resources.clone());
     }
-    found
+    [
+        stage.name.clone(),
+        stage.axes.clone(),
+        n(stage.cells),
+        n(stage.actions),
+        n(stage.cached),
+        n(stage.run),
+        stage.estimate.time(),
+        stage.estimate.space(),
+        notes.join("  "),
+    ]
 }

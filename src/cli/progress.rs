@@ -1,37 +1,31 @@
-//! Views of a run's events: lines that change on a terminal, plain lines elsewhere.
+//! Views of a run's events: progress bars on a terminal, plain lines elsewhere.
 //!
-//! On a terminal: what runs now, each with its rate, its word (loss, pairs) and the time it still needs, at most eight
-//! lines, and one line for the whole. Elsewhere: a line when something starts, ends or fails, and now and then one
-//! for what takes long. Nothing here changes what runs; [`xpipe_engine`] never prints.
+//! Bars: at most eight running actions, each with its rate, its note (such as the loss) and the time left, and one line
+//! for the run. Plain lines: one when an action starts, ends or fails, and one every 30 seconds for an action that takes
+//! long.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::printable::printable;
-use xpipe_engine::cache::text::{rough_bytes, rough_seconds};
+use xpipe_base::value::rounded::{grouped, rough_bytes, rough_seconds};
 use xpipe_engine::{Counts, Event, EventSink};
 
-/// The view for standard error: changing lines on a terminal, plain lines elsewhere or when `plain` is asked for.
-pub fn view(plain: bool) -> Box<dyn EventSink> {
-    let stderr = std::io::stderr();
-    if !plain && stderr.is_terminal() { Box::new(Bars::new()) } else { Box::new(Plain::new(stderr)) }
-}
-
-/// Lines of running actions at most.
+/// The most running actions that are shown.
 const LINES: usize = 8;
 
 /// Seconds between two plain lines about one action.
-const OFTEN: f64 = 30.0;
+const INTERVAL: f64 = 30.0;
 
-/// What runs, as far as events tell.
+/// The state of a run, from its events.
 #[derive(Debug, Default)]
-struct Scene {
+struct RunState {
     running: BTreeMap<u32, Running>,
     counts: Counts,
     total: usize,
-    /// Actions that wait for a failed one, not told yet: by the failed one's address.
+    /// Actions blocked by a failed one that are not printed yet, with the address of the failed one.
     skipped: Option<(String, Vec<String>)>,
 }
 
@@ -39,13 +33,14 @@ struct Scene {
 struct Running {
     address: String,
     started: f64,
-    /// Time and units when it first told its progress: a resumed training does not begin at 0.
+    /// Time and units of the first progress event: a resumed training does not begin at 0.
     first: Option<(f64, u64)>,
     done: u64,
     total: u64,
     unit: String,
     note: String,
-    told: f64,
+    /// When the last plain line about it was printed.
+    printed: f64,
 }
 
 impl Running {
@@ -64,9 +59,9 @@ impl Running {
                     if self.total > 0 { format!(" of {}", rough_bytes(self.total)) } else { String::new() };
                 format!("{}{of}", rough_bytes(self.done))
             } else if self.total > 0 {
-                format!("{}/{} {unit}", thousands(self.done), thousands(self.total))
+                format!("{}/{} {unit}", grouped(self.done), grouped(self.total))
             } else {
-                format!("{} {unit}", thousands(self.done))
+                format!("{} {unit}", grouped(self.done))
             });
         }
         let rate = self.rate(at);
@@ -76,7 +71,7 @@ impl Running {
             } else if rate < 10.0 {
                 format!("{rate:.1}/s")
             } else {
-                format!("{}/s", thousands(rate as u64))
+                format!("{}/s", grouped(rate as u64))
             });
         }
         if !self.note.is_empty() {
@@ -92,12 +87,12 @@ impl Running {
     }
 }
 
-impl Scene {
-    /// Takes in an event; gives the lines that a person should keep.
-    fn take(&mut self, at: f64, event: &Event) -> Vec<String> {
-        let mut said = Vec::new();
+impl RunState {
+    /// Applies an event; returns lines to print above the bars.
+    fn apply(&mut self, at: f64, event: &Event) -> Vec<String> {
+        let mut lines = Vec::new();
         if !matches!(event, Event::Blocked { .. }) {
-            said.extend(self.tell_skipped());
+            lines.extend(self.skipped_line());
         }
         match event {
             Event::RunStarted { actions, .. } => self.total = *actions,
@@ -125,32 +120,32 @@ impl Scene {
             Event::Failed { id, address, failure, log, .. } => {
                 self.running.remove(id);
                 self.counts.failed += 1;
-                said.push(format!("failed   {address}: {failure}"));
-                said.extend(failure.help.iter().map(|h| format!("         help: {h}")));
-                said.extend(log.iter().map(|l| format!("         log: {}", l.display())));
+                lines.push(format!("failed   {address}: {failure}"));
+                lines.extend(failure.help.iter().map(|h| format!("         help: {h}")));
+                lines.extend(log.iter().map(|l| format!("         log: {}", l.display())));
             }
             Event::Blocked { address, by, .. } => {
                 if self.skipped.as_ref().is_some_and(|(b, _)| b != by) {
-                    said.extend(self.tell_skipped());
+                    lines.extend(self.skipped_line());
                 }
                 self.counts.blocked += 1;
                 self.skipped.get_or_insert_with(|| (by.clone(), Vec::new())).1.push(address.clone());
             }
             Event::Stopped { id, address } => {
                 self.counts.stopped += 1;
-                // What never began is only counted.
+                // An action that never started is only counted.
                 if self.running.remove(id).is_some() {
-                    said.push(format!("stopped  {address}"));
+                    lines.push(format!("stopped  {address}"));
                 }
             }
-            Event::Note { address, text, .. } if address.is_empty() => said.push(format!("note     {text}")),
-            Event::Note { address, text, .. } => said.push(format!("note     {address}: {text}")),
+            Event::Note { address, text, .. } if address.is_empty() => lines.push(format!("note     {text}")),
+            Event::Note { address, text, .. } => lines.push(format!("note     {address}: {text}")),
             Event::RunFinished { .. } => {}
         }
-        said
+        lines
     }
 
-    fn tell_skipped(&mut self) -> Option<String> {
+    fn skipped_line(&mut self) -> Option<String> {
         let (by, addresses) = self.skipped.take()?;
         let shown = addresses.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
         let more =
@@ -158,11 +153,11 @@ impl Scene {
         Some(format!("skipped  {shown}{more}: needs {by}, which failed"))
     }
 
-    /// The line for the whole run.
-    fn whole(&self, at: f64) -> String {
+    /// The line for the run.
+    fn summary(&self, at: f64) -> String {
         let c = &self.counts;
         let done = c.total();
-        let mut parts = vec![format!("{}/{} done", thousands(done as u64), thousands(self.total as u64))];
+        let mut parts = vec![format!("{}/{} done", grouped(done as u64), grouped(self.total as u64))];
         parts.extend(words(c));
         parts.push(rough_seconds(at));
         parts.join("  ")
@@ -179,13 +174,13 @@ impl Running {
             total: 0,
             unit: String::new(),
             note: String::new(),
-            told: at,
+            printed: at,
         }
     }
 }
 
-/// `12 ran`, `3 cached`, … without those that are none.
-pub fn words(counts: &Counts) -> Vec<String> {
+/// `12 ran`, `3 cached`, …, without zeros.
+pub(super) fn words(counts: &Counts) -> Vec<String> {
     let all = [
         (counts.ran, "ran"),
         (counts.cached, "cached"),
@@ -193,33 +188,31 @@ pub fn words(counts: &Counts) -> Vec<String> {
         (counts.blocked, "skipped"),
         (counts.stopped, "stopped"),
     ];
-    all.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{} {word}", thousands(*n as u64))).collect()
+    all.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{} {word}", grouped(*n as u64))).collect()
 }
-
-pub(super) use xpipe_base::value::rounded::grouped as thousands;
 
 /// Plain lines.
 #[derive(Debug)]
-pub struct Plain<W> {
+pub(super) struct Plain<W> {
     out: W,
-    scene: Scene,
+    state: RunState,
 }
 
 impl<W: Write> Plain<W> {
     /// Lines to a writer.
-    pub fn new(out: W) -> Self {
-        Self { out, scene: Scene::default() }
+    pub(super) fn new(out: W) -> Self {
+        Self { out, state: RunState::default() }
     }
 
     fn line(&mut self, text: &str) {
-        // Whoever reads may stop reading: that is no reason to stop the run.
+        // A reader that stops reading must not stop the run.
         let _ = writeln!(self.out, "{}", printable(text));
     }
 }
 
 impl<W: Write> EventSink for Plain<W> {
     fn event(&mut self, at: f64, event: &Event) {
-        for line in self.scene.take(at, event) {
+        for line in self.state.apply(at, event) {
             self.line(&line);
         }
         match event {
@@ -230,8 +223,8 @@ impl<W: Write> EventSink for Plain<W> {
                 self.line(&format!("start    {address}  {op}  ({device}, {threads}{again})"));
             }
             Event::Progress { id, .. } => {
-                let line = self.scene.running.get_mut(id).filter(|r| at - r.told >= OFTEN).map(|r| {
-                    r.told = at;
+                let line = self.state.running.get_mut(id).filter(|r| at - r.printed >= INTERVAL).map(|r| {
+                    r.printed = at;
                     r.line(at)
                 });
                 if let Some(line) = line {
@@ -246,39 +239,39 @@ impl<W: Write> EventSink for Plain<W> {
                 ));
             }
             Event::RunFinished { .. } => {
-                let whole = self.scene.whole(at);
-                self.line(&whole);
+                let summary = self.state.summary(at);
+                self.line(&summary);
             }
             _ => {}
         }
     }
 }
 
-/// Changing lines on a terminal.
+/// Progress bars on a terminal.
 #[derive(Debug)]
-pub struct Bars {
+pub(super) struct Bars {
     all: MultiProgress,
-    whole: ProgressBar,
+    run: ProgressBar,
     running: Vec<ProgressBar>,
-    scene: Scene,
+    state: RunState,
 }
 
 impl Bars {
-    /// Lines on standard error.
-    pub fn new() -> Self {
+    /// Bars on standard error.
+    pub(super) fn new() -> Self {
         Self::on(ProgressDrawTarget::stderr())
     }
 
     fn on(target: ProgressDrawTarget) -> Self {
         let all = MultiProgress::with_draw_target(target);
-        let whole = all.add(line_bar());
-        Self { all, whole, running: Vec::new(), scene: Scene::default() }
+        let run = all.add(line_bar());
+        Self { all, run, running: Vec::new(), state: RunState::default() }
     }
 
     fn draw(&mut self, at: f64) {
-        let lines: Vec<String> = self.scene.running.values().take(LINES).map(|r| r.line(at)).collect();
+        let lines: Vec<String> = self.state.running.values().take(LINES).map(|r| r.line(at)).collect();
         while self.running.len() < lines.len() {
-            self.running.push(self.all.insert_before(&self.whole, line_bar()));
+            self.running.push(self.all.insert_before(&self.run, line_bar()));
         }
         while self.running.len() > lines.len() {
             if let Some(bar) = self.running.pop() {
@@ -289,15 +282,9 @@ impl Bars {
         for (bar, line) in self.running.iter().zip(lines) {
             bar.set_message(printable(&line).into_owned());
         }
-        let hidden = self.scene.running.len().saturating_sub(LINES);
+        let hidden = self.state.running.len().saturating_sub(LINES);
         let more = if hidden > 0 { format!("  ({hidden} more run)") } else { String::new() };
-        self.whole.set_message(format!("{}{more}", self.scene.whole(at)));
-    }
-}
-
-impl Default for Bars {
-    fn default() -> Self {
-        Self::new()
+        self.run.set_message(format!("{}{more}", self.state.summary(at)));
     }
 }
 
@@ -310,20 +297,20 @@ fn line_bar() -> ProgressBar {
 impl Drop for Bars {
     fn drop(&mut self) {
         self.running.drain(..).for_each(|bar| bar.finish_and_clear());
-        self.whole.finish_and_clear();
+        self.run.finish_and_clear();
     }
 }
 
 impl EventSink for Bars {
     fn event(&mut self, at: f64, event: &Event) {
-        for line in self.scene.take(at, event) {
+        for line in self.state.apply(at, event) {
             let _ = self.all.println(printable(&line));
         }
         self.draw(at);
         if let Event::RunFinished { .. } = event {
             self.running.drain(..).for_each(|bar| bar.finish_and_clear());
-            self.whole.finish_and_clear();
-            let _ = self.all.println(self.scene.whole(at));
+            self.run.finish_and_clear();
+            let _ = self.all.println(self.state.summary(at));
         }
     }
 }
@@ -421,19 +408,19 @@ mod tests {
     }
 
     #[test]
-    fn at_most_eight_lines_and_one_for_the_whole() {
+    fn at_most_eight_lines_and_one_for_the_run() {
         let mut bars = Bars::on(ProgressDrawTarget::hidden());
         for id in 0..12 {
             bars.event(f64::from(id), &started(id, &format!("m[{id}]")));
         }
         assert_eq!(bars.running.len(), 8);
-        assert!(bars.whole.message().ends_with("(4 more run)"));
+        assert!(bars.run.message().ends_with("(4 more run)"));
         bars.event(20.0, &progress(0, 0, ""));
         bars.event(30.0, &progress(0, 50, "loss 0.5"));
         assert_eq!(bars.running[0].message(), "m[0]  50/200,000 steps  5.0/s  loss 0.5  11 h 07 min left");
         for (at, event) in events() {
             bars.event(at, &event);
         }
-        assert!(bars.running.is_empty() && bars.whole.is_finished());
+        assert!(bars.running.is_empty() && bars.run.is_finished());
     }
 }

@@ -1,42 +1,41 @@
-//! `xpipe report`: the page of a study from what is cached, without running.
+//! `xpipe report`: the HTML page of a study from cached results, without running.
 
-use super::args::{Common, ReportArgs};
-use super::lock::Lock;
-use super::out::{self, Stop};
-use super::page::{self, Story};
-use super::results::{self, DAMAGED, Stored};
-use super::runner::Local;
-use super::{failed, job, study};
-use xpipe_engine::{Forecast, Heavy, Options, forecast};
+use std::path::PathBuf;
 
-pub(super) fn report(args: &ReportArgs, common: &Common) -> Result<u8, Stop> {
-    let loaded = study::sound(&args.study, common)?;
-    let job = job::job(&loaded)?;
-    let store = job::reading(common)?;
-    let runner = Local::new(common, Lock::beside(&loaded.path, common.locked)?);
-    let fates = forecast(&job, &runner, &store, &Options::new(job::threads(common), Heavy::Thread));
-    let stored = Stored::of_forecast(&store, &job, &fates);
-    let outcome = results::evaluate(&loaded.graph, &stored)?;
-    let folder = args.output.clone().unwrap_or_else(|| page::results_folder(&loaded, &args.study));
-    let files = Story::of_cache(&loaded, &args.study, &fates, &stored).write(&folder, &outcome, &stored)?;
-    let open = open(&fates);
+use super::options::{Common, StudyArgs};
+use super::{advice, out};
+use xpipe_study::session::{Error, exit};
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    study: StudyArgs,
+    /// The folder of the page. Default: `results/NAME` beside the study.
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &Args, common: &Common) -> Result<u8, Error> {
+    let session = args.study.open(common)?;
+    let store = session.open_cache()?;
+    let cached = session.cached(&store);
+    let folder = args.output.clone().unwrap_or_else(|| session.loaded.results_folder());
+    let files = cached.write_pages(&folder)?;
     if files.is_empty() {
-        return Err(Stop::usage("the study has no table, claim or report to show"));
+        return Err(Error::usage("the study has no table, claim or report to show"));
     }
+    let (open, damaged) = (cached.open(), cached.results.damage());
+    let code = if damaged.is_empty() { 0 } else { exit::DAMAGED };
     if common.json {
-        out::json(&serde_json::json!({ "files": files, "open": open, "damaged": stored.damage() }));
-        return Ok(if stored.damage().is_empty() { 0 } else { DAMAGED });
+        out::json(&serde_json::json!({ "files": files, "open": open, "damaged": damaged }));
+        return Ok(code);
     }
     for file in &files {
         out::line(&file.display().to_string());
     }
     if open > 0 {
-        out::line(&failed::advice(open, &args.study));
+        out::line(&advice::open_line(open, &args.study));
     }
-    Ok(if stored.warn_of_damage() { DAMAGED } else { 0 })
-}
-
-/// How many actions that are asked for have no result.
-fn open(fates: &[Forecast]) -> usize {
-    fates.iter().filter(|f| !matches!(f, Forecast::Cached { .. } | Forecast::NotNeeded)).count()
+    out::warn_of_damage(&damaged);
+    Ok(code)
 }

@@ -1,36 +1,35 @@
-//! `xpipe show`: tables and claims from what is cached, without running.
+//! `xpipe show`: tables and claims from cached results, without running.
 
-use super::args::{Common, StudyArgs};
-use super::lock::Lock;
-use super::out::{self, Stop};
-use super::results::{self, DAMAGED, Stored};
-use super::runner::Local;
-use super::{failed, job, study};
-use xpipe_engine::{Forecast, Heavy, Options, forecast};
+use super::options::{Common, StudyArgs};
+use super::{advice, out, tables};
+use xpipe_study::session::{Error, exit};
 
-pub(super) fn show(args: &StudyArgs, common: &Common) -> Result<u8, Stop> {
-    let loaded = study::sound(args, common)?;
-    let job = job::job(&loaded)?;
-    let store = job::reading(common)?;
-    let runner = Local::new(common, Lock::beside(&loaded.path, common.locked)?);
-    let options = Options::new(job::threads(common), Heavy::Thread);
-    let fates = forecast(&job, &runner, &store, &options);
-    let stored = Stored::of_forecast(&store, &job, &fates);
-    let outcome = results::evaluate(&loaded.graph, &stored)?;
-    let failures = failed::last_failures(&job, &store, &fates);
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    study: StudyArgs,
+}
+
+pub(super) fn run(args: &Args, common: &Common) -> Result<u8, Error> {
+    let session = args.study.open(common)?;
+    let store = session.open_cache()?;
+    let cached = session.cached(&store);
+    let evaluated = cached.evaluate()?;
+    let failures = cached.last_failures();
+    let damaged = cached.results.damage();
+    let code = if damaged.is_empty() { 0 } else { exit::DAMAGED };
     if common.json {
-        let mut json = outcome.json();
-        json["damaged"] = stored.damage().into();
-        json["failed"] = failed::json(&failures);
+        let mut json = xpipe_study::report::json(&evaluated);
+        json["damaged"] = damaged.into();
+        json["failed"] = advice::failures_json(&failures);
         out::json(&json);
-        return Ok(if stored.damage().is_empty() { 0 } else { DAMAGED });
+        return Ok(code);
     }
-    outcome.print();
-    let missing =
-        fates.iter().filter(|f| matches!(f, Forecast::WillRun { .. } | Forecast::Depends { .. })).count();
-    failed::lines(&failures).iter().for_each(|line| out::line(line));
-    if missing > 0 {
-        out::line(&failed::advice(missing, args));
+    tables::print(&evaluated);
+    advice::failure_lines(&failures).iter().for_each(|line| out::line(line));
+    if cached.to_run() > 0 {
+        out::line(&advice::open_line(cached.to_run(), &args.study));
     }
-    Ok(if stored.warn_of_damage() { DAMAGED } else { 0 })
+    out::warn_of_damage(&damaged);
+    Ok(code)
 }

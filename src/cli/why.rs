@@ -1,46 +1,47 @@
 //! `xpipe why`: what changed since the last run of a cell.
 
-use super::args::{Common, WhyArgs};
-use super::lock::Lock;
-use super::out::{self, Stop};
-use super::results::Stored;
-use super::runner::Local;
-use super::{job, study};
+use super::options::{Common, StudyArgs};
+use super::out;
 use xpipe_base::diag::Span;
 use xpipe_base::diag::render::Sources as _;
-use xpipe_engine::{self, Heavy, Options};
-use xpipe_study::report::chosen::{Chosen, chosen_for};
+use xpipe_study::report::chosen::Chosen;
+use xpipe_study::session::{Error, Loaded, cells};
 
-pub(super) fn why(args: &WhyArgs, common: &Common) -> Result<u8, Stop> {
-    let loaded = study::sound(&args.study, common)?;
-    let job = job::job(&loaded)?;
-    let store = job::reading(common)?;
-    let runner = Local::new(common, Lock::beside(&loaded.path, common.locked)?);
-    let options = Options::new(job::threads(common), Heavy::Thread);
-    let fates = xpipe_engine::forecast(&job, &runner, &store, &options);
-    let stored = Stored::of_forecast(&store, &job, &fates);
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    study: StudyArgs,
+    /// Cells, or stages: `model[infonce, bert_base, 1]`.
+    #[arg(required = true)]
+    cells: Vec<String>,
+}
+
+pub(super) fn run(args: &Args, common: &Common) -> Result<u8, Error> {
+    let session = args.study.open(common)?;
+    let loaded = &session.loaded;
+    let store = session.open_cache()?;
+    let cached = session.cached(&store);
     let mut all = Vec::new();
-    for id in study::cells(&loaded.graph, &args.cells)? {
-        let chosen = chosen_for(id, &loaded.graph, &stored);
-        let answer = xpipe_engine::why(&job, id, &runner, &store, &options);
+    for id in cells(&loaded.graph, &args.cells)? {
+        let (chosen, why) = (cached.chosen_for(id), cached.why(id));
         if common.json {
             all.push(serde_json::json!({
-                "address": answer.address, "outlook": answer.outlook, "since": answer.since, "reasons": answer.reasons,
-                "from": answer.from, "failed": answer.failed,
+                "address": why.address, "outlook": why.outlook, "since": why.since, "reasons": why.reasons,
+                "from": why.from, "failed": why.failed,
                 "chosen": chosen.iter().map(Chosen::json).collect::<Vec<_>>(),
             }));
             continue;
         }
         let site = loaded.graph.call_site(id);
         let place = |path: &str| {
-            let inside = place_of(&loaded, site.span, path);
+            let inside = place_of(loaded, site.span, path);
             Some(match site.caller.filter(|caller| caller.file != site.span.file) {
                 // The study's own line first: the other one is in a module that it uses.
-                Some(caller) => format!("{} ({inside})", place_of(&loaded, caller, path)),
+                Some(caller) => format!("{} ({inside})", place_of(loaded, caller, path)),
                 None => inside,
             })
         };
-        out::line(answer.render(&place).trim_end());
+        out::line(why.render(&place).trim_end());
         for c in chosen {
             out::line(&format!("  chosen: {} = {}", c.address(), c.text()));
         }
@@ -51,8 +52,8 @@ pub(super) fn why(args: &WhyArgs, common: &Common) -> Result<u8, Stop> {
     Ok(0)
 }
 
-/// Where an argument stands in a call: its own line where it is written, else the call's.
-fn place_of(loaded: &study::Loaded, span: Span, path: &str) -> String {
+/// The line of an argument in a call: its own where it is written, else the call's.
+fn place_of(loaded: &Loaded, span: Span, path: &str) -> String {
     let first = path.split(['.', '[']).next().unwrap_or(path);
     let text = loaded.sources.slice(span);
     let offset = text

@@ -168,10 +168,7 @@ fn time_is_told_from_what_was_measured() {
         text.contains("≤ ") && text.contains(" + ? on ") && text.contains("a probe of matrix products"),
         "{text}"
     );
-    assert!(
-        text.contains("note: how long 2 actions will take is not known: the run is not made yet"),
-        "{text}"
-    );
+    assert!(text.contains("note: the time of 2 actions is unknown: the run is not made yet"), "{text}");
 
     assert_eq!(space.run(), (12, 0, 0));
     let text = space.xpipe(&["plan", "study.xpipe"]).out;

@@ -196,7 +196,7 @@ fn results_without_a_folder_are_known_before_the_work() {
     let space = Space::new(RETRIEVAL);
     space.write("taken", "a file");
     let run = space.xpipe(&["run", "study.xpipe", "--output", "taken"]);
-    run.says(4, &["results cannot go to taken", "is no folder", "nothing was started"]);
+    run.says(4, &["results cannot go to taken", "is not a folder", "nothing was started"]);
     assert!(space.contents().is_empty());
     assert_eq!(space.run().2, 0);
     // With nothing to do the tables are shown all the same.

@@ -89,7 +89,7 @@ fn init_writes_a_study_that_checks_and_is_formatted() {
     assert_eq!(space.xpipe(&["plan", "new/mine.xpipe"]).code, Some(0));
     // What is there stays.
     let before = space.read("study.xpipe");
-    space.xpipe(&["init"]).says(2, &["study.xpipe", "it is there already"]);
+    space.xpipe(&["init"]).says(2, &["study.xpipe", "it exists already"]);
     assert_eq!(space.read("study.xpipe"), before);
     let json = space.xpipe(&["init", "other.xpipe", "--json"]).json();
     assert_eq!(json["written"], "other.xpipe");

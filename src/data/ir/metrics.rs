@@ -10,7 +10,7 @@
 use std::fmt;
 
 use xpipe_base::task::Failure;
-use xpipe_base::value::{Call, Value};
+use xpipe_base::value::{Call, Record, Value};
 
 /// A measure. `k` is the cut-off rank from 1, `rel` the lowest relevant grade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -138,6 +138,19 @@ impl Measure {
         let k = self.cutoff().map_or_else(String::new, |k| format!("_{k}"));
         let rel = if self.rel() == 1 { String::new() } else { format!("_rel{}", self.rel()) };
         format!("{name}{k}{rel}")
+    }
+
+    /// The measure of a published name: the inverse of [`Measure::member`].
+    pub fn from_member(member: &str) -> Option<Self> {
+        let mut parts = member.split('_');
+        let name = parts.next()?;
+        let mut args: Vec<(&'static str, Value)> = Vec::new();
+        for part in parts {
+            let (field, digits) = part.strip_prefix("rel").map_or(("k", part), |rest| ("rel", rest));
+            args.push((field, Value::Int(digits.parse().ok()?)));
+        }
+        let measure = Self::from_call(&Call { name: name.into(), args: Record::of(args) }).ok()?;
+        (measure.member() == member).then_some(measure)
     }
 
     /// The value for one query: `ranked` are the grades from rank 1 on, `judged` all grades of the query.

@@ -52,6 +52,7 @@ mod names;
 mod no_cells;
 mod operations;
 mod operators;
+mod output_options;
 mod overrides;
 mod params;
 mod path;
@@ -85,8 +86,7 @@ pub use conform::bytes;
 pub use datasets::IMPORTS;
 pub use domain::POLICY;
 pub use expand::expand;
-pub use model::{
-    CallSite, Cell, Choice, Claim, Cut, Graph, Published, Report, Row, Table, TestSpec, address,
-};
+pub use model::{CallSite, Cell, Choice, Claim, Cut, Graph, Published, Report, Row, Table, address};
+pub use output_options::{BestPer, CorrectionMethod, Format, Section, TestKind, TestSpec};
 pub use overrides::Overrides;
 pub use svg::svg;

@@ -1,5 +1,6 @@
 //! The expanded study as data: actions, rows of the plan, tables, claims and reports.
 
+use super::output_options::{BestPer, Format, Section, TestSpec};
 use xpipe_base::diag::Span;
 use xpipe_base::task::Action;
 use xpipe_base::value::{ActionId, Name, Value};
@@ -72,23 +73,6 @@ pub fn address(name: &str, labels: &[Name]) -> String {
     out
 }
 
-/// A significance test of a table.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TestSpec {
-    /// `paired_t`, `randomisation` or `bootstrap`.
-    pub kind: String,
-    /// The axis and label that others are compared with.
-    pub against: (Name, Name),
-    /// `holm`, `bonferroni`, `bh` or `none`.
-    pub correct: String,
-    /// Significance level, in (0, 1).
-    pub alpha: f64,
-    /// Number of draws of randomisation and bootstrap.
-    pub draws: u64,
-    /// Seed of the draws.
-    pub seed: u64,
-}
-
 /// A table: values to be computed when results exist.
 #[derive(Clone, Debug)]
 pub struct Table {
@@ -115,7 +99,7 @@ pub struct Table {
     /// The measure that all cells show (`ndcg_10`); empty when they show different ones, or none.
     pub measure: String,
     /// Scope in which the best value is marked: `row`, `column` or `table`.
-    pub best_per: Option<String>,
+    pub best_per: Option<BestPer>,
     /// Whether smaller values are better.
     pub smallest: bool,
     /// The significance test of the table.
@@ -123,7 +107,7 @@ pub struct Table {
     /// Digits after the point.
     pub digits: usize,
     /// Formats of the files to write: `html`, `latex`, `csv`, `markdown`, `parquet`.
-    pub write: Vec<String>,
+    pub write: Vec<Format>,
 }
 
 /// Numbers that others have published for the cells of a table.
@@ -182,7 +166,7 @@ pub struct Report {
     /// The heading of the page. Default: the name.
     pub title: Option<Value>,
     /// Names of tables and claims, or calls such as `costs(model)` as text.
-    pub sections: Vec<String>,
+    pub sections: Vec<Section>,
     /// Path of the page in the folder of results.
     pub html: Option<String>,
 }

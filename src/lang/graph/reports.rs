@@ -5,6 +5,7 @@ use super::expander::Expander;
 use super::fields::value_of;
 use super::model::{Graph, Report};
 use super::names::{all_names, names_of};
+use super::output_options::Section;
 use crate::resolve::{ModuleId, Named};
 use crate::syntax::ast::{Arg, Expr, ExprKind, Field, Ident};
 use xpipe_base::diag::{Code, Diagnostic, Span};
@@ -44,11 +45,11 @@ impl<'a> Expander<'a> {
         graph.reports.push(Report { name: name.name.to_string(), span, title, sections, html });
     }
 
-    /// A section as text: the name of a table or claim, or a call with names of stages.
-    fn section(&mut self, item: &'a Expr) -> Option<String> {
+    /// A section: the name of a table or claim, or `costs` with names of stages.
+    fn section(&mut self, item: &'a Expr) -> Option<Section> {
         match &item.kind {
             ExprKind::Path(p) if p.len() == 1 => match self.study.named(ROOT, &p[0].name) {
-                Some(Named::Output(..)) => Some(p[0].name.to_string()),
+                Some(Named::Output(..)) => Some(Section::Output(p[0].name.to_string())),
                 Some(Named::Broken) => None,
                 _ => {
                     let outputs = names_of(self.study, ROOT, |n| matches!(n, Named::Output(..)));
@@ -56,9 +57,8 @@ impl<'a> Expander<'a> {
                     None
                 }
             },
-            ExprKind::Call { path, args, .. } if path.len() == 1 => {
-                let stages: Vec<String> = args.iter().filter_map(|a| self.stage_of_section(a)).collect();
-                Some(format!("{}({})", path[0].name, stages.join(", ")))
+            ExprKind::Call { path, args, .. } if path.len() == 1 && &*path[0].name == "costs" => {
+                Some(Section::Costs(args.iter().filter_map(|a| self.stage_of_section(a)).collect()))
             }
             ExprKind::Error => None,
             _ => {

@@ -3,7 +3,7 @@
 use super::env::{Env, Eval, Stop};
 use super::expander::Expander;
 use super::fields::{argument_place, value_of};
-use super::model::TestSpec;
+use super::output_options::{BestPer, CorrectionMethod, Format, TestKind, TestSpec};
 use crate::resolve::{AxisId, ModuleId};
 use crate::syntax::ast::Field;
 use crate::types::Type;
@@ -18,11 +18,11 @@ const FEW_LABELS: usize = 8;
 /// What a table says besides its values.
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
-    pub best_per: Option<String>,
+    pub best_per: Option<BestPer>,
     pub smallest: bool,
     pub test: Option<TestSpec>,
     pub digits: usize,
-    pub write: Vec<String>,
+    pub write: Vec<Format>,
 }
 
 impl<'a> Expander<'a> {
@@ -40,11 +40,11 @@ impl<'a> Expander<'a> {
         };
         let formats = write.as_ref().and_then(Value::as_list).unwrap_or_default();
         Ok(Layout {
-            best_per: mark.map(|m| word(m, "per").unwrap_or("row").to_owned()),
+            best_per: mark.map(|m| word(m, "per").and_then(BestPer::parse).unwrap_or(BestPer::Row)),
             smallest: mark.is_some_and(|m| m.args.get("smallest") == Some(&Value::Bool(true))),
             test,
             digits: digits.and_then(|d| d.as_int()).map_or(3, |d| d.clamp(0, 12) as usize),
-            write: formats.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect(),
+            write: formats.iter().filter_map(|v| Format::parse(v.as_str()?)).collect(),
         })
     }
 
@@ -71,9 +71,11 @@ impl<'a> Expander<'a> {
         };
         let whole = |n: &str| call.args.get(n).and_then(Value::as_int);
         Ok(TestSpec {
-            kind: call.name.to_string(),
+            kind: TestKind::parse(&call.name).unwrap_or(TestKind::PairedT),
             against,
-            correct: word(call, "correct").unwrap_or("holm").to_owned(),
+            correct: word(call, "correct")
+                .and_then(CorrectionMethod::parse)
+                .unwrap_or(CorrectionMethod::Holm),
             alpha,
             draws: whole("draws").map_or(10_000, |n| n.max(1) as u64),
             seed: whole("seed").unwrap_or(0) as u64,

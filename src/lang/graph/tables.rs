@@ -153,7 +153,7 @@ impl<'a> Expander<'a> {
             values,
             spread,
             published,
-            best_per: layout.best_per.clone(),
+            best_per: layout.best_per,
             smallest: layout.smallest,
             test: layout.test.clone(),
             digits: layout.digits,

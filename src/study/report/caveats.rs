@@ -1,5 +1,5 @@
-//! What a reader of the numbers has to know, over all results that they rest on: data that was left out, read
-//! differently, or is to be doubted.
+//! What a reader of the numbers has to know, over all results behind them: data that was left out, read differently, or
+//! is doubtful.
 //!
 //! An action's caveats are kept with its result. Results of older versions, and counts that operations record in any
 //! case, have facts instead: [`FACTS`] reads those as caveats, so that there is one list. Counts of one cause are summed
@@ -19,15 +19,15 @@ const NAMED: usize = 3;
 
 /// A caveat over the results that have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct CaveatSummary {
     /// Kind, cause, the sum of the counts, and the first example.
     pub caveat: Caveat,
     /// Addresses of the results, in the order of the plan.
     pub cells: Vec<String>,
 }
 
-impl Told {
-    /// Where: the results by their addresses.
+impl CaveatSummary {
+    /// The addresses of the results.
     pub fn place(&self) -> String {
         let mut named: Vec<String> = self.cells.iter().take(NAMED).map(|c| format!("`{c}`")).collect();
         if self.cells.len() > NAMED {
@@ -36,13 +36,13 @@ impl Told {
         named.join(", ")
     }
 
-    /// What: the count, of how many, the cause, and the first example.
+    /// The count, of how many, the cause, and the first example.
     pub fn text(&self) -> String {
         self.caveat.to_string()
     }
 }
 
-/// Counts that operations record as facts, and that are worth a word when they are not 0.
+/// Counts among facts that a reader has to know of when they are not 0.
 const FACTS: [(&str, CaveatKind, &str); 11] = [
     ("answers_repaired", CaveatKind::Doubt, cause::REPAIRED),
     ("queries_missing_from_run", CaveatKind::Doubt, "judged queries are not in the run and count 0"),
@@ -69,16 +69,16 @@ const FACTS: [(&str, CaveatKind, &str); 11] = [
     ("skipped", CaveatKind::Dropped, ""),
 ];
 
-/// The caveats of results, by kind and cause.
-pub fn told(graph: &Graph, results: &dyn Results, of: &BTreeSet<ActionId>) -> Vec<Told> {
-    let mut list: Vec<Told> = Vec::new();
+/// The caveats of results, summed by kind and cause.
+pub fn summaries(graph: &Graph, results: &dyn Results, of: &BTreeSet<ActionId>) -> Vec<CaveatSummary> {
+    let mut list: Vec<CaveatSummary> = Vec::new();
     for id in of {
         let Some(action) = graph.actions.get(id.0 as usize) else { continue };
         for caveat in caveats(*id, action, results) {
             let known =
                 list.iter_mut().find(|t| t.caveat.kind == caveat.kind && t.caveat.cause == caveat.cause);
             let Some(known) = known else {
-                list.push(Told { caveat, cells: vec![action.address.clone()] });
+                list.push(CaveatSummary { caveat, cells: vec![action.address.clone()] });
                 continue;
             };
             known.cells.push(action.address.clone());
@@ -91,7 +91,7 @@ pub fn told(graph: &Graph, results: &dyn Results, of: &BTreeSet<ActionId>) -> Ve
     list
 }
 
-/// Those that are kept with a result, and those that its facts tell.
+/// The caveats that are kept with a result, and those of its facts.
 fn caveats(id: ActionId, action: &Action, results: &dyn Results) -> Vec<Caveat> {
     let mut list = results.caveats(id);
     let facts = results.facts(id).unwrap_or_default();
@@ -127,8 +127,8 @@ fn caveats(id: ActionId, action: &Action, results: &dyn Results) -> Vec<Caveat> 
     list
 }
 
-/// The actions that tables and claims rest on; without any of them, all that a study names.
-pub fn behind<'t>(
+/// The actions behind tables and claims; without any of them, every named action of the study.
+pub fn results_behind<'t>(
     graph: &Graph,
     tables: impl Iterator<Item = &'t Table>,
     claims: impl Iterator<Item = &'t Claim>,

@@ -1,6 +1,6 @@
-//! The cells of a table for machines: one record a cell, all digits, in files of any kind.
+//! The cells of a table as records with all digits, for files of any kind.
 
-use super::fill::{Content, Filled};
+use super::filled::{Content, Filled};
 
 /// The fields of a record.
 ///
@@ -30,11 +30,11 @@ pub(super) const NAMES: [&str; 17] = [
 /// What a field holds.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Field {
-    /// Text; empty for none.
+    /// Text; may be empty.
     Text(String),
     /// A number, or none.
     Number(Option<f64>),
-    /// What the cell says.
+    /// The content of the cell.
     Value(Content),
 }
 

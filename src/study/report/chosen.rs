@@ -1,9 +1,8 @@
-//! What was chosen by results: the winner of each `argmax` and `argmin`.
+//! Values chosen by results: the winner of each `argmax` and `argmin`.
 
 use super::Results;
 use super::layout;
 use super::missing;
-use super::names;
 use xpipe_base::value::pending::{Pending, each};
 use xpipe_base::value::shown::show;
 use xpipe_base::value::{ActionId, Name, Value};
@@ -63,7 +62,7 @@ fn of(choice: &Choice, results: &dyn Results) -> Option<Chosen> {
             }
         });
     }
-    let measure = if let [one] = members.as_slice() { names::printed(one) } else { "value".to_owned() };
+    let measure = if let [one] = members.as_slice() { layout::measure(one) } else { "value".to_owned() };
     Some(Chosen {
         name: choice.name.clone(),
         at: choice.at.clone(),

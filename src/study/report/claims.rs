@@ -1,4 +1,4 @@
-//! Claims: expectations that hold or do not, shown with the numbers on both sides.
+//! Claims: expectations that hold or not, with the numbers on both sides.
 
 use super::Results;
 use super::fill;
@@ -11,7 +11,7 @@ use xpipe_lang::graph::{Claim, Cut, Graph};
 /// The most failing cells that one `all(…)` shows.
 const SHOWN: usize = 4;
 
-/// What came of a claim.
+/// The outcome of a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClaimOutcome {
     /// It holds.
@@ -24,12 +24,12 @@ pub enum ClaimOutcome {
         /// The numbers.
         values: String,
     },
-    /// It cannot be told; this is no failure.
+    /// It cannot be evaluated, which is no failure.
     NotEvaluated {
         /// Why, a lowercase fragment.
         reason: String,
-        /// Whether the study or the command line asks for just that: by `only`, by `--target`, or by leaving a
-        /// published number out. Otherwise the run ends with exit code 7.
+        /// Whether the study or the command line asks for that: by `only`, by `--target`, or by leaving out a published
+        /// number. Otherwise the run ends with exit code 7.
         asked: bool,
     },
 }
@@ -37,13 +37,13 @@ pub enum ClaimOutcome {
 /// A claim at one point with its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimResult {
-    /// Its name.
+    /// Its name in the study.
     pub name: String,
     /// Labels of its `for` axes.
     pub labels: Vec<Name>,
     /// The sentence.
     pub text: String,
-    /// What came of it.
+    /// Its outcome.
     pub outcome: ClaimOutcome,
 }
 

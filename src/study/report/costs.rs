@@ -1,7 +1,7 @@
-//! What stages cost: seconds of their actions, and the documents, tokens and pairs that they saw.
+//! The costs of stages: seconds of their actions, and the documents, tokens and pairs that they processed.
 //!
-//! An action that several cells share counts once. Seconds are those of the time it was carried out, whether now
-//! or in an earlier run.
+//! An action that several cells share counts once. Its seconds are those of the run that carried it out, this one or an
+//! earlier one.
 
 use std::collections::BTreeSet;
 
@@ -19,14 +19,14 @@ pub struct CostRow {
     pub address: String,
     /// Seconds; `None` where it has no result.
     pub seconds: Option<f64>,
-    /// What it saw, in the order of the columns of [`Costs::counted`].
+    /// Its counts, in the order of [`Costs::counted`].
     pub counts: Vec<Option<u64>>,
 }
 
 /// The costs of a stage.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Costs {
-    /// The stage.
+    /// The stage's name.
     pub stage: String,
     /// The counts that at least one action records: `documents`, `tokens`, …
     pub counted: Vec<&'static str>,
@@ -75,22 +75,4 @@ pub fn costs(stage: &str, graph: &Graph, results: &dyn Results) -> Option<Costs>
             })
             .collect(),
     })
-}
-
-/// The stages of a section `costs(model)`, `costs([model, reranked])` or `costs(of = model)`; `None` when the text is
-/// not that.
-pub(super) fn stages(section: &str) -> Option<Vec<&str>> {
-    let inner = section.trim().strip_prefix("costs")?.trim();
-    let inner = inner
-        .strip_prefix('(')
-        .and_then(|i| i.strip_suffix(')'))
-        .or_else(|| inner.strip_prefix('{').and_then(|i| i.strip_suffix('}')))?
-        .trim();
-    let inner = match inner.strip_prefix("of") {
-        Some(rest) if rest.trim_start().starts_with('=') => rest.trim_start()[1..].trim(),
-        _ => inner,
-    };
-    let inner = inner.strip_prefix('[').and_then(|i| i.strip_suffix(']')).unwrap_or(inner);
-    let names: Vec<&str> = inner.split(',').map(str::trim).filter(|n| !n.is_empty()).collect();
-    if names.is_empty() { None } else { Some(names) }
 }

@@ -1,10 +1,10 @@
-//! Tables and costs as CSV (RFC 4180) for machines: one cell a line, all digits, empty fields for what is not there.
+//! Tables and costs as CSV (RFC 4180): one line per cell, all digits, empty fields for missing values.
 
 use super::cells::{Field, NAMES, cells};
 use super::costs::Costs;
-use super::fill::{Content, Filled};
+use super::filled::{Content, Filled};
 
-/// A cell a line, with the fields of [`super::cells`].
+/// One line per cell, with the fields of [`super::cells`].
 pub fn table(table: &Filled) -> String {
     let mut out = String::new();
     line(&mut out, NAMES.iter().map(|name| (*name).to_owned()));
@@ -22,7 +22,7 @@ pub fn table(table: &Filled) -> String {
     out
 }
 
-/// An action a line: `action,seconds` and a column for each count.
+/// One line per action: `action,seconds` and a column for each count.
 pub fn costs(costs: &Costs) -> String {
     let mut out = String::new();
     let names = costs.counted.iter().map(|n| (*n).to_owned());

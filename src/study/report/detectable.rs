@@ -1,17 +1,17 @@
-//! The smallest difference that a table's test can find: told before anything runs.
+//! The smallest difference that a table's test can find, before anything runs.
 //!
-//! Honest only in standard deviations of the differences, as long as there are no results: how large those are is what
-//! a study is for. With results of at least one comparison the difference is given in the measure too. Before them, the
-//! collections of a mean are supposed to vary alike.
+//! Without results it is known only in standard deviations of the differences. With results of at least one comparison it
+//! is given in the measure too. Without results, the collections of a mean are assumed to have equal variances.
 
 use std::fmt;
 
-use super::fill::{self, evaluate_table};
-use super::{Results, layout, names, significance, units};
+use super::fill::evaluate_table;
+use super::filled::at;
+use super::{Results, layout, significance, units};
 use xpipe_base::value::Value;
 use xpipe_data::ir::power;
 use xpipe_data::ir::strata::Size;
-use xpipe_lang::graph::{self, Graph, Table};
+use xpipe_lang::graph::{self, CorrectionMethod, Graph, Table};
 
 /// The chance of finding the difference that is told, as power is usually chosen.
 const POWER: f64 = 0.8;
@@ -25,13 +25,13 @@ pub struct Detectable {
     pub measure: String,
     /// The queries of the comparison that can find least.
     pub queries: usize,
-    /// What they tell: in a mean of collections less than as many of one.
+    /// The effective sample size: several collections count less than as many queries of one.
     pub size: Size,
     /// Comparisons in the family.
     pub comparisons: usize,
     /// The level of the family.
     pub alpha: f64,
-    /// Whether the level is divided by the number of comparisons: what Holm and Benjamini-Hochberg do at worst.
+    /// Whether the level is divided by the number of comparisons, which is the worst case of Holm and Benjamini-Hochberg.
     pub divided: bool,
     /// The effect, in standard deviations of the differences.
     pub effect: f64,
@@ -46,21 +46,21 @@ pub fn detectable(table: &Table, graph: &Graph, results: &dyn Results) -> Option
     let compared: Vec<_> = (0..table.rows.1.len())
         .flat_map(|r| (0..table.columns.1.len()).map(move |c| (r, c)))
         .filter(|(r, c)| reference(*r, *c) != (*r, *c))
-        .filter_map(|(r, c)| fill::at(&table.values, r, c))
+        .filter_map(|(r, c)| at(&table.values, r, c))
         .collect();
     let filled = evaluate_table(table, graph, results).ok()?;
     let tests: Vec<_> = filled.cells.iter().flatten().filter_map(|c| c.test).collect();
     let least = |a: &(usize, Size), b: &(usize, Size)| a.1.n.total_cmp(&b.1.n);
-    let told = tests.iter().map(|t| (t.n, t.size)).min_by(least);
+    let tested = tests.iter().map(|t| (t.n, t.size)).min_by(least);
     let expected = || compared.iter().filter_map(|v| queries(v, graph, results)).min_by(least);
-    let (queries, size) = told.or_else(expected)?;
-    let divided = spec.correct != "none";
+    let (queries, size) = tested.or_else(expected)?;
+    let divided = spec.correct != CorrectionMethod::None;
     let level = if divided { spec.alpha / compared.len().max(1) as f64 } else { spec.alpha };
     let mut sds: Vec<f64> = tests.iter().map(|t| t.sd).collect();
     sds.sort_by(f64::total_cmp);
     Some(Detectable {
         table: graph::address(&table.name, &table.labels),
-        measure: names::printed(&table.measure),
+        measure: layout::measure(&table.measure),
         queries,
         size,
         comparisons: compared.len(),
@@ -118,7 +118,7 @@ impl fmt::Display for Detectable {
                     layout::number(sd, 3)
                 )
             }
-            None => f.write_str("; how large the deviation is, results will tell"),
+            None => f.write_str("; the deviation is unknown until there are results"),
         }
     }
 }

@@ -1,10 +1,10 @@
-//! A number beside the one that was published for it: ok, near or off.
+//! How close a number is to the published one: ok, near or off.
 
 use super::Results;
 use super::missing;
 use xpipe_base::value::Value;
 
-/// How near a number is to a published one.
+/// How close a number is to a published one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grade {
     /// Within the tolerance.
@@ -39,9 +39,9 @@ impl Grade {
 /// The published number of a cell.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Published {
-    /// The number.
+    /// The published number.
     pub value: f64,
-    /// How near the cell's own is.
+    /// How close the cell's number is.
     pub grade: Grade,
 }
 

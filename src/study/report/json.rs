@@ -1,12 +1,11 @@
-//! What a study says, for other programs: tables cell by cell with the labels of their axes, claims, and what a reader of
-//! the numbers has to know.
+//! What a study says as JSON: tables cell by cell with the labels of their axes, claims, and notes.
 
 use serde_json::{Map, Value as Json, json};
 
 use super::cells::{Field, NAMES, cells};
 use super::chosen::Chosen;
 use super::claims::{ClaimOutcome, ClaimResult};
-use super::fill::{Content, Filled, Sign};
+use super::filled::{Content, Filled, Sign};
 use super::{Evaluated, csv, layout};
 use xpipe_lang::graph;
 
@@ -18,7 +17,7 @@ pub fn json(evaluated: &Evaluated) -> Json {
             "example": told.caveat.example,
         })
     });
-    // What was asked for and is not given has neither count nor cells.
+    // What was asked for and cannot be given has neither count nor cells.
     let remarks = evaluated.notes.iter().map(
         |text| json!({ "kind": "not_given", "cause": text, "count": null, "cells": [], "example": null }),
     );
@@ -58,7 +57,7 @@ fn table(table: &Filled) -> Json {
             }
             let mut out = Map::new();
             out.insert("at".into(), Json::Object(at));
-            // Row and column are told by their axes.
+            // Row and column are in `at`.
             for (name, field) in NAMES.iter().zip(fields).skip(2) {
                 let value = match field {
                     Field::Text(text) if *name == "mark" => {
@@ -66,7 +65,7 @@ fn table(table: &Filled) -> Json {
                     }
                     Field::Text(text) if text.is_empty() => Json::Null,
                     Field::Text(text) => json!(text),
-                    // A count, and no measure.
+                    // A count.
                     Field::Number(x) if *name == "n" => json!(x.map(|n| n as u64)),
                     Field::Number(x) => json!(x),
                     Field::Value(Content::Number(x)) => json!(x),

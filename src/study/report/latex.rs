@@ -1,6 +1,6 @@
 //! Tables as LaTeX with booktabs, as a paper prints them.
 
-use super::fill::Filled;
+use super::filled::Filled;
 use super::layout::{self, Style};
 use xpipe_lang::graph;
 
@@ -24,12 +24,10 @@ pub fn table(table: &Filled) -> String {
     out.push_str(&format!("  \\caption{{{}}}\n", escape(&layout::title(table))));
     out.push_str(&format!("  \\label{{tab:{}}}\n", label.trim_end_matches('-')));
     out.push_str(&format!("  \\begin{{tabular}}{{l{}}}\n    \\toprule\n", "r".repeat(table.columns.1.len())));
-    for (i, row) in STYLE.rows(table).enumerate() {
-        out.push_str(&format!("    {} \\\\\n", row.join(" & ")));
-        if i == 0 {
-            out.push_str("    \\midrule\n");
-        }
-    }
+    let line = |cells: Vec<String>| format!("    {} \\\\\n", cells.join(" & "));
+    out.push_str(&line(STYLE.header(table)));
+    out.push_str("    \\midrule\n");
+    STYLE.rows(table).for_each(|row| out.push_str(&line(row)));
     out.push_str("    \\bottomrule\n  \\end{tabular}\n");
     if !table.notes.is_empty() {
         let notes: Vec<String> = table.notes.iter().map(|n| format!("    {}.", STYLE.note(n))).collect();

@@ -1,9 +1,10 @@
-//! Words and numbers that all renderings share.
+//! The words and numbers that all renderings share.
 
-use super::fill::{Content, Filled, FilledCell, Note, Sign};
+use super::filled::{Content, Filled, FilledCell, Note, Sign};
 pub(super) use xpipe_base::value::rounded::{
     grouped as count, rough_bytes as bytes, rough_seconds as duration,
 };
+use xpipe_data::ir::metrics::Measure;
 use xpipe_lang::graph;
 
 /// A number with digits after the point, as papers print it; never `-0.000`.
@@ -15,7 +16,12 @@ pub(super) fn number(x: f64, digits: usize) -> String {
     }
 }
 
-/// What stands in a cell before its spread and signs; `hole` for nothing.
+/// The name of a measure as the field prints it: `nDCG@10` for `ndcg_10`; any other text as it is.
+pub(super) fn measure(member: &str) -> String {
+    Measure::from_member(member).map_or_else(|| member.to_owned(), |m| m.to_string())
+}
+
+/// The content of a cell, before its spread and signs; `hole` stands for nothing.
 pub(super) fn content(cell: &FilledCell, digits: usize, hole: &str) -> String {
     match &cell.content {
         Content::Number(x) => number(*x, digits),
@@ -31,34 +37,36 @@ pub(super) fn beside(cell: &FilledCell, digits: usize) -> Option<String> {
     Some(format!("({} {})", number(p.value, digits), p.grade.word()))
 }
 
-/// How a language of documents writes a table.
+/// How a markup language writes a table.
 pub(super) struct Style {
-    /// Plain text in it.
+    /// Escapes plain text.
     pub escape: fn(&str) -> String,
-    /// A number or word that is not escaped any more.
+    /// Formats a number or word that is escaped already.
     pub shown: fn(String) -> String,
-    /// The best of a column.
+    /// Marks the best of a group.
     pub best: fn(&str) -> String,
-    /// What stands before the notes of a sign: best, differs, spread, hole.
+    /// The mark of best cells, before its note.
     pub best_sign: &'static str,
     /// The sign of a significant difference.
     pub differs: &'static str,
     /// Between a value and its spread.
     pub spread: &'static str,
-    /// Nothing.
+    /// The sign of a hole.
     pub hole: &'static str,
 }
 
 impl Style {
-    /// The header and the rows of a table, cell by cell.
+    /// The header of a table, cell by cell.
+    pub(super) fn header(&self, table: &Filled) -> Vec<String> {
+        std::iter::once(&table.rows.0).chain(&table.printed.1).map(|t| (self.escape)(t)).collect()
+    }
+
+    /// The rows of a table, cell by cell.
     pub(super) fn rows<'t>(&'t self, table: &'t Filled) -> impl Iterator<Item = Vec<String>> + 't {
-        let header =
-            std::iter::once(&table.rows.0).chain(&table.printed.1).map(|t| (self.escape)(t)).collect();
-        let rows = table.printed.0.iter().zip(&table.cells).map(|(row, cells)| {
+        table.printed.0.iter().zip(&table.cells).map(|(row, cells)| {
             let first = std::iter::once((self.escape)(row));
             first.chain(cells.iter().map(|c| self.cell(c, table.digits))).collect()
-        });
-        std::iter::once(header).chain(rows)
+        })
     }
 
     fn cell(&self, cell: &FilledCell, digits: usize) -> String {
@@ -93,7 +101,7 @@ impl Style {
     }
 }
 
-/// The title with the measure, when the title does not say it; the table's address without one.
+/// The title, with the measure when the title does not name it; the table's address where it has no title.
 pub(super) fn title(table: &Filled) -> String {
     // A table without a title has its name for one, which does not tell its points apart.
     let untitled = table.title.is_empty() || table.title == table.name;

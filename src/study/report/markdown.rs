@@ -1,7 +1,7 @@
 //! Tables and costs as Markdown (GitHub's tables).
 
 use super::costs::Costs;
-use super::fill::Filled;
+use super::filled::Filled;
 use super::layout::{self, Style};
 
 const STYLE: Style = Style {
@@ -17,12 +17,9 @@ const STYLE: Style = Style {
 /// A table with its title above and its notes below.
 pub fn table(table: &Filled) -> String {
     let mut out = format!("**{}**\n\n", escape(&layout::title(table)));
-    for (i, row) in STYLE.rows(table).enumerate() {
-        line(&mut out, row.into_iter());
-        if i == 0 {
-            rule(&mut out, table.columns.1.len());
-        }
-    }
+    line(&mut out, STYLE.header(table).into_iter());
+    rule(&mut out, table.columns.1.len());
+    STYLE.rows(table).for_each(|row| line(&mut out, row.into_iter()));
     if !table.notes.is_empty() {
         out.push('\n');
     }
@@ -32,7 +29,7 @@ pub fn table(table: &Filled) -> String {
     out
 }
 
-/// The costs of a stage, an action a line and the total.
+/// The costs of a stage: one line per action, and the total.
 pub fn costs(costs: &Costs) -> String {
     let mut out = format!("**Costs of {}**\n\n", escape(&costs.stage));
     let names = costs.counted.iter().map(|n| (*n).to_owned());

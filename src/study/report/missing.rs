@@ -1,4 +1,4 @@
-//! Values over results, and the reason where there is none.
+//! Values computed from results, or the reason why there is none.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -12,10 +12,10 @@ use xpipe_lang::graph::{Cut, Graph};
 /// The most addresses that one reason lists.
 const SHOWN: usize = 6;
 
-/// Why a value is not there.
+/// Why there is no value.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Reason {
-    /// A cell it needs is not there.
+    /// A cell that it needs was left out.
     Cut(Option<Cut>),
     /// Actions without a result, in order of need.
     Missing(Vec<ActionId>),
@@ -60,7 +60,7 @@ impl Reason {
 }
 
 impl Reason {
-    /// The same for several cells, that miss results of the same stages.
+    /// A reason for several cells that miss results of the same stages.
     pub(super) fn of_several(&self, graph: &Graph, results: &dyn Results) -> String {
         match self {
             Self::Missing(actions) if failed(actions, graph, results).is_empty() => {
@@ -122,7 +122,7 @@ pub(super) fn text(of: &Value, results: &dyn Results) -> String {
     }
 }
 
-/// Computes a value over results.
+/// Computes a value from results.
 ///
 /// # Errors
 /// Why there is none; of missing results all, not only the first.
@@ -130,7 +130,7 @@ pub(super) fn value(value: &Value, results: &dyn Results) -> Result<Value, Reaso
     match resolve(value, &|action, member| results.number(action, member)) {
         Ok(found) => Ok(found),
         Err(Unresolved::Missing(first)) => {
-            // Once more with a stand-in for what is missing, to hear of everything that is.
+            // Once more with 0 for what is missing, to collect everything that is missing.
             let missing = RefCell::new(vec![first]);
             let _ = resolve(value, &|action, member| {
                 Some(results.number(action, member).unwrap_or_else(|| {

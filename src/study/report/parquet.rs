@@ -3,12 +3,11 @@
 use std::path::Path;
 
 use super::cells::{Field, NAMES, cells};
-use super::fill::{Content, Filled};
+use super::filled::{Content, Filled};
 use xpipe_base::task::Failure;
 use xpipe_data::table::{Cell, Kind, TableWriter};
 
-/// Writes a record a cell. A number that is not there is NaN; a cell that says a word has it in `text`, and NaN as its
-/// value.
+/// Writes one record per cell. A missing number is NaN; a cell with text has it in `text`, and NaN as its value.
 ///
 /// # Errors
 /// The file cannot be written.

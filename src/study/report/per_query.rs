@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::names::measure;
 use xpipe_base::task::Failure;
+use xpipe_data::ir::metrics::Measure;
 use xpipe_data::table::{Kind, TableReader};
 
 /// Reads the values of one measure, by its published name (`ndcg_10`), in the order of the file.
@@ -11,8 +11,8 @@ use xpipe_data::table::{Kind, TableReader};
 /// # Errors
 /// A name that is no measure's, and a folder without a readable `metrics.parquet` or without that measure.
 pub fn read(folder: &Path, member: &str) -> Result<Vec<(String, f64)>, Failure> {
-    let measure = measure(member).ok_or_else(|| {
-        Failure::wrong(format!("`{member}` is the name of no measure, expected for instance `ndcg_10`"))
+    let measure = Measure::from_member(member).ok_or_else(|| {
+        Failure::wrong(format!("`{member}` is not the name of a measure, expected for instance `ndcg_10`"))
     })?;
     let printed = measure.to_string();
     let path = folder.join("metrics.parquet");
@@ -48,7 +48,7 @@ mod tests {
         assert_eq!(read(dir.path(), "ndcg_10").unwrap(), [("q2".to_owned(), 0.5), ("q1".to_owned(), 0.25)]);
         assert_eq!(read(dir.path(), "ap").unwrap(), [("q2".to_owned(), 0.1)]);
         assert!(read(dir.path(), "rr_10").unwrap_err().message.contains("no value of `RR@10`"));
-        assert!(read(dir.path(), "loss").unwrap_err().message.contains("no measure"));
+        assert!(read(dir.path(), "loss").unwrap_err().message.contains("not the name of a measure"));
         assert!(read(&dir.path().join("none"), "ap").is_err());
     }
 }

@@ -2,11 +2,11 @@
 
 use super::claims::{ClaimOutcome, ClaimResult};
 use super::costs::Costs;
-use super::fill::{Filled, FilledCell, Sign};
+use super::filled::{Filled, FilledCell, Sign};
 use super::layout;
 use xpipe_lang::graph;
 
-/// The most actions that the costs of a stage list; the rest is in the files.
+/// The most actions that are listed; all of them are in the files.
 const SHOWN: usize = 24;
 const BOLD: &str = "\x1b[1m";
 const DIM: &str = "\x1b[2m";
@@ -63,7 +63,7 @@ fn value(cell: &FilledCell, digits: usize) -> String {
     text
 }
 
-/// What stands after a value: signs, and the published number.
+/// What follows a value: signs, and the published number.
 fn hanging(cell: &FilledCell, digits: usize, colour: bool) -> String {
     let mut text = String::new();
     if cell.best && !colour {
@@ -107,7 +107,7 @@ fn aligned(grid: &[Vec<(String, bool)>], colour: bool) -> Vec<String> {
     lines
 }
 
-/// Claims, one a line, with their numbers; empty without claims.
+/// Claims with their numbers, one per line; empty without claims.
 pub fn claims(claims: &[ClaimResult], colour: bool) -> String {
     let mut lines = Vec::new();
     for claim in claims {
@@ -130,7 +130,7 @@ pub fn claims(claims: &[ClaimResult], colour: bool) -> String {
     lines.join("\n")
 }
 
-/// The costs of a stage, an action a line and the total.
+/// The costs of a stage: one line per action, and the total.
 pub fn costs(costs: &Costs, colour: bool) -> String {
     let plain = |text: String| (text, false);
     let mut grid = vec![vec![plain(costs.stage.clone()), plain("time".into())]];

@@ -1,4 +1,4 @@
-//! The units of a test: what a cell's number is made of, query by query.
+//! The units of a test: the values behind a cell's number, query by query.
 //!
 //! The number must be a mean (also of means) of numbers of evaluations. A unit is a query of a collection, and a
 //! collection is what the evaluation names as `qrels`; its value is the mean over the evaluations of the same
@@ -26,7 +26,7 @@ pub(super) struct Units {
     pub(super) runs: usize,
 }
 
-/// The part of a collection in a cell.
+/// A collection's part of a cell.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Collection {
     /// The weight of its mean in the number; they sum to 1.
@@ -42,7 +42,7 @@ impl Collection {
 }
 
 impl Units {
-    /// The number that the values give.
+    /// The mean of the collections' means, which is the cell's number.
     pub(super) fn mean(&self) -> f64 {
         self.collections.values().map(|c| c.weight * c.mean()).sum()
     }
@@ -59,10 +59,10 @@ struct Leaf {
 /// The evaluations of one collection: weight and values by query.
 type Weighted = (f64, BTreeMap<String, f64>);
 
-/// Takes a cell's value apart. `collections` numbers the collections of the whole table.
+/// The units of a cell's value. `collections` numbers the collections of the whole table.
 ///
 /// # Errors
-/// Why its queries cannot be told, a lowercase fragment.
+/// Why its queries are unknown, a lowercase fragment.
 pub(super) fn units(
     value: &Value,
     graph: &Graph,
@@ -104,25 +104,33 @@ pub(super) fn units(
         collections: BTreeMap::new(),
     };
     for (number, runs) in found {
-        let Some((_, first)) = runs.first() else { continue };
-        let total: f64 = runs.iter().map(|(weight, _)| weight).sum();
-        let mut values = BTreeMap::new();
-        for query in first.keys() {
-            let sum: Option<f64> =
-                runs.iter().map(|(weight, run)| run.get(query).map(|x| weight * x)).sum::<Option<f64>>();
-            let Some(sum) = sum else {
-                return Err(format!("query `{query}` is not in all evaluations of one collection"));
-            };
-            values.insert(query.clone(), sum / total);
+        let mut collection = mean_of_evaluations(&runs)?;
+        if single {
+            // Sums of parts of 1 need not be 1 to the last bit.
+            collection.weight = 1.0;
         }
-        if runs.iter().any(|(_, run)| run.len() != first.len()) {
-            return Err("evaluations of one collection have different queries".into());
-        }
-        // Sums of parts of 1 need not be 1 to the last bit.
-        let weight = if single { 1.0 } else { total };
-        units.collections.insert(number, Collection { weight, values });
+        units.collections.insert(number, collection);
     }
     Ok(units)
+}
+
+/// The weighted mean of the evaluations of one collection, query by query.
+fn mean_of_evaluations(runs: &[Weighted]) -> Result<Collection, String> {
+    let weight: f64 = runs.iter().map(|(weight, _)| weight).sum();
+    let mut values = BTreeMap::new();
+    let Some((_, first)) = runs.first() else { return Ok(Collection { weight, values }) };
+    for query in first.keys() {
+        let sum: Option<f64> =
+            runs.iter().map(|(weight, run)| run.get(query).map(|x| weight * x)).sum::<Option<f64>>();
+        let Some(sum) = sum else {
+            return Err(format!("query `{query}` is not in all evaluations of one collection"));
+        };
+        values.insert(query.clone(), sum / weight);
+    }
+    if runs.iter().any(|(_, run)| run.len() != first.len()) {
+        return Err("evaluations of one collection have different queries".into());
+    }
+    Ok(Collection { weight, values })
 }
 
 /// The collections of a cell's value with the weights of their means; `None` for a value that is no mean of numbers of
@@ -144,12 +152,12 @@ pub(super) fn evaluations(value: &Value) -> Vec<ActionId> {
     leaves(value).map(|leaves| leaves.into_iter().map(|l| l.action).collect()).unwrap_or_default()
 }
 
-/// The first evaluation with these judgements that a cell's value is a mean of.
+/// The first evaluation with these qrels that a cell's value is a mean of.
 pub(super) fn first_of(value: &Value, graph: &Graph, qrels: &Value) -> Option<ActionId> {
     evaluations(value).into_iter().find(|id| measured_with(*id, graph) == Some(qrels))
 }
 
-/// The judgements that an evaluation measures with.
+/// The qrels of an evaluation.
 pub(super) fn measured_with(evaluation: ActionId, graph: &Graph) -> Option<&Value> {
     graph.actions.get(evaluation.0 as usize)?.args.get("qrels")
 }
@@ -157,11 +165,11 @@ pub(super) fn measured_with(evaluation: ActionId, graph: &Graph) -> Option<&Valu
 /// The evaluations that a value is a mean of.
 fn leaves(value: &Value) -> Result<Vec<Leaf>, String> {
     let mut leaves = Vec::new();
-    take_apart(value, 1.0, &[], &mut leaves)?;
+    collect_leaves(value, 1.0, &[], &mut leaves)?;
     Ok(leaves)
 }
 
-fn take_apart(
+fn collect_leaves(
     value: &Value,
     weight: f64,
     labels: &[(Name, Name)],
@@ -176,7 +184,7 @@ fn take_apart(
         }
         Pending::Reduce { how: Reduction::Mean, cells } => cells.iter().try_for_each(|c| {
             let labels: Vec<_> = labels.iter().chain(&c.labels).cloned().collect();
-            take_apart(&c.value, weight / cells.len() as f64, &labels, leaves)
+            collect_leaves(&c.value, weight / cells.len() as f64, &labels, leaves)
         }),
         _ => Err(not_a_mean.into()),
     }

@@ -1,4 +1,4 @@
-//! Tables and costs as files. Each appears whole or not at all.
+//! Tables and costs as files, each written atomically.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -10,16 +10,17 @@ use tempfile::NamedTempFile;
 use super::{Evaluated, Filled, csv, latex, markdown};
 use xpipe_base::place;
 use xpipe_base::task::Failure;
+use xpipe_lang::graph::Format;
 
-/// Formats that a table may ask for and that are written.
-pub(super) const FORMATS: [&str; 4] = ["csv", "markdown", "latex", "parquet"];
+/// The formats of files, in the order they are written. HTML is part of the page.
+const FORMATS: [Format; 4] = [Format::Csv, Format::Markdown, Format::Latex, Format::Parquet];
 
 /// The longest name of a file without its suffix, in bytes.
 const LONGEST: usize = 180;
 
-/// What [`write_all`] has done.
+/// What [`write_all`] wrote.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Written {
+pub struct WrittenFiles {
     /// The files, in the order written.
     pub files: Vec<PathBuf>,
 }
@@ -28,12 +29,12 @@ pub struct Written {
 ///
 /// # Errors
 /// A folder or file cannot be written.
-pub fn write_all(dir: &Path, evaluated: &Evaluated) -> Result<Written, Failure> {
+pub fn write_all(dir: &Path, evaluated: &Evaluated) -> Result<WrittenFiles, Failure> {
     let dir = dir.join("tables");
-    let mut out = Written::default();
+    let mut out = WrittenFiles::default();
     let mut names = BTreeSet::new();
     for table in &evaluated.tables {
-        if !table.write.iter().any(|f| FORMATS.contains(&f.as_str())) {
+        if !table.write.iter().any(|f| FORMATS.contains(f)) {
             continue;
         }
         // As an address, without its quotes.
@@ -41,17 +42,14 @@ pub fn write_all(dir: &Path, evaluated: &Evaluated) -> Result<Written, Failure> 
         let address =
             if labels.is_empty() { table.name.clone() } else { format!("{}[{labels}]", table.name) };
         let name = file_name(&address, &mut names);
-        for format in FORMATS.iter().filter(|f| table.write.iter().any(|w| w == *f)) {
-            let (suffix, text) = match *format {
-                "parquet" => {
-                    write_parquet(&dir.join(format!("{name}.parquet")), table, &mut out)?;
-                    continue;
-                }
-                "csv" => ("csv", csv::table(table)),
-                "latex" => ("tex", latex::table(table)),
-                _ => ("md", markdown::table(table)),
-            };
-            write(&dir, &format!("{name}.{suffix}"), &text, &mut out)?;
+        for format in FORMATS.into_iter().filter(|f| table.write.contains(f)) {
+            match format {
+                Format::Html => {}
+                Format::Csv => write(&dir, &format!("{name}.csv"), &csv::table(table), &mut out)?,
+                Format::Markdown => write(&dir, &format!("{name}.md"), &markdown::table(table), &mut out)?,
+                Format::Latex => write(&dir, &format!("{name}.tex"), &latex::table(table), &mut out)?,
+                Format::Parquet => write_parquet(&dir.join(format!("{name}.parquet")), table, &mut out)?,
+            }
         }
     }
     for costs in &evaluated.costs {
@@ -62,7 +60,7 @@ pub fn write_all(dir: &Path, evaluated: &Evaluated) -> Result<Written, Failure> 
     Ok(out)
 }
 
-/// A name that every file system takes, and that is not taken.
+/// A name that every file system accepts and that is not in `taken`.
 pub fn file_name(address: &str, taken: &mut BTreeSet<String>) -> String {
     let mut name = String::new();
     for c in address.chars() {
@@ -82,14 +80,14 @@ pub fn file_name(address: &str, taken: &mut BTreeSet<String>) -> String {
     name
 }
 
-fn write(dir: &Path, name: &str, text: &str, out: &mut Written) -> Result<(), Failure> {
+fn write(dir: &Path, name: &str, text: &str, out: &mut WrittenFiles) -> Result<(), Failure> {
     let path = dir.join(name);
     write_file(&path, text)?;
     out.files.push(path);
     Ok(())
 }
 
-/// Writes a file whole or not at all; its folder is made if it is not there.
+/// Writes a file atomically; its folder is made if there is none.
 ///
 /// # Errors
 /// The folder or the file cannot be written.
@@ -111,7 +109,7 @@ fn beside(path: &Path) -> Result<NamedTempFile, Failure> {
         .map_err(|e| place::io(path, e))
 }
 
-fn write_parquet(path: &Path, table: &Filled, out: &mut Written) -> Result<(), Failure> {
+fn write_parquet(path: &Path, table: &Filled, out: &mut WrittenFiles) -> Result<(), Failure> {
     let file = beside(path)?;
     super::parquet::table(file.path(), table)?;
     file.persist(path).map_err(|e| place::io(path, e.error))?;

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 
 use super::*;
-use xpipe_base::value::Record;
 
 type Judgements = BTreeMap<String, BTreeMap<String, i32>>;
 type Rankings = BTreeMap<String, Vec<(String, f32)>>;
@@ -230,5 +229,25 @@ proptest! {
             }
             prop_assert!(measure.value(&other, &judged) >= measure.value(&ranked, &judged) - 1e-12);
         }
+    }
+}
+
+#[test]
+fn names_of_measures_are_read_back() {
+    for (member, printed) in [
+        ("ndcg_10", "nDCG@10"),
+        ("ndcg", "nDCG"),
+        ("ap", "AP"),
+        ("ap_rel2", "AP(rel=2)"),
+        ("p_5_rel2", "P(rel=2)@5"),
+        ("recall_100", "R@100"),
+        ("rr_10", "RR@10"),
+        ("success_5", "Success@5"),
+        ("judged_10", "Judged@10"),
+    ] {
+        assert_eq!(Measure::from_member(member).unwrap().to_string(), printed);
+    }
+    for bad in ["", "ndcg_", "ndcg_x", "ndcg_0", "mrr_10", "p", "ndcg_10_10", "ap_rel1", "p_05"] {
+        assert_eq!(Measure::from_member(bad), None, "{bad}");
     }
 }

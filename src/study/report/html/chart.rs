@@ -1,4 +1,4 @@
-//! What drawings share: scales, round ticks, coordinates, colours of series.
+//! Parts of drawings: scales, round ticks, coordinates, colours of series.
 
 use super::markup::Html;
 
@@ -10,13 +10,13 @@ pub(super) fn colour(series: usize) -> String {
     format!("c{}", series % COLOURS)
 }
 
-/// A coordinate, short.
+/// A coordinate with at most one digit after the point.
 pub(super) fn px(x: f64) -> String {
     let text = format!("{x:.1}");
     text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
 }
 
-/// A linear map from values to coordinates.
+/// A linear scale from values to coordinates.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scale {
     low: f64,
@@ -79,7 +79,7 @@ fn tick(x: f64, digits: usize) -> String {
     super::super::layout::number(x, digits)
 }
 
-/// A drawing of a size, scaled down where there is less room; `label` is read to those who do not see it.
+/// A drawing of a size, scaled down where there is less space; `label` is for screen readers.
 pub(super) fn svg(h: &mut Html, width: f64, height: f64, label: &str, inner: impl FnOnce(&mut Html)) {
     let (w, t) = (px(width), px(height));
     let attributes = [
@@ -99,7 +99,7 @@ pub(super) fn line(h: &mut Html, class: &str, (x1, y1): (f64, f64), (x2, y2): (f
     h.leaf("line", &[("class", class), ("x1", &at[0]), ("y1", &at[1]), ("x2", &at[2]), ("y2", &at[3])], "");
 }
 
-/// A rectangle with a text that shows when it is pointed at; empty for none.
+/// A rectangle with a tooltip, which may be empty.
 pub(super) fn rect(h: &mut Html, class: &str, (x, y): (f64, f64), (w, t): (f64, f64), tip: &str) {
     let at = [px(x), px(y), px(w.max(0.0)), px(t)];
     let attributes = [("class", class), ("x", &*at[0]), ("y", &at[1]), ("width", &at[2]), ("height", &at[3])];
@@ -115,12 +115,12 @@ pub(super) fn label(h: &mut Html, class: &str, anchor: &str, (x, y): (f64, f64),
     h.leaf("text", &[("class", class), ("text-anchor", anchor), ("x", &px(x)), ("y", &px(y))], text);
 }
 
-/// Room that a text takes, roughly, in a font of 12 px.
+/// The approximate width of a text in a 12 px font.
 pub(super) fn room(text: &str) -> f64 {
     7.4 * text.chars().count() as f64
 }
 
-/// A text of at most so many characters.
+/// A text cut to `most` characters.
 pub(super) fn short(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();

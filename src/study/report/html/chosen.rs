@@ -1,7 +1,7 @@
-//! What was chosen by results, and by which number.
+//! Values chosen by results, and by which number.
 
 use super::markup::Html;
-use super::{Page, Section};
+use super::page::{Page, Section};
 
 pub(super) fn section(page: &Page<'_>) -> Option<Section> {
     let chosen = &page.evaluated.chosen;

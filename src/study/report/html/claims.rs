@@ -1,12 +1,12 @@
-//! Claims: what was expected, what came of it, with the numbers.
+//! Claims: expectation, outcome and numbers.
 
 use super::markup::Html;
-use super::{Page, Section};
+use super::page::{Page, Section};
 use crate::report::{ClaimOutcome, ClaimResult};
 use xpipe_base::value::Name;
 use xpipe_lang::graph::address;
 
-/// The most points that stand open.
+/// The most points that are unfolded.
 const OPEN: usize = 12;
 
 pub(super) fn section(page: &Page<'_>) -> Option<Section> {
@@ -70,7 +70,7 @@ fn crossed<'c>(points: &[&'c ClaimResult]) -> Option<(Vec<&'c Name>, Vec<&'c Nam
     if rows.len() > 1 && columns.len() > 1 { Some((rows, columns)) } else { None }
 }
 
-/// Two axes crossed, a sign a point.
+/// Two axes crossed, one sign per point.
 fn matrix(h: &mut Html, points: &[&ClaimResult], (rows, columns): &(Vec<&Name>, Vec<&Name>)) {
     h.tag("div", &[("class", "scroll")], |h| {
         h.tag("table", &[("class", "list signs")], |h| {
@@ -101,7 +101,7 @@ fn matrix(h: &mut Html, points: &[&ClaimResult], (rows, columns): &(Vec<&Name>, 
 fn sign(claim: &ClaimResult) -> (&'static str, &'static str, &str) {
     match &claim.outcome {
         ClaimOutcome::Passed { values } => ("passed", "✓ ok", values),
-        // `near` says how far away it is.
+        // The text of `near` says how far away it is.
         ClaimOutcome::Failed { values } if values.contains("near: not within") => ("near", "~ near", values),
         ClaimOutcome::Failed { values } if values.contains("off: not within") => ("failed", "✗ off", values),
         ClaimOutcome::Failed { values } => ("failed", "✗ failed", values),

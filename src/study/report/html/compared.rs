@@ -1,16 +1,12 @@
-//! What a click on a cell shows: its queries against those of another cell, and the rankings of the most different.
+//! What a click on a cell shows: its queries against those of another cell.
 //!
-//! A tested cell is compared with its reference, another with the best of its row (of its column in a table of one
-//! column), the best with the second. All is bounded: of each comparison the shape of the differences and a few
-//! queries, of the whole page so many rankings and so much text.
+//! A tested cell is compared with its reference; any other with the best of its row (of its column in a table with one
+//! column); the best with the second best. Each comparison keeps the shape of the differences and a few queries.
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value as Json, json};
-
-use super::Page;
 use crate::report::Results;
-use crate::report::fill::{self, Filled};
+use crate::report::filled::{Filled, at};
 use crate::report::units::{self, Units};
 use xpipe_base::value::{ActionId, Value};
 use xpipe_lang::graph::{Graph, Table};
@@ -19,10 +15,8 @@ use xpipe_lang::graph::{Graph, Table};
 const QUERIES: usize = 10;
 /// Points of the shape of the differences.
 const SHAPE: usize = 120;
-/// Smaller differences come from rounding.
+/// Smaller differences are rounding errors.
 const NOTHING: f64 = 5e-7;
-/// Digits of values and differences in the data.
-const DIGITS: i32 = 4;
 
 /// A cell: table, row, column.
 type Place = (usize, usize, usize);
@@ -30,27 +24,28 @@ type Place = (usize, usize, usize);
 /// All comparisons of a page.
 #[derive(Default)]
 pub(super) struct Compared {
-    cells: BTreeMap<Place, Comparison>,
-    /// Judgements that queries belong to, over all tables.
-    collections: Vec<Value>,
+    pub(super) cells: BTreeMap<Place, Comparison>,
+    /// The qrels of all tables; queries refer to them by position.
+    pub(super) collections: Vec<Value>,
 }
 
-struct Comparison {
-    with: (usize, usize),
-    wins: usize,
-    ties: usize,
-    losses: usize,
-    mean: f64,
-    shape: Vec<f64>,
-    queries: Vec<Query>,
+pub(super) struct Comparison {
+    /// The cell it is compared with.
+    pub(super) with: (usize, usize),
+    pub(super) wins: usize,
+    pub(super) ties: usize,
+    pub(super) losses: usize,
+    pub(super) mean: f64,
+    pub(super) shape: Vec<f64>,
+    pub(super) queries: Vec<Query>,
 }
 
 /// A query with the values of both cells, and the evaluations whose rankings are shown.
-struct Query {
-    collection: usize,
-    id: String,
-    values: (f64, f64),
-    evaluations: (Option<ActionId>, Option<ActionId>),
+pub(super) struct Query {
+    pub(super) collection: usize,
+    pub(super) id: String,
+    pub(super) values: (f64, f64),
+    pub(super) evaluations: (Option<ActionId>, Option<ActionId>),
 }
 
 impl Compared {
@@ -69,7 +64,7 @@ impl Compared {
             }
             for (with, cells) in groups {
                 let mut read = |(r, c): (usize, usize)| {
-                    let value = fill::at(&declared.values, r, c)?;
+                    let value = at(&declared.values, r, c)?;
                     let found = units::units(value, graph, results, &mut compared.collections).ok()?;
                     Some((value, found))
                 };
@@ -87,7 +82,7 @@ impl Compared {
             let declared = tables[*number].0;
             for query in &mut found.queries {
                 let of = |(r, c): (usize, usize)| {
-                    let value = fill::at(&declared.values, r, c)?;
+                    let value = at(&declared.values, r, c)?;
                     units::first_of(value, graph, collections.get(query.collection)?)
                 };
                 query.evaluations = (of(found.with), of((*r, *c)));
@@ -96,7 +91,7 @@ impl Compared {
         compared
     }
 
-    /// The name of a cell that can be opened.
+    /// The key of a cell's comparison; `None` where it has none.
     pub(super) fn key(&self, table: usize, row: usize, column: usize) -> Option<String> {
         self.cells.contains_key(&(table, row, column)).then(|| format!("{table}-{row}-{column}"))
     }
@@ -125,7 +120,7 @@ fn other(table: &Filled, r: usize, c: usize) -> Option<(usize, usize)> {
     let others = candidates.into_iter().filter(|at| *at != (r, c));
     let of = |(r, c): &(usize, usize)| table.cells[*r][*c].number();
     let mut known = others.filter(|at| of(at).is_some() && (!tested || table.cells[at.0][at.1].reference));
-    // Of equal ones the first.
+    // The first of equal ones.
     let first = known.next()?;
     Some(known.fold(first, |best, at| if of(&at) > of(&best) { at } else { best }))
 }
@@ -145,7 +140,7 @@ fn compare(with: (usize, usize), base: &(&Value, Units), own: &(&Value, Units)) 
     if all.is_empty() {
         return None;
     }
-    // Of the numbers in the cells: collections have their weights in it.
+    // The difference of the numbers in the cells, with the weights of collections.
     let mean = own.mean() - base.mean();
     all.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
     let wins = all.iter().filter(|d| d.0 > NOTHING).count();
@@ -170,90 +165,4 @@ fn compare(with: (usize, usize), base: &(&Value, Units), own: &(&Value, Units)) 
         shape: shape.collect(),
         queries: queries.collect(),
     })
-}
-
-/// What the page's script shows; `None` when nothing can be opened.
-pub(super) fn data(page: &Page<'_>) -> Option<Json> {
-    let compared = &page.compared;
-    if compared.cells.is_empty() {
-        return None;
-    }
-    let rankings = rankings(page);
-    let mut places: BTreeMap<(usize, &str), usize> = BTreeMap::new();
-    let mut queries: Vec<Json> = Vec::new();
-    let mut cells = serde_json::Map::new();
-    for ((number, r, c), found) in &compared.cells {
-        let listed = found.queries.iter().map(|q| {
-            let at = *places.entry((q.collection, &q.id)).or_insert_with(|| {
-                let text = rankings.text(q.evaluations.0.or(q.evaluations.1), &q.id);
-                queries.push(json!([q.collection, q.id, text]));
-                queries.len() - 1
-            });
-            let ranking = |e: Option<ActionId>| e.and_then(|e| rankings.place(e, &q.id));
-            let both = ranking(q.evaluations.0).zip(ranking(q.evaluations.1));
-            let mut line = vec![json!(at), rounded(q.values.0), rounded(q.values.1)];
-            line.extend(both.into_iter().flat_map(|(a, b)| [json!(a), json!(b)]));
-            Json::Array(line)
-        });
-        let listed: Vec<Json> = listed.collect();
-        let shape: Vec<Json> = found.shape.iter().map(|d| rounded(*d)).collect();
-        let mut cell = json!({
-            "with": [found.with.0, found.with.1],
-            "counts": [found.wins, found.ties, found.losses],
-            "mean": rounded(found.mean),
-            "shape": shape,
-            "queries": listed,
-        });
-        if let Some(test) = page.tables[*number].1.cells[*r][*c].test {
-            let digits = page.tables[*number].1.digits;
-            cell["test"] = Json::String(super::plots::tested(&test, digits));
-        }
-        cells.insert(format!("{number}-{r}-{c}"), cell);
-    }
-    let tables: Vec<Json> = page
-        .tables
-        .iter()
-        .map(|(_, t)| {
-            json!({
-                "title": crate::report::layout::title(t), "measure": t.measure, "digits": t.digits,
-                "rows": t.printed.0, "columns": t.printed.1, "one": t.columns.0.is_empty(),
-            })
-        })
-        .collect();
-    let collections: Vec<String> = compared.collections.iter().map(|c| called(c, page.graph)).collect();
-    Some(json!({
-        "tables": tables, "cells": cells, "queries": queries, "collections": collections,
-        "rankings": rankings.json(), "documents": rankings.documents(),
-    }))
-}
-
-fn rounded(x: f64) -> Json {
-    let scale = 10f64.powi(DIGITS);
-    let x = (x * scale).round() / scale;
-    // Whole numbers without their `.0`, which is most of them.
-    if x == x.trunc() { json!(x as i64) } else { json!(x) }
-}
-
-/// What judgements are called: the address of what made them.
-fn called(qrels: &Value, graph: &Graph) -> String {
-    match qrels {
-        Value::Artifact(id) => crate::report::missing::address(graph, *id),
-        _ => String::new(),
-    }
-}
-
-fn rankings(page: &Page<'_>) -> super::lists::Rankings {
-    // First the most different query of every cell, then the second: where room ends, all cells have some.
-    let cells = &page.compared.cells;
-    let most = cells.values().map(|c| c.queries.len()).max().unwrap_or(0);
-    let wanted = (0..most).flat_map(|k| {
-        cells.values().filter_map(move |cell| {
-            let mut order: Vec<&Query> = cell.queries.iter().collect();
-            let by = |q: &Query| (q.values.0 - q.values.1).abs();
-            order.sort_by(|a, b| by(b).total_cmp(&by(a)));
-            let query = *order.get(k)?;
-            Some((query.evaluations.0?, query.evaluations.1?, query.id.as_str()))
-        })
-    });
-    super::lists::Rankings::read(wanted, page.graph, page.results)
 }

@@ -1,15 +1,15 @@
-//! What stages cost: time, memory, room, and the documents and tokens that they saw. An action that several cells
-//! share counts once.
+//! The costs of stages: time, memory, storage, and the documents and tokens that they processed. An action that several
+//! cells share counts once.
 
 use std::collections::BTreeSet;
 
 use super::markup::Html;
-use super::{Page, Section};
+use super::page::{Page, Section};
 use crate::report::{Costs, layout};
 
 /// The most actions of a stage that are listed.
 const SHOWN: usize = 200;
-/// The part of all time below which a stage has no line of its own.
+/// Stages below this share of the time have no line of their own.
 const SMALL: f64 = 0.002;
 /// The counts that are columns: of training and scoring.
 const COLUMNS: [&str; 4] = ["steps", "documents", "pairs", "tokens"];
@@ -43,7 +43,7 @@ pub(super) fn section(page: &Page<'_>) -> Option<Section> {
     if lines.is_empty() {
         return None;
     }
-    // The dearest first; what costs next to nothing is one line.
+    // The longest first; stages that take almost no time share one line.
     lines.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
     let all: f64 = lines.iter().map(|l| l.seconds).sum();
     let shown = lines.iter().take_while(|l| l.seconds > all * SMALL).count();
@@ -54,7 +54,7 @@ pub(super) fn section(page: &Page<'_>) -> Option<Section> {
     let kept: Vec<usize> = (0..COLUMNS.len()).filter(|i| lines.iter().any(|l| l.counts[*i] > 0)).collect();
     let most = lines.iter().map(|l| l.seconds).fold(0.0, f64::max);
     let body = Html::of(|h| {
-        let heads = ["stage", "actions", "time", "", "most memory", "stored"];
+        let heads = ["stage", "actions", "time", "", "peak memory", "stored"];
         let heads = heads.into_iter().chain(kept.iter().map(|i| COLUMNS[*i]));
         list(h, heads, |h| {
             for l in &lines {
@@ -81,7 +81,7 @@ pub(super) fn section(page: &Page<'_>) -> Option<Section> {
         h.leaf(
             "p",
             &[("class", "hint")],
-            "Time is that of the moment when an action was carried out, in this run or an earlier one.",
+            "The time of an action is that of the run that carried it out, this one or an earlier one.",
         );
         page.costs.iter().for_each(|c| each(h, c));
     });
@@ -106,7 +106,7 @@ fn lines(page: &Page<'_>) -> Vec<Line> {
     for row in &page.graph.rows {
         let mut line = Line::new(row.name.clone());
         for cell in row.cells.iter().filter(|c| counted.insert(c.action)) {
-            let Some(made) = page.results.made(cell.action) else { continue };
+            let Some(made) = page.results.execution(cell.action) else { continue };
             line.actions += 1;
             line.seconds += made.seconds;
             line.memory = line.memory.max(made.peak_memory);

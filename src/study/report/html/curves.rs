@@ -1,4 +1,4 @@
-//! Training curves: the loss and the validation of every training, drawn together by stage and objective.
+//! Training curves: loss and validation of every training, grouped by stage and objective.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -8,8 +8,8 @@ use serde::Deserialize;
 
 use super::chart::{Scale, colour, label, line, px, svg};
 use super::markup::Html;
+use super::page::{Page, Section};
 use super::plots::legend;
-use super::{Page, Section};
 use crate::report::fill;
 use xpipe_lang::graph::address;
 
@@ -43,14 +43,14 @@ struct Validation {
     mean: f64,
 }
 
-/// A line of a drawing: points, and the one that was chosen.
+/// A line of a drawing: points, and the step that was selected.
 struct Curve {
     name: String,
     points: Vec<(f64, f64)>,
     chosen: Option<f64>,
 }
 
-/// What is drawn together: by name, losses and validations.
+/// The curves of one drawing.
 #[derive(Default)]
 struct Group {
     metric: String,
@@ -108,7 +108,7 @@ fn groups(page: &Page<'_>) -> IndexMap<String, Group> {
     groups
 }
 
-/// Means of neighbouring points, so that at most [`POINTS`] are left.
+/// Means of neighbouring points: at most [`POINTS`].
 fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let window = points.len().div_ceil(POINTS).max(1);
     points

@@ -1,14 +1,14 @@
-//! The stages as a drawing: what is made from what.
+//! The graph of the stages.
 
 use super::markup::Html;
-use super::{Page, Section};
+use super::page::{Page, Section};
 use xpipe_lang::graph::svg;
 
 pub(super) fn section(page: &Page<'_>) -> Option<Section> {
     let svg = svg(page.graph, false)?;
     let body = Html::of(|h| {
         h.tag("div", &[("class", "scroll")], |h| h.drawing(&svg));
-        h.leaf("p", &[("class", "hint")], "An arrow that follows from others is left out.");
+        h.leaf("p", &[("class", "hint")], "Arrows implied by others are left out.");
     });
     Some(Section { id: "graph", title: "Graph", body })
 }

@@ -1,6 +1,6 @@
-//! The rankings behind a few queries: documents with scores, grades and the beginnings of their texts.
+//! The rankings behind a few queries: documents with scores, grades and the start of their texts.
 //!
-//! Reading stops at so many rows of runs, and what is kept at so many rankings and bytes of text, since runs of whole
+//! The rows of runs that are read, and the rankings and bytes of text that are kept, are bounded, since runs of whole
 //! collections are large. What cannot be read is left out: the numbers of the page do not depend on it.
 
 use std::collections::BTreeMap;
@@ -51,7 +51,7 @@ struct Sources {
 }
 
 impl Rankings {
-    /// Reads rankings of pairs of evaluations, the most wanted first.
+    /// Reads the rankings of pairs of evaluations, in order of priority.
     pub(super) fn read<'q>(
         wanted: impl Iterator<Item = (ActionId, ActionId, &'q str)>,
         graph: &Graph,
@@ -75,7 +75,7 @@ impl Rankings {
             });
             let (Some(Some(one)), Some(Some(two))) = (found.next(), found.next()) else { continue };
             if pairs.len() == PAIRS {
-                // Their texts are shown all the same.
+                // The texts of further queries are shown all the same.
                 continue;
             }
             for s in [one, two] {
@@ -111,10 +111,10 @@ impl Rankings {
         out
     }
 
-    /// The beginning of a query's text.
+    /// The start of a query's text.
     pub(super) fn text(&self, evaluation: Option<ActionId>, query: &str) -> Option<String> {
         let store = self.queries.get(self.of.get(&evaluation?)?)?.as_ref()?;
-        Some(beginning(store.text(store.find(query)? as usize), QUERY))
+        Some(excerpt(store.text(store.find(query)? as usize), QUERY))
     }
 
     /// The number of a ranking.
@@ -166,7 +166,7 @@ fn open(folder: Option<PathBuf>) -> Option<TextStore> {
     TextStore::open(&folder?).ok()
 }
 
-/// Takes the wanted queries out of a run, unless it has more rows than may be read; returns how many were.
+/// Reads the wanted queries of a run, unless it has more rows than may be read; returns how many rows were read.
 fn pick(folder: &std::path::Path, wanted: &mut BTreeMap<&str, Option<RunQuery>>, most: u64) -> u64 {
     let Ok(mut reader) = RunReader::open(folder) else { return 0 };
     if reader.rows() > most {
@@ -186,7 +186,7 @@ fn pick(folder: &std::path::Path, wanted: &mut BTreeMap<&str, Option<RunQuery>>,
     read
 }
 
-/// Stores that are open, documents that have a number, and how much text there is.
+/// Open stores, numbered documents, and the bytes of text so far.
 #[derive(Default)]
 struct Pool {
     corpora: BTreeMap<ActionId, Option<TextStore>>,
@@ -196,7 +196,7 @@ struct Pool {
 }
 
 impl Pool {
-    /// The first ranks; `None` when there is no more room for texts.
+    /// The first ranks; `None` when the limit of text is reached.
     fn hits(
         &mut self,
         documents: &mut Vec<Json>,
@@ -217,7 +217,7 @@ impl Pool {
             let number = *self.numbers.entry(key).or_insert_with(|| {
                 let text = corpus
                     .as_ref()
-                    .and_then(|c| Some(beginning(c.text(c.find(&hit.document)? as usize), DOCUMENT)));
+                    .and_then(|c| Some(excerpt(c.text(c.find(&hit.document)? as usize), DOCUMENT)));
                 self.bytes += text.as_ref().map_or(0, String::len) + hit.document.len();
                 documents.push(json!([hit.document, text]));
                 documents.len() - 1
@@ -231,7 +231,7 @@ impl Pool {
 }
 
 /// The first characters of a text, white space as single blanks.
-fn beginning(text: &str, most: usize) -> String {
+fn excerpt(text: &str, most: usize) -> String {
     let mut out = String::new();
     let mut n = 0;
     for word in text.split_whitespace() {

@@ -1,4 +1,4 @@
-//! HTML and SVG that can only be made by escaping: text and attribute values go in as they are, markup never does.
+//! HTML and SVG built by functions that escape all text and attribute values.
 
 /// A piece of a page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,7 +20,7 @@ impl Html {
         escape(text, &mut self.0);
     }
 
-    /// Adds an element with what `inner` puts into it.
+    /// Adds an element with the content that `inner` adds.
     pub(super) fn tag(
         &mut self,
         name: &'static str,
@@ -73,7 +73,7 @@ impl Html {
         self.0.push_str(svg);
     }
 
-    /// Adds an own style sheet or script, which are raw text in HTML: nothing in them may end their element.
+    /// Adds a style sheet or script of ours as raw text; nothing in it can end its element.
     pub(super) fn own(&mut self, name: &'static str, attributes: Attributes<'_>, source: &str) {
         self.void(name, attributes);
         self.0.push_str(&source.replace("</", "<\\/"));

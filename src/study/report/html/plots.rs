@@ -1,22 +1,22 @@
-//! Drawings of a table: its values as bars or dots with their spread, and tested differences with their intervals.
+//! Plots of a table: its values as bars or dots with their spread, and tested differences with their intervals.
 
 use super::chart::{Scale, colour, label, line, px, rect, room, short, svg};
 use super::markup::Html;
-use crate::report::fill::{Filled, FilledCell};
+use crate::report::filled::CellTest;
+use crate::report::filled::{Filled, FilledCell};
 use crate::report::layout;
-use crate::report::significance::CellTest;
 use xpipe_lang::graph::Table;
 
 /// The width of a drawing.
 const WIDTH: f64 = 640.0;
-/// The height of a line of it.
+/// The height of a line.
 const LINE: f64 = 20.0;
 /// The most lines that stand open on the page.
 const OPEN: usize = 24;
 /// The most characters of a label.
 const LABEL: usize = 32;
 
-/// Draws what a table has to draw.
+/// Draws the values of a table, and its tested differences.
 pub(super) fn plots(h: &mut Html, declared: &Table, table: &Filled) {
     let drawn = table.cells.iter().flatten().filter(|c| c.number().is_some()).count();
     if drawn < 2 {
@@ -61,7 +61,7 @@ fn reference(table: &Filled) -> String {
     label.map_or_else(|| "the reference".into(), ToString::to_string)
 }
 
-/// The frame of a drawing with one line a label: grid, ticks below, labels at the left.
+/// The frame of a drawing with one line per label: grid, ticks below, labels on the left.
 struct Frame {
     left: f64,
     scale: Scale,
@@ -93,7 +93,7 @@ fn middle(i: usize) -> f64 {
     i as f64 * LINE + LINE / 2.0 + 2.0
 }
 
-/// A line a row: a bar from 0 when there is one column, else a dot a column.
+/// One line per row: a bar from 0 when there is one column, else one dot per column.
 fn values(h: &mut Html, table: &Filled) {
     let single = table.columns.1.len() == 1;
     let cells = || table.cells.iter().flatten();
@@ -138,7 +138,7 @@ fn values(h: &mut Html, table: &Filled) {
     }
 }
 
-/// Which colour is which.
+/// The legend of colours.
 pub(super) fn legend<'l>(h: &mut Html, names: impl Iterator<Item = &'l str>) {
     h.tag("ul", &[("class", "legend")], |h| {
         for (i, name) in names.enumerate() {
@@ -159,7 +159,7 @@ fn whisker(h: &mut Html, class: &str, (low, high): (f64, f64), y: f64) {
     line(h, class, (high, y - 4.0), (high, y + 4.0));
 }
 
-/// A line a tested cell: the mean difference and its interval, filled when it is significant.
+/// One line per tested cell: the mean difference and its interval, filled when it is significant.
 fn differences(h: &mut Html, table: &Filled, tested: &[(String, CellTest)], reference: &str, alpha: f64) {
     let ends = tested.iter().flat_map(|(_, t)| [t.low, t.high, 0.0]);
     let frame = Frame::new(tested.iter().map(|(name, _)| name.as_str()), ends);
@@ -182,7 +182,7 @@ fn differences(h: &mut Html, table: &Filled, tested: &[(String, CellTest)], refe
                 "circle",
                 &[("class", &format!("mean {side}")), ("cx", &at[0]), ("cy", &at[1]), ("r", "4.5")],
                 |h| {
-                    h.leaf("title", &[], &told(name, t, digits));
+                    h.leaf("title", &[], &tooltip(name, t, digits));
                 },
             );
             let signed = signed(t.difference, digits);
@@ -205,7 +205,7 @@ fn signed(x: f64, digits: usize) -> String {
     if text.starts_with('-') { text.replacen('-', "−", 1) } else { format!("+{text}") }
 }
 
-fn told(name: &str, t: &CellTest, digits: usize) -> String {
+fn tooltip(name: &str, t: &CellTest, digits: usize) -> String {
     format!("{name}: {}", tested(t, digits))
 }
 

@@ -1,9 +1,9 @@
-//! Every stage: how many cells and actions, what ran and what was cached, where cached results came from.
+//! Every stage: its cells and actions, what ran and what was cached, and where cached results came from.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::markup::Html;
-use super::{Fate, Page, Section};
+use super::page::{ActionState, Page, Section};
 use crate::report::layout;
 
 #[derive(Default)]
@@ -26,8 +26,9 @@ pub(super) fn section(page: &Page<'_>) -> Option<Section> {
     for row in &page.graph.rows {
         let mut line = Line::default();
         for cell in &row.cells {
-            let fate = page.story.fates.get(cell.action.0 as usize).copied().unwrap_or(Fate::NotNeeded);
-            if fate == Fate::NotNeeded {
+            let state =
+                page.context.states.get(cell.action.0 as usize).copied().unwrap_or(ActionState::NotNeeded);
+            if state == ActionState::NotNeeded {
                 continue;
             }
             line.cells += 1;
@@ -35,15 +36,15 @@ pub(super) fn section(page: &Page<'_>) -> Option<Section> {
                 continue;
             }
             line.actions += 1;
-            match fate {
-                Fate::Ran => line.ran += 1,
-                Fate::Cached => line.cached += 1,
-                Fate::Failed => line.failed += 1,
-                Fate::Open | Fate::NotNeeded => line.open += 1,
+            match state {
+                ActionState::Ran => line.ran += 1,
+                ActionState::Cached => line.cached += 1,
+                ActionState::Failed => line.failed += 1,
+                ActionState::Open | ActionState::NotNeeded => line.open += 1,
             }
-            let Some(made) = page.results.made(cell.action) else { continue };
+            let Some(made) = page.results.execution(cell.action) else { continue };
             line.seconds += made.seconds;
-            if !made.study.is_empty() && made.study != page.story.name {
+            if !made.study.is_empty() && made.study != page.context.name {
                 *line.shared.entry(made.study).or_default() += 1;
             }
             line.devices.insert(if made.kernels.is_empty() {

@@ -1,23 +1,23 @@
-//! The study itself: its files, as they were, and what it was asked for with.
+//! The study: its files as they were, and the options of the command line.
 
 use super::markup::Html;
-use super::{Page, Section};
+use super::page::{Page, Section};
 
 /// The most bytes of a file that are shown.
 const SHOWN: usize = 200_000;
 
 pub(super) fn section(page: &Page<'_>) -> Option<Section> {
-    if page.story.sources.is_empty() {
+    if page.context.sources.is_empty() {
         return None;
     }
     let body = Html::of(|h| {
-        if !page.story.options.is_empty() {
+        if !page.context.options.is_empty() {
             h.tag("p", &[], |h| {
-                h.text("Asked for with ");
-                h.leaf("code", &[], &page.story.options.join(" "));
+                h.text("Options: ");
+                h.leaf("code", &[], &page.context.options.join(" "));
             });
         }
-        for (name, text) in &page.story.sources {
+        for (name, text) in &page.context.sources {
             h.tag("details", &[], |h| {
                 h.leaf("summary", &[], name);
                 let end = text.floor_char_boundary(SHOWN);

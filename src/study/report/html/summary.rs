@@ -1,7 +1,7 @@
-//! What a reader should know first: how much ran, what it cost, whether claims hold, whether anything failed.
+//! The summary: how much ran, what it cost, whether claims hold, whether anything failed.
 
 use super::markup::Html;
-use super::{Fate, Page, Section};
+use super::page::{ActionState, Page, Section};
 use crate::report::ClaimOutcome;
 use crate::report::layout;
 use xpipe_base::value::ActionId;
@@ -22,12 +22,16 @@ pub(super) fn section(page: &Page<'_>) -> Option<Section> {
 }
 
 fn cards(page: &Page<'_>) -> Vec<(String, String, String)> {
-    let fates = &page.story.fates;
-    let count = |fate| fates.iter().filter(|f| **f == fate).count() as u64;
-    let done = count(Fate::Ran) + count(Fate::Cached);
-    let all = fates.len() as u64 - count(Fate::NotNeeded);
-    let parts =
-        [(Fate::Ran, "ran"), (Fate::Cached, "cached"), (Fate::Open, "open"), (Fate::Failed, "failed")];
+    let states = &page.context.states;
+    let count = |fate| states.iter().filter(|f| **f == fate).count() as u64;
+    let done = count(ActionState::Ran) + count(ActionState::Cached);
+    let all = states.len() as u64 - count(ActionState::NotNeeded);
+    let parts = [
+        (ActionState::Ran, "ran"),
+        (ActionState::Cached, "cached"),
+        (ActionState::Open, "open"),
+        (ActionState::Failed, "failed"),
+    ];
     let parts = parts.map(|(fate, word)| (count(fate), word)).into_iter().filter(|(n, _)| *n > 0);
     let parts: Vec<String> = parts.map(|(n, word)| format!("{} {word}", layout::count(n))).collect();
     let whole = if done == all {
@@ -40,7 +44,7 @@ fn cards(page: &Page<'_>) -> Vec<(String, String, String)> {
     let ids = || (0..page.graph.actions.len() as u32).map(ActionId);
     let seconds: f64 = ids().filter_map(|id| page.results.seconds(id)).sum();
     let ran: f64 = ids()
-        .filter(|id| fates.get(id.0 as usize) == Some(&Fate::Ran))
+        .filter(|id| states.get(id.0 as usize) == Some(&ActionState::Ran))
         .filter_map(|id| page.results.seconds(id))
         .sum();
     let detail = if ran > 0.0 {
@@ -58,7 +62,8 @@ fn cards(page: &Page<'_>) -> Vec<(String, String, String)> {
             let count = |id: &ActionId| page.results.facts(*id)?.get(name)?.as_u64();
             trained.iter().filter_map(count).sum()
         };
-        let detail = format!("{} documents, {} tokens seen", rough(sum("documents")), rough(sum("tokens")));
+        let detail =
+            format!("{} documents, {} tokens processed", rough(sum("documents")), rough(sum("tokens")));
         cards.push(("Trained models".into(), layout::count(trained.len() as u64), detail));
     }
     if !page.claims.is_empty() {
@@ -76,7 +81,7 @@ fn cards(page: &Page<'_>) -> Vec<(String, String, String)> {
     cards
 }
 
-/// A large count as people say it: `1.2 M`.
+/// A rounded count: `1.2 M`.
 fn rough(n: u64) -> String {
     match n {
         0..10_000 => layout::count(n),

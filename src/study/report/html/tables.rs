@@ -1,9 +1,11 @@
-//! The tables: numbers with spread and marks, shaded as a heat map, each cell a way to its queries; plots below.
+//! The tables: numbers with spread and marks, shaded as a heat map; a click on a cell shows its queries; plots.
 
 use super::markup::Html;
-use super::{Page, Section, plots};
-use crate::report::fill::{Content, Filled, FilledCell, Note, Sign};
+use super::page::{Page, Section};
+use super::plots;
+use crate::report::filled::{Content, Filled, FilledCell, Note, Sign};
 use crate::report::layout;
+use xpipe_lang::graph::BestPer;
 
 pub(super) fn section(page: &Page<'_>) -> Option<Section> {
     if page.tables.is_empty() {
@@ -14,7 +16,7 @@ pub(super) fn section(page: &Page<'_>) -> Option<Section> {
             h.tag("article", &[("id", &format!("t{i}"))], |h| {
                 h.leaf("h3", &[], &layout::title(table));
                 let shade = if table.columns.1.len() > 1 && table.rows.1.len() > 1 {
-                    Some(declared.best_per.as_deref().unwrap_or("table"))
+                    Some(declared.best_per.map_or("table", BestPer::word))
                 } else {
                     None
                 };
@@ -40,7 +42,7 @@ pub(super) fn section(page: &Page<'_>) -> Option<Section> {
     Some(Section { id: "tables", title: "Results", body })
 }
 
-/// The choice of what a cell's shade compares it with; `first` is chosen.
+/// The choice of what the shade of a cell compares it with; `first` is preselected.
 fn shades(h: &mut Html, number: usize, first: &str) {
     h.tag("fieldset", &[("class", "shade")], |h| {
         h.leaf("legend", &[], "Shade");
@@ -108,7 +110,7 @@ fn value(h: &mut Html, cell: &FilledCell, digits: usize) {
         h.leaf("small", &[], &format!(" ± {}", layout::number(spread, digits)));
     }
     if cell.reference || cell.test.is_some() {
-        // Its room is there without a sign too, so that digits stand under digits.
+        // The space is there without a sign too, so that digits are aligned.
         let (class, sign, word) = match cell.test.filter(|t| t.significant) {
             Some(t) if t.difference > 0.0 => ("sign up", "▲", "significantly higher than the reference"),
             Some(_) => ("sign down", "▼", "significantly lower than the reference"),
@@ -156,7 +158,7 @@ fn notes(h: &mut Html, table: &Filled, opens: bool) {
     });
 }
 
-/// How far up a number is between the lowest and the highest of its row, column and table.
+/// The position of a number between the lowest and the highest of its row, column and table.
 struct Shade {
     rows: Vec<(f64, f64)>,
     columns: Vec<(f64, f64)>,

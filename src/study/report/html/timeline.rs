@@ -1,11 +1,11 @@
-//! When what was carried out: a line a stage, a bar an action. Times in which nothing ran are cut out.
+//! When actions ran: one line per stage, one bar per action. Times in which nothing ran are cut out.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::chart::{Scale, label, line, px, room, short, svg};
 use super::markup::Html;
-use super::{Page, Section};
+use super::page::{Page, Section};
 use crate::report::layout;
 
 const WIDTH: f64 = 960.0;
@@ -14,7 +14,7 @@ const LANE: f64 = 18.0;
 const LABEL: usize = 30;
 /// The most lanes that are drawn.
 const LANES: usize = 60;
-/// Idle seconds that are left in; longer pauses are cut, such as those between runs.
+/// Seconds of a pause that are drawn; longer pauses, such as those between runs, are cut.
 const PAUSE: f64 = 2.0;
 
 /// A stage with when its actions ran: from, to, in seconds.
@@ -52,7 +52,7 @@ fn lanes(page: &Page<'_>) -> Vec<Lane> {
     let mut lanes = Vec::new();
     for row in &page.graph.rows {
         let cells = row.cells.iter().filter(|c| seen.insert(c.action));
-        let made = cells.filter_map(|c| page.results.made(c.action));
+        let made = cells.filter_map(|c| page.results.execution(c.action));
         let mut bars: Vec<(f64, f64)> = made.map(|m| (m.started, m.started + m.seconds)).collect();
         if !bars.is_empty() {
             bars.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -66,7 +66,7 @@ fn lanes(page: &Page<'_>) -> Vec<Lane> {
 fn cut_pauses(lanes: &mut [Lane]) -> Vec<f64> {
     let mut all: Vec<(f64, f64)> = lanes.iter().flat_map(|l| l.bars.iter().copied()).collect();
     all.sort_by(|a, b| a.0.total_cmp(&b.0));
-    // From when on how much is cut.
+    // From when, and how much is cut in all.
     let mut cuts: Vec<(f64, f64)> = Vec::new();
     let (mut busy, mut cut) = (f64::NEG_INFINITY, 0.0);
     let mut pauses = Vec::new();
@@ -116,7 +116,7 @@ fn draw(h: &mut Html, lanes: &[Lane], end: f64, pauses: &[f64]) {
     });
 }
 
-/// Bars with those joined that are nearer than can be seen.
+/// Bars, joined where the gap is too small to be seen.
 fn merged(bars: &[(f64, f64)], near: f64) -> Vec<(f64, f64)> {
     let mut out: Vec<(f64, f64)> = Vec::new();
     for bar in bars {
@@ -128,7 +128,7 @@ fn merged(bars: &[(f64, f64)], near: f64) -> Vec<(f64, f64)> {
     out
 }
 
-/// Times at round steps, as clocks have them.
+/// Round times for the axis.
 fn clock(end: f64) -> Vec<(f64, String)> {
     const STEPS: [(f64, f64, &str); 16] = [
         (0.1, 1.0, "s"),

@@ -1,10 +1,9 @@
-//! What went wrong or deserves a look: failures, warnings of the checker, remarks of tables, what a reader of the
-//! results has to know.
+//! Failures and notes: warnings of the checker, remarks of tables, caveats of results.
 
 use super::markup::Html;
-use super::{Page, Problem, Section};
+use super::page::{Page, Problem, Section};
 use crate::report::caveats;
-use crate::report::fill::Sign;
+use crate::report::filled::Sign;
 use xpipe_lang::graph::address;
 
 /// The most problems that are listed.
@@ -42,7 +41,7 @@ pub(super) fn section(page: &Page<'_>) -> Option<Section> {
 
 fn all(page: &Page<'_>) -> Vec<Problem> {
     let note = |about: String, message: String| Problem { about, message, ..Problem::default() };
-    let mut problems = page.story.problems.clone();
+    let mut problems = page.context.problems.clone();
     problems.extend(page.evaluated.notes.iter().map(|n| note(String::new(), n.clone())));
     for (_, table) in &page.tables {
         let remarks = table.notes.iter().filter(|n| matches!(n.sign, Sign::Hole | Sign::Remark));
@@ -50,8 +49,9 @@ fn all(page: &Page<'_>) -> Vec<Problem> {
         problems.extend(remarks.map(|n| note(about.clone(), n.text.clone())));
     }
     let claims = page.graph.claims.iter().filter(|c| page.claims.iter().any(|shown| shown.name == c.name));
-    let behind = caveats::behind(page.graph, page.tables.iter().map(|(declared, _)| *declared), claims);
-    let told = caveats::told(page.graph, page.results, &behind);
+    let behind =
+        caveats::results_behind(page.graph, page.tables.iter().map(|(declared, _)| *declared), claims);
+    let told = caveats::summaries(page.graph, page.results, &behind);
     problems.extend(told.iter().map(|t| note(String::new(), format!("{} ({})", t.text(), t.place()))));
     problems
 }

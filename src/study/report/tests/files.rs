@@ -1,11 +1,11 @@
 use super::super::{Evaluated, evaluate, write_all};
 use super::*;
-use xpipe_lang::graph::{Claim, Report, Row};
+use xpipe_lang::graph::{Claim, Format, Report, Row, Section};
 
 fn study() -> Study {
     let mut s = Study::default();
     let mut t = table(&["a"], &["b"], vec![vec![Some(Value::Float(0.5))]]);
-    t.write = ["html", "latex", "csv", "markdown"].map(str::to_owned).to_vec();
+    t.write = vec![Format::Html, Format::Latex, Format::Csv, Format::Markdown];
     for labels in [names(&["x"]), names(&["\"a/b\""]), names(&["\"a?b\""])] {
         s.graph.tables.push(Table { labels, ..t.clone() });
     }
@@ -28,7 +28,11 @@ fn study() -> Study {
         name: "main".into(),
         span: SPAN,
         title: None,
-        sections: ["dl", "holds", "costs(model)", "costs(nothing)", "odd"].map(str::to_owned).to_vec(),
+        sections: vec![
+            Section::Output("dl".into()),
+            Section::Output("holds".into()),
+            Section::Costs(vec!["model".into(), "nothing".into()]),
+        ],
         html: Some("report/index.html".into()),
     });
     s
@@ -40,13 +44,7 @@ fn everything_asked_for_is_there_or_told() {
     let e = evaluate(&s.graph, &s.results).unwrap();
     assert_eq!((e.tables.len(), e.claims.len(), e.costs.len()), (4, 1, 1));
     assert_eq!((e.failed_claims(), e.holes()), (1, 0));
-    assert_eq!(
-        e.notes,
-        [
-            "report `main`: `costs(nothing)` names no stage of this study: `nothing`",
-            "report `main`: there is nothing to show for `odd`",
-        ]
-    );
+    assert_eq!(e.notes, ["report `main`: there is no stage `nothing`"]);
 }
 
 #[test]
@@ -92,7 +90,7 @@ fn parquet_says_what_csv_says() {
     e.costs.clear();
     e.tables.truncate(1);
     e.tables[0] = super::rendering::filled();
-    e.tables[0].write = vec!["parquet".into()];
+    e.tables[0].write = vec![Format::Parquet];
     let dir = tempfile::tempdir().unwrap();
     let written = write_all(dir.path(), &e).unwrap();
     assert_eq!(written.files.len(), 1);

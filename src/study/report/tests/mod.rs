@@ -10,12 +10,12 @@ mod tables;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Filled, Made, Results, evaluate_table};
+use super::{Execution, Filled, Results, evaluate_table};
 use xpipe_base::diag::{FileId, Span};
 use xpipe_base::task::Action;
 use xpipe_base::value::pending::{PendingCell, Reduction};
 use xpipe_base::value::{ActionId, Name, Pending, Record, Value};
-use xpipe_lang::graph::{Graph, Table, TestSpec};
+use xpipe_lang::graph::{BestPer, CorrectionMethod, Graph, Table, TestKind, TestSpec};
 
 const SPAN: Span = Span { file: FileId(0), start: 0, end: 0 };
 
@@ -25,7 +25,7 @@ struct Fake {
     numbers: BTreeMap<(u32, String), f64>,
     facts: BTreeMap<u32, serde_json::Value>,
     seconds: BTreeMap<u32, f64>,
-    made: BTreeMap<u32, Made>,
+    made: BTreeMap<u32, Execution>,
 }
 
 impl Results for Fake {
@@ -41,7 +41,7 @@ impl Results for Fake {
     fn seconds(&self, action: ActionId) -> Option<f64> {
         self.seconds.get(&action.0).copied()
     }
-    fn made(&self, action: ActionId) -> Option<Made> {
+    fn execution(&self, action: ActionId) -> Option<Execution> {
         self.made.get(&action.0).cloned()
     }
 }
@@ -145,9 +145,9 @@ fn table(rows: &[&str], columns: &[&str], values: Vec<Vec<Option<Value>>>) -> Ta
 
 fn against(axis: &str, label: &str) -> TestSpec {
     TestSpec {
-        kind: "paired_t".into(),
+        kind: TestKind::PairedT,
         against: (axis.into(), label.into()),
-        correct: "holm".into(),
+        correct: CorrectionMethod::Holm,
         alpha: 0.05,
         draws: 0,
         seed: 0,

@@ -1,21 +1,21 @@
-use super::super::html::{Fate, Problem, Story, is_of, page};
-use super::super::{Evaluated, Made, evaluate};
+use super::super::html::{ActionState, PageContext, Problem, is_made_of, page};
+use super::super::{Evaluated, Execution, evaluate};
 use super::*;
 use xpipe_lang::graph::{Cell, Claim, Cut, Report, Row};
 
-fn story(s: &Study) -> Story {
-    Story {
+fn story(s: &Study) -> PageContext {
+    PageContext {
         name: "study".into(),
-        fates: vec![Fate::Ran; s.graph.actions.len()],
+        states: vec![ActionState::Ran; s.graph.actions.len()],
         problems: Vec::new(),
         sources: vec![("study.xpipe".into(), "edition 2026\n".into())],
         options: vec!["--profile pilot".into()],
         tool: "xpipe 0".into(),
-        mark: "0123abcd".into(),
+        digest: "0123abcd".into(),
     }
 }
 
-fn shown(s: &Study, report: Option<&Report>, story: &Story) -> String {
+fn shown(s: &Study, report: Option<&Report>, story: &PageContext) -> String {
     page(report, &s.graph, &evaluate(&s.graph, &s.results).unwrap(), &s.results, story)
 }
 
@@ -38,7 +38,7 @@ fn small() -> Study {
     let mut t = table(&["a", "b", "<c>"], &["value"], values);
     t.columns.0 = "".into();
     t.test = Some(against("backbone", "a"));
-    t.best_per = Some("column".into());
+    t.best_per = Some(BestPer::Column);
     s.graph.tables.push(t);
     s
 }
@@ -198,7 +198,7 @@ fn reports_choose_and_pages_know_what_they_are_of() {
         name: "main".into(),
         span: SPAN,
         title: Some(Value::str("Only one")),
-        sections: vec!["other".into()],
+        sections: vec![xpipe_lang::graph::Section::Output("other".into())],
         html: None,
     };
     let told = story(&s);
@@ -209,12 +209,16 @@ fn reports_choose_and_pages_know_what_they_are_of() {
             && !page.contains("Results (nDCG@10)")
     );
     assert_eq!(page, shown(&s, Some(&report), &told));
-    assert!(is_of(&page[..512], &told) && !is_of(&page[..512], &Story { mark: "0123abce".into(), ..told }));
+    assert!(
+        is_made_of(&page[..512], &told)
+            && !is_made_of(&page[..512], &PageContext { digest: "0123abce".into(), ..told })
+    );
 }
 
 #[test]
 fn a_page_of_nothing_is_a_page() {
-    let page = page(None, &Graph::default(), &Evaluated::default(), &Fake::default(), &Story::default());
+    let page =
+        page(None, &Graph::default(), &Evaluated::default(), &Fake::default(), &PageContext::default());
     assert!(page.starts_with("<!doctype html>") && !page.contains("<script"));
     assert_eq!(unclosed(&page), Vec::<String>::new());
 }
@@ -257,8 +261,11 @@ fn a_large_study_has_a_page_below_ten_megabytes() {
                         let labels =
                             vec![objective.clone(), backbone.clone(), seed.to_string().into(), eval.clone()];
                         row.cells.push(Cell { labels, action });
-                        let made =
-                            Made { started: f64::from(action.0) * 60.0, seconds: 55.0, ..Made::default() };
+                        let made = Execution {
+                            started: f64::from(action.0) * 60.0,
+                            seconds: 55.0,
+                            ..Execution::default()
+                        };
                         s.results.made.insert(action.0, made);
                         value
                     })

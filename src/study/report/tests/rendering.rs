@@ -21,7 +21,7 @@ pub(super) fn filled() -> Filled {
     let mut t = table(&["bert_base", "mini"], &["infonce", "bce"], vec![vec![a, b], vec![c, Some(open)]]);
     t.title = Value::str("Effect of 5% & more");
     t.spread = Some(vec![vec![a_sd, b_sd], vec![c_sd, None]]);
-    t.best_per = Some("column".into());
+    t.best_per = Some(BestPer::Column);
     t.test = Some(against("objective", "infonce"));
     s.fill(&t)
 }

@@ -133,9 +133,11 @@ fn a_mean_of_collections_is_tested_as_the_number_that_is_shown() {
             "tested over queries: the values of each query are means over `seed` (n = 2), whose variation is no part of \
              the test"
         );
-        for (kind, expected) in [("randomisation", f.randomisation), ("bootstrap", f.bootstrap)] {
+        for (kind, expected) in
+            [(TestKind::Randomisation, f.randomisation), (TestKind::Bootstrap, f.bootstrap)]
+        {
             let draws = 20_000;
-            t.test = Some(TestSpec { kind: kind.into(), draws, seed: 3, ..against("backbone", "infonce") });
+            t.test = Some(TestSpec { kind, draws, seed: 3, ..against("backbone", "infonce") });
             let error = 5.0 * (expected * (1.0 - expected) / draws as f64).sqrt() + 2e-3;
             near(s.fill(&t).cells[1][0].test.unwrap().p, expected, error);
         }
@@ -208,7 +210,7 @@ fn what_a_mean_of_collections_can_find_is_less_than_its_queries_could() {
         vec![Some(mean("eval", &both))]
     };
     let mut t = table(&["a", "b"], &["value"], vec![cell(), cell()]);
-    t.test = Some(TestSpec { correct: "none".into(), ..against("backbone", "a") });
+    t.test = Some(TestSpec { correct: CorrectionMethod::None, ..against("backbone", "a") });
     let found = detectable(&t, &s.graph, &s.results).unwrap();
     // 1 / (¼/200 + ¼/50), and its degrees of freedom.
     near(found.size.n, 160.0, 1e-9);
@@ -295,7 +297,7 @@ fn what_a_test_can_find_is_told_before_and_with_results() {
     let mut t = table(&["a", "b", "c"], &["value"], cells.into_iter().map(|c| vec![c]).collect());
     t.measure = "ndcg_10".into();
     assert_eq!(detectable(&t, &s.graph, &s.results), None, "no test");
-    t.test = Some(TestSpec { correct: "none".into(), ..against("backbone", "a") });
+    t.test = Some(TestSpec { correct: CorrectionMethod::None, ..against("backbone", "a") });
     assert_eq!(detectable(&t, &s.graph, &s.results), None, "how many queries there are is not known");
     s.results.facts.insert(q.0, serde_json::json!({ "queries": 20 }));
     let found = detectable(&t, &s.graph, &s.results).unwrap();
@@ -305,7 +307,7 @@ fn what_a_test_can_find_is_told_before_and_with_results() {
     assert_eq!(
         found.to_string(),
         "dl: 20 queries find a difference of 0.66 standard deviations with a chance of 80 %, in a t-test at 0.05; \
-         how large the deviation is, results will tell"
+         the deviation is unknown until there are results"
     );
     // With results: their queries, their deviation, the level divided by the comparisons.
     let mut with = Study::default();
@@ -350,7 +352,7 @@ fn missing_cells_leave_the_family() {
     all.push(Some(open));
     all.push(None);
     let mut t = table(&["bert"], &["infonce", "a", "b", "short", "open", "cut"], vec![all]);
-    t.test = Some(TestSpec { correct: "bonferroni".into(), ..against("objective", "infonce") });
+    t.test = Some(TestSpec { correct: CorrectionMethod::Bonferroni, ..against("objective", "infonce") });
     let filled = s.fill(&t);
     let tests: Vec<_> = filled.cells[0].iter().map(|c| c.test).collect();
     assert!(tests[0].is_none() && tests[3..].iter().all(Option::is_none));
@@ -359,7 +361,7 @@ fn missing_cells_leave_the_family() {
     assert!(matches!(filled.test, Some(TestOutcome::Evaluated { family: 2, .. })));
     // That figure has 12 queries, the reference 20: the difference of the numbers is not one over queries.
     let remark = filled.notes.iter().find(|n| n.sign == Sign::Remark).unwrap();
-    let of = "of `q` it is measured on 12 queries and its reference on 20, with 12 in both";
+    let of = "of `q` it is measured on 12 queries, its reference on 20; 12 are in both";
     assert_eq!(remark.text, format!("(bert, short): not tested: {of}"));
 }
 
@@ -432,12 +434,12 @@ fn resampling_tests_are_seeded_and_near_scipys() {
     let mut s = Study::default();
     let q = s.qrels("q");
     let all = row(&mut s, q, &[&f.differences]);
-    let p = |kind: &str, seed| {
+    let p = |kind: TestKind, seed| {
         let mut t = table(&["bert"], &["infonce", "a"], vec![all.clone()]);
-        t.test = Some(TestSpec { kind: kind.into(), draws: 5_000, seed, ..against("objective", "infonce") });
+        t.test = Some(TestSpec { kind, draws: 5_000, seed, ..against("objective", "infonce") });
         s.fill(&t).cells[0][1].test.unwrap().p
     };
-    for (kind, expected) in [("randomisation", f.randomisation), ("bootstrap", f.bootstrap)] {
+    for (kind, expected) in [(TestKind::Randomisation, f.randomisation), (TestKind::Bootstrap, f.bootstrap)] {
         let error = 5.0 * (expected * (1.0 - expected) / 5_000.0).sqrt() + 1e-3;
         near(p(kind, 1), expected, error);
         assert_eq!(p(kind, 1), p(kind, 1));

@@ -11,7 +11,7 @@ fn numbers_spread_and_best_by_hand() {
     let both = |how| vec![vec![Some(reduce(how, "seed", &a)), Some(reduce(how, "seed", &b))]];
     let mut t = table(&["bert"], &["infonce", "bce"], both(Reduction::Mean));
     t.spread = Some(both(Reduction::Sd));
-    t.best_per = Some("row".into());
+    t.best_per = Some(BestPer::Row);
     let f = s.fill(&t);
     near(f.cells[0][0].number().unwrap(), 0.55, 1e-12);
     near(f.cells[0][1].number().unwrap(), 0.8, 1e-12);
@@ -32,20 +32,20 @@ fn best_of_rows_columns_and_the_table() {
     let values = |xs: [[f64; 2]; 2]| -> Vec<Vec<Option<Value>>> {
         xs.iter().map(|row| row.iter().map(|x| Some(Value::Float(*x))).collect()).collect()
     };
-    let best = |per: &str, smallest: bool, xs| {
+    let best = |per: BestPer, smallest: bool, xs| {
         let mut t = table(&["a", "b"], &["c", "d"], values(xs));
-        t.best_per = Some(per.into());
+        t.best_per = Some(per);
         t.smallest = smallest;
         s.fill(&t).cells.iter().map(|r| r.iter().map(|c| c.best).collect::<Vec<_>>()).collect::<Vec<_>>()
     };
     let xs = [[0.3, 0.1], [0.2, 0.4]];
-    assert_eq!(best("row", false, xs), [[true, false], [false, true]]);
-    assert_eq!(best("column", false, xs), [[true, false], [false, true]]);
-    assert_eq!(best("table", false, xs), [[false, false], [false, true]]);
-    assert_eq!(best("row", true, xs), [[false, true], [true, false]]);
-    assert_eq!(best("table", true, xs), [[false, true], [false, false]]);
+    assert_eq!(best(BestPer::Row, false, xs), [[true, false], [false, true]]);
+    assert_eq!(best(BestPer::Column, false, xs), [[true, false], [false, true]]);
+    assert_eq!(best(BestPer::Table, false, xs), [[false, false], [false, true]]);
+    assert_eq!(best(BestPer::Row, true, xs), [[false, true], [true, false]]);
+    assert_eq!(best(BestPer::Table, true, xs), [[false, true], [false, false]]);
     // Equal as printed with three digits: both.
-    assert_eq!(best("row", false, [[0.50004, 0.49996], [0.4, 0.5]]), [[true, true], [false, true]]);
+    assert_eq!(best(BestPer::Row, false, [[0.50004, 0.49996], [0.4, 0.5]]), [[true, true], [false, true]]);
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn holes_say_what_is_missing() {
     let lost = mean("seed", &[done.clone(), open, other]);
     let values = vec![vec![Some(done), Some(lost), None]];
     let mut t = table(&["bert"], &["infonce", "bce", "hinge"], values);
-    t.best_per = Some("row".into());
+    t.best_per = Some(BestPer::Row);
     let f = s.fill(&t);
     assert_eq!(
         f.cells[0][1].content,

@@ -1,16 +1,16 @@
-//! An adapter and its model in one folder: links to the files of both, from which the loader merges them.
+//! A PEFT adapter and its base model in one folder: links to the files of both, which the loader merges.
 
 use std::path::{Path, PathBuf};
 
 use xpipe_base::task::Failure;
 use xpipe_nn::files;
 
-/// What is wrong with a folder, with its name.
+/// The failure of a file operation, with the path.
 fn at(path: &Path, e: &std::io::Error) -> Failure {
     Failure::missing(format!("{}: {e}", path.display()))
 }
 
-/// The model that an adapter is of, and the revision that it names.
+/// The base model of an adapter, and the revision that it names.
 pub(super) fn base(adapter: &Path) -> Result<(String, Option<String>), Failure> {
     let path = adapter.join(files::ADAPTER);
     let bytes = std::fs::read(&path).map_err(|e| at(&path, &e))?;
@@ -28,7 +28,7 @@ pub(super) fn base(adapter: &Path) -> Result<(String, Option<String>), Failure> 
 }
 
 /// The folder with the files of both, below `root`. It is made when it is not there.
-pub(super) fn folder(adapter: &Path, base: &Path, root: &Path) -> Result<PathBuf, Failure> {
+pub(super) fn joined(adapter: &Path, base: &Path, root: &Path) -> Result<PathBuf, Failure> {
     let of = |folder: &Path| -> Result<Vec<String>, Failure> {
         let Ok(chosen) = files::choose(|f| Ok::<_, std::convert::Infallible>(folder.join(f).is_file()));
         let mut names = chosen.files;

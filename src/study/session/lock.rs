@@ -1,12 +1,12 @@
-//! The lock file beside a study: revisions of hub models, and digests of downloads that declare none, pinned when they
-//! are first used.
+//! The lock file beside a study: commits of hub models, and digests of downloads that declare none, pinned when they are
+//! first used.
 
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::out::Stop;
+use super::error::Error;
 use xpipe_base::task::Failure;
 use xpipe_base::value::address::public;
 use xpipe_engine::cache::exclusive;
@@ -28,7 +28,7 @@ struct Content {
 
 /// A study's lock file.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Lock {
+pub struct Lock {
     path: Option<PathBuf>,
     /// What is in the file, and what this run pinned.
     content: Content,
@@ -83,7 +83,7 @@ fn merge(
 
 impl Lock {
     /// Reads `<stem>.lock` beside the study; an absent file is an empty one.
-    pub(super) fn beside(study: &Path, locked: bool) -> Result<Self, Stop> {
+    pub(super) fn beside(study: &Path, locked: bool) -> Result<Self, Error> {
         let path = study.with_extension("lock");
         let content = read(&path)?;
         Ok(Self { path: Some(path), content, new: Content::default(), locked })

@@ -6,10 +6,10 @@ use xpipe_base::task::{Failure, Progress};
 use xpipe_engine::fetch::hub::{Client, Opened, Repository};
 use xpipe_nn::files::{self, Lack};
 
-/// Bytes of a file that names others, at most.
+/// The largest file, in bytes, that is searched for names of others.
 const NAMING: u64 = 64 << 20;
 
-/// Brings what is read of a model and is missing; the folder of its snapshot, and the commit.
+/// Fetches the missing files of a model; returns the folder of its snapshot, and the commit.
 pub(super) fn fetch(
     client: &Client,
     repository: Repository,
@@ -25,7 +25,7 @@ pub(super) fn fetch(
     let chosen = files::choose(|file| opened.has(file))?;
     if !chosen.lacks.is_empty() {
         let names: Vec<&str> = opened.names().collect();
-        return Err(lacking(model, &chosen.lacks, &names));
+        return Err(missing_files(model, &chosen.lacks, &names));
     }
     let mut absent = chosen.absent;
     for file in &chosen.files {
@@ -47,8 +47,8 @@ pub(super) fn fetch(
     Ok((folder, opened.commit().to_owned()))
 }
 
-/// What a repository has instead of what is read.
-fn lacking(model: &str, lacks: &[Lack], names: &[&str]) -> Failure {
+/// The failure of a repository that has other files than those that are read.
+fn missing_files(model: &str, lacks: &[Lack], names: &[&str]) -> Failure {
     let expected: Vec<&str> = lacks.iter().map(|l| l.expected()).collect();
     let failure = Failure::missing(format!("the model {model} has no {} on the hub", expected.join("; no ")));
     match files::of_others(names.iter().copied()).filter(|_| lacks.contains(&Lack::Weights)) {

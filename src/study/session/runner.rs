@@ -1,11 +1,12 @@
-//! How the engine reaches operations, files and models of this machine.
+//! How the engine reaches operations, files, downloads and models of this machine.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::args::Common;
 use super::lock::Lock;
-use super::models::{Models, lost};
+use super::models::{Models, poisoned};
+use super::notice::{Listener, Notice};
+use super::settings::{Settings, no_cache};
 use xpipe_base::task::{Demands, Failure, ReadyFn, RunFn};
 use xpipe_base::value::{Checksum, Input};
 use xpipe_engine::cache::downloads::{Download, downloads};
@@ -13,52 +14,55 @@ use xpipe_engine::{CancelToken, Found, Reach, Runner};
 use xpipe_lang::types::Registry;
 
 /// The operations of this build over the files of this machine.
-pub(super) struct Local {
+pub struct LocalRunner {
     registry: Registry,
     models: Models,
     lock: Arc<Mutex<Lock>>,
     /// The folder of downloads; `None` where there is no place for a cache.
     downloads: Option<PathBuf>,
+    listener: Listener,
 }
 
-impl Local {
-    /// With a study's lock file, which pins the revisions of hub models and the digests of downloads.
-    pub(super) fn new(common: &Common, lock: Lock) -> Self {
+impl LocalRunner {
+    /// A runner whose hub revisions and digests of downloads are pinned by a study's lock file.
+    pub fn new(settings: &Settings, lock: Lock, listener: Listener) -> Self {
         let lock = Arc::new(Mutex::new(lock));
-        let cache = super::study::cache_root(common).ok();
+        let cache = settings.cache_root().ok();
         Self {
-            registry: xpipe_study::ops::registry(),
-            models: Models::new(super::study::model_folders(common), lock.clone(), cache.as_deref()),
+            registry: crate::ops::registry(),
+            models: Models::new(
+                settings.model_folders(),
+                lock.clone(),
+                cache.as_deref(),
+                Arc::clone(&listener),
+            ),
             lock,
             downloads: cache.map(|root| downloads(&root)),
+            listener,
         }
     }
 
-    /// Asks nothing of the hub.
-    #[must_use]
-    pub(super) fn offline(mut self, offline: bool) -> Self {
-        self.models.offline(offline);
-        self
+    /// Whether the hub may not be asked, and what stops a download from it.
+    pub(super) fn configure_network(&mut self, offline: bool, cancel: &CancelToken) {
+        self.models.configure_network(offline, cancel.clone());
     }
 
-    /// Stops what it fetches when this is asked to.
-    #[must_use]
-    pub(super) fn stopping_by(mut self, cancel: &CancelToken) -> Self {
-        self.models.stopping_by(cancel.clone());
-        self
+    /// Tells what is worth knowing.
+    pub(super) fn notify(&self, notice: &Notice) {
+        (self.listener)(notice);
     }
 
     /// The study's lock file.
     pub(super) fn lock(&self) -> Result<MutexGuard<'_, Lock>, Failure> {
-        self.lock.lock().map_err(|_| lost())
+        self.lock.lock().map_err(|_| poisoned())
     }
 
-    /// Writes pins that are new to the lock file.
+    /// Writes new pins to the lock file.
     pub(super) fn save_lock(&self) -> Result<(), Failure> {
         self.lock()?.save()
     }
 
-    /// The digest of a download: as it is declared, else as it is pinned.
+    /// The digest of a download: the declared one, else the pinned one.
     pub(super) fn digest(&self, url: &str, declared: Option<&str>) -> Result<Option<Checksum>, Failure> {
         let lock = self.lock()?;
         let Some(text) = declared.or_else(|| lock.download(url)) else { return Ok(None) };
@@ -68,7 +72,7 @@ impl Local {
         })
     }
 
-    /// Where a download is or will be. Its content is known before it is here, so nothing is asked of the network.
+    /// Where a download is or will be. Its content is known before it is here, so the network is not asked.
     fn remote(
         &self,
         input: &Input,
@@ -82,9 +86,7 @@ impl Local {
             ))
             .help("`xpipe fetch` or `xpipe run` downloads it and pins its digest in the lock file"));
         };
-        let folder = self.downloads.as_ref().ok_or_else(|| {
-            Failure::missing("there is no place for the cache").help("give `--cache DIR` or set XPIPE_CACHE")
-        })?;
+        let folder = self.downloads.as_ref().ok_or_else(no_cache)?;
         Ok(Found {
             path: Download::new(folder, url, &digest).path(member),
             label: input.to_string(),
@@ -94,7 +96,7 @@ impl Local {
     }
 }
 
-impl Runner for Local {
+impl Runner for LocalRunner {
     fn implementation(&self, op: &str) -> Option<RunFn> {
         self.registry.get(op)?.run
     }
@@ -117,7 +119,7 @@ impl Runner for Local {
                     parts: None,
                 }),
                 false => Err(Failure::missing(format!("there is no file {}", path.display())).help(
-                    "paths are relative to the file that writes them, in `--set` to the working directory",
+                    "a path is relative to the file that it is written in; in `--set`, to the working directory",
                 )),
             },
             Input::Model { name, revision } => self.models.find(name, revision.as_deref(), reach),

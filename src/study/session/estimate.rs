@@ -1,4 +1,4 @@
-//! How long stages will take and how much memory they need, told before they run; and what later estimates learn from
+//! How long stages will take and how much memory they need, before they run; and the speeds that later estimates take from
 //! the stages of a run.
 
 use std::collections::BTreeMap;
@@ -7,21 +7,21 @@ use xpipe_base::task::{Action, Asked, Kernels, Told, Work};
 use xpipe_engine::cache::{RateOf, Rates, Store};
 use xpipe_engine::{Final, Forecaster, Options, RunReport};
 
-/// What was told of an action, or of several together.
+/// What an action will need, or several together.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Estimate {
+pub struct Estimate {
     /// Seconds, where any are known.
-    pub(super) seconds: Option<Told<f64>>,
+    pub seconds: Option<Told<f64>>,
     /// Bytes of memory at the peak, where they are known.
-    pub(super) memory: Option<Told<u64>>,
-    /// Why seconds are not known, and of how many actions.
-    pub(super) unknown: BTreeMap<String, usize>,
-    /// What language models will be asked, where that is known.
-    pub(super) asked: Option<Told<Asked>>,
+    pub memory: Option<Told<u64>>,
+    /// For how many actions the time is unknown, by reason.
+    pub unknown: BTreeMap<String, usize>,
+    /// Requests to language models, with their tokens and cost, where they are known.
+    pub asked: Option<Told<Asked>>,
 }
 
 impl Estimate {
-    /// Adds one that runs after this one.
+    /// Adds the estimate of an action that runs after this one.
     pub(super) fn add(&mut self, other: &Self) {
         if let Some(seconds) = other.seconds {
             let sum = self.seconds.map_or(0.0, |s| s.amount) + seconds.amount;
@@ -46,13 +46,13 @@ impl Estimate {
         }
     }
 
-    /// Seconds for people: `≤ 12 min 04 s`, `? ` where some are not known; nothing where no model runs.
-    pub(super) fn time(&self) -> String {
+    /// The time for people: `≤ 12 min 04 s`, with `?` where some of it is unknown; empty where no model runs.
+    pub fn time(&self) -> String {
         let known = self.seconds.map(|s| {
             format!(
                 "{}{}",
                 if s.most { "≤ " } else { "" },
-                xpipe_engine::cache::text::rough_seconds(s.amount)
+                xpipe_base::value::rounded::rough_seconds(s.amount)
             )
         });
         match (known, self.unknown.is_empty()) {
@@ -63,10 +63,10 @@ impl Estimate {
         }
     }
 
-    /// What language models will be asked, for people; nothing where none is.
-    pub(super) fn questions(&self) -> Option<String> {
+    /// Requests to language models, for people; `None` where there are none.
+    pub fn questions(&self) -> Option<String> {
         let Told { amount: a, most } = self.asked?;
-        let n = |x: f64| super::progress::thousands(x.round() as u64);
+        let n = |x: f64| xpipe_base::value::rounded::grouped(x.round() as u64);
         let cost = if a.cost > 0.0 { format!(", a cost of about {:.2}", a.cost) } else { String::new() };
         Some(format!(
             "{}{} questions to a language model: about {} tokens asked, at most {} answered{cost}",
@@ -77,39 +77,39 @@ impl Estimate {
         ))
     }
 
-    /// Memory for people: `≤ 1.2 GiB`.
-    pub(super) fn space(&self) -> String {
+    /// The memory for people: `≤ 1.2 GiB`.
+    pub fn space(&self) -> String {
         self.memory.map_or_else(String::new, |m| {
-            format!("{}{}", if m.most { "≤ " } else { "" }, xpipe_engine::cache::text::rough_bytes(m.amount))
+            format!("{}{}", if m.most { "≤ " } else { "" }, xpipe_base::value::rounded::rough_bytes(m.amount))
         })
     }
 }
 
-/// Where speeds come from, the best first.
+/// Where the speed of an estimate comes from, the most reliable first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Basis {
-    /// These models were measured here.
+pub enum Basis {
+    /// The same kind of model was measured on this machine.
     Measured,
-    /// Others were.
+    /// Other models were.
     Scaled,
-    /// Nothing was: a short probe of matrix products.
+    /// None was: a short probe of matrix products.
     Probed,
 }
 
 impl Basis {
     /// For people.
-    pub(super) fn text(self) -> &'static str {
+    pub fn text(self) -> &'static str {
         match self {
             Self::Measured => "measured on this machine",
             Self::Scaled => "scaled from other models measured on this machine",
             Self::Probed => {
-                "guessed from a probe of matrix products: no model was measured on this machine yet"
+                "estimated from a short benchmark of matrix products, as no model was measured on this machine yet"
             }
         }
     }
 
     /// For programs.
-    pub(super) fn word(self) -> &'static str {
+    pub fn word(self) -> &'static str {
         match self {
             Self::Measured => "measured",
             Self::Scaled => "scaled",
@@ -118,15 +118,15 @@ impl Basis {
     }
 }
 
-/// Tells what actions will need.
+/// Estimates what actions will need.
 pub(super) struct Estimator<'a> {
     forecaster: Forecaster<'a>,
     rates: Rates,
     options: &'a Options,
     machine: String,
-    /// Operations a second of matrix products, by threads.
+    /// Floating-point operations per second of matrix products, by number of threads.
     probes: BTreeMap<usize, Option<f64>>,
-    /// The worst basis used so far.
+    /// The least reliable basis used so far.
     pub(super) basis: Option<Basis>,
 }
 
@@ -136,7 +136,7 @@ impl<'a> Estimator<'a> {
         Self { forecaster, rates, options, machine, probes: BTreeMap::new(), basis: None }
     }
 
-    /// What an action will need; nothing when it runs no model.
+    /// What an action will need; empty when it runs no model.
     pub(super) fn of(&mut self, action: &Action) -> Estimate {
         let mut estimate = Estimate::default();
         let Some(work) = self.forecaster.work(action, self.options) else { return estimate };
@@ -170,7 +170,7 @@ impl<'a> Estimator<'a> {
                 let probe = (*self.probes.entry(threads).or_insert_with(probe))
                     .filter(|_| !work.reference)
                     .ok_or("the speed of this engine was not measured on this machine yet")?;
-                (probe * if work.training { PROBED[1] } else { PROBED[0] }, Basis::Probed)
+                (probe * if work.training { MODEL_SHARE[1] } else { MODEL_SHARE[0] }, Basis::Probed)
             }
         };
         self.basis = self.basis.max(Some(basis));
@@ -179,8 +179,8 @@ impl<'a> Estimator<'a> {
     }
 }
 
-/// What a model reaches of the speed of matrix products, scoring and training.
-const PROBED: [f64; 2] = [0.8, 0.6];
+/// The share of the speed of matrix products that a model reaches: scoring, training.
+const MODEL_SHARE: [f64; 2] = [0.8, 0.6];
 
 /// The processor and the number of its threads.
 fn machine() -> String {
@@ -204,11 +204,11 @@ fn rate_of(work: &Work, machine: &str, threads: usize, kernels: &str) -> RateOf 
 }
 
 /// The name of the kernels that will compute a work.
-fn kernels(work: &Work, asked: Kernels) -> Result<String, String> {
-    if work.reference || asked == Kernels::Reference {
+fn kernels(work: &Work, requested: Kernels) -> Result<String, String> {
+    if work.reference || requested == Kernels::Reference {
         return Ok(Kernels::Reference.to_string());
     }
-    let level = xpipe_nn::cpu::Level::of(asked).map_err(|e| e.message)?;
+    let level = xpipe_nn::cpu::Level::of(requested).map_err(|e| e.message)?;
     Ok(level.rounding(work.precision == "bf16").name().to_owned())
 }
 
@@ -219,7 +219,7 @@ fn probe(kernels: Kernels, threads: usize) -> Option<f64> {
     xpipe_nn::cpu::probe(xpipe_nn::cpu::Level::of(kernels).ok()?, threads).ok()
 }
 
-/// Remembers how fast the models of a run were. What cannot be written is no failure: it only helps estimates.
+/// Records how fast the models of a run were. A record that cannot be written is no failure: it only helps estimates.
 pub(super) fn learn(store: &Store, report: &RunReport) {
     let machine = machine();
     let (mut rates, mut learnt) = (Rates::read(store), false);

@@ -1,0 +1,305 @@
+//! `export`: results as files that other tools read.
+//!
+//! One result becomes a file (a folder when its kind is unknown); several become a folder with a file for each, and
+//! `cells.csv`, which has the labels of each file. Measures of several evaluations become one long table.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use super::Session;
+use super::error::{Error, exit};
+use super::load::Loaded;
+use super::notice::Listener;
+use super::settings::Settings;
+use crate::report::{file_name, write_file};
+use xpipe_base::value::{ActionId, Digest, Name};
+use xpipe_data::store::{TextStore, is_store};
+use xpipe_engine::cache::Store;
+use xpipe_engine::{Forecast, Heavy};
+use xpipe_lang::graph::{Graph, select};
+
+/// A result to export.
+struct Wanted {
+    id: ActionId,
+    address: String,
+    labels: Vec<Name>,
+}
+
+/// What was exported.
+#[derive(Clone, Debug, Default)]
+pub struct Exported {
+    /// The files.
+    pub written: Vec<String>,
+    /// The keys of the results.
+    pub keys: Vec<Digest>,
+}
+
+impl Session {
+    /// Exports the cell or stage `cell` of a loaded, correct study to a file, or to a folder for several cells.
+    ///
+    /// # Errors
+    /// There is no such cell or it has no intact result, or the files cannot be written.
+    pub fn export(
+        mut loaded: Loaded,
+        settings: &Settings,
+        listener: Listener,
+        cell: &str,
+        to: &Path,
+    ) -> Result<Exported, Error> {
+        let (axes, wanted) = wanted(&loaded.graph, cell)?;
+        loaded.wanted = wanted.iter().map(|w| w.id).collect();
+        let session = Self::of(loaded, settings, listener)?;
+        let store = session.open_cache()?;
+        let (folders, keys) = session.intact(&store, &wanted, cell)?;
+        let taken = to.is_file() || std::fs::read_dir(to).is_ok_and(|mut entries| entries.next().is_some());
+        if taken {
+            return Err(Error::usage(format!("{} exists; give another name", to.display())));
+        }
+        let written = match folders.as_slice() {
+            [folder] => one(folder, to)?,
+            _ => several(cell, &axes, &wanted, &folders, to)?,
+        };
+        Ok(Exported { written, keys })
+    }
+
+    /// The folders and keys of results, all of which must be in the cache and undamaged.
+    fn intact(
+        &self,
+        store: &Store,
+        wanted: &[Wanted],
+        cell: &str,
+    ) -> Result<(Vec<PathBuf>, Vec<Digest>), Error> {
+        let command = format!("`xpipe run {} --target '{cell}'`", self.loaded.request.file.display());
+        let damaged = |address: &str, why: &dyn std::fmt::Display| Error::Other {
+            code: exit::DAMAGED,
+            message: format!("the result of {address} is damaged: {why}"),
+            help: Some(format!("make it again: {command}")),
+        };
+        let forecasts = self.forecast(store, &self.settings.options(Heavy::Thread));
+        let (mut folders, mut keys, mut open) = (Vec::new(), Vec::new(), Vec::new());
+        for one in wanted {
+            match &forecasts[one.id.0 as usize] {
+                Forecast::Cached { key } => {
+                    let manifest = store.look(key).map_err(|miss| damaged(&one.address, &miss))?;
+                    folders.push(store.tree(&manifest)?.map_err(|miss| damaged(&one.address, &miss))?);
+                    keys.push(*key);
+                }
+                Forecast::WillRun { miss: Some(miss), .. } if miss.is_damage() => {
+                    return Err(damaged(&one.address, miss));
+                }
+                _ => open.push(one.address.as_str()),
+            }
+        }
+        let which = match open.as_slice() {
+            [] => return Ok((folders, keys)),
+            [one] => format!("{one} has no result"),
+            [first, others @ ..] => format!("{first} and {} more have no result", others.len()),
+        };
+        Err(Error::missing(format!("{which} yet")).help(format!("run it first: {command}")))
+    }
+}
+
+/// The results that a text names: cells of a stage with its axes, or a part of a data set.
+fn wanted(graph: &Graph, text: &str) -> Result<(Vec<Name>, Vec<Wanted>), Error> {
+    let unknown = match select::target(graph, text) {
+        Ok((row, cells)) => {
+            let of = |c: &&xpipe_lang::graph::Cell| Wanted {
+                id: c.action,
+                address: row.address(c),
+                labels: c.labels.clone(),
+            };
+            return Ok((row.axes.clone(), cells.iter().map(of).collect()));
+        }
+        Err(unknown) => unknown,
+    };
+    let place = graph.actions.iter().position(|a| a.address == text.trim());
+    match place.and_then(|i| u32::try_from(i).ok()) {
+        Some(i) => {
+            let address = text.trim().to_owned();
+            Ok((Vec::new(), vec![Wanted { id: ActionId(i), address, labels: Vec::new() }]))
+        }
+        None => Err(Error::usage(unknown.to_string())),
+    }
+}
+
+/// What a result is, by its files.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Run,
+    Qrels,
+    Scores,
+    Metrics,
+    Texts,
+    Folder,
+}
+
+impl Kind {
+    fn of(folder: &Path) -> Self {
+        let has = |name: &str| folder.join(name).is_file();
+        if has("run.parquet") {
+            Self::Run
+        } else if has("qrels.parquet") {
+            Self::Qrels
+        } else if has("scores.parquet") {
+            Self::Scores
+        } else if has("metrics.parquet") {
+            Self::Metrics
+        } else if is_store(folder) {
+            Self::Texts
+        } else {
+            Self::Folder
+        }
+    }
+
+    /// The suffix of a file of this kind.
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Run => ".run",
+            Self::Qrels => ".qrels",
+            Self::Scores => ".tsv",
+            Self::Metrics => ".csv",
+            Self::Texts => ".jsonl",
+            Self::Folder => "",
+        }
+    }
+}
+
+/// One result: a file, or a copy of its folder.
+fn one(folder: &Path, to: &Path) -> Result<Vec<String>, Error> {
+    let mut text = Vec::new();
+    match Kind::of(folder) {
+        Kind::Folder => {
+            std::fs::create_dir_all(to)?;
+            let mut written = Vec::new();
+            copy(folder, to, &mut written)?;
+            return Ok(written);
+        }
+        // A corpus may be larger than memory.
+        Kind::Texts => {
+            let written = std::fs::File::create(to).map_err(Error::from).and_then(|file| {
+                let mut file = std::io::BufWriter::new(file);
+                texts(folder, to, &mut file)?;
+                Ok(file.flush()?)
+            });
+            if written.is_err() {
+                let _ = std::fs::remove_file(to);
+            }
+            return written.map(|()| vec![to.display().to_string()]);
+        }
+        Kind::Metrics => {
+            writeln!(text, "query,metric,value")?;
+            metrics(folder, "", &mut text)?;
+        }
+        kind => table(kind, folder, &mut text)?,
+    }
+    std::fs::write(to, &text)?;
+    Ok(vec![to.display().to_string()])
+}
+
+/// Several results: a file each, and what axes each is of; measures in one table.
+fn several(
+    stage: &str,
+    axes: &[Name],
+    wanted: &[Wanted],
+    folders: &[PathBuf],
+    to: &Path,
+) -> Result<Vec<String>, Error> {
+    std::fs::create_dir_all(to)?;
+    let stage = stage.split('[').next().unwrap_or(stage).trim();
+    let header: Vec<String> = axes.iter().map(|a| field(a)).collect();
+    let mut long = format!("{},query,metric,value\n", header.join(",")).into_bytes();
+    let mut index = format!("file,{}\n", header.join(","));
+    let (mut measured, mut written, mut taken) = (false, Vec::new(), BTreeSet::new());
+    for (one_of, folder) in wanted.iter().zip(folders) {
+        let labels: Vec<String> = one_of.labels.iter().map(|l| field(l)).collect();
+        let kind = Kind::of(folder);
+        if kind == Kind::Metrics {
+            metrics(folder, &format!("{},", labels.join(",")), &mut long)?;
+            measured = true;
+            continue;
+        }
+        let name = format!("{}{}", file_name(&one_of.address, &mut taken), kind.suffix());
+        written.extend(one(folder, &to.join(&name))?);
+        index.push_str(&format!("{},{}\n", field(&name), labels.join(",")));
+    }
+    let mut add = |name: String, text: &str| -> Result<(), Error> {
+        let path = to.join(name);
+        write_file(&path, text)?;
+        written.push(path.display().to_string());
+        Ok(())
+    };
+    if measured {
+        add(format!("{}.csv", file_name(stage, &mut taken)), &String::from_utf8_lossy(&long))?;
+    } else {
+        add("cells.csv".into(), &index)?;
+    }
+    Ok(written)
+}
+
+/// A field of CSV, quoted where it must be.
+fn field(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
+}
+
+fn table(kind: Kind, folder: &Path, out: &mut Vec<u8>) -> Result<(), Error> {
+    match kind {
+        Kind::Run => xpipe_data::run::Run::read(folder)?.export(out, "xpipe")?,
+        Kind::Qrels => xpipe_data::qrels::Qrels::read(folder)?.export(out)?,
+        _ => xpipe_data::scores::Scores::read(folder)?.export(out)?,
+    }
+    Ok(())
+}
+
+/// The measures of each query as lines of CSV, each after `before`.
+fn metrics(folder: &Path, before: &str, out: &mut Vec<u8>) -> Result<(), Error> {
+    use xpipe_data::table::{Kind, TableReader};
+    let columns = [("query_id", Kind::Text), ("metric", Kind::Text), ("value", Kind::Double)];
+    let mut table = TableReader::open(&folder.join("metrics.parquet"), &columns)?;
+    while let Some(row) = table.row()? {
+        writeln!(out, "{before}{},{},{}", field(row.text(0)), field(row.text(1)), row.double(2))?;
+    }
+    Ok(())
+}
+
+/// Queries or documents: `id<TAB>text` for a name that ends in `.tsv`, else a JSON object a line.
+fn texts(folder: &Path, to: &Path, out: &mut dyn std::io::Write) -> Result<(), Error> {
+    let tsv = to.extension().is_some_and(|e| e.eq_ignore_ascii_case("tsv"));
+    for (id, text) in TextStore::open(folder)?.iter() {
+        if !tsv {
+            writeln!(out, "{}", serde_json::json!({ "_id": id, "text": text }))?;
+            continue;
+        }
+        if text.contains(['\t', '\n', '\r']) || id.contains(['\t', '\n', '\r']) {
+            return Err(Error::usage(format!(
+                "the text of `{id}` has a tab or a line break, which TSV has no way to write; give a name that ends \
+                 in `.jsonl`"
+            )));
+        }
+        writeln!(out, "{id}\t{text}")?;
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path, written: &mut Vec<String>) -> Result<(), Error> {
+    let mut names: Vec<_> = std::fs::read_dir(from)?.collect::<Result<_, _>>()?;
+    names.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in names {
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            std::fs::create_dir_all(&target)?;
+            copy(&entry.path(), &target, written)?;
+        } else {
+            // Not a link: the store's files are read-only and shared.
+            let mut source = std::fs::File::open(entry.path())?;
+            let mut file = std::fs::File::create(&target)?;
+            std::io::copy(&mut source, &mut file)?;
+            written.push(target.display().to_string());
+        }
+    }
+    Ok(())
+}
