@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use serde_json::json;
 
 use xpipe_base::diag::{Code, Diagnostics, FileId};
+use xpipe_base::task::Policy;
 use xpipe_base::value::canonical::{Leaf, Visitor, describe};
 use xpipe_base::value::{Name, Value};
 use xpipe_lang::graph::items::ITEMS;
-use xpipe_lang::graph::special::FORMS;
-use xpipe_lang::graph::{IMPORTS, POLICY};
+use xpipe_lang::graph::special::{FORMS, FormParam};
 use xpipe_lang::resolve::world::STD;
 use xpipe_lang::syntax::ast::{Formal, Ident, Item, ItemKind, TypeExpr};
 use xpipe_lang::types::{Kind, Op, Param, Registry, Type};
@@ -96,30 +96,14 @@ pub(super) fn entries() -> Vec<Entry> {
     for kind in [Kind::Stage, Kind::Constructor] {
         all.extend(registry.iter().filter(|o| o.kind == kind).map(operation));
     }
-    all.extend(FORMS.iter().map(|f| {
-        Entry {
-            kind: "form",
-            name: f.name.to_owned(),
-            doc: f.doc.to_owned(),
-            arguments: f
-                .takes
-                .iter()
-                .map(|t| {
-                    let read = IMPORTS.iter().find_map(|op| registry.get(op)?.param(t.name));
-                    match read.filter(|_| t.ty.is_empty()) {
-                        Some(param) => argument(param),
-                        None => Argument {
-                            name: t.name.to_owned(),
-                            ty: t.ty.to_owned(),
-                            default: t.default.map(str::to_owned),
-                            doc: t.doc.to_owned(),
-                        },
-                    }
-                })
-                .collect(),
-            example: Some(f.example.to_owned()),
-            ..Entry::default()
-        }
+    all.extend(FORMS.iter().map(|f| Entry {
+        kind: "form",
+        name: f.name.to_owned(),
+        doc: f.doc.to_owned(),
+        arguments: f.params.iter().map(|p| form_argument(p, &registry)).collect(),
+        gives: (f.returns != "Any").then(|| f.returns.to_owned()),
+        example: Some(f.example.to_owned()),
+        ..Entry::default()
     }));
     all.extend(Type::all().map(|(name, ty, doc)| type_entry(name, ty, doc, &registry)));
     all.extend(STD.iter().flat_map(|(module, text)| module_entries(module, text)));
@@ -154,8 +138,8 @@ fn operation(op: &Op) -> Entry {
     };
     note(op.random, "Draws at random: the same seed gives the same result.".to_owned());
     note(op.heavy, "Runs in a worker process of its own.".to_owned());
-    let wishes: Vec<String> = op.wishes.iter().map(|w| format!("`{w}`")).collect();
-    note(!op.wishes.is_empty(), format!("Reads {} of `with`.", wishes.join(", ")));
+    let keys: Vec<String> = op.policy_keys.iter().map(|w| format!("`{w}`")).collect();
+    note(!keys.is_empty(), format!("Reads {} of `with`.", keys.join(", ")));
     note(
         op.kind == Kind::Stage && op.run.is_none(),
         "This build checks and plans it, and cannot run it.".to_owned(),
@@ -180,6 +164,24 @@ fn argument(p: &Param) -> Argument {
         (None, v) => v.as_ref().map(given),
     };
     Argument { name: p.name.to_owned(), ty: p.ty.to_string(), default, doc: p.doc.to_owned() }
+}
+
+/// An argument of a form; where it is passed on to imports, as the first of them documents it.
+fn form_argument(param: &FormParam, registry: &Registry) -> Argument {
+    let imported = registry.imports().find_map(|op| op.param(param.name)).filter(|_| param.ty.is_empty());
+    let mut argument = imported.map_or_else(
+        || Argument {
+            name: param.name.to_owned(),
+            ty: param.ty.to_owned(),
+            default: param.default.map(str::to_owned),
+            doc: param.doc.to_owned(),
+        },
+        argument,
+    );
+    if let (true, Some(ty)) = (param.ty.is_empty(), param.value_type(registry)) {
+        argument.ty = ty.to_string();
+    }
+    argument
 }
 
 /// A line that gives what must be given.
@@ -268,15 +270,14 @@ fn policy() -> Entry {
     Entry {
         kind: "policy",
         name: "with".to_owned(),
-        doc: "What a stage may say about how it runs, after its call. None of it changes a result or a key."
-            .to_owned(),
-        arguments: POLICY
+        doc: "How a stage runs, written after its call. No field changes a result or a key.".to_owned(),
+        arguments: Policy::FIELDS
             .iter()
-            .map(|(name, ty)| Argument {
-                name: (*name).to_owned(),
-                ty: (*ty).to_owned(),
+            .map(|field| Argument {
+                name: field.name.to_owned(),
+                ty: field.ty.to_owned(),
                 default: Some("absent".to_owned()),
-                ..Argument::default()
+                doc: field.doc().to_owned(),
             })
             .collect(),
         example: Some("with { gpu = 1, vram = 16GiB, retries = 2 }".to_owned()),

@@ -336,7 +336,7 @@ mod tests {
             key: "k".into(),
             address: "a".into(),
             args: xpipe_base::value::Record::default(),
-            policy: xpipe_base::value::Record::default(),
+            policy: xpipe_base::task::Policy::default(),
             out: dir.path().into(),
             temp: std::path::PathBuf::default(),
             log: std::path::PathBuf::default(),
@@ -404,7 +404,7 @@ mod tests {
         let (command, gone) = (WorkerCommand { program: "/no/such".into(), args: vec![] }, calm());
         let log = tempfile::NamedTempFile::new().unwrap();
         let spec = serde_json::from_value(serde_json::json!({
-            "op": "op", "version": 1, "key": "k", "address": "a", "args": [], "policy": [], "out": "/", "scratch": "/",
+            "op": "op", "version": 1, "key": "k", "address": "a", "args": [], "policy": {}, "out": "/", "scratch": "/",
             "threads": 1, "device": "cpu", "kernels": "auto",
         }));
         let watch = Watch {

@@ -19,7 +19,7 @@ use super::runner::Runner;
 use super::worker::due;
 use crate::cache::{Error, Manifest, Miss, Publication, Seen, Store, Workspace};
 use xpipe_base::task::{Action, Caveat, Failure, FailureKind, Job, Outcome, Progress, Spec};
-use xpipe_base::value::{ActionId, Input, Value};
+use xpipe_base::value::{ActionId, Input};
 
 /// What executors and finders of inputs send to the coordinator.
 pub(crate) enum Message {
@@ -104,7 +104,7 @@ impl Executor<'_> {
                 return Ok(End::Damaged(*id, miss));
             }
         }
-        let retries = self.action.policy.get("retries").and_then(Value::as_int).unwrap_or(0).max(0) as u64;
+        let retries = self.action.policy.retries.unwrap_or(0) as u64;
         for attempt in 1u32.. {
             let end = self.attempt(attempt)?;
             match end {
@@ -231,12 +231,12 @@ impl Executor<'_> {
         spec: &Spec,
         caveats: &Mutex<Vec<Caveat>>,
     ) -> Result<(Outcome, Option<u64>), Failure> {
-        let limit = match self.action.policy.get("time") {
-            Some(Value::Seconds(s)) if *s > 0.0 => {
-                Instant::now().checked_add(Duration::from_secs_f64(s.min(1e9)))
-            }
-            _ => None,
-        };
+        let limit = self
+            .action
+            .policy
+            .time
+            .filter(|s| *s > 0.0)
+            .and_then(|s| Instant::now().checked_add(Duration::from_secs_f64(s.min(1e9))));
         let told = Told { executor: self, caveats, deadline: limit, last: Mutex::new(None) };
         let killing = || self.cancel.killing();
         match (&self.options.heavy, self.action.heavy) {

@@ -29,8 +29,8 @@ impl<'a> Forecaster<'a> {
 
     /// The peak memory of an action: what its `with` declares, else the estimate of its operation.
     pub fn memory(&self, action: &Action, options: &Options) -> Option<Told<Memory>> {
-        if let Some(Value::Bytes(bytes)) = action.policy.get("memory") {
-            return Some(Told { amount: Memory { bytes: *bytes, less: Vec::new() }, most: false });
+        if let Some(bytes) = action.policy.memory {
+            return Some(Told { amount: Memory { bytes, less: Vec::new() }, most: false });
         }
         // Operations estimate the buffers of the explicit engine.
         if options.kernels == xpipe_base::task::Kernels::Reference {
@@ -52,8 +52,7 @@ impl<'a> Forecaster<'a> {
 
     /// Threads that a heavy action gets.
     pub fn threads(&self, action: &Action, options: &Options) -> usize {
-        let cpus = action.policy.get("cpus").and_then(Value::as_int).and_then(|n| usize::try_from(n).ok());
-        cpus.unwrap_or(options.threads).clamp(1, options.threads)
+        action.policy.cpus.unwrap_or(options.threads).clamp(1, options.threads)
     }
 
     /// The work of an action, or why it cannot be estimated; `None` when its operation runs no model.
@@ -116,7 +115,7 @@ pub(crate) fn on_gpu(action: &Action, options: &Options) -> bool {
     match options.device {
         Device::Cpu => false,
         Device::Auto => {
-            !options.gpus.is_empty() && ["gpu", "vram"].iter().any(|n| action.policy.get(n).is_some())
+            !options.gpus.is_empty() && (action.policy.gpu.is_some() || action.policy.vram.is_some())
         }
         Device::Cuda => true,
     }

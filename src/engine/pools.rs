@@ -11,7 +11,6 @@
 use super::options::{Device, Gpu, Options};
 use super::shortage::shortage;
 use xpipe_base::task::{Action, Failure, Memory, Told};
-use xpipe_base::value::Value;
 
 /// The resources that an action needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,15 +57,9 @@ impl Need {
         options: &Options,
         memory: Option<&Told<Memory>>,
     ) -> Result<Self, Failure> {
-        let count = |name: &str| {
-            action.policy.get(name).and_then(Value::as_int).and_then(|n| usize::try_from(n).ok())
-        };
-        let bytes = |name: &str| match action.policy.get(name) {
-            Some(Value::Bytes(n)) => Some(*n),
-            _ => None,
-        };
-        let vram = bytes("vram").unwrap_or(0);
-        let asked = count("gpu").unwrap_or(usize::from(vram > 0));
+        let policy = &action.policy;
+        let vram = policy.vram.unwrap_or(0);
+        let asked = policy.gpu.unwrap_or(usize::from(vram > 0));
         let enough = |n: usize| options.gpus.iter().filter(|g| g.memory >= vram).count() >= n;
         let gpus = match options.device {
             Device::Cpu => 0,
@@ -75,14 +68,14 @@ impl Need {
             Device::Cuda => {
                 let asked = if action.heavy { asked.max(1) } else { asked };
                 if !enough(asked) {
-                    let vram = if vram > 0 {
+                    let of = if vram > 0 {
                         format!(" of {}", crate::cache::text::bytes(vram))
                     } else {
                         String::new()
                     };
                     return Err(Failure::missing(format!(
-                        "{asked} GPU{vram} asked for, and this machine has {} that fit",
-                        options.gpus.iter().filter(|g| g.memory >= vram_of(action)).count()
+                        "{asked} GPU{of} asked for, and this machine has {} that fit",
+                        options.gpus.iter().filter(|g| g.memory >= vram).count()
                     ))
                     .help("lower `gpu` or `vram` in the stage's `with`, or run with `--device auto`"));
                 }
@@ -90,14 +83,14 @@ impl Need {
             }
         };
         // On a GPU only its own memory counts.
-        let memory = memory.filter(|_| gpus == 0 || bytes("memory").is_some());
+        let memory = memory.filter(|_| gpus == 0 || policy.memory.is_some());
         if let Some(failure) = memory.and_then(|m| shortage(action, m, options)) {
             return Err(failure);
         }
         Ok(Self {
-            cpus: count("cpus").map(|n| n.clamp(1, options.threads)),
+            cpus: policy.cpus.map(|n| n.clamp(1, options.threads)),
             memory: memory.map_or(0, |m| m.amount.bytes).min(options.memory),
-            ceiling: (gpus == 0).then(|| ceiling(memory, bytes("memory"), options.memory)),
+            ceiling: (gpus == 0).then(|| ceiling(memory, policy.memory, options.memory)),
             gpus,
             vram,
             heavy: action.heavy,
@@ -115,10 +108,6 @@ fn ceiling(told: Option<&Told<Memory>>, declared: Option<u64>, all: u64) -> u64 
         (None, Some(bytes)) => bytes.saturating_mul(4).max(bytes.saturating_add(4 * GIB)).min(all.max(bytes)),
         (None, None) => all,
     }
-}
-
-fn vram_of(action: &Action) -> u64 {
-    if let Some(Value::Bytes(n)) = action.policy.get("vram") { *n } else { 0 }
 }
 
 impl Pools {
@@ -219,9 +208,10 @@ impl Pools {
 mod tests {
     use super::*;
     use crate::Heavy;
+    use xpipe_base::task::Policy;
     use xpipe_base::value::Record;
 
-    fn action(heavy: bool, policy: Record) -> Action {
+    fn action(heavy: bool, policy: Policy) -> Action {
         Action {
             op: "op",
             version: 1,
@@ -238,9 +228,8 @@ mod tests {
         Options { memory: 100, ..Options::new(threads, Heavy::Thread) }
     }
 
-    fn need(heavy: bool, policy: Record, options: &Options) -> Need {
-        let memory = policy.get("memory").cloned();
-        let told = memory.and_then(|m| if let Value::Bytes(n) = m { Some(told(n, &[])) } else { None });
+    fn need(heavy: bool, policy: Policy, options: &Options) -> Need {
+        let told = policy.memory.map(|bytes| told(bytes, &[]));
         Need::of(&action(heavy, policy), options, told.as_ref()).unwrap()
     }
 
@@ -249,8 +238,8 @@ mod tests {
         Told { amount: Memory { bytes, less }, most: true }
     }
 
-    fn cpus(n: i64) -> Record {
-        Record::of([("cpus", Value::Int(n))])
+    fn cpus(n: usize) -> Policy {
+        Policy { cpus: Some(n), ..Policy::default() }
     }
 
     fn shape(granted: &[(usize, Grant)]) -> Vec<(usize, usize)> {
@@ -261,7 +250,7 @@ mod tests {
     fn a_heavy_action_takes_the_machine_and_one_light_runs_beside() {
         let o = options(4);
         let mut pools = Pools::new(&o);
-        let (h, l) = (need(true, Record::default(), &o), need(false, Record::default(), &o));
+        let (h, l) = (need(true, Policy::default(), &o), need(false, Policy::default(), &o));
         let first = pools.grant(&[h, l, l, h]);
         assert_eq!(shape(&first), [(0, 4), (1, 1)]);
         assert!(pools.grant(&[l, h]).is_empty());
@@ -276,7 +265,7 @@ mod tests {
     #[test]
     fn light_actions_share_and_a_lone_one_takes_all() {
         let o = options(4);
-        let l = need(false, Record::default(), &o);
+        let l = need(false, Policy::default(), &o);
         assert_eq!(shape(&Pools::new(&o).grant(&[l])), [(0, 4)]);
         assert_eq!(shape(&Pools::new(&o).grant(&[l, l])), [(0, 2), (1, 2)]);
         assert_eq!(shape(&Pools::new(&o).grant(&[l; 9])), [(0, 1), (1, 1), (2, 1), (3, 1)]);
@@ -310,7 +299,7 @@ mod tests {
     #[test]
     fn memory_is_counted_and_too_large_a_wish_runs_alone() {
         let o = options(4);
-        let of = |cpu, n| need(true, cpus(cpu).with("memory", Value::Bytes(n)), &o);
+        let of = |cpu, n| need(true, Policy { memory: Some(n), ..cpus(cpu) }, &o);
         let mut pools = Pools::new(&o);
         let first = pools.grant(&[of(1, 60), of(1, 60), of(1, 30)]);
         assert_eq!(shape(&first), [(0, 1)], "the second keeps what is left");
@@ -334,21 +323,21 @@ mod tests {
         let mut o = options(4);
         o.memory = 3 << 30;
         let large = told(5 << 30, &[("micro_batch = 1_024", 4 << 30), ("micro_batch = 512", 2 << 30)]);
-        let failure = Need::of(&action(true, Record::default()), &o, Some(&large)).unwrap_err();
+        let failure = Need::of(&action(true, Policy::default()), &o, Some(&large)).unwrap_err();
         assert_eq!(failure.kind, xpipe_base::task::FailureKind::Missing);
         assert_eq!(failure.message, "a needs up to 5.0 GiB of memory, and 3.0 GiB are there");
         let help = failure.help.unwrap();
         assert!(help.starts_with("write `with { micro_batch = 512 }` (2.0 GiB); the results are"), "{help}");
-        let failure = Need::of(&action(true, Record::default()), &o, Some(&told(5 << 30, &[]))).unwrap_err();
+        let failure = Need::of(&action(true, Policy::default()), &o, Some(&told(5 << 30, &[]))).unwrap_err();
         assert!(failure.help.unwrap().starts_with("no setting of `with` makes it fit"));
         // What the user says is believed.
-        let said = Record::of([("memory", Value::Bytes(5 << 30))]);
+        let said = Policy { memory: Some(5 << 30), ..Policy::default() };
         assert!(Need::of(&action(true, said), &o, Some(&told(5 << 30, &[]))).is_ok());
     }
 
     #[test]
     fn gpus_are_wishes_under_auto_and_conditions_under_cuda() {
-        let wish = Record::of([("gpu", Value::Int(1)), ("vram", Value::Bytes(40))]);
+        let wish = Policy { gpu: Some(1), vram: Some(40), ..Policy::default() };
         let mut o = options(2);
         let mut pools = Pools::new(&o);
         assert!(pools.grant(&[need(true, wish.clone(), &o)])[0].1.gpus.is_empty());
@@ -357,9 +346,9 @@ mod tests {
         assert_eq!(failure.message, "1 GPU of 40B asked for, and this machine has 0 that fit");
         o.gpus = vec![Gpu { id: 0, memory: 24 }, Gpu { id: 1, memory: 80 }];
         let mut pools = Pools::new(&o);
-        let got = pools.grant(&[need(true, wish.with("cpus", Value::Int(1)), &o)]);
+        let got = pools.grant(&[need(true, Policy { cpus: Some(1), ..wish.clone() }, &o)]);
         assert_eq!(got[0].1.gpus, [Gpu { id: 1, memory: 80 }]);
-        assert!(pools.grant(&[need(true, wish.with("cpus", Value::Int(1)), &o)]).is_empty());
+        assert!(pools.grant(&[need(true, Policy { cpus: Some(1), ..wish.clone() }, &o)]).is_empty());
         pools.release(&got[0].1);
         assert_eq!(pools.gpus.len(), 2);
     }

@@ -8,7 +8,7 @@ use xpipe_base::task::{Action, Failure, Memory, Told};
 /// `with { memory }` is taken as it is.
 pub(crate) fn shortage(action: &Action, memory: &Told<Memory>, options: &Options) -> Option<Failure> {
     let (needed, there) = (memory.amount.bytes, options.memory);
-    if needed <= there || action.policy.get("memory").is_some() {
+    if needed <= there || action.policy.memory.is_some() {
         return None;
     }
     let message = format!(

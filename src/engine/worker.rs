@@ -241,7 +241,7 @@ mod tests {
             key: "k".into(),
             address: "a".into(),
             args: Record::of([("x", Value::Float(0.1))]),
-            policy: Record::default(),
+            policy: xpipe_base::task::Policy::default(),
             out: "out".into(),
             temp: std::path::PathBuf::default(),
             log: std::path::PathBuf::default(),

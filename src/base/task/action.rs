@@ -1,5 +1,6 @@
 //! An action: what a study asks for once, however many of its cells do.
 
+use super::Policy;
 use crate::value::{ActionId, Record};
 
 /// An operation with its arguments. The graph of a study is made of these, and the engine carries them out.
@@ -19,7 +20,7 @@ pub struct Action {
     /// [`crate::value::Value::Pending`].
     pub args: Record,
     /// The `with` block of the first cell that asks for it.
-    pub policy: Record,
+    pub policy: Policy,
     /// The actions whose results or numbers `args` names, see [`crate::value::dependencies`].
     pub deps: Vec<ActionId>,
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::Policy;
 use crate::value::{Record, Value};
 
 /// What is known of values that an action's arguments name.
@@ -24,7 +25,7 @@ pub struct Ask<'a> {
     /// Its arguments; they may name results that are not there.
     pub args: &'a Record,
     /// Its `with` block.
-    pub policy: &'a Record,
+    pub policy: &'a Policy,
     /// Threads it would be given.
     pub threads: usize,
     /// Whether texts may be read to tell lengths, which takes longer; else limits are taken as upper bounds.

@@ -10,6 +10,7 @@ mod demand;
 mod folder;
 mod kernels;
 mod panics;
+mod policy;
 
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,7 @@ pub use demand::{Ask, Asked, AskedFn, Demands, Known, Memory, MemoryFn, Told, Wo
 pub use folder::passed_over;
 pub use kernels::Kernels;
 pub use panics::{Panic, caught};
+pub use policy::{Policy, PolicyField, ReadBy};
 
 use serde::{Deserialize, Serialize};
 
@@ -38,7 +40,7 @@ pub struct Spec {
     /// Arguments after defaults; inputs are [`Value::Located`], nothing is pending.
     pub args: Record,
     /// The stage's `with` block: never changes a result.
-    pub policy: Record,
+    pub policy: Policy,
     /// An empty folder; what is in it when the operation returns becomes the artifact.
     pub out: PathBuf,
     /// A folder that this attempt alone uses, for what is not a result. Made by whoever needs it, removed afterwards.
@@ -197,7 +199,7 @@ impl std::fmt::Debug for Job<'_> {
 pub type RunFn = fn(&Job<'_>) -> Result<Outcome, Failure>;
 
 /// Whether an operation can start on this machine, told from its arguments and its `with` block.
-pub type ReadyFn = fn(&Record, &Record) -> Result<(), Failure>;
+pub type ReadyFn = fn(&Record, &Policy) -> Result<(), Failure>;
 
 impl<'a> Job<'a> {
     /// The argument, [`Value::Null`] when it is not there.

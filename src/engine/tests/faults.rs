@@ -65,9 +65,9 @@ fn defects_are_failures_of_their_action_alone() {
 #[test]
 fn only_transient_failures_are_tried_again() {
     let bench = Bench::new();
-    let flaky = |times: i64, retries: i64| {
+    let flaky = |times: i64, retries: usize| {
         let mut a = action("flaky", "f", Record::of([("times", Value::Int(times))]));
-        a.policy = Record::of([("retries", Value::Int(retries))]);
+        a.policy = Policy { retries: Some(retries), ..Policy::default() };
         job(vec![a])
     };
     let (report, events) = bench.heard(&flaky(1, 1));
@@ -76,7 +76,7 @@ fn only_transient_failures_are_tried_again() {
     assert_eq!(starts, 2);
     assert_eq!(states(&bench.run(&flaky(2, 0))), [Failed]);
     let mut wrong = action("fail", "w", of("a", &[]));
-    wrong.policy = Record::of([("retries", Value::Int(5))]);
+    wrong.policy = Policy { retries: Some(5), ..Policy::default() };
     let (_, events) = bench.heard(&job(vec![wrong]));
     assert_eq!(events.iter().filter(|e| matches!(e, Event::Started { .. })).count(), 1);
 }
@@ -106,7 +106,7 @@ fn a_stopped_run_goes_on_from_its_checkpoint() {
 fn a_time_limit_is_a_failure_with_a_checkpoint() {
     let bench = Bench::new();
     let mut a = action("long", "model", Record::default());
-    a.policy = Record::of([("time", Value::Seconds(0.01))]);
+    a.policy = Policy { time: Some(0.01), ..Policy::default() };
     let report = bench.run(&job(vec![a]));
     assert_eq!(report.actions[0].failure.as_ref().unwrap().message, "its time limit is over");
     assert_eq!(report.exit_code(false), 1);

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::cache::{Change, Store};
-use xpipe_base::task::{Action, Failure, FailureKind, Job as Task, Outcome, RunFn};
+use xpipe_base::task::{Action, Failure, FailureKind, Job as Task, Outcome, Policy, RunFn};
 use xpipe_base::value::pending::PendingCell;
 use xpipe_base::value::{ActionId, Input, Pending, Record, Reduction, Value, dependencies};
 
@@ -130,7 +130,7 @@ fn action(op: &'static str, address: &str, args: Record) -> Action {
         also: vec![],
         deps: dependencies(args.values()),
         args,
-        policy: Record::default(),
+        policy: Policy::default(),
     }
 }
 
@@ -230,7 +230,7 @@ fn names_and_policy_are_nobodys_key() {
     let mut renamed = study();
     for a in &mut renamed {
         a.address = format!("other.{}", a.address);
-        a.policy = Record::of([("cpus", Value::Int(1)), ("time", Value::Seconds(60.0))]);
+        a.policy = Policy { cpus: Some(1), time: Some(60.0), ..Policy::default() };
     }
     assert_eq!(counts(&bench.run(&job(renamed))), (0, 5));
 }
@@ -270,7 +270,7 @@ fn a_result_with_the_same_bytes_stops_the_change() {
     let bench = Bench::new();
     let of_text = |text: &str, after: &str| {
         let mut actions = vec![action("constant", "data", of(text, &[])), made("model", after, &[0])];
-        actions[1].policy = Record::default();
+        actions[1].policy = Policy::default();
         job(actions)
     };
     bench.run(&of_text("one", "x"));

@@ -5,7 +5,8 @@ use super::conform::{an, quantity, show};
 use super::env::{Env, Eval};
 use super::expander::Expander;
 use super::names::meaning;
-use super::static_types::{literal, special_type};
+use super::special::form_type;
+use super::static_types::literal;
 use crate::resolve::{AxisId, ModuleId, Named};
 use crate::syntax::ast::{Expr, ExprKind, Ident, ItemKind};
 use crate::types::Type;
@@ -163,8 +164,8 @@ impl<'a> Expander<'a> {
                 Some(Type::List(Box::new(inner.unwrap_or(Type::Any))))
             }
             ExprKind::Call { path, .. } => match self.callee(path, module).ok()? {
-                Callee::Op(op) if op.name != "exec" => Some(op.returns.clone()),
-                Callee::Special(name) => Some(special_type(name)),
+                Callee::Op(op) if op.gives.is_none() => Some(op.returns.clone()),
+                Callee::Special(name) => Some(form_type(name)),
                 Callee::Op(_) | Callee::Def(_) => None,
             },
             ExprKind::Path(path) if !scope.contains(&&*path[0].name) => self.path_type(path, module),

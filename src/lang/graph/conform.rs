@@ -134,18 +134,7 @@ pub(super) fn quantity(value: f64, unit: &str) -> Result<Value, String> {
 
 /// `an Int`, `a Run`, `Queries`.
 pub(super) fn an(t: &Type) -> String {
-    let text = t.to_string();
-    let many = [Type::Bytes, Type::Queries, Type::Qrels, Type::Scores, Type::Samples, Type::Metrics]
-        .contains(t)
-        || matches!(t, Type::InputLimits | Type::Vectors | Type::Embeddings);
-    let vowel = text.starts_with(['A', 'E', 'I', 'O', 'U', 'a', 'e', 'i', 'o', 'u']);
-    if many || text.starts_with('`') {
-        text
-    } else if vowel {
-        format!("an {text}")
-    } else {
-        format!("a {text}")
-    }
+    t.with_article()
 }
 
 /// An amount of memory as studies write it: `24GiB`.

@@ -1,56 +1,19 @@
-//! What the checker knows of the field beyond types: fit of signals and objectives, cut-offs, input limits, sealed
-//! test sets, and where a validation run comes from.
+//! Domain rules beyond types: what operations ask about their arguments, input limits, and the validation run of a
+//! selection rule.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use super::actions::fingerprint;
-use super::conform::an;
-use super::env::{Env, Eval};
+use super::env::{Env, Eval, Stop};
 use super::expander::Expander;
 use crate::resolve::World;
 use crate::syntax::ast::Arg;
-use crate::types::op::{Facts, Issue};
-use crate::types::{Op, Registry, Type};
+use crate::types::op::{DefaultRunFn, Facts, Issue};
+use crate::types::{Artifact, Op, Registry, Supervision, Type};
 use xpipe_base::diag::{Code, Diagnostic, Span};
 use xpipe_base::task::Action;
 use xpipe_base::value::{ActionId, Input, Record, Value};
-
-/// What `with { … }` may hold: name and type. None of it changes a result.
-pub const POLICY: &[(&str, &str)] = &[
-    ("gpu", "Int"),
-    ("vram", "Bytes"),
-    ("cpus", "Int"),
-    ("memory", "Bytes"),
-    ("time", "Duration"),
-    ("retries", "Int"),
-    ("checkpoint", "Budget | Percent"),
-    ("batch", "Int"),
-    ("micro_batch", "Int"),
-    ("activation_checkpointing", "Bool"),
-    ("endpoint", "String"),
-    ("concurrency", "Int"),
-    ("timeout", "Duration"),
-    ("token_limit", "Int"),
-    ("cost_limit", "Float"),
-    ("input_price", "Float"),
-    ("output_price", "Float"),
-];
-
-/// Those of [`POLICY`] that only some operations read; the engine reads the others.
-pub(super) const READ_BY_OPERATIONS: &[&str] = &[
-    "checkpoint",
-    "batch",
-    "micro_batch",
-    "activation_checkpointing",
-    "endpoint",
-    "concurrency",
-    "timeout",
-    "token_limit",
-    "cost_limit",
-    "input_price",
-    "output_price",
-];
 
 /// What to type when a value has another type than wanted.
 pub(super) fn conversion_help(value: &Value, found: &Type, wanted: &Type) -> Option<String> {
@@ -72,15 +35,16 @@ pub(super) fn conversion_help(value: &Value, found: &Type, wanted: &Type) -> Opt
             xpipe_base::diag::suggest::did_you_mean(&n, words.iter().copied())
                 .or_else(|| Some(format!("write {}", words.join(" or "))))
         }
-        (Type::TestCollection | Type::Record, Type::Corpus | Type::Queries | Type::Qrels) => {
-            Some(format!("take the part that is needed: `.{}`", wanted.to_string().to_lowercase()))
+        (Type::TestCollection | Type::Record, part) if part.collection_part().is_some() => {
+            let part = part.collection_part().unwrap_or_default();
+            Some(format!("take the part that is needed: `.{part}`"))
         }
         (found, Type::List(inner)) if found.fits(inner) => Some(format!("write a list: `[{n}]`")),
-        _ => Some(format!("give {} here", an(wanted))),
+        _ => Some(format!("give {} here", wanted.with_article())),
     }
 }
 
-/// Looks things up through artifacts, calls and records.
+/// Looks up facts through artifacts, calls and records.
 pub(super) struct Look<'e> {
     pub registry: &'e Registry,
     pub actions: &'e [Action],
@@ -98,7 +62,7 @@ impl Look<'_> {
             Value::Artifact(id) => {
                 self.actions[id.0 as usize].args.get("backbone").and_then(|v| self.checkpoint(v))
             }
-            // What is said of a model: `two_labels(model, …)`.
+            // A declaration about a model: `two_labels(model, …)`.
             Value::Call(call) => call.args.get("model").and_then(|v| self.checkpoint(v)),
             _ => None,
         }
@@ -124,14 +88,8 @@ impl Facts for Look<'_> {
     fn find(&self, value: &Value, name: &str) -> Option<Value> {
         match value {
             Value::Artifact(id) => {
-                let args = &self.actions[id.0 as usize].args;
-                Self::field(args, name)
-                    .or_else(|| {
-                        args.get("reads").and_then(Value::as_record).and_then(|r| Self::field(r, name))
-                    })
-                    .or_else(|| args.get("of").and_then(|of| self.find(of, name)))
-                    // Fused runs are of one collection.
-                    .or_else(|| args.get("runs").and_then(|runs| self.find(runs, name)))
+                let action = &self.actions[id.0 as usize];
+                self.registry.get(action.op)?.fact(&action.args, name, self)
             }
             Value::Call(c) => {
                 Self::field(&c.args, name).or_else(|| c.args.iter().find_map(|(_, v)| self.find(v, name)))
@@ -149,13 +107,16 @@ impl Facts for Look<'_> {
         }
     }
 
-    fn gives(&self, value: &Value) -> Option<Type> {
-        match value {
+    fn supervision(&self, value: &Value) -> Supervision {
+        let (op, args) = match value {
             Value::Artifact(id) => {
-                Some(super::datasets::result_type(self.registry, &self.actions[id.0 as usize]))
+                let action = &self.actions[id.0 as usize];
+                (action.op, &action.args)
             }
-            _ => None,
-        }
+            Value::Call(call) => (&*call.name, &call.args),
+            _ => return Supervision::default(),
+        };
+        self.registry.get(op).map_or_else(Supervision::default, |op| op.supervision(args, self))
     }
 
     fn architecture(&self, value: &Value) -> Option<String> {
@@ -165,6 +126,17 @@ impl Facts for Look<'_> {
             None => self.config(&name)?.get("model_type")?.as_str().map(str::to_owned),
         }
     }
+}
+
+/// The type of what an action makes.
+pub(super) fn result_type(registry: &Registry, action: &Action) -> Type {
+    registry.get(action.op).map_or(Type::Any, |op| op.result_type(&action.args))
+}
+
+/// What an action gives.
+pub(super) fn artifact(registry: &Registry, action: &Action) -> Artifact {
+    let unknown = Artifact { ty: Type::Any, counts: &[] };
+    registry.get(action.op).map_or(unknown, |op| op.artifact(&action.args))
 }
 
 /// Architecture and positions of a backbone that std knows.
@@ -180,12 +152,12 @@ fn known_backbone(name: &str) -> Option<(&'static str, i64)> {
     KNOWN.get(name).copied()
 }
 
-/// What checks of arguments say.
+/// The outcome of the checks of arguments.
 #[derive(Debug, Default)]
 pub(super) struct Verdict {
-    /// Whether something is wrong, which was noted.
+    /// Whether something is wrong, which has been reported.
     pub wrong: bool,
-    /// What has no implementation, which is no mistake: `run` names it.
+    /// What this build does not implement, which is no mistake: `run` reports it.
     pub lacking: Option<(String, Span)>,
 }
 
@@ -263,7 +235,7 @@ impl<'a> Expander<'a> {
         })
     }
 
-    /// Fills in what `best_of` leaves out: BM25's first 100 of each collection. A test collection is refused.
+    /// Fills in what a selection rule leaves out: the run of each collection. A test collection is refused.
     pub(super) fn expand_selection(
         &mut self,
         op: &Op,
@@ -281,40 +253,21 @@ impl<'a> Expander<'a> {
             _ => return Ok(()),
         };
         let given = call.args.get("run").filter(|v| **v != Value::Null).cloned();
+        let default_run = self.registry.get(&call.name).and_then(|rule| rule.default_run);
         let mut collections = Vec::new();
         for one in on {
             let Some(record) = one.as_record().cloned() else { continue };
             let get = |n: &str| record.get(n).cloned().unwrap_or_default();
             if get("role").as_str() == Some("test") {
                 let name = get("name").as_str().unwrap_or("this collection").to_owned();
-                return Err(self.error(
-                    Diagnostic::error(
-                        Code::SealedTest,
-                        format!("`{name}` is a test collection, and `best_of` would choose on it"),
-                        span,
-                        "test collections are sealed",
-                    )
-                    .help("choose on a collection whose role is `validation`"),
-                ));
+                return Err(self.error(chosen_on_test(&name, span)));
             }
-            let run = match &given {
-                Some(run) => run.clone(),
-                None => {
-                    let row = format!("{}.validation", env.row);
-                    let index = self.make("bm25.index", &[("corpus", get("corpus"))], span, &row)?;
-                    let search = [
-                        ("index", Value::Artifact(index)),
-                        ("queries", get("queries")),
-                        ("depth", Value::Int(100)),
-                    ];
-                    let run = self.make("bm25.search", &search, span, &row)?;
-                    let outside = Env::at_point(env.module, &[], &[]);
-                    self.list(&row, &[], &outside, index);
-                    self.list(&row, &[], &outside, run);
-                    Value::Artifact(run)
-                }
+            let run = match (&given, default_run) {
+                (Some(run), _) => run.clone(),
+                (None, Some(make)) => self.validation_run(make, &record, span, env)?,
+                (None, None) => Value::Null,
             };
-            // The name is for people; equal collections under two names are one recipe.
+            // The name is for users; equal collections under two names are one recipe.
             collections.push(Value::Record(Record::of([
                 ("corpus", get("corpus")),
                 ("queries", get("queries")),
@@ -328,4 +281,35 @@ impl<'a> Expander<'a> {
         values[at] = (value, print);
         Ok(())
     }
+
+    /// Makes the run that a selection rule re-ranks of a collection; its actions are listed under the stage.
+    fn validation_run(
+        &mut self,
+        make: DefaultRunFn,
+        collection: &Record,
+        span: Span,
+        env: &Env<'a>,
+    ) -> Eval<Value> {
+        let row = format!("{}.validation", env.row);
+        let outside = Env::at_point(env.module, &[], &[]);
+        let mut stop = Stop::Reported;
+        let run = make(collection, &mut |op, args| match self.make(op, args, span, &row) {
+            Ok(id) => {
+                self.list(&row, &[], &outside, id);
+                Some(Value::Artifact(id))
+            }
+            Err(why) => {
+                stop = why;
+                None
+            }
+        });
+        run.ok_or(stop)
+    }
+}
+
+/// A selection rule over a test collection.
+fn chosen_on_test(name: &str, span: Span) -> Diagnostic {
+    let message = format!("`{name}` is a test collection, and `best_of` would choose on it");
+    Diagnostic::error(Code::SealedTest, message, span, "test collections are sealed")
+        .help("choose on a collection whose role is `validation`")
 }

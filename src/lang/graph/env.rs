@@ -6,7 +6,8 @@ use super::model::Cut;
 use crate::resolve::{AxisId, DatasetId, DefId, LetId, ModuleId, ParamId, StageId};
 use crate::syntax::ast;
 use xpipe_base::diag::Span;
-use xpipe_base::value::{Name, Record, Value};
+use xpipe_base::task::Policy;
+use xpipe_base::value::{Name, Value};
 
 /// Why there is no value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub(super) type Eval<T = Value> = Result<T, Stop>;
 pub(super) enum Local<'a> {
     Value(Value),
     /// A stage, with the row and the policy of the stage that calls the def.
-    Stage(&'a ast::Stage, Rc<(Rc<str>, Record)>),
+    Stage(&'a ast::Stage, Rc<(Rc<str>, Policy)>),
     Let(&'a ast::Let),
 }
 
@@ -41,7 +42,7 @@ pub(super) struct Env<'a> {
     /// The axes of that row that count for its cells.
     pub row_axes: Rc<[AxisId]>,
     /// The policy of the enclosing stage.
-    pub policy: Record,
+    pub policy: Policy,
     /// The call of the study itself that led here, inside a def.
     pub caller: Option<Span>,
 }
@@ -55,7 +56,7 @@ impl<'a> Env<'a> {
             locals: Rc::new(Vec::new()),
             row: Rc::from(""),
             row_axes: Rc::from(axes),
-            policy: Record::default(),
+            policy: Policy::default(),
             caller: None,
         }
     }

@@ -1,6 +1,7 @@
 //! The passes of an expansion, and the walk over the items of the study.
 
 use super::bounds::on_a_large_stack;
+use super::domain::artifact;
 use super::env::Item;
 use super::expander::Expander;
 use super::model::Graph;
@@ -33,6 +34,7 @@ impl<'a> Expander<'a> {
         self.other_profiles();
         self.unread_overrides();
         (graph.actions, graph.call_sites, graph.rows) = self.actions.finish();
+        graph.artifacts = graph.actions.iter().map(|action| artifact(self.registry, action)).collect();
         graph.notes = self.reporter.notes;
         graph.choices = self.choices.into_values().collect();
         graph

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::conform::{an, show};
-use super::datasets::result_type;
+use super::domain::result_type;
 use super::env::{Env, Eval};
 use super::expander::Expander;
 use crate::syntax::ast::Ident;

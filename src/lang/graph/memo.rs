@@ -9,7 +9,8 @@ use super::env::Eval;
 use crate::resolve::{AxisId, LetId, Study};
 use crate::syntax::ast;
 use xpipe_base::diag::Span;
-use xpipe_base::value::{Name, Record, Value};
+use xpipe_base::task::Policy;
+use xpipe_base::value::{Name, Value};
 
 /// A value with its fingerprint, by which equal recipes are found.
 pub(super) type Printed = (Value, u128);
@@ -54,7 +55,7 @@ pub(super) struct StageState {
     pub cells: HashMap<u64, Eval>,
     pub memos: Vec<ArgMemo>,
     /// The `with` block, when no axis changes it.
-    pub policy: Option<Eval<Record>>,
+    pub policy: Option<Eval<Policy>>,
     /// Whether `memos` holds an entry for each argument.
     pub ready: bool,
 }

@@ -1,6 +1,7 @@
 //! The expanded study as data: actions, rows of the plan, tables, claims and reports.
 
 use super::output_options::{BestPer, Format, Section, TestSpec};
+use crate::types::Artifact;
 use xpipe_base::diag::Span;
 use xpipe_base::task::Action;
 use xpipe_base::value::{ActionId, Name, Value};
@@ -178,6 +179,8 @@ pub struct Graph {
     pub actions: Vec<Action>,
     /// By action: where it comes from.
     pub call_sites: Vec<CallSite>,
+    /// By action: what it gives.
+    pub artifacts: Vec<Artifact>,
     /// Rows of the plan in order of declaration.
     pub rows: Vec<Row>,
     /// Tables in order of declaration, one for each point of their axes.
@@ -200,6 +203,11 @@ impl Graph {
     /// The action of a number.
     pub fn action(&self, id: ActionId) -> &Action {
         &self.actions[id.0 as usize]
+    }
+
+    /// What an action gives.
+    pub fn artifact(&self, id: ActionId) -> &Artifact {
+        &self.artifacts[id.0 as usize]
     }
 
     /// Where an action comes from.

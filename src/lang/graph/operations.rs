@@ -10,8 +10,8 @@ use crate::resolve::StageId;
 use crate::syntax::ast::{Arg, Ident};
 use crate::types::{Op, Param};
 use xpipe_base::diag::{Code, Diagnostic, Span};
-use xpipe_base::task::Action;
-use xpipe_base::value::{ActionId, Record, Value, dependencies};
+use xpipe_base::task::{Action, Policy};
+use xpipe_base::value::{ActionId, Value, dependencies};
 
 impl<'a> Expander<'a> {
     /// The action of an operation at a point, shared with every equal recipe.
@@ -64,7 +64,7 @@ impl<'a> Expander<'a> {
         };
         let values: Vec<Printed> = op.params.iter().map(|p| printed(value(p))).collect();
         let site = CallSite { span, caller: None, unimplemented: None };
-        Ok(self.enter_action(op, values, site, &Record::default(), &|_| cell.to_owned()).0)
+        Ok(self.enter_action(op, values, site, &Policy::default(), &|_| cell.to_owned()).0)
     }
 
     /// Enters an action unless an equal recipe is there. Says whether it is new.
@@ -73,7 +73,7 @@ impl<'a> Expander<'a> {
         op: &Op,
         values: Vec<Printed>,
         site: CallSite,
-        policy: &Record,
+        policy: &Policy,
         address: &dyn Fn(&Self) -> String,
     ) -> (ActionId, bool) {
         let fingerprint = recipe_fingerprint(op, &values);

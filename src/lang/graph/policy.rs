@@ -1,13 +1,12 @@
 //! The `with` block of a stage.
 
-use super::domain::{POLICY, READ_BY_OPERATIONS};
 use super::env::{Env, Eval};
 use super::expander::Expander;
 use crate::resolve::StageId;
 use crate::syntax::ast::{Field, Ident, Stage};
 use crate::types::{Op, Type};
 use xpipe_base::diag::{Code, Diagnostic, Span};
-use xpipe_base::value::{Name, Record, Value};
+use xpipe_base::task::{Policy, PolicyField, ReadBy};
 
 impl<'a> Expander<'a> {
     /// The `with` block of a stage of a file; remembered when no axis changes it.
@@ -17,7 +16,7 @@ impl<'a> Expander<'a> {
         stage: &'a Stage,
         op: Option<&Op>,
         env: &Env<'a>,
-    ) -> Eval<Record> {
+    ) -> Eval<Policy> {
         if let Some(known) = &self.memo.stages[id.0].policy {
             return known.clone();
         }
@@ -32,50 +31,63 @@ impl<'a> Expander<'a> {
         policy
     }
 
-    /// The `with` block: what the engine knows, and what the operation reads; a def may hold any operation.
-    pub(super) fn policy(&mut self, fields: &'a [Field], op: Option<&Op>, env: &Env<'a>) -> Eval<Record> {
-        let mut out = Vec::new();
+    /// The `with` block: fields of the engine, and those that the operation reads; a def may hold any operation.
+    pub(super) fn policy(&mut self, fields: &'a [Field], op: Option<&Op>, env: &Env<'a>) -> Eval<Policy> {
+        let mut policy = Policy::default();
         let mut stop = None;
         for f in fields {
-            match self.policy_field(f, op, env) {
-                Ok(field) => out.push(field),
-                Err(s) => stop = Some(s),
+            if let Err(s) = self.policy_field(&mut policy, f, op, env) {
+                stop = Some(s);
             }
         }
-        stop.map_or_else(|| Ok(Record::new(out)), Err)
+        stop.map_or(Ok(policy), Err)
     }
 
-    fn policy_field(&mut self, f: &'a Field, op: Option<&Op>, env: &Env<'a>) -> Eval<(Name, Value)> {
-        let Some((name, ty)) = POLICY.iter().find(|(n, _)| **n == *f.name.name) else {
-            let known: Vec<&str> = POLICY.iter().map(|(n, _)| *n).collect();
+    fn policy_field(
+        &mut self,
+        policy: &mut Policy,
+        f: &'a Field,
+        op: Option<&Op>,
+        env: &Env<'a>,
+    ) -> Eval<()> {
+        let Some(field) = Policy::FIELDS.iter().find(|known| *known.name == *f.name.name) else {
+            let known: Vec<&str> = Policy::FIELDS.iter().map(|known| known.name).collect();
             return Err(self.unknown_argument(&f.name, "with", &known));
         };
         if let Some(op) = op
-            && READ_BY_OPERATIONS.contains(name)
-            && !op.wishes.contains(name)
+            && field.read_by == ReadBy::Operations
+            && !op.policy_keys.contains(&field.name)
         {
-            return Err(self.error(no_effect(op, &f.name)));
+            return Err(self.error(unread_field(op, &f.name)));
         }
-        let ty = Type::parse(ty).unwrap_or(Type::Any);
+        let ty = Type::parse(field.ty).unwrap_or(Type::Any);
         let (value, span) = match &f.value {
             Some(v) => (self.eval(v, Some(&ty), env)?, v.span),
             None => (self.name_value(&f.name, Some(&ty), env)?, f.span),
         };
-        let value = self.conform(value, &ty, span, &format!("`{name}`"))?;
-        let least = i64::from(!matches!(*name, "gpu" | "retries"));
-        if let Some(n) = value.as_int().filter(|n| *n < least) {
-            return Err(self.error(too_small(name, n, least, span)));
+        let value = self.conform(value, &ty, span, &format!("`{}`", field.name))?;
+        if let Some(n) = value.as_int().filter(|n| *n < field.minimum) {
+            return Err(self.error(below_minimum(field, n, span)));
         }
-        Ok((f.name.name.clone(), value))
+        if policy.set(field.name, &value) { Ok(()) } else { Err(self.error(not_known_yet(field, span))) }
     }
 }
 
-fn no_effect(op: &Op, field: &Ident) -> Diagnostic {
-    let message = format!("`{}` makes no use of `{}`", op.name, field.name);
+/// A field that the operation does not read.
+fn unread_field(op: &Op, field: &Ident) -> Diagnostic {
+    let message = format!("`{}` does not read `{}`", op.name, field.name);
     Diagnostic::error(Code::UnknownArgument, message, field.span, "has no effect here").help("remove it")
 }
 
-fn too_small(name: &str, n: i64, least: i64, span: Span) -> Diagnostic {
-    Diagnostic::error(Code::OutOfRange, format!("`{name}` is {n}"), span, "too small")
-        .help(format!("write a number from {least} up"))
+/// A field below its minimum.
+fn below_minimum(field: &PolicyField, n: i64, span: Span) -> Diagnostic {
+    Diagnostic::error(Code::OutOfRange, format!("`{}` is {n}", field.name), span, "too small")
+        .help(format!("write a number from {} up", field.minimum))
+}
+
+/// A field whose value depends on a result.
+fn not_known_yet(field: &PolicyField, span: Span) -> Diagnostic {
+    let message = format!("`{}` depends on a result, and must be known before anything runs", field.name);
+    Diagnostic::error(Code::Mismatch, message, span, "known only after a stage has run")
+        .help("write the value, or take it from a param or an axis")
 }

@@ -7,7 +7,7 @@
 
 use std::rc::Rc;
 
-use super::datasets::result_type;
+use super::domain::result_type;
 use super::expander::Expander;
 use super::seal::Role;
 use crate::syntax::ast::Arg;
@@ -89,7 +89,8 @@ impl Expander<'_> {
     /// Collections without a role are tests when something is evaluated by their judgements, and else for training.
     fn settle_roles(&mut self) {
         let mut by: Vec<ActionId> = Vec::new();
-        for action in self.actions.all().iter().filter(|a| a.op == "evaluate") {
+        let evaluates = |op: &str| self.registry.get(op).is_some_and(|op| op.evaluates);
+        for action in self.actions.all().iter().filter(|a| evaluates(a.op)) {
             by.extend(action.args.get("qrels").map(artifacts).unwrap_or_default());
         }
         let mut reached = vec![false; self.actions.all().len()];

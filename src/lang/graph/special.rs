@@ -1,41 +1,80 @@
-//! The built-in forms: what looks like a call and is evaluated by the checker itself.
+//! The built-in forms: what looks like a call and is evaluated by the checker itself. They are typed and documented as
+//! operations are; arguments that only pass on how files are read take type and documentation from the imports.
+
+use crate::types::{Registry, Type};
 
 /// An argument of a form.
 #[derive(Clone, Copy, Debug)]
-pub struct Taken {
-    /// Its name.
+pub struct FormParam {
+    /// The name as studies write it.
     pub name: &'static str,
-    /// What it takes; empty where the imports say it.
+    /// The type as signatures write it; empty where the imports declare it.
     pub ty: &'static str,
-    /// What holds without it; `None` when it must be given.
+    /// The default; `None` when the argument is required.
     pub default: Option<&'static str>,
-    /// What it means.
+    /// What it means; empty where the imports document it.
     pub doc: &'static str,
 }
 
-impl Taken {
-    const fn of(
-        name: &'static str,
-        ty: &'static str,
-        default: Option<&'static str>,
-        doc: &'static str,
-    ) -> Self {
-        Self { name, ty, default, doc }
-    }
+const fn required(name: &'static str, ty: &'static str, doc: &'static str) -> FormParam {
+    FormParam { name, ty, default: None, doc }
+}
 
-    /// An argument of the imports that a data set comes to: they say what it takes and means.
-    const fn read(name: &'static str) -> Self {
-        Self { name, ty: "", default: None, doc: "" }
+const fn optional(
+    name: &'static str,
+    ty: &'static str,
+    default: &'static str,
+    doc: &'static str,
+) -> FormParam {
+    FormParam { name, ty, default: Some(default), doc }
+}
+
+/// An argument that is passed on to the imports that a data set becomes.
+const fn of_imports(name: &'static str) -> FormParam {
+    FormParam { name, ty: "", default: None, doc: "" }
+}
+
+impl FormParam {
+    /// The type of its values; `None` where an axis is expected. Where several imports declare the argument with words,
+    /// it takes any of them: which import accepts which is checked with the import.
+    pub fn value_type(&self, registry: &Registry) -> Option<Type> {
+        if !self.ty.is_empty() {
+            return Type::parse(self.ty);
+        }
+        let mut declared = registry.imports().filter_map(|op| Some(op.param(self.name)?.ty.clone()));
+        let first = declared.next()?;
+        Some(declared.fold(first, |all, ty| match (all, ty) {
+            (Type::Word(mut words), Type::Word(more)) => {
+                words.extend(more.into_iter().filter(|w| !words.contains(w)).collect::<Vec<_>>());
+                Type::Word(words)
+            }
+            (all, _) => all,
+        }))
     }
+}
+
+/// Where a form may stand, and how its arguments are evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FormKind {
+    /// A value of other values; `over` names axes.
+    Value,
+    /// A value of literals.
+    Literal,
+    /// A declaration after `dataset … =`.
+    Dataset,
 }
 
 /// A form.
 #[derive(Clone, Copy, Debug)]
 pub struct Form {
-    /// Its name.
+    /// The name as studies write it.
     pub name: &'static str,
-    /// Its arguments, those that come by place first.
-    pub takes: &'static [Taken],
+    /// Its kind.
+    pub kind: FormKind,
+    /// The type of its value, as signatures write it.
+    pub returns: &'static str,
+    /// Arguments, positional ones first.
+    pub params: &'static [FormParam],
     /// What it gives.
     pub doc: &'static str,
     /// A line that uses it.
@@ -45,189 +84,220 @@ pub struct Form {
 impl Form {
     /// The names of its arguments.
     pub fn names(&self) -> Vec<&'static str> {
-        self.takes.iter().map(|t| t.name).collect()
+        self.params.iter().map(|t| t.name).collect()
+    }
+
+    /// The argument of a name.
+    pub fn param(&self, name: &str) -> Option<&'static FormParam> {
+        self.params.iter().find(|p| p.name == name)
     }
 }
 
-const ROLE: Taken = Taken::of(
+const ROLE: FormParam = optional(
     "role",
     "'train' | 'validation' | 'test'",
-    Some("test"),
-    "What it may be used for: nothing learns from or is chosen on a test.",
+    "test",
+    "The purpose of the collection. No training or selection may read a test collection.",
 );
-const UNKNOWN: Taken = Taken::read("unknown");
-const DUPLICATES: Taken = Taken::read("duplicates");
-const FIELDS: Taken = Taken::read("fields");
-const UNJUDGED: Taken = Taken::of(
+const UNJUDGED: FormParam = optional(
     "unjudged",
     "'drop' | 'keep'",
-    Some("drop"),
-    "Queries of a collection that its judgements do not name: leave them out, or keep them.",
+    "drop",
+    "Whether to keep queries of a collection that have no judgements.",
 );
-const OWN: Taken = Taken::of(
+const OWN: FormParam = optional(
     "own",
     "'keep' | 'drop'",
-    Some("keep"),
-    "A document whose id is the query's: keep it in rankings, or leave it out as BEIR does.",
+    "keep",
+    "Whether a document with the id of the query may be ranked for that query. BEIR drops it.",
 );
-const BLANKS: Taken = Taken::read("blanks");
-const ID: Taken = Taken::read("id");
-const QUERY_ID: Taken = Taken::of(
+const QUERY_ID: FormParam = optional(
     "query_id",
     "String",
-    Some("absent"),
-    "The field that holds the id of a query, in a collection whose `id` names that of a document.",
+    "absent",
+    "The field with the query id, in a collection whose `id` names the field with the document id.",
 );
-const HEADER: Taken = Taken::read("header");
-const TABS: Taken = Taken::read("tabs");
-const EMPTY: Taken = Taken::read("empty");
-const INCLUDE: Taken = Taken::read("include");
-const EXCLUDE: Taken = Taken::read("exclude");
-const FIELD: Taken = Taken::read("field");
-const FORMAT: Taken = Taken::of(
+const FORMAT: FormParam = optional(
     "format",
     "'auto' | 'jsonl' | 'tsv' | 'csv' | 'trec' | 'html' | 'topics' | 'beir' | 'trec_run' | 'trec_qrels' | 'triples' | 'scored_triples' | 'parquet' | 'msmarco'",
-    Some("auto"),
-    "How the files are written; told from their first lines without it.",
+    "auto",
+    "The file format. `auto` detects it from names and content.",
 );
-const CORPUS: Taken = Taken::of(
+const CORPUS: FormParam = optional(
     "corpus",
     "TestCollection | Corpus",
-    Some("absent"),
-    "The documents that ids are checked with.",
+    "absent",
+    "The documents that document ids are checked against.",
 );
-const QUERIES: Taken = Taken::of(
+const QUERIES: FormParam = optional(
     "queries",
     "TestCollection | Queries",
-    Some("absent"),
-    "The queries that ids are checked with.",
+    "absent",
+    "The queries that query ids are checked against.",
 );
-const OF: Taken = Taken::of("of", "Float", None, "A number of results, at the points of the axes.");
-const OVER: Taken =
-    Taken::of("over", "axis | [axis, …]", None, "The axes; `axis in [labels]` takes some of one.");
+const DIGEST: FormParam = optional(
+    "digest",
+    "String",
+    "pinned in the lock file at the first download",
+    "The digest that the publisher states: `sha256:…` or `md5:…`.",
+);
+const UNKNOWN: FormParam = of_imports("unknown");
+const DUPLICATES: FormParam = of_imports("duplicates");
+const FIELDS: FormParam = of_imports("fields");
+const FIELD: FormParam = of_imports("field");
+const BLANKS: FormParam = of_imports("blanks");
+const ID: FormParam = of_imports("id");
+const HEADER: FormParam = of_imports("header");
+const TABS: FormParam = of_imports("tabs");
+const EMPTY: FormParam = of_imports("empty");
+const INCLUDE: FormParam = of_imports("include");
+const EXCLUDE: FormParam = of_imports("exclude");
+const OF: FormParam = required("of", "Float", "A published number, at the points of the axes.");
+const OVER: FormParam = required(
+    "over",
+    "axis | [axis, …]",
+    "The axes to reduce; `axis in [labels]` takes some labels of an axis.",
+);
+const CHOSEN: FormParam = required(
+    "over",
+    "axis | [axis, …]",
+    "The axes to choose on; the result has a member for each: `best.learning_rate`.",
+);
 
 /// Every form.
 pub const FORMS: &[Form] = &[
     Form {
         name: "mean",
-        takes: &[OF, OVER],
-        doc: "The mean over axes, of numbers that are known when the stages have run.",
+        kind: FormKind::Value,
+        returns: "Float",
+        params: &[OF, OVER],
+        doc: "The mean over axes, of numbers that are known once the stages have run.",
         example: "mean(scores.ndcg_10, over = seed)",
     },
     Form {
         name: "sd",
-        takes: &[OF, OVER],
+        kind: FormKind::Value,
+        returns: "Float",
+        params: &[OF, OVER],
         doc: "The standard deviation (n - 1) over axes.",
         example: "sd(scores.ndcg_10, over = seed)",
     },
     Form {
         name: "min",
-        takes: &[OF, OVER],
-        doc: "The smallest over axes.",
+        kind: FormKind::Value,
+        returns: "Float",
+        params: &[OF, OVER],
+        doc: "The minimum over axes.",
         example: "min(scores.ndcg_10, over = seed)",
     },
     Form {
         name: "max",
-        takes: &[OF, OVER],
-        doc: "The largest over axes.",
+        kind: FormKind::Value,
+        returns: "Float",
+        params: &[OF, OVER],
+        doc: "The maximum over axes.",
         example: "max(scores.ndcg_10, over = seed)",
     },
     Form {
         name: "all",
-        takes: &[Taken::of("of", "Bool", None, "A condition over results, at the points of the axes."), OVER],
-        doc: "Whether a condition holds everywhere on axes.",
+        kind: FormKind::Value,
+        returns: "Bool",
+        params: &[required("of", "Bool", "A condition over results, at the points of the axes."), OVER],
+        doc: "Whether a condition holds at every point of some axes.",
         example: "all(scores.ndcg_10 > 0.5, over = seed)",
     },
     Form {
         name: "argmax",
-        takes: &[
-            OF,
-            Taken::of(
-                "over",
-                "axis | [axis, …]",
-                None,
-                "The axes to choose on; the result has a member for each: `best.learning_rate`.",
-            ),
-        ],
-        doc: "The labels at which a number is largest, known when the stages have run.",
+        kind: FormKind::Value,
+        returns: "Record",
+        params: &[OF, CHOSEN],
+        doc: "The labels at which a number is largest, known once the stages have run.",
         example: "argmax(mean(scores.ndcg_10, over = seed), over = [learning_rate])",
     },
     Form {
         name: "argmin",
-        takes: &[
-            OF,
-            Taken::of(
-                "over",
-                "axis | [axis, …]",
-                None,
-                "The axes to choose on; the result has a member for each: `best.learning_rate`.",
-            ),
-        ],
-        doc: "The labels at which a number is smallest.",
+        kind: FormKind::Value,
+        returns: "Record",
+        params: &[OF, CHOSEN],
+        doc: "The labels at which a number is smallest, known once the stages have run.",
         example: "argmin(mean(scores.ndcg_10, over = seed), over = [learning_rate])",
     },
     Form {
         name: "near",
-        takes: &[
-            Taken::of("left", "Float", None, "A number."),
-            Taken::of("right", "Float", None, "Another."),
-            Taken::of("within", "Float", None, "The largest difference."),
+        kind: FormKind::Value,
+        returns: "Bool",
+        params: &[
+            required("left", "Float", "The first number."),
+            required("right", "Float", "The second number."),
+            required("within", "Float", "The maximum difference."),
         ],
-        doc: "Whether two numbers differ by `within` at most.",
+        doc: "Whether two numbers differ by at most `within`.",
         example: "near(scores.ndcg_10, published.DL19, within = 0.01)",
     },
     Form {
         name: "len",
-        takes: &[Taken::of("of", "List | Record | String | axis", None, "What is counted.")],
-        doc: "How many elements a list, record or axis has, or characters a text.",
+        kind: FormKind::Value,
+        returns: "Int",
+        params: &[required("of", "List | Record | String | axis", "What is counted.")],
+        doc: "The number of elements of a list, record or axis, or of characters of a text.",
         example: "len(seeds)",
     },
     Form {
         name: "steps",
-        takes: &[Taken::of("n", "Int", None, "How many, from 0.")],
+        kind: FormKind::Value,
+        returns: "Budget",
+        params: &[required("n", "Int", "Number of steps (≥ 0).")],
         doc: "A number of training steps.",
         example: "steps(200_000)",
     },
     Form {
         name: "epochs",
-        takes: &[Taken::of("n", "Float", None, "How many, above 0; parts of one are allowed.")],
-        doc: "A number of passes over the samples.",
+        kind: FormKind::Value,
+        returns: "Budget",
+        params: &[required("n", "Float", "Number of epochs (> 0); fractions are allowed.")],
+        doc: "A number of passes over the training samples.",
         example: "epochs(2)",
     },
     Form {
         name: "hf",
-        takes: &[
-            Taken::of("name", "String", None, "`owner/name`, as the hub calls it."),
-            Taken::of(
+        kind: FormKind::Literal,
+        returns: "Backbone",
+        params: &[
+            required("name", "String", "Name of the repository: `owner/name`."),
+            optional(
                 "revision",
                 "String",
-                Some("that of the lock file, else the default branch"),
+                "that of the lock file, else the default branch",
                 "A commit, tag or branch.",
             ),
         ],
-        doc: "A model by its name on the Hugging Face hub: taken from the folder of that name under `--models`, read from the hub's cache on this machine, or downloaded. The revision is pinned in the lock file on first use. A private or gated model needs the variable `HF_TOKEN`, or what `hf auth login` leaves.",
+        doc: "A model of the Hugging Face hub. It is read from a folder of that name under `--models` or from the hub's cache \
+              on this machine, else downloaded. The first use pins its revision in the lock file. Private and gated models \
+              need the variable `HF_TOKEN` or a login by `hf auth login`.",
         example: "hf(\"microsoft/MiniLM-L12-H384-uncased\")",
     },
     Form {
         name: "checkpoint",
-        takes: &[Taken::of("path", "String", None, "The folder, with `config.json`, weights and tokenizer.")],
-        doc: "A model folder, relative to the file that names it.",
+        kind: FormKind::Literal,
+        returns: "Backbone",
+        params: &[required("path", "String", "The folder, with `config.json`, weights and tokenizer.")],
+        doc: "A model folder. A relative path starts at the file that names it.",
         example: "checkpoint(\"model\")",
     },
     Form {
         name: "csv",
-        takes: &[
-            Taken::of(
+        kind: FormKind::Literal,
+        returns: "Any",
+        params: &[
+            required(
                 "path",
                 "String",
-                None,
                 "The file: a header line, then a line for each combination of labels.",
             ),
-            Taken::of(
+            required(
                 "key",
                 "axis | [axis, …]",
-                None,
-                "The axes whose labels stand in columns of their names; every other column is a number.",
+                "The axes whose labels are in the columns of their names; every other column is a number.",
             ),
         ],
         doc: "Published numbers, looked up by the labels of axes.",
@@ -235,33 +305,35 @@ pub const FORMS: &[Form] = &[
     },
     Form {
         name: "local",
-        takes: &[
-            Taken::of(
+        kind: FormKind::Dataset,
+        returns: "Any",
+        params: &[
+            optional(
                 "docs",
                 "String | List<String>",
-                Some("must be given for a Corpus or TestCollection"),
-                "A file, a folder or archive of files, a pattern (`part-*.tsv`) or a list of files, of documents; all the \
-                 others may be such, too.",
+                "required for a Corpus or TestCollection",
+                "The documents: a file, a folder or archive of files, a pattern (`part-*.tsv`) or a list of files. The \
+                 other files may be given in the same ways.",
             ),
-            Taken::of(
+            optional(
                 "queries",
                 "String",
-                Some("must be given for Queries or a TestCollection"),
-                "A file of queries; for other types the data set that ids are checked with.",
+                "required for Queries or a TestCollection",
+                "A file of queries; for other types the data set that query ids are checked against.",
             ),
-            Taken::of(
+            optional(
                 "qrels",
                 "String",
-                Some("must be given for Qrels or a TestCollection"),
-                "A file of judgements.",
+                "required for Qrels or a TestCollection",
+                "A file of relevance judgements.",
             ),
-            Taken::of("run", "String", Some("must be given for a Run"), "A file of rankings."),
-            Taken::of("scores", "String", Some("must be given for Scores"), "A file of pairs with scores."),
-            Taken::of(
+            optional("run", "String", "required for a Run", "A file of rankings."),
+            optional("scores", "String", "required for Scores", "A file of scored pairs."),
+            optional(
                 "triples",
                 "String",
-                Some("must be given for a Source"),
-                "A file of queries with relevant and other documents.",
+                "required for a Source",
+                "A file of queries, each with a positive and a negative document.",
             ),
             CORPUS,
             FORMAT,
@@ -281,22 +353,19 @@ pub const FORMS: &[Form] = &[
             INCLUDE,
             EXCLUDE,
         ],
-        doc: "Declares a data set from files of this machine. A collection has the queries that its judgements name; all \
-              with `unjudged = keep`.",
+        doc: "Declares a data set from files of this machine. A collection contains the queries that have judgements; \
+              with `unjudged = keep` all queries.",
         example: "local { docs = \"docs.jsonl\", queries = \"queries.jsonl\", qrels = \"qrels.tsv\" }",
     },
     Form {
         name: "download",
-        takes: &[
-            Taken::of("url", "String", None, "The address, `https://…`."),
-            Taken::of(
-                "digest",
-                "String",
-                Some("pinned in the lock file at the first download"),
-                "What the publisher states: `sha256:…`, `md5:…`.",
-            ),
+        kind: FormKind::Dataset,
+        returns: "Any",
+        params: &[
+            required("url", "String", "The address, `https://…`."),
+            DIGEST,
             FORMAT,
-            Taken::of("member", "String", Some("absent"), "The file in an archive."),
+            optional("member", "String", "absent", "The file inside an archive."),
             QUERIES,
             CORPUS,
             ROLE,
@@ -313,55 +382,52 @@ pub const FORMS: &[Form] = &[
             INCLUDE,
             EXCLUDE,
         ],
-        doc: "Declares a data set by its address and digest; `xpipe fetch` and `run` download it.",
+        doc: "Declares a data set by its address and digest; `xpipe fetch` and `xpipe run` download it.",
         example: "download { url = \"https://example.org/qrels.tsv\", format = trec }",
     },
     Form {
         name: "beir",
-        takes: &[
-            Taken::of("name", "String", None, "The data set and the folder in its archive: `scifact`."),
-            Taken::of("split", "String", Some("test"), "Which judgements: `qrels/SPLIT.tsv`."),
-            Taken::of(
-                "digest",
-                "String",
-                Some("pinned in the lock file at the first download"),
-                "What the publisher states: `sha256:…`, `md5:…`.",
-            ),
-            Taken::of("url", "String", Some("BEIR's own"), "The address of the archive."),
+        kind: FormKind::Dataset,
+        returns: "TestCollection",
+        params: &[
+            required("name", "String", "The data set, which is also the folder in its archive: `scifact`."),
+            optional("split", "String", "test", "The split of the judgements, read from `qrels/SPLIT.tsv`."),
+            DIGEST,
+            optional("url", "String", "BEIR's own", "The address of the archive."),
             ROLE,
             UNKNOWN,
             DUPLICATES,
-            Taken::of(
+            optional(
                 "queries",
                 "'judged' | 'all'",
-                Some("judged"),
-                "The queries that the split judges, or all of the archive.",
+                "judged",
+                "Whether the collection contains the queries that the split judges, or all queries.",
             ),
-            Taken::of(
+            optional(
                 "own",
                 "'keep' | 'drop'",
-                Some("drop"),
-                "A document whose id is the query's: keep it in rankings, or leave it out as BEIR does.",
+                "drop",
+                "Whether a document with the id of the query may be ranked for that query. BEIR drops it.",
             ),
         ],
         doc: "Declares a collection of the BEIR benchmark: a zip archive with `corpus.jsonl`, `queries.jsonl` and \
-              `qrels/SPLIT.tsv` in the folder NAME. The archive's address is that of BEIR without `url`. Its queries are \
-              those that the split judges, or all with `queries = all`. A document whose id is the query's is left out \
-              of rankings, as BEIR does; `own = keep` keeps it.",
+              `qrels/SPLIT.tsv` in the folder NAME.",
         example: "beir(\"scifact\", split = \"test\", role = test)",
     },
     Form {
         name: "collection",
-        takes: &[
-            Taken::of("corpus", "Corpus", None, "The documents."),
-            Taken::of("queries", "Queries", None, "The queries."),
-            Taken::of("qrels", "Qrels", None, "The judgements."),
+        kind: FormKind::Dataset,
+        returns: "TestCollection",
+        params: &[
+            required("corpus", "Corpus", "The documents."),
+            required("queries", "Queries", "The queries."),
+            required("qrels", "Qrels", "The relevance judgements."),
             ROLE,
             UNJUDGED,
             OWN,
         ],
-        doc: "Puts documents, queries and judgements together. Of queries that a data set declares, the collection has those \
-              that the judgements name; all with `unjudged = keep`.",
+        doc: "Combines documents, queries and judgements. Of imported queries the collection contains those that have \
+              judgements; with `unjudged = keep` all queries.",
         example: "collection { corpus = docs, queries = topics, qrels = judged, role = test }",
     },
 ];
@@ -369,4 +435,12 @@ pub const FORMS: &[Form] = &[
 /// The form of a name.
 pub fn form(name: &str) -> Option<&'static Form> {
     FORMS.iter().find(|f| f.name == name)
+}
+
+/// The type of a form's value, as far as the text determines it.
+pub(super) fn form_type(name: &str) -> Type {
+    match form(name) {
+        Some(form) if form.kind != FormKind::Dataset => Type::parse(form.returns).unwrap_or(Type::Any),
+        _ => Type::Any,
+    }
 }

@@ -10,7 +10,7 @@ use crate::resolve::{AxisId, StageId};
 use crate::syntax::ast::{self, ExprKind};
 use crate::types::Kind;
 use xpipe_base::diag::{Code, Diagnostic, Span};
-use xpipe_base::value::{Record, Value};
+use xpipe_base::value::Value;
 
 impl<'a> Expander<'a> {
     /// Evaluates every cell of a stage, in axis order.
@@ -105,7 +105,7 @@ impl<'a> Expander<'a> {
         match self.callee(path, env.module)? {
             Callee::Op(op) if op.kind == Kind::Stage => {
                 let own = self.policy(&stage.policy, Some(op), &inner)?;
-                inner.policy = Record::new(env.policy.iter().cloned().chain(own.iter().cloned()));
+                inner.policy = own.within(&env.policy);
                 inner.row = row.as_str().into();
                 let action = self.op_stage(op, args, stage.call.span, path, &inner, None)?;
                 let mut listed: Vec<AxisId> = env.row_axes.to_vec();
@@ -115,7 +115,7 @@ impl<'a> Expander<'a> {
             }
             Callee::Def(d) => {
                 let own = self.policy(&stage.policy, None, &inner)?;
-                inner.policy = Record::new(env.policy.iter().cloned().chain(own.iter().cloned()));
+                inner.policy = own.within(&env.policy);
                 inner.row = row.as_str().into();
                 self.def_call(d, args, stage.call.span, &inner)
             }

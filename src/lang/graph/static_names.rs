@@ -1,5 +1,5 @@
-//! What can be told without evaluating: names, labels of `match`, operations and their arguments, also in branches
-//! that no cell takes.
+//! Checks without evaluation: names, labels of `match`, operations and their arguments, also in branches that no cell
+//! reaches.
 
 use super::call::Callee;
 use super::expander::Expander;
@@ -320,7 +320,7 @@ impl<'a> Expander<'a> {
                 }
             }
         }
-        // A label that is not known may stand for one that has no arm.
+        // An unknown label may be meant for one without an arm.
         if all || unknown || self.study.is_in_broken_item(e.span) {
             return;
         }

@@ -1,17 +1,14 @@
-//! Names of values that can be told from the text alone, also where no cell comes: every path must begin with a name
+//! Checks of names without evaluation, also in branches that no cell reaches: every path must begin with a name
 //! that is in scope, or be a word of the argument that it stands in. Places of labels are left to the evaluation.
 
 use super::call::Callee;
 use super::expander::Expander;
 use super::path::words_of;
+use super::special::FormKind;
 use super::static_types::item_of;
 use crate::resolve::{ModuleId, Named};
 use crate::syntax::ast::{Arg, Expr, ExprKind, Ident, StrPart};
 use crate::types::{Op, Type};
-
-/// Forms whose arguments are ordinary values, but for `over`.
-const ORDINARY: &[&str] =
-    &["mean", "sd", "min", "max", "all", "argmax", "argmin", "near", "len", "steps", "epochs"];
 
 impl<'a> Expander<'a> {
     /// Checks the names in an expression; `scope` holds those of the enclosing def.
@@ -45,10 +42,11 @@ impl<'a> Expander<'a> {
             }
             ExprKind::Call { path, args, .. } => match self.callee(path, module) {
                 Ok(Callee::Op(op)) => self.static_arguments(op, args, scope, module),
-                Ok(Callee::Special(name)) if ORDINARY.contains(&name) => {
+                Ok(Callee::Special(name)) if is_of_values(name) => {
+                    let params = super::special::form(name).map_or(&[][..], |f| f.params);
                     for (i, arg) in args.iter().enumerate() {
-                        let over = arg.name.as_ref().map_or(i == 1 && name != "near", |n| &*n.name == "over");
-                        if !over {
+                        let name = arg.name.as_ref().map(|n| &*n.name);
+                        if name.or(params.get(i).map(|p| p.name)) != Some("over") {
                             self.static_paths(&arg.value, None, scope, module);
                         }
                     }
@@ -130,4 +128,9 @@ impl<'a> Expander<'a> {
             }
         }
     }
+}
+
+/// Whether a form takes values of the study, so that names in its arguments can be checked.
+fn is_of_values(form: &str) -> bool {
+    super::special::form(form).is_some_and(|f| f.kind == FormKind::Value)
 }

@@ -1,5 +1,5 @@
-//! Types that can be told from the text alone: literals and calls where an argument wants something, also in branches
-//! that no cell takes. What a value only shows at a cell is left to the evaluation.
+//! Type checks without evaluation: of literals and calls against the type of the argument, also in branches that no cell
+//! reaches. Types that depend on a cell are left to the evaluation.
 
 use super::call::Callee;
 use super::conform::{an, quantity};
@@ -11,7 +11,7 @@ use xpipe_base::diag::{Code, Diagnostic};
 use xpipe_base::value::Value;
 
 impl<'a> Expander<'a> {
-    /// Checks an expression against the type that its place wants.
+    /// Checks an expression against the expected type.
     pub(super) fn static_type(&mut self, e: &'a Expr, want: &Type, what: &str, module: ModuleId) {
         match &e.kind {
             ExprKind::Match { arms, .. } => {
@@ -33,10 +33,10 @@ impl<'a> Expander<'a> {
             ExprKind::Call { path, .. } => {
                 let found = match self.callee(path, module) {
                     Ok(Callee::Op(op)) => op.returns.clone(),
-                    Ok(Callee::Special(name)) => special_type(name),
+                    Ok(Callee::Special(name)) => super::special::form_type(name),
                     Ok(Callee::Def(_)) | Err(_) => return,
                 };
-                // What an external program gives is told by its arguments.
+                // The type of an external program's result depends on its arguments.
                 if !found.fits(want) && found != Type::Any {
                     self.reporter.wrong_in_text(e.span);
                     let help = super::domain::conversion_help(&Value::Null, &found, want);
@@ -78,24 +78,11 @@ pub(super) fn literal(e: &Expr) -> Option<Value> {
     })
 }
 
-/// What a list holds where this is wanted.
+/// The element type, if a list is expected.
 pub(super) fn item_of(want: &Type) -> Option<&Type> {
     match want {
         Type::List(inner) => Some(inner),
         Type::Either(any) => any.iter().find_map(item_of),
         _ => None,
-    }
-}
-
-/// The type of a built-in form.
-pub(super) fn special_type(name: &str) -> Type {
-    match name {
-        "mean" | "sd" | "min" | "max" => Type::Float,
-        "all" | "near" => Type::Bool,
-        "argmax" | "argmin" => Type::Record,
-        "len" => Type::Int,
-        "steps" | "epochs" => Type::Budget,
-        "hf" | "checkpoint" => Type::Backbone,
-        _ => Type::Any,
     }
 }

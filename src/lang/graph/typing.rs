@@ -1,8 +1,8 @@
 //! Types of values at a cell, and whether a value fits where it stands.
 
 use super::conform::{an, conform, show, type_of};
-use super::datasets::result_type;
 use super::domain::conversion_help;
+use super::domain::result_type;
 use super::env::{Eval, Stop};
 use super::expander::Expander;
 use crate::types::Type;

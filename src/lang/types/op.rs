@@ -1,11 +1,12 @@
 //! Signatures: what an operation or constructor takes, what it gives, and how it runs.
 //!
-//! One file an operation in `ops/` builds one of these and the registry lists it; the checker, the planner, the
-//! engine and `describe` read it. An argument that is not in the signature does not exist.
+//! Each operation in `ops/` builds one of these and the registry lists it; the checker, the planner, the engine, the
+//! report, `export` and `describe` read it, and none of them knows an operation by its name. An argument that is not in
+//! the signature does not exist.
 
 use indexmap::IndexMap;
 
-use super::Type;
+use super::{Artifact, ModelUse, Supervision, Type};
 use xpipe_base::task::{AskedFn, Demands, MemoryFn, ReadyFn, RunFn, WorkFn};
 use xpipe_base::value::{Name, Record, Value};
 
@@ -21,9 +22,9 @@ pub enum Kind {
 /// One argument.
 #[derive(Clone, Debug)]
 pub struct Param {
-    /// Its name.
+    /// The name as studies write it.
     pub name: &'static str,
-    /// Its type.
+    /// The type of its values.
     pub ty: Type,
     /// What it means, with unit and range.
     pub doc: &'static str,
@@ -42,13 +43,26 @@ pub struct Param {
 /// [`xpipe_base::diag::Code::NotImplemented`] is no mistake: `run` names it before it starts anything.
 pub type CheckFn = fn(&Record, &dyn Facts) -> Vec<Issue>;
 
-/// The names of the numbers that an operation publishes, told from its arguments.
+/// The names of the numbers that an operation publishes, by its arguments.
 pub type PublishesFn = fn(&Record) -> Vec<String>;
+
+/// The type of a result, by the arguments.
+pub type GivesFn = fn(&Record) -> Type;
+
+/// What a source offers to training, by the arguments.
+pub type SupervisionFn = fn(&Record, &dyn Facts) -> Supervision;
+
+/// Makes an action of an operation with some of its arguments, and returns its result; `None` when that was refused.
+pub type MakeFn<'a> = dyn FnMut(&'static str, &[(&str, Value)]) -> Option<Value> + 'a;
+
+/// Makes the run that stands in for one that the study does not give, over a collection: a record with `corpus`,
+/// `queries` and `qrels`.
+pub type DefaultRunFn = fn(&Record, &mut MakeFn<'_>) -> Option<Value>;
 
 /// Something a domain check found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issue {
-    /// The code.
+    /// The code of its diagnostic.
     pub code: xpipe_base::diag::Code,
     /// The argument to point at.
     pub argument: &'static str,
@@ -64,10 +78,10 @@ pub trait Facts {
     fn find(&self, value: &Value, name: &str) -> Option<Value>;
     /// The operation that makes this value, when an action does.
     fn op(&self, value: &Value) -> Option<&'static str>;
-    /// The type of what makes this value gives, when an action does.
-    fn gives(&self, value: &Value) -> Option<Type> {
+    /// What this value offers to training as a source of samples.
+    fn supervision(&self, value: &Value) -> Supervision {
         let _ = value;
-        None
+        Supervision::default()
     }
     /// The architecture of the checkpoint in `value`, or of the one that a model was trained from.
     fn architecture(&self, value: &Value) -> Option<String> {
@@ -83,13 +97,13 @@ pub struct Op {
     pub name: &'static str,
     /// Raised by hand when the output for the same arguments changes. Part of the key.
     pub version: u32,
-    /// One or more sentences for people.
+    /// One or more sentences for users.
     pub doc: &'static str,
     /// Stage or constructor.
     pub kind: Kind,
     /// Arguments in positional order.
     pub params: Vec<Param>,
-    /// What it gives.
+    /// The type of the result; `gives` may narrow it.
     pub returns: Type,
     /// Whether it draws at random: then `seed` must be given.
     pub random: bool,
@@ -101,14 +115,36 @@ pub struct Op {
     pub check: Option<CheckFn>,
     /// The numbers it publishes: the members of its result.
     pub publishes: Option<PublishesFn>,
-    /// What it reads of `with { … }`, beside what the engine does: `batch`, `micro_batch`, `checkpoint`.
-    pub wishes: &'static [&'static str],
-    /// How it tells the memory and the work that it will need.
-    pub demands: Option<Demands>,
+    /// The fields of `with { … }` that it reads, besides those of the engine: `batch`, `micro_batch`, `checkpoint`.
+    pub policy_keys: &'static [&'static str],
+    /// Estimates of the memory and work that it will need.
+    pub resources: Option<Demands>,
     /// Whether it can start on this machine, asked before a run starts anything.
     pub ready: Option<ReadyFn>,
-    /// A call for its page, where the arguments that must be given make none that `check` accepts.
+    /// A call for its page, where the required arguments alone make none that `check` accepts.
     pub example: Option<&'static str>,
+    /// The type of the result where it depends on the arguments.
+    pub gives: Option<GivesFn>,
+    /// Arguments whose facts are also the result's: a fusion belongs to the collection of its `runs`.
+    pub inherits: &'static [&'static str],
+    /// What its result offers to training, where the type does not say it.
+    pub supervision: Option<SupervisionFn>,
+    /// The facts it records that count work, in the order of the report's columns.
+    pub counts: &'static [&'static str],
+    /// The argument that is a model, and what the operation does with it.
+    pub model: Option<(&'static str, ModelUse)>,
+    /// Whether it waits for a model on another machine, and so needs next to nothing of this one.
+    pub remote: Option<fn(&Record) -> bool>,
+    /// The argument that is an external program.
+    pub program: Option<&'static str>,
+    /// The field of `local { … }` that names the files it imports.
+    pub imports: Option<&'static str>,
+    /// The operation that takes one part of the collection it gives.
+    pub parts: Option<&'static str>,
+    /// The run for an argument `run` that is not given.
+    pub default_run: Option<DefaultRunFn>,
+    /// Whether it measures results by the judgements of a collection.
+    pub evaluates: bool,
 }
 
 impl Op {
@@ -128,9 +164,20 @@ impl Op {
             check: None,
             example: None,
             publishes: None,
-            wishes: &[],
-            demands: None,
+            policy_keys: &[],
+            resources: None,
             ready: None,
+            gives: None,
+            inherits: &[],
+            supervision: None,
+            counts: &[],
+            model: None,
+            remote: None,
+            program: None,
+            imports: None,
+            parts: None,
+            default_run: None,
+            evaluates: false,
         }
     }
 
@@ -215,7 +262,7 @@ impl Op {
         self.needs("seed", "Int", "Seed of every random draw of this operation.")
     }
 
-    /// The call on its page.
+    /// Sets the call on its page.
     #[must_use]
     pub fn example(mut self, call: &'static str) -> Self {
         self.example = Some(call);
@@ -243,28 +290,105 @@ impl Op {
         self
     }
 
-    /// Names what it reads of `with { … }`.
+    /// Names the fields of `with { … }` that it reads.
     #[must_use]
-    pub fn wishes(mut self, fields: &'static [&'static str]) -> Self {
-        self.wishes = fields;
+    pub fn policy_keys(mut self, fields: &'static [&'static str]) -> Self {
+        self.policy_keys = fields;
         self
     }
 
-    /// Sets how it tells what it will need.
+    /// Sets the estimates of memory and work.
     #[must_use]
-    pub fn demands(mut self, memory: MemoryFn, work: WorkFn) -> Self {
-        self.demands = Some(Demands { memory, work, asked: None });
+    pub fn resources(mut self, memory: MemoryFn, work: WorkFn) -> Self {
+        self.resources = Some(Demands { memory, work, asked: None });
         self
     }
 
-    /// Sets how it tells what it will need, and what it will ask a language model.
+    /// Sets the estimates of memory, work and requests to a language model.
     #[must_use]
-    pub fn asks(mut self, memory: MemoryFn, work: WorkFn, asked: AskedFn) -> Self {
-        self.demands = Some(Demands { memory, work, asked: Some(asked) });
+    pub fn resources_and_requests(mut self, memory: MemoryFn, work: WorkFn, requests: AskedFn) -> Self {
+        self.resources = Some(Demands { memory, work, asked: Some(requests) });
         self
     }
 
-    /// Sets how it tells whether it can start on this machine.
+    /// Sets the type of the result by the arguments.
+    #[must_use]
+    pub fn gives(mut self, gives: GivesFn) -> Self {
+        self.gives = Some(gives);
+        self
+    }
+
+    /// Names the arguments whose facts (corpus, queries, depth, …) are also the result's.
+    #[must_use]
+    pub fn inherits(mut self, arguments: &'static [&'static str]) -> Self {
+        self.inherits = arguments;
+        self
+    }
+
+    /// Sets what its result offers to training.
+    #[must_use]
+    pub fn supervises(mut self, supervision: SupervisionFn) -> Self {
+        self.supervision = Some(supervision);
+        self
+    }
+
+    /// Names the facts it records that count work.
+    #[must_use]
+    pub fn counts(mut self, facts: &'static [&'static str]) -> Self {
+        self.counts = facts;
+        self
+    }
+
+    /// Names the argument that is a model, and what is done with it.
+    #[must_use]
+    pub fn uses_model(mut self, argument: &'static str, how: ModelUse) -> Self {
+        self.model = Some((argument, how));
+        self
+    }
+
+    /// Sets when it waits for a model on another machine.
+    #[must_use]
+    pub fn remote(mut self, remote: fn(&Record) -> bool) -> Self {
+        self.remote = Some(remote);
+        self
+    }
+
+    /// Names the argument that is an external program.
+    #[must_use]
+    pub fn starts(mut self, argument: &'static str) -> Self {
+        self.program = Some(argument);
+        self
+    }
+
+    /// Names the field of `local { … }` whose files it imports.
+    #[must_use]
+    pub fn imports(mut self, field: &'static str) -> Self {
+        self.imports = Some(field);
+        self
+    }
+
+    /// Names the operation that takes a part of the collection it gives: by arguments `of` and `part`.
+    #[must_use]
+    pub fn parts(mut self, op: &'static str) -> Self {
+        self.parts = Some(op);
+        self
+    }
+
+    /// Sets the run of each collection for an argument `run` that is not given.
+    #[must_use]
+    pub fn default_run(mut self, make: DefaultRunFn) -> Self {
+        self.default_run = Some(make);
+        self
+    }
+
+    /// Marks it as measuring results by judgements.
+    #[must_use]
+    pub fn evaluates(mut self) -> Self {
+        self.evaluates = true;
+        self
+    }
+
+    /// Sets the check whether it can start on this machine.
     #[must_use]
     pub fn ready(mut self, ready: ReadyFn) -> Self {
         self.ready = Some(ready);
@@ -283,6 +407,39 @@ impl Op {
         let all = self.params.iter().zip(names).zip(values);
         let kept = all.filter(|((p, _), v)| !(p.added && p.default.as_ref() == Some(v)));
         Record::new(kept.map(|((_, name), v)| (name.clone(), v)))
+    }
+
+    /// The type of the result for these arguments.
+    pub fn result_type(&self, args: &Record) -> Type {
+        self.gives.map_or_else(|| self.returns.clone(), |gives| gives(args))
+    }
+
+    /// What its action with these arguments gives.
+    pub fn artifact(&self, args: &Record) -> Artifact {
+        Artifact { ty: self.result_type(args), counts: self.counts }
+    }
+
+    /// A fact of its result: the argument of that name, else that of what it inherits from.
+    pub fn fact(&self, args: &Record, name: &str, facts: &dyn Facts) -> Option<Value> {
+        let given = |name: &str| args.get(name).filter(|v| **v != Value::Null);
+        let inherited = || self.inherits.iter().find_map(|from| facts.find(given(from)?, name));
+        given(name).cloned().or_else(inherited)
+    }
+
+    /// What its result offers to training; by default, a run is a ranking and nothing is known of other types.
+    pub fn supervision(&self, args: &Record, facts: &dyn Facts) -> Supervision {
+        match self.supervision {
+            Some(supervision) => supervision(args, facts),
+            None if self.result_type(args) == Type::Run => {
+                Supervision::ranking(self.fact(args, "depth", facts).and_then(|d| d.as_int()))
+            }
+            None => Supervision::default(),
+        }
+    }
+
+    /// Whether it waits for a model on another machine.
+    pub fn is_remote(&self, args: &Record) -> bool {
+        self.remote.is_some_and(|remote| remote(args))
     }
 
     /// The argument of a name.
@@ -314,6 +471,16 @@ impl Registry {
     /// The operation of a name.
     pub fn get(&self, name: &str) -> Option<&Op> {
         self.ops.get(name)
+    }
+
+    /// The operations that import the files of data sets, in registration order.
+    pub fn imports(&self) -> impl Iterator<Item = &Op> {
+        self.iter().filter(|op| op.imports.is_some())
+    }
+
+    /// The operation that imports files as this type.
+    pub fn importer(&self, ty: &Type) -> Option<&Op> {
+        self.imports().find(|op| op.returns == *ty)
     }
 
     /// All, in registration order.

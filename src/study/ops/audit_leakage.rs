@@ -1,6 +1,6 @@
-//! `audit.leakage`: what a training or a choice has seen of the tests.
+//! `audit.leakage`: what training and validation data share with test collections.
 
-use super::fit::issue;
+use super::compatibility::issue;
 use xpipe_base::diag::Code;
 use xpipe_base::value::{Record, Value};
 use xpipe_lang::types::Op;
@@ -9,37 +9,36 @@ use xpipe_lang::types::op::{Facts, Issue};
 const VERSION: u32 = 1;
 
 pub(crate) fn op() -> Op {
-    let op = Op::stage(
+    Op::stage(
         "audit.leakage",
         VERSION,
         "Metrics",
-        "Counts what tests share with a training or with collections to choose on: queries that are equal or nearly \
-         equal to a judged query of a test, and documents that a test judges relevant among the negatives. The report \
-         warns of what is found; a claim over the counts makes it an error. Texts are compared as their words in lower \
-         case, so that ids of different collections do not matter.",
+        "Counts what training or validation data shares with test collections: queries that are equal or nearly equal to \
+         a judged test query, and training negatives that a test judges relevant. The report warns if anything is found; a \
+         claim over the counts makes it an error. Texts are compared as lower-case words, so ids do not matter.",
     )
+    .counts(&["queries"])
     .example("audit.leakage { data, tests = [tests] }")
-    .optional("data", "Samples | Source", "What is trained on: its queries and negatives are looked at.")
+    .optional("data", "Samples | Source", "The training data, whose queries and negatives are compared.")
     .derived("source", "Source", "data", Some(Value::Null), "The source of the samples.")
-    .derived("corpus", "Corpus", "data", Some(Value::Null), "Documents of the data.")
+    .derived("corpus", "Corpus", "data", Some(Value::Null), "Documents of the training data.")
     .derived(
         "queries",
         "Queries",
         "data",
         Some(Value::Null),
-        "Queries of the data; without data, the queries that are looked at, for instance those of a validation set.",
+        "Queries of the training data; without `data`, the queries to compare, for instance those of a validation set.",
     )
-    .needs("tests", "List<TestCollection>", "The collections that nothing may have seen.")
+    .needs("tests", "List<TestCollection>", "The test collections (≥ 1).")
     .takes(
         "near",
         "Float",
         Value::Float(0.8),
-        "Queries are nearly equal from this share of common words on (Jaccard), in (0, 1].",
+        "Minimum Jaccard similarity of the words of nearly equal queries, in (0, 1].",
     )
     .checks(check)
-    .publishes(|_| COUNTS.map(str::to_owned).to_vec());
-    let op = op.runs(run::run);
-    op
+    .publishes(|_| COUNTS.map(str::to_owned).to_vec())
+    .runs(run::run)
 }
 
 /// The counts that are published, and kept as facts for the report.
@@ -57,7 +56,7 @@ fn check(args: &Record, _: &dyn Facts) -> Vec<Issue> {
     }
     let absent = |name: &str| args.get(name).is_none_or(|v| *v == Value::Null);
     if absent("queries") {
-        let message = "there is nothing to look at: neither `data` nor `queries` is given";
+        let message = "nothing to compare: neither `data` nor `queries` is given";
         issues.push(issue(Code::MissingArgument, "queries", message, "give `data = samples`, or `queries`"));
     }
     if args.get("tests").and_then(Value::as_list).is_some_and(<[Value]>::is_empty) {
@@ -65,7 +64,7 @@ fn check(args: &Record, _: &dyn Facts) -> Vec<Issue> {
             Code::MissingArgument,
             "tests",
             "`tests` is empty",
-            "name one collection at least",
+            "name at least one collection",
         ));
     }
     issues

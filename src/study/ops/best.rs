@@ -5,6 +5,11 @@ use xpipe_lang::types::Op;
 
 pub(crate) fn op() -> Op {
     Op::constructor("best", "Mark", "Marks the best value of each row, of each column or of the whole table.")
-        .takes("per", "'row' | 'column' | 'table'", Value::str("row"), "Among which cells there is one best.")
-        .takes("smallest", "Bool", Value::Bool(false), "Whether smaller is better.")
+        .takes(
+            "per",
+            "'row' | 'column' | 'table'",
+            Value::str("row"),
+            "The cells that are compared with each other.",
+        )
+        .takes("smallest", "Bool", Value::Bool(false), "Whether lower values are better.")
 }

@@ -3,26 +3,27 @@
 use xpipe_base::value::Value;
 use xpipe_lang::types::Op;
 
+pub(super) const NAME: &str = "bm25.index";
 const VERSION: u32 = 2;
 
 pub(crate) fn op() -> Op {
-    let op = Op::stage(
-        "bm25.index",
+    Op::stage(
+        NAME,
         VERSION,
         "Index",
-        "Builds an inverted index of a corpus: which document has which term how often, and how long it is. Its \
-         content is the same whatever machine built it.",
+        "Builds an inverted index of a corpus: postings with term frequencies, and document lengths. The index is the \
+         same on every machine.",
     )
+    .counts(&["documents"])
     .needs("corpus", "Corpus", "The documents.")
     .takes(
         "analysis",
         "'english' | 'whitespace'",
         Value::str("english"),
-        "How text becomes terms: Lucene's English analysis (as Anserini), or words between white space as they are.",
+        "Text analysis: Lucene's English analyzer (as in Anserini), or splitting at white space only.",
     )
-    .heavy();
-    let op = op.runs(run::run);
-    op
+    .heavy()
+    .runs(run::run)
 }
 
 mod run {
@@ -36,7 +37,7 @@ mod run {
         let analysis =
             Analysis::parse(word).ok_or_else(|| Failure::bug(format!("unknown analysis `{word}`")))?;
         let corpus = TextStore::open(job.path("corpus")?)?;
-        let index = super::super::bm25_search::in_pool(job, || {
+        let index = super::super::threads::with_threads(job, || {
             index::build(corpus.iter(), corpus.len() as u64, &job.spec.out, analysis, job.progress)
         })?;
         let (all, without) = (index.documents(), index.documents() - index.documents_with_terms() as usize);

@@ -1,6 +1,6 @@
-//! `bm25.rm3`: BM25 with queries made longer by what they found first.
+//! `bm25.rm3`: BM25 with RM3 query expansion.
 
-use super::fit;
+use super::compatibility;
 use xpipe_base::diag::Code;
 use xpipe_base::value::{Record, Value};
 use xpipe_lang::types::Op;
@@ -13,37 +13,43 @@ pub(crate) fn op() -> Op {
         "bm25.rm3",
         VERSION,
         "Run",
-        "Searches an index again by BM25, with each query made longer by terms of the documents that `run` ranks first \
-         (pseudo-relevance feedback, RM3: Lavrenko and Croft 2001, Abdul-Jaleel et al. 2004), as Anserini does. Terms that \
-         more than a tenth of the documents have are not taken, so in a corpus of fewer than ten nothing is.",
+        "BM25 with RM3 query expansion: each query is expanded by terms of the top documents of `run` (pseudo-relevance \
+         feedback; Lavrenko and Croft 2001, Abdul-Jaleel et al. 2004), as in Anserini. Terms that occur in more than a tenth \
+         of the documents are excluded, so nothing is added in a corpus of fewer than ten documents.",
     )
+    .counts(&["queries"])
     .needs("index", "Index", "An index made by `bm25.index`.")
-    .needs("run", "Run", "What the documents of the feedback are taken from, with scores above 0: a `bm25.search`.")
-    .takes("documents", "Int", Value::Int(10), "Documents of the feedback, from 1.")
-    .takes("terms", "Int", Value::Int(10), "Terms taken from the feedback, from 1.")
-    .takes("original_weight", "Float", Value::Float(0.5), "Weight of the query as it was, from 0 to 1.")
-    .takes("depth", "Int", Value::Int(1000), "Documents kept for each query, from 1.")
-    .takes("k1", "Float", Value::Float(0.9), "Saturation of term frequencies, from 0.")
-    .takes("b", "Float", Value::Float(0.4), "Weight of the document length, from 0 to 1.")
-    .takes("lengths", "'lucene' | 'exact'", Value::str("lucene"), "Document lengths, as `bm25.search` has them.")
+    .needs("run", "Run", "The run that feedback documents are taken from, with scores > 0: a `bm25.search`.")
+    .takes("documents", "Int", Value::Int(10), "Number of feedback documents (≥ 1).")
+    .takes("terms", "Int", Value::Int(10), "Number of expansion terms (≥ 1).")
+    .takes("original_weight", "Float", Value::Float(0.5), "Weight of the original query, in [0, 1].")
+    .takes("depth", "Int", Value::Int(1000), "Maximum number of documents per query (≥ 1).")
+    .takes("k1", "Float", Value::Float(0.9), "Term frequency saturation (≥ 0).")
+    .takes("b", "Float", Value::Float(0.4), "Document length normalisation, in [0, 1].")
+    .takes("lengths", "'lucene' | 'exact'", Value::str("lucene"), "Document lengths, as in `bm25.search`.")
     .derived("queries", "Queries", "run", None, "The queries of the run.")
     .derived("corpus", "Corpus", "index", None, "The corpus of the index.")
     .heavy()
     .checks(check);
-    let op = super::own::argument(op, "queries|queries.queries");
-    let op = op.runs(run::run);
-    op
+    super::own_document::argument(op, "queries|queries.queries").runs(run::run)
 }
 
 fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
-    let mut issues: Vec<Issue> = fit::made_by(args, "index", "bm25.index", facts).into_iter().collect();
-    issues
-        .extend(["documents", "terms", "depth"].into_iter().filter_map(|name| fit::at_least(args, name, 1)));
-    issues.extend(fit::in_range(args, "k1", 0.0, f64::INFINITY));
+    let mut issues: Vec<Issue> =
+        compatibility::made_by(args, "index", super::bm25_index::NAME, facts).into_iter().collect();
+    issues.extend(
+        ["documents", "terms", "depth"].into_iter().filter_map(|name| compatibility::at_least(args, name, 1)),
+    );
+    issues.extend(compatibility::in_range(args, "k1", 0.0, f64::INFINITY));
     for argument in ["original_weight", "b"] {
         if let Some(x) = args.get(argument).and_then(Value::as_f64).filter(|x| !(0.0..=1.0).contains(x)) {
             let message = format!("`{argument}` is {x}");
-            issues.push(fit::issue(Code::OutOfRange, argument, message, "write a number from 0 to 1"));
+            issues.push(compatibility::issue(
+                Code::OutOfRange,
+                argument,
+                message,
+                "write a number from 0 to 1",
+            ));
         }
     }
     issues
@@ -54,7 +60,9 @@ mod run {
 
     use rayon::prelude::*;
 
-    use super::super::bm25_search::{in_pool, ranking, searched};
+    use super::super::bm25_search::searched;
+    use super::super::retrieval::ranking;
+    use super::super::threads::with_threads;
     use xpipe_base::task::{Caveat, CaveatKind, Failure, Job, Outcome};
     use xpipe_data::ir::bm25::{Scratch, Searcher};
     use xpipe_data::ir::index::Index;
@@ -94,7 +102,7 @@ mod run {
         let (documents, depth) = (job.count("documents")?, job.count("depth")?);
         let searcher = Searcher::new(&index, searched(job)?)?;
         let all = documents_of_anserini(&index, &corpus);
-        let own = super::super::own::dropped(job);
+        let own = super::super::own_document::dropped(job);
 
         // The terms of a document that may serve as feedback.
         let terms = |hit: &Hit| -> Result<(BTreeMap<String, u32>, f32), Failure> {
@@ -141,7 +149,7 @@ mod run {
         };
         let mut writer = RunWriter::create(&job.spec.out)?;
         let (mut hits, mut added, mut unchanged) = (0usize, 0usize, 0u64);
-        in_pool(job, || {
+        with_threads(job, || {
             for start in (0..queries.len()).step_by(BATCH) {
                 job.check_cancelled()?;
                 let end = (start + BATCH).min(queries.len());

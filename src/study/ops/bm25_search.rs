@@ -1,37 +1,37 @@
-//! `bm25.search`: the best documents of each query by BM25.
+//! `bm25.search`: retrieval by BM25.
 
-use super::fit;
+use super::compatibility;
 use xpipe_base::diag::Code;
 use xpipe_base::value::{Record, Value};
 use xpipe_lang::types::Op;
 use xpipe_lang::types::op::{Facts, Issue};
 
+pub(super) const NAME: &str = "bm25.search";
 const VERSION: u32 = 1;
 
 pub(crate) fn op() -> Op {
     let op = Op::stage(
-        "bm25.search",
+        NAME,
         VERSION,
         "Run",
-        "Ranks the documents of an index for each query by BM25, exactly; equal scores by document id descending.",
+        "Retrieves the top documents of each query by BM25. The search is exact; ties are ordered by descending document id.",
     )
+    .counts(&["queries"])
     .needs("index", "Index", "An index made by `bm25.index`.")
-    .needs("queries", "Queries", "The queries; analysed as the documents were.")
-    .takes("depth", "Int", Value::Int(1000), "Documents kept for each query, from 1.")
-    .takes("k1", "Float", Value::Float(0.9), "Saturation of term frequencies, from 0.")
-    .takes("b", "Float", Value::Float(0.4), "Weight of the document length, from 0 to 1.")
+    .needs("queries", "Queries", "The queries; they are analysed as the documents were.")
+    .takes("depth", "Int", Value::Int(1000), "Maximum number of documents per query (≥ 1).")
+    .takes("k1", "Float", Value::Float(0.9), "Term frequency saturation (≥ 0).")
+    .takes("b", "Float", Value::Float(0.4), "Document length normalisation, in [0, 1].")
     .takes(
         "lengths",
         "'lucene' | 'exact'",
         Value::str("lucene"),
-        "Document lengths: as Lucene keeps them in one byte, so that scores equal Anserini's, or exact.",
+        "Document lengths: in Lucene's one-byte encoding, so that scores equal Anserini's, or exact.",
     )
-    .derived("corpus", "Corpus", "index", None, "The corpus, which later stages read; that of the index.")
+    .derived("corpus", "Corpus", "index", None, "The corpus of the index, which later stages read.")
     .heavy()
     .checks(check);
-    let op = super::own::argument(op, "queries|queries.queries");
-    let op = op.runs(run::run);
-    op
+    super::own_document::argument(op, "queries|queries.queries").runs(run::run)
 }
 
 fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
@@ -40,7 +40,8 @@ fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
         ("k1", 0.0, f64::INFINITY, "a number from 0, for instance `k1 = 0.9`"),
         ("b", 0.0, 1.0, "a number from 0 to 1, for instance `b = 0.4`"),
     ];
-    let mut issues: Vec<Issue> = fit::made_by(args, "index", "bm25.index", facts).into_iter().collect();
+    let mut issues: Vec<Issue> =
+        compatibility::made_by(args, "index", super::bm25_index::NAME, facts).into_iter().collect();
     for (argument, low, high, expected) in ranges {
         let Some(x) = args.get(argument).and_then(Value::as_f64) else { continue };
         if !(low..=high).contains(&x) {
@@ -55,19 +56,20 @@ fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
     issues
 }
 
-pub(super) use run::{in_pool, ranking, searched};
+pub(super) use run::searched;
 
 mod run {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use rayon::prelude::*;
 
+    use super::super::retrieval::ranking;
+    use super::super::threads::with_threads;
     use xpipe_base::task::{Caveat, CaveatKind, Failure, Job, Outcome, cause};
     use xpipe_data::ir::bm25::{Bm25, Scratch, Searcher};
     use xpipe_data::ir::index::Index;
     use xpipe_data::ir::lengths::Lengths;
-    use xpipe_data::ir::top;
-    use xpipe_data::run::{Hit, RunQuery, RunWriter};
+    use xpipe_data::run::{RunQuery, RunWriter};
     use xpipe_data::store::TextStore;
 
     /// Queries searched before their rankings are written.
@@ -82,7 +84,7 @@ mod run {
             return Err(Failure::wrong("depth is 0, expected 1 or more"));
         }
         let searcher = Searcher::new(&index, bm25)?;
-        let own = super::super::own::dropped(job);
+        let own = super::super::own_document::dropped(job);
         let mut writer = RunWriter::create(&job.spec.out)?;
         let without_terms = AtomicUsize::new(0);
         let (mut without_hits, mut hits) = (0usize, 0u64);
@@ -97,7 +99,7 @@ mod run {
             let found = searcher.search(text, depth + usize::from(own), scratch)?;
             Ok(ranking(queries.id(i), &found, depth, own, |d| index.id(d)))
         };
-        in_pool(job, || {
+        with_threads(job, || {
             for start in (0..queries.len()).step_by(BATCH) {
                 job.check_cancelled()?;
                 let end = (start + BATCH).min(queries.len());
@@ -129,38 +131,12 @@ mod run {
         Ok(outcome)
     }
 
-    /// The first `depth` of what was found for a query, without the document of the query's id where `own` says so: then
-    /// one more was asked for.
-    pub(in crate::ops) fn ranking<'a>(
-        query: &str,
-        found: &[top::Hit],
-        depth: usize,
-        own: bool,
-        id: impl Fn(u32) -> &'a str,
-    ) -> RunQuery {
-        let hits = found.iter().map(|h| (id(h.document), h.score)).filter(|(d, _)| !own || *d != query);
-        let hits = hits.take(depth).map(|(d, score)| Hit { document: d.to_owned(), score });
-        RunQuery { id: query.to_owned(), hits: hits.collect() }
-    }
-
     /// The parameters of BM25 in the arguments.
     pub(in crate::ops) fn searched(job: &Job<'_>) -> Result<Bm25, Failure> {
         let word = job.text("lengths")?;
         let lengths =
             Lengths::parse(word).ok_or_else(|| Failure::bug(format!("unknown lengths `{word}`")))?;
         Ok(Bm25 { k1: job.number("k1")? as f32, b: job.number("b")? as f32, lengths })
-    }
-
-    /// Runs work with a rayon pool of the size that the job may use.
-    pub(in crate::ops) fn in_pool<R: Send>(
-        job: &Job<'_>,
-        work: impl FnOnce() -> Result<R, Failure> + Send,
-    ) -> Result<R, Failure> {
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(job.spec.threads.max(1))
-            .build()
-            .map_err(Failure::no_threads)?
-            .install(work)
     }
 }
 

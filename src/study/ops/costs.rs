@@ -6,8 +6,8 @@ pub(crate) fn op() -> Op {
     Op::constructor(
         "costs",
         "Section",
-        "What stages cost: seconds, and the documents, tokens and pairs that they saw.",
+        "The cost of stages: seconds, and the numbers of documents, tokens and pairs processed.",
     )
     .example("costs(run)")
-    .needs("of", "Any", "The stage, or a list of stages.")
+    .needs("of", "Any", "A stage, or a list of stages.")
 }

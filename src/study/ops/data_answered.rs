@@ -1,45 +1,39 @@
 //! `data.answered`: the queries of a collection that are judged, or whose answer a run finds.
 
-use xpipe_base::diag::Code;
-use xpipe_base::value::{Record, Value};
+use super::compatibility;
+use xpipe_base::value::Record;
 use xpipe_lang::types::Op;
 use xpipe_lang::types::op::{Facts, Issue};
 
+pub(super) const NAME: &str = "data.answered";
 const VERSION: u32 = 1;
 
 pub(crate) fn op() -> Op {
-    let op = Op::stage(
-        "data.answered",
+    Op::stage(
+        NAME,
         VERSION,
         "Queries",
         "Keeps the queries that have a relevant document in the judgements; with `run`, only those that have one in \
-         its first `depth` ranks. A re-ranker can do nothing for the others.",
+         its first `depth` ranks. A re-ranker cannot improve the others.",
     )
-    .needs("queries", "Queries", "The queries to choose from; their order is kept.")
-    .needs("qrels", "Qrels", "The judgements: grade 1 and up is relevant.")
-    .optional("run", "Run", "A run that must find a relevant document.")
-    .optional("depth", "Int", "Ranks of the run that count, at least 1; all without it.")
-    .checks(check);
-    let op = op.runs(run::run);
-    op
+    .counts(&["queries"])
+    .needs("queries", "Queries", "The queries to select from; their order is kept.")
+    .needs("qrels", "Qrels", "The judgements; grades ≥ 1 are relevant.")
+    .optional("run", "Run", "A run that must retrieve a relevant document. Default: no such condition.")
+    .optional("depth", "Int", "Number of ranks of the run to consider (≥ 1). Default: all.")
+    .checks(check)
+    .runs(run::run)
 }
 
 fn check(args: &Record, _: &dyn Facts) -> Vec<Issue> {
-    if args.get("depth").and_then(Value::as_int).is_some_and(|d| d < 1) {
-        return vec![Issue {
-            code: Code::OutOfRange,
-            argument: "depth",
-            message: "`depth` is below 1".into(),
-            help: Some("write a number from 1 up".into()),
-        }];
-    }
-    Vec::new()
+    compatibility::at_least(args, "depth", 1).into_iter().collect()
 }
 
 mod run {
     use std::collections::BTreeSet;
 
-    use super::super::{importing, models};
+    use super::super::models;
+    use super::super::outcome::counted;
     use xpipe_base::task::{Failure, Job, Outcome};
     use xpipe_data::qrels::Qrels;
     use xpipe_data::run::RunReader;
@@ -79,13 +73,13 @@ mod run {
                 .help("are the judgements and the run of these queries, and is the run deep enough?"));
         }
         writer.finish()?;
-        Ok(importing::outcome([("queries", kept), ("of", queries.len() as u64)]))
+        Ok(counted([("queries", kept), ("of", queries.len() as u64)]))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::importing::testing::{at, run};
+    use super::super::testing::{at, run};
     use xpipe_base::value::Value;
     use xpipe_data::qrels::Qrels;
     use xpipe_data::run::{Hit, Run, RunQuery};

@@ -5,20 +5,20 @@ use xpipe_lang::types::Op;
 const VERSION: u32 = 1;
 
 pub(crate) fn op() -> Op {
-    let op = Op::stage(
+    Op::stage(
         "data.judged",
         VERSION,
         "Qrels",
-        "Keeps the judgements of the queries given, so that an evaluation is over these queries alone.",
+        "Keeps the judgements of the given queries, so that an evaluation covers only these.",
     )
+    .counts(&["queries"])
     .needs("qrels", "Qrels", "The judgements.")
-    .needs("queries", "Queries", "The queries whose judgements are kept.");
-    let op = op.runs(run::run);
-    op
+    .needs("queries", "Queries", "The queries whose judgements are kept.")
+    .runs(run::run)
 }
 
 mod run {
-    use super::super::importing;
+    use super::super::outcome::counted;
     use xpipe_base::task::{Failure, Job, Outcome};
     use xpipe_data::qrels::Qrels;
     use xpipe_data::store::TextStore;
@@ -36,13 +36,13 @@ mod run {
                 .help("give qrels and queries of one collection"));
         }
         kept.write(&job.spec.out)?;
-        Ok(importing::outcome([("queries", kept.len() as u64), ("of", qrels.len() as u64)]))
+        Ok(counted([("queries", kept.len() as u64), ("of", qrels.len() as u64)]))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::importing::testing::{at, run};
+    use super::super::testing::{at, run};
     use xpipe_data::qrels::Qrels;
     use xpipe_data::store_writer::TextStoreWriter;
 

@@ -1,47 +1,50 @@
 //! `data.samples`: a seeded stream of training samples, or a finite table of them.
 
-use super::fit;
+use super::compatibility;
 use xpipe_base::diag::Code;
 use xpipe_base::value::{Record, Value};
-use xpipe_lang::types::Op;
 use xpipe_lang::types::op::{Facts, Issue};
+use xpipe_lang::types::{Form, Op, Supervision};
 
+pub(super) const NAME: &str = "data.samples";
 const VERSION: u32 = 1;
 
 /// The signature.
 pub(crate) fn op() -> Op {
     let op = Op::stage(
-        "data.samples",
+        NAME,
         VERSION,
         "Samples",
-        "Draws training samples from a source. What a training sees is a function of the seed: each epoch is a seeded \
-         permutation, and negatives are drawn anew in each epoch. Nothing is written out but a description, unless \
-         `count` asks for a finite table, which scoring needs.",
+        "Draws training samples from a source. The sequence is determined by the seed: each epoch is a seeded permutation, \
+         and negatives are drawn anew in each epoch. Only a description is stored, unless `count` asks for a finite table, \
+         which scoring needs.",
     )
-    .needs("source", "Source", "Where samples come from.")
+    .supervises(supervision)
+    .needs("source", "Source", "The source of the samples.")
     .needs("shape", "Shape | Batch", "`pairs()`, `group(positives, negatives)` or `ranked_list(depth)`.")
-    .optional("count", "Int", "Samples in a finite table, at least 1; an endless stream without it.")
+    .optional("count", "Int", "Number of samples of a finite table (≥ 1). Default: an endless stream.")
     .derived("corpus", "Corpus", "source", None, "Documents of the source.")
     .derived("queries", "Queries", "source", None, "Queries of the source.")
     .random()
     .checks(check);
-    let op = super::own::argument(op, "queries|queries.queries");
-    let op = op.runs(run::run);
-    op
+    super::own_document::argument(op, "queries|queries.queries").runs(run::run)
+}
+
+/// Samples of one shape, with what their source offers besides.
+fn supervision(args: &Record, facts: &dyn Facts) -> Supervision {
+    let source = args.get("source").map(|source| facts.supervision(source)).unwrap_or_default();
+    let form = args.get("shape").and_then(Value::as_call).and_then(|shape| Form::of(&shape.name));
+    Supervision { forms: form.map(|form| vec![form]), judged: Some(true), depth: None, ..source }
 }
 
 fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
     let (Some(source), Some(shape)) = (args.get("source"), args.get("shape").and_then(Value::as_call)) else {
         return Vec::new();
     };
-    let mut issues = fit::shape_over_source(shape, source, facts);
-    if args.get("count").and_then(Value::as_int).is_some_and(|n| n < 1) {
-        issues.push(fit::issue(Code::OutOfRange, "count", "`count` is below 1", "write a number from 1 up"));
-    }
-    if facts.op(source) == Some("data.samples")
-        && facts.find(source, "count").unwrap_or_default() == Value::Null
-    {
-        issues.push(fit::issue(
+    let mut issues = compatibility::shape_over_source(shape, source, facts);
+    issues.extend(compatibility::at_least(args, "count", 1));
+    if facts.op(source) == Some(NAME) && facts.find(source, "count").unwrap_or_default() == Value::Null {
+        issues.push(compatibility::issue(
             Code::OpNeedsCount,
             "source",
             "these samples are an endless stream, and a source is a table",
@@ -60,7 +63,7 @@ mod run {
 
     pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
         let mut stores = Stores::open(job.path("corpus")?, job.path("queries")?)?;
-        stores.without_own = super::super::own::dropped(job);
+        stores.without_own = super::super::own_document::dropped(job);
         let (shape, seed) = (Shape::read(job.call("shape")?)?, job.seed()?);
         let opened = source::open(job.arg("source"), &stores)?;
         let samples = Samples::new(opened.pool, shape, seed)?;

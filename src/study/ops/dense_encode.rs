@@ -1,11 +1,10 @@
-//! `dense.encode`: texts as dense vectors, by a bi-encoder.
+//! `dense.encode`: encodes texts as dense vectors by a bi-encoder.
 
-use super::fit::{self, PRECISION};
-use super::{lacking, two_labels};
-use xpipe_base::diag::Code;
+use super::compatibility::PRECISION;
+use super::{encoding, unsupported};
 use xpipe_base::value::{Record, Value};
-use xpipe_lang::types::Op;
 use xpipe_lang::types::op::{Facts, Issue};
+use xpipe_lang::types::{ModelUse, Op};
 
 const VERSION: u32 = 1;
 
@@ -14,55 +13,51 @@ pub(crate) fn op() -> Op {
         "dense.encode",
         VERSION,
         "Embeddings",
-        "Encodes the documents of a corpus, or queries, as one dense vector each, as sentence-transformers does: the \
-         encoder's last hidden states, pooled, divided by their length where asked for, and kept in 16 bits a number. \
-         What is not given is as the model's folder says (`modules.json` and the files that it names).",
+        "Encodes each document of a corpus, or each query, as a dense vector, as sentence-transformers does: the encoder's \
+         last hidden states are pooled, optionally L2-normalised, and stored with 16 bits per component. Defaults come from \
+         the model folder (`modules.json` and the files that it names).",
     )
+    .counts(&["tokens"])
+    .uses_model("model", ModelUse::EncodeDense)
     .example("dense.encode { model, corpus }")
-    .needs("model", "Model", "The encoder, for instance `hf(\"sentence-transformers/all-MiniLM-L6-v2\")`.")
-    .optional("corpus", "Corpus", "The documents to encode; either these or queries.")
-    .optional("queries", "Queries", "The queries to encode; either these or a corpus.")
+    .needs("model", "Model", "The encoder, for instance `hf(\"sentence-transformers/all-MiniLM-L6-v2\")`.");
+    encoding::texts(op)
     .optional(
         "pooling",
         "'cls' | 'mean' | 'max' | 'mean_sqrt_len_tokens' | 'weightedmean' | 'lasttoken'",
-        "How the states of a text's tokens become one vector; as the folder says without it, and needed where it says \
+        "How token states are pooled into one vector. Default: what the model folder specifies; required if it specifies \
          nothing.",
     )
     .optional(
         "normalise",
         "Bool",
-        "Whether vectors get length 1, so that their products are cosines; without it where the folder has a Normalize \
-         module or names the cosine as its similarity.",
+        "L2-normalise the vectors, so that dot products are cosines. Default: what the model folder specifies (a Normalize \
+         module, or cosine similarity).",
     )
     .optional(
         "prefix",
         "String",
-        "Text put before each text; without it the folder's prompt `query`, or the first of `document`, `passage` and \
-         `corpus`.",
+        "Prefix of each text. Default: the prompt `query` of the model folder, or the first of its prompts `document`, \
+         `passage` and `corpus`.",
     )
     .optional(
         "input",
         "Int",
-        "Tokens of a text that are read, special tokens included, from 3; without it as many as the folder says, and \
-         never more than the model has positions.",
+        "Maximum length of a text in tokens, special tokens included (≥ 3). Default: what the model folder specifies; never \
+         more than the model has positions.",
     )
     .takes("precision", "'fp32' | 'bf16'", Value::str("fp32"), PRECISION)
     .heavy()
-    .wishes(&["batch"])
-    .checks(check);
-    let op = op.runs(run::run);
-    op
+    .policy_keys(&["batch"])
+    .checks(check)
+    .runs(run::run)
 }
 
 fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
-    let mut issues = lacking::of(args, "model", facts);
-    if args.get("model").is_some_and(|model| two_labels::ranks(model, facts)) {
-        let message = "a cross-encoder scores pairs, and was not trained to give a text a vector";
-        let help = "name a bi-encoder, for instance `hf(\"sentence-transformers/all-MiniLM-L6-v2\")`";
-        issues.push(fit::issue(Code::OutOfRange, "model", message, help));
-    }
-    issues.extend(fit::one_side(args));
-    issues.extend(fit::at_least(args, "input", 3));
+    let mut issues = unsupported::model(args, "model", facts);
+    let message = "a cross-encoder scores pairs, and was not trained to encode single texts";
+    let help = "name a bi-encoder, for instance `hf(\"sentence-transformers/all-MiniLM-L6-v2\")`";
+    issues.extend(encoding::check(args, facts, message, help));
     issues
 }
 
@@ -71,25 +66,24 @@ mod run {
 
     use serde_json::json;
 
-    use super::super::models;
+    use super::super::threads::with_threads;
+    use super::super::{encoding, models};
     use crate::train::texts::{self, Reading};
     use xpipe_base::task::{Failure, Job, Outcome};
     use xpipe_base::value::Value;
     use xpipe_data::ir::dense::EmbeddingWriter;
-    use xpipe_data::store::TextStore;
     use xpipe_nn::bi_encoder;
     use xpipe_nn::pooling::{NAMED, Pooling};
     use xpipe_nn::sentence::{Sentence, Side, Similarity};
 
     pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
-        models::with_threads(job, || encode(job))
+        with_threads(job, || encode(job))
     }
 
     fn encode(job: &Job<'_>) -> Result<Outcome, Failure> {
         let started = Instant::now();
-        let (side, argument) =
-            if job.has("corpus") { (Side::Document, "corpus") } else { (Side::Query, "queries") };
-        let texts = TextStore::open(job.path(argument)?)?;
+        let side = if job.has("corpus") { Side::Document } else { Side::Query };
+        let texts = encoding::open(job)?;
         let folder = job.path("model")?;
         let sentence = Sentence::read(folder)?;
         let pooling = pooling(job, &sentence)?;
@@ -105,7 +99,7 @@ mod run {
             input: asked.map_or(most, |n| n.min(most)),
             prefix,
             lower_case: sentence.lower_case,
-            batching: models::batching(job)?,
+            batching: models::batching(job),
         };
         let width = model.width();
         let mut writer = EmbeddingWriter::create(&job.spec.out, width)?;
@@ -134,7 +128,7 @@ mod run {
         Ok(outcome)
     }
 
-    /// The arguments, and what the folder says where they are not given.
+    /// The arguments; by default what the folder specifies.
     fn pooling(job: &Job<'_>, sentence: &Sentence) -> Result<Pooling, Failure> {
         let kinds = match job.arg("pooling").as_str() {
             Some(word) => NAMED.iter().find(|(name, _)| *name == word).map(|(_, kind)| vec![*kind]),

@@ -1,7 +1,7 @@
-//! `dense.search`: the best documents of encoded queries by dot product.
+//! `dense.search`: retrieval by dot products of dense vectors.
 
-use super::fit;
-use xpipe_base::value::{Record, Value};
+use super::retrieval;
+use xpipe_base::value::Record;
 use xpipe_lang::types::Op;
 use xpipe_lang::types::op::{Facts, Issue};
 
@@ -12,24 +12,23 @@ pub(crate) fn op() -> Op {
         "dense.search",
         VERSION,
         "Run",
-        "Ranks encoded documents for each encoded query by the dot product of their vectors (a cosine, when they have \
-         length 1). Every document is looked at, so the ranking is exact; equal scores by document id descending.",
+        "Retrieves the top documents of each query by the dot product of their vectors (the cosine, if they are \
+         L2-normalised). The search is exhaustive, so it is exact; ties are ordered by descending document id.",
     )
+    .counts(&["documents", "queries"])
     .example("dense.search { documents = dense_documents, vectors = dense_queries }")
     .needs("documents", "Embeddings", "The documents, encoded by `dense.encode`.")
-    .needs("vectors", "Embeddings", "The queries, encoded by `dense.encode`.")
-    .takes("depth", "Int", Value::Int(1000), "Documents kept for each query, from 1.")
-    .derived("queries", "Queries", "vectors", None, "The queries that were encoded.")
-    .derived("corpus", "Corpus", "documents", None, "The corpus that was encoded.")
-    .heavy()
-    .checks(check);
-    let op = super::own::argument(op, "queries|queries.queries");
-    let op = op.runs(run::run);
-    op
+    .needs("vectors", "Embeddings", "The queries, encoded by `dense.encode`.");
+    let op = retrieval::depth(op)
+        .derived("queries", "Queries", "vectors", None, "The queries that were encoded.")
+        .derived("corpus", "Corpus", "documents", None, "The corpus that was encoded.")
+        .heavy()
+        .checks(check);
+    retrieval::own_documents(op).runs(run::run)
 }
 
 fn check(args: &Record, _: &dyn Facts) -> Vec<Issue> {
-    fit::at_least(args, "depth", 1).into_iter().collect()
+    retrieval::check_depth(args).into_iter().collect()
 }
 
 mod run {
@@ -37,7 +36,8 @@ mod run {
 
     use serde_json::json;
 
-    use super::super::bm25_search::{in_pool, ranking};
+    use super::super::retrieval::ranking;
+    use super::super::threads::with_threads;
     use xpipe_base::task::{Failure, Job, Outcome};
     use xpipe_data::ir::dense::{self, Embeddings};
     use xpipe_data::run::RunWriter;
@@ -57,11 +57,11 @@ mod run {
             return Err(Failure::wrong(message).help("encode both by models that were trained together"));
         }
         let (depth, level) = (job.count("depth")?, Level::of(job.spec.kernels)?);
-        let own = super::super::own::dropped(job);
+        let own = super::super::own_document::dropped(job);
         let asked = depth + usize::from(own);
         let mut writer = RunWriter::create(&job.spec.out)?;
         let mut hits = 0usize;
-        in_pool(job, || {
+        with_threads(job, || {
             for start in (0..queries.len()).step_by(BATCH) {
                 let end = (start + BATCH).min(queries.len());
                 let dots = PackedVectors::new(queries.bytes(start..end), width, level);

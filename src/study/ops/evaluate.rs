@@ -1,4 +1,4 @@
-//! `evaluate`: measures of a run against judgements, for each query and in the mean.
+//! `evaluate`: measures of a run against judgements, per query and on average.
 
 use xpipe_base::diag::Code;
 use xpipe_base::value::{Record, Value};
@@ -13,17 +13,18 @@ pub(crate) fn op() -> Op {
         "evaluate",
         VERSION,
         "Metrics",
-        "Measures a run as trec_eval does. The mean is over all queries that the qrels judge; one that the run does \
-         not answer counts 0.",
+        "Evaluates a run as trec_eval does. The mean is over all judged queries; queries that the run does not contain \
+         count as 0.",
     )
-    .needs("run", "Run", "The run to measure.")
+    .evaluates()
+    .counts(&["queries"])
+    .needs("run", "Run", "The run to evaluate.")
     .needs("qrels", "Qrels", "The judgements.")
-    .needs("metrics", "List<Metric>", "What to measure, for instance `[ndcg(10), rr(10), ap()]`.")
+    .needs("metrics", "List<Metric>", "The measures, for instance `[ndcg(10), rr(10), ap()]`.")
     .checks(check)
     .publishes(members);
-    let op = super::own::argument(op, "qrels.queries|run.queries|run.queries.queries|run.runs.queries");
-    let op = op.runs(run::run);
-    op
+    super::own_document::argument(op, "qrels.queries|run.queries|run.queries.queries|run.runs.queries")
+        .runs(run::run)
 }
 
 fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
@@ -32,7 +33,7 @@ fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
     for call in
         args.get("metrics").and_then(Value::as_list).unwrap_or_default().iter().filter_map(Value::as_call)
     {
-        // A measure that is wrong by itself was told where it is written.
+        // An invalid measure is reported by its own constructor.
         let Ok(measure) = Measure::from_call(call) else { continue };
         if let (Some(k), Some(depth)) = (measure.cutoff(), depth)
             && k as u64 > depth
@@ -58,7 +59,7 @@ fn members(args: &Record) -> Vec<String> {
     measures.map(Measure::member).collect()
 }
 
-/// How deep a run is: the `depth` of the stage that makes it, or of the run that this one re-ranks.
+/// Depth of a run: the `depth` of the stage that makes it, or of the run that this one re-ranks.
 fn depth_of(run: &Value, facts: &dyn Facts) -> Option<u64> {
     let mut run = run.clone();
     // Runs made from runs are short chains; the bound only keeps a defect elsewhere from looping here.
@@ -101,7 +102,7 @@ mod run {
         let mut values = vec![vec![0.0; measures.len()]; qrels.len()];
         let mut answered = vec![false; qrels.len()];
         let (mut unjudged, mut own_documents, mut own_first) = (0usize, 0usize, 0u64);
-        let own = super::super::own::dropped(job);
+        let own = super::super::own_document::dropped(job);
         let mut run = RunReader::open(job.path("run")?)?;
         while let Some(query) = run.query()? {
             let (Some(place), Some(judged)) = (places.get(query.id.as_str()), qrels.get(&query.id)) else {
@@ -168,5 +169,4 @@ mod run {
 }
 
 #[cfg(test)]
-#[path = "evaluate_tests.rs"]
 mod tests;

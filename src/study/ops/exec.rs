@@ -2,26 +2,25 @@
 //!
 //! **How a program is called.** `PROGRAM ARGS… --out DIR NAME=VALUE…` in an empty working folder, with one
 //! `NAME=VALUE` for each field of `reads`, in order of the names: the path of a file for a collection or result, the
-//! value itself for a number or text; fields of records are called `NAME.FIELD`. Stores are handed over in the
+//! value itself for a number or text; fields of records are called `NAME.FIELD`. Stores are passed in the
 //! field's own formats (see [`inputs`]). The same as JSON is in the file that the variable `XPIPE_SPEC` names, and
 //! `DIR` is in `XPIPE_OUT`. Of the environment a program sees `PATH`, `HOME`, `TMPDIR`, `LANG`, and what `env`
-//! declares. An argument that names a file of `files` as the study writes it is handed over as that file's path.
+//! declares. An argument that names a file of `files` as the study writes it is replaced by that file's path.
 //!
 //! **Its folders** are those of one attempt: no other attempt, of this run or of another, ever uses them. When the
 //! program ends, what it started is ended ([`xpipe_engine::process`]) before its output is read.
 //!
-//! **What it gives back.** Files in `DIR`, by the type in `gives` (see [`outputs`]). They are read by the same
+//! **Its output.** Files in `DIR`, by the type in `gives` (see [`outputs`]). They are read by the same
 //! readers as every input, so a bad line is an error with program, file and line.
 //!
-//! **What it says** goes to a log of the run, within bounds (see [`output`]).
+//! **Its log** is kept with the run, in bounded size (see [`output`]).
 //!
 //! **Its key** holds the digest of the program's file, of every file in `files`, of everything in `reads`, and
 //! `args`, `gives`, `env` as they are. A program inside this binary (`self:NAME`) has no file: [`builtin`] says
-//! what stands for it. A program that `PATH` leads to is in the key by its name and by the version that the study
-//! declares.
+//! what stands for it. A program on `PATH` is in the key by its name and the version that the study declares.
 //!
-//! **When it fails.** A program that ends with another code than 0, or by a signal, may go well another time: it is
-//! tried again as often as `with { retries }` says. What it wrote against the contract is an error at once.
+//! **When it fails.** A program that ends with another code than 0, or by a signal, may succeed another time: it is
+//! retried up to `with { retries }` times. Output that violates the contract is an error at once.
 
 pub mod builtin;
 mod contract;
@@ -33,49 +32,52 @@ mod process;
 pub use contract::advice;
 
 use xpipe_base::value::{Record, Value};
-use xpipe_lang::types::Op;
+use xpipe_lang::types::{Op, Type};
 
 const VERSION: u32 = 1;
 
 pub(crate) fn op() -> Op {
-    let op = Op::stage(
+    Op::stage(
         "exec",
         VERSION,
         "Any",
-        "Runs an external program that makes a collection, a run or scores.",
+        "Runs an external program that produces a collection, a run, scores or a model.",
     )
     .example("exec { program = \"tool.py\", reads = { run }, gives = \"Run\" }")
+    .gives(|args| args.get("gives").and_then(Value::as_str).and_then(Type::parse).unwrap_or(Type::Any))
+    .inherits(&["reads"])
+    .counts(&["documents", "pairs", "queries"])
+    .starts("program")
+    .parts(super::exec_part::NAME)
     .needs(
         "program",
         "Program",
-        "The program's file; `self:NAME` for one that is part of xpipe; or, with `version`, the name of one that PATH \
-         leads to.",
+        "The program's file; `self:NAME` for one that is part of xpipe; or, with `version`, the name of one on PATH.",
     )
     .takes(
         "args",
         "List<String>",
         Value::list(Vec::new()),
-        "Arguments, before `--out DIR` and `NAME=VALUE`. One that names a file of `files` becomes that file's path.",
+        "Command-line arguments, before `--out DIR` and `NAME=VALUE`. The name of a file in `files` is replaced by its path.",
     )
-    .takes("reads", "Record", Value::Record(Record::default()), "What the program reads, by name.")
+    .takes("reads", "Record", Value::Record(Record::default()), "Inputs of the program, by name.")
     .needs(
         "gives",
         "String",
-        "The type of what it writes: Corpus, Queries, Qrels, Run, Scores, TestCollection or Model.",
+        "The type of the output: Corpus, Queries, Qrels, Run, Scores, TestCollection or Model.",
     )
-    .takes("env", "Record", Value::Record(Record::default()), "Variables of its environment.")
-    .takes("files", "List<Path>", Value::list(Vec::new()), "Other files it uses: they are in the key.")
+    .takes("env", "Record", Value::Record(Record::default()), "Environment variables.")
+    .takes("files", "List<Path>", Value::list(Vec::new()), "Other files that the program uses; their content is part of the key.")
     .added(
         "version",
         "String",
         Value::Null,
-        "The version of a program that PATH leads to, as far as the result depends on it: `\"3.11\"`. It is in the \
-         key, and compared with what `PROGRAM --version` says.",
+        "The version of a program on PATH, as precisely as the result depends on it: `\"3.11\"`. It is part of the key, and \
+         is compared with the output of `PROGRAM --version`.",
     )
     .checks(contract::check)
-    .ready(contract::ready);
-    let op = op.runs(run::run);
-    op
+    .ready(contract::ready)
+    .runs(run::run)
 }
 
 /// A simple value as text: durations in seconds, sizes in bytes.
@@ -97,7 +99,7 @@ mod run {
     use super::builtin::{self, Builtin};
     use super::contract::{self, Installed};
     use super::{inputs, outputs, process};
-    use crate::ops::importing;
+    use crate::ops::imports;
     use xpipe_base::place;
     use xpipe_base::task::{Caveat, CaveatKind, Failure, Job, Outcome, located};
     use xpipe_base::value::Value;
@@ -134,7 +136,7 @@ mod run {
         };
         if let Some(name) = builtin::name(&label) {
             let builtin = builtin::find(name, builtins)?;
-            let args = importing::words(job, "args")?;
+            let args = imports::words(job, "args")?;
             (builtin.run)(job, &builtin::Call { args: &args, reads: &reads, out: &raw })?;
             return read_output(job, &label, &raw);
         }
@@ -183,7 +185,7 @@ mod run {
                 _ => word.into(),
             }
         };
-        Ok(importing::words(job, "args")?.iter().map(|word| path(word)).collect())
+        Ok(imports::words(job, "args")?.iter().map(|word| path(word)).collect())
     }
 
     fn read_output(job: &Job<'_>, program: &str, raw: &Path) -> Result<Outcome, Failure> {

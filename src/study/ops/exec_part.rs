@@ -1,21 +1,27 @@
 //! `exec.part`: one part of a collection that a program made, as an artifact of its own.
 
-use xpipe_lang::types::Op;
+use xpipe_base::value::Value;
+use xpipe_lang::types::{Op, Type};
 
+pub(super) const NAME: &str = "exec.part";
 const VERSION: u32 = 1;
 
 pub(crate) fn op() -> Op {
-    let op = Op::stage(
-        "exec.part",
+    Op::stage(
+        NAME,
         VERSION,
         "Any",
-        "Takes the documents, the queries or the judgements out of a collection made by `exec`.",
+        "Extracts the documents, queries or judgements of a collection made by `exec`.",
     )
+    .gives(|args| {
+        let part = args.get("part").and_then(Value::as_str).unwrap_or_default();
+        Type::of_collection_part(part).unwrap_or(Type::Any)
+    })
+    .inherits(&["of"])
     .example("exec.part { of = made, part = \"corpus\" }")
     .needs("of", "Any", "The collection.")
-    .needs("part", "String", "`corpus`, `queries`, `qrels`, or `qrels.SPLIT`.");
-    let op = op.runs(run::run);
-    op
+    .needs("part", "String", "`corpus`, `queries`, `qrels`, or `qrels.SPLIT`.")
+    .runs(run::run)
 }
 
 mod run {
@@ -37,7 +43,7 @@ mod run {
         for entry in std::fs::read_dir(&from).map_err(|e| place::io(&from, e))? {
             let entry = entry.map_err(|e| place::io(&from, e))?;
             let to = job.spec.out.join(entry.file_name());
-            // Artifacts are read-only: the same file may stand in both.
+            // Artifacts are read-only: both may share the file.
             if std::fs::hard_link(entry.path(), &to).is_err() {
                 std::fs::copy(entry.path(), &to).map_err(|e| place::io(&to, e))?;
             }

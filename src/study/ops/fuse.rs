@@ -1,6 +1,6 @@
 //! `fuse.linear` and `fuse.rrf`: one run from several.
 
-use super::fit::issue;
+use super::compatibility::{at_least, issue};
 use xpipe_base::diag::Code;
 use xpipe_base::value::{Record, Value};
 use xpipe_lang::types::Op;
@@ -10,47 +10,39 @@ const VERSION: u32 = 1;
 
 fn fusion(name: &'static str, doc: &'static str) -> Op {
     Op::stage(name, VERSION, "Run", doc)
-        .needs("runs", "List<Run>", "What is fused: runs over the same collection.")
-        .derived(
-            "depth",
-            "Int",
-            "runs",
-            Some(Value::Null),
-            "Ranks kept; as deep as the first run without it.",
-        )
+        .inherits(&["runs"])
+        .counts(&["queries"])
+        .needs("runs", "List<Run>", "The runs to fuse (≥ 1), over the same collection.")
+        .derived("depth", "Int", "runs", Some(Value::Null), "Maximum number of documents per query (≥ 1).")
 }
 
 /// `fuse.linear`
 pub(crate) fn linear() -> Op {
-    let op = fusion(
+    fusion(
         "fuse.linear",
-        "The weighted sum of the scores of several runs, by query. A document that a run lacks has that run's lowest \
-         score of the query.",
+        "Fuses runs by the weighted sum of their scores. A document that is missing from a run gets that run's lowest score \
+         of the query.",
     )
     .example("fuse.linear { runs = [run, second] }")
-    .optional("weights", "List<Float>", "A weight a run; all 1 without it.")
+    .optional("weights", "List<Float>", "The weight of each run. Default: 1 for all.")
     .takes(
         "normalise",
         "'min_max' | 'z' | 'raw'",
         Value::str("min_max"),
-        "By query: scores mapped to [0, 1], or to mean 0 and deviation 1, or as they are.",
+        "Score normalisation per query: to [0, 1], to zero mean and unit variance, or none.",
     )
-    .checks(check_linear);
-    let op = op.runs(run::linear);
-    op
+    .checks(check_linear).runs(run::linear)
 }
 
 /// `fuse.rrf`
 pub(crate) fn rrf() -> Op {
-    let op = fusion(
+    fusion(
         "fuse.rrf",
-        "Reciprocal rank fusion: the sum of 1 / (k + rank) over the runs (Cormack, Clarke and Büttcher, 2009).",
+        "Fuses runs by reciprocal rank fusion: the sum of 1 / (k + rank) over the runs (Cormack, Clarke and Büttcher, 2009).",
     )
     .example("fuse.rrf { runs = [run, second] }")
-    .takes("k", "Float", Value::Float(60.0), "The constant added to ranks; above -1.")
-    .checks(check_rrf);
-    let op = op.runs(run::rrf);
-    op
+    .takes("k", "Float", Value::Float(60.0), "The constant added to ranks (> -1).")
+    .checks(check_rrf).runs(run::rrf)
 }
 
 fn count(args: &Record, name: &str) -> Option<usize> {
@@ -60,11 +52,9 @@ fn count(args: &Record, name: &str) -> Option<usize> {
 fn check(args: &Record) -> Vec<Issue> {
     let mut issues = Vec::new();
     if count(args, "runs") == Some(0) {
-        issues.push(issue(Code::OutOfRange, "runs", "the fusion of no runs", "give at least one run"));
+        issues.push(issue(Code::OutOfRange, "runs", "there are no runs to fuse", "give at least one run"));
     }
-    if args.get("depth").and_then(Value::as_int).is_some_and(|d| d < 1) {
-        issues.push(issue(Code::OutOfRange, "depth", "`depth` is below 1", "write a number from 1 up"));
-    }
+    issues.extend(at_least(args, "depth", 1));
     issues
 }
 
@@ -74,7 +64,12 @@ fn check_linear(args: &Record, _: &dyn Facts) -> Vec<Issue> {
         && runs != weights
     {
         let message = format!("{weights} weights for {runs} runs");
-        issues.push(issue(Code::OutOfRange, "weights", message, "give one weight a run, in their order"));
+        issues.push(issue(
+            Code::OutOfRange,
+            "weights",
+            message,
+            "give one weight per run, in the order of `runs`",
+        ));
     }
     issues
 }

@@ -1,17 +1,18 @@
-//! What the operations that run a model share: loading, threads, batching, and what has no implementation yet.
+//! What the operations that run a model share: loading, threads, batching, and what they need of a model.
 
 use super::{two_labels, untrained};
 use crate::train::ranker::Ranker;
 use crate::train::scoring::Batching;
 use xpipe_base::task::{Caveat, CaveatKind, Failure, Job, Outcome, located};
-use xpipe_base::value::Value;
+use xpipe_base::value::{Input, Record, Value};
+use xpipe_lang::types::{ModelUse, Op};
 use xpipe_nn::load::Options;
-use xpipe_nn::preflight;
+use xpipe_nn::preflight::{self, Use};
 use xpipe_nn::tokenizer::Limits;
 use xpipe_nn::weights::Labels;
 
 /// Loads the model in the argument `name` that is to score pairs. One without a head of its own is an error, unless it is
-/// declared `untrained`: then the result says so.
+/// declared `untrained`: then the result has a caveat.
 pub(super) fn scorer(job: &Job<'_>, name: &str) -> Result<Ranker, Failure> {
     let declared = untrained::seed(job.arg(name));
     let ranker = open(job, name, declared.unwrap_or(0))?;
@@ -41,7 +42,7 @@ pub(super) fn open(job: &Job<'_>, name: &str, seed: u64) -> Result<Ranker, Failu
     Ok(ranker)
 }
 
-/// Tells when a study reads another number of tokens than a folder says that its model was made for.
+/// Adds a caveat if the study reads other lengths than the model folder declares.
 fn other_lengths(job: &Job<'_>, ranker: &Ranker) -> Result<(), Failure> {
     let Some([query, document]) = ranker.facts.lengths else { return Ok(()) };
     let read = Limits::of(job.call("input")?, ranker.facts.position_limit)?;
@@ -58,22 +59,14 @@ fn other_lengths(job: &Job<'_>, ranker: &Ranker) -> Result<(), Failure> {
     Ok(())
 }
 
-/// How the job wants models run.
+/// How models run in this job.
 pub(super) fn options(job: &Job<'_>) -> Result<Options, Failure> {
-    let recompute = match job.spec.policy.get("activation_checkpointing") {
-        None | Some(Value::Null) => false,
-        Some(Value::Bool(on)) => *on,
-        Some(value) => {
-            let message = format!("`activation_checkpointing` in `with` is {value:?}");
-            return Err(Failure::wrong(message).help("write true or false"));
-        }
-    };
     Ok(Options {
         threads: job.spec.threads,
         device: job.spec.device.clone(),
         kernels: job.spec.kernels,
         bf16: job.text("precision")? == "bf16",
-        recompute,
+        recompute: job.spec.policy.activation_checkpointing.unwrap_or(false),
         ..Options::default()
     })
 }
@@ -88,41 +81,32 @@ pub(super) fn add_work(job: &Job<'_>, ranker: &Ranker, outcome: &mut Outcome) ->
     Ok(())
 }
 
-/// Runs `f` on a pool of the action's own size.
-pub(super) fn with_threads<T: Send>(
-    job: &Job<'_>,
-    f: impl FnOnce() -> Result<T, Failure> + Send,
-) -> Result<T, Failure> {
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(job.spec.threads.max(1))
-        .build()
-        .map_err(Failure::no_threads)?
-        .install(f)
-}
-
-/// A count in the `with` block.
-pub(super) fn policy(job: &Job<'_>, name: &str) -> Result<Option<usize>, Failure> {
-    match job.spec.policy.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(value) => {
-            let n = value.as_int().and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0);
-            let message = || format!("`{name}` in `with` is {value:?}, and must be a whole number above 0");
-            n.map(Some).ok_or_else(|| Failure::wrong(message()))
-        }
-    }
-}
-
 /// Batches of scoring: `with { batch = n }` pairs at a time.
-pub(super) fn batching(job: &Job<'_>) -> Result<Batching, Failure> {
-    let default = Batching::default();
-    Ok(match policy(job, "batch")? {
-        // A batch that was asked for is not cut by the token budget.
-        Some(pairs) => Batching { pairs, tokens: usize::MAX },
-        None => default,
-    })
+pub(super) fn batching(job: &Job<'_>) -> Batching {
+    // The token budget does not limit a batch size that the study gives.
+    job.spec.policy.batch.map_or_else(Batching::default, |pairs| Batching { pairs, tokens: usize::MAX })
 }
 
-/// The depth in an argument; everything without it.
+/// The argument `depth`. Default: unlimited.
 pub(super) fn depth(job: &Job<'_>) -> usize {
     job.arg("depth").as_int().and_then(|d| usize::try_from(d).ok()).unwrap_or(usize::MAX)
+}
+
+/// What an action of an operation reads a model for; `None` where it is not the operation's model.
+pub fn use_of(op: &Op, args: &Record, model: &Input) -> Option<Use> {
+    let (argument, how) = op.model?;
+    let value = args.get(argument)?;
+    let Value::Input(input) = two_labels::model(untrained::model(value)) else { return None };
+    if **input != *model {
+        return None;
+    }
+    let labels = if two_labels::softmax(value).is_some() { Labels::Two } else { Labels::One };
+    match how {
+        ModelUse::Rank if untrained::is(value) => Some(Use::Untrained),
+        ModelUse::Rank => Some(Use::Ranking(labels)),
+        ModelUse::Train => Some(Use::Training(labels)),
+        ModelUse::EncodeSparse => Some(Use::Weighing),
+        ModelUse::EncodeDense => Some(Use::Encoding),
+        ModelUse::Generate => None,
+    }
 }

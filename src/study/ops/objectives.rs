@@ -1,6 +1,6 @@
 //! The constructors of objectives, each made from its file in `train/objectives/`, and of their weighted sum.
 
-use super::fit::issue;
+use super::compatibility::issue;
 use crate::train::objectives::{ALL, Definition, Range, sum};
 use xpipe_base::diag::Code;
 use xpipe_base::value::{Record, Value};
@@ -32,10 +32,10 @@ fn weighted_sum() -> Op {
     Op::constructor(
         sum::SUM,
         "Objective",
-        "A weighted sum of objectives over the same samples: Σ w L. It needs what each of its parts needs.",
+        "A weighted sum of objectives over the same samples: Σ w L. Its requirements are those of all parts.",
     )
-    .needs("parts", "List<Objective>", "The objectives, one at least; a part may be a sum.")
-    .needs("weights", "List<Float>", "A weight for each part, in their order: not below 0, and not all 0.")
+    .needs("parts", "List<Objective>", "The objectives (≥ 1); a part may be a sum.")
+    .needs("weights", "List<Float>", "The weight of each part, in the order of `parts` (≥ 0, not all 0).")
     .checks(check_sum)
 }
 

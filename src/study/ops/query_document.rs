@@ -1,6 +1,6 @@
-//! `query_document(…)`: how much of a query and of a document a model reads.
+//! `query_document(…)`: maximum lengths of query and document.
 
-use super::fit::at_least;
+use super::compatibility::at_least;
 use xpipe_base::value::{Record, Value};
 use xpipe_lang::types::Op;
 use xpipe_lang::types::op::{Facts, Issue};
@@ -10,11 +10,11 @@ pub(crate) fn op() -> Op {
     Op::constructor(
         "query_document",
         "InputLimits",
-        "How many tokens of the query and of the document a model reads, each cut by itself, special tokens not \
-         counted. When a model has fewer positions than a pair needs, the document is cut further.",
+        "Maximum lengths of query and document in tokens, without special tokens; each is truncated separately. If a model \
+         has fewer positions than a pair needs, the document is truncated further.",
     )
-    .takes("query", "Int", Value::Int(32), "Tokens of the query, at least 1.")
-    .takes("document", "Int", Value::Int(256), "Tokens of the document, at least 1.")
+    .takes("query", "Int", Value::Int(32), "Maximum query length in tokens (≥ 1).")
+    .takes("document", "Int", Value::Int(256), "Maximum document length in tokens (≥ 1).")
     .checks(check)
 }
 

@@ -1,51 +1,49 @@
-//! `rerank.cross_encoder`: a run in the order of a model's scores.
+//! `rerank.cross_encoder`: re-ranking by a model's scores.
 
-use super::demand;
-use super::fit::PRECISION;
-use super::{fit, lacking};
-use xpipe_base::diag::Code;
+use super::compatibility::PRECISION;
+use super::resources;
+use super::{compatibility, unsupported};
 use xpipe_base::value::{Record, Value};
-use xpipe_lang::types::Op;
 use xpipe_lang::types::op::{Facts, Issue};
+use xpipe_lang::types::{ModelUse, Op};
 
 const VERSION: u32 = 1;
 
 /// The signature.
 pub(crate) fn op() -> Op {
     let input = Record::of([("document", Value::Int(256)), ("query", Value::Int(32))]);
-    let op = Op::stage(
+    Op::stage(
         "rerank.cross_encoder",
         VERSION,
         "Run",
-        "Re-ranks the first `depth` documents of each query by a model's scores; what was ranked below is not kept. \
-         Ties go to the larger document id, as trec_eval reads them. A model without a head for ranking is an error, \
-         unless it is declared `untrained`.",
+        "Re-ranks the top `depth` documents of each query by a model's scores and drops the others. Ties are ordered by \
+         descending document id, as in trec_eval. A model without a ranking head is an error, unless it is declared \
+         `untrained`.",
     )
+    .counts(&["pairs", "queries"])
+    .uses_model("model", ModelUse::Rank)
     .needs("model", "Model", "The re-ranker.")
-    .needs("run", "Run", "What is re-ranked.")
-    .derived("depth", "Int", "run", Some(Value::Null), "Ranks re-ranked, at least 1; all of the run without it.")
+    .needs("run", "Run", "The run to re-rank.")
+    .derived("depth", "Int", "run", Some(Value::Null), "Number of documents per query to re-rank (≥ 1). Default: all.")
     .derived(
         "input",
         "InputLimits",
         "model",
         Some(Value::call("query_document", input)),
-        "How much of each text is read; as in the model's training, if it was trained here.",
+        "Maximum text lengths. Default: those of the model's training, if the study trained it.",
     )
     .takes("precision", "'fp32' | 'bf16'", Value::str("fp32"), PRECISION)
     .derived("corpus", "Corpus", "run", None, "Documents of the run.")
     .derived("queries", "Queries", "run", None, "Queries of the run.")
     .heavy()
-    .wishes(&["batch"])
-    .checks(check);
-    let op = op.runs(run::run).demands(demand::scoring::memory, demand::scoring::work);
-    op
+    .policy_keys(&["batch"])
+    .checks(check)
+    .runs(run::run).resources(resources::scoring::memory, resources::scoring::work)
 }
 
 fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
-    let mut issues = lacking::of(args, "model", facts);
-    if args.get("depth").and_then(Value::as_int).is_some_and(|d| d < 1) {
-        issues.push(fit::issue(Code::OutOfRange, "depth", "`depth` is below 1", "write a number from 1 up"));
-    }
+    let mut issues = unsupported::model(args, "model", facts);
+    issues.extend(compatibility::at_least(args, "depth", 1));
     issues
 }
 
@@ -55,6 +53,7 @@ mod run {
     use serde_json::json;
 
     use super::super::models;
+    use super::super::threads::with_threads;
     use crate::train::ranker::{self, Work};
     use crate::train::source::Stores;
     use xpipe_base::task::{Failure, Job, Outcome};
@@ -62,7 +61,7 @@ mod run {
     use xpipe_nn::Reranker as _;
 
     pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
-        models::with_threads(job, || rerank(job))
+        with_threads(job, || rerank(job))
     }
 
     fn rerank(job: &Job<'_>) -> Result<Outcome, Failure> {
@@ -74,7 +73,7 @@ mod run {
             work.push(Work::of(&query, depth, &stores)?);
         }
         let mut model = models::scorer(job, "model")?;
-        let batching = models::batching(job)?;
+        let batching = models::batching(job);
         let scores = model.score(&stores, &work, batching, job.progress)?;
         let mut writer = RunWriter::create(&job.spec.out)?;
         for (work, scores) in work.iter().zip(&scores) {

@@ -1,7 +1,7 @@
-//! `rerank.llm`: a run in the order that a language model gives to windows of it.
+//! `rerank.llm`: listwise re-ranking by a language model.
 
-use super::demand;
-use super::{fit, llm};
+use super::resources;
+use super::{compatibility, language_model};
 use xpipe_base::diag::Code;
 use xpipe_base::value::{Record, Value};
 use xpipe_lang::types::Op;
@@ -16,38 +16,41 @@ pub(crate) fn op() -> Op {
         "rerank.llm",
         VERSION,
         "Run",
-        "Re-ranks the first `depth` documents of each query by a language model, which orders windows of them from the \
-         back to the front; what was ranked below is not kept. Only the order is the model's: the scores are 1 / rank. \
-         Answers that are no permutation are repaired as RankGPT does it, and counted. Answers are kept in the cache, so a \
-         run that was killed pays for nothing twice.",
+        "Re-ranks the top `depth` documents of each query by a language model that orders sliding windows from the bottom \
+         to the top, and drops the other documents. The model gives an order only: scores are 1 / rank. Answers that are no \
+         permutation are repaired as in RankGPT, and counted. Answers are cached, so an interrupted stage pays for none \
+         twice.",
     )
-    .needs("model", "Teacher", llm::MODEL)
-    .needs("run", "Run", "What is re-ranked.")
-    .derived("depth", "Int", "run", Some(Value::Null), "Ranks re-ranked, at least 1; all of the run without it.")
+    .counts(language_model::COUNTS)
+    .needs("model", "Teacher", language_model::MODEL)
+    .needs("run", "Run", "The run to re-rank.")
+    .derived("depth", "Int", "run", Some(Value::Null), "Number of documents per query to re-rank (≥ 1). Default: all.")
     .takes(
         "prompt",
         "'rank_gpt' | 'rank_zephyr'",
         Value::str("rank_gpt"),
-        "The form of the questions: RankGPT's conversation, or what RankZephyr was trained with.",
+        "The prompt: RankGPT's conversation, or the one that RankZephyr was trained with.",
     )
-    .takes("window", "Int", Value::Int(20), "Passages of a question, at least 2.")
-    .takes("stride", "Int", Value::Int(10), "How far the window moves, from 1 to `window`.");
-    let op = llm::common(op, "run").checks(check);
-    let op = op.runs(run::run).asks(demand::asking::memory, demand::asking::work, demand::asking::listwise);
-    op
+    .takes("window", "Int", Value::Int(20), "Window size in passages (≥ 2).")
+    .takes("stride", "Int", Value::Int(10), "Step of the window in passages (≥ 1, at most `window`).");
+    language_model::common(op, "run").checks(check).runs(run::run).resources_and_requests(
+        resources::asking::memory,
+        resources::asking::work,
+        resources::asking::listwise,
+    )
 }
 
 fn check(args: &Record, _: &dyn Facts) -> Vec<Issue> {
-    let mut issues = llm::check(args);
-    issues.extend(fit::at_least(args, "window", 2));
-    issues.extend(fit::at_least(args, "stride", 1));
+    let mut issues = language_model::check(args);
+    issues.extend(compatibility::at_least(args, "window", 2));
+    issues.extend(compatibility::at_least(args, "stride", 1));
     let whole = |name: &str| args.get(name).and_then(Value::as_int);
     if let (Some(window), Some(stride)) = (whole("window"), whole("stride"))
         && window >= 2
         && stride > window
     {
-        let message = format!("the window of {window} passages moves by {stride}, which passes over some");
-        issues.push(fit::issue(
+        let message = format!("a window of {window} passages that moves by {stride} skips some");
+        issues.push(compatibility::issue(
             Code::OutOfRange,
             "stride",
             message,
@@ -60,7 +63,7 @@ fn check(args: &Record, _: &dyn Facts) -> Vec<Issue> {
 pub(super) use run::{read, write};
 
 mod run {
-    use super::super::{llm, models};
+    use super::super::{language_model, models};
     use crate::llm::listwise::{Sliding, windows};
     use crate::llm::permutation::Repairs;
     use crate::llm::prompts::Listwise;
@@ -72,7 +75,7 @@ mod run {
         let form = Listwise::parse(job.text("prompt")?)
             .ok_or_else(|| Failure::bug(format!("no prompt `{:?}`", job.arg("prompt"))))?;
         let sliding = Sliding { form, window: job.count("window")?, stride: job.count("stride")? };
-        let asking = llm::Asking::open(job)?;
+        let asking = language_model::Asking::open(job)?;
         let work = read(job, &asking)?;
         let total =
             work.iter().map(|w| windows(w.documents.len(), sliding.window, sliding.stride).len() as u64);
@@ -86,7 +89,10 @@ mod run {
     }
 
     /// The documents that are ranked, by query.
-    pub(in super::super) fn read(job: &Job<'_>, asking: &llm::Asking<'_>) -> Result<Vec<Work>, Failure> {
+    pub(in super::super) fn read(
+        job: &Job<'_>,
+        asking: &language_model::Asking<'_>,
+    ) -> Result<Vec<Work>, Failure> {
         let (mut reader, depth) = (RunReader::open(job.path("run")?)?, models::depth(job));
         let mut work = Vec::new();
         while let Some(query) = reader.query()? {
@@ -98,7 +104,7 @@ mod run {
     /// Writes rankings with scores that say the rank only; how many documents they have, and all repairs.
     pub(in super::super) fn write(
         job: &Job<'_>,
-        asking: &llm::Asking<'_>,
+        asking: &language_model::Asking<'_>,
         work: &[Work],
         ranked: &[(Vec<usize>, Repairs)],
     ) -> Result<(usize, Repairs), Failure> {

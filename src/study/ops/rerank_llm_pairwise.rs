@@ -1,7 +1,7 @@
-//! `rerank.llm_pairwise`: a run in the order that a language model gives by comparing two documents at a time.
+//! `rerank.llm_pairwise`: pairwise re-ranking by a language model.
 
-use super::demand;
-use super::{fit, llm};
+use super::resources;
+use super::{compatibility, language_model};
 use xpipe_base::diag::Code;
 use xpipe_base::value::{Record, Value};
 use xpipe_lang::types::Op;
@@ -16,30 +16,32 @@ pub(crate) fn op() -> Op {
         "rerank.llm_pairwise",
         VERSION,
         "Run",
-        "Re-ranks the first `depth` documents of each query by a language model, which says of two documents which is \
-         better, in both orders; answers that disagree are a tie. `all` asks for every pair and orders by wins; `sliding` \
-         makes passes from the back to the front, each of which brings the best of the rest forward. Only the order is \
-         the model's: the scores are 1 / rank. Answers are kept in the cache, so a run that was killed pays for nothing \
-         twice.",
+        "Re-ranks the top `depth` documents of each query by a language model that compares two documents at a time, in both \
+         orders; contradictory answers are a tie. `all` compares every pair and orders by wins; `sliding` makes passes from \
+         the bottom to the top, each of which moves the best remaining document up. The model gives an order only: scores \
+         are 1 / rank. Answers are cached, so an interrupted stage pays for none twice.",
     )
-    .needs("model", "Teacher", llm::MODEL)
-    .needs("run", "Run", "What is re-ranked.")
-    .derived("depth", "Int", "run", Some(Value::Null), "Ranks re-ranked, at least 1; all of the run without it.")
-    .takes("compare", "'all' | 'sliding'", Value::str("sliding"), "Which pairs are asked for.")
-    .optional("passes", "Int", "Passes of `sliding`, at least 1: so many documents in front are in order; 10 without it.");
-    let op = llm::common(op, "run").checks(check);
-    let op = op.runs(run::run).asks(demand::asking::memory, demand::asking::work, demand::asking::pairwise);
-    op
+    .counts(language_model::COUNTS)
+    .needs("model", "Teacher", language_model::MODEL)
+    .needs("run", "Run", "The run to re-rank.")
+    .derived("depth", "Int", "run", Some(Value::Null), "Number of documents per query to re-rank (≥ 1). Default: all.")
+    .takes("compare", "'all' | 'sliding'", Value::str("sliding"), "The pairs to compare.")
+    .optional("passes", "Int", "Number of passes of `sliding` (≥ 1), which order as many top documents. Default: 10.");
+    language_model::common(op, "run").checks(check).runs(run::run).resources_and_requests(
+        resources::asking::memory,
+        resources::asking::work,
+        resources::asking::pairwise,
+    )
 }
 
 fn check(args: &Record, _: &dyn Facts) -> Vec<Issue> {
-    let mut issues = llm::check(args);
-    issues.extend(fit::at_least(args, "passes", 1));
+    let mut issues = language_model::check(args);
+    issues.extend(compatibility::at_least(args, "passes", 1));
     if args.get("compare").and_then(Value::as_str) == Some("all")
         && args.get("passes").is_some_and(|p| *p != Value::Null)
     {
         let message = "`passes` has no effect when all pairs are compared";
-        issues.push(fit::issue(
+        issues.push(compatibility::issue(
             Code::UnknownArgument,
             "passes",
             message,
@@ -50,7 +52,7 @@ fn check(args: &Record, _: &dyn Facts) -> Vec<Issue> {
 }
 
 mod run {
-    use super::super::{llm, rerank_llm};
+    use super::super::{language_model, rerank_llm};
     use crate::llm::pairwise::{MAX_TOKENS, PASSES, Pairs};
     use crate::llm::prompts;
     use xpipe_base::task::{Failure, Job, Outcome};
@@ -60,7 +62,7 @@ mod run {
             "all" => Pairs::All,
             _ => Pairs::Passes(if job.has("passes") { job.count("passes")? } else { PASSES }),
         };
-        let asking = llm::Asking::open(job)?;
+        let asking = language_model::Asking::open(job)?;
         let work = rerank_llm::read(job, &asking)?;
         let total = work.iter().map(|w| pairs.requests(w.documents.len())).sum();
         let (ranked, spending) = asking.each(work.len(), total, MAX_TOKENS, false, |asker, i| {

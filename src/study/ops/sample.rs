@@ -2,33 +2,34 @@
 
 use xpipe_lang::types::Op;
 
+/// The full name, and the one that studies usually write.
+pub(super) const NAMES: [&str; 2] = ["data.sample", "sample"];
 const VERSION: u32 = 1;
 
 pub(crate) fn op() -> Op {
-    named("data.sample")
+    named(NAMES[0])
 }
 
-/// The same under the name that studies usually write.
 pub(crate) fn short() -> Op {
-    named("sample")
+    named(NAMES[1])
 }
 
 fn named(name: &'static str) -> Op {
-    let op = Op::stage(
+    Op::stage(
         name,
         VERSION,
         "Queries",
-        "Draws queries at random, without replacement, kept in their order.",
+        "Draws queries uniformly at random, without replacement; their order is kept.",
     )
+    .counts(&["queries"])
     .needs("queries", "Queries", "The queries to draw from.")
-    .needs("n", "Int", "How many, from 1 to the number of queries.")
-    .random();
-    let op = op.runs(run::run);
-    op
+    .needs("n", "Int", "Sample size (≥ 1, at most the number of queries).")
+    .random()
+    .runs(run::run)
 }
 
 mod run {
-    use super::super::importing;
+    use super::super::outcome::counted;
     use xpipe_base::task::{Failure, Job, Outcome};
     use xpipe_base::value::rng::{Permutation, Stream};
     use xpipe_data::store::TextStore;
@@ -51,13 +52,13 @@ mod run {
             writer.push(queries.id(i), queries.text(i), &source, i as u64 + 1)?;
         }
         writer.finish()?;
-        Ok(importing::outcome([("queries", n as u64), ("of", queries.len() as u64)]))
+        Ok(counted([("queries", n as u64), ("of", queries.len() as u64)]))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::importing::testing::{at, run};
+    use super::super::testing::{at, run};
     use xpipe_base::value::Value;
     use xpipe_data::store::TextStore;
     use xpipe_data::store_writer::TextStoreWriter;

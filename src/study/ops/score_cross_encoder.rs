@@ -1,57 +1,58 @@
-//! `score.cross_encoder`: a model's scores of the pairs of samples or of a run, for use as a teacher.
+//! `score.cross_encoder`: a model's scores of query-document pairs, for use as a teacher.
 
-use super::demand;
-use super::fit::PRECISION;
-use super::{fit, lacking};
+use super::compatibility::PRECISION;
+use super::resources;
+use super::{compatibility, unsupported};
 use xpipe_base::diag::Code;
 use xpipe_base::value::{Record, Value};
-use xpipe_lang::types::Op;
 use xpipe_lang::types::op::{Facts, Issue};
+use xpipe_lang::types::{ModelUse, Op};
 
 const VERSION: u32 = 1;
 
 /// The signature.
 pub(crate) fn op() -> Op {
     let input = Record::of([("document", Value::Int(256)), ("query", Value::Int(32))]);
-    let op = Op::stage(
+    Op::stage(
         "score.cross_encoder",
         VERSION,
         "Scores",
-        "Scores pairs with a re-ranker: those of finite samples, or of a run. The scores are raw logits (for \
-         a model in `two_labels`, what that says) and do not depend on batch size or threads.",
+        "Scores the pairs of finite samples or of a run with a re-ranker. Scores are raw logits (for a model in \
+         `two_labels`, what that declares) and do not depend on batch size or number of threads.",
     )
+    .counts(&["pairs", "queries"])
+    .uses_model("model", ModelUse::Rank)
     .example("score.cross_encoder { model, run, depth = 50 }")
     .needs("model", "Model", "The re-ranker.")
-    .optional("samples", "Samples", "Finite samples (`count = n`) whose pairs are scored.")
-    .optional("run", "Run", "A run whose pairs are scored.")
-    .optional("depth", "Int", "Ranks of the run that are scored for each query, at least 1; all without it.")
+    .optional("samples", "Samples", "Finite samples (`count = n`) with the pairs to score; give either `samples` or `run`.")
+    .optional("run", "Run", "A run with the pairs to score; give either `samples` or `run`.")
+    .optional("depth", "Int", "Number of documents per query of the run to score (≥ 1). Default: all.")
     .derived(
         "input",
         "InputLimits",
         "model",
         Some(Value::call("query_document", input)),
-        "How much of each text is read; as in the model's training, if it was trained here.",
+        "Maximum text lengths. Default: those of the model's training, if the study trained it.",
     )
     .takes("precision", "'fp32' | 'bf16'", Value::str("fp32"), PRECISION)
-    .derived("corpus", "Corpus", "samples | run", None, "Documents that the pairs name.")
+    .derived("corpus", "Corpus", "samples | run", None, "Documents of the pairs.")
     .derived(
         "queries",
         "Queries",
         "samples | run",
         None,
-        "Queries that the pairs name. Given as a part of them, only the pairs of that part are scored.",
+        "Queries of the pairs. Given some of them, only their pairs are scored.",
     )
     .heavy()
-    .wishes(&["batch"])
-    .checks(check);
-    let op = op.runs(run::run).demands(demand::scoring::memory, demand::scoring::work);
-    op
+    .policy_keys(&["batch"])
+    .checks(check)
+    .runs(run::run).resources(resources::scoring::memory, resources::scoring::work)
 }
 
 fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
-    let mut issues = lacking::of(args, "model", facts);
+    let mut issues = unsupported::model(args, "model", facts);
     issues.extend(sources(args, facts));
-    issues.extend(fit::at_least(args, "depth", 1));
+    issues.extend(compatibility::at_least(args, "depth", 1));
     issues
 }
 
@@ -63,7 +64,7 @@ pub(super) fn sources(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
         let both = given("run");
         let message =
             if both { "both `samples` and `run` are given" } else { "neither `samples` nor `run` is given" };
-        issues.push(fit::issue(
+        issues.push(compatibility::issue(
             Code::OpOneOf,
             if both { "samples" } else { "model" },
             message,
@@ -71,10 +72,10 @@ pub(super) fn sources(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
         ));
     }
     if let Some(samples) = args.get("samples")
-        && facts.op(samples) == Some("data.samples")
+        && facts.op(samples) == Some(super::data_samples::NAME)
         && facts.find(samples, "count").unwrap_or_default() == Value::Null
     {
-        issues.push(fit::issue(
+        issues.push(compatibility::issue(
             Code::OpNeedsCount,
             "samples",
             "these samples are an endless stream, and scoring needs a table",
@@ -93,6 +94,7 @@ mod run {
     use serde_json::json;
 
     use super::super::models;
+    use super::super::threads::with_threads;
     use crate::train::ranker::Work;
     use crate::train::source::{Stores, finite};
     use xpipe_base::task::{Failure, Job, Outcome};
@@ -101,7 +103,7 @@ mod run {
     use xpipe_nn::Reranker as _;
 
     pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
-        models::with_threads(job, || score(job))
+        with_threads(job, || score(job))
     }
 
     fn score(job: &Job<'_>) -> Result<Outcome, Failure> {
@@ -109,7 +111,7 @@ mod run {
         let stores = Stores::open(job.path("corpus")?, job.path("queries")?)?;
         let (work, passed_over) = pairs(job, &stores)?;
         let mut model = models::scorer(job, "model")?;
-        let batching = models::batching(job)?;
+        let batching = models::batching(job);
         let scores = model.score(&stores, &work, batching, job.progress)?;
         let mut writer = ScoresWriter::create(&job.spec.out)?;
         for (work, scores) in work.iter().zip(&scores) {
@@ -130,7 +132,7 @@ mod run {
         Ok(outcome)
     }
 
-    /// The pairs that are scored, by query; how many queries are passed over because `queries` has them not.
+    /// The pairs to score, by query, and the number of queries skipped because `queries` lacks them.
     pub(in super::super) fn pairs(job: &Job<'_>, stores: &Stores) -> Result<(Vec<Work>, u64), Failure> {
         let found = if job.has("run") { of_run(job, stores)? } else { of_samples(job, stores)? };
         if found.0.is_empty() {
@@ -142,7 +144,7 @@ mod run {
         Ok(found)
     }
 
-    /// The pairs of a run, of the queries that `queries` has; how many queries it has not.
+    /// The pairs of a run for the queries in `queries`, and the number of other queries.
     fn of_run(job: &Job<'_>, stores: &Stores) -> Result<(Vec<Work>, u64), Failure> {
         let (mut reader, depth) = (RunReader::open(job.path("run")?)?, models::depth(job));
         let (mut work, mut passed_over) = (Vec::new(), 0);

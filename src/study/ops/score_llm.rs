@@ -1,7 +1,7 @@
-//! `score.llm`: a language model's scores of single documents, for use as a teacher.
+//! `score.llm`: pointwise scores by a language model, for use as a teacher.
 
-use super::demand;
-use super::{llm, score_cross_encoder};
+use super::resources;
+use super::{language_model, score_cross_encoder};
 use xpipe_base::value::{Record, Value};
 use xpipe_lang::types::Op;
 use xpipe_lang::types::op::{Facts, Issue};
@@ -15,25 +15,28 @@ pub(crate) fn op() -> Op {
         "score.llm",
         VERSION,
         "Scores",
-        "Scores pairs with a language model: those of finite samples, or of a run. It is asked about one document at a \
-         time. By log-probabilities, `yes_no` scores ln p(yes) - ln p(no) of the answer's first token, `grade` the mean of \
-         the grades 0 to 3; by text, 1 or 0, or the grade. A pair whose answer says neither has no score, and is counted. \
-         Answers are kept in the cache, so a run that was killed pays for nothing twice.",
+        "Scores the pairs of finite samples or of a run with a language model, one document at a time. From \
+         log-probabilities, `yes_no` scores ln p(yes) - ln p(no) of the first answer token and `grade` the expected grade \
+         from 0 to 3; from text, 1 or 0, or the grade. A pair with an unusable answer has no score, and is counted. Answers \
+         are cached, so an interrupted stage pays for none twice.",
     )
+    .counts(language_model::COUNTS)
     .example("score.llm { model = llm.endpoint(model = \"a-model\"), run, depth = 20 }")
-    .needs("model", "Teacher", llm::MODEL)
-    .optional("samples", "Samples", "Finite samples (`count = n`) whose pairs are scored.")
-    .optional("run", "Run", "A run whose pairs are scored.")
-    .optional("depth", "Int", "Ranks of the run that are scored for each query, at least 1; all without it.")
-    .takes("prompt", "'yes_no' | 'grade'", Value::str("yes_no"), "What is asked.")
-    .takes("read", "'logprobs' | 'text'", Value::str("logprobs"), "What the score is read from.");
-    let op = llm::common(op, "samples | run").checks(check);
-    let op = op.runs(run::run).asks(demand::asking::memory, demand::asking::work, demand::asking::pointwise);
-    op
+    .needs("model", "Teacher", language_model::MODEL)
+    .optional("samples", "Samples", "Finite samples (`count = n`) with the pairs to score; give either `samples` or `run`.")
+    .optional("run", "Run", "A run with the pairs to score; give either `samples` or `run`.")
+    .optional("depth", "Int", "Number of documents per query of the run to score (≥ 1). Default: all.")
+    .takes("prompt", "'yes_no' | 'grade'", Value::str("yes_no"), "The question: whether the document is relevant, or how relevant it is.")
+    .takes("read", "'logprobs' | 'text'", Value::str("logprobs"), "Where the score is read from.");
+    language_model::common(op, "samples | run").checks(check).runs(run::run).resources_and_requests(
+        resources::asking::memory,
+        resources::asking::work,
+        resources::asking::pointwise,
+    )
 }
 
 fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
-    let mut issues = llm::check(args);
+    let mut issues = language_model::check(args);
     issues.extend(score_cross_encoder::sources(args, facts));
     issues
 }
@@ -41,7 +44,7 @@ fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
 mod run {
     use serde_json::json;
 
-    use super::super::{llm, score_cross_encoder};
+    use super::super::{language_model, score_cross_encoder};
     use crate::llm::permutation::Repairs;
     use crate::llm::pointwise::{self, ReadFrom};
     use crate::llm::prompts::Pointwise;
@@ -52,7 +55,7 @@ mod run {
         let form = Pointwise::parse(job.text("prompt")?)
             .ok_or_else(|| Failure::bug(format!("no prompt `{:?}`", job.arg("prompt"))))?;
         let from = if job.text("read")? == "text" { ReadFrom::Text } else { ReadFrom::LogProbs };
-        let asking = llm::Asking::open(job)?;
+        let asking = language_model::Asking::open(job)?;
         let (work, passed_over) = score_cross_encoder::pairs(job, &asking.stores)?;
         let total = work.iter().map(|w| w.documents.len() as u64).sum();
         let most = pointwise::max_tokens(from);

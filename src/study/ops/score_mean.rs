@@ -9,25 +9,30 @@ const VERSION: u32 = 1;
 
 /// The signature.
 pub(crate) fn op() -> Op {
-    let op = Op::stage(
+    Op::stage(
         "score.mean",
         VERSION,
         "Scores",
         "The mean of several teachers' scores of the same pairs. `min_max` first maps each teacher's scores of a query \
-         to [0, 1] (all equal: 0).",
+         to [0, 1] (if all are equal: to 0).",
     )
+    .counts(&["pairs"])
     .example("score.mean { scores = [teacher, second_teacher] }")
-    .needs("scores", "List<Scores>", "The teachers' scores; every pair of one is in all.")
-    .takes("normalise", "'raw' | 'min_max'", Value::str("raw"), "What is averaged: logits, or logits mapped by query.")
-    .checks(check);
-    let op = op.runs(run::run);
-    op
+    .needs("scores", "List<Scores>", "The scores of each teacher (≥ 1), all of the same pairs.")
+    .takes("normalise", "'raw' | 'min_max'", Value::str("raw"), "Score normalisation per query: none, or to [0, 1].")
+    .checks(check)
+    .runs(run::run)
 }
 
 fn check(args: &Record, _: &dyn Facts) -> Vec<Issue> {
     if args.get("scores").and_then(Value::as_list).is_some_and(<[Value]>::is_empty) {
         let help = "give at least one stage of scores";
-        return vec![super::fit::issue(Code::OutOfRange, "scores", "the mean of no scores", help)];
+        return vec![super::compatibility::issue(
+            Code::OutOfRange,
+            "scores",
+            "there are no scores to average",
+            help,
+        )];
     }
     Vec::new()
 }

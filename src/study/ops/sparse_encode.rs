@@ -1,11 +1,10 @@
-//! `sparse.encode`: texts as weighted terms, by a learned sparse model (SPLADE).
+//! `sparse.encode`: encodes texts as weighted terms by a learned sparse model (SPLADE).
 
-use super::fit::{self, PRECISION};
-use super::{lacking, two_labels};
-use xpipe_base::diag::Code;
+use super::compatibility::{self, PRECISION};
+use super::{encoding, unsupported};
 use xpipe_base::value::{Record, Value};
-use xpipe_lang::types::Op;
 use xpipe_lang::types::op::{Facts, Issue};
+use xpipe_lang::types::{ModelUse, Op};
 
 const VERSION: u32 = 1;
 
@@ -14,39 +13,34 @@ pub(crate) fn op() -> Op {
         "sparse.encode",
         VERSION,
         "Vectors",
-        "Encodes the documents of a corpus, or queries, as weights over the vocabulary of a masked language model: \
-         max over tokens (the special ones too) of log(1 + relu(logit)), as SPLADE.",
+        "Encodes each document of a corpus, or each query, as weights over the vocabulary of a masked language model: the \
+         maximum over all tokens, special tokens included, of log(1 + relu(logit)), as in SPLADE.",
     )
+    .counts(&["tokens"])
+    .uses_model("model", ModelUse::EncodeSparse)
     .example("sparse.encode { model, corpus }")
-    .needs("model", "Model", "The encoder, for instance `hf(\"naver/splade-v3-distilbert\")`.")
-    .optional("corpus", "Corpus", "The documents to encode; either these or queries.")
-    .optional("queries", "Queries", "The queries to encode; either these or a corpus.")
+    .needs("model", "Model", "The encoder, for instance `hf(\"naver/splade-v3-distilbert\")`.");
+    encoding::texts(op)
     .takes(
         "input",
         "Int",
         Value::Int(256),
-        "Tokens of a text that are read, special tokens included, from 3; never more than the model has positions.",
+        "Maximum length of a text in tokens, special tokens included (≥ 3); never more than the model has positions.",
     )
-    .optional("terms", "Int", "Terms kept for each text, the heaviest; all without.")
+    .optional("terms", "Int", "Maximum number of terms per text, those with the largest weights (≥ 1). Default: all.")
     .takes("precision", "'fp32' | 'bf16'", Value::str("fp32"), PRECISION)
     .heavy()
-    .wishes(&["batch"])
-    .checks(check);
-    let op = op.runs(run::run);
-    op
+    .policy_keys(&["batch"])
+    .checks(check)
+    .runs(run::run)
 }
 
 fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
-    let mut issues = lacking::of_masked(args, "model", facts);
-    if args.get("model").is_some_and(|model| two_labels::ranks(model, facts)) {
-        let message = "a cross-encoder scores pairs and has no head that gives weights to words";
-        let help = "name a masked language model, for instance `hf(\"naver/splade-v3-distilbert\")`";
-        issues.push(fit::issue(Code::OutOfRange, "model", message, help));
-    }
-    issues.extend(fit::one_side(args));
-    issues.extend(
-        [("input", 3), ("terms", 1)].into_iter().filter_map(|(name, least)| fit::at_least(args, name, least)),
-    );
+    let mut issues = unsupported::masked_model(args, "model", facts);
+    let message = "a cross-encoder scores pairs and has no head that gives weights to words";
+    let help = "name a masked language model, for instance `hf(\"naver/splade-v3-distilbert\")`";
+    issues.extend(encoding::check(args, facts, message, help));
+    issues.extend(compatibility::at_least(args, "terms", 1));
     issues
 }
 
@@ -55,29 +49,29 @@ mod run {
 
     use serde_json::json;
 
-    use super::super::models;
+    use super::super::threads::with_threads;
+    use super::super::{encoding as texts_of, models};
     use crate::train::encoding::{self, Encoding};
     use crate::train::scoring::Batching;
     use xpipe_base::task::{Failure, Job, Outcome};
     use xpipe_data::ir::vectors::{VectorWriter, Vocabulary};
-    use xpipe_data::store::TextStore;
     use xpipe_nn::masked_lm;
 
     /// Texts in a batch: each takes a number for every word of the vocabulary.
     const TEXTS: usize = 64;
 
     pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
-        models::with_threads(job, || encode(job))
+        with_threads(job, || encode(job))
     }
 
     fn encode(job: &Job<'_>) -> Result<Outcome, Failure> {
         let started = Instant::now();
-        let texts = TextStore::open(job.path(if job.has("corpus") { "corpus" } else { "queries" })?)?;
+        let texts = texts_of::open(job)?;
         let (mut model, tokenizer) = masked_lm::load(job.path("model")?, &models::options(job)?)?;
         let model = &mut *model;
         let digest = tokenizer.vocabulary().hex();
         let vocabulary = Vocabulary { terms: model.vocabulary() as u32, digest };
-        let pairs = models::policy(job, "batch")?.unwrap_or(TEXTS);
+        let pairs = job.spec.policy.batch.unwrap_or(TEXTS);
         let encoding = Encoding {
             input: job.count("input")?.min(model.position_limit()),
             terms: if job.has("terms") { Some(job.count("terms")?) } else { None },

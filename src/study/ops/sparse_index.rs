@@ -1,32 +1,33 @@
 //! `sparse.index`: an inverted index of encoded documents.
 
-use super::fit;
+use super::compatibility;
 use xpipe_base::value::{Record, Value};
 use xpipe_lang::types::Op;
 use xpipe_lang::types::op::{Facts, Issue};
 
+pub(super) const NAME: &str = "sparse.index";
 const VERSION: u32 = 2;
 
 pub(crate) fn op() -> Op {
-    let op = Op::stage(
-        "sparse.index",
+    Op::stage(
+        NAME,
         VERSION,
         "Index",
-        "Builds an inverted index of documents encoded by `sparse.encode`: the weight of each term as a whole number. \
-         Its content is the same whatever machine built it.",
+        "Builds an inverted index of documents encoded by `sparse.encode`, with quantised weights. The index is the same on \
+         every machine.",
     )
+    .counts(&["documents"])
     .example("sparse.index { vectors = sparse_documents }")
     .needs("vectors", "Vectors", "The encoded documents.")
-    .takes("scale", "Float", Value::Float(100.0), "Weights are kept as round(scale · weight), from 1 to 65,535.")
+    .takes("scale", "Float", Value::Float(100.0), "Weights are quantised as round(scale · weight), clipped to 1–65,535. Above 0.")
     .derived("corpus", "Corpus", "vectors", None, "The corpus that was encoded.")
     .heavy()
-    .checks(check);
-    let op = op.runs(run::run);
-    op
+    .checks(check)
+    .runs(run::run)
 }
 
 fn check(args: &Record, _: &dyn Facts) -> Vec<Issue> {
-    fit::in_range(args, "scale", f64::MIN_POSITIVE, f64::INFINITY).into_iter().collect()
+    compatibility::in_range(args, "scale", f64::MIN_POSITIVE, f64::INFINITY).into_iter().collect()
 }
 
 mod run {
@@ -36,7 +37,7 @@ mod run {
 
     pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
         let vectors = Vectors::open(job.path("vectors")?)?;
-        let index = super::super::bm25_search::in_pool(job, || {
+        let index = super::super::threads::with_threads(job, || {
             impacts::build(&vectors, &job.spec.out, job.number("scale")?, job.progress)
         })?;
         let mut outcome = Outcome::default();

@@ -1,7 +1,7 @@
-//! `sparse.search`: the best documents of encoded queries by dot product.
+//! `sparse.search`: retrieval by dot products of term weights.
 
-use super::fit;
-use xpipe_base::value::{Record, Value};
+use super::{compatibility, retrieval};
+use xpipe_base::value::Record;
 use xpipe_lang::types::Op;
 use xpipe_lang::types::op::{Facts, Issue};
 
@@ -12,26 +12,24 @@ pub(crate) fn op() -> Op {
         "sparse.search",
         VERSION,
         "Run",
-        "Ranks the documents of a sparse index for each encoded query by the dot product of the query's weights and \
-         the index's, exactly; equal scores by document id descending. A document that shares no term with the query is \
-         not ranked.",
+        "Retrieves the top documents of each query by the dot product of term weights. The search is exact; ties are \
+         ordered by descending document id. Documents without a term of the query are not ranked.",
     )
+    .counts(&["queries"])
     .example("sparse.search { index = postings, vectors = sparse_queries }")
     .needs("index", "Index", "An index made by `sparse.index`.")
-    .needs("vectors", "Vectors", "The queries, encoded by `sparse.encode`.")
-    .takes("depth", "Int", Value::Int(1000), "Documents kept for each query, from 1.")
-    .derived("queries", "Queries", "vectors", None, "The queries that were encoded.")
-    .derived("corpus", "Corpus", "index", None, "The corpus of the index.")
-    .heavy()
-    .checks(check);
-    let op = super::own::argument(op, "queries|queries.queries");
-    let op = op.runs(run::run);
-    op
+    .needs("vectors", "Vectors", "The queries, encoded by `sparse.encode`.");
+    let op = retrieval::depth(op)
+        .derived("queries", "Queries", "vectors", None, "The queries that were encoded.")
+        .derived("corpus", "Corpus", "index", None, "The corpus of the index.")
+        .heavy()
+        .checks(check);
+    retrieval::own_documents(op).runs(run::run)
 }
 
 fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
-    let mut issues: Vec<Issue> = fit::at_least(args, "depth", 1).into_iter().collect();
-    issues.extend(fit::made_by(args, "index", "sparse.index", facts));
+    let mut issues: Vec<Issue> = retrieval::check_depth(args).into_iter().collect();
+    issues.extend(compatibility::made_by(args, "index", super::sparse_index::NAME, facts));
     issues
 }
 
@@ -41,7 +39,8 @@ mod run {
     use rayon::prelude::*;
     use serde_json::json;
 
-    use super::super::bm25_search::{in_pool, ranking};
+    use super::super::retrieval::ranking;
+    use super::super::threads::with_threads;
     use xpipe_base::task::{Failure, Job, Outcome};
     use xpipe_data::ir::impacts::{Found, Impacts, Scratch};
     use xpipe_data::ir::vectors::Vectors;
@@ -63,14 +62,14 @@ mod run {
             .help("encode documents and queries by models that share their tokenizer"));
         }
         let depth = job.count("depth")?;
-        let own = super::super::own::dropped(job);
+        let own = super::super::own_document::dropped(job);
         let mut writer = RunWriter::create(&job.spec.out)?;
         let (mut without_hits, mut hits, mut scored, mut touched) = (0usize, 0usize, 0u64, 0u64);
         let search = |(scratch, row): &mut (Scratch, Vec<(u32, f32)>), i: usize| -> Result<Found, Failure> {
             queries.read(i, row)?;
             index.search(row, depth + usize::from(own), scratch)
         };
-        in_pool(job, || {
+        with_threads(job, || {
             for start in (0..queries.len()).step_by(BATCH) {
                 job.check_cancelled()?;
                 let end = (start + BATCH).min(queries.len());

@@ -1,6 +1,6 @@
 //! `two_labels(model, score)`: a cross-encoder whose classifier has two labels, and how they become one score.
 
-use super::{fit, untrained};
+use super::{compatibility, untrained};
 use xpipe_base::diag::Code;
 use xpipe_base::value::{Record, Value};
 use xpipe_lang::types::Op;
@@ -11,12 +11,12 @@ pub(crate) fn op() -> Op {
     Op::constructor(
         "two_labels",
         "Backbone",
-        "A cross-encoder with two labels, the second of which says that a document is relevant: `difference` scores \
-         by its logit less the other one, which is its log-odds; `softmax` by its probability. A training starts from \
-         the difference, as a model with one logit.",
+        "A cross-encoder with two labels, the second of which means relevant. `difference` scores by the second logit minus \
+         the first, which is the log-odds; `softmax` by the probability of the second label. Training starts from the \
+         difference, as a model with one logit.",
     )
     .needs("model", "Backbone | Model", "The checkpoint, for instance `hf(\"owner/name\")`.")
-    .needs("score", "'difference' | 'softmax'", "How the score is made. Probabilities near 1 differ by rounding only.")
+    .needs("score", "'difference' | 'softmax'", "How the two logits become a score. Probabilities close to 1 differ only by rounding.")
     .checks(check)
 }
 
@@ -25,11 +25,14 @@ fn check(args: &Record, _: &dyn Facts) -> Vec<Issue> {
     let wrong = if softmax(model).is_some() {
         Some(("`two_labels` of `two_labels`", "write it once"))
     } else if untrained::is(model) {
-        Some(("`two_labels` of `untrained`: a head that is drawn has one label", "leave one of them out"))
+        Some(("`two_labels` of `untrained`: a random head has one label", "leave one of them out"))
     } else {
         None
     };
-    wrong.map(|(message, help)| fit::issue(Code::OutOfRange, "model", message, help)).into_iter().collect()
+    wrong
+        .map(|(message, help)| compatibility::issue(Code::OutOfRange, "model", message, help))
+        .into_iter()
+        .collect()
 }
 
 /// Whether the score is a probability, when the value is a `two_labels`.
@@ -40,7 +43,9 @@ pub(super) fn softmax(value: &Value) -> Option<bool> {
 
 /// Whether a model scores pairs: then it has no head for anything else.
 pub(super) fn ranks(model: &Value, facts: &dyn Facts) -> bool {
-    softmax(model).is_some() || untrained::is(model) || facts.op(model) == Some("train.cross_encoder")
+    softmax(model).is_some()
+        || untrained::is(model)
+        || facts.op(model) == Some(super::train_cross_encoder::NAME)
 }
 
 /// The model itself.

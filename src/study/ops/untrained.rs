@@ -1,6 +1,6 @@
 //! `untrained(model, seed)`: a model without a head for ranking, meant to rank all the same by one that is drawn.
 
-use super::{fit, two_labels};
+use super::{compatibility, two_labels};
 use xpipe_base::diag::Code;
 use xpipe_base::value::{Record, Value};
 use xpipe_lang::types::Op;
@@ -11,12 +11,12 @@ pub(crate) fn op() -> Op {
     Op::constructor(
         "untrained",
         "Backbone",
-        "An encoder without a head for ranking, whose head is drawn at random from `seed`: a baseline that shows what \
-         training adds. Its ranking is as good as chance, which the report says with every number of it; without \
+        "An encoder without a ranking head, with a head initialised at random from `seed`: a baseline that shows what \
+         training adds. Its ranking is no better than chance, and the report says so beside every result. Without \
          `untrained`, ranking by such a model is an error.",
     )
     .needs("model", "Backbone | Model", "The encoder, for instance `hf(\"owner/name\")`.")
-    .takes("seed", "Int", Value::Int(0), "Seed of the head.")
+    .takes("seed", "Int", Value::Int(0), "Seed of the random head.")
     .checks(check)
 }
 
@@ -25,13 +25,16 @@ fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
     let wrong = if is(model) {
         Some(("`untrained` of `untrained`", "write it once"))
     } else if two_labels::softmax(model).is_some() {
-        Some(("`untrained` of `two_labels`: a head that is drawn has one label", "leave one of them out"))
-    } else if facts.op(model) == Some("train.cross_encoder") {
+        Some(("`untrained` of `two_labels`: a random head has one label", "leave one of them out"))
+    } else if facts.op(model) == Some(super::train_cross_encoder::NAME) {
         Some(("this model was trained, so it has a head", "leave `untrained` out"))
     } else {
         None
     };
-    wrong.map(|(message, help)| fit::issue(Code::OutOfRange, "model", message, help)).into_iter().collect()
+    wrong
+        .map(|(message, help)| compatibility::issue(Code::OutOfRange, "model", message, help))
+        .into_iter()
+        .collect()
 }
 
 /// Whether a value is an `untrained`.

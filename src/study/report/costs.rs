@@ -8,10 +8,6 @@ use std::collections::BTreeSet;
 use super::Results;
 use xpipe_lang::graph::{self, Graph};
 
-/// The facts that are counts of work, as operations record them.
-pub(super) const COUNTED: [&str; 7] =
-    ["steps", "samples", "documents", "tokens", "pairs", "queries", "requests"];
-
 /// The cost of one action.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CostRow {
@@ -55,17 +51,21 @@ impl Costs {
 pub fn costs(stage: &str, graph: &Graph, results: &dyn Results) -> Option<Costs> {
     let row = graph.rows.iter().find(|r| r.name == stage)?;
     let mut seen = BTreeSet::new();
+    let cells: Vec<_> = row.cells.iter().filter(|c| seen.insert(c.action)).collect();
+    let declared = counts_of(cells.iter().map(|c| graph.artifact(c.action).counts));
     let mut found = Vec::new();
-    for cell in row.cells.iter().filter(|c| seen.insert(c.action)) {
+    for cell in cells {
         let facts = results.facts(cell.action).unwrap_or_default();
-        let counts = COUNTED.map(|name| facts.get(name).and_then(serde_json::Value::as_u64));
+        let known = graph.artifact(cell.action).counts;
+        let count = |name: &&str| known.contains(name).then(|| facts.get(*name)?.as_u64()).flatten();
+        let counts: Vec<Option<u64>> = declared.iter().map(count).collect();
         found.push((graph::address(&row.name, &cell.labels), results.seconds(cell.action), counts));
     }
     let kept: Vec<usize> =
-        (0..COUNTED.len()).filter(|i| found.iter().any(|(_, _, counts)| counts[*i].is_some())).collect();
+        (0..declared.len()).filter(|i| found.iter().any(|(_, _, counts)| counts[*i].is_some())).collect();
     Some(Costs {
         stage: stage.to_owned(),
-        counted: kept.iter().map(|i| COUNTED[*i]).collect(),
+        counted: kept.iter().map(|i| declared[*i]).collect(),
         rows: found
             .into_iter()
             .map(|(address, seconds, counts)| CostRow {
@@ -75,4 +75,31 @@ pub fn costs(stage: &str, graph: &Graph, results: &dyn Results) -> Option<Costs>
             })
             .collect(),
     })
+}
+
+/// The counts of several operations, each once, in an order that keeps that of every operation where they agree.
+fn counts_of<'c>(declared: impl Iterator<Item = &'c [&'static str]>) -> Vec<&'static str> {
+    let mut all: Vec<&'static str> = Vec::new();
+    for counts in declared {
+        let mut next = all.len();
+        for name in counts.iter().rev() {
+            match all.iter().position(|known| known == name) {
+                Some(at) => next = at,
+                None => all.insert(next, name),
+            }
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_keep_the_order_of_each_operation() {
+        let of = |declared: &[&'static [&'static str]]| counts_of(declared.iter().copied());
+        assert_eq!(of(&[&["queries"], &["documents", "queries"], &[]]), ["documents", "queries"]);
+        assert_eq!(of(&[&["steps", "tokens"], &["tokens", "pairs"]]), ["steps", "tokens", "pairs"]);
+    }
 }

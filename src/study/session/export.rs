@@ -14,16 +14,18 @@ use super::notice::Listener;
 use super::settings::Settings;
 use crate::report::{file_name, write_file};
 use xpipe_base::value::{ActionId, Digest, Name};
-use xpipe_data::store::{TextStore, is_store};
+use xpipe_data::store::TextStore;
 use xpipe_engine::cache::Store;
 use xpipe_engine::{Forecast, Heavy};
 use xpipe_lang::graph::{Graph, select};
+use xpipe_lang::types::Export;
 
 /// A result to export.
 struct Wanted {
     id: ActionId,
     address: String,
     labels: Vec<Name>,
+    format: Export,
 }
 
 /// What was exported.
@@ -56,8 +58,8 @@ impl Session {
         if taken {
             return Err(Error::usage(format!("{} exists; give another name", to.display())));
         }
-        let written = match folders.as_slice() {
-            [folder] => one(folder, to)?,
+        let written = match (wanted.as_slice(), folders.as_slice()) {
+            ([result], [folder]) => one(result.format, folder, to)?,
             _ => several(cell, &axes, &wanted, &folders, to)?,
         };
         Ok(Exported { written, keys })
@@ -108,6 +110,7 @@ fn wanted(graph: &Graph, text: &str) -> Result<(Vec<Name>, Vec<Wanted>), Error> 
                 id: c.action,
                 address: row.address(c),
                 labels: c.labels.clone(),
+                format: graph.artifact(c.action).ty.export(),
             };
             return Ok((row.axes.clone(), cells.iter().map(of).collect()));
         }
@@ -116,67 +119,38 @@ fn wanted(graph: &Graph, text: &str) -> Result<(Vec<Name>, Vec<Wanted>), Error> 
     let place = graph.actions.iter().position(|a| a.address == text.trim());
     match place.and_then(|i| u32::try_from(i).ok()) {
         Some(i) => {
-            let address = text.trim().to_owned();
-            Ok((Vec::new(), vec![Wanted { id: ActionId(i), address, labels: Vec::new() }]))
+            let (id, address) = (ActionId(i), text.trim().to_owned());
+            let format = graph.artifact(id).ty.export();
+            Ok((Vec::new(), vec![Wanted { id, address, labels: Vec::new(), format }]))
         }
         None => Err(Error::usage(unknown.to_string())),
     }
 }
 
-/// What a result is, by its files.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Run,
-    Qrels,
-    Scores,
-    Metrics,
-    Texts,
-    Folder,
-}
-
-impl Kind {
-    fn of(folder: &Path) -> Self {
-        let has = |name: &str| folder.join(name).is_file();
-        if has("run.parquet") {
-            Self::Run
-        } else if has("qrels.parquet") {
-            Self::Qrels
-        } else if has("scores.parquet") {
-            Self::Scores
-        } else if has("metrics.parquet") {
-            Self::Metrics
-        } else if is_store(folder) {
-            Self::Texts
-        } else {
-            Self::Folder
-        }
-    }
-
-    /// The suffix of a file of this kind.
-    fn suffix(self) -> &'static str {
-        match self {
-            Self::Run => ".run",
-            Self::Qrels => ".qrels",
-            Self::Scores => ".tsv",
-            Self::Metrics => ".csv",
-            Self::Texts => ".jsonl",
-            Self::Folder => "",
-        }
+/// The suffix of a file of this format.
+fn suffix(format: Export) -> &'static str {
+    match format {
+        Export::Run => ".run",
+        Export::Qrels => ".qrels",
+        Export::Scores => ".tsv",
+        Export::Metrics => ".csv",
+        Export::Texts => ".jsonl",
+        Export::Folder => "",
     }
 }
 
 /// One result: a file, or a copy of its folder.
-fn one(folder: &Path, to: &Path) -> Result<Vec<String>, Error> {
+fn one(format: Export, folder: &Path, to: &Path) -> Result<Vec<String>, Error> {
     let mut text = Vec::new();
-    match Kind::of(folder) {
-        Kind::Folder => {
+    match format {
+        Export::Folder => {
             std::fs::create_dir_all(to)?;
             let mut written = Vec::new();
             copy(folder, to, &mut written)?;
             return Ok(written);
         }
         // A corpus may be larger than memory.
-        Kind::Texts => {
+        Export::Texts => {
             let written = std::fs::File::create(to).map_err(Error::from).and_then(|file| {
                 let mut file = std::io::BufWriter::new(file);
                 texts(folder, to, &mut file)?;
@@ -187,11 +161,11 @@ fn one(folder: &Path, to: &Path) -> Result<Vec<String>, Error> {
             }
             return written.map(|()| vec![to.display().to_string()]);
         }
-        Kind::Metrics => {
+        Export::Metrics => {
             writeln!(text, "query,metric,value")?;
             metrics(folder, "", &mut text)?;
         }
-        kind => table(kind, folder, &mut text)?,
+        format => table(format, folder, &mut text)?,
     }
     std::fs::write(to, &text)?;
     Ok(vec![to.display().to_string()])
@@ -213,14 +187,13 @@ fn several(
     let (mut measured, mut written, mut taken) = (false, Vec::new(), BTreeSet::new());
     for (one_of, folder) in wanted.iter().zip(folders) {
         let labels: Vec<String> = one_of.labels.iter().map(|l| field(l)).collect();
-        let kind = Kind::of(folder);
-        if kind == Kind::Metrics {
+        if one_of.format == Export::Metrics {
             metrics(folder, &format!("{},", labels.join(",")), &mut long)?;
             measured = true;
             continue;
         }
-        let name = format!("{}{}", file_name(&one_of.address, &mut taken), kind.suffix());
-        written.extend(one(folder, &to.join(&name))?);
+        let name = format!("{}{}", file_name(&one_of.address, &mut taken), suffix(one_of.format));
+        written.extend(one(one_of.format, folder, &to.join(&name))?);
         index.push_str(&format!("{},{}\n", field(&name), labels.join(",")));
     }
     let mut add = |name: String, text: &str| -> Result<(), Error> {
@@ -246,10 +219,10 @@ fn field(text: &str) -> String {
     }
 }
 
-fn table(kind: Kind, folder: &Path, out: &mut Vec<u8>) -> Result<(), Error> {
-    match kind {
-        Kind::Run => xpipe_data::run::Run::read(folder)?.export(out, "xpipe")?,
-        Kind::Qrels => xpipe_data::qrels::Qrels::read(folder)?.export(out)?,
+fn table(format: Export, folder: &Path, out: &mut Vec<u8>) -> Result<(), Error> {
+    match format {
+        Export::Run => xpipe_data::run::Run::read(folder)?.export(out, "xpipe")?,
+        Export::Qrels => xpipe_data::qrels::Qrels::read(folder)?.export(out)?,
         _ => xpipe_data::scores::Scores::read(folder)?.export(out)?,
     }
     Ok(())

@@ -10,6 +10,7 @@ use super::last_failures::FailedBefore;
 use super::preflight::{Unimplemented, is_open, readers};
 use super::results::CachedResults;
 use crate::report::Detectable;
+use xpipe_base::task::Policy;
 use xpipe_base::value::{ActionId, Record, Value};
 use xpipe_engine::cache::Store;
 use xpipe_engine::{Forecast, Forecaster, Heavy, Options, Reach, survey};
@@ -208,18 +209,14 @@ impl PlannedStage {
     }
 }
 
-/// What a `with` block asks for.
-fn resources(policy: &Record) -> String {
-    let mut out = Vec::new();
-    if let Some(n) = policy.get("gpu").and_then(Value::as_int).filter(|n| *n > 0) {
-        out.push(format!("gpu {n}"));
-    }
-    for name in ["vram", "memory"] {
-        if let Some(Value::Bytes(b)) = policy.get(name) {
-            out.push(xpipe_base::value::rounded::rough_bytes(*b));
-        }
-    }
-    out.join(", ")
+/// The resources that a `with` block asks for.
+fn resources(policy: &Policy) -> String {
+    let gpus = policy.gpu.filter(|n| *n > 0).map(|n| format!("gpu {n}"));
+    let amounts = [policy.vram, policy.memory].into_iter().flatten();
+    gpus.into_iter()
+        .chain(amounts.map(xpipe_base::value::rounded::rough_bytes))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// Whether arguments hold a value that is known only after a stage has run.

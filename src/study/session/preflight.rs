@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::Session;
-use super::inputs::{self, needed};
+use super::inputs::{self, generates, needed};
 use xpipe_base::diag::Span;
 use xpipe_base::task::{Failure, passed_over};
 use xpipe_base::value::{ActionId, Input, inputs_of};
@@ -115,15 +115,17 @@ impl Session {
 
     /// What is wrong with the models on this machine that actions would read; `reads` says which do, by action.
     pub(super) fn wrong_models(&self, reads: &[bool]) -> Vec<Failure> {
+        let registry = crate::ops::registry();
         let mut seen = BTreeSet::new();
         let mut found = Vec::new();
         for id in needed(&self.job) {
             let (action, reads) = (self.job.action(id), reads[id.0 as usize]);
             inputs_of(&action.args, &mut |input| {
-                if !matches!(**input, Input::Model { .. }) || crate::ops::asks(action.op) {
+                let op = registry.get(action.op);
+                if !matches!(**input, Input::Model { .. }) || op.is_some_and(generates) {
                     return;
                 }
-                let of = crate::ops::use_of(action.op, &action.args, input);
+                let of = op.and_then(|op| crate::ops::use_of(op, &action.args, input));
                 // A cached ranking may be one by a randomly initialised head, from when that was no error.
                 if !reads && !matches!(of, Some(preflight::Use::Ranking(_))) {
                     return;

@@ -102,7 +102,7 @@ impl Runner for LocalRunner {
     }
 
     fn demands(&self, op: &str) -> Option<Demands> {
-        self.registry.get(op)?.demands
+        self.registry.get(op)?.resources
     }
 
     fn ready(&self, op: &str) -> Option<ReadyFn> {

@@ -183,7 +183,7 @@ fn write(job: &Job<'_>, finds: &[Find<'_>]) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use crate::ops::importing::testing::{at, run};
+    use crate::ops::testing::{at, run};
     use xpipe_base::value::{Record, Value};
     use xpipe_data::qrels::Qrels;
     use xpipe_data::run::{Hit, Run, RunQuery};

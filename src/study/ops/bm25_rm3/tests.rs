@@ -1,6 +1,6 @@
 //! Feedback against the runs of Anserini 0.24 over the same small corpora.
 
-use super::super::importing::testing::{at, run, run_with};
+use super::super::testing::{at, run, run_with};
 use xpipe_base::value::Value;
 use xpipe_data::run::Run;
 use xpipe_data::store_writer::TextStoreWriter;

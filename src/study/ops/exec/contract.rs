@@ -1,5 +1,5 @@
-//! What an `exec` stage promises, checked before anything starts: from its arguments when the study is checked, from
-//! this machine (the program's file, its interpreter, its version) before a run.
+//! Checks of an `exec` stage before anything starts: of its arguments when the study is checked; of this machine (the
+//! program's file, its interpreter, its version) before a run.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -9,25 +9,25 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::super::fit::issue;
+use super::super::compatibility::issue;
+use super::outputs::types;
 use xpipe_base::diag::Code;
 use xpipe_base::diag::suggest::did_you_mean;
 use xpipe_base::place;
-use xpipe_base::task::Failure;
+use xpipe_base::task::{Failure, Policy};
 use xpipe_base::value::{Input, Record, Value};
 use xpipe_lang::types::op::{Facts, Issue};
 
-/// What a program can give.
-pub(super) const GIVES: [&str; 7] =
-    ["Corpus", "Queries", "Qrels", "Run", "Scores", "TestCollection", "Model"];
-
-/// What can be told from the arguments.
+/// Checks the arguments.
 pub(super) fn check(args: &Record, _: &dyn Facts) -> Vec<Issue> {
     let mut issues = Vec::new();
-    if let Some(gives) = args.get("gives").and_then(Value::as_str).filter(|g| !GIVES.contains(g)) {
-        let list = format!("write one of {}", GIVES.map(|g| format!("`{g}`")).join(", "));
-        let same = GIVES.iter().find(|g| g.eq_ignore_ascii_case(gives));
-        let help = same.map(|g| format!("did you mean `{g}`?")).or_else(|| did_you_mean(gives, GIVES));
+    if let Some(gives) =
+        args.get("gives").and_then(Value::as_str).filter(|g| !types().any(|known| known == *g))
+    {
+        let list =
+            format!("write one of {}", types().map(|g| format!("`{g}`")).collect::<Vec<_>>().join(", "));
+        let same = types().find(|g| g.eq_ignore_ascii_case(gives));
+        let help = same.map(|g| format!("did you mean `{g}`?")).or_else(|| did_you_mean(gives, types()));
         issues.push(issue(
             Code::Mismatch,
             "gives",
@@ -59,7 +59,7 @@ pub(super) fn check(args: &Record, _: &dyn Facts) -> Vec<Issue> {
     issues
 }
 
-/// A program of this machine says which version it is; a file is in the key as it is.
+/// A program on PATH needs a version; the content of a file is in the key.
 fn version(args: &Record) -> Option<Issue> {
     let version = args.get("version").filter(|v| **v != Value::Null);
     match (args.get("program")?, version) {
@@ -88,7 +88,7 @@ fn has_digit(text: &str) -> bool {
     text.bytes().any(|b| b.is_ascii_digit())
 }
 
-/// The first field that cannot be handed over; files and results can where `found` says so.
+/// The first field that cannot be passed on; files and results can if `found`.
 fn strange(prefix: &str, record: &Record, found: bool) -> Option<String> {
     record.iter().find_map(|(field, value)| {
         let name = format!("{prefix}.{field}");
@@ -102,7 +102,7 @@ fn strange(prefix: &str, record: &Record, found: bool) -> Option<String> {
 }
 
 /// Whether the program can start on this machine.
-pub(super) fn ready(args: &Record, _: &Record) -> Result<(), Failure> {
+pub(super) fn ready(args: &Record, _: &Policy) -> Result<(), Failure> {
     match (args.get("program"), args.get("version").and_then(Value::as_str)) {
         (Some(Value::Input(input)), _) => match &**input {
             // One that is not there is named with the other inputs that are missing.
@@ -119,7 +119,7 @@ fn executable(path: &Path) -> bool {
     path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
 }
 
-/// Where PATH leads.
+/// The program of a name on PATH.
 fn look_up(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|p| executable(p))?;
@@ -127,8 +127,7 @@ fn look_up(name: &str) -> Option<PathBuf> {
     std::path::absolute(found).ok()
 }
 
-/// What to do about a program's file that is not there; nothing more than with any file when PATH does not lead to one
-/// of that name.
+/// Advice on a missing program file; none if PATH has no program of that name.
 pub fn advice(missing: &Path) -> Option<String> {
     let name = missing.file_name()?.to_str()?;
     let path = look_up(name)?;
@@ -154,7 +153,7 @@ pub(super) fn startable(path: &Path) -> Result<(), Failure> {
     }
     let mut head = Vec::new();
     let read = std::fs::File::open(path).and_then(|f| f.take(256).read_to_end(&mut head));
-    // One that may be run and not read says nothing of its interpreter.
+    // A file that may be executed but not read: its interpreter is unknown.
     if read.is_err() {
         return Ok(());
     }
@@ -200,7 +199,7 @@ pub(super) fn startable(path: &Path) -> Result<(), Failure> {
 pub(super) struct Installed {
     /// Its file.
     pub(super) path: PathBuf,
-    /// What it says of its version; `None` when it says nothing that looks like one.
+    /// The version that it reports; `None` if its output has no version.
     pub(super) says: Option<String>,
 }
 
@@ -234,7 +233,7 @@ fn is_of(word: &str, version: &str) -> bool {
     word.strip_prefix(&version).is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric()))
 }
 
-/// The line of `PROGRAM --version` that has a number, asked once a process.
+/// The line of `PROGRAM --version` that has a number; asked once per process.
 fn told_version(program: &Path) -> Option<String> {
     static TOLD: Mutex<BTreeMap<PathBuf, Option<String>>> = Mutex::new(BTreeMap::new());
     let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
@@ -250,7 +249,7 @@ fn ask_version(program: &Path) -> Option<String> {
         .spawn()
         .ok()?;
     let begun = Instant::now();
-    // What it says of itself fits into a pipe; one that does not end is not asked any longer.
+    // The output fits into a pipe; a program that does not end is killed.
     while matches!(child.try_wait(), Ok(None)) && begun.elapsed() < Duration::from_secs(10) {
         std::thread::sleep(Duration::from_millis(2));
     }

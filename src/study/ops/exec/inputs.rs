@@ -1,4 +1,4 @@
-//! What a program is handed: stores and tables in the field's own formats, everything else as it is.
+//! The inputs of a program: stores and tables in the field's own formats, everything else as it is.
 //!
 //! | in `reads` | the program gets |
 //! |---|---|
@@ -22,10 +22,10 @@ use xpipe_data::run::{RUN_FILE, RunReader, export_query};
 use xpipe_data::scores::{SCORES_FILE, Scores};
 use xpipe_data::store::{INDEX_FILE, TextStore};
 
-/// Writes what `reads` names into a folder; gives back names with paths or values, and writes `spec.json`.
+/// Writes the inputs in `reads` and `spec.json` into a folder; returns their names with paths or values.
 ///
 /// # Errors
-/// An input is damaged, the disk is full, or a value cannot be handed to a program.
+/// An input is damaged, the disk is full, or a value cannot be passed to a program.
 pub fn hand_over(job: &Job<'_>, folder: &Path) -> Result<Vec<(String, String)>, Failure> {
     let mut all = Vec::new();
     if let Some(reads) = job.arg("reads").as_record() {

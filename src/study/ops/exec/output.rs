@@ -1,4 +1,4 @@
-//! What a program says: the whole of it, within bounds, in a log file of its own; its end and its last error for the
+//! The output of a program: kept in a log file of bounded size; its last lines and its last error go into the message of a
 //! failure.
 
 use std::collections::VecDeque;
@@ -8,17 +8,17 @@ use std::path::Path;
 
 use xpipe_data::lines::decode;
 
-/// Bytes of a log that are kept from its beginning and from its end, when it gets longer than four times this.
+/// Bytes of a log that are kept from its beginning and from its end, once it exceeds four times this.
 const KEPT: u64 = 4 << 20;
 
 /// Lines of the end, and of an error before it.
 const LAST: usize = 10;
 const ERROR: usize = 30;
 
-/// Bytes of a line that are looked at.
+/// Maximum bytes of a line that are searched for errors.
 const LONGEST: usize = 4096;
 
-/// What was said so far.
+/// The output so far.
 #[derive(Debug)]
 pub(super) struct Output {
     log: Option<Log>,
@@ -46,12 +46,12 @@ impl Output {
         })
     }
 
-    /// Takes in what a program wrote.
+    /// Appends what a program wrote.
     pub(super) fn take(&mut self, bytes: &[u8]) {
         if let Some(log) = &mut self.log
             && log.write(bytes).is_err()
         {
-            // A full disk is told by what needs it; the program goes on.
+            // A full disk is reported by whatever needs it; the program continues.
             self.log = None;
         }
         for piece in bytes.split_inclusive(|b| *b == b'\n') {
@@ -70,7 +70,7 @@ impl Output {
         }
     }
 
-    /// How many lines there were, and the last of them.
+    /// The number of lines, and the last of them.
     pub(super) fn now(&self) -> (u64, &str) {
         (self.lines, self.last.back().map_or("", String::as_str))
     }
@@ -98,7 +98,7 @@ impl Output {
             self.error = vec![line.to_owned()];
         } else if self.traceback {
             if self.error.len() == ERROR {
-                // The head of a traceback says what it is, its end says why.
+                // The head of a traceback names it, its end has the reason.
                 self.error.remove(1);
             }
             self.error.push(line.to_owned());
@@ -111,7 +111,7 @@ impl Output {
         self.error_at = self.lines;
     }
 
-    /// The end of what was said, then the last error when it stands further up.
+    /// The last lines, then the last error if it is further up.
     pub(super) fn told(&self) -> String {
         let indented = |lines: &mut dyn Iterator<Item = &String>| -> String {
             lines.map(|l| format!("\n  {}", shortened(l))).collect()
@@ -170,7 +170,7 @@ impl Log {
         Ok(())
     }
 
-    /// Leaves out the middle. What an earlier cut said of it is in there, and counted.
+    /// Cuts out the middle, including the note of an earlier cut.
     fn cut(&mut self) -> io::Result<()> {
         self.file.seek(SeekFrom::Start(self.len - KEPT))?;
         let mut end = Vec::new();

@@ -1,4 +1,4 @@
-//! What a program gives back: files in the field's formats, read by the readers of all inputs.
+//! The output files of a program, in the field's formats, read by the readers of all inputs.
 //!
 //! | `gives` | files in `DIR` | the artifact |
 //! |---|---|---|
@@ -15,7 +15,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::super::importing;
+use super::super::imports;
+use super::super::outcome::counted;
 use xpipe_base::place;
 use xpipe_base::task::{Failure, Job, Outcome, located};
 use xpipe_base::value::{Record, Value};
@@ -38,54 +39,62 @@ const QRELS: Kind = Kind { stems: &["qrels"], suffixes: &["tsv", "txt"], folder:
 const RUN: Kind = Kind { stems: &["run"], suffixes: &["txt", "run", "trec"], folder: false };
 const SCORES: Kind = Kind { stems: &["scores"], suffixes: &["tsv", "txt"], folder: false };
 
+/// Reads the files of a program as one type.
+type Reader = fn(&Job<'_>, &Path) -> Result<Outcome, Failure>;
+
+/// The types that a program can give, with their readers.
+pub(super) const OUTPUTS: [(&str, Reader); 7] = [
+    ("Corpus", |job, raw| texts_of(job, What::Corpus, &one(raw, &DOCS)?, &job.spec.out)),
+    ("Queries", |job, raw| texts_of(job, What::Queries, &one(raw, &QUERIES)?, &job.spec.out)),
+    ("Qrels", |job, raw| qrels(job, &one(raw, &QRELS)?, &known(job)?, &job.spec.out)),
+    ("Run", run),
+    ("Scores", scores),
+    ("TestCollection", collection),
+    ("Model", |job, raw| model(raw, &job.spec.out)),
+];
+
+/// The names of the types that a program can give.
+pub(super) fn types() -> impl Iterator<Item = &'static str> + Clone {
+    OUTPUTS.iter().map(|(name, _)| *name)
+}
+
 /// Reads what the program wrote into `raw` and makes the artifact of the job.
 ///
 /// # Errors
-/// A file that is not there or there twice, and whatever the readers find.
+/// A file that is missing or there twice, and whatever the readers find.
 pub fn import(job: &Job<'_>, raw: &Path) -> Result<Outcome, Failure> {
-    let out = &job.spec.out;
-    match job.text("gives")? {
-        "Corpus" => texts_of(job, What::Corpus, &one(raw, &DOCS)?, out),
-        "Queries" => texts_of(job, What::Queries, &one(raw, &QUERIES)?, out),
-        "Qrels" => qrels(job, &one(raw, &QRELS)?, &known(job)?, out),
-        "Run" => {
-            let done = importing::run(
-                &one(raw, &RUN)?,
-                &PairOptions::format("trec"),
-                &known(job)?,
-                out,
-                job.progress,
-            )?;
-            Ok(importing::outcome([("queries", done.queries), ("documents", done.pairs)]))
-        }
-        "Scores" => {
-            let done = importing::scores(
-                &one(raw, &SCORES)?,
-                &PairOptions::default(),
-                &known(job)?,
-                out,
-                job.progress,
-            )?;
-            Ok(importing::outcome([("queries", done.queries), ("pairs", done.pairs)]))
-        }
-        "TestCollection" => collection(job, raw),
-        "Model" => model(raw, out),
-        other => Err(Failure::wrong(format!(
-            "gives: found {}, expected Corpus, Queries, Qrels, Run, Scores, TestCollection or Model",
-            place::quote(other)
-        ))),
-    }
+    let gives = job.text("gives")?;
+    let Some((_, read)) = OUTPUTS.iter().find(|(name, _)| *name == gives) else {
+        let expected = types().collect::<Vec<_>>().join(", ");
+        return Err(Failure::wrong(format!(
+            "gives: found {}, expected one of {expected}",
+            place::quote(gives)
+        )));
+    };
+    read(job, raw)
+}
+
+fn run(job: &Job<'_>, raw: &Path) -> Result<Outcome, Failure> {
+    let (options, known) = (PairOptions::format("trec"), known(job)?);
+    let done = imports::write_run(&one(raw, &RUN)?, &options, &known, &job.spec.out, job.progress)?;
+    Ok(counted([("queries", done.queries), ("documents", done.pairs)]))
+}
+
+fn scores(job: &Job<'_>, raw: &Path) -> Result<Outcome, Failure> {
+    let (options, known) = (PairOptions::default(), known(job)?);
+    let done = imports::write_scores(&one(raw, &SCORES)?, &options, &known, &job.spec.out, job.progress)?;
+    Ok(counted([("queries", done.queries), ("pairs", done.pairs)]))
 }
 
 fn texts_of(job: &Job<'_>, what: What, source: &Path, out: &Path) -> Result<Outcome, Failure> {
     let done = texts::import(source, what, &TextOptions::default(), out, job.progress)?;
-    Ok(importing::outcome([("texts", done.texts), ("bytes", done.bytes)]))
+    Ok(counted([("texts", done.texts), ("bytes", done.bytes)]))
 }
 
 fn qrels(job: &Job<'_>, source: &Path, known: &Known, out: &Path) -> Result<Outcome, Failure> {
     let qrels = judgements::import(source, &QrelOptions::default(), known, job.progress)?;
     qrels.write(out)?;
-    Ok(importing::outcome([("queries", qrels.len() as u64), ("judgements", qrels.judgements() as u64)]))
+    Ok(counted([("queries", qrels.len() as u64), ("judgements", qrels.judgements() as u64)]))
 }
 
 fn collection(job: &Job<'_>, raw: &Path) -> Result<Outcome, Failure> {

@@ -15,7 +15,7 @@ use xpipe_engine::process::{self, End, Program};
 /// Variables a program sees beside the declared ones.
 const PASSED: [&str; 4] = ["PATH", "HOME", "TMPDIR", "LANG"];
 const GRACE: Duration = Duration::from_secs(5);
-/// How long what was said may take to be read when the program has ended.
+/// Time limit for reading the remaining output of a program that has ended.
 const READ_WITHIN: Duration = Duration::from_secs(5);
 
 pub(super) struct Call<'a> {
@@ -30,7 +30,7 @@ pub(super) struct Call<'a> {
 /// Runs the program to its end.
 ///
 /// # Errors
-/// It cannot be started, ends with another code than 0 or by a signal, or a stop was asked for.
+/// The program cannot be started, ends with a code other than 0 or by a signal, or a stop was requested.
 pub(super) fn run(job: &Job<'_>, call: &Call<'_>) -> Result<(), Failure> {
     write_spec(job, call)?;
     let shown = place::quote(&call.program.display().to_string());
@@ -117,8 +117,8 @@ fn not_started(shown: &str, program: &Path, e: &std::io::Error) -> Failure {
     }
 }
 
-/// Takes in what the program says, on a thread of its own that ends with the program's streams. It is not waited for
-/// longer than it takes to read what is there: something that escaped may hold a stream open.
+/// Reads the program's output on a thread that ends with its streams. The wait for it is bounded, since a process that
+/// escaped may hold a stream open.
 fn hear(
     mut said: impl Read + Send + 'static,
     output: &Arc<Mutex<Output>>,

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::builtin::{Builtin, Call};
-use crate::ops::importing::testing::{at, run, run_with};
-use crate::ops::{exec, exec_part, import_corpus, import_queries};
-use xpipe_base::task::{Failure, FailureKind, Job, Progress, Silent, Spec};
+use crate::ops::testing::{at, run, run_with};
+use crate::ops::{exec, exec_part, imports};
+use xpipe_base::task::{Failure, FailureKind, Job, Policy, Progress, Silent, Spec};
 use xpipe_base::value::{Digest, Located, Record, Value};
 use xpipe_data::qrels::Qrels;
 use xpipe_data::run::Run;
@@ -60,8 +60,8 @@ fn inputs_arrive_in_the_formats_of_the_field() {
     let docs = file(dir.path(), "d.tsv", "a\tone \"1\"\nb\ttwo\n");
     let topics = file(dir.path(), "q.tsv", "q1\tx\n");
     let (corpus, queries) = (dir.path().join("corpus"), dir.path().join("queries"));
-    run(&import_corpus::op(), &[("source", at(docs))], &corpus).unwrap();
-    run(&import_queries::op(), &[("source", at(topics))], &queries).unwrap();
+    run(&imports::op("import.corpus"), &[("source", at(docs))], &corpus).unwrap();
+    run(&imports::op("import.queries"), &[("source", at(topics))], &queries).unwrap();
     let text = r#"
         test "$1" = "--fast" && test "$2" = "--out" && test "$3" = "$XPIPE_OUT"
         test "$DECLARED" = 7 && test -z "$CARGO_MANIFEST_DIR" && test -n "$PATH"
@@ -176,7 +176,7 @@ fn a_built_in_program_writes_files_too() {
         key: "0".into(),
         address: "test".into(),
         args,
-        policy: Record::default(),
+        policy: Policy::default(),
         out: out.clone(),
         temp: dir.path().join("temp"),
         log: dir.path().join("log"),

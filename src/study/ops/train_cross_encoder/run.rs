@@ -1,10 +1,11 @@
-//! How `train.cross_encoder` runs: files and arguments to a plan of the trainer, and its record to `training.json`.
+//! How `train.cross_encoder` runs: from files and arguments to the trainer's plan, and from its state to `training.json`.
 
 use std::time::Instant;
 
 use serde_json::json;
 
 use super::super::models;
+use super::super::threads::with_threads;
 use crate::train::objectives::{Objective, Teacher};
 use crate::train::optimiser::AdamW;
 use crate::train::ranker::Reader;
@@ -19,7 +20,7 @@ use xpipe_data::ir::metrics::Measure;
 use xpipe_nn::Reranker as _;
 
 pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
-    models::with_threads(job, || train(job))
+    with_threads(job, || train(job))
 }
 
 fn train(job: &Job<'_>) -> Result<Outcome, Failure> {
@@ -53,12 +54,16 @@ fn train(job: &Job<'_>) -> Result<Outcome, Failure> {
         optimiser: AdamW::read(job.call("optimiser")?)?,
         schedule: Schedule::read(job.call("schedule")?, steps, epoch)?,
         every: select.as_ref().map(|s| s.every),
-        micro_batch: models::policy(job, "micro_batch")?.unwrap_or(MICRO_BATCH),
+        micro_batch: job.spec.policy.micro_batch.unwrap_or(MICRO_BATCH),
         scratch: &job.spec.scratch,
-        checkpoint: schedule::steps(job.spec.policy.get("checkpoint").unwrap_or(&Value::Null), steps, epoch)?,
+        checkpoint: schedule::steps(
+            job.spec.policy.checkpoint.as_ref().unwrap_or(&Value::Null),
+            steps,
+            epoch,
+        )?,
     };
     std::fs::create_dir_all(plan.scratch)?;
-    let (reader, batching) = (&ranker.reader, models::batching(job)?);
+    let (reader, batching) = (&ranker.reader, models::batching(job));
     let feed = |position: u64| example(&samples, position, &stores, reader);
     let state = trainer::train(
         &plan,
@@ -87,7 +92,7 @@ fn train(job: &Job<'_>) -> Result<Outcome, Failure> {
     Ok(outcome)
 }
 
-/// What the checker tells from arguments, told again from the data itself.
+/// The checks of the arguments, repeated on the data.
 fn check_forms(objective: &Objective, samples: &Samples) -> Result<(), Failure> {
     let form = samples.shape().form();
     if !objective.forms().contains(&form) {

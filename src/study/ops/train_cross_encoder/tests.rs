@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use xpipe_base::value::ActionId;
+use xpipe_lang::types::Supervision;
 
 /// Actions with their operation and arguments.
 #[derive(Default)]
@@ -21,8 +22,16 @@ impl Facts for Actions {
     fn op(&self, value: &Value) -> Option<&'static str> {
         if let Value::Artifact(id) = value { self.0.get(&id.0).map(|a| a.0) } else { None }
     }
-    fn gives(&self, value: &Value) -> Option<xpipe_lang::types::Type> {
-        crate::ops::registry().get(self.op(value)?).map(|op| op.returns.clone())
+    fn supervision(&self, value: &Value) -> Supervision {
+        let (op, args) = match value {
+            Value::Artifact(id) => match self.0.get(&id.0) {
+                Some((op, args)) => (*op, args),
+                None => return Supervision::default(),
+            },
+            Value::Call(call) => (&*call.name, &call.args),
+            _ => return Supervision::default(),
+        };
+        crate::ops::registry().get(op).map_or_else(Supervision::default, |op| op.supervision(args, self))
     }
 }
 

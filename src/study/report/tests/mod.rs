@@ -16,6 +16,7 @@ use xpipe_base::task::Action;
 use xpipe_base::value::pending::{PendingCell, Reduction};
 use xpipe_base::value::{ActionId, Name, Pending, Record, Value};
 use xpipe_lang::graph::{BestPer, CorrectionMethod, Graph, Table, TestKind, TestSpec};
+use xpipe_lang::types::{Artifact, Type};
 
 const SPAN: Span = Span { file: FileId(0), start: 0, end: 0 };
 
@@ -61,9 +62,11 @@ impl Study {
             address: address.to_owned(),
             also: Vec::new(),
             args,
-            policy: Record::default(),
+            policy: xpipe_base::task::Policy::default(),
             deps: Vec::new(),
         });
+        const COUNTS: &[&str] = &["steps", "samples", "documents", "tokens", "pairs", "queries", "requests"];
+        self.graph.artifacts.push(Artifact { ty: Type::Any, counts: COUNTS });
         ActionId(self.graph.actions.len() as u32 - 1)
     }
 

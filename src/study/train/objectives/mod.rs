@@ -11,6 +11,8 @@ pub mod sum;
 
 pub use sum::Objective;
 
+pub use xpipe_lang::types::Form;
+
 use xpipe_base::task::Failure;
 use xpipe_base::value::{Call, Value};
 
@@ -51,33 +53,6 @@ impl Loss {
             self.gradients.iter_mut().flatten().for_each(|g| *g /= n);
         }
         self
-    }
-}
-
-/// The form in which data reaches an objective.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// One positive and one negative.
-    Pairs,
-    /// Positives and several negatives.
-    Group,
-    /// A list in teacher order.
-    RankedList,
-}
-
-impl Form {
-    /// The form's name as studies write it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Pairs => "pairs",
-            Self::Group => "group",
-            Self::RankedList => "ranked_list",
-        }
-    }
-
-    /// The form of a shape's constructor name.
-    pub fn of(constructor: &str) -> Option<Self> {
-        [Self::Pairs, Self::Group, Self::RankedList].into_iter().find(|f| f.name() == constructor)
     }
 }
 
