@@ -99,7 +99,7 @@ fn pairs_are_counted_with_what_is_at_hand() {
     let folder = tempfile::tempdir().unwrap();
     let mut world = world();
     let why = scoring(&world, &[]).unwrap_err();
-    assert!(why.contains("how many queries it will have is not known"), "{why}");
+    assert!(why.contains("the number of queries is unknown"), "{why}");
     // A sample has a size before it is drawn; questions that are answered are no more than all.
     world.add(QUERIES, "sample", &[("n", Value::Int(30))], None);
     assert_eq!(pairs(&scoring(&world, &[])), (300.0, true));
@@ -189,7 +189,7 @@ fn steps_batch_documents_and_limits_make_the_work_of_a_training() {
 
     // Epochs are known once samples are.
     training.args = training.args.with("steps", Value::Budget(Budget::Epochs(2.0)));
-    assert!(training.work(&world).unwrap_err().contains("how many samples an epoch has"));
+    assert!(training.work(&world).unwrap_err().contains("the length of an epoch is unknown"));
     world.0.get_mut(&SAMPLES).unwrap().3.insert("samples_per_epoch", 51.0);
     assert_eq!(training.work(&world).unwrap().amount[0].pairs, 21.0 * 20.0);
 
@@ -200,12 +200,12 @@ fn steps_batch_documents_and_limits_make_the_work_of_a_training() {
         ("every", Value::Budget(Budget::Steps(5))),
     ]);
     training.args = training.args.with("select", Value::call("best_of", best));
-    assert!(training.work(&world).unwrap_err().contains("how many queries"));
+    assert!(training.work(&world).unwrap_err().contains("the number of queries is unknown"));
     world.add(QUERIES, "sample", &[("n", Value::Int(30))], None);
     let told = training.work(&world).unwrap();
     assert!(!told.amount[1].training && told.amount[1].pairs == 5.0 * 300.0, "{told:?}");
     training.args = training.args.with("batch", Value::Null);
-    assert!(training.work(&world).unwrap_err().contains("known only after"));
+    assert!(training.work(&world).unwrap_err().contains("depends on a result"));
 }
 
 #[test]
