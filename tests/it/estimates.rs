@@ -162,13 +162,16 @@ fn time_is_told_from_what_was_measured() {
     let ranked = planned(&space, "ranked", &[]);
     assert!(ranked["seconds"].is_null(), "{ranked:#}");
     let (why, n) = ranked["not_estimated"].as_object().unwrap().iter().next().unwrap();
-    assert!(why.contains("how many queries it will have is not known") && *n == 2, "{ranked:#}");
+    assert!(why.contains("the number of queries is unknown") && *n == 2, "{ranked:#}");
     let text = space.xpipe(&["plan", "study.xpipe"]).out;
     assert!(
         text.contains("≤ ") && text.contains(" + ? on ") && text.contains("a probe of matrix products"),
         "{text}"
     );
-    assert!(text.contains("note: the time of 2 actions is unknown: the run is not made yet"), "{text}");
+    assert!(
+        text.contains("note: the time of 2 actions is unknown: its input run does not exist yet"),
+        "{text}"
+    );
 
     assert_eq!(space.run(), (12, 0, 0));
     let text = space.xpipe(&["plan", "study.xpipe"]).out;
