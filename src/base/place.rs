@@ -9,7 +9,7 @@ pub fn wrong_line(file: &str, line: u64, found: impl AsRef<str>, expected: impl 
     Failure::wrong(format!("{file}:{line}: found {}, expected {}", found.as_ref(), expected.as_ref()))
 }
 
-/// Where a line stands, without folders: what is kept with a result may not tell places of this machine.
+/// The position of a line, without folders: results must not contain paths of this machine.
 pub fn spot(file: &str, line: u64) -> String {
     format!("{}, line {line}", file.rsplit(['/', '\\']).next().unwrap_or(file))
 }
@@ -45,7 +45,7 @@ pub fn quote(text: &str) -> String {
     format!("`{shown}`")
 }
 
-/// A file's own name without its folders, for what is kept with a result: the same on every machine.
+/// A file's name without folders, for use in results: the same on every machine.
 pub fn file_name(path: &str) -> &str {
     path.rsplit(['/', '\\']).next().unwrap_or(path)
 }

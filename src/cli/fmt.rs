@@ -88,12 +88,12 @@ fn formatted(path: &Path, text: &str) -> Result<String, Error> {
         Refused::Defect => Error::Other {
             code: exit::BUG,
             message: format!("{name}: formatting would change what the study means; nothing was written"),
-            help: Some("this is a defect of xpipe: please report it with the study".into()),
+            help: Some("this is a bug in xpipe: please report it with the study".into()),
         },
     })
 }
 
-/// Replaces a file's text at once, so that no crash leaves half of it. A link stays a link.
+/// Replaces a file's text atomically. A symbolic link stays one.
 fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     let path = path.canonicalize()?;
     let folder = path.parent().unwrap_or(Path::new("."));

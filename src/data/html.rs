@@ -1,4 +1,4 @@
-//! The words of HTML and SGML: tags away, entities decoded, white space as single blanks.
+//! The text of HTML and SGML: without tags, entities decoded, white space as single blanks.
 
 use std::cell::{Cell, RefCell};
 
@@ -26,7 +26,7 @@ pub fn html_text(html: &str) -> String {
 pub struct SgmlDocument {
     /// The text of the tag of the id; `None` when there is no such tag.
     pub id: Option<String>,
-    /// The text of all tags but that of the id and `<DOCHDR>`, or of the tags asked for; every tag separates words.
+    /// The text of the wanted tags, or of all but the id's and `<DOCHDR>`; every tag separates words.
     pub text: String,
 }
 
@@ -39,7 +39,7 @@ pub fn sgml_document(inside: &str, fields: &[String], id_tag: &str) -> SgmlDocum
     SgmlDocument { id, text: sink.text.into_inner().finish() }
 }
 
-/// Text with entities decoded, tags away and white space as single blanks.
+/// The text without tags, entities decoded, white space as single blanks.
 pub fn plain(text: &str) -> String {
     if text.contains(['<', '&']) {
         return tokenize(text, Sink::default()).text.into_inner().finish();
@@ -86,7 +86,7 @@ struct Sink {
     has_id: Cell<bool>,
     /// The element whose content is dropped, or is the id.
     within: RefCell<Option<String>>,
-    /// Open elements that were asked for.
+    /// Number of open wanted elements.
     open: RefCell<Vec<String>>,
 }
 

@@ -42,10 +42,10 @@ impl Field {
     }
 }
 
-/// What was mended in a line to read it.
+/// Deviations from JSON that were accepted in a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Repaired {
-    /// Halves of surrogate pairs, read as U+FFFD.
+    /// Unpaired surrogates, read as U+FFFD.
     pub surrogates: u64,
     /// `NaN` and `Infinity`, read as null.
     pub numbers: u64,
@@ -53,8 +53,8 @@ pub struct Repaired {
 
 /// The wanted fields of the object on a line, in the order wanted; `None` where it has no such field.
 ///
-/// Python writes `NaN`, `Infinity` and halves of surrogate pairs, which JSON does not have: those are read as null and
-/// U+FFFD, and told.
+/// Python writes `NaN`, `Infinity` and unpaired surrogates, which JSON does not allow. They are read as null and U+FFFD
+/// and reported in the result.
 ///
 /// # Errors
 /// The line is not one JSON object.
@@ -83,7 +83,7 @@ pub fn object(line: &Line<'_>, wanted: &[&str]) -> Result<(Vec<Option<Field>>, R
     }
 }
 
-/// The text with what Python writes beyond JSON replaced by what JSON has.
+/// The text with Python's deviations from JSON replaced.
 fn repair(text: &str) -> (String, Repaired) {
     let mut out = String::with_capacity(text.len());
     let mut repaired = Repaired::default();

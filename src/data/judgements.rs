@@ -3,12 +3,12 @@
 
 use std::collections::HashMap;
 
+use super::columns::Separator;
 use super::json;
 use super::known::{Checker, Known};
 use super::lines::{Line, Lines};
 use super::names::{Role, role};
 use super::noted::TableNotes;
-use super::pairs::Cut;
 use super::parts::{Part, each_part};
 use super::qrels::Qrels;
 use super::recognise::TextFormat;
@@ -19,7 +19,7 @@ use xpipe_base::task::{Caveat, CaveatKind, Failure, Progress};
 /// How judgements are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
-    /// Columns: 4 of TREC, 3 of BEIR; told by the first line when no number is given.
+    /// Columns: 4 of TREC, 3 of BEIR; decided by the first line when no number is given.
     Columns(Option<usize>),
     /// `{"qid": 1, "answer_pids": [2, 3]}` a line: each answer has grade 1.
     Answers,
@@ -56,7 +56,7 @@ impl Form {
     }
 }
 
-/// Judgements as they are gathered.
+/// The state of an import.
 struct Gathered<'k> {
     qrels: Qrels,
     checker: Checker<'k>,
@@ -100,9 +100,9 @@ impl Gathered<'_> {
 /// How to import judgements.
 #[derive(Clone, Debug, Default)]
 pub struct QrelOptions {
-    /// A word of those below; empty is `auto`.
+    /// One of the formats of [`import`]; empty: `auto`.
     pub format: String,
-    /// What a blank in an id becomes; without it blanks separate columns.
+    /// Replacement for white space in an id; `None`: white space separates columns.
     pub blanks: Option<String>,
 }
 
@@ -112,8 +112,8 @@ impl QrelOptions {
         Self { format: format.to_owned(), ..Self::default() }
     }
 
-    fn cut(&self, part: &Part<'_>) -> Cut {
-        Cut::of(part, &self.format, self.blanks.is_some())
+    fn separator(&self, part: &Part<'_>) -> Separator {
+        Separator::of(part, &self.format, self.blanks.is_some())
     }
 }
 
@@ -166,7 +166,7 @@ pub fn import(
 
 fn columns(part: Part<'_>, wanted: Option<usize>, all: &mut Gathered<'_>) -> Result<(), Failure> {
     let file = part.name.to_owned();
-    let cut = all.options.cut(&part);
+    let separator = all.options.separator(&part);
     let mut lines = Lines::new(part);
     let mut layout: Option<Columns> = None;
     let mut first = true;
@@ -176,12 +176,12 @@ fn columns(part: Part<'_>, wanted: Option<usize>, all: &mut Gathered<'_>) -> Res
         }
         let text = line.text()?;
         let mut columns = Vec::with_capacity(4);
-        cut.columns(text, &mut columns);
+        separator.columns(text, &mut columns);
         let n = columns.len();
         let fits = layout.or_else(|| Columns::by_width(wanted.unwrap_or(n))).filter(|l| l.width == n);
         let value = fits.and_then(|l| whole(columns[l.grade]));
         if text.starts_with('#') && value.is_none() {
-            all.notes.comment(&line, text);
+            all.notes.comment(line.file, line.number, text);
             continue;
         }
         if std::mem::take(&mut first)
@@ -257,7 +257,7 @@ fn answers(part: Part<'_>, all: &mut Gathered<'_>) -> Result<(), Failure> {
                 Some((id(json.get("qid")?)?, documents.iter().map(id).collect::<Option<_>>()?))
             });
         let Some((query, documents)) = record else {
-            // The object itself first: what is no JSON has a place in the line.
+            // The object is parsed first, for an error with its position in the line.
             json::object(&line, &[])?;
             let expected = "a query id in `qid` and a list of document ids in `answer_pids`";
             return Err(line.wrong(json::names(&line), expected));

@@ -4,7 +4,7 @@ use super::store::TextStore;
 use xpipe_base::place;
 use xpipe_base::task::{Caveat, CaveatKind, Failure, Progress, cause};
 
-/// What happens with an id that is not in the collection.
+/// Handling of an id that is not in the collection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Unknown {
     /// It is an error.
@@ -35,7 +35,7 @@ pub struct Known {
     pub queries: Option<TextStore>,
     /// The documents.
     pub corpus: Option<TextStore>,
-    /// What happens with ids that are in neither.
+    /// Handling of ids that are in neither.
     pub unknown: Unknown,
 }
 
@@ -52,7 +52,7 @@ pub(super) struct Checker<'k> {
     known: &'k Known,
     first: Option<First>,
     lines: u64,
-    /// The query checked last: rows of a query stand together.
+    /// The query checked last: rows of a query are usually adjacent.
     last: Option<(String, bool)>,
 }
 

@@ -1,9 +1,10 @@
-//! Collections and what is measured on them: readers of the field's formats, stores on disk, tables.
+//! Collections, runs, judgements and scores: readers of their formats, stores on disk, tables.
 //!
-//! Raw files come in through [`parts`] (files, folders, archives, gzip) and [`lines`]; the readers of each format
-//! turn them into records; [`store`] keeps texts and [`table`] keeps rows. A corpus is never held in memory.
+//! Raw files are read by [`parts`] (files, folders, archives, compression) and [`lines`]; the reader of each format turns
+//! them into records; [`store`] holds texts and [`table`] holds rows. A corpus is never held in memory.
 //! Must not know: the language, the graph, the cache, models.
 
+mod columns;
 pub mod html;
 pub mod ir;
 pub mod json;

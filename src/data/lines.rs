@@ -30,7 +30,7 @@ impl std::fmt::Debug for Lines<'_> {
 /// A line without its end.
 #[derive(Clone, Copy, Debug)]
 pub struct Line<'l> {
-    /// The file, as messages name it.
+    /// The name of the file in messages.
     pub file: &'l str,
     /// Its number, from 1.
     pub number: u64,
@@ -74,7 +74,7 @@ impl<'a> Lines<'a> {
         Self { name, reader, meter, buffer: Vec::new(), number: 0, offset: 0, next_offset: 0 }
     }
 
-    /// The file, as messages name it.
+    /// The name of the file in messages.
     pub fn name(&self) -> &'a str {
         self.name
     }
@@ -84,10 +84,10 @@ impl<'a> Lines<'a> {
         self.number
     }
 
-    /// The next line; `None` after the last. Ends of lines are `\n` or `\r\n`; a byte order mark is left out.
+    /// The next line; `None` after the last. Ends of lines are `\n` or `\r\n`; a byte order mark is skipped.
     ///
     /// # Errors
-    /// The file is truncated, damaged or unreadable, a line is longer than [`MAX_LINE`], or a stop was asked for.
+    /// The file is truncated, damaged or unreadable, a line is longer than [`MAX_LINE`], or the run was cancelled.
     #[expect(clippy::should_implement_trait, reason = "lines borrow the buffer")]
     pub fn next(&mut self) -> Result<Option<Line<'_>>, Failure> {
         if self.number.is_multiple_of(CHECK_EVERY) {

@@ -1,10 +1,9 @@
-//! What a reader of tables passes over or changes, counted, and told with the result.
+//! Counts of what readers skip or change, reported as caveats of the result.
 
-use super::lines::Line;
 use xpipe_base::place;
 use xpipe_base::task::{Caveat, CaveatKind, Progress};
 
-/// A count with the first place.
+/// A count with its first occurrence.
 #[derive(Debug, Default)]
 pub(super) struct Noted {
     count: u64,
@@ -12,7 +11,7 @@ pub(super) struct Noted {
 }
 
 impl Noted {
-    /// Counts one more; `first` is asked for the first.
+    /// Adds one; `first` describes the first occurrence.
     pub(super) fn add(&mut self, first: impl FnOnce() -> String) {
         if self.count == 0 {
             self.first = first();
@@ -20,7 +19,7 @@ impl Noted {
         self.count += 1;
     }
 
-    /// Tells the count, if there is one, with a cause that goes on after it.
+    /// Reports the count as a caveat, unless it is 0; the cause follows the number.
     pub(super) fn tell(&self, kind: CaveatKind, cause: &str, progress: &dyn Progress) {
         if self.count > 0 {
             progress.caveat(&Caveat::counted(kind, self.count, cause).example(self.first.as_str()));
@@ -28,7 +27,7 @@ impl Noted {
     }
 }
 
-/// What is the same for all tables of ids.
+/// Counts of all readers of tables of ids.
 #[derive(Debug, Default)]
 pub(super) struct TableNotes {
     comments: Noted,
@@ -36,12 +35,12 @@ pub(super) struct TableNotes {
 }
 
 impl TableNotes {
-    /// Passes a line over as a comment.
-    pub(super) fn comment(&mut self, line: &Line<'_>, text: &str) {
-        self.comments.add(|| format!("{}: {}", place::spot(line.file, line.number), place::quote(text)));
+    /// Counts a line that is skipped as a comment.
+    pub(super) fn comment(&mut self, file: &str, line: u64, text: &str) {
+        self.comments.add(|| format!("{}: {}", place::spot(file, line), place::quote(text)));
     }
 
-    /// An id as it is kept: blanks in it replaced, when that was asked for.
+    /// The id with white space replaced, where the study wants that.
     pub(super) fn id<'t>(
         &mut self,
         id: &'t str,
@@ -53,7 +52,7 @@ impl TableNotes {
         id.split_whitespace().collect::<Vec<_>>().join(with).into()
     }
 
-    /// Takes over the ids that another one counted.
+    /// Adds the ids that another reader counted.
     pub(super) fn absorb_ids(&mut self, other: Self) {
         if self.joined.count == 0 {
             self.joined.first = other.joined.first;
@@ -61,7 +60,7 @@ impl TableNotes {
         self.joined.count += other.joined.count;
     }
 
-    /// Tells what there was.
+    /// Reports the counts as caveats.
     pub(super) fn tell(&self, progress: &dyn Progress) {
         let cause = "lines that begin with `#` and are no record were left out as comments";
         self.comments.tell(CaveatKind::Dropped, cause, progress);

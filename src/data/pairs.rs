@@ -1,7 +1,7 @@
 //! Imports scored pairs of queries and documents: TREC runs, and tables of scores or ranks.
 //!
-//! Rows of a query usually stand together; then one query at a time is in memory. Where they do not, the file is
-//! read again and held whole.
+//! Rows of a query are usually adjacent; then one query at a time is in memory. Otherwise the file is read again and
+//! held in memory.
 
 mod evidence;
 mod rows;
@@ -12,7 +12,6 @@ use std::ops::ControlFlow;
 use indexmap::IndexMap;
 
 use self::evidence::{Evidence, Verdict};
-pub(super) use self::rows::Cut;
 use self::rows::{Row, rows};
 use super::known::{Checker, Known};
 use super::noted::{Noted, TableNotes};
@@ -33,7 +32,7 @@ pub enum PairFormat {
     Msmarco,
 }
 
-/// What becomes of a document that is there more than once for a query.
+/// Handling of a document that occurs more than once for a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Repeated {
     /// It is an error.
@@ -62,9 +61,9 @@ impl Repeated {
 pub struct PairOptions {
     /// `trec`, `tsv`, `msmarco` or `auto`; empty is `auto`.
     pub format: String,
-    /// What becomes of a document that is there twice for a query.
+    /// Handling of a document that occurs twice for a query.
     pub repeated: Repeated,
-    /// What a blank in an id becomes; without it blanks separate columns.
+    /// Replacement for white space in an id; `None`: white space separates columns.
     pub blanks: Option<String>,
 }
 
@@ -87,18 +86,14 @@ impl PairOptions {
             }
         })
     }
-
-    fn cut(&self) -> (&str, bool) {
-        (&self.format, self.blanks.is_some())
-    }
 }
 
-/// What the pairs are for.
+/// What the third column without a name may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Third {
-    /// Scores of a teacher: ranks in three columns are taken for them only when `format` says so.
+    /// Scores of a teacher: ranks are accepted only when `format` says so.
     Score,
-    /// A run: the third of three columns is a score or a rank, as the whole file tells.
+    /// Scores or ranks of a run, decided from the whole file.
     ScoreOrRank,
 }
 
@@ -121,23 +116,22 @@ impl Group {
     }
 }
 
-/// What was imported.
+/// Counts of an import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ImportedPairs {
-    /// Queries.
+    /// Number of queries.
     pub queries: u64,
-    /// Pairs.
+    /// Number of (query, document) pairs.
     pub pairs: u64,
-    /// Lines with an id outside the collection, left out or kept as asked.
+    /// Number of lines with an id outside the collection.
     pub unknown: u64,
 }
 
 /// Imports pairs; `begin` is called before the first group, and a second time when the file must be read again
 /// (what was given to `each` before then is void).
 ///
-/// With `auto`, the number of columns tells the format, and all numbers of the file whether a third column holds
-/// scores or ranks. A Parquet file has its columns by name. Lines that begin with `#` and are no pair are left out
-/// as comments.
+/// With `auto`, the format follows from the number of columns, and whether a third column holds scores or ranks from all
+/// its numbers. Columns of Parquet files are found by name. Lines that begin with `#` and are not a pair are comments.
 ///
 /// # Errors
 /// A line of another form, a score that is no finite number, numbers that may be scores or ranks, a document twice for
@@ -154,63 +148,27 @@ pub fn import(
     let source: &Source = &source.into();
     let wanted = options.wanted()?;
     let nameless = match wanted {
-        None => third_column(source, options.cut(), third)?,
+        None => third_column(source, options, third)?,
         Some(_) => rows::Known::Score,
     };
     let mut found = Found { options, third, each, imported: ImportedPairs::default(), odd: Odd::default() };
 
-    // First pass: one query at a time, as long as no query comes again.
-    begin()?;
+    let reading = Reading { source, wanted, options, nameless };
     let mut checker = Checker::new(known);
     let mut notes = TableNotes::default();
-    let mut seen: HashSet<String> = HashSet::new();
-    let mut current: Option<(String, Rows)> = None;
-    let mut scattered = false;
-    let reading = Reading { source, wanted, options, nameless };
-    reading.read(&mut checker, &mut notes, progress, &mut |row, query, document, score| {
-        if scattered {
-            return Ok(());
-        }
-        match &mut current {
-            Some((now, rows)) if now == query => rows.push(row, document, score),
-            _ => {
-                if !seen.insert(query.to_owned()) {
-                    scattered = true;
-                    return Ok(());
-                }
-                let mut rows = Rows::default();
-                rows.push(row, document, score);
-                if let Some((query, done)) = current.replace((query.to_owned(), rows)) {
-                    found.deliver(query, done)?;
-                }
-            }
-        }
-        Ok(())
-    })?;
+    begin()?;
+    let last = found.adjacent(reading, &mut checker, &mut notes, progress)?;
     let unknown = checker.finish(progress)?;
-    if !scattered {
-        if let Some((query, rows)) = current {
-            found.deliver(query, rows)?;
-        }
-    } else {
-        (found.imported, found.odd) = (ImportedPairs::default(), Odd::default());
-        let mut all: IndexMap<String, Rows> = IndexMap::new();
-        let mut again = TableNotes::default();
-        reading.read(
-            &mut Checker::new(known),
-            &mut again,
-            progress,
-            &mut |row, query, document, score| {
-                match all.get_mut(query) {
-                    Some(rows) => rows.push(row, document, score),
-                    None => all.entry(query.to_owned()).or_default().push(row, document, score),
-                }
-                Ok(())
-            },
-        )?;
-        begin()?;
-        for (query, rows) in all {
-            found.deliver(query, rows)?;
+    match last {
+        Last::Group(query, rows) => found.deliver(query, rows)?,
+        Last::Nothing => {}
+        Last::Scattered => {
+            (found.imported, found.odd) = (ImportedPairs::default(), Odd::default());
+            let all = reading.all(known, progress)?;
+            begin()?;
+            for (query, rows) in all {
+                found.deliver(query, rows)?;
+            }
         }
     }
     let (mut imported, odd) = (found.imported, found.odd);
@@ -226,15 +184,15 @@ pub fn import(
 }
 
 /// What a third column without a name holds in this file.
-fn third_column(source: &Source, cut: (&str, bool), third: Third) -> Result<rows::Known, Failure> {
+fn third_column(source: &Source, options: &PairOptions, third: Third) -> Result<rows::Known, Failure> {
     let mut evidence = Evidence::default();
     let mut enough = false;
     each_part(source, &Silent, &mut |part| {
         if enough {
             return Ok(());
         }
-        let ended = rows(part, None, cut, &mut TableNotes::default(), &mut |row| {
-            // Six columns, or columns with names: nothing to tell.
+        let ended = rows(part, None, options, &mut TableNotes::default(), &mut |row| {
+            // Six columns, or columns with names, need no decision.
             let more = row.known.is_none() && evidence.add(row.file, row.line, row.query, row.number);
             Ok(if more { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
         })?;
@@ -263,10 +221,24 @@ struct Reading<'r> {
     nameless: rows::Known,
 }
 
-/// What is done with a row: the row, its ids as they are kept, its score.
+/// Callback for a row: the row, its normalised query and document ids, its score.
 type Take<'t> = &'t mut dyn FnMut(Row<'_>, &str, &str, f32) -> Result<(), Failure>;
 
 impl Reading<'_> {
+    /// The rows of all queries, in memory.
+    fn all(self, known: &Known, progress: &dyn Progress) -> Result<IndexMap<String, Rows>, Failure> {
+        let mut all: IndexMap<String, Rows> = IndexMap::new();
+        let (mut checker, mut notes) = (Checker::new(known), TableNotes::default());
+        self.read(&mut checker, &mut notes, progress, &mut |row, query, document, score| {
+            match all.get_mut(query) {
+                Some(rows) => rows.push(row, document, score),
+                None => all.entry(query.to_owned()).or_default().push(row, document, score),
+            }
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
     fn read(
         self,
         checker: &mut Checker<'_>,
@@ -276,7 +248,7 @@ impl Reading<'_> {
     ) -> Result<(), Failure> {
         let mut ids = TableNotes::default();
         each_part(self.source, progress, &mut |part| {
-            rows(part, self.wanted, self.options.cut(), notes, &mut |row| {
+            rows(part, self.wanted, self.options, notes, &mut |row| {
                 let score = row.score(row.known.unwrap_or(self.nameless))?;
                 let at = (row.file, row.line);
                 let blanks = self.options.blanks.as_deref();
@@ -294,7 +266,17 @@ impl Reading<'_> {
     }
 }
 
-/// What was found and is given on, query by query.
+/// How the first pass over a source ended.
+enum Last {
+    /// With the last query, which is still to be delivered.
+    Group(String, Rows),
+    /// Without any row.
+    Nothing,
+    /// At a query whose rows are not adjacent.
+    Scattered,
+}
+
+/// Passes the rows of each query on.
 struct Found<'f> {
     options: &'f PairOptions,
     third: Third,
@@ -304,6 +286,43 @@ struct Found<'f> {
 }
 
 impl Found<'_> {
+    /// Delivers one query after another, as long as the rows of each are adjacent.
+    fn adjacent(
+        &mut self,
+        reading: Reading<'_>,
+        checker: &mut Checker<'_>,
+        notes: &mut TableNotes,
+        progress: &dyn Progress,
+    ) -> Result<Last, Failure> {
+        let mut seen: HashSet<String> = HashSet::new();
+        let mut current: Option<(String, Rows)> = None;
+        let mut scattered = false;
+        reading.read(checker, notes, progress, &mut |row, query, document, score| {
+            if scattered {
+                return Ok(());
+            }
+            if let Some((_, rows)) = current.as_mut().filter(|c| c.0 == query) {
+                rows.push(row, document, score);
+                return Ok(());
+            }
+            if !seen.insert(query.to_owned()) {
+                scattered = true;
+                return Ok(());
+            }
+            let mut rows = Rows::default();
+            rows.push(row, document, score);
+            match current.replace((query.to_owned(), rows)) {
+                Some((query, done)) => self.deliver(query, done),
+                None => Ok(()),
+            }
+        })?;
+        Ok(match current {
+            _ if scattered => Last::Scattered,
+            Some((query, rows)) => Last::Group(query, rows),
+            None => Last::Nothing,
+        })
+    }
+
     fn deliver(&mut self, query: String, rows: Rows) -> Result<(), Failure> {
         if self.third == Third::ScoreOrRank {
             self.odd.look(&query, &rows);
@@ -315,7 +334,7 @@ impl Found<'_> {
     }
 }
 
-/// What a reader of the run has to know.
+/// Counts for the caveats of the result.
 #[derive(Debug, Default)]
 struct Odd {
     /// Queries whose ranks contradict their scores.
@@ -323,7 +342,7 @@ struct Odd {
     /// Queries of several documents without ranks, and those of them that are listed from the lowest score up.
     listed: u64,
     rising: u64,
-    /// Lines left out because the document is there already.
+    /// Lines dropped because the document occurred before.
     repeated: Noted,
 }
 
@@ -389,7 +408,7 @@ impl Rows {
         let mut order: Vec<(u32, usize)> =
             self.ranks.iter().enumerate().filter_map(|(i, r)| Some(((*r)?, i))).collect();
         order.sort_unstable();
-        // The row with the lowest score among those of better ranks than the one looked at.
+        // The row with the lowest score among those of better ranks.
         let mut lowest: Option<usize> = None;
         for same in order.chunk_by(|a, b| a.0 == b.0) {
             let score = |i: usize| self.hits[i].score;

@@ -1,8 +1,8 @@
-//! Opens inputs: a file, a folder of files, a tar archive, each plain or packed by gzip, bzip2 or zstd, told by magic
-//! bytes.
+//! Opens inputs: a file, a folder of files or a tar archive, each plain or compressed by gzip, bzip2 or zstd. The kind
+//! is recognised by magic bytes.
 //!
 //! Every reader of a format sees a [`Part`]: one file's name, its first bytes, and a stream. Bytes read from disk
-//! are counted for progress; a stop that was asked for ends reading.
+//! are counted for progress; reading stops when the run is cancelled.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -17,7 +17,7 @@ use xpipe_base::archive::Tar;
 use xpipe_base::place;
 use xpipe_base::task::{Failure, Progress};
 
-/// How many bytes of each part can be looked at before it is read.
+/// Number of bytes of each part that can be inspected before it is read.
 pub const HEAD: usize = 4096;
 const BUFFER: usize = 256 << 10;
 const REPORT_EVERY: u64 = 4 << 20;
@@ -46,7 +46,7 @@ impl Meter<'_> {
         }
     }
 
-    /// Fails when a stop was asked for.
+    /// Fails when the run was cancelled.
     ///
     /// # Errors
     /// The interruption.
@@ -55,11 +55,11 @@ impl Meter<'_> {
     }
 }
 
-/// One file, in a folder or an archive or by itself.
+/// One file: a path given by the study, or a member of a folder or archive.
 pub struct Part<'a> {
     /// Its path as messages name it; members of archives after the archive's name.
     pub name: &'a str,
-    /// Where it lies by itself; `None` for what is packed.
+    /// Its path on disk; `None` inside compressed files and archives.
     pub path: Option<&'a Path>,
     /// Its first bytes, decompressed, at most [`HEAD`].
     pub head: &'a [u8],
@@ -94,11 +94,11 @@ impl Part<'_> {
     }
 }
 
-/// What is done with each part.
+/// Callback for each part.
 pub type Each<'f> = &'f mut dyn FnMut(Part<'_>) -> Result<(), Failure>;
 
 /// Reads a source part by part: files of a folder in bytewise order of their paths, members of an archive in its
-/// order, hidden files and those that are not asked for left out. Gives back the number of parts.
+/// order, without hidden and excluded files. Returns the number of parts.
 ///
 /// # Errors
 /// What `each` returns; a source that is missing, empty, cut short, damaged, or packed in another way.
@@ -126,16 +126,16 @@ pub fn each_part(source: impl Into<Source>, progress: &dyn Progress, each: Each<
     Ok(walk.parts)
 }
 
-/// A file on the way to its parts.
+/// A file before decompression.
 #[derive(Clone, Copy)]
 struct At<'n> {
     /// As messages name it.
     name: &'n str,
-    /// Where it lies by itself.
+    /// Its path on disk, unless it is a member of an archive.
     path: Option<&'n Path>,
     /// Its name in the folder or archive.
     inside: &'n str,
-    /// Whether there are others beside it.
+    /// Whether the source has other files.
     several: bool,
 }
 
@@ -147,7 +147,7 @@ struct Walk<'w> {
 }
 
 impl Walk<'_> {
-    /// Unwraps packings and tar, at most three deep, and hands on what is inside.
+    /// Unpacks compression and tar, up to three levels, and passes on the content.
     fn open(
         &mut self,
         at: At<'_>,
@@ -217,7 +217,7 @@ impl Walk<'_> {
     }
 }
 
-/// What is inside of packed data; `None` when it is not packed in a way that is read.
+/// A decompressing reader; `None` for data in no supported compression.
 fn unpacked<'r>(head: &[u8], reader: &'r mut dyn BufRead) -> std::io::Result<Option<Box<dyn Read + 'r>>> {
     // A block of bzip2 begins with the digits of pi, an empty file with those of its square root.
     let bzip2 = head.starts_with(b"BZh")

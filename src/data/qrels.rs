@@ -17,7 +17,7 @@ impl Qrels {
         Self::default()
     }
 
-    /// Sets a grade; gives back the grade that was there before.
+    /// Sets a grade; returns the previous one.
     pub fn insert(&mut self, query: &str, document: &str, grade: i32) -> Option<i32> {
         if let Some(documents) = self.queries.get_mut(query) {
             return documents.insert(document.to_owned(), grade);
@@ -99,7 +99,7 @@ mod artifact {
             Ok(qrels)
         }
 
-        /// Writes the judgements into a folder, which is made if it is not there.
+        /// Writes the judgements into a folder, creating it if needed.
         ///
         /// # Errors
         /// The folder cannot be written.

@@ -1,4 +1,4 @@
-//! Tells the format of a part by its suffix and its first bytes.
+//! Recognises the format of a part by its suffix and first bytes.
 
 use super::lines::decode;
 use super::parts::Part;
@@ -74,10 +74,10 @@ impl TextFormat {
         })
     }
 
-    /// The format of a part: `wanted` when given, else what its suffix and content say.
+    /// The format of a part: `wanted`, or else the one that its suffix and content show.
     ///
     /// # Errors
-    /// Content that contradicts the format asked for or the suffix, or is of no known format.
+    /// Content that contradicts the wanted format or the suffix, or is of no known format.
     pub fn of(part: &Part<'_>, wanted: Option<Self>, allowed: &[TextFormat]) -> Result<Self, Failure> {
         let content = by_content(part.head);
         let suffix = by_suffix(&part.suffix());
@@ -151,7 +151,7 @@ fn by_content(head: &[u8]) -> Option<TextFormat> {
     line.contains('\t').then_some(TextFormat::Tsv)
 }
 
-/// The format that the first tag says; declarations and comments come before it.
+/// The format that the first tag shows, after declarations and comments.
 fn tag(mut text: &str) -> Option<TextFormat> {
     loop {
         text = text.trim_start();

@@ -85,7 +85,7 @@ impl<'a> Rows<'a> {
     /// last row.
     ///
     /// # Errors
-    /// The file is damaged, or a stop was asked for.
+    /// The file is damaged, or the run was cancelled.
     pub fn next(&mut self, wanted: &[&str]) -> Result<Option<Vec<Option<Field>>>, Failure> {
         if self.number.is_multiple_of(4096) {
             self.meter.check()?;

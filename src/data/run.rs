@@ -146,7 +146,7 @@ mod artifact {
     pub struct RunWriter(TableWriter);
 
     impl RunWriter {
-        /// Begins a run in a folder, which is made if it is not there.
+        /// Creates a run in a folder, creating the folder if needed.
         ///
         /// # Errors
         /// The folder cannot be written.
@@ -155,7 +155,7 @@ mod artifact {
             TableWriter::create(&dir.join(RUN_FILE), COLUMNS).map(Self)
         }
 
-        /// Adds a ranking; the caller sees to it that each query comes once.
+        /// Adds a ranking; the caller ensures that queries are unique.
         ///
         /// # Errors
         /// A full disk.

@@ -1,4 +1,4 @@
-//! Scores of (query, document) pairs: what a teacher or a model says, in no ranked order.
+//! Scores of (query, document) pairs, by a teacher or a model, in no ranked order.
 //!
 //! An artifact is a folder with `scores.parquet` (query_id, document_id, score), rows in the order of the source,
 //! grouped by query.
@@ -17,7 +17,7 @@ impl Scores {
         Self::default()
     }
 
-    /// Sets a score; gives back the score that was there before.
+    /// Sets a score; returns the previous one.
     pub fn insert(&mut self, query: &str, document: &str, score: f32) -> Option<f32> {
         if let Some(documents) = self.queries.get_mut(query) {
             return documents.insert(document.to_owned(), score);
@@ -90,7 +90,7 @@ mod artifact {
     pub struct ScoresWriter(TableWriter);
 
     impl ScoresWriter {
-        /// Begins scores in a folder, which is made if it is not there.
+        /// Creates scores in a folder, creating the folder if needed.
         ///
         /// # Errors
         /// The folder cannot be written.
@@ -99,7 +99,7 @@ mod artifact {
             TableWriter::create(&dir.join(SCORES_FILE), COLUMNS).map(Self)
         }
 
-        /// Adds a score; the caller sees to it that a pair comes once and that rows of a query stand together.
+        /// Adds a score; the caller ensures that pairs are unique and rows of a query adjacent.
         ///
         /// # Errors
         /// A score that is not finite, or a full disk.
@@ -135,7 +135,7 @@ mod artifact {
             Ok(scores)
         }
 
-        /// Writes the scores into a folder, which is made if it is not there.
+        /// Writes the scores into a folder, creating it if needed.
         ///
         /// # Errors
         /// The folder cannot be written, or a score is not finite.

@@ -5,12 +5,12 @@ use super::lines::{Lines, MAX_LINE, decode};
 use xpipe_base::place;
 use xpipe_base::task::Failure;
 
-/// What is between the tags.
+/// The content between the tags.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
     /// The line of the opening tag.
     pub line: u64,
-    /// What the opening tag has beside its name.
+    /// The attributes of the opening tag.
     pub attributes: String,
     /// The text between.
     pub text: String,
@@ -29,7 +29,7 @@ const PARTS: [&str; 15] = [
 pub struct Blocks<'l, 'a> {
     lines: &'l mut Lines<'a>,
     name: &'static str,
-    /// What is left of the line read last.
+    /// The rest of the last line.
     rest: Vec<u8>,
     between: Between,
 }

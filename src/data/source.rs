@@ -25,7 +25,7 @@ impl Source {
     /// `**` does not.
     ///
     /// # Errors
-    /// A pattern that is none.
+    /// An invalid pattern.
     pub fn new(paths: Vec<PathBuf>, include: &[String], exclude: &[String]) -> Result<Self, Failure> {
         let patterns = |name: &str, all: &[String]| {
             let read = |text: &String| {
@@ -44,7 +44,7 @@ impl Source {
         Ok(Self { paths, include: patterns("include", include)?, exclude: patterns("exclude", exclude)? })
     }
 
-    /// How messages name it.
+    /// Its name in messages.
     pub fn display(&self) -> String {
         match self.paths.as_slice() {
             [] => String::new(),
@@ -72,13 +72,13 @@ impl Source {
         Ok(files)
     }
 
-    /// Whether a file of this name in its folder or archive is asked for.
+    /// Whether a file with this name in its folder or archive is included.
     pub(super) fn takes(&self, name: &str) -> bool {
         let matches = |p: &Pattern| matches(p, name);
         (self.include.is_empty() || self.include.iter().any(matches)) && !self.exclude.iter().any(matches)
     }
 
-    /// Whether the study says which files are read.
+    /// Whether the study lists the files to read.
     pub(super) fn chosen(&self) -> bool {
         !self.include.is_empty()
     }
@@ -179,7 +179,7 @@ impl Beside {
         self.0.add(|| name.to_owned());
     }
 
-    /// Tells how many there were.
+    /// Reports the count as a caveat.
     pub(super) fn tell(&self, progress: &dyn Progress) {
         let cause =
             "files were left out, since by their names they are no documents (`include` names files to read)";

@@ -11,7 +11,7 @@ use super::store::{HEADER, INDEX_FILE, MAGIC, TEXT_FILE, VERSION};
 use xpipe_base::place;
 use xpipe_base::task::Failure;
 
-/// What happens with ids that are there more than once.
+/// Handling of ids that occur more than once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Duplicates {
     /// They are an error.
@@ -19,7 +19,7 @@ pub enum Duplicates {
     Error,
     /// The first text of an id is kept.
     First,
-    /// All texts of such an id are left out: nobody can tell which one a judgement means.
+    /// All texts with such an id are dropped: a judgement does not say which one it means.
     Drop,
 }
 
@@ -36,7 +36,7 @@ pub struct TextStoreWriter {
 }
 
 impl TextStoreWriter {
-    /// Begins a store in a folder, which is made if it is not there.
+    /// Creates a store in a folder, creating the folder if needed.
     ///
     /// # Errors
     /// The folder or its files cannot be written.
@@ -98,19 +98,18 @@ impl TextStoreWriter {
         self.text_starts.last().copied().unwrap_or(0)
     }
 
-    /// Sorts the ids, checks that each is there once, and writes the index.
+    /// Sorts the ids, checks that each is unique, and writes the index.
     ///
     /// # Errors
-    /// An id that is there twice, with both places, or a disk that is full.
+    /// A repeated id, with both positions; a full disk.
     pub fn finish(self) -> Result<(), Failure> {
         self.finish_with(Duplicates::Error).map(|_| ())
     }
 
-    /// Sorts the ids, does with ids that are there twice what is asked, and writes the index. Gives back how many
-    /// texts were left out.
+    /// Sorts the ids, handles repeated ids, and writes the index. Returns the number of dropped texts.
     ///
     /// # Errors
-    /// An id that is there twice, with both places, or a disk that is full.
+    /// A repeated id, with both positions; a full disk.
     pub fn finish_with(mut self, duplicates: Duplicates) -> Result<u64, Failure> {
         self.texts.flush().map_err(|e| place::io(self.dir.join(TEXT_FILE), e))?;
         let mut order = self.order();

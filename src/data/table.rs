@@ -174,7 +174,7 @@ impl TableWriter {
         self.written == 0
     }
 
-    /// Writes what is left and the footer.
+    /// Writes the remaining rows and the footer.
     ///
     /// # Errors
     /// A full disk.
@@ -231,7 +231,7 @@ enum Column {
 pub struct TableReader {
     path: PathBuf,
     file: SerializedFileReader<File>,
-    /// For each column asked for: its place in the file and its type.
+    /// Index and type of each requested column.
     wanted: Vec<(usize, Kind)>,
     groups: VecDeque<usize>,
     current: Vec<Column>,
@@ -246,7 +246,7 @@ impl std::fmt::Debug for TableReader {
     }
 }
 
-/// A row of a table, by the numbers of the columns that were asked for.
+/// A row of a table, by the indices of the requested columns.
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'a> {
     buffers: &'a [Values],

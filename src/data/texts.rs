@@ -21,7 +21,7 @@ use super::topics;
 use xpipe_base::place;
 use xpipe_base::task::{Caveat, CaveatKind, Failure, Progress, cause};
 
-/// What is imported.
+/// The kind of texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
     /// Documents; a text may be empty.
@@ -73,27 +73,27 @@ pub struct TextOptions {
     /// (empty: all). For topics: the fields that are joined (empty: `title`, in XML also `query`, or the whole text of a
     /// topic without fields).
     pub fields: Vec<String>,
-    /// What happens with ids that are there twice.
+    /// Handling of ids that occur more than once.
     pub duplicates: Duplicates,
-    /// Whether the first line of a table names its columns; `None`: as it looks.
+    /// Whether the first line of a table names its columns; `None`: decided from the line.
     pub header: Option<bool>,
     /// Whether everything after the first tab of a line is the text.
     pub tabs_in_text: bool,
-    /// What a blank in an id becomes; without it such an id is an error.
+    /// Replacement for white space in an id; `None`: white space in an id is an error.
     pub blanks: Option<String>,
-    /// What happens with queries without a text.
+    /// Handling of queries without text.
     pub empty: Empty,
 }
 
-/// What happens with queries without a text.
+/// Handling of queries without text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Empty {
-    /// They are an error.
+    /// Error.
     #[default]
     Error,
-    /// They are left out.
+    /// They are dropped.
     Drop,
-    /// They are kept, and find nothing.
+    /// They are kept, and retrieve nothing.
     Keep,
 }
 
@@ -124,10 +124,10 @@ impl Default for TextOptions {
     }
 }
 
-/// What was imported.
+/// Counts of an import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Imported {
-    /// Texts.
+    /// Number of texts.
     pub texts: u64,
     /// Bytes of text read.
     pub bytes: u64,
@@ -140,7 +140,7 @@ pub struct Imported {
 /// Imports texts from a file, folder or archive into a store in the folder `out`.
 ///
 /// # Errors
-/// What is wrong in the files, by file and line; a full disk; a stop that was asked for.
+/// An error in the files, with file and line; a full disk; cancellation.
 pub fn import(
     source: impl Into<Source>,
     what: What,

@@ -30,7 +30,7 @@ impl Topic {
         self.fields.iter().filter(|(n, _)| n == wanted).count() > 1
     }
 
-    /// What is asked, in XML: the title, or the query, or the whole text of a topic without fields.
+    /// The query text of an XML topic: its title, its query, or the whole text of a topic without fields.
     pub fn query(&self) -> Option<&str> {
         self.field("title").or_else(|| self.field("query")).or(self.bare.as_deref())
     }

@@ -6,12 +6,12 @@
 
 use std::path::Path;
 
+use super::columns::Separator;
 use super::json::Field;
 use super::known::{Checker, Known};
 use super::lines::{Line, Lines};
 use super::noted::{Noted, TableNotes};
 use super::order::parse_score;
-use super::pairs::Cut;
 use super::parts::{Part, each_part};
 use super::source::Source;
 use super::table::{Cell, Kind, TableWriter};
@@ -27,9 +27,9 @@ const SCORES: [(&str, Kind); 2] = [("positive_score", Kind::Float), ("negative_s
 /// How to import triples.
 #[derive(Clone, Debug, Default)]
 pub struct TripleOptions {
-    /// A word of those of [`import`]; empty is `auto`.
+    /// One of the formats of [`import`]; empty: `auto`.
     pub format: String,
-    /// What a blank in an id becomes; without it blanks separate columns.
+    /// Replacement for white space in an id; `None`: white space separates columns.
     pub blanks: Option<String>,
 }
 
@@ -53,7 +53,7 @@ impl TripleOptions {
     }
 }
 
-/// Imports triples into the folder `out`; gives back the number of rows.
+/// Imports triples into the folder `out`; returns the number of rows.
 ///
 /// `format` is `triples` (`query positive negative`), `scored_triples` (`positive_score negative_score query
 /// positive negative`, as Hofstätter et al. publish them), `csv`, `parquet` (columns by name; a single `score` is the
@@ -98,7 +98,7 @@ pub fn import(
     Ok(all.rows)
 }
 
-/// Triples as they are gathered.
+/// The state of an import.
 struct Gathered<'k> {
     options: &'k TripleOptions,
     width: Option<usize>,
@@ -112,7 +112,7 @@ struct Gathered<'k> {
 
 impl Gathered<'_> {
     fn lines(&mut self, part: Part<'_>) -> Result<(), Failure> {
-        let cut = Cut::of(&part, &self.options.format, self.options.blanks.is_some());
+        let separator = Separator::of(&part, &self.options.format, self.options.blanks.is_some());
         let file = part.name.to_owned();
         let mut lines = Lines::new(part);
         let mut first = true;
@@ -122,7 +122,7 @@ impl Gathered<'_> {
             }
             let text = line.text()?;
             let mut columns = Vec::with_capacity(5);
-            cut.columns(text, &mut columns);
+            separator.columns(text, &mut columns);
             let header = std::mem::take(&mut first) && is_header(&columns);
             let scored = match (self.width, columns.len()) {
                 _ if header && matches!(columns.len(), 3 | 5) => {
@@ -132,7 +132,7 @@ impl Gathered<'_> {
                 (None | Some(3), 3) => false,
                 (None | Some(5), 5) => true,
                 _ if text.starts_with('#') => {
-                    self.notes.comment(&line, text);
+                    self.notes.comment(line.file, line.number, text);
                     continue;
                 }
                 (_, n) => return Err(off(&line, text, n, self.width)),
@@ -236,7 +236,7 @@ fn is_header(columns: &[&str]) -> bool {
     has(&POSITIVE) && has(&NEGATIVE)
 }
 
-/// Refuses names in another order than that of the columns.
+/// Fails when the named columns are in another order.
 fn usual_order(line: &Line<'_>, columns: &[&str]) -> Result<(), Failure> {
     let ids = &columns[columns.len() - 3..];
     let is = |column: &str, names: &[&str]| names.contains(&column.to_ascii_lowercase().as_str());

@@ -42,7 +42,7 @@ fn mutation(text: &str, tokens: &[(usize, usize)], stream: &Stream) -> Mutation 
 }
 
 impl Mutation {
-    /// How many lines a line is away from it.
+    /// The distance of a line from it, in lines.
     pub fn distance(&self, line: usize) -> usize {
         self.lines.0.saturating_sub(line).max(line.saturating_sub(self.lines.1))
     }

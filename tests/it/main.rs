@@ -8,6 +8,7 @@ mod changing;
 mod chat_server;
 mod circles;
 mod data_checks;
+mod documented;
 mod engines;
 #[path = "../fuzz/entries.rs"]
 mod entries;

@@ -81,7 +81,7 @@ fn a_test_is_against_a_number_or_a_text_as_the_axis_has_it() {
         space.xpipe(&["check", "study.xpipe"]).says(0, &[]);
     }
     let space = Space::new(&of("[0.9, 1.2]", "k.1.2"));
-    space.xpipe(&["check", "study.xpipe"]).says(3, &["a name stands behind `.`", "is written alone"]);
+    space.xpipe(&["check", "study.xpipe"]).says(3, &["a name follows `.`", "is written alone"]);
 }
 
 #[test]

@@ -1,8 +1,7 @@
-//! Members of tar archives, one after the other, with bounds on everything that an archive says about itself.
+//! Reads the members of a tar archive in order, with bounds on all sizes that the archive declares.
 //!
-//! The `tar` crate knows the fields of a header, and is asked for them. It is not asked to go from member to member,
-//! since it takes the length of a long name from the archive and reads that much into memory. Must not know: what is
-//! in the members.
+//! The `tar` crate decodes the fields of a header. Its iteration over members is not used, since it allocates the
+//! declared length of a long name. Must not know: the content of members.
 
 use std::io::{Error, ErrorKind, Read, Result};
 
@@ -11,12 +10,12 @@ use tar::{EntryType, GnuExtSparseHeader, Header, PaxExtensions};
 const BLOCK: usize = 512;
 /// The longest name of a member: sixteen times what file systems allow.
 const NAME: u64 = 64 << 10;
-/// The most that stands before a member about it.
+/// Maximum size of the extended headers of a member.
 const ABOUT: u64 = 1 << 20;
-/// The most members. Collections of a file a document have some millions.
+/// Maximum number of members. Collections with one file per document have some millions.
 const MEMBERS: u64 = 20_000_000;
 
-/// What an archive says about a member.
+/// The header of a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     /// Its path.
@@ -27,20 +26,20 @@ pub struct Member {
     pub size: u64,
 }
 
-/// An archive that is read from its start. Reading gives the bytes of the member that was last asked for.
+/// An archive that is read from its start. Reading gives the bytes of the current member.
 #[derive(Debug)]
 pub struct Tar<R> {
     reader: R,
-    /// Bytes of the member that are not read yet.
+    /// Unread bytes of the current member.
     rest: u64,
-    /// What fills its last block.
+    /// Padding of its last block.
     fill: u64,
     members: u64,
-    /// Whether the mark of the end was found.
+    /// Whether the end marker was found.
     pub ended: bool,
 }
 
-/// What stands before a member about it.
+/// The extended headers of a member.
 #[derive(Default)]
 struct About {
     name: Option<Vec<u8>>,
@@ -59,11 +58,11 @@ impl<R: Read> Tar<R> {
         self.reader
     }
 
-    /// The next member; what is left of the one before is passed over. `None` at the end.
+    /// The next member; the rest of the current one is skipped. `None` at the end.
     ///
     /// # Errors
     /// [`ErrorKind::UnexpectedEof`] where the archive is cut, [`ErrorKind::Other`] where it is damaged or beyond a
-    /// bound, and what the reader says.
+    /// bound, and errors of the reader.
     pub fn next_member(&mut self) -> Result<Option<Member>> {
         let mut about = About::default();
         loop {
@@ -136,7 +135,7 @@ impl<R: Read> Tar<R> {
         Ok(Some(header))
     }
 
-    /// Passes over the places of a sparse file's holes, which stand between its header and its bytes.
+    /// Skips the map of a sparse file, which stands between its header and its bytes.
     fn sparse(&mut self, header: &Header) -> Result<()> {
         let mut more = header.as_gnu().is_some_and(tar::GnuHeader::is_extended);
         while more {
@@ -174,7 +173,7 @@ impl<R: Read> Read for Tar<R> {
 }
 
 impl About {
-    /// Takes what matters of POSIX's extended header.
+    /// Reads path and size from a POSIX extended header.
     fn pax(&mut self, text: &[u8]) -> Result<()> {
         for record in PaxExtensions::new(text) {
             let record = record?;

@@ -30,7 +30,7 @@ pub struct Bm25 {
     pub k1: f32,
     /// Weight of the length, in [0, 1].
     pub b: f32,
-    /// Which length.
+    /// Document length in the normalisation.
     pub lengths: Lengths,
 }
 
@@ -113,7 +113,7 @@ impl<'a> Searcher<'a> {
     fn in_full(mut cursors: Vec<Cursor>, inverse: &[f32], top: &mut Top<'_>, scratch: &mut Scratch) {
         let mut start = 0u32;
         while let Some(first) = cursors.iter().filter_map(Cursor::document).min() {
-            // Windows without any document of the query are passed over.
+            // Windows without a document of the query are skipped.
             start = start.max(first - first % WINDOW as u32);
             let end = start.saturating_add(WINDOW as u32);
             cursors.iter_mut().for_each(|c| c.add(start, end, inverse, scratch));

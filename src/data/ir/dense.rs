@@ -27,7 +27,7 @@ use xpipe_base::value::half::{narrow, widen};
 
 /// The layout of the folder; raised when it changes.
 const FORMAT: u32 = 1;
-/// Numbers of a vector at most.
+/// Maximum dimension of a vector.
 const WIDEST: u32 = 1 << 16;
 const HEADER_FILE: &str = "dense.json";
 
@@ -87,7 +87,7 @@ impl Embeddings {
         self.len() == 0
     }
 
-    /// Numbers of a vector.
+    /// Dimension of the vectors.
     pub fn width(&self) -> usize {
         self.width
     }
@@ -97,7 +97,7 @@ impl Embeddings {
         &self.ids
     }
 
-    /// The vectors of some texts as they lie in the file.
+    /// The vectors of some texts, as bytes of the file.
     ///
     /// # Panics
     /// When there are fewer texts, as a slice does.
@@ -125,7 +125,7 @@ pub struct EmbeddingWriter {
 }
 
 impl EmbeddingWriter {
-    /// Begins a folder of vectors of so many numbers.
+    /// Creates a folder of vectors of a dimension.
     ///
     /// # Errors
     /// A width of 0 or above 65,536; a folder that cannot be written.
@@ -163,7 +163,7 @@ impl EmbeddingWriter {
         Ok(())
     }
 
-    /// Writes what remains.
+    /// Completes the files.
     ///
     /// # Errors
     /// A full disk, two texts of one id, or more than 2³² - 1 texts.

@@ -90,7 +90,7 @@ impl Block {
     }
 }
 
-/// A term's blocks and postings as they lie in the files.
+/// A term's blocks and postings in the files.
 #[derive(Clone, Copy, Debug)]
 struct List<'a> {
     blocks: &'a [[u8; RECORD]],

@@ -1,4 +1,4 @@
-//! The inverted index: postings that tantivy holds on disk, and beside them what scoring needs of each document.
+//! The inverted index: postings on disk in tantivy's format, and files with the lengths and ids of documents.
 //!
 //! | in the folder | what |
 //! |---|---|
@@ -61,7 +61,7 @@ impl std::fmt::Debug for Index {
     }
 }
 
-/// Errors of tantivy, with those of the disk kept apart.
+/// Errors of tantivy; disk errors keep their kind.
 fn failed(e: tantivy::TantivyError) -> Failure {
     match e {
         tantivy::TantivyError::IoError(io) => std::io::Error::new(io.kind(), io.to_string()).into(),

@@ -5,8 +5,8 @@
 /// Which length a document has in BM25's normalisation.
 ///
 /// The default is Lucene's: with its byte all 1,920 scores of the CACM run that Anserini made agree with ours to the
-/// four digits they are rounded to; with exact lengths they differ by up to 0.81 (see the tests of
-/// [`super::bm25`]). The average length is exact in both, as it is in Lucene.
+/// four digits they are rounded to; with exact lengths they differ by up to 0.81 (see the tests of BM25).
+/// The average length is exact in both, as it is in Lucene.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Lengths {
     /// The number of terms.

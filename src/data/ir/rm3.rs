@@ -24,7 +24,7 @@ pub struct Rm3 {
     pub original_weight: f32,
 }
 
-/// Documents at most that may have a term of the feedback, as a share of those that are not blank.
+/// Maximum document frequency of a feedback term, as a fraction of the non-empty documents.
 const COMMON: f32 = 0.1;
 
 /// Whether a term may come from feedback, when so many of `documents` have it. Blank documents do not count: Anserini's

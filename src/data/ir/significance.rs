@@ -16,7 +16,7 @@ use xpipe_base::value::rng::Stream;
 /// Up to this many differences, the randomisation test goes through all assignments of signs.
 pub const EXACT_LIMIT: usize = 20;
 
-/// What is known of the differences, whatever the test.
+/// The differences, as all tests need them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Differences {
     /// How many there are.
@@ -25,7 +25,7 @@ pub struct Differences {
     pub mean: f64,
     /// Their standard deviation with n - 1, within collections.
     pub sd: f64,
-    /// What they tell.
+    /// The effective size of the sample.
     pub size: Size,
     /// Cohen's d_z = mean / sd; `None` without variance.
     pub effect: Option<f64>,

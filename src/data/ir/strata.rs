@@ -6,7 +6,7 @@
 //! - the variance of D is Σ w_c² s_c² / n_c, with s_c² the variance (n_c - 1) of the differences of c;
 //! - it has (Σ v_c)² / Σ (v_c² / (n_c - 1)) degrees of freedom, v_c = w_c² s_c² / n_c;
 //! - differences are measured in σ, σ² = Σ w_c s_c²: the variance within collections when each has its weight;
-//! - (σ / error)² is the number of queries of one collection that would tell as much.
+//! - (σ / error)² is the number of queries of one collection that gives the same precision.
 //!
 //! With one collection all of it is the plain paired test.
 //!
@@ -28,10 +28,10 @@ pub struct Stratum {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Strata(Vec<Stratum>);
 
-/// How much a sample tells: what power and intervals of effects depend on.
+/// The effective size of a sample, which power and confidence intervals depend on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Size {
-    /// The number of differences; of several collections, of as many in one as tell as much.
+    /// The number of differences; for several collections, of one collection of equal precision.
     pub n: f64,
     /// Degrees of freedom of the variance.
     pub freedom: f64,
@@ -48,7 +48,7 @@ pub(super) struct Moments {
     pub sd: f64,
     /// The standard error of the mean.
     pub error: f64,
-    /// What they tell.
+    /// The effective size of the sample.
     pub size: Size,
 }
 

@@ -27,7 +27,7 @@ impl<'a> Top<'a> {
         Self { depth, order, kept: Vec::new(), floor }
     }
 
-    /// Offers a document; each at most once. The score is not NaN.
+    /// Adds a document; each only once. The score is not NaN.
     pub fn push(&mut self, document: u32, score: f32) {
         let key = (u64::from(sortable(score)) << 32) | u64::from(self.order[document as usize]);
         if self.floor.is_some_and(|floor| key <= floor) {
@@ -41,7 +41,7 @@ impl<'a> Top<'a> {
 
     /// A score below which no document can be among the best; `None` while there may be room, and for no depth.
     pub fn least(&mut self) -> Option<f32> {
-        // Sorting out what came since is worth it for a quarter of what is kept.
+        // Pruning pays off once a quarter of the capacity is new.
         if self.kept.len() >= self.depth.saturating_add(self.depth / 4) {
             self.cut();
         }

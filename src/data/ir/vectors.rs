@@ -180,7 +180,7 @@ impl VectorWriter {
         Ok(())
     }
 
-    /// Writes what remains; gives back the number of weights.
+    /// Completes the files; returns the number of weights.
     ///
     /// # Errors
     /// A full disk, or more than 2³² - 1 texts.

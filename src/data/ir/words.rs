@@ -1,4 +1,4 @@
-//! Files of little-endian numbers, one after the other.
+//! Files of consecutive little-endian numbers.
 
 use std::fs;
 use std::io::Write;

@@ -1,6 +1,6 @@
-//! Whether the third column of a file holds scores or ranks, told from the whole file.
+//! Decides from a whole file whether its third column holds scores or ranks.
 //!
-//! Read the wrong way, every ranking is turned around, so what does not tell is asked.
+//! A wrong guess would reverse every ranking, so an ambiguous file is an error that asks for `format`.
 
 use std::collections::HashMap;
 
@@ -9,13 +9,13 @@ use indexmap::IndexMap;
 use xpipe_base::place;
 use xpipe_base::task::Failure;
 
-/// After so many queries with scores and none with ranks, the rest is not looked at.
+/// After this many queries with scores and none with ranks, the decision is made.
 const ENOUGH: u64 = 1000;
 
 /// What the numbers of one query are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Kind {
-    /// One number tells nothing.
+    /// A single number.
     Nothing,
     /// 1, 2, 3, … in this order.
     Ranks,
@@ -27,7 +27,7 @@ enum Kind {
     Mixed,
 }
 
-/// What a file says.
+/// The decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// The numbers are scores.
@@ -91,7 +91,7 @@ impl Numbers {
     }
 }
 
-/// What was seen so far.
+/// The state while reading.
 #[derive(Debug, Default)]
 pub(super) struct Evidence {
     queries: IndexMap<String, Numbers>,
@@ -103,7 +103,7 @@ pub(super) struct Evidence {
 }
 
 impl Evidence {
-    /// Takes a line in. Says whether more is needed.
+    /// Adds a line; returns whether more lines are needed.
     pub(super) fn add(&mut self, file: &str, line: u64, query: &str, number: &str) -> bool {
         if self.files.last().is_none_or(|f| f != file) {
             self.files.push(file.to_owned());

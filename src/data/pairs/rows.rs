@@ -2,13 +2,14 @@
 
 use std::ops::ControlFlow;
 
+use super::super::columns::Separator;
 use super::super::lines::{Line, Lines};
 use super::super::names::usual;
 use super::super::names::{Role, role};
 use super::super::noted::TableNotes;
 use super::super::order::parse_score;
 use super::super::parts::Part;
-use super::PairFormat;
+use super::{PairFormat, PairOptions};
 use xpipe_base::place;
 use xpipe_base::task::Failure;
 
@@ -19,9 +20,9 @@ pub(super) struct Row<'l> {
     pub(super) line: u64,
     pub(super) query: &'l str,
     pub(super) document: &'l str,
-    /// The rank beside the score, where there is one.
+    /// The rank in a column of its own.
     pub(super) rank: Option<u32>,
-    /// The score, or the rank that stands for it, as it is written.
+    /// The score, or the rank used in its place, as written.
     pub(super) number: &'l str,
     /// Whether `number` is known to be a score or a rank; `None`: a third column without a name.
     pub(super) known: Option<Known>,
@@ -57,7 +58,7 @@ fn rank_score(rank: &str) -> Option<f32> {
     rank.parse::<u32>().ok().filter(|r| (1..1 << 22).contains(r)).map(|r| 1.0 / r as f32)
 }
 
-/// What is done with each row; a break ends reading.
+/// Callback for each row; a break ends reading.
 pub(super) type Each<'e> = &'e mut dyn FnMut(Row<'_>) -> Result<ControlFlow<()>, Failure>;
 
 /// Where the columns of a line are.
@@ -117,51 +118,11 @@ impl Columns {
     }
 }
 
-/// How lines are cut into columns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cut {
-    /// At blanks and tabs.
-    Blanks,
-    /// At tabs alone, so that ids may have blanks.
-    Tabs,
-    /// At commas outside of quotes.
-    Commas,
-}
-
-impl Cut {
-    /// How the lines of a part are cut: `csv` by its suffix or `format`, at tabs alone when ids have blanks.
-    pub(crate) fn of(part: &Part<'_>, format: &str, blanks: bool) -> Self {
-        match (format == "csv" || part.suffix() == "csv", blanks) {
-            (true, _) => Self::Commas,
-            (false, true) => Self::Tabs,
-            (false, false) => Self::Blanks,
-        }
-    }
-
-    /// The columns of a line.
-    pub(crate) fn columns<'t>(self, text: &'t str, out: &mut Vec<&'t str>) {
-        out.clear();
-        match self {
-            Self::Blanks => out.extend(text.split_whitespace()),
-            Self::Tabs => out.extend(text.split('\t').map(str::trim)),
-            Self::Commas => {
-                let mut quoted = false;
-                let cut = text.split(|c| {
-                    quoted ^= c == '"';
-                    c == ',' && !quoted
-                });
-                let inner = |c: &'t str| c.strip_prefix('"').and_then(|c| c.strip_suffix('"')).unwrap_or(c);
-                out.extend(cut.map(|c| inner(c.trim())));
-            }
-        }
-    }
-}
-
-/// Reads the rows of a part. Says whether reading was ended.
+/// Reads the rows of a part. Returns a break when the callback ended reading.
 pub(super) fn rows(
     part: Part<'_>,
     wanted: Option<PairFormat>,
-    (format, blanks): (&str, bool),
+    options: &PairOptions,
     notes: &mut TableNotes,
     each: Each<'_>,
 ) -> Result<ControlFlow<()>, Failure> {
@@ -169,7 +130,7 @@ pub(super) fn rows(
         return parquet(&part, each);
     }
     let file = part.name.to_owned();
-    let cut = Cut::of(&part, format, blanks);
+    let separator = Separator::of(&part, &options.format, options.blanks.is_some());
     let mut lines = Lines::new(part);
     let mut layout = wanted.map(Columns::of);
     let mut first = true;
@@ -179,11 +140,11 @@ pub(super) fn rows(
         }
         let text = line.text()?;
         let mut columns = Vec::with_capacity(6);
-        cut.columns(text, &mut columns);
+        separator.columns(text, &mut columns);
         let fits = layout.or_else(|| Columns::by_width(columns.len())).filter(|l| l.fit(columns.len()));
         let is_number = fits.is_some_and(|l| columns[l.number].parse::<f64>().is_ok());
         if text.starts_with('#') && !is_number {
-            notes.comment(&line, text);
+            notes.comment(line.file, line.number, text);
             continue;
         }
         if std::mem::take(&mut first)

@@ -1,11 +1,11 @@
-//! What is left out or changed while texts are read, counted, and told with the result.
+//! Counts of what was dropped or changed while texts were read, reported as caveats of the result.
 
 use super::super::json::Repaired;
 use super::super::noted::{Noted, TableNotes};
 use xpipe_base::place;
 use xpipe_base::task::{CaveatKind, Progress};
 
-/// Counts, each with the first place.
+/// Counts, each with its first occurrence.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     /// Values that are no strings.
@@ -27,14 +27,14 @@ pub(super) struct Notes {
 }
 
 impl Notes {
-    /// Takes in what had to be mended in a line of JSON.
+    /// Counts the deviations from JSON of a line.
     pub(super) fn repaired(&mut self, file: &str, line: u64, repaired: Repaired) {
         if repaired.surrogates > 0 {
             self.surrogates.add(|| place::spot(file, line));
         }
     }
 
-    /// Tells all there was.
+    /// Reports the counts as caveats.
     pub(super) fn tell(&self, kept: bool, progress: &dyn Progress) {
         use CaveatKind::{Changed, Dropped};
         let tell = |noted: &Noted, kind, cause: &str| noted.tell(kind, cause, progress);

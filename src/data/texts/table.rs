@@ -1,5 +1,7 @@
 //! Texts in tables: columns separated by tabs, or by commas with quotes.
 
+use std::borrow::Cow;
+
 use super::super::json::Field;
 use super::super::lines::{Lines, MAX_LINE};
 use super::super::parts::{Part, read_failed};
@@ -118,47 +120,66 @@ fn row(
             layout
         }
     };
-    match layout {
-        Layout::Rest => {
-            let text = columns[1..].join("\t");
-            if columns.len() < 2 {
-                return Err(off(columns, (file, line), "an id, a tab, and the text"));
-            }
-            emit(columns[0].trim(), &text, line, notes)
-        }
-        Layout::Places { id, texts, width } => {
-            // Tabs at the end of a line separate nothing.
-            let filled = columns.iter().rposition(|c| !c.is_empty()).map_or(0, |i| i + 1);
-            if columns.len() < *width || filled > *width {
-                let expected = if *width == 2 {
-                    "2 columns separated by a tab: id, text".to_owned()
-                } else {
-                    format!("{width} columns as in the first line")
-                };
-                return Err(off(columns, (file, line), &expected));
-            }
-            let texts: Vec<&str> = texts.iter().map(|i| columns[*i]).filter(|t| !t.is_empty()).collect();
-            emit(columns[*id].trim(), &texts.join(" "), line, notes)
-        }
-        Layout::Names(names) => {
-            let filled = columns.iter().rposition(|c| !c.is_empty()).map_or(0, |i| i + 1);
-            if columns.len() < names.len() || filled > names.len() {
-                let expected =
-                    format!("{}, as the first line names them", place::count(names.len(), "column"));
-                return Err(off(columns, (file, line), &expected));
-            }
-            let wanted_names = wanted.names();
-            let at = |name: &&str| {
-                let i = names.iter().position(|n| n.eq_ignore_ascii_case(name))?;
-                Some(Field::Text(columns.get(i).copied().unwrap_or_default().to_owned()))
-            };
-            let found: Vec<Option<Field>> = wanted_names.iter().map(at).collect();
-            let has = || listed(names);
-            let record = Record { file, line, wanted: &wanted_names, found: &found, has: &has };
-            let (id, text) = wanted.read(&record, notes)?;
-            emit(id.trim(), &text, line, notes)
-        }
+    let at = (file, line);
+    let (id, text) = match layout {
+        Layout::Rest => first_tab(columns, at)?,
+        Layout::Places { id, texts, width } => by_place(columns, at, (*id, texts, *width))?,
+        Layout::Names(names) => by_name(columns, at, names, wanted, notes)?,
+    };
+    emit(id.trim(), &text, line, notes)
+}
+
+/// The id, and everything after the first tab.
+fn first_tab<'c>(columns: &[&'c str], at: (&str, u64)) -> Result<(Cow<'c, str>, String), Failure> {
+    match columns {
+        [id, text @ ..] if !text.is_empty() => Ok(((*id).into(), text.join("\t"))),
+        _ => Err(off(columns, at, "an id, a tab, and the text")),
     }
+}
+
+/// The number of columns without empty ones at the end.
+fn filled(columns: &[&str]) -> usize {
+    columns.iter().rposition(|c| !c.is_empty()).map_or(0, |i| i + 1)
+}
+
+fn by_place<'c>(
+    columns: &[&'c str],
+    at: (&str, u64),
+    (id, texts, width): (usize, &[usize], usize),
+) -> Result<(Cow<'c, str>, String), Failure> {
+    // Tabs at the end of a line are ignored.
+    if columns.len() < width || filled(columns) > width {
+        let expected = match width {
+            2 => "2 columns separated by a tab: id, text".to_owned(),
+            _ => format!("{width} columns as in the first line"),
+        };
+        return Err(off(columns, at, &expected));
+    }
+    let texts: Vec<&str> = texts.iter().map(|i| columns[*i]).filter(|t| !t.is_empty()).collect();
+    Ok((columns[id].into(), texts.join(" ")))
+}
+
+fn by_name(
+    columns: &[&str],
+    (file, line): (&str, u64),
+    names: &[String],
+    wanted: Wanted<'_>,
+    notes: &mut Notes,
+) -> Result<(Cow<'static, str>, String), Failure> {
+    if columns.len() < names.len() || filled(columns) > names.len() {
+        let expected = format!("{}, as the first line names them", place::count(names.len(), "column"));
+        return Err(off(columns, (file, line), &expected));
+    }
+    let wanted_names = wanted.names();
+    let at = |name: &&str| {
+        let i = names.iter().position(|n| n.eq_ignore_ascii_case(name))?;
+        Some(Field::Text(columns.get(i).copied().unwrap_or_default().to_owned()))
+    };
+    let found: Vec<Option<Field>> = wanted_names.iter().map(at).collect();
+    let has = || listed(names);
+    let record = Record { file, line, wanted: &wanted_names, found: &found, has: &has };
+    let (id, text) = wanted.read(&record, notes)?;
+    Ok((id.into(), text))
 }
 
 fn listed(names: &[String]) -> String {
@@ -175,8 +196,26 @@ fn off(columns: &[&str], (file, line): (&str, u64), expected: &str) -> Failure {
     )
 }
 
+/// The columns that the study names, by name or number.
+fn given(wanted: Wanted<'_>) -> Vec<&str> {
+    wanted.id.into_iter().chain(wanted.fields.iter().map(String::as_str)).collect()
+}
+
+fn not_named(columns: &[&str], at: (&str, u64), missing: &str) -> Failure {
+    let columns: Vec<String> = columns.iter().map(|c| (*c).to_owned()).collect();
+    let expected = format!("a first line that names a column {}", place::quote(missing));
+    place::wrong_line(at.0, at.1, listed(&columns), expected)
+        .help("without such a line, name columns by their number: `\"1\"` is the first")
+}
+
+fn doubtful_header(columns: &[&str], at: (&str, u64)) -> Failure {
+    let found = format!("the first line {}", place::quote(&columns.join("\t")));
+    place::wrong_line(at.0, at.1, found, "to know whether it names the columns")
+        .help("say `header = true` when it does, or `header = false` when it is a record like the others")
+}
+
 impl Layout {
-    /// The layout that a first line tells, and whether it only names columns.
+    /// The layout that follows from the first line, and whether that line only names columns.
     fn tell(
         columns: &[&str],
         at: (&str, u64),
@@ -184,73 +223,75 @@ impl Layout {
         options: &TextOptions,
         notes: &mut Notes,
     ) -> Result<(Self, bool), Failure> {
-        let given: Vec<&str> =
-            wanted.id.into_iter().chain(wanted.fields.iter().map(String::as_str)).collect();
-        let position = |text: &str| text.parse::<usize>().ok().filter(|n| (1..=columns.len()).contains(n));
-        let has = |name: &str| columns.iter().any(|c| c.trim().eq_ignore_ascii_case(name));
-        let named = given.iter().any(|g| g.parse::<usize>().is_err());
-        let fields = columns.iter().filter(|c| !wanted.is_id(c.trim())).all(|c| wanted.is_field(c.trim()));
-        let known =
-            wanted.is_id(columns[0].trim()) || fields && columns.iter().any(|c| wanted.is_id(c.trim()));
+        if Self::has_header(columns, at, wanted, options, notes)? {
+            Ok((Self::of_header(columns, at, wanted)?, true))
+        } else if options.tabs_in_text {
+            Ok((Self::Rest, false))
+        } else {
+            Ok((Self::places(columns, wanted, at)?, false))
+        }
+    }
+
+    /// Whether the first line names the columns: as the study says, or decided from the names that it has.
+    fn has_header(
+        columns: &[&str],
+        at: (&str, u64),
+        wanted: Wanted<'_>,
+        options: &TextOptions,
+        notes: &mut Notes,
+    ) -> Result<bool, Failure> {
+        if let Some(header) = options.header {
+            return Ok(header);
+        }
+        let given = given(wanted);
+        if given.iter().any(|g| g.parse::<usize>().is_err()) {
+            let has = |name: &str| columns.iter().any(|c| c.trim().eq_ignore_ascii_case(name));
+            return match given.iter().find(|g| !has(g)) {
+                Some(missing) => Err(not_named(columns, at, missing)),
+                None => Ok(true),
+            };
+        }
+        let is_id = |c: &&str| wanted.is_id(c.trim());
+        let fields = columns.iter().filter(|c| !is_id(c)).all(|c| wanted.is_field(c.trim()));
+        let known = is_id(&columns[0]) || fields && columns.iter().any(|c| is_id(c));
         let several = columns.len() > 1;
-        let header = match options.header {
-            Some(header) => header,
-            None if named => {
-                if let Some(missing) = given.iter().find(|g| !has(g)) {
-                    let columns: Vec<String> = columns.iter().map(|c| (*c).to_owned()).collect();
-                    let expected = format!("a first line that names a column {}", place::quote(missing));
-                    return Err(place::wrong_line(at.0, at.1, listed(&columns), expected)
-                        .help("without such a line, name columns by their number: `\"1\"` is the first"));
-                }
-                true
-            }
-            None if several && given.is_empty() && known && fields => {
-                notes
-                    .headers
-                    .add(|| format!("{}: {}", place::spot(at.0, at.1), place::quote(&columns.join("\t"))));
-                true
-            }
-            None => {
-                let words = columns.len() == 2 && !columns[0].contains(|c: char| c.is_ascii_digit());
-                let doubtful = several && (known || words && wanted.is_field(columns[1].trim()));
-                if doubtful {
-                    let found = format!("the first line {}", place::quote(&columns.join("\t")));
-                    let expected = "to know whether it names the columns";
-                    return Err(place::wrong_line(at.0, at.1, found, expected).help(
-                        "say `header = true` when it does, or `header = false` when it is a record like the others",
-                    ));
-                }
-                false
-            }
-        };
-        if header {
-            let names: Vec<String> = columns.iter().map(|c| c.trim().to_owned()).collect();
-            if let Some(twice) =
-                names.iter().enumerate().find(|(i, n)| !n.is_empty() && names[..*i].contains(n))
-            {
-                let found = format!("two columns {}", place::quote(twice.1));
-                return Err(place::wrong_line(at.0, at.1, found, "a name of its own for each column"));
-            }
-            // The first of two columns is the id, the second the text, whatever they are called.
-            if given.is_empty() && !names.iter().any(|n| wanted.is_id(n)) && names.len() == 2 {
-                return Ok((Self::Places { id: 0, texts: vec![1], width: 2 }, true));
-            }
-            if given.iter().all(|g| position(g).is_some()) && !given.is_empty() {
-                return Ok((Self::places(columns, wanted, at)?, true));
-            }
-            if names.len() == 2
-                && wanted.fields.is_empty()
-                && let Some(i) =
-                    names.iter().position(|n| wanted.id.map_or_else(|| wanted.is_id(n), |id| n == id))
-            {
-                return Ok((Self::Places { id: i, texts: vec![1 - i], width: 2 }, true));
-            }
-            return Ok((Self::Names(names), true));
+        if several && given.is_empty() && known && fields {
+            let line = || format!("{}: {}", place::spot(at.0, at.1), place::quote(&columns.join("\t")));
+            notes.headers.add(line);
+            return Ok(true);
         }
-        if options.tabs_in_text {
-            return Ok((Self::Rest, false));
+        let words = columns.len() == 2 && !columns[0].contains(|c: char| c.is_ascii_digit());
+        if several && (known || words && wanted.is_field(columns[1].trim())) {
+            return Err(doubtful_header(columns, at));
         }
-        Ok((Self::places(columns, wanted, at)?, false))
+        Ok(false)
+    }
+
+    /// The layout of a table whose first line names the columns.
+    fn of_header(columns: &[&str], at: (&str, u64), wanted: Wanted<'_>) -> Result<Self, Failure> {
+        let names: Vec<String> = columns.iter().map(|c| c.trim().to_owned()).collect();
+        let repeated = names.iter().enumerate().find(|(i, n)| !n.is_empty() && names[..*i].contains(n));
+        if let Some((_, name)) = repeated {
+            let found = format!("two columns {}", place::quote(name));
+            return Err(place::wrong_line(at.0, at.1, found, "a different name for each column"));
+        }
+        let given = given(wanted);
+        let two = names.len() == 2;
+        // The first of two columns is the id, the second the text, whatever their names.
+        if given.is_empty() && two && !names.iter().any(|n| wanted.is_id(n)) {
+            return Ok(Self::Places { id: 0, texts: vec![1], width: 2 });
+        }
+        let position = |text: &str| text.parse::<usize>().ok().filter(|n| (1..=columns.len()).contains(n));
+        if given.iter().all(|g| position(g).is_some()) && !given.is_empty() {
+            return Self::places(columns, wanted, at);
+        }
+        let is_id = |n: &String| wanted.id.map_or_else(|| wanted.is_id(n), |id| n == id);
+        match names.iter().position(is_id) {
+            Some(id) if two && wanted.fields.is_empty() => {
+                Ok(Self::Places { id, texts: vec![1 - id], width: 2 })
+            }
+            _ => Ok(Self::Names(names)),
+        }
     }
 
     /// Columns by their numbers.

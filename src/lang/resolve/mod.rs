@@ -1,7 +1,12 @@
-//! Names: which files a study is made of, what each declares, and what a path means.
+//! Name resolution across files: which files a study consists of and what each declares.
+//!
+//! [`load`] reads the root file and the modules that it uses into a [`Study`]. Must not know: types, values.
 
+mod errors;
 pub mod modules;
+mod study;
 pub mod world;
 
-pub use modules::{AxisId, DatasetId, DefId, LetId, ModuleId, Named, ParamId, StageId, Study, load};
+pub use modules::load;
+pub use study::{AxisId, DatasetId, DefId, LetId, Module, ModuleId, Named, ParamId, Place, StageId, Study};
 pub use world::{Disk, World};

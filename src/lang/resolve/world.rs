@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Gives files to the passes, which do no input or output of their own.
+/// Access to files for the passes, which do no input or output themselves.
 pub trait World: Sync {
     /// The text of a file.
     ///
     /// # Errors
-    /// What the system says, for instance "No such file or directory".
+    /// Errors of the system, for instance "No such file or directory".
     fn read(&self, path: &Path) -> std::io::Result<String>;
     /// Whether a file or folder exists.
     fn exists(&self, path: &Path) -> bool;
@@ -16,13 +16,13 @@ pub trait World: Sync {
     fn model_config(&self, name: &str) -> Option<String>;
 }
 
-/// The largest file that is read as a study, a table of numbers or the like.
+/// Maximum size of a study or table of numbers, in bytes.
 pub const LARGEST: u64 = 64 << 20;
 
-/// The content of a file that is one, and not larger than `most`: a pipe or a device would be waited for.
+/// The content of a regular file of at most `most` bytes; reading a pipe or device could block.
 ///
 /// # Errors
-/// What the system says, or what is wrong with the file.
+/// Errors of the system, and files that are not regular or too large.
 pub fn read_file(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
     let wrong = |what: String| Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, what));
     let about = std::fs::metadata(path)?;
@@ -41,7 +41,7 @@ pub fn read_file(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
 /// The text of a file, as [`read_file`] reads it.
 ///
 /// # Errors
-/// What the system says, or what is wrong with the file.
+/// Errors of the system, and files that are not regular or too large.
 pub fn read_text(path: &Path, most: u64) -> std::io::Result<String> {
     crate::syntax::source::decoded(read_file(path, most)?)
 }

@@ -1,4 +1,4 @@
-//! The syntax tree. Built even from files with mistakes; what could not be read is [`ExprKind::Error`] or left out.
+//! The syntax tree. It is built even from files with syntax errors, which are [`ExprKind::Error`] or left out.
 
 use std::sync::Arc;
 
@@ -7,19 +7,18 @@ use xpipe_base::value::{BinaryOp, Name, UnaryOp};
 
 /// A name and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of the fields say it")]
 pub struct Ident {
-    /// The name.
     pub name: Name,
-    /// Where.
     pub span: Span,
 }
 
 /// A file: its items in order.
 #[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "the names of the fields say it")]
 pub struct File {
-    /// The items.
     pub items: Vec<Item>,
-    /// Whether an item, or its name, could not be read: names that seem unknown may be its.
+    /// Whether an item or its name did not parse: unknown names may be declared there.
     pub incomplete: bool,
 }
 
@@ -32,7 +31,7 @@ pub struct Item {
     pub span: Span,
     /// What it is.
     pub kind: ItemKind,
-    /// Whether a part of it could not be read, which is already reported: nobody should report what is missing in it.
+    /// Whether a part of it has a syntax error, which is reported: missing parts are not to be reported again.
     pub broken: bool,
 }
 
@@ -59,9 +58,9 @@ pub enum ItemKind {
 /// `use std.trec { dl19 }`, `use "./x.xpipe" as x`.
 #[derive(Clone, Debug)]
 pub struct Use {
-    /// What is used.
+    /// The module.
     pub from: UseFrom,
-    /// The span of what is used.
+    /// The span of the module.
     pub from_span: Span,
     /// Names taken, when listed.
     pub names: Option<Vec<Ident>>,
@@ -80,30 +79,28 @@ pub enum UseFrom {
 
 /// `for a, b where cond`.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the names of the fields say it")]
 pub struct Sweep {
-    /// The axes.
     pub axes: Vec<Ident>,
-    /// The condition.
     pub condition: Option<Expr>,
 }
 
 /// `let x for a = …`.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the names of the fields say it")]
 pub struct Let {
-    /// Its name.
     pub name: Ident,
     /// The axes it varies over.
     pub sweep: Option<Sweep>,
     /// Declared type.
     pub ty: Option<TypeExpr>,
-    /// Its value.
     pub value: Expr,
 }
 
 /// `stage s for a, b = op { … } with { … }`.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the names of the fields say it")]
 pub struct Stage {
-    /// Its name.
     pub name: Ident,
     /// The axes it varies over.
     pub sweep: Option<Sweep>,
@@ -115,16 +112,13 @@ pub struct Stage {
 
 /// `def f(x: T = d) -> R { … yield e }`.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the names of the fields say it")]
 pub struct Def {
-    /// Its name.
     pub name: Ident,
-    /// Its arguments.
     pub formals: Vec<Formal>,
-    /// What it gives.
     pub returns: TypeExpr,
     /// Stages and lets inside.
     pub items: Vec<DefItem>,
-    /// What it yields.
     pub result: Expr,
 }
 
@@ -138,43 +132,40 @@ pub enum DefItem {
 
 /// `x: T = d`.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the names of the fields say it")]
 pub struct Formal {
-    /// Its name.
     pub name: Ident,
-    /// Its type.
     pub ty: TypeExpr,
-    /// Its default.
     pub default: Option<Expr>,
 }
 
 /// `List<Int>`, `Model<cross_encoder>`.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the names of the fields say it")]
 pub struct TypeExpr {
     /// The head.
     pub name: Ident,
     /// Arguments in angle brackets.
     pub args: Vec<TypeExpr>,
-    /// All of it.
     pub span: Span,
 }
 
 /// `name = value`, or `name` for `name = name`.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the names of the fields say it")]
 pub struct Field {
     /// `##` lines above it.
     pub docs: Vec<String>,
-    /// Its name.
     pub name: Ident,
     /// Its value; `None` for the short form.
     pub value: Option<Expr>,
-    /// All of it.
     pub span: Span,
 }
 
 /// `only axis = [labels]` of a profile.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the names of the fields say it")]
 pub struct Only {
-    /// The axis.
     pub axis: Ident,
     /// The labels ([`ExprKind::List`]).
     pub labels: Expr,
@@ -182,8 +173,8 @@ pub struct Only {
 
 /// An expression.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the names of the fields say it")]
 pub struct Expr {
-    /// What it is.
     pub kind: ExprKind,
     /// Where, trimmed of blanks and comments.
     pub span: Span,
@@ -253,7 +244,7 @@ pub enum ExprKind {
         arms: Vec<Arm>,
         subject_span: Span,
     },
-    /// What could not be read; already reported.
+    /// A syntax error, already reported.
     Error,
 }
 
@@ -276,11 +267,11 @@ pub struct Arg {
 
 /// `a | b => value`.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the names of the fields say it")]
 pub struct Arm {
     /// The labels; empty for `_`.
     pub labels: Vec<Ident>,
     /// The pattern's span.
     pub span: Span,
-    /// The value.
     pub value: Expr,
 }

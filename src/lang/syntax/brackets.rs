@@ -1,4 +1,4 @@
-//! Brackets that do not balance: which one is to blame, and what to put in so that the rest can be read.
+//! Unbalanced brackets: which one is wrong, and the edits that balance them.
 //!
 //! Only items whose brackets do not balance come here. Indentation decides: a closing bracket that starts its line
 //! belongs to the bracket whose line is indented as far.
@@ -53,7 +53,7 @@ pub(super) fn balanced(brackets: &[Bracket]) -> bool {
     stack.is_empty()
 }
 
-/// Finds what is wrong and mends it. `text` is the whole file, `end` the end of the item.
+/// Finds the wrong brackets and the edits that repair them. `text` is the whole file, `end` the end of the item.
 pub(super) fn mend(
     text: &str,
     start: usize,

@@ -8,7 +8,7 @@ use super::ast::{
 };
 use super::context::{Cx, parts};
 use super::expr::doc_text;
-use super::parser::Rule;
+use super::grammar::Rule;
 use super::pieces::token_end;
 use xpipe_base::diag::{Code, Diagnostic, Span};
 

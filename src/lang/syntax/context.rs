@@ -1,25 +1,24 @@
-//! What the builder carries: the text being parsed, the way back to the file, and where reports go.
+//! The context of building the tree: the parsed text, its positions in the file, and the diagnostics.
 
 use pest::iterators::Pair;
 
 use super::ast::Ident;
 use super::edits::Edited;
-use super::parser::Rule;
+use super::grammar::Rule;
 use xpipe_base::diag::{Diagnostic, Diagnostics, FileId, Severity, Span};
 
 /// The state of building one item or expression.
 pub(super) struct Cx<'a> {
-    /// The file.
     pub(super) file: FileId,
     /// The text that was parsed.
     pub(super) source: &'a Edited<'a>,
-    /// Where reports go.
+    /// The diagnostics.
     pub(super) sink: &'a mut Diagnostics,
-    /// Ranges of the file (bytes) in which something was already reported, so that what follows from it is not.
+    /// Byte ranges of the file in which an error is reported already, so that its consequences are not.
     pub(super) quiet: &'a [(usize, usize)],
     /// Whether an error was found, reported or not.
     pub(super) broken: bool,
-    /// Whether a name may have been declared in a place where none can be.
+    /// Whether a part with a syntax error may declare a name.
     pub(super) lost: bool,
 }
 

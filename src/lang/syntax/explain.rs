@@ -1,15 +1,15 @@
-//! What the grammar expected where it failed, in the user's words, and what to type instead.
+//! Explains where the grammar failed: what was expected there, in the language's terms, and what to write instead.
 
 use pest::Parser;
 use pest::error::{Error, ErrorVariant, InputLocation};
 use pest::iterators::Pair;
 
 use super::context::Cx;
-use super::parser::{Grammar, Rule};
+use super::grammar::{Grammar, Rule};
 use super::{slips, token};
 use xpipe_base::diag::{Code, Diagnostic};
 
-/// What is expected where nothing can be named.
+/// The expectation when no rule has a name.
 const NOTHING: &str = "something else";
 
 impl Cx<'_> {
@@ -31,7 +31,7 @@ impl Cx<'_> {
                 let end = base + bad.as_str().trim_end().len();
                 self.explain_error(&error, bad.get_input(), base, end);
             }
-            // It is well formed alone, so what is wrong is what follows it.
+            // The piece alone is well-formed, so the error is what follows it.
             Ok(_) => self.unexpected(bad.get_input(), bad.as_span().end(), "the end of the line"),
         }
     }

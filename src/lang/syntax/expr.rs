@@ -7,8 +7,8 @@ use pest::iterators::Pair;
 
 use super::ast::{Arg, Arm, Expr, ExprKind, Field, Ident};
 use super::context::{Cx, parts};
+use super::grammar::Rule;
 use super::literal::raw;
-use super::parser::Rule;
 use xpipe_base::diag::{Code, Diagnostic, Span};
 use xpipe_base::value::{BinaryOp, UnaryOp};
 

@@ -6,8 +6,8 @@ use pest::iterators::Pair;
 
 use super::ast::{Expr, ExprKind, StrPart};
 use super::context::{Cx, parts};
-use super::parser::Rule;
-use xpipe_base::diag::{Code, Diagnostic};
+use super::grammar::Rule;
+use xpipe_base::diag::{Code, Diagnostic, Span};
 
 impl Cx<'_> {
     /// A number, with its unit when it has one.
@@ -61,15 +61,7 @@ impl Cx<'_> {
                     let before = &part.get_input()[..part.as_span().start()];
                     if before.ends_with('$') && !before.ends_with("\\$") {
                         text.pop();
-                        self.report(
-                            Diagnostic::error(
-                                Code::SyntaxForeign,
-                                "`${…}` is written `{…}`",
-                                here,
-                                "a `$` stands before it",
-                            )
-                            .help("remove the `$`, or write `\\$` for a dollar sign"),
-                        );
+                        self.report(dollar_before_brace(here));
                     }
                     if !text.is_empty() {
                         out.push(StrPart::Text(Arc::from(std::mem::take(&mut text))));
@@ -77,27 +69,11 @@ impl Cx<'_> {
                     out.push(StrPart::Expr(self.interpolated(part)));
                 }
                 Rule::bad_escape => {
-                    self.report(
-                        Diagnostic::error(
-                            Code::SyntaxString,
-                            format!("unknown escape `{}`", part.as_str()),
-                            here,
-                            "no such escape",
-                        )
-                        .help("write `\\\\` for a backslash, or use a raw string: '…'"),
-                    );
+                    self.report(unknown_escape(part.as_str(), here));
                     text.push_str(part.as_str());
                 }
                 Rule::stray_brace => {
-                    self.report(
-                        Diagnostic::error(
-                            Code::SyntaxString,
-                            "`}` closes nothing in this string",
-                            here,
-                            "a single `}`",
-                        )
-                        .help("write `}}` for a brace"),
-                    );
+                    self.report(unmatched_brace(here));
                     text.push('}');
                 }
                 _ => text.push_str(part.as_str()),
@@ -151,4 +127,19 @@ impl Cx<'_> {
 /// The text of a raw string.
 pub(super) fn raw(pair: &Pair<'_, Rule>) -> Arc<str> {
     pair.as_str().trim_matches('\'').into()
+}
+
+fn dollar_before_brace(at: Span) -> Diagnostic {
+    Diagnostic::error(Code::SyntaxForeign, "`${…}` is written `{…}`", at, "a `$` stands before it")
+        .help("remove the `$`, or write `\\$` for a dollar sign")
+}
+
+fn unknown_escape(escape: &str, at: Span) -> Diagnostic {
+    Diagnostic::error(Code::SyntaxString, format!("unknown escape `{escape}`"), at, "no such escape")
+        .help("write `\\\\` for a backslash, or use a raw string: '…'")
+}
+
+fn unmatched_brace(at: Span) -> Diagnostic {
+    Diagnostic::error(Code::SyntaxString, "`}` closes nothing in this string", at, "a single `}`")
+        .help("write `}}` for a brace")
 }

@@ -1,4 +1,4 @@
-//! Texts with mistakes, and what must be said about each.
+//! Texts with mistakes, and the diagnostics of each.
 
 /// Each text with what is reported: line, the marked text, code, message.
 pub(super) const MISTAKES: &[(&str, &[&str])] = &[
@@ -132,13 +132,11 @@ pub(super) const MISTAKES: &[(&str, &[&str])] = &[
     ("let a = «hello» + f(1,, 2)", &["1 `«hello»` syntax::foreign: a string stands between straight quotes"]),
     (
         "stage f = g {\u{a0} index, b\u{200b} = 2 }",
-        &["1 `\u{a0}` syntax::unexpected: a no-break space (U+00A0) stands here, where a blank was expected"],
+        &["1 `\u{a0}` syntax::unexpected: found a no-break space (U+00A0), expected a space"],
     ),
     (
         "stage f = g {\n\u{3000}index\n}",
-        &[
-            "2 `\u{3000}` syntax::unexpected: an ideographic space (U+3000) stands here, where a blank was expected",
-        ],
+        &["2 `\u{3000}` syntax::unexpected: found an ideographic space (U+3000), expected a space"],
     ),
     (
         "let a = f(\"--cfg\", \"{\\\"a\\\": 1}\", 2)",
@@ -149,7 +147,7 @@ pub(super) const MISTAKES: &[(&str, &[&str])] = &[
     ("let a = if k = 1 then 2 else 3", &["1 `=` syntax::foreign: a comparison is written `==`"]),
     (
         "stage f = g {\n  stage h = i { a = 1 }\n  index = h\n}",
-        &["2 `stage h` syntax::not_an_item: `stage` stands in column 0, not inside of another item"],
+        &["2 `stage h` syntax::not_an_item: `stage` stands in column 0, not inside another item"],
     ),
     ("let a = 2 ** 4", &["1 `**` syntax::foreign: there is no operator for powers"]),
     ("let a = 2 ^ 4", &["1 `^` syntax::foreign: there is no operator for powers"]),
@@ -157,7 +155,7 @@ pub(super) const MISTAKES: &[(&str, &[&str])] = &[
     ("let a = first | second", &["1 `|` syntax::foreign: stages are not joined by an operator"]),
     ("let a = first |> second", &["1 `|` syntax::foreign: stages are not joined by an operator"]),
     ("let a = [x for x in y]", &["1 `for` syntax::foreign: lists are not made by loops"]),
-    ("let a = lambda x: x", &["1 `lambda` syntax::foreign: there are no functions without a name"]),
+    ("let a = lambda x: x", &["1 `lambda` syntax::foreign: there are no anonymous functions"]),
     (
         "let a = { \"a\": 1, 'b': 2 }",
         &[
@@ -199,8 +197,8 @@ pub(super) const MISTAKES: &[(&str, &[&str])] = &[
     ("axis k = [1 2 3]", &["1 `2` syntax::unexpected: expected `,` or a new line before `2`"]),
     ("axis k = 1, 2, 3", &["1 `,` syntax::foreign: a list stands in `[…]`"]),
     ("param n = 3", &["1 `=` syntax::unexpected: expected `:`, found `=`"]),
-    ("let a = b.c.0", &["1 `0` syntax::foreign: a name stands behind `.`"]),
-    ("table t { test = paired_t(against = k1.0.9) }", &["1 `0.9` syntax::foreign: a name stands behind `.`"]),
-    ("let a = f(x.\"a b\")", &["1 `\"a b\"` syntax::foreign: a name stands behind `.`"]),
+    ("let a = b.c.0", &["1 `0` syntax::foreign: a name follows `.`"]),
+    ("table t { test = paired_t(against = k1.0.9) }", &["1 `0.9` syntax::foreign: a name follows `.`"]),
+    ("let a = f(x.\"a b\")", &["1 `\"a b\"` syntax::foreign: a name follows `.`"]),
     ("let a = 'it''s'", &["1 `'it''s'` syntax::foreign: a string between `'` holds no `'`"]),
 ];

@@ -1,10 +1,10 @@
 //! Text to syntax tree: source map, grammar, parser with recovery.
 //!
-//! [`parse`] goes through four steps. `scan` cuts the file into items at item words in column 0 and looks at strings,
-//! brackets and nesting; `brackets` and `edits` mend what is missing; the grammar (grammar/xpipe.pest) reads one item
-//! at a time, with `bad_…` rules that keep a mistake inside its bracket; `build`, `expr`, `literal` and `pieces` turn
-//! pairs into the tree, and `recover` explains what could not be read. [`format`] writes a text the one way it is
-//! written. Must not know: names, types, operations.
+//! [`parse`] has four steps. `scan` cuts the file into items at item words in column 0 and checks strings, brackets and
+//! nesting; `brackets` and `edits` repair unbalanced brackets; the grammar (grammar/xpipe.pest) reads one item at a
+//! time, with `bad_…` rules that confine a mistake to its bracket; `build`, `expr`, `literal` and `pieces` turn pairs
+//! into the tree. `recover` handles items that do not parse: `explain` and `slips` report why, `repair` tries edits,
+//! `remains` keeps the name. [`format`] is the formatter. Must not know: names, types, operations.
 
 pub mod ast;
 mod brackets;
@@ -15,6 +15,8 @@ mod explain;
 mod expr;
 mod faults;
 mod fmt;
+mod grammar;
+mod imbalance;
 mod literal;
 #[cfg(test)]
 mod mistakes;
@@ -22,6 +24,8 @@ mod odd;
 mod parser;
 mod pieces;
 mod recover;
+mod remains;
+mod repair;
 mod scan;
 mod slips;
 pub mod source;

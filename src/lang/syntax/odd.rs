@@ -1,11 +1,11 @@
-//! Characters and spellings that are no language of ours but that every editor, word processor or other language puts
-//! into a file: no-break spaces, curly quotes, names with accents, prefixes of strings, loops. They are told from the
-//! characters alone, so that each is one report and the rest of the file is read.
+//! Characters and spellings from word processors and other languages: no-break spaces, typographic quotes, names with
+//! accents, string prefixes, loops. They are recognised by the characters alone, before the grammar, so that each is one
+//! diagnostic and the rest of the file parses.
 
 use super::edits::Edit;
-use super::scan::Fault;
+use super::faults::Fault;
 
-/// What stands at a byte, outside of strings and comments, that has to be told and mended.
+/// A fault outside strings and comments, with the edit that repairs it.
 pub(super) struct Odd {
     pub(super) fault: Fault,
     pub(super) edit: Edit,
@@ -13,7 +13,7 @@ pub(super) struct Odd {
     pub(super) end: usize,
 }
 
-/// The odd thing that starts at byte `i`; `line` is where its line starts.
+/// The fault at byte `i`; `line` is the start of its line.
 pub(super) fn at(text: &str, i: usize, line: usize) -> Option<Odd> {
     let rest = &text[i..];
     let first = rest.chars().next()?;
@@ -66,7 +66,7 @@ fn cut(fault: Fault, at: usize, len: usize, put: &'static str) -> Odd {
     Odd { fault, edit: Edit { at, cut: len, put: put.into() }, end: at + len }
 }
 
-/// Characters that are not seen: zero-width spaces and joiners, marks of direction and byte order.
+/// Invisible characters: zero-width spaces and joiners, marks of direction and byte order.
 fn invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{ad}')
 }
@@ -82,20 +82,4 @@ fn closing_quote(c: char) -> Option<&'static [char]> {
 
 fn closing_len(rest: &str) -> usize {
     rest.chars().next().map_or(0, char::len_utf8)
-}
-
-/// What a character is called.
-pub(super) fn name_of(c: char) -> String {
-    let known = match c {
-        '\u{a0}' | '\u{202f}' => "a no-break space",
-        '\u{3000}' => "an ideographic space",
-        '\u{200b}' => "a zero-width space",
-        '\u{feff}' => "a byte order mark",
-        '\u{ad}' => "a soft hyphen",
-        '\u{b}' | '\u{c}' => "a page break",
-        '\u{2028}' | '\u{2029}' => "a line separator",
-        c if c.is_whitespace() => "a space of another width",
-        _ => "an invisible character",
-    };
-    format!("{known} (U+{:04X})", c as u32)
 }

@@ -1,4 +1,4 @@
-//! The grammar, and the way from text to tree: cut into items, mend, parse, build; on failure, recover.
+//! From text to tree: cut into items, repair, parse, build; on failure, recover.
 
 use pest::Parser;
 use pest::iterators::Pair;
@@ -6,14 +6,10 @@ use pest::iterators::Pair;
 use super::ast::{Expr, File, Ident};
 use super::context::{Cx, parts};
 use super::edits::Edited;
+use super::grammar::{Grammar, Rule};
 use super::recover;
 use super::scan::scan;
 use xpipe_base::diag::{Diagnostics, FileId};
-
-/// The grammar of grammar/xpipe.pest.
-#[derive(pest_derive::Parser)]
-#[grammar = "../../grammar/xpipe.pest"]
-pub(super) struct Grammar;
 
 /// Parses a file. Never fails: what could not be read is reported and left out, or is [`super::ast::ExprKind::Error`].
 pub fn parse(file: FileId, text: &str, sink: &mut Diagnostics) -> File {

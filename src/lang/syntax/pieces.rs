@@ -4,7 +4,7 @@ use pest::iterators::Pair;
 
 use super::ast::{Expr, ExprKind, Field, Ident};
 use super::context::{Cx, parts};
-use super::parser::Rule;
+use super::grammar::Rule;
 use xpipe_base::diag::{Code, Diagnostic};
 
 /// A kind of piece.

@@ -1,17 +1,18 @@
-//! Items that do not parse: mended and tried again, cut where another item may start, and in the end known at least
-//! by their names, so that what uses them is not reported too.
+//! Recovery from syntax errors: items that do not parse are repaired and tried again, or cut where another item may
+//! start. What still does not parse keeps its name, so that its users are not reported as well.
 
 use pest::Parser;
 
-use super::ast::{Def, Expr, ExprKind, Field, File, Ident, Item, ItemKind, Let, Stage, Sweep, TypeExpr};
-use super::brackets::{Imbalance, balanced, closing, mend};
+use super::ast::{Field, File, Item, ItemKind};
+use super::brackets::{balanced, mend};
 use super::context::{Cx, parts};
-use super::edits::{Edit, Edited};
+use super::edits::Edited;
 use super::explain::failed_at;
-use super::parser::{Grammar, Rule};
-use super::scan::{Bracket, Chunk, Fault, ITEM_WORDS, scan};
-use super::token;
-use xpipe_base::diag::{Code, Diagnostic, Diagnostics, FileId, Span, suggest};
+use super::faults::Fault;
+use super::grammar::{Grammar, Rule};
+use super::scan::{Bracket, Chunk, ITEM_WORDS, scan};
+use super::{remains, repair, token};
+use xpipe_base::diag::{Code, Diagnostic, Diagnostics, FileId, Span};
 
 /// Reads one chunk of a file into items.
 pub(super) fn chunk(file: FileId, text: &str, chunk: Chunk, sink: &mut Diagnostics, out: &mut File) {
@@ -20,7 +21,7 @@ pub(super) fn chunk(file: FileId, text: &str, chunk: Chunk, sink: &mut Diagnosti
     out.incomplete |= r.lost;
 }
 
-/// Whether a text that is no file has sound strings, brackets and nesting; reports what is not.
+/// Whether a fragment has well-formed strings, brackets and nesting; reports what is wrong.
 pub(super) fn sound(file: FileId, text: &str, sink: &mut Diagnostics) -> bool {
     let before = sink.len();
     let mut r = Recovery { file, text, sink, quiet: Vec::new(), lost: false };
@@ -38,9 +39,9 @@ struct Recovery<'a> {
     file: FileId,
     text: &'a str,
     sink: &'a mut Diagnostics,
-    /// Places where something was reported already.
+    /// Byte ranges in which an error is reported already.
     quiet: Vec<(usize, usize)>,
-    /// Whether a name may have been declared in what was left out.
+    /// Whether a skipped part may declare a name.
     lost: bool,
 }
 
@@ -59,7 +60,7 @@ impl<'a> Recovery<'a> {
             return;
         }
         if !chunk.edits.is_empty() {
-            // What was mended must be sound before the grammar, which relies on it, may see it.
+            // The repaired text must be balanced before it is parsed: the grammar relies on it.
             let source = self.edited(&chunk);
             let again = scan(&source.text);
             if again.iter().any(|c| c.deep.is_some() || !c.faults.is_empty() || !balanced(&c.brackets)) {
@@ -140,7 +141,7 @@ impl<'a> Recovery<'a> {
         self.report(d.help("split the expression: name its parts with `let`"));
     }
 
-    /// Reports strings, comments and brackets that are wrong, and adds the edits that mend the brackets.
+    /// Reports wrong strings, comments and brackets, and adds the edits that repair the brackets.
     fn lexical(&mut self, chunk: &mut Chunk) {
         for fault in &chunk.faults {
             if let Fault::Loop(start, _) = *fault {
@@ -161,75 +162,11 @@ impl<'a> Recovery<'a> {
         let (found, edits) = mend(self.text, chunk.start, chunk.end, &chunk.brackets);
         chunk.edits.extend(edits);
         for imbalance in found {
-            let (d, lines) = self.imbalance(&imbalance);
+            let (d, lines) = imbalance.explained(self.text, self.file);
             self.report(d);
             for at in lines {
                 let line = self.line(at);
                 self.quiet.push(line);
-            }
-        }
-    }
-
-    fn imbalance(&self, found: &Imbalance) -> (Diagnostic, Vec<usize>) {
-        let sign = |at: usize| &self.text[at..=at];
-        match *found {
-            Imbalance::Unclosed { at, close, block } => {
-                let sign = sign(at);
-                let partner = closing(self.text.as_bytes()[at]);
-                let message = format!("this `{sign}` is never closed");
-                let help = format!("write the `{partner}` that closes it");
-                let open = self.span(at, at + 1);
-                let (start, last) = token::before(self.text, close).unwrap_or((at, sign));
-                let d = if !block || self.text[at..start.max(at)].matches('\n').count() <= 1 {
-                    Diagnostic::error(Code::SyntaxUnclosed, message, open, "opened here")
-                } else {
-                    // Far from its end, the end is what must be mended.
-                    let message = format!("expected `{partner}` after `{}`", token::short(last));
-                    let end = self.span(start, start + last.len());
-                    let d =
-                        Diagnostic::error(Code::SyntaxUnclosed, message, end, "the block seems to end here");
-                    d.related(open, "opened here and never closed")
-                };
-                // Behind a block of several lines something else may stand in place of the bracket.
-                let one_line = self.line(at) == self.line(start);
-                (d.help(help), if one_line { vec![at] } else { vec![at, start, close] })
-            }
-            Imbalance::Extra(at) => {
-                let d = Diagnostic::error(
-                    Code::SyntaxUnopened,
-                    format!("this `{}` closes nothing", sign(at)),
-                    self.span(at, at + 1),
-                    "nothing is open that it could close",
-                );
-                (d.help("remove it, or write the bracket that it closes"), vec![at])
-            }
-            Imbalance::Wrong { at, partner, right } => {
-                let (first, last) = (at.min(partner), at.max(partner));
-                let d = Diagnostic::error(
-                    Code::SyntaxUnclosed,
-                    format!("`{}` is closed by `{}`", sign(first), sign(last)),
-                    self.span(at, at + 1),
-                    format!("`{right}` should stand here"),
-                );
-                let label = if partner < at { "opened here" } else { "closed here" };
-                (
-                    d.related(self.span(partner, partner + 1), label).help(format!("write `{right}`")),
-                    vec![at, partner],
-                )
-            }
-            Imbalance::Missing { at, after } => {
-                let (start, last) = token::before(self.text, after).unwrap_or((after, ""));
-                let d = Diagnostic::error(
-                    Code::SyntaxUnopened,
-                    format!("expected `{{` after `{}`", token::short(last)),
-                    self.span(start, start + last.len()),
-                    "a block follows, but nothing opens it",
-                );
-                (
-                    d.related(self.span(at, at + 1), "this closes it")
-                        .help("write `{` at the end of the line"),
-                    vec![at, after],
-                )
             }
         }
     }
@@ -311,7 +248,7 @@ impl<'a> Recovery<'a> {
         }
     }
 
-    /// A chunk that is no item: reports why, then gets out of it what it can.
+    /// A chunk that does not parse as an item: reports why, then recovers what it can.
     fn failed(
         &mut self,
         chunk: &Chunk,
@@ -323,7 +260,11 @@ impl<'a> Recovery<'a> {
         let head = chunk.head.unwrap_or(chunk.start);
         let word = token::at(self.text, head);
         let known = ITEM_WORDS.contains(&word);
-        let repaired = if known { self.repairs(chunk, failed) } else { self.item_words(chunk, head, word) };
+        let repaired = if known {
+            repair::at_failure(self.text, chunk, failed)
+        } else {
+            repair::item_word(self.text, chunk, head, word)
+        };
         if known {
             let end = source.text.trim_end().len();
             let mut cx = Cx {
@@ -337,7 +278,8 @@ impl<'a> Recovery<'a> {
             cx.explain_error(error, &source.text, 0, end);
             self.lost |= cx.lost;
         } else {
-            self.unknown_item(head, word, repaired.as_ref().map(|r| r.1.as_str()));
+            let fits = repaired.as_ref().map(|r| r.1.as_str());
+            self.report(repair::unknown_item(self.text, self.file, head, word, fits));
         }
         let at = failed.min(self.text.len());
         self.quiet.push(self.line(at));
@@ -357,89 +299,13 @@ impl<'a> Recovery<'a> {
                     self.build(&mended, &source, pairs, true, out);
                 }
                 out.incomplete |=
-                    out.items.last().and_then(|i| name(&i.kind)).is_some_and(|n| &*n.name == "_");
+                    out.items.last().and_then(|i| remains::name(&i.kind)).is_some_and(|n| &*n.name == "_");
             }
             None => self.salvage(chunk, failed, out),
         }
     }
 
-    fn unknown_item(&mut self, head: usize, word: &str, fits: Option<&str>) {
-        let word = if word.is_empty() { &self.text[head..head + 1] } else { word };
-        let help = match (suggest::did_you_mean(word, ITEM_WORDS.iter().copied()), foreign_item(word), fits) {
-            (_, Some(ours), _) => format!("write `{ours}`"),
-            (Some(help), ..) => help,
-            (_, _, Some(fits)) => format!("write `{fits} {word} …`"),
-            _ => format!("items start with {}", quoted(ITEM_WORDS)),
-        };
-        let d = Diagnostic::error(
-            Code::SyntaxItem,
-            format!("expected an item, found `{}`", token::short(word)),
-            self.span(head, head + word.len()),
-            "starts no item",
-        );
-        self.report(d.help(help));
-    }
-
-    /// Edits that make an item of text whose first word is unknown or missing, and the word that did.
-    fn item_words(&self, chunk: &Chunk, head: usize, word: &str) -> Option<(Vec<Edit>, String)> {
-        let close =
-            |ours: &&&str| strsim::jaro_winkler(word, ours) >= 0.8 || foreign_item(word) == Some(**ours);
-        let replace = ITEM_WORDS.iter().filter(close).map(|w| (word.len(), *w));
-        let text = &self.text[head..chunk.end];
-        let (start, value) = text.split_once('=').unwrap_or((text, ""));
-        let order: &[&str] = match (start.contains(':'), start.contains('{'), value.contains('{')) {
-            (true, ..) => &["param", "dataset", "axis", "let"],
-            (_, true, _) => &["table", "claim", "report", "study", "profile", "use"],
-            (.., true) => &["stage", "let", "axis"],
-            _ => &["let", "axis", "stage", "use"],
-        };
-        let insert = order.iter().map(|w| (0, *w));
-        let anyway = order.iter().map(|w| (word.len(), *w));
-        let all: Vec<(usize, &str)> = replace.chain(insert).chain(anyway).collect();
-        all.into_iter().find_map(|(cut, ours)| {
-            let put = format!("{ours} ").into();
-            self.attempt(chunk, Edit { at: head, cut, put }).map(|edits| (edits, ours.to_owned()))
-        })
-    }
-
-    /// Edits at the failure that make the chunk an item, and what they put there.
-    fn repairs(&self, chunk: &Chunk, failed: usize) -> Option<(Vec<Edit>, String)> {
-        let failed = failed.min(chunk.end);
-        let blanks = self.text[failed..chunk.end].len() - self.text[failed..chunk.end].trim_start().len();
-        let at = failed + blanks;
-        let found = if at < chunk.end { token::at(self.text, at) } else { "" };
-        let bracket =
-            found.starts_with(|c: char| "()[]{}".contains(c)) || found.is_empty() || at == chunk.head?;
-        let inserts = ["=", "for", ":", ",", "_", "= _", ": Any =", "_ =", "{}", "-> Any", "()", "_ ()"];
-        let mut tries: Vec<(usize, &str)> = Vec::new();
-        // Words that follow the name of an item: it is the name that is missing.
-        if ["for", "where", "with", "as"].contains(&found) {
-            tries.push((0, "_"));
-        }
-        if !bracket {
-            tries.push((found.len(), ""));
-        }
-        tries.extend(inserts.iter().map(|p| (0, *p)));
-        if !bracket {
-            tries.extend(
-                ["=", ":", "for", "->", "_", "with", "as", "where", ","].iter().map(|p| (found.len(), *p)),
-            );
-        }
-        tries.into_iter().find_map(|(cut, put)| {
-            let padded = format!(" {put} ").into();
-            let edits = self.attempt(chunk, Edit { at, cut, put: padded })?;
-            Some((edits, put.split(' ').next().unwrap_or(put).to_owned()))
-        })
-    }
-
-    fn attempt(&self, chunk: &Chunk, edit: Edit) -> Option<Vec<Edit>> {
-        let mut edits = chunk.edits.clone();
-        edits.push(edit);
-        let source = Edited::with(&self.text[chunk.start..chunk.end], chunk.start, &edits);
-        Grammar::parse(Rule::only_item, &source.text).is_ok().then_some(edits)
-    }
-
-    /// Keeps the name of an item that cannot be read, and reports what is wrong in its blocks after `failed`.
+    /// Keeps the name of an item that does not parse, and reports the errors in its blocks after `failed`.
     fn salvage(&mut self, chunk: &Chunk, failed: usize, out: &mut File) {
         let start = chunk.head.unwrap_or(chunk.start);
         let span = self.span(start, self.text[..chunk.end].trim_end().len().max(start));
@@ -477,7 +343,7 @@ impl<'a> Recovery<'a> {
             return;
         }
         out.incomplete |= name.is_none() || matches!(word.as_str(), "use" | "requires");
-        if let Some(kind) = name.and_then(|name| remains(&word, name, sweep, fields, span)) {
+        if let Some(kind) = name.and_then(|name| remains::item(&word, name, sweep, fields, span)) {
             out.items.push(Item { docs: Vec::new(), span, kind, broken: true });
         }
     }
@@ -519,68 +385,4 @@ impl<'a> Recovery<'a> {
         }
         fields
     }
-}
-
-/// What is left of an item whose word and name are known.
-fn remains(
-    word: &str,
-    name: Ident,
-    sweep: Option<Sweep>,
-    fields: Vec<Field>,
-    span: Span,
-) -> Option<ItemKind> {
-    let error = Expr { kind: ExprKind::Error, span };
-    let any = || TypeExpr { name: Ident { name: "Any".into(), span }, args: Vec::new(), span };
-    Some(match word {
-        "study" => ItemKind::Study { name, fields },
-        "param" => ItemKind::Param { name, ty: any(), default: Some(error) },
-        "axis" => ItemKind::Axis { name, ty: None, value: error },
-        "dataset" => ItemKind::Dataset { name, ty: any(), value: error },
-        "stage" => ItemKind::Stage(Stage { name, sweep, call: error, policy: Vec::new() }),
-        "def" => {
-            ItemKind::Def(Def { name, formals: Vec::new(), returns: any(), items: Vec::new(), result: error })
-        }
-        "table" => ItemKind::Table { name, sweep, fields, body: span },
-        "claim" => ItemKind::Claim { name, sweep, fields, body: span },
-        "report" => ItemKind::Report { name, fields, body: span },
-        "profile" => ItemKind::Profile { name, fields, only: Vec::new() },
-        "use" | "requires" | "edition" => return None,
-        _ => ItemKind::Let(Let { name, sweep, ty: None, value: error }),
-    })
-}
-
-/// The name an item declares.
-fn name(kind: &ItemKind) -> Option<&Ident> {
-    Some(match kind {
-        ItemKind::Edition { .. } | ItemKind::Requires { .. } | ItemKind::Use(_) => return None,
-        ItemKind::Let(Let { name, .. })
-        | ItemKind::Stage(Stage { name, .. })
-        | ItemKind::Def(Def { name, .. }) => name,
-        ItemKind::Study { name, .. }
-        | ItemKind::Param { name, .. }
-        | ItemKind::Axis { name, .. }
-        | ItemKind::Dataset { name, .. }
-        | ItemKind::Table { name, .. }
-        | ItemKind::Claim { name, .. }
-        | ItemKind::Report { name, .. }
-        | ItemKind::Profile { name, .. } => name,
-    })
-}
-
-/// Our word for what other languages call it.
-fn foreign_item(word: &str) -> Option<&'static str> {
-    Some(match word {
-        "import" | "from" | "include" | "require" => "use",
-        "var" | "const" | "val" | "local" | "set" => "let",
-        "process" | "rule" | "task" | "step" | "job" | "node" => "stage",
-        "fn" | "func" | "function" | "workflow" | "macro" => "def",
-        "data" | "source" => "dataset",
-        "args" | "arg" | "option" | "parameter" => "param",
-        "assert" | "expect" => "claim",
-        _ => return None,
-    })
-}
-
-fn quoted(words: &[&str]) -> String {
-    words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(", ")
 }

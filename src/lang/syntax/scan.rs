@@ -1,9 +1,10 @@
-//! The first look at a file: where its items start, which brackets it has, and what no grammar could mend.
+//! The first pass over a file: where items start, its brackets, and errors that the grammar could not recover from.
 //!
 //! One pass over the bytes. It knows strings, comments, brackets, words and signs, and nothing of what they mean.
 //! It finds strings that do not end on their line, `//` comments, and nesting too deep for a recursive parser.
 
 use super::edits::Edit;
+use super::faults::Fault;
 use super::odd::{self, Odd};
 
 /// Words that start an item in column 0.
@@ -22,7 +23,7 @@ const NEST: u32 = 4;
 pub(super) struct Bracket {
     /// Its byte in the file.
     pub(super) at: usize,
-    /// Which one.
+    /// `(`, `)`, `[`, `]`, `{` or `}`.
     pub(super) byte: u8,
     /// Byte at which its line starts.
     pub(super) line: usize,
@@ -30,31 +31,6 @@ pub(super) struct Bracket {
     pub(super) indent: usize,
     /// Whether it is the first token of its line.
     pub(super) first: bool,
-}
-
-/// What is wrong with the characters themselves.
-#[derive(Clone, Debug)]
-pub(super) enum Fault {
-    /// A string that does not end on its line: its bytes.
-    OpenString(usize, usize),
-    /// `{` in a string without its `}`: its byte.
-    OpenHole(usize),
-    /// A `//` or `/* */` comment: its bytes.
-    ForeignComment(usize, usize),
-    /// A blank that is no ASCII blank, or a character that is not seen: its byte.
-    OddBlank(usize),
-    /// Curly or angle quotes with what stands between them: their bytes.
-    OddQuotes(usize, usize),
-    /// Three quotes in a row, to the next three: their bytes.
-    TripleQuotes(usize, usize),
-    /// A name with letters outside of ASCII: its bytes.
-    OddName(usize, usize),
-    /// The letters of `f"…"` or `r"…"`: their bytes.
-    StringPrefix(usize, usize),
-    /// A line in column 0 that starts a loop or choice over the lines below: its bytes.
-    Loop(usize, usize),
-    /// A string that holds `{` and, behind it, `\"`: the string's bytes, and the brace's.
-    Braces(usize, usize, usize),
 }
 
 /// A piece of the file that should be one item.
@@ -66,15 +42,15 @@ pub(super) struct Chunk {
     pub(super) head: Option<usize>,
     /// One past its end.
     pub(super) end: usize,
-    /// Its brackets.
+    /// Its brackets, in order.
     pub(super) brackets: Vec<Bracket>,
-    /// Places where another item may start, though nothing says so: other words in column 0, indented item words.
+    /// Bytes where another item may start: other words in column 0, indented item words.
     pub(super) soft: Vec<usize>,
     /// Where it nests too deep.
     pub(super) deep: Option<usize>,
-    /// What is wrong with its characters, with the edits that mend it.
+    /// Faults of its characters.
     pub(super) faults: Vec<Fault>,
-    /// The edits for `faults`.
+    /// The edits that repair `faults`.
     pub(super) edits: Vec<Edit>,
 }
 
@@ -169,7 +145,7 @@ impl Scanner<'_> {
         self.finish(self.bytes.len());
     }
 
-    /// Notes what is odd and how it is mended; returns where it ends.
+    /// Records a fault and its edit; returns where it ends.
     fn odd(&mut self, odd: Odd) -> usize {
         self.now.faults.push(odd.fault);
         self.now.edits.push(odd.edit);

@@ -1,14 +1,12 @@
-//! What people write who know Python, R, SQL, YAML or a shell: told from the text around the place where the grammar
-//! failed, with what to type here.
+//! Spellings of Python, R, SQL, YAML and shells, recognised from the text around the place where the grammar failed,
+//! with what to write instead.
 
 use super::scan::ITEM_WORDS;
 use super::token;
 
 /// A spelling of another language.
 pub(super) struct Slip {
-    /// Its first byte.
     pub(super) start: usize,
-    /// One past its last byte.
     pub(super) end: usize,
     pub(super) message: String,
     pub(super) label: &'static str,
@@ -17,7 +15,7 @@ pub(super) struct Slip {
     pub(super) declares: bool,
 }
 
-/// Units that are written at once after their number.
+/// Units, which follow their number directly.
 const UNITS: &[&str] = &[
     "s", "sec", "min", "h", "d", "B", "KB", "kB", "MB", "GB", "TB", "KiB", "MiB", "GiB", "TiB", "K", "M",
     "G", "%",
@@ -25,127 +23,260 @@ const UNITS: &[&str] = &[
 
 /// The slip at byte `at` of a text, where what stands there was not expected.
 pub(super) fn at(text: &str, at: usize) -> Option<Slip> {
-    let at = at + (text[at..].len() - text[at..].trim_start().len());
-    let found = token::at(text, at);
-    let (start, last) = token::before(text, at).unwrap_or((at, ""));
-    let same_line = !text[start..at].contains('\n');
-    let line_start = text[..at].rfind('\n').map_or(0, |n| n + 1);
-    let line_end = text[at..].find('\n').map_or(text.len(), |n| at + n);
-    let (before, after) = (&text[line_start..at], text[at + found.len()..line_end].trim_end());
-    let slip = |start, end, message: &str, label, help: &str| {
-        Some(Slip { start, end, message: message.into(), label, help: help.into(), declares: false })
-    };
-    let end = at + found.len();
+    let place = Place::new(text, at);
+    let rules = [
+        Place::unit_apart,
+        Place::single_equals,
+        Place::trailing_condition,
+        Place::comprehension,
+        Place::power,
+        Place::pipe,
+        Place::list_without_brackets,
+        Place::indented_item,
+        Place::quoted_key,
+        Place::anonymous_function,
+        Place::word_operator,
+        Place::line_continuation,
+        Place::literal_member,
+        Place::compound_assignment,
+        Place::apostrophe,
+        Place::colon_after_condition,
+    ];
+    rules.iter().find_map(|rule| rule(&place))
+}
 
-    if same_line && UNITS.contains(&found) && is_plain_number(last) {
-        let (ours, theirs) = (format!("{last}{found}"), &text[start..end]);
-        let message = format!("`{theirs}` is written `{ours}`");
-        return slip(
+/// The place where the grammar failed.
+struct Place<'a> {
+    text: &'a str,
+    /// The byte of the unexpected token, and the token.
+    at: usize,
+    found: &'a str,
+    /// The byte of the token before it, and the token.
+    start: usize,
+    last: &'a str,
+    /// Whether both stand on one line.
+    same_line: bool,
+    line_start: usize,
+    /// The line before and after the unexpected token.
+    before: &'a str,
+    after: &'a str,
+}
+
+impl<'a> Place<'a> {
+    fn new(text: &'a str, at: usize) -> Self {
+        let at = at + (text[at..].len() - text[at..].trim_start().len());
+        let found = token::at(text, at);
+        let (start, last) = token::before(text, at).unwrap_or((at, ""));
+        let line_start = text[..at].rfind('\n').map_or(0, |n| n + 1);
+        let line_end = text[at..].find('\n').map_or(text.len(), |n| at + n);
+        let (before, after) = (&text[line_start..at], text[at + found.len()..line_end].trim_end());
+        Self {
+            text,
+            at,
+            found,
             start,
-            end,
-            &message,
-            "a unit stands at once after its number",
-            &format!("write `{ours}`"),
-        );
+            last,
+            same_line: !text[start..at].contains('\n'),
+            line_start,
+            before,
+            after,
+        }
     }
-    if let Some(slip) = equals_in_condition(text, line_start, at, found) {
-        return Some(slip);
+
+    /// A slip at the unexpected token.
+    fn here(&self, message: impl Into<String>, label: &'static str, help: impl Into<String>) -> Option<Slip> {
+        self.slip(self.at, message, label, help)
     }
-    if same_line && found == "if" && is_value_end(last) {
-        let (condition, other) = after.split_once(" else ").unwrap_or((after, "…"));
+
+    /// A slip from byte `start` to the end of the unexpected token.
+    fn slip(
+        &self,
+        start: usize,
+        message: impl Into<String>,
+        label: &'static str,
+        help: impl Into<String>,
+    ) -> Option<Slip> {
+        let end = self.at + self.found.len();
+        Some(Slip { start, end, message: message.into(), label, help: help.into(), declares: false })
+    }
+
+    /// `20 h`.
+    fn unit_apart(&self) -> Option<Slip> {
+        if !(self.same_line && UNITS.contains(&self.found) && is_plain_number(self.last)) {
+            return None;
+        }
+        let (ours, theirs) =
+            (format!("{}{}", self.last, self.found), &self.text[self.start..self.at + self.found.len()]);
+        let message = format!("`{theirs}` is written `{ours}`");
+        self.slip(self.start, message, "a unit follows its number directly", format!("write `{ours}`"))
+    }
+
+    fn single_equals(&self) -> Option<Slip> {
+        equals_in_condition(self.text, self.line_start, self.at, self.found)
+    }
+
+    /// `a if c else b`.
+    fn trailing_condition(&self) -> Option<Slip> {
+        if !(self.same_line && self.found == "if" && is_value_end(self.last)) {
+            return None;
+        }
+        let (condition, other) = self.after.split_once(" else ").unwrap_or((self.after, "…"));
         let help = format!(
             "write `if {} then {} else {}`",
             token::short(condition.trim()),
-            token::short(last),
+            token::short(self.last),
             token::short(token::at(other, 0)),
         );
-        return slip(
-            at,
-            end,
-            "the condition of a choice stands before its values",
-            "not after a value",
-            &help,
-        );
+        self.here("the condition of a choice stands before its values", "not after a value", help)
     }
-    if same_line && found == "for" && inside(text, line_start, at, '[') {
-        let help =
-            "declare the values as an `axis` and write `for` after the stage's name, or write the list out";
-        return slip(at, end, "lists are not made by loops", "no loop can stand in a list", help);
+
+    /// `[x for x in …]`, `{k: v for …}`.
+    fn comprehension(&self) -> Option<Slip> {
+        if !(self.same_line && self.found == "for") {
+            return None;
+        }
+        if inside(self.text, self.line_start, self.at, '[') {
+            let help = "declare the values as an `axis` and write `for` after the stage's name, or write the list out";
+            return self.here("lists are not made by loops", "no loop can stand in a list", help);
+        }
+        if inside(self.text, self.line_start, self.at, '{') {
+            let help = "declare the values as an `axis` and write `for` after the name of the stage";
+            return self.here("records are not made by loops", "no loop can stand in a record", help);
+        }
+        None
     }
-    if same_line && found == "for" && inside(text, line_start, at, '{') {
-        let help = "declare the values as an `axis` and write `for` after the name of the stage";
-        return slip(at, end, "records are not made by loops", "no loop can stand in a record", help);
-    }
-    if (found == "*" && at > 0 && text.as_bytes()[at - 1] == b'*') || found == "^" {
-        let from = if found == "^" { at } else { at - 1 };
+
+    /// `a ** b`, `a ^ b`.
+    fn power(&self) -> Option<Slip> {
+        let start = if self.follows(b'*') && self.found == "*" {
+            self.at - 1
+        } else if self.found == "^" {
+            self.at
+        } else {
+            return None;
+        };
         let help = "write the number itself, or the product: `2 * 2 * 2`";
-        return slip(from, end, "there is no operator for powers", "not an operator", help);
+        self.slip(start, "there is no operator for powers", "not an operator", help)
     }
-    if (found == ">" && at > 0 && text.as_bytes()[at - 1] == b'>')
-        || (found == "|" && same_line)
-        || found == "|>"
-    {
-        let from = if found == ">" { at - 1 } else { at };
-        let help = "name each step as a `stage`, and give it the one before as an argument: `run = first`";
-        return slip(from, end, "stages are not joined by an operator", "not an operator", help);
+
+    /// Whether the byte stands directly before the unexpected token.
+    fn follows(&self, byte: u8) -> bool {
+        self.at > 0 && self.text.as_bytes()[self.at - 1] == byte
     }
-    let listed = before.starts_with(['a', 'l']) && innermost(text, line_start, at).is_none();
-    if found == "," && (listed || grouped(text, line_start, at)) {
-        return slip(
-            at,
-            end,
-            "a list stands in `[…]`",
-            if listed { "one value was expected" } else { "parentheses hold one value" },
-            "write `[a, b]`",
-        );
+
+    /// `a | b`, `a |> b`, `a >> b`.
+    fn pipe(&self) -> Option<Slip> {
+        let shift = self.found == ">" && self.follows(b'>');
+        if !(shift || (self.found == "|" && self.same_line) || self.found == "|>") {
+            return None;
+        }
+        let help = "name each step as a `stage`, and pass it the one before as an argument: `run = first`";
+        let start = self.at - usize::from(self.found == ">");
+        self.slip(start, "stages are not joined by an operator", "not an operator", help)
     }
-    if same_line && starts_name(found) && ITEM_WORDS.contains(&last) && start > line_start && last != "report"
-    {
+
+    /// `axis a = 1, 2`, `(1, 2)`.
+    fn list_without_brackets(&self) -> Option<Slip> {
+        let listed =
+            self.before.starts_with(['a', 'l']) && innermost(self.text, self.line_start, self.at).is_none();
+        if !(self.found == "," && (listed || grouped(self.text, self.line_start, self.at))) {
+            return None;
+        }
+        let label = if listed { "one value was expected" } else { "parentheses hold one value" };
+        self.here("a list stands in `[…]`", label, "write `[a, b]`")
+    }
+
+    fn indented_item(&self) -> Option<Slip> {
+        let (last, found) = (self.last, self.found);
+        let item = ITEM_WORDS.contains(&last) && self.start > self.line_start && last != "report";
+        if !(self.same_line && starts_name(found) && item) {
+            return None;
+        }
         let help = format!(
             "move `{last} {found} …` above this item, to column 0; stages of a `def` stand in its body"
         );
-        let message = format!("`{last}` stands in column 0, not inside of another item");
-        let mut slip = slip(start, end, &message, "starts an item", &help)?;
-        slip.declares = true;
-        return Some(slip);
+        let message = format!("`{last}` stands in column 0, not inside another item");
+        let slip = self.slip(self.start, message, "starts an item", help)?;
+        Some(Slip { declares: true, ..slip })
     }
-    let quoted = found.len() > 1 && found.starts_with(['"', '\'']) && found.ends_with(['"', '\'']);
-    if quoted && after.trim_start().starts_with([':', '=']) {
-        let name = &found[1..found.len() - 1];
-        let help = format!("write `{name} = …`");
-        return slip(at, end, "the name of a field stands without quotes", "not a name", &help);
+
+    /// `"key": 1`.
+    fn quoted_key(&self) -> Option<Slip> {
+        let found = self.found;
+        let quoted = found.len() > 1 && found.starts_with(['"', '\'']) && found.ends_with(['"', '\'']);
+        if !(quoted && self.after.trim_start().starts_with([':', '='])) {
+            return None;
+        }
+        let help = format!("write `{} = …`", &found[1..found.len() - 1]);
+        self.here("the name of a field stands without quotes", "not a name", help)
     }
-    if same_line && matches!((last, found), ("lambda" | "function", _)) {
+
+    /// `lambda x: …`, `function (x)`.
+    fn anonymous_function(&self) -> Option<Slip> {
+        if !(self.same_line && matches!(self.last, "lambda" | "function")) {
+            return None;
+        }
         let help = "declare a `def`, and call it by its name";
-        return slip(start, start + last.len(), "there are no functions without a name", "not a value", help);
+        let slip = self.slip(self.start, "there are no anonymous functions", "not a value", help)?;
+        Some(Slip { end: self.start + self.last.len(), ..slip })
     }
-    if found == "is" || (found == "not" && after.trim_start().starts_with("in ")) {
-        let help = if found == "is" { "write `==`, or `!=` for `is not`" } else { "write `not a in b`" };
-        return slip(at, end, &format!("`{found}` compares nothing here"), "not an operator", help);
+
+    /// `a is b`, `a not in b`.
+    fn word_operator(&self) -> Option<Slip> {
+        let help = match self.found {
+            "is" => "write `==`, or `!=` for `is not`",
+            "not" if self.after.trim_start().starts_with("in ") => "write `not a in b`",
+            _ => return None,
+        };
+        self.here(format!("`{}` compares nothing here", self.found), "not an operator", help)
     }
-    if found == "\\" && after.trim().is_empty() {
-        let help = "remove it: a line that ends with an operator or inside of brackets goes on by itself";
-        return slip(at, end, "lines are not joined by `\\`", "not an operator", help);
+
+    fn line_continuation(&self) -> Option<Slip> {
+        if !(self.found == "\\" && self.after.trim().is_empty()) {
+            return None;
+        }
+        let help = "remove it: an expression continues after a line end that follows an operator or stands in brackets";
+        self.here("lines are not joined by `\\`", "not an operator", help)
     }
-    let label = found.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '"' | '\''));
-    if label && last == "." && start + 1 == at {
-        let help = format!("a label that is a number or a text is written alone: `{}`", token::short(found));
-        return slip(at, end, "a name stands behind `.`", "not a name", &help);
+
+    /// `axis."label"`, `axis.32`.
+    fn literal_member(&self) -> Option<Slip> {
+        let literal = self.found.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '"' | '\''));
+        if !(literal && self.last == "." && self.start + 1 == self.at) {
+            return None;
+        }
+        let help =
+            format!("a label that is a number or a text is written alone: `{}`", token::short(self.found));
+        self.here("a name follows `.`", "not a name", help)
     }
-    let changes = found == "=" && before.ends_with(['+', '-', '*', '/']);
-    if changes {
+
+    /// `a += 1`.
+    fn compound_assignment(&self) -> Option<Slip> {
+        if !(self.found == "=" && self.before.ends_with(['+', '-', '*', '/'])) {
+            return None;
+        }
         let help = "give the result a name of its own: `let b = a + 1`";
-        return slip(at - 1, end, "a name is given its value once", "changes a value", help);
+        self.slip(self.at - 1, "a name is given its value once", "changes a value", help)
     }
-    if same_line && found.starts_with('\'') && last.starts_with('\'') && start + last.len() == at {
+
+    /// `'it's'`.
+    fn apostrophe(&self) -> Option<Slip> {
+        let adjacent = self.start + self.last.len() == self.at;
+        if !(self.same_line && self.found.starts_with('\'') && self.last.starts_with('\'') && adjacent) {
+            return None;
+        }
         let help = "write it between double quotes: `\"it's\"`";
-        return slip(start, end, "a string between `'` holds no `'`", "the string ends in its middle", help);
+        self.slip(self.start, "a string between `'` holds no `'`", "the string ends in its middle", help)
     }
-    if found == ":" && before.contains("if ") && !before.contains(" then ") {
+
+    /// `if c: …`.
+    fn colon_after_condition(&self) -> Option<Slip> {
+        if !(self.found == ":" && self.before.contains("if ") && !self.before.contains(" then ")) {
+            return None;
+        }
         let help = "write `if condition then value else other`";
-        return slip(at, end, "`then` follows the condition of a choice", "not `then`", help);
+        self.here("`then` follows the condition of a choice", "not `then`", help)
     }
-    None
 }
 
 /// `where k = 1` and `if k = 1 then`: a single `=` where a comparison is meant.

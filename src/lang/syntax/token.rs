@@ -1,6 +1,6 @@
-//! Single tokens of a text, for messages: what stands here, what stood before.
+//! Single tokens of a text, for messages: the token at a position, the token before it.
 
-/// Spellings of more than one sign, ours and foreign.
+/// Operators of several characters, of this language and others.
 const LONG: &[&str] = &[
     "===", "!==", "...", "==", "!=", "<=", ">=", "=>", "->", "<-", ":=", "&&", "||", "..", "//", "/*", "+=",
     "-=", "::", "??",
@@ -47,7 +47,7 @@ fn number(text: &[u8]) -> usize {
     }
 }
 
-/// The last token that ends at or before a byte, with its place; comments and blanks are passed over.
+/// The last token that ends at or before a byte, with its position; comments and white space are skipped.
 pub(super) fn before(text: &str, end: usize) -> Option<(usize, &str)> {
     let mut last = None;
     let mut i = text[..end].rfind('\n').map_or(0, |n| n + 1);

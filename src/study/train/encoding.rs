@@ -14,14 +14,14 @@ use xpipe_data::store::TextStore;
 use xpipe_nn::masked_lm::MaskedLm;
 use xpipe_nn::tokenizer::Tokenizer;
 
-/// What is read of a text, and what is kept.
+/// Limits of an encoding.
 #[derive(Clone, Copy, Debug)]
 pub struct Encoding {
-    /// Tokens of a text that are read, special tokens included.
+    /// Maximum number of tokens per text, special tokens included.
     pub input: usize,
-    /// Terms kept of a text, the heaviest; all without.
+    /// Maximum number of terms per text, by weight; `None`: all.
     pub terms: Option<usize>,
-    /// How texts are batched; changes no result.
+    /// Batching; does not change the result.
     pub batching: Batching,
 }
 
@@ -34,7 +34,7 @@ pub type Take<'a> = dyn FnMut(usize, &[(u32, f32)]) -> Result<(), Failure> + 'a;
 /// Encodes all texts and gives each, in order, to `take`.
 ///
 /// # Errors
-/// A stop that was asked for; what the tokenizer, the model and `take` report.
+/// Cancellation; errors of the tokenizer, the model and `take`.
 pub fn encode(
     model: &mut dyn MaskedLm,
     tokenizer: &Tokenizer,

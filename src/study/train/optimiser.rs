@@ -13,7 +13,7 @@ use xpipe_nn::Parameter;
 /// Elements in a unit of parallel work; fixed, since the norm is summed unit by unit.
 const CHUNK: usize = 1 << 16;
 
-/// What a study says about the optimiser.
+/// The optimiser's arguments.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamW {
     /// Peak learning rate, > 0; the schedule scales it.
@@ -31,7 +31,7 @@ pub struct AdamW {
 }
 
 impl AdamW {
-    /// Reads `adamw { … }`; every argument is there after defaults.
+    /// Reads `adamw { … }` with its defaults filled in.
     ///
     /// # Errors
     /// When a number is missing or out of its range.

@@ -23,7 +23,7 @@ pub struct Ranker {
     pub model: Box<Metered>,
     /// What turns texts into tokens.
     pub reader: Reader,
-    /// What a report says about the model.
+    /// A description of the model for reports.
     pub facts: ModelFacts,
     /// Whether a score is the probability 1 / (1 + exp(-logit)) instead of the logit. With two labels, whose logits
     /// became one by their difference, that is the softmax probability of the second.

@@ -7,179 +7,19 @@
 //! Queries and documents are numbers of the stores they came from. Must not know: files, text, models.
 
 mod draw;
+mod pool;
 mod shape;
 
 use std::collections::BTreeMap;
 
 pub use draw::without_replacement;
+use pool::List;
+pub use pool::{Lists, Pool, Sample, Triple};
 pub use shape::Shape;
 
-use super::objectives::Form;
 use xpipe_base::task::Failure;
 use xpipe_base::value::counted::counted;
 use xpipe_base::value::rng::{Permutation, Stream};
-
-/// One sample: a query and its documents.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Sample {
-    /// The query's number in its store.
-    pub query: u32,
-    /// The documents' numbers in their store; positives first, or in teacher order.
-    pub documents: Vec<u32>,
-    /// The teacher's scores, as many as documents.
-    pub teacher: Option<Vec<f64>>,
-    /// How many of the first documents are positive; 0 in a ranked list.
-    pub positives: usize,
-}
-
-/// Candidates of many queries: what a run, judgements and scores say, in flat arrays.
-#[derive(Clone, Debug, Default)]
-pub struct Lists {
-    queries: Vec<u32>,
-    starts: Vec<usize>,
-    documents: Vec<u32>,
-    teacher: Vec<f32>,
-    positive_starts: Vec<usize>,
-    positives: Vec<u32>,
-    from: Vec<u32>,
-}
-
-/// One query's candidates.
-#[derive(Clone, Copy, Debug)]
-struct List<'a> {
-    query: u32,
-    documents: &'a [u32],
-    teacher: Option<&'a [f32]>,
-    /// Places of the positives, rising.
-    positives: &'a [u32],
-    /// The place from which on negatives are drawn.
-    from: u32,
-}
-
-impl List<'_> {
-    /// Places from which negatives may be drawn.
-    fn negatives(&self) -> Vec<u32> {
-        (self.from..self.documents.len() as u32)
-            .filter(|p| self.positives.binary_search(p).is_err())
-            .collect()
-    }
-}
-
-impl Lists {
-    /// No lists yet.
-    pub fn new() -> Self {
-        Self { starts: vec![0], positive_starts: vec![0], ..Self::default() }
-    }
-
-    /// Adds a query: its documents in run order, the places of its positives (rising, from 0), the place from which
-    /// on negatives are drawn, and the teacher's scores. Either all lists have scores, or none.
-    pub fn push(
-        &mut self,
-        query: u32,
-        documents: &[u32],
-        positives: &[u32],
-        from: u32,
-        teacher: Option<&[f32]>,
-    ) {
-        debug_assert!(teacher.is_none_or(|t| t.len() == documents.len()));
-        self.queries.push(query);
-        self.documents.extend_from_slice(documents);
-        self.starts.push(self.documents.len());
-        self.positives.extend_from_slice(positives);
-        self.positive_starts.push(self.positives.len());
-        self.from.push(from);
-        self.teacher.extend_from_slice(teacher.unwrap_or_default());
-    }
-
-    /// The number of queries.
-    pub fn len(&self) -> usize {
-        self.queries.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.queries.is_empty()
-    }
-
-    fn list(&self, i: usize) -> List<'_> {
-        let range = self.starts[i]..self.starts[i + 1];
-        List {
-            query: self.queries[i],
-            documents: &self.documents[range.clone()],
-            teacher: (!self.teacher.is_empty()).then(|| &self.teacher[range]),
-            positives: &self.positives[self.positive_starts[i]..self.positive_starts[i + 1]],
-            from: self.from[i],
-        }
-    }
-}
-
-/// A (query, positive, negative) triple, with the teacher's two scores or without.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Triple {
-    /// The query's number.
-    pub query: u32,
-    /// The positive's number.
-    pub positive: u32,
-    /// The negative's number.
-    pub negative: u32,
-    /// The teacher's scores of the positive and of the negative.
-    pub scores: Option<(f32, f32)>,
-}
-
-/// Where samples are drawn from.
-#[derive(Debug)]
-pub enum Pool {
-    /// Candidate lists; every shape can be drawn.
-    Lists(Lists),
-    /// Triples; only pairs.
-    Triples(Vec<Triple>),
-    /// Samples drawn before, all of one form; only that form.
-    Fixed(Form, Vec<Sample>),
-}
-
-impl Pool {
-    /// The forms that can be drawn.
-    pub fn forms(&self) -> Vec<Form> {
-        match self {
-            Self::Lists(_) => vec![Form::Pairs, Form::Group, Form::RankedList],
-            Self::Triples(_) => vec![Form::Pairs],
-            // A pair is a group of one and one.
-            Self::Fixed(Form::Pairs, _) => vec![Form::Pairs, Form::Group],
-            Self::Fixed(form, _) => vec![*form],
-        }
-    }
-}
-
-impl Pool {
-    /// Calls `f` with every query that can be drawn and the documents that may stand below its positives. Ranked lists
-    /// have no positives, so nothing of them is a negative.
-    pub fn each(&self, f: &mut dyn FnMut(u32, &[u32])) {
-        match self {
-            Self::Lists(lists) => {
-                let ranked = lists.positives.is_empty();
-                for i in 0..lists.len() {
-                    let list = lists.list(i);
-                    if ranked {
-                        f(list.query, &[]);
-                    } else if !list.positives.is_empty() {
-                        let negatives = list.negatives();
-                        let documents: Vec<u32> =
-                            negatives.iter().map(|p| list.documents[*p as usize]).collect();
-                        f(list.query, &documents);
-                    }
-                }
-            }
-            Self::Triples(triples) => triples.iter().for_each(|t| f(t.query, &[t.negative])),
-            Self::Fixed(form, samples) => {
-                for s in samples {
-                    let negatives: &[u32] =
-                        if *form == Form::RankedList { &[] } else { &s.documents[s.positives..] };
-                    f(s.query, negatives);
-                }
-            }
-        }
-    }
-}
 
 /// A stream of samples.
 #[derive(Debug)]
@@ -258,16 +98,16 @@ impl Samples {
         }
     }
 
-    /// Whether teacher scores are a teacher's own, and not the places of a list without scores. Ranked lists that were
-    /// written out no longer tell.
+    /// Whether teacher scores come from a teacher, and not from the ranks of a list without scores. Ranked lists read from
+    /// a table count as the latter.
     pub fn scored(&self) -> bool {
         match &self.pool {
-            Pool::Lists(lists) => !lists.teacher.is_empty(),
+            Pool::Lists(lists) => lists.is_scored(),
             Pool::Triples(_) | Pool::Fixed(..) => self.at(0).teacher.is_some(),
         }
     }
 
-    /// How many queries were passed over, by reason.
+    /// Number of skipped queries, by reason.
     pub fn skipped(&self) -> &BTreeMap<&'static str, u64> {
         &self.skipped
     }
@@ -284,7 +124,7 @@ impl Samples {
         match &self.pool {
             Pool::Lists(lists) => {
                 let i = self.usable[item] as usize;
-                self.draw(lists, i, self.draws.sub(epoch).sub(u64::from(lists.queries[i])))
+                self.draw(lists, i, self.draws.sub(epoch).sub(u64::from(lists.list(i).query)))
             }
             Pool::Triples(triples) => {
                 let t = triples[item];

@@ -6,7 +6,7 @@
 use xpipe_base::task::Failure;
 use xpipe_base::value::{Budget, Call, Value};
 
-/// How the rate goes on after the warm-up.
+/// The learning rate after the warm-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decay {
     /// It stays.

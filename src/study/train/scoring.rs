@@ -1,7 +1,7 @@
 //! The scoring loop: many (query, document) pairs through a model, tokenised ahead, sorted by length, packed.
 //!
 //! A pair's score does not depend on what else is in its batch (packed sequences, no padding), so neither the batch
-//! size nor the number of threads changes a bit; results come back in the order asked for.
+//! size nor the number of threads changes a bit; results have the order of the input.
 
 use rayon::prelude::*;
 
@@ -30,7 +30,7 @@ impl Default for Batching {
 /// Scores the pairs 0..count, where `encode` gives the tokens of a pair and `name` names it in messages.
 ///
 /// # Errors
-/// A score that is not finite; a stop that was asked for; what `encode` and the model report.
+/// A score that is not finite; cancellation; errors of `encode` and the model.
 pub fn score(
     model: &mut dyn Reranker,
     count: usize,

@@ -8,7 +8,7 @@
 //! | `scored_triples { triples, scores }` | both | pairs with teacher scores |
 //! | finite samples of another stage | `samples.parquet` | its own shape |
 //!
-//! Ids become numbers of the stores here; an id that is not there is an error that names it.
+//! Ids are replaced by their numbers in the stores; an unknown id is an error that names it.
 
 pub mod finite;
 mod lists;
@@ -51,7 +51,7 @@ impl Stores {
     /// The number of a query.
     ///
     /// # Errors
-    /// When the collection does not have it; `from` says who named it.
+    /// When the collection does not have it; `from` names the file with the id.
     pub fn query(&self, id: &str, from: &str) -> Result<u32, Failure> {
         self.queries.find(id).ok_or_else(|| unknown("query", id, "queries", from))
     }
@@ -59,7 +59,7 @@ impl Stores {
     /// The number of a document.
     ///
     /// # Errors
-    /// When the corpus does not have it; `from` says who named it.
+    /// When the corpus does not have it; `from` names the file with the id.
     pub fn document(&self, id: &str, from: &str) -> Result<u32, Failure> {
         self.corpus.find(id).ok_or_else(|| unknown("document", id, "corpus", from))
     }
@@ -112,7 +112,7 @@ pub fn open(source: &Value, stores: &Stores) -> Result<Opened, Failure> {
     }
 }
 
-/// What a source is, for `samples.json`: constructors and content digests, no paths.
+/// The description of a source in `samples.json`: constructors and content digests, no paths.
 pub fn describe(value: &Value) -> serde_json::Value {
     use serde_json::{Value as Json, json};
     match value {
@@ -131,7 +131,7 @@ pub fn describe(value: &Value) -> serde_json::Value {
     }
 }
 
-/// What `data.samples` writes beside a table, or instead of one: `samples.json`.
+/// `samples.json`, which `data.samples` writes with or without a table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Description {
     /// Version of this description.
@@ -166,7 +166,7 @@ impl Description {
     /// Reads it from an artifact.
     ///
     /// # Errors
-    /// When it is not there or damaged.
+    /// When it is missing or damaged.
     pub fn read(folder: &Path) -> Result<Self, Failure> {
         let path = folder.join(Self::FILE);
         let json = std::fs::read(&path).map_err(|e| Failure::missing(format!("{}: {e}", path.display())))?;

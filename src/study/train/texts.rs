@@ -1,6 +1,6 @@
 //! The loop over texts that a model reads one by one: tokenised ahead, sorted by length, packed.
 //!
-//! What comes of a text must not depend on what is in its batch, so neither the batch size nor the number of threads
+//! The result for a text must not depend on its batch, so neither the batch size nor the number of threads
 //! changes anything; results come in the order of the texts.
 
 use std::borrow::Cow;
@@ -57,7 +57,7 @@ pub type Take<'a, T> = dyn FnMut(usize, &T) -> Result<(), Failure> + 'a;
 /// Makes something of all texts and gives it, in order, to `take`.
 ///
 /// # Errors
-/// A stop that was asked for; what the tokenizer, `compute` and `take` report.
+/// Cancellation; errors of the tokenizer, `compute` and `take`.
 pub fn encode<T: Clone + Default + Send>(
     tokenizer: &Tokenizer,
     texts: &TextStore,
@@ -69,7 +69,7 @@ pub fn encode<T: Clone + Default + Send>(
     let count = texts.len();
     let start = std::time::Instant::now();
     let read = |from: usize| -> Result<Vec<Vec<u32>>, Failure> {
-        // One token more than fits says that there was more.
+        // One token more than the limit shows that the text was cut.
         let ids = |i: usize| tokenizer.ids(&reading.text(texts.text(i)), reading.input + 1);
         (from..(from + WINDOW).min(count)).into_par_iter().map(ids).collect()
     };

@@ -21,7 +21,7 @@ use xpipe_base::task::{Failure, FailureKind, Progress};
 use xpipe_base::value::rng::Stream;
 use xpipe_nn::Reranker;
 
-/// Tokens in a micro-batch when nothing else is said.
+/// Default number of tokens in a micro-batch.
 pub const MICRO_BATCH: usize = 4096;
 
 /// What one training is.
@@ -57,13 +57,13 @@ pub type Validate<'a> = dyn FnMut(&mut dyn Reranker) -> Result<Vec<(String, f64)
 /// Gives the example at a position of the endless stream.
 pub type Feed<'a> = dyn Fn(u64) -> Result<Example, Failure> + Sync + 'a;
 
-/// Seconds between checkpoints when steps do not say otherwise.
+/// Default seconds between checkpoints.
 const CHECKPOINT_SECONDS: u64 = 60;
 
-/// Trains `model` and leaves the selected weights in it; goes on from a checkpoint when there is one.
+/// Trains `model` and leaves the selected weights in it; resumes from a checkpoint when there is one.
 ///
 /// # Errors
-/// [`xpipe_base::task::FailureKind::Interrupted`] after a stop was asked for and a checkpoint written; a loss or gradient
+/// [`xpipe_base::task::FailureKind::Interrupted`] after cancellation, with a checkpoint written; a loss or gradient
 /// that is not finite; what the feed, the model and the validation report.
 pub fn train(
     plan: &Plan<'_>,

@@ -11,10 +11,10 @@ use xpipe_data::qrels::Qrels;
 use xpipe_data::run::Run;
 use xpipe_nn::Reranker;
 
-/// One validation collection: what is re-ranked, and what is right.
+/// One validation collection: candidates and judgements.
 #[derive(Debug)]
 pub struct Collection {
-    /// What it is called.
+    /// Name in messages and records.
     pub name: String,
     stores: Stores,
     qrels: Qrels,

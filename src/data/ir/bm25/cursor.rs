@@ -22,7 +22,7 @@ pub(super) struct Cursor {
     postings: BlockSegmentPostings,
     /// The place in the current block; past its end when no document is left.
     at: usize,
-    /// What the term adds to a score at most.
+    /// Upper bound of the term's contribution to a score.
     pub weight: f32,
 }
 
@@ -87,7 +87,7 @@ impl Cursor {
         }
     }
 
-    /// Goes on to the first document from `document` on; false when there is none.
+    /// Advances to the first document ≥ `document`; false when there is none.
     fn reach(&mut self, document: u32) -> bool {
         let docs = self.postings.docs();
         match docs.get(self.at..).and_then(<[u32]>::last) {

@@ -19,7 +19,7 @@ const MARGIN: f64 = 1.0 + 1e-6;
 /// Offers every document that may be among the best.
 pub(super) fn search(mut cursors: Vec<Cursor>, inverse: &[f32], top: &mut Top<'_>, scratch: &mut Scratch) {
     cursors.sort_by(|a, b| b.weight.total_cmp(&a.weight));
-    // What the terms from each one on add at most.
+    // Upper bound of what the terms from each one on add to a score.
     let mut rest = vec![0.0; cursors.len() + 1];
     for (i, cursor) in cursors.iter().enumerate().rev() {
         rest[i] = rest[i + 1] + f64::from(cursor.weight);

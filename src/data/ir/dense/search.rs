@@ -1,4 +1,4 @@
-//! The documents of the largest dot products with queries, every one of them looked at.
+//! Exact search: the documents with the largest dot products, over all documents.
 
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -26,7 +26,7 @@ pub type Multiply<'a> = dyn Fn(&[u8], &mut Vec<f32>, &mut [f32]) + Sync + 'a;
 /// product the same bits whatever block it stands in, and no product that is not a number.
 ///
 /// # Errors
-/// A stop that was asked for.
+/// Cancellation.
 pub fn search(
     documents: &Embeddings,
     queries: usize,
@@ -38,7 +38,7 @@ pub fn search(
     // Small collections are divided too, by whole blocks.
     let share = count.div_ceil(4 * rayon::current_num_threads()).next_multiple_of(BLOCK);
     let piece = share.clamp(BLOCK, PIECE);
-    // As many as threads that run at the same time: each goes on with the best of what it has seen.
+    // One per thread: each keeps the best that it has seen.
     let idle: Mutex<Vec<Best<'_>>> = Mutex::default();
     let at = |i: usize| i * piece..((i + 1) * piece).min(count);
     (0..count.div_ceil(piece)).into_par_iter().map(at).try_for_each(|texts| {

@@ -47,39 +47,7 @@ pub(super) fn build_in_parts(
     for i in 0..terms {
         posting_starts[i + 1] += posting_starts[i];
     }
-    let file =
-        |name: &str| Ok::<_, Failure>(BufWriter::with_capacity(1 << 20, File::create(dir.join(name))?));
-    let (mut blocks, mut postings) = (file("blocks.bin")?, file("postings.bin")?);
-    let mut block_starts = vec![0u64];
-    let mut first = 0;
-    while first < terms {
-        // At least one term.
-        let room = posting_starts[first] + part;
-        let last = (first + 1..terms).find(|t| posting_starts[t + 1] > room).unwrap_or(terms);
-        let list = turn.lists(first as u32..last as u32, &posting_starts)?;
-        for term in first..last {
-            let own = posting_starts[term] - posting_starts[first]
-                ..posting_starts[term + 1] - posting_starts[first];
-            let own = &list[own.start as usize..own.end as usize];
-            let (mut start, mut count) = (0u32, 0);
-            for block in own.chunk_by(|a, b| a.0 as usize / BLOCK == b.0 as usize / BLOCK) {
-                let number = block[0].0 / BLOCK as u32;
-                let largest = block.iter().map(|p| p.1).max().unwrap_or(0);
-                blocks.write_all(&Block { number, first: start, largest }.bytes())?;
-                for (document, impact) in block {
-                    let place = (*document as usize % BLOCK) as u16;
-                    postings.write_all(&place.to_le_bytes())?;
-                    postings.write_all(&impact.to_le_bytes())?;
-                }
-                start += block.len() as u32;
-                count += 1;
-            }
-            block_starts.push(block_starts[term] + count);
-        }
-        first = last;
-    }
-    blocks.flush()?;
-    postings.flush()?;
+    let block_starts = turn.write_postings(dir, &posting_starts, part)?;
     words::write(&dir.join("blocks.u64"), block_starts.iter().map(|x| x.to_le_bytes()))?;
     words::write(&dir.join("postings.u64"), posting_starts.iter().map(|x| x.to_le_bytes()))?;
     words::write(&dir.join("order.u32"), vectors.ids().order()?.iter().map(|x| x.to_le_bytes()))?;
@@ -96,7 +64,7 @@ pub(super) fn build_in_parts(
     Impacts::open(dir)
 }
 
-/// Vectors on their way to be turned.
+/// The vectors of documents, which are inverted to lists of terms.
 struct Turn<'a> {
     vectors: &'a Vectors,
     scale: f64,
@@ -104,6 +72,45 @@ struct Turn<'a> {
 }
 
 impl Turn<'_> {
+    /// Writes `blocks.bin` and `postings.bin`, some terms at a time: as many as have `part` postings, at least one.
+    /// Returns where the blocks of each term start.
+    fn write_postings(&self, dir: &Path, posting_starts: &[u64], part: u64) -> Result<Vec<u64>, Failure> {
+        let terms = posting_starts.len() - 1;
+        let file =
+            |name: &str| Ok::<_, Failure>(BufWriter::with_capacity(1 << 20, File::create(dir.join(name))?));
+        let (mut blocks, mut postings) = (file("blocks.bin")?, file("postings.bin")?);
+        let mut block_starts = vec![0u64];
+        let mut first = 0;
+        while first < terms {
+            let room = posting_starts[first] + part;
+            let last = (first + 1..terms).find(|t| posting_starts[t + 1] > room).unwrap_or(terms);
+            let list = self.lists(first as u32..last as u32, posting_starts)?;
+            for term in first..last {
+                let own = posting_starts[term] - posting_starts[first]
+                    ..posting_starts[term + 1] - posting_starts[first];
+                let own = &list[own.start as usize..own.end as usize];
+                let (mut start, mut count) = (0u32, 0);
+                for block in own.chunk_by(|a, b| a.0 as usize / BLOCK == b.0 as usize / BLOCK) {
+                    let number = block[0].0 / BLOCK as u32;
+                    let largest = block.iter().map(|p| p.1).max().unwrap_or(0);
+                    blocks.write_all(&Block { number, first: start, largest }.bytes())?;
+                    for (document, impact) in block {
+                        let place = (*document as usize % BLOCK) as u16;
+                        postings.write_all(&place.to_le_bytes())?;
+                        postings.write_all(&impact.to_le_bytes())?;
+                    }
+                    start += block.len() as u32;
+                    count += 1;
+                }
+                block_starts.push(block_starts[term] + count);
+            }
+            first = last;
+        }
+        blocks.flush()?;
+        postings.flush()?;
+        Ok(block_starts)
+    }
+
     /// Gives every document's impacts (document, term, impact) of some terms, by document and term rising.
     fn pass(&self, terms: &Range<u32>, f: &mut dyn FnMut(u32, u32, u16)) -> Result<(), Failure> {
         let total = self.vectors.len() as u64;

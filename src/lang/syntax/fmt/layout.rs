@@ -1,35 +1,11 @@
-//! From lines of tokens to formatted lines: which line starts what, how far it is indented, what is aligned.
+//! From lines of tokens to rows: which line starts what, how far it is indented, what is aligned.
+
+use std::collections::BTreeSet;
 
 use super::align::{self, Head, Run};
 use super::lex::{Kind, Line, Token};
+use super::print::{Place, Row};
 use super::space::{self, FOLLOWING, LEADING};
-
-/// Spaces a level.
-const STEP: usize = 4;
-
-/// How far a row is indented, told from rows above it.
-#[derive(Clone, Copy, Debug)]
-enum Place {
-    /// One level inside the row, or not at all.
-    Inside(Option<usize>),
-    /// As far as the row.
-    Level(usize),
-    /// Two levels inside: what goes on with an element.
-    Beyond(Option<usize>),
-    /// Before the operand under the value of the row: `> b` under `= a`.
-    Under { row: usize, sign: usize, operator: usize },
-}
-
-/// A line that is printed.
-#[derive(Debug)]
-struct Row<'a> {
-    place: Place,
-    tokens: Vec<Token<'a>>,
-    before: Option<Token<'a>>,
-    comment: Option<(&'a str, usize)>,
-    /// Whether a blank line stands above it.
-    blank: bool,
-}
 
 /// An open bracket, or the file.
 #[derive(Debug)]
@@ -51,22 +27,28 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// The text of formatted lines; `items` are the bytes at which items start, in order.
-pub(super) fn text(lines: &[Line<'_>], items: &[usize]) -> String {
-    let mut layout = Layout { frames: vec![Frame::new(None)], ..Layout::default() };
-    let lines = without_last_commas(lines);
+/// Lines as rows, and the spaces to add before their tokens, by row.
+#[derive(Debug, Default)]
+pub(super) struct Rows<'a> {
+    pub(super) rows: Vec<Row<'a>>,
+    pub(super) pads: Vec<Vec<(usize, usize)>>,
+}
+
+/// Lays out lines; `items` are the bytes at which items start, in order, and `apart` the lines that are not aligned.
+pub(super) fn rows<'a>(lines: &[Line<'a>], items: &[usize], apart: &BTreeSet<usize>) -> Rows<'a> {
+    let mut layout = Layout { frames: vec![Frame::new(None)], apart: apart.clone(), ..Layout::default() };
     for (i, line) in lines.iter().enumerate() {
         let next = lines.get(i + 1..).unwrap_or_default().iter().find_map(|l| l.tokens.first()).copied();
-        layout.line(line, items, next);
+        layout.line(i, line, items, next);
     }
     while let Some(mut frame) = layout.frames.pop() {
         frame.run.end(&mut layout.pads);
     }
-    print(&layout.rows, &layout.pads)
+    Rows { rows: layout.rows, pads: layout.pads }
 }
 
 /// The lines without commas in front of a closing bracket; a line of nothing else is gone.
-fn without_last_commas<'a>(lines: &[Line<'a>]) -> Vec<Line<'a>> {
+pub(super) fn without_last_commas<'a>(lines: &[Line<'a>]) -> Vec<Line<'a>> {
     let mut out = Vec::with_capacity(lines.len());
     let mut closes = false;
     for line in lines.iter().rev() {
@@ -95,10 +77,12 @@ struct Layout<'a> {
     frames: Vec<Frame<'a>>,
     last: Option<Token<'a>>,
     blank: bool,
+    /// Lines that are not aligned.
+    apart: BTreeSet<usize>,
 }
 
 impl<'a> Layout<'a> {
-    fn line(&mut self, line: &Line<'a>, items: &[usize], next: Option<Token<'a>>) {
+    fn line(&mut self, index: usize, line: &Line<'a>, items: &[usize], next: Option<Token<'a>>) {
         let Some(first) = line.tokens.first() else {
             match line.comment {
                 None => self.blank = true,
@@ -107,7 +91,7 @@ impl<'a> Layout<'a> {
                         self.end_run();
                     }
                     let inside = self.frames.last().and_then(Frame::row);
-                    self.push(Place::Inside(inside), Vec::new(), line.comment);
+                    self.push(index, Place::Inside(inside), Vec::new(), line.comment);
                 }
             }
             return;
@@ -130,19 +114,36 @@ impl<'a> Layout<'a> {
             Place::Inside(self.frames.last().and_then(Frame::row))
         };
         if starts_element {
-            let (_, starts) = space::join(self.last.as_ref(), &tokens, &[]);
-            self.pads.resize(row + 1, Vec::new());
-            if let Some(frame) = self.frames.last_mut() {
-                let found = align::head(&tokens, frame.opened.map(|o| o.1));
-                frame.element = found.and_then(|f| f.1).map(|head| (row, head));
-                match found {
-                    Some((form, head)) => frame.run.add(row, form, head, &starts, &mut self.pads),
-                    None if frame.opened.is_none() => frame.run.end(&mut self.pads),
-                    None => {}
-                }
-            }
+            self.start_element(index, row, &tokens);
         }
         let depth = self.frames.len();
+        self.brackets(row, &mut tokens, next);
+        if self.frames.len() > depth {
+            // The element continues on the next lines: what follows it is not aligned with what stands above it.
+            for frame in &mut self.frames {
+                frame.run.end_after(row, &mut self.pads);
+            }
+        }
+        self.push(index, place, tokens, line.comment);
+    }
+
+    /// Adds a row that starts an element to the run of its bracket.
+    fn start_element(&mut self, line: usize, row: usize, tokens: &[Token<'a>]) {
+        let (_, starts) = space::join(self.last.as_ref(), tokens, &[]);
+        self.pads.resize(row + 1, Vec::new());
+        let Some(frame) = self.frames.last_mut() else { return };
+        let found = align::head(tokens, frame.opened.map(|o| o.1));
+        frame.element = found.and_then(|f| f.1).map(|head| (row, head));
+        match found {
+            Some(_) if self.apart.contains(&line) => frame.run.end(&mut self.pads),
+            Some((form, head)) => frame.run.add(row, form, head, &starts, &mut self.pads),
+            None if frame.opened.is_none() => frame.run.end(&mut self.pads),
+            None => {}
+        }
+    }
+
+    /// Follows the brackets of a row, and drops a comma at its end that is not needed.
+    fn brackets(&mut self, row: usize, tokens: &mut Vec<Token<'a>>, next: Option<Token<'a>>) {
         let last = tokens.len() - 1;
         for (i, token) in tokens.clone().iter().enumerate() {
             if token.opens() {
@@ -154,17 +155,10 @@ impl<'a> Layout<'a> {
                 if let Some(frame) = self.frames.last_mut() {
                     frame.element = None;
                 }
-            } else if token.text == "," && self.last_comma_is_idle(next) {
+            } else if token.text == "," && !token.sweep && self.last_comma_is_idle(next) {
                 tokens.pop();
             }
         }
-        if self.frames.len() > depth {
-            // The element goes on below: what follows it is not aligned with what stands above it.
-            for frame in &mut self.frames {
-                frame.run.end_after(row, &mut self.pads);
-            }
-        }
-        self.push(place, tokens, line.comment);
     }
 
     fn end_run(&mut self) {
@@ -174,7 +168,7 @@ impl<'a> Layout<'a> {
         }
     }
 
-    /// Whether the comma that ends this line is one that the end of the line says as well.
+    /// Whether the comma at the end of this line is redundant: the line end separates as well.
     fn last_comma_is_idle(&self, next: Option<Token<'_>>) -> bool {
         let Some(frame) = self.frames.last() else { return false };
         frame.opened.is_some_and(|o| o.1 == "{")
@@ -182,14 +176,14 @@ impl<'a> Layout<'a> {
             && next.is_some_and(|n| n.kind == Kind::Word && !FOLLOWING.contains(&n.text))
     }
 
-    /// Whether a line goes on with the element above it.
+    /// Whether a line continues the element above it.
     fn goes_on(&self, first: &Token<'_>, items: &[usize]) -> bool {
         let Some(last) = self.last else { return false };
         if self.frames.len() == 1 {
             return items.binary_search(&first.at).is_err();
         }
         if last.text == "," || last.opens() {
-            return false;
+            return last.sweep;
         }
         let follows = match first.kind {
             Kind::Sign => true,
@@ -204,7 +198,7 @@ impl<'a> Layout<'a> {
         follows || leads
     }
 
-    /// Where a line stands that goes on with the element above it.
+    /// The indentation of a line that continues the element above it.
     fn continued(&self, first: &Token<'_>) -> Place {
         let frame = self.frames.last();
         let inside = frame.and_then(Frame::row);
@@ -224,7 +218,7 @@ impl<'a> Layout<'a> {
         }
     }
 
-    fn push(&mut self, place: Place, tokens: Vec<Token<'a>>, comment: Option<(&'a str, usize)>) {
+    fn push(&mut self, line: usize, place: Place, tokens: Vec<Token<'a>>, comment: Option<(&'a str, usize)>) {
         let opened = self.rows.last().is_some_and(|r| r.tokens.last().is_some_and(Token::opens));
         let closes = tokens.first().is_some_and(Token::closes);
         let blank = self.blank && !self.rows.is_empty() && !opened && !closes;
@@ -232,66 +226,8 @@ impl<'a> Layout<'a> {
         if let Some(last) = tokens.last() {
             self.last = Some(*last);
         }
-        self.rows.push(Row { place, tokens, before, comment, blank });
+        self.rows.push(Row { line, place, tokens, before, comment, blank });
         self.pads.resize(self.rows.len(), Vec::new());
         self.blank = false;
     }
-}
-
-/// Rows as text.
-fn print(rows: &[Row<'_>], pads: &[Vec<(usize, usize)>]) -> String {
-    let mut indents: Vec<usize> = Vec::with_capacity(rows.len());
-    let mut columns: Vec<Vec<usize>> = Vec::with_capacity(rows.len());
-    let mut texts: Vec<String> = Vec::with_capacity(rows.len());
-    for (i, row) in rows.iter().enumerate() {
-        let of = |r: usize| indents.get(r).copied().unwrap_or(0);
-        let inside = |r: Option<usize>| r.map_or(0, |r| of(r) + STEP);
-        let indent = match row.place {
-            Place::Inside(r) => inside(r),
-            Place::Level(r) => of(r),
-            Place::Beyond(r) => inside(r) + STEP,
-            Place::Under { row, sign, operator } => {
-                let sign_at = columns.get(row).and_then(|c| c.get(sign)).copied().unwrap_or(0);
-                let length = rows.get(row).and_then(|r| r.tokens.get(sign)).map_or(1, |t| t.text.len());
-                (of(row) + sign_at + length).saturating_sub(operator).max(of(row) + STEP)
-            }
-        };
-        let pads = pads.get(i).map_or(&[][..], Vec::as_slice);
-        let (text, starts) = space::join(row.before.as_ref(), &row.tokens, pads);
-        let code = if text.is_empty() { String::new() } else { format!("{}{text}", " ".repeat(indent)) };
-        indents.push(indent);
-        columns.push(starts);
-        texts.push(code);
-    }
-    let width = |i: usize| texts[i].chars().count();
-    let mut out = String::new();
-    let mut column = None;
-    for (i, row) in rows.iter().enumerate() {
-        if row.blank {
-            out.push('\n');
-        }
-        out.push_str(&texts[i]);
-        match row.comment {
-            Some((comment, _)) if row.tokens.is_empty() => {
-                out.push_str(&" ".repeat(indents[i]));
-                out.push_str(comment);
-                column = None;
-            }
-            Some((comment, _)) => {
-                let at = *column.filter(|_| !row.blank).get_or_insert_with(|| {
-                    let run = (i..rows.len()).take_while(|k| *k == i || !rows[*k].blank);
-                    let run = run.map_while(|k| {
-                        rows[k].comment.filter(|_| !rows[k].tokens.is_empty()).map(|c| (width(k), c.1))
-                    });
-                    align::comment_column(&run.collect::<Vec<_>>())
-                });
-                column = Some(at);
-                out.push_str(&" ".repeat(at - width(i)));
-                out.push_str(comment);
-            }
-            None => column = None,
-        }
-        out.push('\n');
-    }
-    out
 }

@@ -1,4 +1,4 @@
-//! The tokens of a sound study, by line: what the formatter sets apart anew. Comments are kept as they are written.
+//! The tokens of a study without syntax errors, by line. Comments are kept as written.
 
 use super::super::token;
 
@@ -16,14 +16,14 @@ pub(super) enum Kind {
 /// A token.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Token<'a> {
-    /// Its byte in the file.
+    /// Byte offset in the file.
     pub(super) at: usize,
-    /// As written.
     pub(super) text: &'a str,
-    /// What it is.
     pub(super) kind: Kind,
     /// Whether it is the `<` or `>` of a type.
     pub(super) angle: bool,
+    /// Whether it is part of the names of `for a, b`.
+    pub(super) sweep: bool,
 }
 
 impl Token<'_> {
@@ -41,7 +41,6 @@ impl Token<'_> {
 /// A line of the file.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Line<'a> {
-    /// Its tokens.
     pub(super) tokens: Vec<Token<'a>>,
     /// The comment that ends it, and its column in characters from 0.
     pub(super) comment: Option<(&'a str, usize)>,
@@ -60,7 +59,7 @@ pub(super) fn lines(text: &str) -> Vec<Line<'_>> {
     out
 }
 
-/// What types need: `<` after the name of a type opens its arguments.
+/// The state that the meaning of `<`, `>` and `,` depends on: `<` after the name of a type opens its arguments.
 #[derive(Default)]
 struct Lexer {
     /// A type's name comes next.
@@ -69,6 +68,10 @@ struct Lexer {
     named: bool,
     /// Open angle brackets.
     angles: u32,
+    /// Whether the names of `for a, b` are being read.
+    sweep: bool,
+    /// Whether the last token is a dot: a name follows.
+    dot: bool,
 }
 
 impl Lexer {
@@ -108,7 +111,10 @@ impl Lexer {
         self.angles = (self.angles + u32::from(opens)).saturating_sub(u32::from(closes));
         self.named = self.wanted && kind == Kind::Word;
         self.wanted = matches!(token, ":" | "->") || (self.angles > 0 && matches!(token, "<" | "," | ";"));
-        Token { at, text: token, kind, angle: opens || closes }
+        let named = token == "," || (kind == Kind::Word && token != "where");
+        self.sweep = (token == "for" && !self.dot) || (self.sweep && named);
+        self.dot = token == ".";
+        Token { at, text: token, kind, angle: opens || closes, sweep: self.sweep }
     }
 }
 

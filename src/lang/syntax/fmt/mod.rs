@@ -1,15 +1,22 @@
-//! The one way a study is written: `xpipe fmt`.
+//! The formatter: `xpipe fmt`.
 //!
-//! Lines stay the author's: no line is broken or joined, and comments stay where they are. What is set anew is the
-//! space between tokens, indentation, the alignment of `=`, `=>` and comments in runs of lines, commas that end a line
-//! for nothing, and blank lines. What comes out is read again and compared with what went in.
+//! Line breaks stay the author's, and lines of more than 100 characters get more of them (`wrap`); no lines are joined,
+//! and comments stay where they are. The formatter sets the spaces between tokens, indentation, the alignment of `=`,
+//! `=>` and comments in runs of lines, needless commas at line ends, and blank lines. Its output is parsed again and
+//! compared with the input.
 
 mod align;
+#[cfg(test)]
+mod generated;
 mod layout;
 mod lex;
+mod print;
 mod space;
 #[cfg(test)]
 mod tests;
+mod wrap;
+
+use std::collections::BTreeSet;
 
 use super::ast::File;
 use super::parse;
@@ -35,9 +42,29 @@ pub fn format(file: FileId, text: &str) -> Result<String, Refused> {
         return Err(Refused::Wrong(found));
     }
     let items: Vec<usize> = tree.items.iter().map(|i| i.span.start as usize).collect();
-    let out = layout::text(&lex::lines(text), &items);
+    let out = text_of(&lex::lines(text), &items);
     let mut again = Diagnostics::new();
     if shape(&tree) == shape(&parse(file, &out, &mut again)) { Ok(out) } else { Err(Refused::Defect) }
+}
+
+/// The text of formatted lines; `items` are the bytes at which items start, in order.
+fn text_of(lines: &[lex::Line<'_>], items: &[usize]) -> String {
+    let mut lines = layout::without_last_commas(lines);
+    let mut apart = BTreeSet::new();
+    loop {
+        let laid = layout::rows(&lines, items, &apart);
+        let code = print::code(&laid.rows, &laid.pads);
+        if let Some(broken) = wrap::wrapped(&lines, &laid, &code) {
+            lines = broken;
+            apart.clear();
+            continue;
+        }
+        let before = apart.len();
+        apart.extend(wrap::long_by_alignment(&laid, &code));
+        if apart.len() == before {
+            return print::text(&laid.rows, &code);
+        }
+    }
 }
 
 /// A tree without its spans: two texts of one shape mean the same.

@@ -1,17 +1,17 @@
-//! Which tokens of a line have a space between them.
+//! The spaces between the tokens of a line.
 
 use super::lex::{Kind, Token};
 
-/// Words after which an expression goes on.
+/// Words that an operand or name follows.
 pub(super) const LEADING: &[&str] = &[
     "in", "and", "or", "not", "if", "then", "else", "match", "where", "for", "with", "yield", "as", "only",
     "use", "stage", "let",
 ];
-/// Words that go on with what stands before them.
+/// Words that continue what precedes them.
 pub(super) const FOLLOWING: &[&str] = &["in", "and", "or", "then", "else", "where", "for", "with", "as"];
 
 /// Whether `token`, which stands after `before`, is a sign in front of its operand: `-x`.
-fn is_prefix(token: &Token<'_>, before: Option<&Token<'_>>) -> bool {
+pub(super) fn is_prefix(token: &Token<'_>, before: Option<&Token<'_>>) -> bool {
     token.text == "-"
         && before.is_none_or(|b| match b.kind {
             Kind::Word => LEADING.contains(&b.text),
@@ -41,7 +41,7 @@ pub(super) fn between(before: Option<&Token<'_>>, a: &Token<'_>, b: &Token<'_>) 
 }
 
 /// A line's tokens with the spaces between them; `pads` adds spaces before tokens, by index.
-/// Gives the text and the column at which each token starts.
+/// Returns the text and the column of each token.
 pub(super) fn join(
     before: Option<&Token<'_>>,
     tokens: &[Token<'_>],

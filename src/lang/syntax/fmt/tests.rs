@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Refused, format, shape};
+use super::print::WIDTH;
+use super::{Refused, format, generated, lex, shape};
 use crate::syntax::parse;
 use xpipe_base::diag::{Diagnostics, FileId};
 use xpipe_testing::mutate::mutations;
@@ -29,7 +30,7 @@ fn studies() -> Vec<(PathBuf, String)> {
     }
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     let mut paths = Vec::new();
-    for folder in ["tests", "examples", "pipelines"] {
+    for folder in ["tests", "examples", "pipelines", "src"] {
         walk(&root.join(folder), &mut paths);
     }
     paths.sort();
@@ -42,6 +43,32 @@ fn comments(text: &str) -> Vec<String> {
     lines.iter().filter_map(|l| l.comment.map(|c| c.0.to_owned())).collect()
 }
 
+/// A line of code that is too long though it could be broken, for each line of a formatted text.
+///
+/// A line is as short as it can be when its widest piece without a blank or bracket would not fit on a line of its own.
+fn breakable(text: &str) -> Vec<String> {
+    let too_long = |line: &&lex::Line<'_>| {
+        let (Some(first), Some(last)) = (line.tokens.first(), line.tokens.last()) else { return false };
+        let start = text[..first.at].rfind('\n').map_or(0, |n| n + 1);
+        let code = &text[start..last.at + last.text.len()];
+        let indent = first.at - start;
+        let mut widest = 0;
+        let mut from = first.at;
+        for pair in line.tokens.windows(2) {
+            let end = pair[0].at + pair[0].text.len();
+            if end < pair[1].at || pair[0].opens() {
+                widest = widest.max(text[from..end].chars().count());
+                from = pair[1].at;
+            }
+        }
+        widest = widest.max(text[from..last.at + last.text.len()].chars().count());
+        code.chars().count() > WIDTH && indent + 8 + widest <= WIDTH
+    };
+    let lines = lex::lines(text);
+    let found = lines.iter().filter(too_long);
+    found.map(|l| l.tokens.iter().map(|t| t.text).collect::<Vec<_>>().join(" ")).collect()
+}
+
 /// All that is promised, for one text; whether it could be formatted.
 fn holds(name: &str, text: &str) -> bool {
     let Some(once) = formatted(text) else { return false };
@@ -52,6 +79,8 @@ fn holds(name: &str, text: &str) -> bool {
     for line in once.lines() {
         assert_eq!(line, line.trim_end(), "{name}");
     }
+    let long = breakable(&once);
+    assert!(long.is_empty(), "{name}: {long:#?}\n{once}");
     true
 }
 
@@ -106,6 +135,100 @@ fn other_line_breaks_keep_their_meaning() {
         sound += usize::from(holds(&name, &format!("\u{feff}\n\n{}\n\n\n", text.replace('\n', "   \n\n"))));
     }
     assert!(sound > 120, "{sound}");
+}
+
+#[test]
+fn studies_made_at_random_keep_their_meaning_and_comments() {
+    for seed in 0..100 {
+        let text = generated::study(seed);
+        assert!(holds(&format!("study {seed}"), &text), "study {seed} is wrong:\n{text}");
+    }
+}
+
+/// A whole item on one line.
+fn joined(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn long_lines_are_broken_at_their_outermost_level() {
+    let cases = [
+        "\
+table answers {
+    title = \"RR@10\"
+    rows  = system
+    value = scores.rr_10
+    mark  = best(per = column)
+    test  = paired_t(over = query, against = system.bm25, correct = holm, alpha = 5%)
+}
+",
+        "\
+axis eval: TestCollection = {
+    arguana, climate_fever, dbpedia, fever, fiqa, hotpotqa, nfcorpus, nq, quora, scidocs, scifact,
+    touche_v2, trec_covid
+}
+",
+        "\
+axis eval: TestCollection = { dev = msmarco.dev_small, dl19, dl20, robust04 }
+                          + beir13
+                          + lotte_search
+                          + { another_collection }
+",
+        "\
+def trained(
+    objective: Objective,
+    data: Samples,
+    batch: Batch,
+    steps: Budget = steps(200_000),
+    seed: Int = 1
+) -> Model {
+    let input = query_document(query = 24, document = 53)
+    yield train.cross_encoder { objective, data, batch, steps, input, seed }
+}
+",
+        "\
+claim training_helps for system, seed where system in [bm25_infonce, bm25_margin_mse] {
+    expect = measured.rr_10 > measured[system = bm25].rr_10
+         and measured.rr_10 > measured[system = bm25_untrained].rr_10
+}
+",
+        "\
+stage reranked for objective, backbone, seed, collection = rerank.cross_encoder {
+    model
+    run   = first_stage
+    input = query_document(query = 8, document = 32)
+} with { gpu = 1, vram = 16GiB, time = 2h, batch = 256 }
+",
+        "\
+let rate = if backbone in large_models and objective == distillation then 0.000_007
+    else if backbone in small_models then 0.000_01
+    else 0.000_03
+",
+    ];
+    for after in cases {
+        // Commas for the line ends that they stand for.
+        let mut before = String::new();
+        let mut lines = after.lines().peekable();
+        while let Some(line) = lines.next() {
+            before.push_str(line);
+            let ends = line.ends_with(['{', '(', ',']);
+            let follows = lines.peek().map_or("}", |l| l.trim_start());
+            let operator =
+                ["}", ")", "+", "and", "then", "else", "yield"].iter().any(|w| follows.starts_with(w));
+            before.push_str(if ends || operator { " " } else { ", " });
+        }
+        let before = joined(before.trim_end());
+        assert!(before.len() > WIDTH, "{before}");
+        assert_eq!(formatted(&before).as_deref(), Some(after));
+    }
+}
+
+#[test]
+fn what_cannot_be_broken_stays() {
+    let text = format!("let address = \"https://example.org/{}\"  # where it lies\n", "x".repeat(120));
+    assert_eq!(formatted(&text).as_deref(), Some(text.as_str()));
+    let fits = format!("let address =\n    \"https://example.org/{}\"\n", "x".repeat(70));
+    assert_eq!(formatted(&fits.replace("\n    ", " ")).as_deref(), Some(fits.as_str()));
 }
 
 #[test]

@@ -61,7 +61,7 @@ impl Loss {
 pub enum Teacher {
     /// Nothing.
     Nothing,
-    /// Which of two documents is better. A ranked list always says so; in pairs and groups scores do.
+    /// The order of documents: given by a ranked list, and by scores in pairs and groups.
     Order,
     /// Scores whose sizes mean something. The order of a ranked list is not enough.
     Scores,
@@ -83,9 +83,9 @@ pub enum Range {
 pub struct Argument {
     /// Its name.
     pub name: &'static str,
-    /// What it may be.
+    /// Accepted values.
     pub range: Range,
-    /// What it means.
+    /// Documentation.
     pub doc: &'static str,
 }
 
@@ -113,7 +113,7 @@ pub struct Definition {
 /// The loss of a whole batch under an objective's arguments.
 pub type LossFn = fn(&[Group], &Arguments<'_>) -> Result<Loss, Failure>;
 
-/// The arguments of an objective's call, with defaults for what is not there.
+/// The arguments of an objective's call, with defaults.
 #[derive(Clone, Copy, Debug)]
 pub struct Arguments<'a> {
     of: &'static [Argument],
@@ -141,7 +141,7 @@ impl Arguments<'_> {
 }
 
 impl Definition {
-    /// What is wrong with the arguments of a call: the argument's name and a sentence, for each that is.
+    /// The errors in the arguments of a call, each with the argument's name.
     pub fn faults(&self, call: &Call) -> Vec<(&'static str, String)> {
         let mut faults = Vec::new();
         for argument in self.arguments {
@@ -192,7 +192,7 @@ pub fn find(name: &str) -> Option<&'static Definition> {
     ALL.iter().find(|d| d.name == name)
 }
 
-/// Teacher scores of a group, or the failure that says they are missing.
+/// Teacher scores of a group; an error when there are none.
 fn teacher<'a>(name: &str, group: &'a Group) -> Result<&'a [f64], Failure> {
     group.teacher.as_deref().ok_or_else(|| {
         Failure::wrong(format!("{name} needs a teacher score for each document, and a sample has none"))

@@ -9,8 +9,7 @@ use xpipe_base::value::{Call, Record, Value};
 /// The constructor of a weighted sum: `parts`, a list of objectives, and `weights`, as many numbers.
 pub const SUM: &str = "objective.sum";
 
-/// The objectives that a call is made of: itself, or the parts of a sum, and of sums in it. What is no objective is
-/// passed over.
+/// The objectives of a call: the call itself, or the parts of a sum, recursively. Other values are skipped.
 pub fn parts(call: &Call) -> Vec<(&'static Definition, &Call)> {
     if &*call.name == SUM {
         let summed = call.args.get("parts").and_then(Value::as_list).unwrap_or_default();
@@ -20,7 +19,7 @@ pub fn parts(call: &Call) -> Vec<(&'static Definition, &Call)> {
     }
 }
 
-/// What is wrong with the arguments of a sum: the argument's name and a sentence, for each that is. Weights that are
+/// The errors in the arguments of a sum, each with the argument's name. Weights that are
 /// known only after a stage has run are no fault.
 pub fn faults(args: &Record) -> Vec<(&'static str, String)> {
     let list = |name: &str| args.get(name).and_then(Value::as_list);

@@ -19,7 +19,7 @@ pub enum Shape {
     },
     /// The first documents of a list in teacher order.
     RankedList {
-        /// Documents at most, at least 2.
+        /// Maximum list length (≥ 2).
         depth: usize,
     },
 }
@@ -55,7 +55,7 @@ impl Shape {
         }
     }
 
-    /// Documents in a sample, at most.
+    /// Maximum number of documents in a sample.
     pub fn documents(self) -> usize {
         match self {
             Self::Pairs => 2,

@@ -12,9 +12,8 @@ use xpipe_data::run::{RunQuery, RunReader};
 use xpipe_data::scores::Scores;
 
 /// `candidates { run, qrels, depth, from, scores }`: the first `depth` of each query; positives are the documents
-/// with a grade above 0, negatives the others from rank `from` on. A document whose id is the query's is none of them where the stores say so. With
-/// scores, documents without one are left out,
-/// and queries none of whose documents has one.
+/// with a grade above 0, negatives the others from rank `from` on. Where the stores say so, a document with the query's
+/// id is neither. With scores, documents without a score are left out, and so are queries without any.
 pub(super) fn candidates(call: &Call, stores: &Stores) -> Result<Opened, Failure> {
     let qrels = given(call, "qrels").map(Qrels::read).transpose()?;
     let scores = given(call, "scores").map(Scores::read).transpose()?;

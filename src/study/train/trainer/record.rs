@@ -1,8 +1,8 @@
-//! What a training keeps about itself: in checkpoints, and in `training.json` at the end.
+//! The record of a training: part of each checkpoint, and `training.json` at the end.
 
 use serde::{Deserialize, Serialize};
 
-/// Points of a training curve, at most about this many.
+/// Approximate maximum number of points of a training curve.
 const POINTS: u64 = 500;
 
 /// Means over the steps since the point before.
@@ -29,7 +29,7 @@ pub struct ValidationPoint {
     pub collections: Vec<(String, f64)>,
 }
 
-/// Where a training is and what it has seen. No times: equal recipes give equal bytes.
+/// The progress of a training. It contains no times: equal recipes give equal bytes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// Optimiser steps done.
