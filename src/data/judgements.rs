@@ -507,7 +507,7 @@ mod tests {
             ("trec_eval/test/qrels.comment.test", 31, 5890),
         ];
         for (path, queries, judgements) in cases {
-            let Some(source) = shared("real_judgements_have_their_counts", path) else { return };
+            let Some(source) = shared(path) else { return };
             let qrels = import(&source, &QrelOptions::default(), &Known::default(), &Silent).unwrap();
             assert_eq!((qrels.len(), qrels.judgements()), (queries, judgements), "{path}");
         }

@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn the_engine_is_the_explicit_one_unless_said_otherwise() {
-        let Some(folder) = testing::real("bert-tiny", "the engine is the explicit one") else { return };
+        let Some(folder) = testing::real("bert-tiny") else { return };
         let kernels = |options: Options| load(&folder, 1, &options).map(|(e, ..)| e.kernels());
         let best = cpu::Level::detect().name();
         assert_eq!(kernels(Options::default()).unwrap(), best);
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_real_model_loads_scores_and_saves() {
-        let Some(folder) = testing::real("bert-tiny", "loading a real model") else { return };
+        let Some(folder) = testing::real("bert-tiny") else { return };
         let (mut model, tokenizer, facts) = load(&folder, 1, &Options::default()).unwrap();
         assert_eq!(
             (facts.architecture, facts.position_limit, facts.hidden, facts.layers),

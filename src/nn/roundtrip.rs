@@ -89,7 +89,7 @@ fn other_programs_give_a_saved_model_the_same_scores() {
         serde_json::from_slice(&std::fs::read(data("pairs.json")).unwrap()).unwrap();
     let figures = std::fs::read(data("figures.json")).unwrap_or_else(|_| b"{}".to_vec());
     let mut figures: BTreeMap<String, Scores> = serde_json::from_slice(&figures).unwrap();
-    let real = ["bert-tiny", "minilm-l6"].map(|name| (name, testing::real(name, "round trip")));
+    let real = ["bert-tiny", "minilm-l6"].map(|name| (name, testing::real(name)));
     let models = spelling.iter().map(|(name, dir)| (*name, Some(dir.path().to_owned())));
     for (name, folder) in models.chain(real).filter_map(|(n, f)| Some((n, f?))) {
         let (mut model, tokenizer, facts) = load(&folder, 1, &Options::default()).unwrap();

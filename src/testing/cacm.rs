@@ -15,9 +15,10 @@ pub struct Cacm {
 }
 
 /// The shared CACM, when it is there.
+#[track_caller]
 pub fn cacm() -> Option<Cacm> {
-    let dir = crate::shared_root().join("data/cacm");
-    let file = std::fs::File::open(dir.join("cacm.tar.gz")).ok()?;
+    let dir = crate::shared("cacm")?;
+    let file = std::fs::File::open(dir.join("cacm.tar.gz")).unwrap();
     let text = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap();
     let mut documents = Vec::new();
     for entry in tar::Archive::new(flate2::read::GzDecoder::new(file)).entries().unwrap() {

@@ -3,6 +3,9 @@
 pub mod archives;
 pub mod cacm;
 pub mod mutate;
+mod skips;
+
+pub use skips::skip;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,22 +14,26 @@ use xpipe_base::task::{Caveat, Progress};
 
 /// The root of the checkout.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
+    root.unwrap_or_else(|| unreachable!("this crate is src/testing")).to_owned()
 }
 
-/// A file of the shared collections; prints and gives `None` when they are not on this machine.
-pub fn shared(test: &str, path: &str) -> Option<PathBuf> {
-    let path = shared_root().join("data").join(path);
-    if path.exists() {
-        return Some(path);
+/// Whether tests write what came out into their expectations (`XPIPE_UPDATE=1`).
+pub fn updates() -> bool {
+    std::env::var_os("XPIPE_UPDATE").is_some_and(|v| !v.is_empty() && v != "0")
+}
+
+/// A file or folder of the shared collections, below `$XPIPE_SHARED/data` or `../shared/data` beside the checkout.
+/// `None`, and a note that the test was skipped, when it is not on this machine.
+#[track_caller]
+pub fn shared(path: &str) -> Option<PathBuf> {
+    let shared = std::env::var_os("XPIPE_SHARED").map_or_else(|| root().join("../shared"), PathBuf::from);
+    let found = shared.join("data").join(path);
+    if found.exists() {
+        return Some(found);
     }
-    println!("skipped: {test} (no shared data)");
+    skips::missing(&format!("no shared data {path}"));
     None
-}
-
-/// The folder of shared data and reference numbers: `XPIPE_SHARED`, or `../shared` beside the checkout.
-pub fn shared_root() -> PathBuf {
-    std::env::var_os("XPIPE_SHARED").map_or_else(|| root().join("../shared"), PathBuf::from)
 }
 
 /// What is committed beside the fixtures, in the same layout, made by `tests/data/made/make.py`.
@@ -42,16 +49,17 @@ pub fn fixture(name: &str) -> PathBuf {
     fixtures.map_or_else(|| root().join("tests/data/fixtures"), PathBuf::from).join(name)
 }
 
-/// The folder of a real model, when this machine has it; says so when it has not.
-pub fn model(name: &str, test: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("XPIPE_TEST_MODELS")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|h| PathBuf::from(h).join(".cache/xpipe-test-models")))?;
-    let folder = root.join(name);
-    if folder.join("config.json").is_file() {
+/// The folder of a real model, below `$XPIPE_TEST_MODELS` or `~/.cache/xpipe-test-models`. `None`, and a note that the
+/// test was skipped, when it is not on this machine.
+#[track_caller]
+pub fn model(name: &str) -> Option<PathBuf> {
+    let cache = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/xpipe-test-models"));
+    let models = std::env::var_os("XPIPE_TEST_MODELS").map(PathBuf::from).or_else(cache);
+    let folder = models.unwrap_or_default().join(name);
+    if folder.is_dir() {
         return Some(folder);
     }
-    println!("skipped: {test} (no model {name})");
+    skips::missing(&format!("no model {name}"));
     None
 }
 

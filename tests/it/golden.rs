@@ -1,7 +1,7 @@
 //! What operations give on a small input, value by value: fails when an output changes without its operation's version.
 //!
 //! The expected values are in tests/data/golden, a section an output with the version of its operation.
-//! After a version was raised for good reason: `XPIPE_GOLDEN=write cargo test --test it golden` writes them anew.
+//! `XPIPE_UPDATE=1 cargo test --test it golden` writes what came out; a changed output needs a new version.
 
 use xpipe_data::ir::dense::Embeddings;
 use xpipe_data::ir::impacts::Impacts;
@@ -196,7 +196,7 @@ fn golden_outputs_of_training_and_scoring() {
 
 /// Compares sections with those of a file, or writes the file.
 fn compare(file: &str, found: &str) {
-    if std::env::var_os("XPIPE_GOLDEN").is_some_and(|v| v == "write") {
+    if xpipe_testing::updates() {
         std::fs::create_dir_all(repository(file).parent().unwrap()).unwrap();
         std::fs::write(repository(file), found).unwrap();
         return;

@@ -206,19 +206,18 @@ fn results_without_a_folder_are_known_before_the_work() {
     assert!(json.code == Some(4) && json.json()["not_written"].is_string(), "{json:?}");
 }
 
-#[expect(clippy::print_stdout, reason = "a skipped test says that it was skipped")]
-fn may_mount(test: &str) -> bool {
+fn may_mount() -> bool {
     let tried = Command::new("unshare").args(["-rm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]).output();
     let may = tried.is_ok_and(|o| o.status.success());
     if !may {
-        println!("skipped: {test} (no mount namespaces)");
+        xpipe_testing::skip("no mount namespaces");
     }
     may
 }
 
 #[test]
 fn a_cache_that_cannot_be_written_serves_what_it_holds() {
-    if !may_mount("a_cache_that_cannot_be_written_serves_what_it_holds") {
+    if !may_mount() {
         return;
     }
     let space = Space::new(RETRIEVAL);
@@ -255,7 +254,7 @@ fn a_limit_of_threads_is_a_message() {
     let space = Space::new(RETRIEVAL);
     let may = shell(&space, &format!("chmod -R a+rwX . && {user} true"));
     if may.code != Some(0) {
-        return skipped("a_limit_of_threads_is_a_message");
+        return xpipe_testing::skip("cannot become another user");
     }
     // A cache and a program that this user may reach.
     std::fs::copy(env!("CARGO_BIN_EXE_xpipe"), space.path("xpipe")).unwrap();
@@ -274,11 +273,6 @@ fn a_limit_of_threads_is_a_message() {
             );
         }
     }
-}
-
-#[expect(clippy::print_stdout, reason = "a skipped test says that it was skipped")]
-fn skipped(test: &str) {
-    println!("skipped: {test} (cannot become another user)");
 }
 
 #[test]

@@ -6,7 +6,6 @@ mod bad_input;
 mod certificates;
 mod changing;
 mod chat_server;
-mod circles;
 mod data_checks;
 mod documented;
 mod engines;

@@ -97,7 +97,7 @@ fn reports_name_their_pages_and_stay_in_their_folder() {
 }
 
 /// A browser, when there is one: `XPIPE_BROWSER` or one of its usual names.
-fn browser(test: &str) -> Option<PathBuf> {
+fn browser() -> Option<PathBuf> {
     let named = std::env::var_os("XPIPE_BROWSER").map(PathBuf::from);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let names = ["chromium", "chromium-browser", "google-chrome", "chrome"];
@@ -106,14 +106,9 @@ fn browser(test: &str) -> Option<PathBuf> {
         folders.iter().flat_map(|f| names.map(|n| f.join(n))).find(|p| p.is_file())
     });
     if found.is_none() {
-        skipped(test);
+        xpipe_testing::skip("no chromium");
     }
     found
-}
-
-#[expect(clippy::print_stdout, reason = "says what was skipped")]
-fn skipped(test: &str) {
-    println!("skipped: {test} (no chromium)");
 }
 
 /// Loads a page and returns the document after its scripts, and what was said on the console.
@@ -165,7 +160,7 @@ addEventListener("load", () => {
 
 #[test]
 fn a_browser_shows_the_page_and_opens_its_cells() {
-    let Some(browser) = browser("a_browser_shows_the_page_and_opens_its_cells") else { return };
+    let Some(browser) = browser() else { return };
     let space = space();
     assert_eq!(space.run(), (8, 0, 0));
     let page = space.read("results/study/report.html");

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 /// A file or folder of the repository.
 pub(crate) fn repository(path: &str) -> PathBuf {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join(path)
+    xpipe_testing::root().join(path)
 }
 
 /// Scores of BM25 at two values of k1 on tests/data/tiny; the data is a copy in `data/`, to be spoiled.

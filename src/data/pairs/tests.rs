@@ -242,7 +242,7 @@ fn real_runs_have_their_counts() {
         ("trec_eval/test/results.comment.test", 301, 30100),
     ];
     for (path, queries, pairs) in cases {
-        let Some(source) = shared("real_runs_have_their_counts", path) else { return };
+        let Some(source) = shared(path) else { return };
         let (_, imported) = read_all(&source, "auto").unwrap();
         assert_eq!(imported.pairs, pairs, "{path}");
         assert!(queries == 0 || imported.queries == queries, "{path}");

@@ -217,7 +217,7 @@ fn real_collections_have_their_counts() {
         ("cacm/topics.cacm.txt", What::Queries, 64, "1"),
     ];
     for (path, what, count, first) in cases {
-        let Some(source) = shared("real_collections_have_their_counts", path) else { return };
+        let Some(source) = shared(path) else { return };
         // MedQuAD's queries: 16,407 lines, 16,373 ids, 8 of them used more than once for different questions.
         let options = TextOptions { duplicates: Duplicates::Drop, ..TextOptions::default() };
         let all = read_with(&source, what, &options).unwrap();
@@ -227,17 +227,17 @@ fn real_collections_have_their_counts() {
 
 #[test]
 fn real_texts_are_what_the_files_say() {
-    let Some(source) = shared("real_texts_are_what_the_files_say", "cacm/cacm.tar.gz") else { return };
+    let Some(source) = shared("cacm/cacm.tar.gz") else { return };
     let all = read(&source, What::Corpus, "auto", &[]).unwrap();
     // Pinned by words and shape, not by text: the collection is not ours to copy.
     let first = &all[0].1;
     let words: Vec<&str> = first.split(' ').collect();
     assert_eq!((words[0], words[words.len() - 1], words.len()), ("Preliminary", "1", 120));
-    let Some(source) = shared("real_texts_are_what_the_files_say", "vaswani/query-text.trec") else { return };
+    let Some(source) = shared("vaswani/query-text.trec") else { return };
     let all = read(&source, What::Queries, "auto", &[]).unwrap();
     assert_eq!(all[0].1.split(' ').count(), 12);
     assert!(all[0].1.starts_with("MEASUREMENT OF DIELECTRIC"));
-    let Some(source) = shared("real_texts_are_what_the_files_say", "cacm/topics.cacm.txt") else { return };
+    let Some(source) = shared("cacm/topics.cacm.txt") else { return };
     let all = read(&source, What::Queries, "auto", &[]).unwrap();
     assert!(all[1].1.ends_with("Prieve, B. Pooch, U."), "{}", all[1].1);
 }

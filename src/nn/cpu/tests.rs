@@ -359,7 +359,7 @@ fn widths_that_are_no_multiple_of_eight_are_refused() {
 #[test]
 fn a_real_model_agrees_with_the_reference() {
     for name in ["bert-tiny", "minilm-l6"] {
-        let Some(folder) = real(name, "a_real_model_agrees_with_the_reference") else { continue };
+        let Some(folder) = real(name) else { continue };
         let mut reference = Reference::new(Checkpoint::load(&folder, 1).unwrap(), 2, Device::Cpu).unwrap();
         let mut engine = CpuReranker::new(Checkpoint::load(&folder, 1).unwrap(), 2).unwrap();
         let batch = random_batch(&[40, 7], 20_000, 1);

@@ -1,7 +1,6 @@
 //! The measures against trec_eval's own outputs, against independent implementations, and by their properties.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use proptest::prelude::*;
 
@@ -63,13 +62,6 @@ fn equal_to_independent_implementations() {
     }
 }
 
-/// trec_eval's folder of tests, when it is there.
-fn trec_eval(file: &str) -> Option<String> {
-    let shared = std::env::var_os("XPIPE_SHARED")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
-    std::fs::read_to_string(shared.join("data/trec_eval/test").join(file)).ok()
-}
-
 fn read(qrels: &str, run: &str) -> (Judgements, Rankings) {
     let (mut q, mut r) = (Judgements::new(), Rankings::new());
     for f in qrels.lines().map(|l| l.split_whitespace().collect::<Vec<_>>()) {
@@ -110,13 +102,11 @@ fn equal_to_trec_eval_to_all_printed_digits() {
         ("out.test.aql", "qrels.rel_level", "results.test", 2, usize::MAX, false),
         ("out.test.meas_params", "qrels.test", "results.test", 1, usize::MAX, false),
     ];
+    let Some(folder) = xpipe_testing::shared("trec_eval/test") else { return };
+    let text = |file: &str| std::fs::read_to_string(folder.join(file)).unwrap();
     let mut compared = 0;
     for (out, qrels, run, rel, depth, complete) in cases {
-        let (Some(out_text), Some(qrels), Some(run)) = (trec_eval(out), trec_eval(qrels), trec_eval(run))
-        else {
-            return eprintln!("skipped: equal_to_trec_eval_to_all_printed_digits (no shared data)");
-        };
-        let (qrels, run) = read(&qrels, &run);
+        let (out_text, (qrels, run)) = (text(out), read(&text(qrels), &text(run)));
         for line in out_text.lines() {
             let fields: Vec<&str> = line.split_whitespace().collect();
             let Some(measure) = trec_measure(fields[0], rel) else { continue };

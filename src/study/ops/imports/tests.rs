@@ -51,12 +51,11 @@ fn a_collection_is_imported_part_by_part() {
 
 #[test]
 fn real_judgements_are_checked_against_their_collection() {
-    let name = "real_judgements_are_checked_against_their_collection";
-    let Some(docs) = shared(name, "cacm/cacm.tar.gz") else { return };
+    let Some(docs) = shared("cacm/cacm.tar.gz") else { return };
     let (Some(topics), Some(qrels), Some(anserini)) = (
-        shared(name, "cacm/topics.cacm.txt"),
-        shared(name, "cacm/qrels.cacm.txt"),
-        shared(name, "cacm/anserini.cacm-bm25.run.txt"),
+        shared("cacm/topics.cacm.txt"),
+        shared("cacm/qrels.cacm.txt"),
+        shared("cacm/anserini.cacm-bm25.run.txt"),
     ) else {
         return;
     };

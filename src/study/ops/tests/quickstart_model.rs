@@ -1,6 +1,6 @@
 //! The model of examples/quickstart: it loads, and is the model that it was cut from where it kept the pieces.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use xpipe_nn::load::{Options, load};
 use xpipe_nn::tokenizer::{Limits, TokenCache};
@@ -26,14 +26,7 @@ fn the_cut_model_scores_as_the_whole_one() {
     let scores = model.score(&batch).unwrap();
     assert!(scores.iter().all(|s| s.is_finite()));
 
-    let folder = std::env::var_os("XPIPE_TEST_MODELS")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|h| PathBuf::from(h).join(".cache/xpipe-test-models")));
-    let whole = folder.unwrap_or_default().join("bert-tiny");
-    if !whole.is_dir() {
-        println!("skipped: the cut model beside the whole one (no model bert-tiny)");
-        return;
-    }
+    let Some(whole) = xpipe_testing::model("bert-tiny") else { return };
     let (mut model, tokenizer, facts) = load(&whole, 1, &Options::default()).unwrap();
     assert_eq!(facts.drawn.len(), 4);
     let of_whole = tokenizer.pack(&PAIRS, &limits, &TokenCache::default()).unwrap();

@@ -129,7 +129,7 @@ struct Text {
 
 #[test]
 fn weights_of_a_real_model_are_those_of_sentence_transformers() {
-    let Some(folder) = xpipe_testing::model("bert-tiny", "weights of a real model") else { return };
+    let Some(folder) = xpipe_testing::model("bert-tiny") else { return };
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/sparse/splade.json");
     let figures: Figures = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let dir = tempfile::tempdir().unwrap();

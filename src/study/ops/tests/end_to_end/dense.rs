@@ -101,7 +101,7 @@ struct Real {
 
 #[test]
 fn vectors_of_a_real_model_are_those_of_sentence_transformers() {
-    let Some(folder) = xpipe_testing::model("minilm-l6", "vectors of a real model") else { return };
+    let Some(folder) = xpipe_testing::model("minilm-l6") else { return };
     let real: Real = figures("minilm.json");
     let bench = bench(&real.texts);
     let args = [

@@ -1,5 +1,5 @@
 //! MedQuAD with bert-tiny and InfoNCE, as the trial with PyTorch: RR@20 from .16 to about .86 on the test queries
-//! whose answer BM25 has in its first 20. Minutes long: runs when `XPIPE_SLOW_TESTS` is set.
+//! whose answer is in BM25's top 20. Takes minutes.
 
 use std::io::Read;
 
@@ -7,11 +7,6 @@ use super::*;
 use xpipe_data::ir::analysis::Analysis;
 use xpipe_data::ir::bm25::{Bm25, Scratch, Searcher};
 use xpipe_data::ir::index;
-
-pub(super) fn shared() -> PathBuf {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    std::env::var_os("XPIPE_SHARED").map_or(beside, PathBuf::from).join("data/medquad")
-}
 
 fn jsonl(path: &Path) -> Vec<(String, String)> {
     let mut text = String::new();
@@ -37,9 +32,9 @@ pub(super) fn judgements(path: &Path) -> Qrels {
 
 /// Its documents and questions.
 #[expect(clippy::type_complexity, reason = "ids and texts, twice")]
-pub(super) fn collection() -> (Vec<(String, String)>, Vec<(String, String)>) {
+pub(super) fn collection(folder: &Path) -> (Vec<(String, String)>, Vec<(String, String)>) {
     let (documents, queries) =
-        (jsonl(&shared().join("corpus.jsonl.gz")), jsonl(&shared().join("queries.jsonl.gz")));
+        (jsonl(&folder.join("corpus.jsonl.gz")), jsonl(&folder.join("queries.jsonl.gz")));
     // A few query ids are used twice, for different questions: neither is known to be the one that was judged.
     let times = |id: &str| queries.iter().filter(|(other, _)| other == id).count();
     let queries = queries.iter().filter(|(id, _)| times(id) == 1).cloned().collect();
@@ -47,17 +42,15 @@ pub(super) fn collection() -> (Vec<(String, String)>, Vec<(String, String)>) {
 }
 
 #[test]
+#[ignore = "takes minutes"]
 fn bert_tiny_learns_medquad() {
-    let models = std::env::var_os("XPIPE_TEST_MODELS")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|h| PathBuf::from(h).join(".cache/xpipe-test-models")));
-    let backbone = models.unwrap_or_default().join("bert-tiny");
-    if std::env::var_os("XPIPE_SLOW_TESTS").is_none() || !shared().is_dir() || !backbone.is_dir() {
-        println!("skipped: MedQuAD (XPIPE_SLOW_TESTS not set, no shared data, or no model bert-tiny)");
+    let (Some(medquad), Some(backbone)) =
+        (xpipe_testing::shared("medquad"), xpipe_testing::model("bert-tiny"))
+    else {
         return;
-    }
+    };
     let bench = Bench::new(2);
-    let (documents, queries) = collection();
+    let (documents, queries) = collection(&medquad);
     store(&bench.path("corpus"), documents.iter().cloned());
     store(&bench.path("queries"), queries.iter().cloned());
     let of = documents.iter().map(|(id, text)| (id.as_str(), text.as_str()));
@@ -66,7 +59,7 @@ fn bert_tiny_learns_medquad() {
     let searcher = Searcher::new(&index, Bm25::default()).unwrap();
     let mut scratch = Scratch::default();
     let mut rank = |split: &str, only_found: bool, folder: &str| {
-        let qrels = judgements(&shared().join(format!("qrels/{split}.tsv")));
+        let qrels = judgements(&medquad.join(format!("qrels/{split}.tsv")));
         qrels.write(&bench.path(&format!("qrels_{folder}"))).unwrap();
         let mut run = Vec::new();
         for (id, text) in queries.iter().filter(|(id, _)| qrels.get(id).is_some()) {

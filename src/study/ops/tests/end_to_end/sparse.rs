@@ -1,6 +1,6 @@
 //! The operations of learned sparse retrieval together: over a small collection, and over MedQuAD when it is there.
 
-use super::medquad::{collection, judgements, shared};
+use super::medquad::{collection, judgements};
 use super::*;
 use xpipe_data::ir::vectors::Vectors;
 use xpipe_data::store::TextStore;
@@ -121,23 +121,30 @@ fn what_does_not_fit_together_is_told() {
     assert!(e.message.contains("of another") && e.help.unwrap().contains("share their tokenizer"));
 }
 
-/// MedQuAD with bert-tiny, which is a SPLADE model: some of it, or with `XPIPE_SLOW_TESTS` all documents.
+/// A part of MedQuAD with bert-tiny, which is a SPLADE model.
 #[test]
 fn splade_ranks_medquad_as_brute_force_does() {
-    let name = "splade_ranks_medquad_as_brute_force_does";
-    let Some(model) = xpipe_testing::model("bert-tiny", name) else { return };
-    if !shared().is_dir() {
-        println!("skipped: {name} (no shared data)");
+    splade_ranks_medquad(false);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn splade_ranks_all_of_medquad_as_brute_force_does() {
+    splade_ranks_medquad(true);
+}
+
+fn splade_ranks_medquad(whole: bool) {
+    let (Some(medquad), Some(model)) = (xpipe_testing::shared("medquad"), xpipe_testing::model("bert-tiny"))
+    else {
         return;
-    }
-    let slow = std::env::var_os("XPIPE_SLOW_TESTS").is_some();
-    let (documents, queries) = collection();
-    let qrels = judgements(&shared().join("qrels/test.tsv"));
+    };
+    let (documents, queries) = collection(&medquad);
+    let qrels = judgements(&medquad.join("qrels/test.tsv"));
     let bench = Bench::new(2);
     let judged = queries.iter().filter(|(id, _)| qrels.get(id).is_some());
-    let asked: Vec<_> = judged.take(if slow { 200 } else { 40 }).cloned().collect();
+    let asked: Vec<_> = judged.take(if whole { 200 } else { 40 }).cloned().collect();
     let mut kept = documents.clone();
-    if !slow {
+    if !whole {
         // The answers of these queries, and others.
         let answers = |id: &str| asked.iter().any(|(q, _)| qrels.grade(q, id).is_some_and(|g| g > 0));
         kept = documents.iter().filter(|(id, _)| answers(id)).cloned().collect();
@@ -152,5 +159,5 @@ fn splade_ranks_medquad_as_brute_force_does() {
     assert_eq!(found(&bench), brute_force(&bench, 100));
     let rr = rr(&Run::read(&bench.path("found")).unwrap(), &qrels);
     println!("RR@100 {rr:.3}");
-    assert!(rr > if slow { 0.3 } else { 0.5 }, "{rr}");
+    assert!(rr > if whole { 0.3 } else { 0.5 }, "{rr}");
 }

@@ -1,0 +1,112 @@
+//! Files have at most 600 lines. A function of more than 60 says why: `// long: REASON` inside it.
+
+use super::sources::{Source, all, production};
+
+const LONGEST_FILE: usize = 600;
+const LONGEST_FUNCTION: usize = 60;
+
+/// Functions without a reason that are still there; the list only shrinks.
+const KNOWN: &[&str] = &[
+    "cli/reference.rs: entries",
+    "cli/run.rs: run",
+    "data/ir/impacts/build.rs: build_in_parts",
+    "data/pairs/rows.rs: parquet",
+    "data/pairs.rs: import",
+    "data/texts/table.rs: row",
+    "data/texts/table.rs: tell",
+    "engine/cache/verify.rs: verify",
+    "engine/execute.rs: attempt",
+    "engine/why.rs: reasons",
+    "engine/worker.rs: serve",
+    "lang/graph/arguments.rs: arguments",
+    "lang/graph/datasets.rs: dataset_value",
+    "lang/graph/datasets.rs: import",
+    "lang/graph/domain.rs: expand_selection",
+    "lang/graph/forms.rs: special",
+    "lang/graph/path.rs: global",
+    "lang/graph/reduce.rs: reduce",
+    "lang/graph/static_paths.rs: static_paths",
+    "lang/graph/svg.rs: svg",
+    "lang/resolve/modules.rs: target",
+    "lang/syntax/faults.rs: explained",
+    "lang/syntax/fmt/layout.rs: line",
+    "lang/syntax/literal.rs: string",
+    "lang/syntax/recover.rs: imbalance",
+    "lang/syntax/slips.rs: at",
+    "nn/cpu/head.rs: backward",
+    "nn/tokenizer/saved.rs: saved",
+    "nn/weights/pickle.rs: step",
+    "study/ops/bm25_rm3.rs: run",
+    "study/ops/evaluate.rs: run",
+    "study/ops/medquad.rs: bert_tiny_learns_medquad",
+    "study/ops/train_cross_encoder/run.rs: train",
+    "study/report/fill.rs: evaluate_table",
+    "study/report/units.rs: units",
+];
+
+#[test]
+fn no_file_is_too_long() {
+    let long: Vec<String> = all()
+        .iter()
+        .map(|source| (source, source.whole.lines().count()))
+        .filter(|(_, lines)| *lines > LONGEST_FILE)
+        .map(|(source, lines)| format!("{}: {lines} lines", source.path.display()))
+        .collect();
+    assert!(long.is_empty(), "{long:#?}");
+}
+
+/// The name of the function that begins on a line.
+fn function(line: &str) -> Option<&str> {
+    let mut rest = line.trim_start();
+    if let Some(after) = rest.strip_prefix("pub(") {
+        rest = after.split_once(") ")?.1;
+    }
+    for word in ["pub ", "const ", "unsafe ", "extern \"C\" "] {
+        rest = rest.strip_prefix(word).unwrap_or(rest);
+    }
+    rest.strip_prefix("fn ")?.split(|c: char| !c.is_alphanumeric() && c != '_').next()
+}
+
+/// Functions with more lines than allowed and no reason: file, name, number of lines.
+fn long_functions(source: &Source) -> Vec<(String, usize)> {
+    let lines: Vec<&str> = source.whole.lines().collect();
+    let mut found = Vec::new();
+    for (start, line) in lines.iter().enumerate() {
+        if line.starts_with("#[cfg(test)]") && lines.get(start + 1).is_some_and(|l| l.ends_with('{')) {
+            break; // tests are at the end of a file
+        }
+        let Some(name) = function(line) else { continue };
+        // The signature ends with the brace of the body, or in a trait with a semicolon.
+        if !lines[start..].iter().find(|l| l.ends_with(['{', '}', ';'])).is_some_and(|l| l.ends_with('{')) {
+            continue;
+        }
+        let close = format!("{}}}", &line[..line.len() - line.trim_start().len()]);
+        let Some(length) = lines[start..].iter().position(|l| *l == close).map(|n| n + 1) else { continue };
+        let told = lines[start..start + length].iter().any(|l| l.trim_start().starts_with("// long: "));
+        if length > LONGEST_FUNCTION && !told {
+            found.push((format!("{}: {name}", source.path.display()), length));
+        }
+    }
+    found
+}
+
+#[test]
+fn long_functions_say_why() {
+    let found: Vec<(String, usize)> = production().iter().flat_map(long_functions).collect();
+    let unknown: Vec<_> = found.iter().filter(|(f, _)| !KNOWN.contains(&f.as_str())).collect();
+    assert!(unknown.is_empty(), "more than {LONGEST_FUNCTION} lines, split or give a reason: {unknown:#?}");
+}
+
+#[test]
+fn a_long_function_is_found() {
+    let body = "        let x = 1;\n".repeat(61);
+    let of = |text: String| Source { path: "a.rs".into(), code: String::new(), whole: text };
+    let long = of(format!("impl A {{\n    pub(crate) fn long(&self) {{\n{body}    }}\n}}\n"));
+    assert_eq!(long_functions(&long), [("a.rs: long".to_owned(), 63)]);
+    let told = of(format!("impl A {{\n    fn long(&self) {{\n        // long: a table\n{body}    }}\n}}\n"));
+    assert!(long_functions(&told).is_empty());
+    let short = of(format!(
+        "trait A {{\n    fn short(&self);\n    fn other(&self) {{\n    }}\n}}\nconst A: [u8; 61] = [\n{body}];\n"
+    ));
+    assert!(long_functions(&short).is_empty());
+}
