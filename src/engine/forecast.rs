@@ -2,12 +2,13 @@
 
 use rayon::prelude::*;
 
+use super::dag::Dag;
 use super::job::Job;
 use super::options::Options;
 use super::recipes::{Blocker, Lookup, ResultTable, find_input};
 use super::runner::{Reach, Runner};
 use crate::cache::{Miss, Store};
-use xpipe_base::task::{Failure, depths};
+use xpipe_base::task::Failure;
 use xpipe_base::value::{ActionId, Digest, inputs_of};
 
 /// What a run would do with an action.
@@ -64,10 +65,10 @@ pub fn survey<'a>(
         });
     }
     // By depth, so that everything an action needs is known before it is looked up.
-    let depths = depths(&job.actions);
+    let dag = Dag::new(&job.actions);
     let mut waves: Vec<Vec<ActionId>> = Vec::new();
     for id in ids() {
-        let depth = depths[id.0 as usize];
+        let depth = dag.depth(id);
         if waves.len() <= depth {
             waves.resize(depth + 1, Vec::new());
         }

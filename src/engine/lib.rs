@@ -20,6 +20,7 @@ mod call;
 mod cancel;
 mod child;
 mod coordinator;
+mod dag;
 mod events;
 mod execute;
 pub mod fetch;

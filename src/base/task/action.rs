@@ -31,13 +31,3 @@ impl Action {
         std::iter::once(&self.address).chain(&self.also)
     }
 }
-
-/// By action: the length of the longest chain of actions that it depends on. An action comes after its dependencies.
-pub fn depths(actions: &[Action]) -> Vec<usize> {
-    let mut depths: Vec<usize> = Vec::with_capacity(actions.len());
-    for action in actions {
-        let before = action.deps.iter().filter_map(|d| depths.get(d.0 as usize));
-        depths.push(before.max().map_or(0, |depth| depth + 1));
-    }
-    depths
-}

@@ -14,7 +14,7 @@ mod policy;
 
 use std::path::{Path, PathBuf};
 
-pub use action::{Action, depths};
+pub use action::Action;
 pub use caveat::{Caveat, CaveatKind, cause};
 pub use demand::{Ask, Asked, AskedFn, Demands, Known, Memory, MemoryFn, Told, Work, WorkFn};
 pub use folder::passed_over;

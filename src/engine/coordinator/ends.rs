@@ -101,8 +101,8 @@ impl Coordinator<'_, '_, '_> {
         match redone {
             Some(waiting) => waiting.into_iter().for_each(|w| self.arrived(w)),
             None if first => {
-                for i in 0..self.dependents[at].len() {
-                    self.arrived(self.dependents[at][i]);
+                for dependent in self.dag.dependents(id) {
+                    self.arrived(dependent);
                 }
             }
             None => {}
@@ -169,8 +169,7 @@ impl Coordinator<'_, '_, '_> {
     }
 
     fn block_dependents(&mut self, of: ActionId, by: ActionId) {
-        for i in 0..self.dependents[of.0 as usize].len() {
-            let id = self.dependents[of.0 as usize][i];
+        for id in self.dag.dependents(of) {
             if matches!(self.states[id.0 as usize], ActionState::Waiting) {
                 self.block(id, by);
             }

@@ -23,6 +23,7 @@ use rayon::prelude::*;
 use self::bus::EventBus;
 use crate::cache::{Error, History, RunDir, Store};
 use crate::cancel::CancelToken;
+use crate::dag::Dag;
 use crate::events::{Event, EventSink};
 use crate::execute::Message;
 use crate::job::Job;
@@ -31,7 +32,7 @@ use crate::pools::{Grant, Need, Pools};
 use crate::recipes::{Blocker, Lookup, Prepared, ResultTable};
 use crate::report::RunReport;
 use crate::runner::Runner;
-use xpipe_base::task::{Failure, depths};
+use xpipe_base::task::Failure;
 use xpipe_base::value::{ActionId, Digest, Input};
 
 /// Runs a job: every action that the wanted ones need and that the store has no result of.
@@ -101,14 +102,13 @@ struct Coordinator<'s, 'env, 'scope> {
     states: Vec<ActionState>,
     /// By action: how many results and inputs it still waits for.
     waiting_for: Vec<usize>,
-    dependents: Vec<Vec<ActionId>>,
     /// The actions that wait for an input.
     input_users: BTreeMap<Arc<Input>, Vec<ActionId>>,
     inputs_pending: usize,
     ready: Vec<ActionId>,
     /// Queued actions, light and heavy ones, the most urgent first.
     queues: [BTreeSet<Urgency>; 2],
-    depths: Vec<usize>,
+    dag: Dag,
     pools: Pools,
     running: usize,
     busy: Vec<ActionId>,
@@ -141,12 +141,6 @@ where
         tx: Sender<Message>,
     ) -> Self {
         let (job, n) = (context.job, context.job.actions.len());
-        let mut dependents = vec![Vec::new(); n];
-        for (i, action) in job.actions.iter().enumerate() {
-            for dep in &action.deps {
-                dependents[dep.0 as usize].push(ActionId(i as u32));
-            }
-        }
         Self {
             table: ResultTable::new(job, context.store),
             history: context.store.history(&job.study),
@@ -156,12 +150,11 @@ where
                 .map(|n| if *n { ActionState::Waiting } else { ActionState::NotNeeded })
                 .collect(),
             waiting_for: job.actions.iter().map(|a| a.deps.len()).collect(),
-            dependents,
             input_users: BTreeMap::new(),
             inputs_pending: 0,
             ready: Vec::new(),
             queues: Default::default(),
-            depths: depths(&job.actions),
+            dag: Dag::new(&job.actions),
             pools: Pools::new(context.options),
             running: 0,
             busy: Vec::new(),

@@ -37,7 +37,7 @@ impl<'env: 'scope, 'scope> Coordinator<'_, 'env, 'scope> {
         self.producers.insert(key, id);
         self.states[id.0 as usize] = ActionState::Queued(Arc::new(prepared), need);
         let heavy = usize::from(self.context.job.action(id).heavy);
-        self.queues[heavy].insert((std::cmp::Reverse(self.depths[id.0 as usize]), id));
+        self.queues[heavy].insert((std::cmp::Reverse(self.dag.depth(id)), id));
         self.emit_queued(id, key, reasons);
     }
 

@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 pub use family::end_strays;
 pub use guard::main as guard_main;
 pub use limits::{is_of_threads, pool_of_the_process, refuse_large_files};
-pub use program::{Call, End, Program};
+pub use program::{Call, End, Program, guard_arguments};
 
 /// The verb by which this binary becomes a guard.
 pub const GUARD: &str = "guard";

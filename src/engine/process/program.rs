@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -158,22 +159,22 @@ impl Drop for Program {
     }
 }
 
+/// The arguments that make this binary a guard.
+static ARGUMENTS: OnceLock<&'static [&'static str]> = OnceLock::new();
+
+/// Says which arguments make this binary a guard, where `xpipe guard` is not among its commands: in unit tests it is the
+/// test harness, and one of its tests plays the guard. The first call counts.
+pub fn guard_arguments(arguments: &'static [&'static str]) {
+    let _ = ARGUMENTS.set(arguments);
+}
+
 /// The command that starts a guard: this very binary, also when its file was replaced meanwhile.
-#[cfg(not(test))]
 fn guard() -> std::io::Result<Command> {
     #[cfg(target_os = "linux")]
     let program = std::path::PathBuf::from("/proc/self/exe");
     #[cfg(not(target_os = "linux"))]
     let program = std::env::current_exe()?;
     let mut command = Command::new(program);
-    command.arg(super::GUARD);
-    Ok(command)
-}
-
-/// In unit tests this binary is the test harness: one of its tests plays the guard.
-#[cfg(test)]
-fn guard() -> std::io::Result<Command> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(["--exact", "process::tests::plays_the_guard", "--ignored", "--nocapture", "--quiet"]);
+    command.args(ARGUMENTS.get().copied().unwrap_or(&[super::GUARD]));
     Ok(command)
 }

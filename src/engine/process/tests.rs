@@ -10,11 +10,16 @@ fn plays_the_guard() {
     std::process::exit(i32::from(guard_main()));
 }
 
+fn start(call: &Call<'_>) -> std::io::Result<(Program, std::process::ChildStderr)> {
+    guard_arguments(&["--exact", "process::tests::plays_the_guard", "--ignored", "--nocapture", "--quiet"]);
+    Program::start(call)
+}
+
 fn sh(text: &str, folder: &Path) -> (Program, std::process::ChildStderr) {
     let env =
         vec![("PATH".into(), std::env::var_os("PATH").unwrap()), (OUT.into(), folder.join("out").into())];
     let call = Call { program: Path::new("/bin/sh"), args: vec!["-c".into(), text.into()], env, folder };
-    Program::start(&call).unwrap()
+    start(&call).unwrap()
 }
 
 fn end(program: &mut Program) -> End {
@@ -63,7 +68,7 @@ fn a_program_ends_with_its_code_and_its_streams_keep_their_order() {
     let (mut program, _output) = sh("kill -9 $$", dir.path());
     assert_eq!(end(&mut program), End::Signal(9));
     let call = Call { program: &dir.path().join("none"), args: vec![], env: vec![], folder: dir.path() };
-    assert_eq!(Program::start(&call).unwrap_err().kind(), std::io::ErrorKind::NotFound);
+    assert_eq!(start(&call).unwrap_err().kind(), std::io::ErrorKind::NotFound);
 }
 
 #[cfg(target_os = "linux")]

@@ -42,6 +42,14 @@ pub(super) fn run(job: &Job<'_>, call: &Call<'_>) -> Result<(), Failure> {
     let output = Output::new(log).map_err(|e| place::io(log, e))?;
     let output = Arc::new(Mutex::new(output));
     let start = process::Call { program: call.program, args, env, folder: call.folder };
+    #[cfg(test)]
+    process::guard_arguments(&[
+        "--exact",
+        "ops::exec::tests::plays_the_guard",
+        "--ignored",
+        "--nocapture",
+        "--quiet",
+    ]);
     let (mut program, said) = Program::start(&start).map_err(|e| not_started(&shown, call.program, &e))?;
     let heard = hear(said, &output)?;
     let ended = wait(job, &mut program, &output);

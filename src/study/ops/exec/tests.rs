@@ -13,6 +13,12 @@ use xpipe_data::run::Run;
 use xpipe_data::store::TextStore;
 use xpipe_testing::file;
 
+#[test]
+#[ignore = "is the guard of the programs that other tests start"]
+fn plays_the_guard() {
+    std::process::exit(i32::from(xpipe_engine::process::guard_main()));
+}
+
 fn script(dir: &Path, text: &str) -> Value {
     let path = file(dir, "tool.sh", format!("#!/bin/sh\nset -e\n{text}\n"));
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();

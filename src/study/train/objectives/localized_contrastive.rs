@@ -1,7 +1,9 @@
 //! Localized contrastive estimation: the positive against hard negatives, or a teacher's first document against the rest
 //! of its list.
 
-use super::{Arguments, Definition, Form, Group, Loss, TEMPERATURE, Teacher, infonce, log_softmax, order, teacher};
+use super::{
+    Arguments, Definition, Form, Group, Loss, TEMPERATURE, Teacher, infonce, log_softmax, order, teacher,
+};
 use xpipe_base::task::Failure;
 
 pub(super) const DEFINITION: Definition = Definition {
