@@ -103,7 +103,7 @@ impl Basis {
             Self::Measured => "measured on this machine",
             Self::Scaled => "scaled from other models measured on this machine",
             Self::Probed => {
-                "estimated from a short benchmark of matrix products, as no model was measured on this machine yet"
+                "estimated from a probe of matrix products: no model was measured on this machine yet"
             }
         }
     }
