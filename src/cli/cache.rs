@@ -4,8 +4,7 @@ use clap::Subcommand;
 
 use super::options::Common;
 use super::out;
-use xpipe_base::value::counted::counted;
-use xpipe_base::value::rounded::{rough_bytes, rough_seconds};
+use xpipe_base::value::human;
 use xpipe_engine::cache::{Damage, Store, list, usage, verify};
 use xpipe_study::session::{Error, exit};
 
@@ -73,13 +72,13 @@ fn print_list(store: &Store, json: bool) -> Result<u8, Error> {
         out::line(&format!(
             "{}  {:>10}  {:>8}  {:<20}  {}",
             &e.key.hex()[..12],
-            rough_bytes(e.size),
-            rough_seconds(e.seconds),
+            human::size(e.size),
+            human::duration(e.seconds),
             e.op,
             e.address
         ));
     }
-    out::line(&format!("{} in {}", counted(entries.len() as u64, "results"), store.root().display()));
+    out::line(&format!("{} in {}", human::counted(entries.len() as u64, "results"), store.root().display()));
     Ok(0)
 }
 
@@ -90,18 +89,18 @@ fn print_usage(store: &Store, json: bool) -> Result<u8, Error> {
         return Ok(0);
     }
     for (name, row) in &usage.ops {
-        out::line(&format!("{:>10}  {:>6}  {name}", rough_bytes(row.bytes), row.results));
+        out::line(&format!("{:>10}  {:>6}  {name}", human::size(row.bytes), row.results));
     }
     let downloads = &usage.downloads;
     if downloads.results > 0 {
-        let size = rough_bytes(downloads.bytes);
+        let size = human::size(downloads.bytes);
         out::line(&format!("{size:>10}  {:>6}  downloaded files", downloads.results));
     }
     out::line(&format!(
         "{:>10}  stored in {} (each file once), {} of logs and checkpoints",
-        rough_bytes(usage.unique),
+        human::size(usage.unique),
         store.root().display(),
-        rough_bytes(usage.other)
+        human::size(usage.other)
     ));
     Ok(0)
 }
@@ -118,14 +117,15 @@ fn print_verification(store: &Store, set_aside: bool, json: bool) -> Result<u8, 
         0 => "nothing damaged".to_owned(),
         n => format!("{n} damaged"),
     };
-    let also = |n: u64, what: &str| if n == 0 { String::new() } else { format!(" and {}", counted(n, what)) };
+    let also =
+        |n: u64, what: &str| if n == 0 { String::new() } else { format!(" and {}", human::counted(n, what)) };
     out::line(&format!(
         "{} in {}{}{} of {} read: {damaged}",
-        counted(found.manifests as u64, "results"),
-        counted(found.blobs as u64, "files"),
+        human::counted(found.manifests as u64, "results"),
+        human::counted(found.blobs as u64, "files"),
         also(found.downloads as u64, "downloaded files"),
         also(found.answers as u64, "kept answers"),
-        rough_bytes(found.bytes),
+        human::size(found.bytes),
     ));
     if found.without_checksum > 0 {
         out::line(&format!(

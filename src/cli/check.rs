@@ -8,7 +8,7 @@ use super::options::Common;
 use super::out;
 use xpipe_base::diag::Severity;
 use xpipe_base::task::Failure;
-use xpipe_base::value::counted::counted;
+use xpipe_base::value::human;
 use xpipe_study::session::{Error, Loaded, Session, StudyRequest, exit};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -95,8 +95,8 @@ fn verdict(file: &Path, loaded: &Loaded) -> String {
     let mut text = format!("{}: {}", file.display(), parts.join(", "));
     if errors == 0 {
         let cells: usize = loaded.graph.rows.iter().filter(|r| r.named).map(|r| r.cells.len()).sum();
-        let actions = counted(loaded.graph.actions.len() as u64, "actions");
-        text.push_str(&format!(" ({}, {actions})", counted(cells as u64, "cells")));
+        let actions = human::counted(loaded.graph.actions.len() as u64, "actions");
+        text.push_str(&format!(" ({}, {actions})", human::counted(cells as u64, "cells")));
     }
     text
 }

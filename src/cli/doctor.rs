@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::options::Common;
 use super::out;
-use xpipe_base::value::rounded::rough_bytes;
+use xpipe_base::value::human;
 use xpipe_engine::{Heavy, Options};
 use xpipe_study::session::{Error, exit};
 
@@ -151,7 +151,7 @@ fn gpu() -> Finding {
 
 fn memory() -> Finding {
     let all = Options::new(1, Heavy::Thread).memory;
-    let text = rough_bytes(all);
+    let text = human::size(all);
     if all < LITTLE_MEMORY {
         return Finding::note(
             "memory",
@@ -201,7 +201,7 @@ fn space(what: &'static str, folder: &Path) -> Finding {
     match rustix::fs::statvfs(folder) {
         Ok(disk) => {
             let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-            let text = format!("{} free", rough_bytes(free));
+            let text = format!("{} free", human::size(free));
             if free < LITTLE_SPACE {
                 return Finding::note(what, text, "models and indexes take gigabytes: free some space");
             }

@@ -6,8 +6,7 @@ use super::console::{Console, Mode};
 use super::options::{Common, NetworkArgs, StudyArgs};
 use super::out;
 use super::signals::cancel_on_signal;
-use xpipe_base::value::counted::counted;
-use xpipe_base::value::rounded::{rough_bytes, rough_seconds};
+use xpipe_base::value::human;
 use xpipe_engine::fetch::Origin;
 use xpipe_study::session::{Error, Fetched, FetchedFile, FetchedModel, Session};
 
@@ -44,7 +43,7 @@ pub(super) fn run(args: &Args, common: &Common) -> Result<u8, Error> {
         out::json(&json(&fetched, error));
         return Ok(code);
     }
-    out::line(&summary(&fetched, &rough_seconds(begun.elapsed().as_secs_f64())));
+    out::line(&summary(&fetched, &human::duration(begun.elapsed().as_secs_f64())));
     error.map_or(Ok(0), Err)
 }
 
@@ -68,7 +67,7 @@ fn file_json(file: &FetchedFile) -> serde_json::Value {
             json["digest"] = got.digest.to_string().into();
             json["size"] = got.size.into();
             json["state"] = match &got.origin {
-                Origin::Here => "here",
+                Origin::Cache => "here",
                 Origin::Mirror(_) => "mirror",
                 Origin::Network => "fetched",
             }
@@ -99,11 +98,11 @@ fn summary(fetched: &Fetched, time: &str) -> String {
     let failed = fetched.files.iter().filter(|f| f.result.is_err()).count();
     let mut parts = Vec::new();
     if !sizes.is_empty() {
-        let size = rough_bytes(sizes.iter().sum());
-        parts.push(format!("{} of {size} fetched", counted(sizes.len() as u64, "files")));
+        let size = human::size(sizes.iter().sum());
+        parts.push(format!("{} of {size} fetched", human::counted(sizes.len() as u64, "files")));
     }
     if here > 0 {
-        parts.push(counted(here, "files were here already"));
+        parts.push(human::counted(here, "files were here already"));
     }
     if failed > 0 {
         parts.push(format!("{failed} missing"));

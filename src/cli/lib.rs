@@ -109,7 +109,7 @@ verbs! {
 pub fn main() -> u8 {
     xpipe_study::ops::exec::builtin::register(&[xpipe_rust_docs::PROGRAM]);
     xpipe_study::ops::exec::builtin::register(&[xpipe_rust_docs::PROGRAM]);
-    xpipe_engine::process::refuse_large_files();
+    xpipe_engine::process::file_size_limit_as_error();
     let ended = xpipe_engine::caught(|| Ok(verb()));
     ended.unwrap_or_else(|failure| out::finish(out::print_error(failure.into(), asks_for_json())))
 }

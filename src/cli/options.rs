@@ -23,7 +23,7 @@ pub(super) struct Common {
     #[arg(long, global = true, value_name = "N")]
     pub(super) threads: Option<usize>,
     /// Memory for all stages together, for instance 16GiB. Default: all memory of the machine or control group.
-    #[arg(long, global = true, value_name = "BYTES", value_parser = xpipe_lang::graph::bytes)]
+    #[arg(long, global = true, value_name = "BYTES", value_parser = xpipe_base::value::text::read_bytes)]
     pub(super) memory: Option<u64>,
     /// Fail if the lock file would change.
     #[arg(long, global = true)]

@@ -2,8 +2,7 @@
 
 use super::options::{Common, StudyArgs};
 use super::{advice, out};
-use xpipe_base::value::counted::agreeing;
-use xpipe_base::value::rounded::{grouped, rough_bytes};
+use xpipe_base::value::human;
 use xpipe_engine::cache::downloads::file_name;
 use xpipe_study::session::{Basis, Error, Estimate, Plan, PlannedStage};
 
@@ -25,11 +24,11 @@ pub(super) fn run(args: &Args, common: &Common) -> Result<u8, Error> {
     out::say(&table(&plan.stages));
     out::line(&format!(
         "{} {}: {} cached, {} to run, {} waiting for upstream results or missing inputs",
-        grouped(plan.actions),
-        agreeing(plan.actions, "actions"),
-        grouped(plan.cached),
-        grouped(plan.run),
-        grouped(plan.depends),
+        human::thousands(plan.actions),
+        human::agreeing(plan.actions, "actions"),
+        human::thousands(plan.cached),
+        human::thousands(plan.run),
+        human::thousands(plan.depends),
     ));
     plan.detectable.iter().for_each(|d| out::line(&format!("test of {d}")));
     estimate_lines(&plan).iter().for_each(|line| out::line(line));
@@ -67,7 +66,7 @@ fn downloads(plan: &Plan) -> Option<String> {
     let n = absent.len();
     Some(format!(
         "{n} {} to be downloaded ({} here): {}{}; `xpipe fetch` or `run` downloads {}",
-        agreeing(n as u64, "files are"),
+        human::agreeing(n as u64, "files are"),
         plan.downloads_here,
         names.join(", "),
         if n > NAMED { ", …" } else { "" },
@@ -84,13 +83,17 @@ fn estimate_lines(plan: &Plan) -> Vec<String> {
             plan.total.time(),
             plan.threads,
             plan.total.space(),
-            rough_bytes(plan.memory),
+            human::size(plan.memory),
             basis.text()
         ));
     }
     for (why, n) in &plan.total.unknown {
         let n = *n as u64;
-        lines.push(format!("note: the time of {} {} is unknown: {why}", grouped(n), agreeing(n, "actions")));
+        lines.push(format!(
+            "note: the time of {} {} is unknown: {why}",
+            human::thousands(n),
+            human::agreeing(n, "actions")
+        ));
     }
     lines
 }
@@ -171,7 +174,7 @@ fn table(stages: &[PlannedStage]) -> String {
 }
 
 fn row(stage: &PlannedStage) -> [String; COLUMNS.len()] {
-    let n = |x: usize| grouped(x as u64);
+    let n = |x: usize| human::thousands(x as u64);
     let mut notes = Vec::new();
     if stage.depends > 0 {
         notes.push(format!("{} depends", n(stage.depends)));

@@ -10,7 +10,7 @@ use std::io::Write;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::printable::printable;
-use xpipe_base::value::rounded::{grouped, rough_bytes, rough_seconds};
+use xpipe_base::value::human;
 use xpipe_engine::{Counts, Event, EventSink};
 
 /// The most running actions that are shown.
@@ -56,22 +56,22 @@ impl Running {
             let unit = &self.unit;
             parts.push(if unit == "bytes" {
                 let of =
-                    if self.total > 0 { format!(" of {}", rough_bytes(self.total)) } else { String::new() };
-                format!("{}{of}", rough_bytes(self.done))
+                    if self.total > 0 { format!(" of {}", human::size(self.total)) } else { String::new() };
+                format!("{}{of}", human::size(self.done))
             } else if self.total > 0 {
-                format!("{}/{} {unit}", grouped(self.done), grouped(self.total))
+                format!("{}/{} {unit}", human::thousands(self.done), human::thousands(self.total))
             } else {
-                format!("{} {unit}", grouped(self.done))
+                format!("{} {unit}", human::thousands(self.done))
             });
         }
         let rate = self.rate(at);
         if let Some(rate) = rate {
             parts.push(if self.unit == "bytes" {
-                format!("{}/s", rough_bytes(rate as u64))
+                format!("{}/s", human::size(rate as u64))
             } else if rate < 10.0 {
                 format!("{rate:.1}/s")
             } else {
-                format!("{}/s", grouped(rate as u64))
+                format!("{}/s", human::thousands(rate as u64))
             });
         }
         if !self.note.is_empty() {
@@ -79,9 +79,9 @@ impl Running {
         }
         match rate {
             Some(rate) if self.total > self.done => {
-                parts.push(format!("{} left", rough_seconds((self.total - self.done) as f64 / rate)));
+                parts.push(format!("{} left", human::duration((self.total - self.done) as f64 / rate)));
             }
-            _ => parts.push(rough_seconds(at - self.started)),
+            _ => parts.push(human::duration(at - self.started)),
         }
         parts.join("  ")
     }
@@ -157,9 +157,10 @@ impl RunState {
     fn summary(&self, at: f64) -> String {
         let c = &self.counts;
         let done = c.total();
-        let mut parts = vec![format!("{}/{} done", grouped(done as u64), grouped(self.total as u64))];
+        let mut parts =
+            vec![format!("{}/{} done", human::thousands(done as u64), human::thousands(self.total as u64))];
         parts.extend(words(c));
-        parts.push(rough_seconds(at));
+        parts.push(human::duration(at));
         parts.join("  ")
     }
 }
@@ -188,7 +189,10 @@ pub(super) fn words(counts: &Counts) -> Vec<String> {
         (counts.blocked, "skipped"),
         (counts.stopped, "stopped"),
     ];
-    all.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{} {word}", grouped(*n as u64))).collect()
+    all.iter()
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, word)| format!("{} {word}", human::thousands(*n as u64)))
+        .collect()
 }
 
 /// Plain lines.
@@ -234,8 +238,8 @@ impl<W: Write> EventSink for Plain<W> {
             Event::Finished { address, seconds, size, .. } => {
                 self.line(&format!(
                     "done     {address}  {}  {}",
-                    rough_seconds(*seconds),
-                    rough_bytes(*size)
+                    human::duration(*seconds),
+                    human::size(*size)
                 ));
             }
             Event::RunFinished { .. } => {

@@ -1,12 +1,9 @@
 //! Everything the language knows, from the definitions that the checker uses: what `describe` prints.
 
-use std::fmt::Write as _;
-
 use serde_json::json;
 
 use xpipe_base::diag::{Code, Diagnostics, FileId};
 use xpipe_base::task::Policy;
-use xpipe_base::value::canonical::{Leaf, Visitor, describe};
 use xpipe_base::value::{Name, Value};
 use xpipe_lang::graph::items::ITEMS;
 use xpipe_lang::graph::special::{FORMS, FormParam};
@@ -157,7 +154,7 @@ fn operation(op: &Op) -> Entry {
 }
 
 fn argument(p: &Param) -> Argument {
-    let given = |v: &Value| if *v == Value::Null { "absent".to_owned() } else { text(v) };
+    let given = |v: &Value| if *v == Value::Null { "absent".to_owned() } else { format!("{v:#}") };
     let default = match (p.derived_from, &p.default) {
         (Some(from), None | Some(Value::Null)) => Some(format!("that of {}", from.replace(" | ", " or "))),
         (Some(from), Some(v)) => Some(format!("that of {}, else {}", from.replace(" | ", " or "), given(v))),
@@ -201,7 +198,7 @@ fn example(op: &Op) -> String {
     if args.is_empty() && !stage {
         let shown = |p: &&Param| p.default.as_ref().is_some_and(|v| *v != Value::Null);
         let first = op.params.iter().find(shown);
-        args.extend(first.and_then(|p| p.default.as_ref().map(|v| format!("{} = {}", p.name, text(v)))));
+        args.extend(first.and_then(|p| p.default.as_ref().map(|v| format!("{} = {v:#}", p.name))));
     }
     match stage {
         true if args.is_empty() => format!("{} {{}}", op.name),
@@ -351,72 +348,6 @@ fn type_text(ty: &TypeExpr) -> String {
 fn paragraphs(page: &str) -> String {
     let words = page.split("\n\n").take_while(|p| !p.trim_end().ends_with(':') && !p.starts_with("    "));
     words.map(|p| p.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>().join("\n\n")
-}
-
-/// A value as studies write it.
-pub(super) fn text(value: &Value) -> String {
-    let mut writer = Writer::default();
-    describe(value, &mut writer);
-    writer.out
-}
-
-/// Writes a value: commas between elements, brackets around them.
-#[derive(Default)]
-struct Writer {
-    out: String,
-    /// Closing text of each open list, record or call, and whether something stands in it.
-    open: Vec<(&'static str, bool)>,
-    /// The next value follows `name =`.
-    named: bool,
-}
-
-impl Writer {
-    fn separate(&mut self) {
-        if std::mem::take(&mut self.named) {
-            return;
-        }
-        if let Some((_, filled)) = self.open.last_mut()
-            && std::mem::replace(filled, true)
-        {
-            self.out.push_str(", ");
-        }
-    }
-}
-
-impl Visitor for Writer {
-    fn leaf(&mut self, leaf: Leaf<'_>) {
-        self.separate();
-        self.out.push_str(&xpipe_engine::cache::text::leaf(leaf));
-    }
-
-    fn list(&mut self, _: usize) {
-        self.separate();
-        self.out.push('[');
-        self.open.push(("]", false));
-    }
-
-    fn record(&mut self, name: Option<&str>, len: usize) {
-        self.separate();
-        let (open, close) = match (name, len) {
-            (Some(_), _) => ("(", ")"),
-            (None, 0) => ("{", "}"),
-            (None, _) => ("{ ", " }"),
-        };
-        self.out.push_str(name.unwrap_or_default());
-        self.out.push_str(open);
-        self.open.push((close, false));
-    }
-
-    fn field(&mut self, name: &str) {
-        self.separate();
-        let _ = write!(self.out, "{name} = ");
-        self.named = true;
-    }
-
-    fn end(&mut self) {
-        let close = self.open.pop().map_or("", |o| o.0);
-        self.out.push_str(close);
-    }
 }
 
 #[cfg(test)]

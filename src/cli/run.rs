@@ -8,8 +8,7 @@ use super::console::{Console, Mode};
 use super::options::{Common, NetworkArgs, StudyArgs};
 use super::signals::cancel_on_signal;
 use super::{out, progress, tables};
-use xpipe_base::value::counted::counted;
-use xpipe_base::value::rounded::rough_seconds;
+use xpipe_base::value::human;
 use xpipe_engine::{Device, Heavy, WorkerCommand};
 use xpipe_study::session::{Error, Loaded, RunOutcome, RunRequest, Session};
 
@@ -131,7 +130,7 @@ fn print(outcome: &RunOutcome) {
     }
     if let Ok(written) = &outcome.written {
         if !written.tables.is_empty() && outcome.log_folder.is_some() {
-            let files = counted(written.tables.len() as u64, "files");
+            let files = human::counted(written.tables.len() as u64, "files");
             out::line(&format!("{files} in {}", outcome.output.display()));
         }
         for page in &written.pages {
@@ -154,7 +153,7 @@ fn summary(outcome: &RunOutcome) -> String {
         return format!("nothing to do: {} cached; the cache {cache} is read-only", c.cached);
     }
     let what = progress::words(c).join(", ");
-    let time = rough_seconds(outcome.seconds);
+    let time = human::duration(outcome.seconds);
     match (c.total() == c.cached, what.is_empty()) {
         (true, true) => format!("nothing to do, in {time}"),
         (true, false) => format!("nothing to do: {what}, in {time}"),

@@ -6,7 +6,7 @@ use glob::{MatchOptions, Pattern};
 
 use super::noted::Noted;
 use xpipe_base::place;
-use xpipe_base::task::{CaveatKind, Failure, Progress, passed_over};
+use xpipe_base::task::{CaveatKind, Failure, Progress, is_ignored};
 
 const MAX_DEPTH: usize = 32;
 
@@ -55,7 +55,7 @@ impl Source {
         }
     }
 
-    /// The files, those of folders in bytewise order of their paths, without what [`passed_over`] names: path, name in its folder, size.
+    /// The files, those of folders in bytewise order of their paths, without what [`is_ignored`] names: path, name in its folder, size.
     ///
     /// # Errors
     /// What is missing or cannot be read, or a folder without files.
@@ -119,7 +119,7 @@ fn collect(
     let mut inside = Vec::new();
     for entry in std::fs::read_dir(path).map_err(|e| place::io(path, e))? {
         let entry = entry.map_err(|e| place::io(path, e))?;
-        if !passed_over(&entry.file_name().to_string_lossy()) {
+        if !is_ignored(&entry.file_name().to_string_lossy()) {
             inside.push(entry.path());
         }
     }

@@ -22,7 +22,7 @@ pub(crate) fn call(run: RunFn, job: &Job<'_>) -> Result<Outcome, Failure> {
 /// Runs `f`; a panic becomes a failure of xpipe, with its message and place.
 pub fn caught<T>(f: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     task::caught(f).unwrap_or_else(|panic| {
-        if crate::process::is_of_threads(&panic.message) {
+        if crate::process::is_thread_panic(&panic.message) {
             return Err(Failure::no_threads(panic.message));
         }
         Err(Failure::bug(format!("panicked: {}{}", panic.message, panic.place))

@@ -12,8 +12,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::options::{Gpu, WorkerCommand};
 use super::protocol::{FromWorker, ToWorker};
-use crate::cache::text::rough_bytes;
 use xpipe_base::task::{Failure, FailureKind, Outcome, Progress, Spec};
+use xpipe_base::value::human;
 
 /// Between asking a worker to stop and killing it, when its time is over.
 pub(crate) const GRACE: Duration = Duration::from_secs(60);
@@ -216,7 +216,7 @@ fn died(status: Option<ExitStatus>, log: &Path, ceiling: Option<u64>) -> Failure
         let message = format!("the worker ran out of memory: {}", line.trim());
         return match ceiling {
             None => Failure::missing(message).help(MEMORY),
-            Some(bytes) => Failure::missing(format!("{message}; it may have {}", rough_bytes(bytes))).help(
+            Some(bytes) => Failure::missing(format!("{message}; it may have {}", human::size(bytes))).help(
                 "where so much is expected, write what it needs as `memory` in the stage's `with`; else a file that it \
                  reads is damaged or made to fill memory, or its batch is too large",
             ),

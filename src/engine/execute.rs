@@ -14,11 +14,10 @@ use super::child::{GRACE, Watch, out_of_time, run_worker};
 use super::options::{Heavy, Options};
 use super::pools::Grant;
 use super::recipes::{FoundInput, Prepared};
-use super::report::failure_of;
 use super::runner::Runner;
-use super::worker::due;
-use crate::cache::{Error, Manifest, Miss, Publication, Seen, Store, Workspace};
-use xpipe_base::task::{Action, Caveat, Failure, FailureKind, Job, Outcome, Progress, Spec};
+use crate::cache::{Error, InputSnapshot, Manifest, Miss, Publication, Store, Workspace};
+use xpipe_base::task::retry::{Retry, wait_until};
+use xpipe_base::task::{Action, Caveat, Failure, FailureKind, Job, Outcome, Progress, Spec, Throttle};
 use xpipe_base::value::{ActionId, Input};
 
 /// What executors and finders of inputs send to the coordinator.
@@ -84,7 +83,7 @@ impl Executor<'_> {
         let begun = Instant::now();
         let end = match caught(|| Ok(self.attempt_all())) {
             Ok(Ok(end)) => end,
-            Ok(Err(e)) => End::Failed(failure_of(&e), e.exit_code() == 5),
+            Ok(Err(e)) => End::Failed((&e).into(), e.exit_code() == 5),
             Err(bug) => End::Failed(bug, false),
         };
         let (id, seconds) = (self.id, begun.elapsed().as_secs_f64());
@@ -95,7 +94,7 @@ impl Executor<'_> {
         let key = &self.prepared.key;
         let Some(_lock) = self.store.try_lock(key)? else { return Ok(End::Busy) };
         if !self.forced
-            && let Ok(manifest) = self.store.look(key)
+            && let Ok(manifest) = self.store.get(key)
         {
             return Ok(End::Hit(Box::new(manifest)));
         }
@@ -104,22 +103,21 @@ impl Executor<'_> {
                 return Ok(End::Damaged(*id, miss));
             }
         }
-        let retries = self.action.policy.retries.unwrap_or(0) as u64;
-        for attempt in 1u32.. {
-            let end = self.attempt(attempt)?;
-            match end {
-                End::Failed(failure, false)
-                    if failure.kind == FailureKind::Transient
-                        && u64::from(attempt) <= retries
-                        && !self.stopping() =>
-                {
-                    self.say(format!("attempt {attempt} of {}: {failure}; trying again", retries + 1));
-                    self.pause(attempt);
+        let retries = self.action.policy.retries.unwrap_or(0);
+        let max_attempts = u32::try_from(retries).unwrap_or(u32::MAX).saturating_add(1);
+        let mut retry = Retry::new(max_attempts);
+        loop {
+            let attempt = retry.attempts() + 1;
+            let failure = match self.attempt(attempt)? {
+                End::Failed(failure, false) if failure.kind == FailureKind::Transient && !self.stopping() => {
+                    failure
                 }
                 end => return Ok(end),
-            }
+            };
+            let Some(wait) = retry.failed(false, None) else { return Ok(End::Failed(failure, false)) };
+            self.say(format!("attempt {attempt} of {max_attempts}: {failure}; retrying"));
+            wait_until(Instant::now() + wait, &|| self.stopping());
         }
-        unreachable!("attempts end with the retries")
     }
 
     /// One attempt: runs the operation in a new folder, and publishes what it made when its inputs are still the same.
@@ -137,16 +135,17 @@ impl Executor<'_> {
         });
         let (started, begun) = (jiff::Timestamp::now(), Instant::now());
         let caveats = Mutex::default();
-        let inputs: Result<Vec<Seen>, Error> =
-            self.prepared.inputs.iter().map(|seen| self.store.see_again(seen)).collect();
+        let inputs: Result<Vec<InputSnapshot>, Error> =
+            self.prepared.inputs.iter().map(|seen| self.store.recheck_input(seen)).collect();
         let inputs = match inputs {
             Ok(inputs) => inputs,
-            Err(e) => return Ok(End::Failed(failure_of(&e), false)),
+            Err(e) => return Ok(End::Failed(e.into(), false)),
         };
         let done = self.carry_out(&spec, &caveats);
         let interrupted = done.as_ref().is_err_and(|f| f.kind == FailureKind::Interrupted);
-        if !interrupted && let Some(e) = inputs.iter().find_map(|seen| self.store.left_alone(seen).err()) {
-            let mut failure = failure_of(&e);
+        if !interrupted && let Some(e) = inputs.iter().find_map(|seen| self.store.check_unchanged(seen).err())
+        {
+            let mut failure = Failure::from(e);
             if let Err(why) = &done {
                 failure.message = format!("{} (which may be why: {})", failure.message, why.message);
             }
@@ -221,7 +220,9 @@ impl Executor<'_> {
                 Ok(End::Ran(Box::new(manifest)))
             }
             // What the operation made cannot be stored: its own failure.
-            Err(e @ (Error::Odd { .. } | Error::NotFinite { .. })) => Ok(End::Failed(failure_of(&e), false)),
+            Err(e @ (Error::Unsupported { .. } | Error::NotFinite { .. })) => {
+                Ok(End::Failed(e.into(), false))
+            }
             Err(e) => Err(e),
         }
     }
@@ -237,14 +238,15 @@ impl Executor<'_> {
             .time
             .filter(|s| *s > 0.0)
             .and_then(|s| Instant::now().checked_add(Duration::from_secs_f64(s.min(1e9))));
-        let told = Told { executor: self, caveats, deadline: limit, last: Mutex::new(None) };
+        let throttle = Throttle::default();
+        let progress = ActionProgress { executor: self, caveats, deadline: limit, throttle };
         let killing = || self.cancel.killing();
         match (&self.options.heavy, self.action.heavy) {
             (Heavy::Process(command), true) => {
-                // The deadline is the watcher's own business, so that it can kill.
-                let told = Told { deadline: None, ..told };
+                // The watcher has the deadline, so that it can kill.
+                let progress = ActionProgress { deadline: None, ..progress };
                 let watch = Watch {
-                    progress: &told,
+                    progress: &progress,
                     killing: &killing,
                     deadline: limit,
                     grace: GRACE,
@@ -257,7 +259,7 @@ impl Executor<'_> {
                 let run = self.runner.implementation(&spec.op).ok_or_else(|| {
                     Failure::missing(format!("`{}` has no implementation in this build", spec.op))
                 })?;
-                let result = call(run, &Job { spec, progress: &told });
+                let result = call(run, &Job { spec, progress: &progress });
                 let late = limit.is_some_and(|d| Instant::now() >= d);
                 match result {
                     Err(f) if f.kind == FailureKind::Interrupted && late && !self.stopping() => {
@@ -282,30 +284,22 @@ impl Executor<'_> {
         self.cancel.stopping() || self.halt.load(Ordering::SeqCst)
     }
 
-    /// Waits before another attempt, longer each time, unless a stop is asked for.
-    fn pause(&self, attempt: u32) {
-        let end = Instant::now() + Duration::from_millis(250).saturating_mul(1 << attempt.min(7));
-        while Instant::now() < end && !self.stopping() {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
     fn say(&self, text: String) {
         let _ = self.tx.send(Message::Note { id: self.id, text });
     }
 }
 
-/// The progress of an action, told to the coordinator at most ten times a second.
-struct Told<'a> {
+/// Forwards the progress of an action to the coordinator.
+struct ActionProgress<'a> {
     executor: &'a Executor<'a>,
     caveats: &'a Mutex<Vec<Caveat>>,
     deadline: Option<Instant>,
-    last: Mutex<Option<Instant>>,
+    throttle: Throttle,
 }
 
-impl Progress for Told<'_> {
+impl Progress for ActionProgress<'_> {
     fn progress(&self, done: u64, total: u64, unit: &str, note: &str) {
-        if due(&self.last, done == total) {
+        if self.throttle.due(done, total) {
             let (unit, note) = (unit.to_owned(), note.to_owned());
             let _ =
                 self.executor.tx.send(Message::Progress { id: self.executor.id, done, total, unit, note });

@@ -54,7 +54,7 @@ pub use options::{Device, Gpu, Heavy, Options, WorkerCommand};
 pub use preflight::{short_of_memory, unready};
 pub use protocol::{FromWorker, ToWorker};
 pub use recipes::ResultTable;
-pub use report::{ActionReport, Counts, Final, RunReport, failure_of};
+pub use report::{ActionReport, Counts, Final, RunReport};
 pub use runner::{Found, Parts, Reach, Runner};
 pub use sinks::{ChromeTrace, JsonLines};
 pub use why::{Outlook, Stale, Why, last_failure, local_time, why};

@@ -69,7 +69,7 @@ impl Need {
                 let asked = if action.heavy { asked.max(1) } else { asked };
                 if !enough(asked) {
                     let of = if vram > 0 {
-                        format!(" of {}", crate::cache::text::bytes(vram))
+                        format!(" of {}", xpipe_base::value::text::bytes(vram))
                     } else {
                         String::new()
                     };

@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::cache::{InputNote, Manifest, Miss, Recipe, Seen, Store};
+use crate::cache::{InputNote, InputSnapshot, Manifest, Miss, Recipe, Store};
 use xpipe_base::task::{Action, Failure};
 use xpipe_base::value::pending::Unresolved;
 use xpipe_base::value::{ActionId, Call, Digest, Input, Located, Name, Pending, Record, Value};
 
 use super::job::Job;
-use super::report::failure_of;
 use super::runner::{Reach, Runner};
 
 /// The results and inputs that are known so far.
@@ -29,7 +28,7 @@ pub struct ResultTable<'a> {
 pub(crate) struct FoundInput {
     pub(crate) located: Arc<Located>,
     /// How it looked when its content was known; `None` while it is not here.
-    pub(crate) seen: Option<Arc<Seen>>,
+    pub(crate) seen: Option<Arc<InputSnapshot>>,
 }
 
 /// An action whose arguments are all known.
@@ -41,7 +40,7 @@ pub(crate) struct Prepared {
     /// The actions whose files it reads.
     pub(crate) reads: Vec<ActionId>,
     /// The inputs that it reads.
-    pub(crate) inputs: Vec<Arc<Seen>>,
+    pub(crate) inputs: Vec<Arc<InputSnapshot>>,
 }
 
 /// Why an action has no recipe yet.
@@ -73,7 +72,7 @@ impl<'a> ResultTable<'a> {
     pub(crate) fn look_up(&self, id: ActionId) -> Lookup {
         match self.prepare(self.job.action(id)) {
             Err(blocker) => Lookup::Blocked(blocker),
-            Ok(prepared) => match self.store.look(&prepared.key) {
+            Ok(prepared) => match self.store.get(&prepared.key) {
                 Ok(manifest) => Lookup::Hit(prepared, Arc::new(manifest)),
                 Err(miss) => Lookup::Miss(prepared, miss),
             },
@@ -109,13 +108,12 @@ pub(crate) fn find_input(
 ) -> Result<FoundInput, Failure> {
     let found = runner.find_input(input, reach)?;
     let (digest, seen) = match found.digest {
-        Some(digest) => (digest, store.see_checked(&found.path).ok()),
+        Some(digest) => (digest, store.snapshot_download(&found.path).ok()),
         None => {
             let seen = match found.parts {
-                Some(parts) => store.see_parts(&found.path, parts.files, parts.reading),
-                None => store.see(&found.path),
-            }
-            .map_err(|e| failure_of(&e))?;
+                Some(parts) => store.snapshot_files(&found.path, parts.files, parts.reading),
+                None => store.snapshot_input(&found.path),
+            }?;
             let digest = seen.digest().ok_or_else(|| Failure::bug("an input without a digest"))?;
             (digest, Some(seen))
         }
@@ -131,7 +129,7 @@ struct RecipeBuilder<'a, 'b> {
     lenient: bool,
     notes: Vec<InputNote>,
     reads: Vec<ActionId>,
-    inputs: Vec<Arc<Seen>>,
+    inputs: Vec<Arc<InputSnapshot>>,
     unknown: Vec<(String, Blocker)>,
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cache::{Error, Manifest};
+use crate::cache::Manifest;
 use xpipe_base::task::{Failure, FailureKind};
 use xpipe_base::value::{ActionId, Digest};
 
@@ -141,26 +141,6 @@ impl RunReport {
         } else {
             u8::from(claims_failed)
         }
-    }
-}
-
-/// An error of the store as the failure of an action. Whether the store itself is damaged is
-/// [`Error::exit_code`] 5.
-pub fn failure_of(e: &Error) -> Failure {
-    let failure = match e {
-        Error::NotWritable { .. }
-        | Error::OtherVersion { .. }
-        | Error::Full { .. }
-        | Error::TooLarge { .. }
-        | Error::Io { .. }
-        | Error::NoInput { .. }
-        | Error::Changing { .. }
-        | Error::Changed { .. } => Failure::missing(e.to_string()),
-        Error::Odd { .. } | Error::NotFinite { .. } => Failure::wrong(e.to_string()),
-    };
-    match e.help() {
-        Some(help) => failure.help(help),
-        None => failure,
     }
 }
 

@@ -1,8 +1,8 @@
 //! Whether an action fits into memory, and what to change when it does not.
 
 use super::options::Options;
-use crate::cache::text;
 use xpipe_base::task::{Action, Failure, Memory, Told};
+use xpipe_base::value::human;
 
 /// The failure of an action that needs more memory than there is; `None` when it may fit. A declared
 /// `with { memory }` is taken as it is.
@@ -15,15 +15,15 @@ pub(crate) fn shortage(action: &Action, memory: &Told<Memory>, options: &Options
         "{} needs {}{} of memory, and {} are there",
         action.address,
         if memory.most { "up to " } else { "about " },
-        text::rough_bytes(needed),
-        text::rough_bytes(there)
+        human::size(needed),
+        human::size(there)
     );
     let fits: Vec<String> = memory
         .amount
         .less
         .iter()
         .filter(|(_, bytes)| *bytes <= there)
-        .map(|(what, bytes)| format!("`with {{ {what} }}` ({})", text::rough_bytes(*bytes)))
+        .map(|(what, bytes)| format!("`with {{ {what} }}` ({})", human::size(*bytes)))
         .take(2)
         .collect();
     let help = if fits.is_empty() {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::call::{call, caught};
 use super::protocol::{FromWorker, ToWorker};
 use super::runner::Runner;
-use xpipe_base::task::{Caveat, Failure, FailureKind, Job, Outcome, Progress, Spec};
+use xpipe_base::task::{Caveat, Failure, FailureKind, Job, Outcome, Progress, Spec, Throttle};
 
 /// Runs the one action that the parent names on standard input, and returns the exit code. When the parent goes away,
 /// this process and the programs it started are killed at once.
@@ -61,7 +61,7 @@ fn work(
     orphaned: impl FnOnce() + Send + 'static,
 ) -> Result<Outcome, Failure> {
     let spec = read_spec(&mut input)?;
-    crate::process::pool_of_the_process().map_err(Failure::no_threads)?;
+    crate::process::start_global_pool().map_err(Failure::no_threads)?;
     let _scratch = alone_in(&spec.scratch)?;
     let cancelled = Arc::new(AtomicBool::new(false));
     let over = Arc::new(AtomicBool::new(false));
@@ -75,7 +75,7 @@ fn work(
         }
     };
     std::thread::Builder::new().spawn(listen).map_err(Failure::no_threads)?;
-    let progress = SentProgress { send, cancelled: &cancelled, last: Mutex::new(None) };
+    let progress = SentProgress { send, cancelled: &cancelled, throttle: Throttle::default() };
     let job = Job { spec: &spec, progress: &progress };
     let result = match runner.implementation(&spec.op) {
         Some(run) => caught(|| call(run, &job)),
@@ -139,17 +139,17 @@ fn alone_in(scratch: &std::path::Path) -> Result<Option<std::fs::File>, Failure>
     }
 }
 
-/// Sends progress to the parent, at most ten times a second.
+/// Sends progress to the parent.
 struct SentProgress<'a, F: Fn(&FromWorker)> {
     send: &'a F,
     cancelled: &'a AtomicBool,
-    last: Mutex<Option<Instant>>,
+    throttle: Throttle,
 }
 
 // The closure locks its output, so that any thread may send.
 impl<F: Fn(&FromWorker) + Sync> Progress for SentProgress<'_, F> {
     fn progress(&self, done: u64, total: u64, unit: &str, note: &str) {
-        if due(&self.last, done == total) {
+        if self.throttle.due(done, total) {
             (self.send)(&FromWorker::Progress { done, total, unit: unit.into(), note: note.into() });
         }
     }
@@ -165,17 +165,6 @@ impl<F: Fn(&FromWorker) + Sync> Progress for SentProgress<'_, F> {
     fn cancelled(&self) -> bool {
         self.cancelled.load(Ordering::SeqCst)
     }
-}
-
-/// Whether a tenth of a second has passed since the last time this said yes.
-pub(crate) fn due(last: &Mutex<Option<Instant>>, always: bool) -> bool {
-    let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-    let now = Instant::now();
-    let due = always || last.is_none_or(|l| now.duration_since(l) >= Duration::from_millis(100));
-    if due {
-        *last = Some(now);
-    }
-    due
 }
 
 /// The peak memory of this process in bytes, where the system reports it.

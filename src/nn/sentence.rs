@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use super::config::Fields;
 use super::files::TRANSFORMER_SETTINGS;
 use super::pooling::{NAMED, PoolingMode};
-use xpipe_base::task::{Failure, passed_over};
+use xpipe_base::task::{Failure, is_ignored};
 use xpipe_base::value::InnerPath;
 
 /// Whether a text is a query or a document.
@@ -123,7 +123,7 @@ impl Sentence {
             // An empty path is this folder.
             let place = match path {
                 "" => folder.to_path_buf(),
-                path => InnerPath::of_input(path.trim_end_matches('/'), passed_over)
+                path => InnerPath::of_input(path.trim_end_matches('/'), is_ignored)
                     .map_err(|why| wrong(format!("the path `{}` {why}", path.escape_debug())))?
                     .below(folder),
             };

@@ -97,7 +97,7 @@ pub(crate) fn manifest(bytes: &[u8]) {
     std::fs::write(shard.join(format!("{hex}.json")), bytes).expect("the input can be written");
     let store = Store::reading(folder.path()).expect("the store opens");
     // No file of it is there: at best a result without files.
-    assert!(store.look(&key).map_or(true, |m| m.outputs.is_empty()));
+    assert!(store.get(&key).map_or(true, |m| m.outputs.is_empty()));
     let _ = (store.record(&key), store.recipe(&key));
     let _ = serde_json::from_slice(bytes).ok().and_then(|json| xpipe_engine::cache::read_recipe(&json));
 }

@@ -87,7 +87,7 @@ stage late = exec { program = "label.sh", reads = { note = note, q = first }, gi
     let space = space(study);
     let run = start(&space);
     space.write("note.txt", "7.5\n");
-    refused(&run.end(), "note.txt", "after this run had found its content");
+    refused(&run.end(), "note.txt", "after this run had digested it");
     // What was not changed was kept, and each content has its own result.
     for (text, score) in [("2.5\n", "2.5"), ("7.5\n", "7.5")] {
         space.write("note.txt", text);
@@ -141,8 +141,8 @@ stage late = exec { program = "label.sh", reads = { note = note, q = first }, gi
     let text = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, format!("{text} ")).unwrap();
     let ended = run.end();
-    refused(&ended, "label.sh", "after this run had found its content");
-    refused(&ended, "model/config.json", "after this run had found its content");
+    refused(&ended, "label.sh", "after this run had digested it");
+    refused(&ended, "model/config.json", "after this run had digested it");
     assert_eq!(space.run().2, 0);
     space.is_whole();
 }

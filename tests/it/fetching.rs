@@ -258,7 +258,7 @@ fn connections_that_are_cut_go_on_where_they_were() {
     server.put("/tiny.zip", older);
     server.first("/tiny.zip", &[Deed::Cut(half), Deed::Status(404, "X-A: b")]);
     let ended = xpipe(&space, &["fetch", "study.xpipe"]);
-    ended.says(4, &["404", "nothing lies at this address"]);
+    ended.says(4, &["404", "no longer at this address"]);
     assert_eq!(parts(&space).len(), 1, "what has arrived is kept");
     server.put("/tiny.zip", bytes);
     assert_eq!(table(&space, &[]), expected());
@@ -273,7 +273,7 @@ fn a_server_that_asks_to_wait_is_waited_for() {
     server.first("/tiny.zip", &[Deed::Status(429, "Retry-After: 2"), Deed::Status(503, "X-A: b")]);
     let begun = Instant::now();
     let ended = xpipe(&space, &["fetch", "study.xpipe", "--plain"]);
-    ended.says(0, &["429", "again in 2.00 s", "503"]);
+    ended.says(0, &["429", "retrying in 2.00 s", "503"]);
     assert!(begun.elapsed() > Duration::from_secs(2));
     // One that asks for an hour is not.
     let space = with(&format!(r#"beir("tiny", url = "{url}")"#));
@@ -362,7 +362,7 @@ fn killed_while_it_downloads_it_goes_on() {
     child.kill().unwrap();
     child.wait().unwrap();
     let ended = xpipe(&space, &["fetch", "study.xpipe", "--plain"]);
-    ended.says(0, &["goes on after"]);
+    ended.says(0, &["resuming after"]);
     assert_eq!(server.ranges("/tiny.zip"), [None, Some(half)]);
     assert_eq!(table(&space, &["--offline"]), expected());
     assert!(parts(&space).is_empty());
@@ -392,7 +392,7 @@ fn several_files_arrive_together_and_one_failure_is_not_all() {
         json["files"].as_array().unwrap().iter().map(|f| f["state"].as_str().unwrap()).collect();
     assert_eq!(states, ["fetched", "fetched", "fetched", "failed", "fetched", "fetched"]);
     assert!(json["error"].as_str().unwrap().contains("3.tsv: the server answers 403"), "{json:#}");
-    assert!(json["help"].as_str().unwrap().contains("on conditions"), "{json:#}");
+    assert!(json["help"].as_str().unwrap().contains("accept terms"), "{json:#}");
     assert!(server.most_open() <= 4, "{}", server.most_open());
     // What came is pinned, and is not asked for again.
     let lock = space.read("study.lock");
@@ -433,7 +433,7 @@ fn spoil(path: &Path) {
 fn what_cannot_be_an_address_or_a_digest_is_said_before_anything_runs() {
     for (dataset, said) in [
         (r#"beir("tiny", url = "tiny.zip")"#, "`tiny.zip` is not an address"),
-        (r#"beir("tiny", digest = "md5:12")"#, "md5 has 32 hexadecimal characters"),
+        (r#"beir("tiny", digest = "md5:12")"#, "md5 has 32 hexadecimal digits"),
         (r#"beir("tiny", digest = "crc32:12")"#, "`crc32` is none of `md5:`"),
     ] {
         xpipe(&with(dataset), &["check", "study.xpipe"]).says(3, &[said, "help:"]);

@@ -282,7 +282,7 @@ fn a_limit_of_file_sizes_is_a_message() {
         let ended =
             shell(&space, &format!("ulimit -f {blocks}; \"$X\" run study.xpipe --plain 2>&1 | cat; exit 0"));
         let said = ended.out;
-        assert!(said.contains("larger than files may be"), "{blocks}: {said}");
+        assert!(said.contains("file-size limit"), "{blocks}: {said}");
         assert!(!said.contains("panicked") && !said.contains("defect"), "{blocks}: {said}");
     }
     assert_eq!(space.run(), (8, 0, 0));

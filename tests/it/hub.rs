@@ -213,7 +213,7 @@ fn a_name_that_is_wrong_is_told_with_those_that_are_like_it() {
     space.edit("study.xpipe", "lab/tiny\"", "lab/tiny-base\", revision = \"v9\"");
     run(&space, &hub, &[]).says(4, &["lab/tiny-base has no revision `v9`"]);
     space.edit("study.xpipe", "lab/tiny-base", "../../lab/tiny");
-    run(&space, &hub, &[]).says(4, &["no name of a model on the hub"]);
+    run(&space, &hub, &[]).says(4, &["not a valid model name of the hub"]);
     let asked = hub.asked();
     assert!(asked.iter().all(|a| !a.line.contains("..")), "{asked:?}");
 }
@@ -271,6 +271,6 @@ fn a_model_that_cannot_be_had_says_what_to_do() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let space = Space::new(STUDY);
     let ended = xpipe(&space, &format!("http://{silent}"), &[], &["run", "study.xpipe", "--plain"]);
-    ended.says(4, &["lab/tiny", "--models", "the connection is refused"]);
+    ended.says(4, &["lab/tiny", "--models", "the connection was refused"]);
     assert!(!space.path("study.lock").exists(), "nothing is pinned");
 }

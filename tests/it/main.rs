@@ -46,5 +46,6 @@ mod teachers;
 mod teachers_local;
 mod tidy;
 mod told;
+mod units;
 mod verbs;
 mod verbs_for_authors;

@@ -38,7 +38,7 @@ fn a_changed_number_of_a_stored_result_is_never_shown() {
         change(&file, field);
         let verified = space.xpipe(&["cache", "verify"]);
         assert_eq!(verified.code, Some(5), "{op}: {verified:#?}");
-        assert!(verified.out.contains("its checksum is not that of its content"), "{verified:#?}");
+        assert!(verified.out.contains("its checksum does not match its content"), "{verified:#?}");
         space.xpipe(&["show", "study.xpipe"]).says(5, &["damaged: ", "checksum"]);
         space.xpipe(&["report", "study.xpipe"]).says(5, &["damaged: ", "checksum"]);
         let (ran, _, code) = space.run();
@@ -76,7 +76,7 @@ fn damage_behind_a_table_is_told_by_show() {
     std::fs::write(&blob, bytes).unwrap();
     space
         .xpipe(&["show", "study.xpipe"])
-        .says(5, &["damaged: scores[", "has other content than was recorded"]);
+        .says(5, &["damaged: scores[", "does not have its recorded content"]);
 }
 
 /// The checksum of an output list as the format says it, to write what a stranger could write.

@@ -223,10 +223,10 @@ fn what_may_go_well_another_time_is_tried_again() {
         .filter(|e| e["event"] == "note")
         .map(|e| e["text"].as_str().unwrap().to_owned())
         .collect();
-    for text in ["429: slow down", "500: oh no", "no JSON", "not answer in time"] {
+    for text in ["429: slow down", "500: oh no", "not JSON", "timed out"] {
         assert!(notes.iter().any(|n| n.contains(text)), "{text}: {notes:#?}");
     }
-    assert_eq!(notes.iter().filter(|n| n.contains("trying again")).count(), 5, "{notes:#?}");
+    assert_eq!(notes.iter().filter(|n| n.contains("retrying")).count(), 5, "{notes:#?}");
     is_secret(&space, &server, &said);
 }
 
@@ -342,7 +342,7 @@ fn a_limit_stops_it_and_what_was_answered_is_kept() {
     // An answer takes 110 tokens of the server's counting.
     let space = Space::new(&study("max_tokens = 40", "token_limit = 1_500, concurrency = 3"));
     let said = run(&space, &server);
-    said.says(7, &["the limit of 1500 tokens (`token_limit`)", "answers are kept"]);
+    said.says(7, &["the limit of 1,500 tokens (`token_limit`)", "answers are kept"]);
     let paid = server.count();
     assert!((3..=13).contains(&paid) && kept(&space) == paid, "{paid}");
     // The same limit again pays for nothing more than before.

@@ -1,4 +1,4 @@
-//! What an action will need, told before it runs: memory, and the work of a model.
+//! Resource estimates made before an action runs: memory, compute, and requests to language models.
 
 use std::path::PathBuf;
 
@@ -7,30 +7,30 @@ use serde::{Deserialize, Serialize};
 use super::Policy;
 use crate::value::{Record, Value};
 
-/// What is known of values that an action's arguments name.
+/// What is known, before a run, of the values that an action's arguments name.
 pub trait Known {
-    /// Where an input, or the result of an action that is done, lies on this machine.
+    /// The path of an input, or of the result of a finished action.
     fn path(&self, value: &Value) -> Option<PathBuf>;
     /// The argument `name` of the action, call or record in `value`.
     fn argument(&self, value: &Value, name: &str) -> Option<Value>;
-    /// The operation that makes `value`.
+    /// The operation that produces `value`.
     fn op(&self, value: &Value) -> Option<String>;
-    /// A number that the action in `value`, which is done, recorded as a fact.
+    /// A numeric fact that the action in `value` recorded, if it has finished.
     fn fact(&self, value: &Value, name: &str) -> Option<f64>;
 }
 
-/// An action whose need is asked for.
+/// The action whose resources are to be estimated.
 #[derive(Clone, Copy)]
 pub struct Ask<'a> {
-    /// Its arguments; they may name results that are not there.
+    /// The arguments. They may name results that do not exist yet.
     pub args: &'a Record,
-    /// Its `with` block.
+    /// The `with` block.
     pub policy: &'a Policy,
-    /// Threads it would be given.
+    /// Number of threads it would get.
     pub threads: usize,
-    /// Whether texts may be read to tell lengths, which takes longer; else limits are taken as upper bounds.
+    /// Whether texts may be read to measure their lengths, which takes longer. Else length limits serve as upper bounds.
     pub sample: bool,
-    /// What is known of its arguments.
+    /// What is known of the arguments.
     pub known: &'a dyn Known,
 }
 
@@ -41,84 +41,84 @@ impl std::fmt::Debug for Ask<'_> {
 }
 
 impl Ask<'_> {
-    /// The argument, [`Value::Null`] when it is not there.
+    /// The argument; [`Value::Null`] if it is absent.
     pub fn arg(&self, name: &str) -> &Value {
         self.args.get(name).unwrap_or(&Value::Null)
     }
 }
 
-/// An amount told before it is known: what is likely, or no more than an upper bound.
+/// An estimated amount.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Told<T> {
-    /// How much.
+    /// The amount.
     pub amount: T,
-    /// Whether it may be less.
+    /// Whether it is only an upper bound.
     pub most: bool,
 }
 
-/// Memory that an action needs at its peak.
+/// Peak memory of an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Memory {
     /// Bytes.
     pub bytes: u64,
-    /// What can be written into `with { … }` to need less, the least intrusive first, and what it needs then.
+    /// Settings of `with { … }` that need less, the least intrusive first, with the bytes that they need.
     pub less: Vec<(String, u64)>,
 }
 
-/// Work of a model: what is to be done, or what was done in so many seconds.
+/// Compute work of a model: estimated, or measured with its time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Work {
-    /// Names all models that compute alike.
+    /// The architecture with its sizes: models of one shape compute alike.
     pub shape: String,
-    /// Their hidden width.
+    /// Hidden width.
     pub width: usize,
-    /// Whether the reference engine runs it.
+    /// Whether the reference engine runs the model.
     pub reference: bool,
     /// `fp32` or `bf16`.
     pub precision: String,
     /// Whether gradients are computed.
     pub training: bool,
-    /// Pairs.
+    /// Number of pairs.
     pub pairs: f64,
-    /// Their tokens.
+    /// Number of tokens in all pairs.
     pub tokens: f64,
-    /// Operations of matrix products.
+    /// Floating-point operations of matrix products.
     pub flops: f64,
-    /// Seconds it took; 0 before.
+    /// Measured seconds; 0 in an estimate.
     pub seconds: f64,
-    /// Those of them that passed between calls of the model: waiting for tokens, packing, the optimiser's steps.
+    /// The part of them between calls of the model: waiting for tokens, packing, optimiser steps.
     pub between: f64,
 }
 
-/// What a language model is asked.
+/// Requests to a language model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Asked {
-    /// Questions.
+    /// Number of requests.
     pub requests: f64,
-    /// Their tokens, about.
+    /// Approximate tokens of the prompts.
     pub prompt_tokens: f64,
-    /// Tokens of the answers at most.
+    /// Maximum tokens of the answers.
     pub completion_tokens: f64,
-    /// What all of it costs at most by the prices in `with`; 0 without prices.
+    /// Maximum cost by the prices in `with`; 0 without prices.
     pub cost: f64,
 }
 
-/// What an action will ask a language model, or why that cannot be told.
+/// Estimates the requests of an action to a language model, or says why it cannot.
 pub type AskedFn = fn(&Ask<'_>) -> Result<Told<Asked>, String>;
 
-/// The most memory that an action will need, or why that cannot be told.
+/// Estimates the peak memory of an action, or says why it cannot.
 pub type MemoryFn = fn(&Ask<'_>) -> Result<Told<Memory>, String>;
 
-/// The work of an action, or why that cannot be told.
+/// Estimates the compute work of an action, or says why it cannot.
 pub type WorkFn = fn(&Ask<'_>) -> Result<Told<Vec<Work>>, String>;
 
-/// How an operation tells what it will need.
+/// The resource estimators of an operation.
 #[derive(Clone, Copy, Debug)]
 pub struct Demands {
-    /// Memory.
+    /// Peak memory.
     pub memory: MemoryFn,
-    /// Work.
+    /// Compute work.
     pub work: WorkFn,
-    /// Questions to a language model, where it asks any.
+    /// Requests to a language model, if it makes any.
     pub asked: Option<AskedFn>,
 }

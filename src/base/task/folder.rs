@@ -1,8 +1,8 @@
-//! What of a folder that is an input counts: the one rule of keys and readers.
+//! Which files of an input folder count: one rule for keys and readers.
 
-/// Whether a file or folder of this name is no part of the folder it lies in: hidden names, what Python keeps of the
-/// modules it has loaded, and what editors leave. It is in no key, so no reader may read it.
-pub fn passed_over(name: &str) -> bool {
+/// Whether a file or folder with this name is ignored in input folders: hidden files, Python's bytecode, editors' backup
+/// files. Ignored files are not part of keys, so no reader may read them.
+pub fn is_ignored(name: &str) -> bool {
     let suffixed = |suffix: &str| name.len() > suffix.len() && name.ends_with(suffix);
     name.starts_with('.')
         || name == "__pycache__"
@@ -12,17 +12,17 @@ pub fn passed_over(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::passed_over;
+    use super::is_ignored;
 
     #[test]
     fn what_tools_leave_does_not_count() {
         for name in
             [".git", ".DS_Store", ".tool.py.swp", "__pycache__", "util.cpython-312.pyc", "a.py~", "#a.py#"]
         {
-            assert!(passed_over(name), "{name}");
+            assert!(is_ignored(name), "{name}");
         }
         for name in ["tool.py", "a.pyc.txt", "pyc", "#1", "#", "##", "~", "__init__.py", "x.bak", "a~b"] {
-            assert!(!passed_over(name), "{name}");
+            assert!(!is_ignored(name), "{name}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The contract between the engine and an operation: a spec goes in, files and an outcome come out, and progress
-//! is reported between. Nothing else passes, whether the operation runs on a thread or in a worker process.
+//! The contract between the engine and operations: a spec goes in, files and an outcome come out, progress is reported
+//! meanwhile. It is the same for operations on a thread and in a worker process.
 //!
 //! Must not know: the language, the graph, the cache.
 
@@ -11,22 +11,25 @@ mod folder;
 mod kernels;
 mod panics;
 mod policy;
+pub mod retry;
+mod throttle;
 
 use std::path::{Path, PathBuf};
 
 pub use action::Action;
 pub use caveat::{Caveat, CaveatKind, cause};
 pub use demand::{Ask, Asked, AskedFn, Demands, Known, Memory, MemoryFn, Told, Work, WorkFn};
-pub use folder::passed_over;
+pub use folder::is_ignored;
 pub use kernels::Kernels;
 pub use panics::{Panic, caught};
 pub use policy::{Policy, PolicyField, ReadBy};
+pub use throttle::Throttle;
 
 use serde::{Deserialize, Serialize};
 
 use crate::value::{Budget, Call, Digest, Located, Record, Value};
 
-/// One action to carry out.
+/// An action to run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Spec {
     /// The operation's full name.
@@ -35,26 +38,26 @@ pub struct Spec {
     pub version: u32,
     /// The content key, hexadecimal.
     pub key: String,
-    /// The first cell that asked for it, for messages: `model[infonce, bert_base, 1]`.
+    /// The first cell that requested it, for messages: `model[infonce, bert_base, 1]`.
     pub address: String,
     /// Arguments after defaults; inputs are [`Value::Located`], nothing is pending.
     pub args: Record,
-    /// The stage's `with` block: never changes a result.
+    /// The stage's `with` block, which never changes a result.
     pub policy: Policy,
-    /// An empty folder; what is in it when the operation returns becomes the artifact.
+    /// An empty folder. Its content when the operation returns becomes the artifact.
     pub out: PathBuf,
-    /// A folder that this attempt alone uses, for what is not a result. Made by whoever needs it, removed afterwards.
+    /// A folder of this attempt for other files. Created by the operation if it needs one, removed afterwards.
     #[serde(default)]
     pub temp: PathBuf,
-    /// A file for what programs say that the operation starts; appended to, and made by whoever needs it.
+    /// A log file for the output of external programs. Created and appended to by the operation if it needs one.
     #[serde(default)]
     pub log: PathBuf,
-    /// A folder kept between attempts at the same key, for checkpoints. One process at a time works in it.
+    /// A folder for checkpoints, kept between attempts at the same key. Used by one process at a time.
     pub scratch: PathBuf,
-    /// A folder that all actions of this cache share, for answers that were paid for; it may not be there yet.
+    /// A folder for answers of language models, shared by all actions of the cache. It may not exist yet.
     #[serde(default)]
     pub answers: PathBuf,
-    /// Threads the operation may use.
+    /// Number of threads that the operation may use.
     pub threads: usize,
     /// `cpu` or `cuda:N`.
     pub device: String,
@@ -62,14 +65,14 @@ pub struct Spec {
     pub kernels: Kernels,
 }
 
-/// What an operation says about its result besides the files.
+/// What an operation returns besides the files.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Outcome {
-    /// The content digest when it is not the digest of the files (an index by its logical content).
+    /// The content digest, if it is not the digest of the files (an index has one of its logical content).
     pub digest: Option<Digest>,
     /// Numbers that the study may use: `ndcg_10` of an evaluation.
     pub values: indexmap::IndexMap<String, f64>,
-    /// Facts for people: documents and tokens seen, kernel level, curve points.
+    /// Facts for reports: documents and tokens processed, kernel level, points of curves.
     pub facts: serde_json::Map<String, serde_json::Value>,
 }
 
@@ -77,15 +80,15 @@ pub struct Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
-    /// The data or arguments are wrong; trying again gives the same.
+    /// The data or arguments are wrong. A retry fails in the same way.
     Wrong,
     /// Something is missing on this machine: a file, a device, memory, disk space. Exit code 4.
     Missing,
-    /// May go well another time (network, a killed worker, an external program that failed).
+    /// A retry may succeed (network, a killed worker, a failed external program).
     Transient,
-    /// Asked to stop; a checkpoint is kept.
+    /// The run was cancelled. A checkpoint is kept.
     Interrupted,
-    /// A defect of xpipe. Exit code 70.
+    /// A bug in xpipe. Exit code 70.
     Bug,
 }
 
@@ -95,9 +98,9 @@ pub enum FailureKind {
 pub struct Failure {
     /// The kind, which decides retries and exit codes.
     pub kind: FailureKind,
-    /// What was found, where (file, line), and what was expected; a lowercase fragment.
+    /// What was found, where (file, line), and what was expected. A lowercase fragment.
     pub message: String,
-    /// What to do.
+    /// What the user can do.
     pub help: Option<String>,
 }
 
@@ -112,25 +115,25 @@ impl Failure {
         Self { kind: FailureKind::Missing, message: message.into(), help: None }
     }
 
-    /// No more threads can be started.
+    /// The limit on threads is reached.
     pub fn no_threads(e: impl std::fmt::Display) -> Self {
         Self::missing(format!("no more threads can be started: {e}")).help(
-            "raise the limit of processes and threads (`ulimit -u`, or `pids` of the container), or take fewer with \
+            "raise the limit on processes and threads (`ulimit -u`, or `pids` of the container), or use fewer with \
              `--threads`",
         )
     }
 
-    /// Asked to stop.
+    /// The run was cancelled.
     pub fn interrupted() -> Self {
         Self { kind: FailureKind::Interrupted, message: "interrupted".into(), help: None }
     }
 
-    /// A defect of xpipe.
+    /// A bug in xpipe.
     pub fn bug(message: impl Into<String>) -> Self {
         Self { kind: FailureKind::Bug, message: message.into(), help: None }
     }
 
-    /// The same with advice.
+    /// Sets the help.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
@@ -143,9 +146,9 @@ impl From<std::io::Error> for Failure {
         use std::io::ErrorKind as K;
         match e.kind() {
             K::StorageFull | K::QuotaExceeded => Self::missing(format!("the disk is full: {e}"))
-                .help("free space and run again; nothing was lost"),
-            K::FileTooLarge => Self::missing(format!("the file would be larger than files may be: {e}"))
-                .help("raise the limit (`ulimit -f`), or write where larger files may be"),
+                .help("free space and run again; finished results are kept"),
+            K::FileTooLarge => Self::missing(format!("the file would exceed the file-size limit: {e}"))
+                .help("raise the limit (`ulimit -f`), or write to a file system that allows larger files"),
             K::NotFound | K::PermissionDenied | K::NotADirectory | K::ReadOnlyFilesystem => {
                 Self::missing(e.to_string())
             }
@@ -154,21 +157,21 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-/// Where an operation reports to, and asks whether to stop.
+/// The engine's side of an operation: receives reports, and says whether to stop.
 pub trait Progress: Sync {
-    /// `done` of `total` units; `note` is a short word beside it, for instance `loss 0.31`.
+    /// `done` of `total` units are finished. `note` is a short text beside it, for instance `loss 0.31`.
     fn progress(&self, done: u64, total: u64, unit: &str, note: &str);
-    /// A sentence for the log of this run; it is not kept.
+    /// A message for the log of this run. It is not stored with the result.
     fn note(&self, text: &str);
-    /// What a reader of the result has to know: kept with the result, and told in this run like a note.
+    /// A caveat for readers of the result: stored with it, and logged like a note.
     fn caveat(&self, caveat: &Caveat) {
         self.note(&caveat.to_string());
     }
-    /// Whether to stop soon, keeping a checkpoint.
+    /// Whether to stop soon and keep a checkpoint.
     fn cancelled(&self) -> bool;
 }
 
-/// A progress that reports nowhere and is never cancelled.
+/// Discards all reports and never cancels.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 
@@ -180,12 +183,12 @@ impl Progress for Silent {
     }
 }
 
-/// An action being carried out: the spec, with typed access to its arguments.
+/// A running action: the spec, with typed access to its arguments.
 #[derive(Clone, Copy)]
 pub struct Job<'a> {
-    /// What to do.
+    /// The action.
     pub spec: &'a Spec,
-    /// Where to report.
+    /// Receives reports.
     pub progress: &'a dyn Progress,
 }
 
@@ -195,14 +198,14 @@ impl std::fmt::Debug for Job<'_> {
     }
 }
 
-/// What an operation is: a function from a job to an outcome.
+/// The implementation of an operation.
 pub type RunFn = fn(&Job<'_>) -> Result<Outcome, Failure>;
 
-/// Whether an operation can start on this machine, told from its arguments and its `with` block.
+/// Checks from arguments and `with` block whether an operation can run on this machine.
 pub type ReadyFn = fn(&Record, &Policy) -> Result<(), Failure>;
 
 impl<'a> Job<'a> {
-    /// The argument, [`Value::Null`] when it is not there.
+    /// The argument; [`Value::Null`] if it is absent.
     pub fn arg(&self, name: &str) -> &'a Value {
         self.spec.args.get(name).unwrap_or(&Value::Null)
     }
@@ -212,15 +215,15 @@ impl<'a> Job<'a> {
         !matches!(self.arg(name), Value::Null)
     }
 
-    /// A whole number ≥ 0.
+    /// An integer argument ≥ 0.
     ///
     /// # Errors
-    /// [`FailureKind::Bug`]: the checker lets nothing else pass.
+    /// [`FailureKind::Bug`] if it is something else, which the checker excludes.
     pub fn count(&self, name: &str) -> Result<usize, Failure> {
         self.arg(name).as_int().and_then(|i| usize::try_from(i).ok()).ok_or_else(|| self.off(name, "a count"))
     }
 
-    /// A number.
+    /// A numeric argument.
     ///
     /// # Errors
     /// [`FailureKind::Bug`], as above.
@@ -228,7 +231,7 @@ impl<'a> Job<'a> {
         self.arg(name).as_f64().ok_or_else(|| self.off(name, "a number"))
     }
 
-    /// Text or a word.
+    /// A string argument.
     ///
     /// # Errors
     /// [`FailureKind::Bug`], as above.
@@ -236,7 +239,7 @@ impl<'a> Job<'a> {
         self.arg(name).as_str().ok_or_else(|| self.off(name, "text"))
     }
 
-    /// The seed.
+    /// The argument `seed`.
     ///
     /// # Errors
     /// [`FailureKind::Bug`], as above.
@@ -244,7 +247,7 @@ impl<'a> Job<'a> {
         self.arg("seed").as_int().map(|i| i as u64).ok_or_else(|| self.off("seed", "a seed"))
     }
 
-    /// A found input or result.
+    /// An argument that is a resolved input or result.
     ///
     /// # Errors
     /// [`FailureKind::Bug`], as above.
@@ -252,7 +255,7 @@ impl<'a> Job<'a> {
         located(self.arg(name)).ok_or_else(|| self.off(name, "a file or a result"))
     }
 
-    /// The path of a found input or result.
+    /// The path of an argument that is a resolved input or result.
     ///
     /// # Errors
     /// [`FailureKind::Bug`], as above.
@@ -260,7 +263,7 @@ impl<'a> Job<'a> {
         Ok(&self.located(name)?.path)
     }
 
-    /// A constructor call.
+    /// An argument that is a constructor call.
     ///
     /// # Errors
     /// [`FailureKind::Bug`], as above.
@@ -268,7 +271,7 @@ impl<'a> Job<'a> {
         self.arg(name).as_call().ok_or_else(|| self.off(name, "a constructor call"))
     }
 
-    /// A training budget.
+    /// An argument that is a training budget.
     ///
     /// # Errors
     /// [`FailureKind::Bug`], as above.
@@ -276,10 +279,10 @@ impl<'a> Job<'a> {
         if let Value::Budget(b) = self.arg(name) { Ok(*b) } else { Err(self.off(name, "a budget")) }
     }
 
-    /// Fails with [`FailureKind::Interrupted`] when a stop was asked for.
+    /// Fails if the run was cancelled.
     ///
     /// # Errors
-    /// The interruption.
+    /// [`FailureKind::Interrupted`].
     pub fn check_cancelled(&self) -> Result<(), Failure> {
         if self.progress.cancelled() { Err(Failure::interrupted()) } else { Ok(()) }
     }
@@ -289,7 +292,7 @@ impl<'a> Job<'a> {
     }
 }
 
-/// The located input or result in a value.
+/// The resolved input or result in a value.
 pub fn located(value: &Value) -> Option<&Located> {
     if let Value::Located(l) = value { Some(l) } else { None }
 }

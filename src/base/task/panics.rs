@@ -1,4 +1,4 @@
-//! Panics of code that is not ours, or of an operation, turned into values instead of lines on the screen.
+//! Panics of libraries and operations, caught and returned as values instead of printed.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -6,20 +6,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
 thread_local! {
-    /// `None`: panics of this thread are reported as usual. `Some`: they are kept here.
+    /// `None`: panics of this thread are printed as usual. `Some`: they are stored here.
     static KEPT: RefCell<Option<Panic>> = const { RefCell::new(None) };
 }
 
-/// A panic that was caught.
+/// A caught panic.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Panic {
-    /// What it says.
+    /// The message.
     pub message: String,
-    /// The place in the source, ` (file:line)`; nothing when it is not known.
+    /// The place in the source, ` (file:line)`; empty if unknown.
     pub place: String,
 }
 
-/// Runs `f` and gives what it gives, or its panic, which is not printed. Calls may be nested.
+/// Runs `f`; its result, or its panic, which is not printed. Calls may be nested.
 ///
 /// # Errors
 /// The panic.
@@ -42,7 +42,7 @@ fn message(payload: &(dyn Any + Send)) -> &str {
         .unwrap_or("no message")
 }
 
-/// Panics inside [`caught`] are kept instead of printed; all others are reported as before.
+/// Installs a panic hook that stores panics inside [`caught`] and passes on all others.
 fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

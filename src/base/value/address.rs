@@ -1,10 +1,10 @@
-//! Addresses of the web, which may let in whoever knows them: what of them is shown and kept is public.
+//! Web addresses, which may contain credentials. Only their public part is shown and stored.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// Parameters whose value lets whoever knows it in, in small letters.
+/// Query parameters whose values are credentials, in lowercase.
 const SECRET: [&str; 24] = [
     "access_key",
     "access_token",
@@ -32,14 +32,13 @@ const SECRET: [&str; 24] = [
     "private_token",
 ];
 
-/// Beginnings of parameters of addresses that are signed for a time: these change with every signature, too.
+/// Prefixes of the parameters of signed addresses, which change with every signature.
 const SIGNED: [&str; 3] = ["x-amz-", "x-goog-", "x-oss-"];
 
-/// Parameters of such signatures without that beginning.
+/// Parameters of such signatures without a prefix.
 const SIGNED_ALSO: [&str; 4] = ["expires", "policy", "key-pair-id", "googleaccessid"];
 
-/// An address. All that is seen of it, as text, in messages, in files, is its public part ([`public`]); only a request is
-/// made with the whole.
+/// A web address. Messages, files and comparisons see its public part ([`public`]); only requests use the whole.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Address {
     public: Arc<str>,
@@ -47,12 +46,12 @@ pub struct Address {
 }
 
 impl Address {
-    /// The whole, for a request.
+    /// The whole address, for a request.
     pub fn whole(&self) -> &str {
         &self.whole
     }
 
-    /// A text of others, who may name the whole.
+    /// Removes the credentials of this address from a text.
     pub fn clean(&self, text: &str) -> String {
         without_secrets(text, &self.whole)
     }
@@ -96,14 +95,13 @@ impl<'de> Deserialize<'de> for Address {
     }
 }
 
-/// What stands for a value that is left out.
+/// Replaces a hidden value.
 const HIDDEN: &str = "***";
 
-/// An address without the user, the password, and the values of parameters that are keys. An address that has none is
-/// given back as it is.
+/// An address without user, password, and the values of secret parameters.
 ///
-/// It is what messages, records, lock files and reports hold, and what tells one address from another: a new signature
-/// makes no new file.
+/// Messages, records, lock files and reports hold this part. It also identifies an address, so that a new signature of
+/// the same file is not a new download.
 pub fn public(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").map_or((None, url), |(scheme, rest)| (Some(scheme), rest));
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -134,7 +132,7 @@ pub fn public(url: &str) -> String {
     out
 }
 
-/// The name of a parameter, in small letters.
+/// The name of a parameter, in lowercase.
 fn name(pair: &str) -> String {
     pair.split('=').next().unwrap_or_default().to_ascii_lowercase()
 }

@@ -1,25 +1,25 @@
-//! One walk over a value, many readers: the hasher of keys, the JSON of manifests, the diff of `why`.
+//! The canonical traversal of values, shared by the hash of keys, the JSON of manifests and the diff of `why`.
 //!
-//! What a key sees is decided here and nowhere else: fields in name order, `1` and `1.0` alike only after typing,
-//! floats by their bits with -0 folded into 0, and of anything outside only its content digest.
+//! It alone decides what a key sees: fields in name order, floats by their bits with -0 as 0, and of inputs and results
+//! only the content digest. `1` and `1.0` differ here; typing makes them equal before.
 
 use super::{Budget, Digest, Input, Value};
 
 /// Receives a value part by part, depth first.
 pub trait Visitor {
-    /// A leaf: its kind and its canonical text or bytes.
+    /// A leaf.
     fn leaf(&mut self, leaf: Leaf<'_>);
     /// A list of `len` items begins.
     fn list(&mut self, len: usize);
-    /// A record of `len` fields begins; `name` is the constructor when it is a call.
+    /// A record of `len` fields begins; `name` is the constructor of a call.
     fn record(&mut self, name: Option<&str>, len: usize);
-    /// The next value is this field of the innermost record.
+    /// The next value is this field of the innermost open record.
     fn field(&mut self, name: &str);
-    /// The innermost list or record ends.
+    /// The innermost open list or record ends.
     fn end(&mut self);
 }
 
-/// A leaf of a value.
+/// A leaf of a value. Its text is made by [`super::text`].
 #[derive(Clone, Copy, Debug)]
 #[expect(missing_docs, reason = "each mirrors a variant of Value")]
 pub enum Leaf<'a> {
@@ -39,11 +39,11 @@ pub enum Leaf<'a> {
     Input(&'a Input),
     /// Symbolic: an action by number (plans only).
     Action(u32),
-    /// Symbolic: an unresolved expression, by its JSON text (plans only).
+    /// Symbolic: an unresolved expression (plans only).
     Pending(&'a super::Pending),
 }
 
-/// Shows a value to a visitor.
+/// Walks a value.
 pub fn describe(value: &Value, v: &mut dyn Visitor) {
     match value {
         Value::Null => v.leaf(Leaf::Null),
@@ -79,17 +79,17 @@ fn fields(name: Option<&str>, record: &super::Record, v: &mut dyn Visitor) {
     v.end();
 }
 
-/// Feeds a value to blake3: every part with a kind byte, every string with its length.
+/// Hashes a value with BLAKE3: every part with a kind byte, every string with its length.
 #[derive(Debug)]
 pub struct Hashing(pub blake3::Hasher);
 
 impl Hashing {
-    /// A hasher for one purpose; equal values under two purposes have unrelated digests.
+    /// A hasher for one purpose. Equal values have unrelated digests under different purposes.
     pub fn new(purpose: &str) -> Self {
         Self(blake3::Hasher::new_derive_key(purpose))
     }
 
-    /// The digest of what was fed.
+    /// The digest of everything hashed so far.
     pub fn finish(&self) -> Digest {
         Digest(*self.0.finalize().as_bytes())
     }

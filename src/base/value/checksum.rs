@@ -1,9 +1,9 @@
-//! Digests as publishers state them: `md5:…`, `sha256:…`, `blake3:…`.
+//! Digests of files as publishers state them: `md5:…`, `sha256:…`, `blake3:…`.
 
-/// How a digest was computed.
+/// A hash algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Algorithm {
-    /// 128 bits. It tells damage, not malice.
+    /// 128 bits. Detects damage, but not manipulation.
     Md5,
     /// 256 bits.
     Sha256,
@@ -15,7 +15,7 @@ impl Algorithm {
     /// Every algorithm.
     pub const ALL: [Self; 3] = [Self::Md5, Self::Sha256, Self::Blake3];
 
-    /// Its word before the colon.
+    /// The prefix before the colon.
     pub fn word(self) -> &'static str {
         match self {
             Self::Md5 => "md5",
@@ -24,8 +24,8 @@ impl Algorithm {
         }
     }
 
-    /// How many hexadecimal characters its digests have.
-    pub fn characters(self) -> usize {
+    /// The number of hexadecimal digits.
+    pub fn digits(self) -> usize {
         match self {
             Self::Md5 => 32,
             Self::Sha256 | Self::Blake3 => 64,
@@ -36,14 +36,14 @@ impl Algorithm {
 /// A digest with its algorithm.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Checksum {
-    /// How it was computed.
+    /// The hash algorithm.
     pub algorithm: Algorithm,
-    /// Lower-case hexadecimal.
+    /// Lowercase hexadecimal digits.
     pub hex: String,
 }
 
 impl Checksum {
-    /// Reads `md5:31644046b18952c1386cd4564ba2ae69`; letters may be capital.
+    /// Parses `md5:31644046b18952c1386cd4564ba2ae69`, in either case.
     ///
     /// # Errors
     /// What was found and what is expected, as the end of a sentence.
@@ -57,12 +57,10 @@ impl Checksum {
             .ok_or_else(|| format!("`{word}` is none of {}", known()))?;
         let hex = hex.to_ascii_lowercase();
         match hex.bytes().all(|b| b.is_ascii_hexdigit()) {
-            false => Err(format!("after `{word}:` stand hexadecimal characters only")),
-            true if hex.len() != algorithm.characters() => Err(format!(
-                "{word} has {} hexadecimal characters, these are {}",
-                algorithm.characters(),
-                hex.len()
-            )),
+            false => Err(format!("`{word}:` is followed by hexadecimal digits only")),
+            true if hex.len() != algorithm.digits() => {
+                Err(format!("{word} has {} hexadecimal digits, found {}", algorithm.digits(), hex.len()))
+            }
             true => Ok(Self { algorithm, hex }),
         }
     }
@@ -81,7 +79,7 @@ mod tests {
     #[test]
     fn digests_are_read_and_written() {
         for algorithm in Algorithm::ALL {
-            let text = format!("{}:{}", algorithm.word(), "a0".repeat(algorithm.characters() / 2));
+            let text = format!("{}:{}", algorithm.word(), "a0".repeat(algorithm.digits() / 2));
             let read = Checksum::parse(&text).unwrap();
             assert_eq!((read.algorithm, read.to_string()), (algorithm, text.clone()));
             assert_eq!(Checksum::parse(&text.replace("a0", "A0")), Ok(read));
@@ -93,8 +91,8 @@ mod tests {
         for (text, said) in [
             ("31644046b18952c1386cd4564ba2ae69", "begins with one of `md5:`"),
             ("crc:12", "`crc` is none of"),
-            ("md5:12", "md5 has 32 hexadecimal characters, these are 2"),
-            ("md5:3164404zb18952c1386cd4564ba2ae69", "hexadecimal characters only"),
+            ("md5:12", "md5 has 32 hexadecimal digits, found 2"),
+            ("md5:3164404zb18952c1386cd4564ba2ae69", "hexadecimal digits only"),
         ] {
             let e = Checksum::parse(text).unwrap_err();
             assert!(e.contains(said), "{text}: {e}");

@@ -1,12 +1,12 @@
-//! Comparing values: equality over all of them, order of numbers and amounts, and what cannot be compared.
+//! Comparison of values: equality of all values, order of numbers and amounts, and which cannot be compared.
 //!
-//! Values of different kinds are never equal, so a comparison of them is a mistake and no `false`.
+//! Values of different kinds are never equal, so comparing them is an error instead of `false`.
 
 use std::cmp::Ordering;
 
 use super::Value;
 
-/// What values are compared as.
+/// The kinds of values: only values of one kind can be compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Truth,
@@ -18,11 +18,11 @@ enum Kind {
     Budget,
     List,
     Record,
-    /// A call, an input, a result: what it is, types tell.
-    Thing,
+    /// A call, an input or a result. Its type says what it is.
+    Object,
 }
 
-/// The kind of a value; `None` for what fits any: an argument that was not given, a number that is not known yet.
+/// The kind of a value; `None` for values that may be of any kind: absent arguments, pending values.
 fn kind(value: &Value) -> Option<Kind> {
     Some(match value {
         Value::Null | Value::Pending(_) => return None,
@@ -35,11 +35,11 @@ fn kind(value: &Value) -> Option<Kind> {
         Value::Budget(_) => Kind::Budget,
         Value::List(_) => Kind::List,
         Value::Record(_) => Kind::Record,
-        Value::Call(_) | Value::Input(_) | Value::Artifact(_) | Value::Located(_) => Kind::Thing,
+        Value::Call(_) | Value::Input(_) | Value::Artifact(_) | Value::Located(_) => Kind::Object,
     })
 }
 
-/// The first two values, these or inside them, that cannot be compared.
+/// The first pair of values, at the top or inside, that cannot be compared.
 pub fn unlike<'v>(a: &'v Value, b: &'v Value) -> Option<(&'v Value, &'v Value)> {
     let (left, right) = (kind(a)?, kind(b)?);
     if left != right {
@@ -54,7 +54,7 @@ pub fn unlike<'v>(a: &'v Value, b: &'v Value) -> Option<(&'v Value, &'v Value)> 
     }
 }
 
-/// Whether two values are equal; `1` and `1.0` are, also inside lists and records.
+/// Whether two values are equal. `1` and `1.0` are, also inside lists and records.
 pub fn equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Int(x), Value::Int(y)) => x == y,
@@ -71,7 +71,7 @@ pub fn equal(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// The order of two numbers, or of two amounts of one unit.
+/// The order of two numbers or amounts; `None` if they have none.
 pub fn order(a: &Value, b: &Value) -> Option<Ordering> {
     match (a, b) {
         (Value::Int(x), Value::Int(y)) => Some(x.cmp(y)),

@@ -1,58 +1,58 @@
-//! Paths that strangers write: names of files in manifests, archives, lists of shards, a hub's answers.
+//! Untrusted relative paths: file names in manifests, archives, lists of shards, responses of a hub.
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// A relative path, parted by `/`, that stays in the folder that it is joined to.
+/// A relative path with `/` that cannot leave the folder it is joined to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct InnerPath(String);
 
-/// What file systems allow of a path and of one of its parts, in bytes.
-const LONGEST: (usize, usize) = (4000, 255);
+/// The longest path, and the longest component of one, that file systems allow, in bytes.
+const MAX_LEN: (usize, usize) = (4000, 255);
 
 impl InnerPath {
-    /// Checks a path.
+    /// Validates a path.
     ///
     /// # Errors
-    /// What it is instead, as the end of a sentence that begins with the path.
+    /// What is wrong, as the end of a sentence that begins with the path.
     pub fn parse(text: impl Into<String>) -> Result<Self, &'static str> {
         let text = text.into();
         if text.is_empty() {
-            return Err("is no name of a file");
+            return Err("is not a file name");
         }
         if text.starts_with('/') || text.split('/').any(|part| part == "..") {
             return Err("leads out of its folder");
         }
         if text.contains('\0') || text.split('/').any(|part| part.is_empty() || part == ".") {
-            return Err("is no plain path of names and `/`");
+            return Err("is not a plain path of names and `/`");
         }
-        if text.len() > LONGEST.0 || text.split('/').any(|part| part.len() > LONGEST.1) {
+        if text.len() > MAX_LEN.0 || text.split('/').any(|part| part.len() > MAX_LEN.1) {
             return Err("is longer than file systems allow");
         }
         Ok(Self(text))
     }
 
-    /// The path.
+    /// The path as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// A path in a folder that is an input: what is passed over there is no part of its content, so nothing may be read
-    /// from it.
+    /// Validates a path in an input folder. Files that are ignored there are not part of the content, so they must not be
+    /// read.
     ///
     /// # Errors
-    /// What it is instead, as the end of a sentence that begins with the path.
-    pub fn of_input(text: impl Into<String>, passed_over: fn(&str) -> bool) -> Result<Self, &'static str> {
+    /// What is wrong, as the end of a sentence that begins with the path.
+    pub fn of_input(text: impl Into<String>, is_ignored: fn(&str) -> bool) -> Result<Self, &'static str> {
         let path = Self::parse(text)?;
-        match path.0.split('/').any(passed_over) {
-            true => Err("is hidden or left by a tool, and such files are no part of a folder that is read"),
+        match path.0.split('/').any(is_ignored) {
+            true => Err("is hidden or left by a tool, and such files are ignored in input folders"),
             false => Ok(path),
         }
     }
 
-    /// Where it is in a folder.
+    /// The path below a folder.
     pub fn below(&self, folder: &Path) -> PathBuf {
         folder.join(&self.0)
     }

@@ -1,22 +1,21 @@
-//! Values of the language, their units, and what stands for results that do not exist yet.
+//! Values of the language, their units, and placeholders for results that do not exist yet.
 //!
-//! A value is plain data: numbers with units, strings, lists, records, constructor calls such as
-//! `objective.bce()`, and leaves that point outside (an input file, another action's result, a number that is
-//! known only after a stage has run). Must not know: syntax, types, operations.
+//! A value is plain data: numbers with units, strings, lists, records, constructor calls such as `objective.bce()`, and
+//! references (an input file, another action's result, a number that is known only after a stage has run).
+//! Must not know: syntax, types, operations.
 
 pub mod address;
 pub mod canonical;
 pub mod checksum;
 pub mod compare;
-pub mod counted;
 pub mod half;
+pub mod human;
 mod inner;
 pub mod pending;
 mod references;
 pub mod rng;
-pub mod rounded;
 pub mod sealed;
-pub mod shown;
+pub mod text;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,7 +40,7 @@ pub struct ActionId(pub u32);
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {
-    /// The digest of bytes.
+    /// The digest of some bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
     }
@@ -52,12 +51,12 @@ impl Digest {
         u128::from_le_bytes([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p])
     }
 
-    /// Lower-case hexadecimal, 64 characters.
+    /// 64 lowercase hexadecimal digits.
     pub fn hex(&self) -> String {
         blake3::Hash::from_bytes(self.0).to_hex().to_string()
     }
 
-    /// Reads 64 hexadecimal characters; `None` for anything else.
+    /// Parses 64 hexadecimal digits; `None` for anything else.
     pub fn parse(hex: &str) -> Option<Self> {
         blake3::Hash::from_hex(hex).ok().map(|h| Self(*h.as_bytes()))
     }
@@ -84,11 +83,11 @@ impl Serialize for Digest {
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let text = String::deserialize(d)?;
-        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("a digest is 64 hexadecimal characters"))
+        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("a digest has 64 hexadecimal digits"))
     }
 }
 
-/// How long a training runs.
+/// The length of a training.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Budget {
     /// Optimiser steps.
@@ -97,24 +96,24 @@ pub enum Budget {
     Epochs(f64),
 }
 
-/// Something outside the cache that a recipe reads; identity is its content, found when it is read.
+/// Something outside the cache that a recipe reads. Keys see its content, not its address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Input {
     /// A file or folder on this machine, absolute.
     File(PathBuf),
     /// A model by hub name and optional revision.
     Model {
-        /// `owner/name`, or the name of a folder under `--models`.
+        /// `owner/name`, or a folder under `--models`.
         name: String,
         /// Branch, tag or commit; pinned in the lock file on first use.
         revision: Option<String>,
     },
-    /// A file to be downloaded, or a member of an archive that is one.
+    /// A file to download, or a member of an archive to download.
     Remote {
-        /// Its address.
+        /// The address of the file or archive.
         url: Address,
-        /// The digest of what lies there, as its publisher states it; without it the first download is pinned in the
-        /// lock file.
+        /// The digest of the file or archive that the study declares. Without one, the first download is pinned in the lock
+        /// file.
         digest: Option<String>,
         /// The member of the archive; `None` for the file itself.
         member: Option<String>,
@@ -122,7 +121,7 @@ pub enum Input {
 }
 
 impl std::fmt::Display for Input {
-    /// As messages name it: the path, the model's name, the address with its member.
+    /// The name in messages: the path, the model's name, or the address with the member.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::File(path) => write!(f, "{}", path.display()),
@@ -134,14 +133,14 @@ impl std::fmt::Display for Input {
     }
 }
 
-/// An input or another action's result, found: where it lies on this machine, and its content.
+/// A resolved input or result: its path on this machine, and its content.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Located {
-    /// A file, or a folder of an action's files. Never part of a key.
+    /// A file or folder. Never part of a key.
     pub path: PathBuf,
-    /// The content digest: the part that keys see.
+    /// The content digest, the only part that keys see.
     pub digest: Digest,
-    /// What it is called in messages, for instance `model[infonce, bert_tiny, 1]`. Never part of a key.
+    /// The name in messages, for instance `model[infonce, bert_tiny, 1]`. Never part of a key.
     pub label: String,
 }
 
@@ -150,7 +149,7 @@ pub struct Located {
 pub struct Call {
     /// The constructor's full name.
     pub name: Name,
-    /// Its arguments after defaults.
+    /// The arguments, defaults included.
     pub args: Record,
 }
 
@@ -166,7 +165,7 @@ pub enum Value {
     Int(i64),
     /// A finite number.
     Float(f64),
-    /// Text, also the words of argument enums (`fp32`, `log2`, `last`).
+    /// A string, or a word of an enumeration (`fp32`, `log2`, `last`).
     Str(Name),
     /// An amount of memory, in bytes.
     Bytes(u64),
@@ -182,11 +181,11 @@ pub enum Value {
     Record(Record),
     /// A constructor applied to arguments.
     Call(Arc<Call>),
-    /// A file, model or download, by address.
+    /// A file, model or download, not resolved yet.
     Input(Arc<Input>),
     /// The result of another action of the same graph.
     Artifact(ActionId),
-    /// An input or result that has been found (only in recipes and specs, never in a plan).
+    /// A resolved input or result (only in recipes and specs, never in a plan).
     Located(Arc<Located>),
     /// A value known only after a stage has run.
     Pending(Arc<Pending>),
@@ -208,7 +207,7 @@ impl Value {
         Self::Call(Arc::new(Call { name: Arc::from(name), args }))
     }
 
-    /// The number, when this is an `Int` or a `Float`.
+    /// The number, if this is an `Int` or a `Float`.
     pub fn as_f64(&self) -> Option<f64> {
         match self {
             Self::Int(i) => Some(*i as f64),
@@ -217,32 +216,32 @@ impl Value {
         }
     }
 
-    /// The whole number, when this is one.
+    /// The integer, if this is an `Int`.
     pub fn as_int(&self) -> Option<i64> {
         if let Self::Int(i) = self { Some(*i) } else { None }
     }
 
-    /// The text, when this is a string.
+    /// The text, if this is a string.
     pub fn as_str(&self) -> Option<&str> {
         if let Self::Str(s) = self { Some(s) } else { None }
     }
 
-    /// The record, when this is one.
+    /// The fields, if this is a record.
     pub fn as_record(&self) -> Option<&Record> {
         if let Self::Record(r) = self { Some(r) } else { None }
     }
 
-    /// The call, when this is one.
+    /// The call, if this is a constructor call.
     pub fn as_call(&self) -> Option<&Call> {
         if let Self::Call(c) = self { Some(c) } else { None }
     }
 
-    /// The items, when this is a list.
+    /// The items, if this is a list.
     pub fn as_list(&self) -> Option<&[Value]> {
         if let Self::List(l) = self { Some(l) } else { None }
     }
 
-    /// Calls `f` on this value and every value inside it, outermost first; pending expressions are not entered.
+    /// Calls `f` on this value and every value inside it, outermost first. Pending expressions are not entered.
     pub fn walk<'a>(&'a self, f: &mut dyn FnMut(&'a Value)) {
         f(self);
         match self {
@@ -281,12 +280,12 @@ impl Value {
     }
 }
 
-/// Named values, sorted by name, each name once.
+/// Named values, sorted by name, without duplicates.
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 pub struct Record(Arc<[(Name, Value)]>);
 
 impl Record {
-    /// A record of the fields given, sorted; the last of equal names wins.
+    /// A record of fields in any order. Of equal names the last wins.
     pub fn new(fields: impl IntoIterator<Item = (Name, Value)>) -> Self {
         let mut all: Vec<(Name, Value)> = fields.into_iter().collect();
         if all.windows(2).all(|w| w[0].0 < w[1].0) {
@@ -303,7 +302,7 @@ impl Record {
         Self(kept.into())
     }
 
-    /// The same from string slices.
+    /// The same from static names.
     pub fn of(fields: impl IntoIterator<Item = (&'static str, Value)>) -> Self {
         Self::new(fields.into_iter().map(|(n, v)| (Arc::from(n), v)))
     }

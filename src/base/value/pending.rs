@@ -1,8 +1,7 @@
 //! Values known only after stages have run: expressions over the numbers that actions publish.
 //!
-//! `argmax`, `mean(scores.ndcg_10, …)`, comparisons in claims and everything in tables become a [`Pending`] tree
-//! when the graph is expanded; [`Pending::resolve`] computes it once the numbers exist. One evaluator serves stage
-//! arguments, tables and claims.
+//! `argmax`, `mean(scores.ndcg_10, …)`, comparisons in claims and all cells of tables become [`Pending`] trees when the
+//! graph is expanded. [`Pending::resolve`] computes them once the numbers exist, for stage arguments, tables and claims.
 
 use std::sync::Arc;
 
@@ -11,18 +10,18 @@ use serde::{Deserialize, Serialize};
 use super::compare::{equal, order, unlike};
 use super::{ActionId, Name, Record, Value};
 
-/// How a reduction folds its cells.
+/// The function of a reduction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reduction {
-    /// The flat mean over the cells present.
+    /// The mean of all cells.
     Mean,
-    /// The sample standard deviation (n - 1); empty for fewer than two values.
+    /// The sample standard deviation (n - 1); undefined for fewer than two values.
     Sd,
     /// The smallest value.
     Min,
     /// The largest value.
     Max,
-    /// Whether all are true.
+    /// Whether all cells are true.
     All,
 }
 
@@ -52,7 +51,7 @@ pub enum UnaryOp {
     Not,
 }
 
-/// One cell of a reduction: where it is, and its value.
+/// A cell of a reduction: its point and its value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PendingCell {
     /// The bound axes, name to label.
@@ -96,7 +95,7 @@ pub enum Pending {
     },
     /// A binary operator.
     Binary {
-        /// Which.
+        /// The operator.
         op: BinaryOp,
         /// Left operand.
         left: Value,
@@ -105,7 +104,7 @@ pub enum Pending {
     },
     /// A unary operator.
     Unary {
-        /// Which.
+        /// The operator.
         op: UnaryOp,
         /// Operand.
         of: Value,
@@ -121,7 +120,7 @@ pub enum Pending {
     },
     /// A text with values in it.
     Text {
-        /// Its parts, one after another; values as a study writes them.
+        /// The parts in order. Values are printed as studies write them.
         parts: Vec<Value>,
     },
     /// `near(a, b, within = w)`: |a - b| ≤ w.
@@ -138,24 +137,24 @@ pub enum Pending {
 /// Why a pending value has no value.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum Unresolved {
-    /// A number it needs is not there: the action failed, was not run, or was cut away.
+    /// A number is missing: the action failed, has not run, or was excluded.
     #[error("a result it needs is missing")]
     Missing(ActionId),
-    /// A reduction over no cell.
+    /// A reduction over no cells.
     #[error("there is no cell to reduce")]
     Empty,
-    /// NaN where a choice is made.
+    /// NaN in a comparison of cells, or an overflow.
     #[error("a value is not a number")]
     NotANumber,
-    /// Operands that do not fit.
+    /// Operands of the wrong types.
     #[error("`{0}` does not fit these values")]
     Mismatch(&'static str),
 }
 
 impl Pending {
-    /// Computes the value. `metric` gives an action's published number, `None` when it has none (yet).
+    /// Computes the value. `metric` returns an action's published number, `None` if there is none (yet).
     ///
-    /// Reductions pass over nothing: a missing number makes the whole value missing.
+    /// Reductions skip nothing: a missing number makes the whole value missing.
     ///
     /// # Errors
     /// [`Unresolved`] with the first reason found.
@@ -185,7 +184,7 @@ impl Pending {
             }
             Self::Binary { op, left, right } => {
                 let left = resolve(left, metric)?;
-                // `and` and `or` need their right side only when the left does not decide.
+                // `and` and `or` evaluate the right side only if the left does not decide.
                 match (op, &left) {
                     (BinaryOp::And, Value::Bool(false)) | (BinaryOp::Or, Value::Bool(true)) => Ok(left),
                     _ => binary(*op, &left, &resolve(right, metric)?),
@@ -198,7 +197,7 @@ impl Pending {
                 _ => Err(Unresolved::Mismatch("if")),
             },
             Self::Text { parts } => {
-                let shown = parts.iter().map(|part| Ok(super::shown::show(&resolve(part, metric)?)));
+                let shown = parts.iter().map(|part| Ok(resolve(part, metric)?.to_string()));
                 Ok(Value::str(&shown.collect::<Result<String, Unresolved>>()?))
             }
             Self::Near { left, right, within } => {
@@ -221,7 +220,7 @@ impl Pending {
         }
     }
 
-    /// Calls `f` with every action whose numbers this expression needs.
+    /// Calls `f` for every action whose numbers this expression needs.
     pub fn actions(&self, f: &mut dyn FnMut(ActionId)) {
         if let Self::Metric { action, .. } = self {
             f(*action);
@@ -230,7 +229,7 @@ impl Pending {
     }
 }
 
-/// Calls `f` with every expression in a value, from the outside in.
+/// Calls `f` for every expression in a value, outermost first.
 pub fn each<'v>(value: &'v Value, f: &mut dyn FnMut(&'v Pending)) {
     value.walk(&mut |v| {
         let Value::Pending(p) = v else { return };
@@ -282,7 +281,7 @@ fn reduce(
     fold(how, &xs).map(Value::Float).ok_or(Unresolved::Empty)
 }
 
-/// Folds numbers; `None` where the fold is not defined (no value; `sd` of fewer than two).
+/// Reduces numbers; `None` where the reduction is undefined (no values; `sd` of fewer than two).
 pub fn fold(how: Reduction, xs: &[f64]) -> Option<f64> {
     let n = xs.len() as f64;
     let mean = xs.iter().sum::<f64>() / n;
@@ -300,7 +299,7 @@ pub fn fold(how: Reduction, xs: &[f64]) -> Option<f64> {
 /// Applies a unary operator to a known value.
 ///
 /// # Errors
-/// [`Unresolved::Mismatch`] when it does not fit.
+/// [`Unresolved::Mismatch`] if the operand has the wrong type.
 pub fn unary(op: UnaryOp, of: &Value) -> Result<Value, Unresolved> {
     match (op, of) {
         (UnaryOp::Neg, Value::Int(i)) => i.checked_neg().map(Value::Int).ok_or(Unresolved::NotANumber),
@@ -311,13 +310,13 @@ pub fn unary(op: UnaryOp, of: &Value) -> Result<Value, Unresolved> {
     }
 }
 
-/// Applies a binary operator to known values; either operand pending makes the result pending.
+/// Applies a binary operator. The result is pending if an operand is.
 ///
-/// Values of different kinds (a text and a number) are not compared. Whole numbers stay whole under `+ - *` and overflow is an error; `/` gives a `Float`; `+` joins strings, lists
-/// and records (a field in both records is an error).
+/// Values of different kinds (a string and a number) cannot be compared. Integers stay integers under `+ - *`, overflow is
+/// an error, and `/` returns a `Float`. `+` concatenates strings and lists and merges records with distinct fields.
 ///
 /// # Errors
-/// [`Unresolved::Mismatch`] when the operator does not fit, [`Unresolved::NotANumber`] on overflow or NaN.
+/// [`Unresolved::Mismatch`] for operands of the wrong types, [`Unresolved::NotANumber`] on overflow or NaN.
 pub fn binary(op: BinaryOp, left: &Value, right: &Value) -> Result<Value, Unresolved> {
     use BinaryOp as B;
     if matches!(left, Value::Pending(_)) || matches!(right, Value::Pending(_)) {
@@ -369,7 +368,7 @@ pub fn binary(op: BinaryOp, left: &Value, right: &Value) -> Result<Value, Unreso
     }
 }
 
-/// The operator as it is written.
+/// The operator as studies write it.
 pub fn symbol(op: BinaryOp) -> &'static str {
     match op {
         BinaryOp::Or => "or",

@@ -1,7 +1,7 @@
-//! The one random generator: counter-based, so that any draw is a function of (seed, purpose, index).
+//! The random generator: counter-based, so that every draw is a function of (seed, purpose, index).
 //!
-//! Philox 4×32 with ten rounds. A stream never has state that must be saved: a resumed training, another thread
-//! and another order of work all see the same numbers. Streams of different purposes are unrelated.
+//! Philox 4×32 with ten rounds. Streams have no state to save: a resumed training, other threads and another order of
+//! work all see the same numbers. Streams of different purposes are independent.
 //!
 //! **Source:** Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 
@@ -42,8 +42,8 @@ impl Stream {
         philox([index as u32, (index >> 32) as u32, self.lane[0], self.lane[1]], self.key)
     }
 
-    /// The blocks `first`, `first + 1`, … side by side: the same numbers as [`Stream::block`] for each, laid out so
-    /// that a compiler makes vector instructions of it where the caller has them.
+    /// The blocks `first`, `first + 1`, …: the same numbers as [`Stream::block`], computed together so that the compiler can
+    /// vectorise them where the caller enables it.
     #[inline(always)]
     pub fn blocks<const B: usize>(&self, first: u64) -> [[u32; 4]; B] {
         let mut a = [0u64; B];
@@ -57,7 +57,7 @@ impl Stream {
         let mut k = self.key;
         for _ in 0..10 {
             for i in 0..B {
-                // Only the low halves of a, b, c and d count; what is above them is left to be.
+                // Only the low halves of a, b, c and d are used.
                 let p0 = (a[i] & 0xFFFF_FFFF) * 0xD251_1F53;
                 let p1 = (c[i] & 0xFFFF_FFFF) * 0xCD9E_8D57;
                 a[i] = (p1 >> 32) ^ b[i] ^ u64::from(k[0]);
@@ -85,12 +85,12 @@ impl Stream {
         (self.u64(index) >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// A whole number in [0, n), for n > 0; bias below 2^-64 · n.
+    /// An integer in [0, n), for n > 0; bias below 2^-64 · n.
     pub fn below(&self, index: u64, n: u64) -> u64 {
         ((u128::from(self.u64(index)) * u128::from(n)) >> 64) as u64
     }
 
-    /// A standard normal number (Box and Muller).
+    /// A standard normal number (Box–Muller transform).
     pub fn normal(&self, index: u64) -> f64 {
         let b = self.block(index);
         let u1 = (f64::from(b[0]) + 1.0) / 4_294_967_297.0;
@@ -109,7 +109,7 @@ fn philox(mut c: [u32; 4], mut k: [u32; 2]) -> [u32; 4] {
     c
 }
 
-/// A seeded permutation of 0..n, computed at any place in constant time and memory.
+/// A seeded permutation of 0..n. Any element is computed in constant time and memory.
 ///
 /// A four-round Feistel network over the smallest even-bit domain that holds n, walked until it lands inside.
 #[derive(Clone, Copy, Debug)]

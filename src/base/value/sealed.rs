@@ -1,7 +1,7 @@
-//! JSON files that carry a checksum of themselves, so that a changed digit in a number is noticed.
+//! JSON files with a checksum of themselves, so that every change is detected.
 //!
-//! The last member of the object is `"checksum"`: blake3 of all bytes before it. It covers the text and not the
-//! values, so that no way of writing numbers matters, and a file that was edited counts as damaged.
+//! The last member of the object is `"checksum"`: BLAKE3 of all bytes before it. It covers the text and not the values, so
+//! that it needs no canonical form of numbers. An edited file counts as damaged.
 
 use super::Digest;
 
@@ -9,7 +9,7 @@ const BEFORE: &str = ",\n\"checksum\": \"";
 const AFTER: &str = "\"}\n";
 const HEX: usize = 64;
 
-/// The text of a JSON object that is not empty, with its checksum.
+/// Adds the checksum to a non-empty JSON object.
 pub fn seal(object: &[u8]) -> Vec<u8> {
     let open = object.trim_ascii_end();
     let open = open.strip_suffix(b"}").unwrap_or(open).trim_ascii_end();
@@ -20,21 +20,21 @@ pub fn seal(object: &[u8]) -> Vec<u8> {
     text
 }
 
-/// Checks the text of a file that says to be of version `format`; versions before `since` had no checksum.
+/// Checks the text of a file whose layout has version `format`. Versions before `since` had no checksum.
 ///
 /// # Errors
 /// Why the file is damaged, as the end of a sentence.
 pub fn check(text: &[u8], format: u32, since: u32) -> Result<(), &'static str> {
     match (parts(text), format >= since) {
         (Some((body, hex)), true) if Digest::of(body).hex().as_bytes() == hex => Ok(()),
-        (Some(_), true) => Err("its checksum is not that of its content, so something in it was changed"),
-        (Some(_), false) => Err("it has a checksum and says to be of a version that had none"),
-        (None, true) => Err("its checksum is gone"),
+        (Some(_), true) => Err("its checksum does not match its content, so it was changed"),
+        (Some(_), false) => Err("it has a checksum, and its version had none"),
+        (None, true) => Err("its checksum is missing"),
         (None, false) => Ok(()),
     }
 }
 
-/// What the checksum is over, and the checksum.
+/// The bytes before the checksum, and the checksum.
 fn parts(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let text = text.strip_suffix(AFTER.as_bytes())?;
     let (text, hex) = text.split_at_checked(text.len().checked_sub(HEX)?)?;

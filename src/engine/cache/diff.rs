@@ -1,10 +1,10 @@
-//! What changed between two recipes, field by field: the data behind `why`.
+//! The differences between two recipes, field by field: the data behind `why`.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Recipe, text};
+use super::Recipe;
 use xpipe_base::value::Digest;
 use xpipe_base::value::canonical::{Leaf, Visitor};
 
@@ -19,47 +19,47 @@ pub enum Change {
         /// Now.
         new: u32,
     },
-    /// Another operation.
+    /// A different operation.
     Op {
         /// Before.
         old: String,
         /// Now.
         new: String,
     },
-    /// The operation's version was raised: its output changes for equal arguments.
+    /// A newer version of the operation, whose output differs for equal arguments.
     OpVersion {
         /// Before.
         old: u32,
         /// Now.
         new: u32,
     },
-    /// An argument.
+    /// A different argument.
     Argument {
-        /// Where, for instance `optimiser.learning_rate`.
+        /// The argument's path, for instance `optimiser.learning_rate`.
         path: String,
         /// Before; `None` when there was none.
         old: Option<String>,
         /// Now; `None` when there is none.
         new: Option<String>,
     },
-    /// The content of an input or of another action's result.
+    /// Different content of an input or of another action's result.
     Content {
-        /// Where, for instance `data`.
+        /// The argument's path, for instance `data`.
         path: String,
         /// Before.
         old: Digest,
         /// Now.
         new: Digest,
     },
-    /// An argument that is not known before something else has run.
+    /// An argument that is not known before other actions have run.
     Unknown {
-        /// Where.
+        /// The argument's path.
         path: String,
     },
 }
 
 impl Change {
-    /// The place of the argument it is about.
+    /// The path of the argument.
     pub fn path(&self) -> Option<&str> {
         match self {
             Self::Argument { path, .. } | Self::Content { path, .. } | Self::Unknown { path } => Some(path),
@@ -67,17 +67,17 @@ impl Change {
         }
     }
 
-    /// What it says beside its place.
+    /// The change in words, without the path.
     pub fn text(&self) -> String {
         let shown = |v: &Option<String>| v.clone().unwrap_or_else(|| "(not given)".into());
         match self {
             Self::Format { old, new } => format!("the key format of xpipe changed: {old} -> {new}"),
-            Self::Op { old, new } => format!("another operation: {old} -> {new}"),
+            Self::Op { old, new } => format!("different operation: {old} -> {new}"),
             Self::OpVersion { old, new } => {
-                format!("the operation gives other results since its version {new} (was {old})")
+                format!("the operation changed: version {old} -> {new}")
             }
             Self::Argument { old, new, .. } => format!("{} -> {}", shown(old), shown(new)),
-            Self::Content { .. } => "other content".into(),
+            Self::Content { .. } => "content changed".into(),
             Self::Unknown { .. } => "not known yet".into(),
         }
     }
@@ -86,9 +86,9 @@ impl Change {
 /// Two recipes compared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Difference {
-    /// What differs, sorted by place.
+    /// All differences, sorted by path.
     pub changes: Vec<Change>,
-    /// Places that name content from outside, with equal content in both.
+    /// Arguments that name content from outside and have the same content in both.
     pub same_content: Vec<(String, Digest)>,
 }
 
@@ -140,7 +140,7 @@ impl Flat {
     fn text(&self) -> String {
         match self {
             Self::Leaf { text, .. } => text.clone(),
-            Self::Content(d) => text::leaf(Leaf::Digest(d)),
+            Self::Content(d) => Leaf::Digest(d).to_string(),
             Self::Unknown => "not known yet".into(),
         }
     }
@@ -219,7 +219,7 @@ impl Visitor for Flatten {
                 return;
             }
         };
-        self.leaves.insert(path, Flat::Leaf { kind, text: text::leaf(leaf) });
+        self.leaves.insert(path, Flat::Leaf { kind, text: format!("{leaf:#}") });
     }
 
     fn list(&mut self, len: usize) {

@@ -1,4 +1,4 @@
-//! Digests of files and folders by content alone.
+//! Digests of the content of files and folders.
 
 use std::fs::{File, Metadata};
 use std::io::Read;
@@ -10,11 +10,11 @@ use rayon::prelude::*;
 use super::Error;
 use super::error::At;
 use super::memo::{Memo, Stamp};
-use xpipe_base::task::passed_over;
+use xpipe_base::task::is_ignored;
 use xpipe_base::value::Digest;
 
-/// The digest of a folder: over its files' names relative to it, sorted bytewise, and their digests. An artifact and
-/// a folder given as an input with the same files have the same digest.
+/// The digest of a folder: of its files' relative names, sorted bytewise, and their digests. An artifact and an input
+/// folder with the same files have the same digest.
 pub fn tree_digest<'a>(files: impl IntoIterator<Item = (&'a str, Digest)>) -> Digest {
     let mut files: Vec<(&str, Digest)> = files.into_iter().collect();
     files.sort_unstable();
@@ -27,28 +27,29 @@ pub fn tree_digest<'a>(files: impl IntoIterator<Item = (&'a str, Digest)>) -> Di
     Digest(*hasher.finalize().as_bytes())
 }
 
-/// A file below a folder.
+/// A file found below a folder.
 #[derive(Debug)]
-pub(crate) struct Found {
-    /// Its path relative to the folder, with `/`.
+pub(crate) struct WalkedFile {
+    /// Path relative to the folder, with `/`.
     pub(crate) name: String,
-    /// Its path.
+    /// Full path.
     pub(crate) path: PathBuf,
-    /// Its metadata (of the target, where links are followed).
+    /// Metadata; of the target, where links are followed.
     pub(crate) meta: Metadata,
 }
 
-/// What a walk does with hidden names and with links.
+/// How hidden names and links are treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Walk {
-    /// An input: what tools leave in folders is passed over ([`passed_over`]), links are followed (the hub's cache is made of links).
+    /// An input: files that tools leave are ignored ([`is_ignored`]), links are followed (the hub's cache consists of
+    /// links).
     Input,
-    /// A result: hidden names count, links are refused.
+    /// A result: hidden files count, links are refused.
     Result,
 }
 
-/// A folder's files, and its folders with itself.
-type Walked = (Vec<Found>, Vec<(PathBuf, Metadata)>);
+/// The files below a folder, and all folders including itself.
+type Walked = (Vec<WalkedFile>, Vec<(PathBuf, Metadata)>);
 
 /// All files below a folder, sorted by relative name, and all folders, sorted.
 pub(crate) fn walk(root: &Path, how: Walk) -> Result<Walked, Error> {
@@ -62,7 +63,10 @@ pub(crate) fn walk(root: &Path, how: Walk) -> Result<Walked, Error> {
 
 fn enter(folder: &Path, prefix: &str, how: Walk, depth: u32, walked: &mut Walked) -> Result<(), Error> {
     if depth > 64 {
-        return Err(Error::Odd { path: folder.to_owned(), what: "64 folders deep, or a circle of links" });
+        return Err(Error::Unsupported {
+            path: folder.to_owned(),
+            what: "more than 64 folders deep, or a cycle of links",
+        });
     }
     walked.1.push((folder.to_owned(), std::fs::metadata(folder).at("reading", folder)?));
     for entry in std::fs::read_dir(folder).at("reading", folder)? {
@@ -70,25 +74,25 @@ fn enter(folder: &Path, prefix: &str, how: Walk, depth: u32, walked: &mut Walked
         let path = entry.path();
         let name = entry.file_name();
         let Some(name) = name.to_str() else {
-            return Err(Error::Odd { path, what: "a name that is no UTF-8" });
+            return Err(Error::Unsupported { path, what: "a name that is not UTF-8" });
         };
-        if how == Walk::Input && passed_over(name) {
+        if how == Walk::Input && is_ignored(name) {
             continue;
         }
         let name = format!("{prefix}{name}");
         let mut meta = entry.metadata().at("reading", &path)?;
         if meta.is_symlink() {
             if how == Walk::Result {
-                return Err(Error::Odd { path, what: "a link" });
+                return Err(Error::Unsupported { path, what: "a link" });
             }
             meta = std::fs::metadata(&path).at("reading", &path)?;
         }
         if meta.is_dir() {
             enter(&path, &format!("{name}/"), how, depth + 1, walked)?;
         } else if meta.is_file() {
-            walked.0.push(Found { name, path, meta });
+            walked.0.push(WalkedFile { name, path, meta });
         } else {
-            return Err(Error::Odd { path, what: "a device, pipe or socket" });
+            return Err(Error::Unsupported { path, what: "a device, pipe or socket" });
         }
     }
     Ok(())
@@ -99,11 +103,11 @@ pub(crate) fn file_digest(path: &Path) -> Result<Digest, Error> {
     stamped_digest(path).map(|(digest, _)| digest)
 }
 
-/// The most that is read at once; less than this is digested on one thread.
+/// Bytes read at once. Less than this is digested on one thread.
 const PIECE: u64 = 8 << 20;
 
-/// The digest of a file, and its stamp before and after it was read. It is read and not mapped, since a map of a file
-/// that is cut meanwhile ends the process.
+/// The digest of a file, and its stamp, which was the same before and after reading. The file is read and not
+/// memory-mapped: truncating a mapped file kills the process.
 fn stamped_digest(path: &Path) -> Result<(Digest, Stamp), Error> {
     let mut file = File::open(path).at("reading", path)?;
     let before = file.metadata().at("reading", path)?;
@@ -125,8 +129,8 @@ fn stamped_digest(path: &Path) -> Result<(Digest, Stamp), Error> {
     Ok((Digest(*hasher.finalize().as_bytes()), before))
 }
 
-/// The digest of a file, from the memo when it is there and `read_again` is not asked for.
-pub(crate) fn remembered(
+/// The digest of a file: from the memo if it is known, unless `read_again`.
+pub(crate) fn cached_digest(
     path: &Path,
     meta: &Metadata,
     memo: &Memo,
@@ -152,36 +156,36 @@ pub(crate) fn path_digest(path: &Path, memo: &Memo, read_again: bool) -> Result<
         Err(e) => return Err(Error::io("reading", path, e)),
     };
     if meta.is_file() {
-        return Ok((remembered(path, &meta, memo, read_again)?, meta.len()));
+        return Ok((cached_digest(path, &meta, memo, read_again)?, meta.len()));
     }
     if !meta.is_dir() {
-        return Err(Error::Odd { path: path.to_owned(), what: "a device, pipe or socket" });
+        return Err(Error::Unsupported { path: path.to_owned(), what: "a device, pipe or socket" });
     }
     path_digest_of(path, &walk(path, Walk::Input)?.0, memo, read_again)
 }
 
-/// The same of a path whose files are known; a file is known as one without a name.
+/// The same for a path whose files are known. The file of a path that is a file has an empty name.
 pub(crate) fn path_digest_of(
     path: &Path,
-    files: &[Found],
+    files: &[WalkedFile],
     memo: &Memo,
     read_again: bool,
 ) -> Result<(Digest, u64), Error> {
-    if let [Found { name, meta, .. }] = files
+    if let [WalkedFile { name, meta, .. }] = files
         && name.is_empty()
     {
-        return Ok((remembered(path, meta, memo, read_again)?, meta.len()));
+        return Ok((cached_digest(path, meta, memo, read_again)?, meta.len()));
     }
     let digests = files
         .par_iter()
-        .map(|f| remembered(&f.path, &f.meta, memo, read_again))
+        .map(|f| cached_digest(&f.path, &f.meta, memo, read_again))
         .collect::<Result<Vec<_>, Error>>()?;
     let digest = tree_digest(files.iter().map(|f| f.name.as_str()).zip(digests));
     Ok((digest, files.iter().map(|f| f.meta.len()).sum()))
 }
 
-/// The digest and size of some files of a folder: what [`path_digest`] gives when it has no others. `reading` is a name for
-/// how they are read, when it is not as at first.
+/// The digest and size of some files of a folder: as [`path_digest`] of a folder with these files only. `reading` names
+/// a way of reading them that differs from the original one.
 pub(crate) fn files_digest(
     folder: &Path,
     files: &[String],
@@ -192,7 +196,7 @@ pub(crate) fn files_digest(
     let digest = |name: &String| {
         let path = folder.join(name);
         let meta = std::fs::metadata(&path).at("reading", &path)?;
-        Ok((remembered(&path, &meta, memo, read_again)?, meta.len()))
+        Ok((cached_digest(&path, &meta, memo, read_again)?, meta.len()))
     };
     let found = files.par_iter().map(digest).collect::<Result<Vec<_>, Error>>()?;
     let named = files.iter().map(String::as_str).zip(found.iter().map(|(digest, _)| *digest));
@@ -312,6 +316,6 @@ mod tests {
         let want = tree_digest([("model.safetensors", Digest::of(b"weights"))]);
         assert_eq!(path_digest(&model, &m, false).unwrap(), (want, 7));
         std::os::unix::fs::symlink(".", model.join("circle")).unwrap();
-        assert!(matches!(path_digest(&model, &m, false), Err(Error::Odd { .. } | Error::Io { .. })));
+        assert!(matches!(path_digest(&model, &m, false), Err(Error::Unsupported { .. } | Error::Io { .. })));
     }
 }

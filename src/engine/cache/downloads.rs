@@ -4,11 +4,11 @@
 //! downloads/<name>/record.json            written last: without it there is no download
 //! downloads/<name>/<file>                 as the publisher names it
 //! downloads/<name>/members/<name>/…       the same of a member: record.json and the file
-//! downloads/parts/<name>.part             what has arrived of a file, .json what it is for, .lock who is at it
+//! downloads/parts/<name>.part             an incomplete file; .json: what it is for, .lock: held while it is written
 //! ```
 //!
-//! The name is made of the address and the digest, so that another content at the same address is another download.
-//! What a record says is checked when the file is used: its size always, its content once an unchanged file.
+//! A name is a hash of address and digest, so that new content at the same address is a new download. When a file is
+//! used, its size is checked against its record always, its content once per unchanged file.
 
 use std::fs::{File, Permissions};
 use std::io::Write;
@@ -17,41 +17,42 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::digest::{file_digest, remembered};
+use super::digest::{cached_digest, file_digest};
 use super::error::At;
-use super::{Error, Held, Store, locks};
+use super::{Error, FileLock, Store, locks};
 use xpipe_base::value::{Checksum, Digest, InnerPath, sealed};
 
-/// Version 1 had no checksum.
+/// Version of the record's layout. Version 1 had no checksum.
 const FORMAT: u32 = 2;
+/// The first version with a checksum.
 const SEALED: u32 = 2;
 const FOLDER: &str = "downloads";
 const RECORD: &str = "record.json";
 
-/// What is known about a file that was downloaded, or about a member of one.
+/// The record of a downloaded file, or of an archive member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     format: u32,
-    /// The address.
+    /// Its public address.
     pub url: String,
-    /// The digest of what lies there, as it was declared or pinned.
+    /// The digest of the file at the address, as declared or pinned.
     pub digest: String,
     /// The member of the archive; `None` for the file itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member: Option<String>,
     /// The file's name in its folder.
     pub file: InnerPath,
-    /// Its size in bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// Its content.
+    /// The digest of its content.
     pub content: Digest,
     /// Where it came from: its address, or the file of a mirror.
     pub from: String,
-    /// When it was complete, RFC 3339.
+    /// When it was stored, RFC 3339.
     pub time: String,
 }
 
-/// One download of a cache: where its files are, or will be.
+/// The place of a downloaded file and its members in the cache.
 #[derive(Clone, Debug)]
 pub struct Download {
     folder: PathBuf,
@@ -59,24 +60,24 @@ pub struct Download {
     digest: Checksum,
 }
 
-/// Where a file grows until it is whole. Held by one process at a time.
+/// An incomplete file, locked by one process at a time.
 #[derive(Debug)]
-pub struct Growing {
-    /// The bytes so far.
-    pub part: PathBuf,
-    /// What they are for.
-    pub about: PathBuf,
-    _lock: Held,
+pub struct PartFile {
+    /// The file with the bytes so far.
+    pub data: PathBuf,
+    /// A file that says which download they are of.
+    pub note: PathBuf,
+    _lock: FileLock,
 }
 
-/// The place where a file grows in a folder that is not the store's; `None` while another process holds its lock.
+/// The part file of a download outside the store; `None` while another process holds its lock.
 ///
 /// # Errors
-/// When the lock cannot be made.
-pub fn growing_at(folder: &Path, name: &str, lock: &Path) -> std::io::Result<Option<Growing>> {
+/// The lock file cannot be created.
+pub fn part_file_at(folder: &Path, name: &str, lock: &Path) -> std::io::Result<Option<PartFile>> {
     let Some(held) = locks::try_lock(lock, false)? else { return Ok(None) };
-    let part = folder.join(format!("{name}.part"));
-    Ok(Some(Growing { about: folder.join(format!("{name}.part.json")), part, _lock: held }))
+    let data = folder.join(format!("{name}.part"));
+    Ok(Some(PartFile { note: folder.join(format!("{name}.part.json")), data, _lock: held }))
 }
 
 /// The folder of downloads below a cache's root.
@@ -91,7 +92,7 @@ pub fn file_name(url: &str) -> String {
     let plain: String =
         last.chars().map(|c| if c.is_ascii_alphanumeric() || "._-+".contains(c) { c } else { '_' }).collect();
     let name = plain.trim_start_matches('.');
-    // File systems take 255 bytes; the suffix tells the format.
+    // File systems allow 255 bytes. The end is kept, since the suffix tells the format.
     let from = name.len().saturating_sub(200);
     if name.is_empty() || name == RECORD || name == "members" {
         "file".to_owned()
@@ -111,27 +112,27 @@ impl Download {
         Self { folder, url: url.to_owned(), digest: digest.clone() }
     }
 
-    fn home(&self, member: Option<&str>) -> PathBuf {
+    fn folder(&self, member: Option<&str>) -> PathBuf {
         match member {
             None => self.folder.clone(),
             Some(member) => self.folder.join("members").join(short(member)),
         }
     }
 
-    /// Where the file, or a member of it, is or will be.
+    /// The path of the file, or of a member. It may not exist yet.
     pub fn path(&self, member: Option<&str>) -> PathBuf {
-        self.home(member).join(file_name(member.unwrap_or(&self.url)))
+        self.folder(member).join(file_name(member.unwrap_or(&self.url)))
     }
 
-    /// What is recorded about the file or a member of it, when it is there with the right size.
+    /// The record of the file or of a member, if it exists with the recorded size.
     pub fn record(&self, member: Option<&str>) -> Option<Record> {
-        let record = read(&self.home(member))?;
+        let record = read(&self.folder(member))?;
         let size = std::fs::metadata(self.path(member)).ok()?.len();
         let same = record.url == self.url && record.member.as_deref() == member && record.size == size;
         (same && record.digest == self.digest.to_string()).then_some(record)
     }
 
-    /// The content that keys see: that of the archive, which is known before it is here, and the name of the member.
+    /// The digest that keys see: of the file's digest, which is known before the download, and the member's name.
     pub fn identity(digest: &Checksum, member: Option<&str>) -> Digest {
         let member = member.map_or(String::new(), |m| format!("\n{m}"));
         Digest::of(format!("xpipe download 1\n{digest}{member}").as_bytes())
@@ -139,13 +140,13 @@ impl Download {
 }
 
 impl Record {
-    /// Whether a checksum protects what it says; those of version 1 have none.
+    /// Whether it has a checksum of itself; version 1 had none.
     pub(super) fn has_checksum(&self) -> bool {
         self.format >= SEALED
     }
 }
 
-/// The record in a folder. One that was changed is like one that is not there: the file is brought again.
+/// The record in a folder. A damaged record counts as absent: the file is downloaded again.
 fn read(home: &Path) -> Option<Record> {
     parse(&std::fs::read(home.join(RECORD)).ok()?).ok()
 }
@@ -153,7 +154,10 @@ fn read(home: &Path) -> Option<Record> {
 fn parse(text: &[u8]) -> Result<Record, String> {
     let record: Record = serde_json::from_slice(text).map_err(|e| e.to_string())?;
     if !(1..=FORMAT).contains(&record.format) {
-        return Err(format!("its record has version {}, this xpipe knows {FORMAT}", record.format));
+        return Err(format!(
+            "its record has version {}, and this xpipe supports up to {FORMAT}",
+            record.format
+        ));
     }
     sealed::check(text, record.format, SEALED)?;
     Ok(record)
@@ -165,16 +169,16 @@ impl Store {
         Download::new(&self.dir().join(FOLDER), url, digest)
     }
 
-    /// Whether the file, or a member of it, is here with the content that was recorded. Reads it where it is not known
-    /// to be unchanged since it was last read.
+    /// Whether the file or a member exists with the recorded content. Reads it unless it is known to be unchanged
+    /// since the last time.
     pub fn has_download(&self, download: &Download, member: Option<&str>) -> bool {
         let Some(record) = download.record(member) else { return false };
         let path = download.path(member);
         let Ok(meta) = std::fs::metadata(&path) else { return false };
-        remembered(&path, &meta, &self.memo, self.verify_always).is_ok_and(|d| d == record.content)
+        cached_digest(&path, &meta, &self.memo, self.verify_always).is_ok_and(|d| d == record.content)
     }
 
-    /// The newest whole file that was downloaded from an address, whatever its digest.
+    /// The newest record of an address, whatever the digest.
     pub fn downloaded(&self, url: &str) -> Option<Record> {
         let mut found: Vec<Record> =
             records(self).into_iter().map(|(_, r)| r).filter(|r| r.url == url).collect();
@@ -183,25 +187,24 @@ impl Store {
         found.pop()
     }
 
-    /// The place where the file of an address grows; `None` while another process is at it.
+    /// The part file of an address; `None` while another process holds its lock.
     ///
     /// # Errors
-    /// When the folder cannot be written.
-    pub fn growing(&self, url: &str, digest: Option<&Checksum>) -> Result<Option<Growing>, Error> {
+    /// The folder cannot be written.
+    pub fn part_file(&self, url: &str, digest: Option<&Checksum>) -> Result<Option<PartFile>, Error> {
         let folder = self.dir().join(FOLDER).join("parts");
         std::fs::create_dir_all(&folder).at("making", &folder)?;
         let name = short(&format!("{url}\n{}", digest.map(Checksum::to_string).unwrap_or_default()));
         let lock = folder.join(format!("{name}.lock"));
         let Some(held) = locks::try_lock(&lock, true).at("locking", &lock)? else { return Ok(None) };
-        let part = folder.join(format!("{name}.part"));
-        Ok(Some(Growing { about: folder.join(format!("{name}.json")), part, _lock: held }))
+        let data = folder.join(format!("{name}.part"));
+        Ok(Some(PartFile { note: folder.join(format!("{name}.json")), data, _lock: held }))
     }
 
-    /// A file that is whole becomes a download, or a member of one; the file is moved. Its content must have been
-    /// checked.
+    /// Moves a complete, checked file to its place as a download, or as a member of one.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// The store cannot be written.
     pub fn keep_download(
         &self,
         whole: &Path,
@@ -210,9 +213,9 @@ impl Store {
         content: Digest,
         from: &str,
     ) -> Result<Record, Error> {
-        let (home, path) = (download.home(member), download.path(member));
+        let (home, path) = (download.folder(member), download.path(member));
         std::fs::create_dir_all(&home).at("making", &home)?;
-        // An older file of the same name was found damaged.
+        // A file that is there was found damaged.
         let record = home.join(RECORD);
         let _ = std::fs::remove_file(&record);
         std::fs::set_permissions(whole, Permissions::from_mode(0o444)).at("protecting", whole)?;
@@ -221,9 +224,9 @@ impl Store {
         }
         let size = std::fs::metadata(whole).at("reading", whole)?.len();
         let name = InnerPath::parse(file_name(member.unwrap_or(&download.url)))
-            .map_err(|_| Error::Odd { path: path.clone(), what: "a name that cannot be kept" })?;
+            .map_err(|_| Error::Unsupported { path: path.clone(), what: "a name that cannot be kept" })?;
         std::fs::rename(whole, &path).at("writing", &path)?;
-        let told = Record {
+        let saved = Record {
             format: FORMAT,
             url: download.url.clone(),
             digest: download.digest.to_string(),
@@ -234,7 +237,7 @@ impl Store {
             from: from.to_owned(),
             time: jiff::Timestamp::now().to_string(),
         };
-        let text = sealed::seal(&serde_json::to_vec_pretty(&told).unwrap_or_default());
+        let text = sealed::seal(&serde_json::to_vec_pretty(&saved).unwrap_or_default());
         let mut file = tempfile::NamedTempFile::new_in(&home).at("writing", &home)?;
         file.write_all(&text).at("writing", &record)?;
         if self.durable {
@@ -244,7 +247,7 @@ impl Store {
         if self.durable {
             File::open(&home).and_then(|f| f.sync_all()).at("syncing", &home)?;
         }
-        Ok(told)
+        Ok(saved)
     }
 }
 
@@ -253,8 +256,8 @@ pub(super) fn records(store: &Store) -> Vec<(PathBuf, Record)> {
     homes(store).into_iter().filter_map(|home| read(&home).map(|r| (home, r))).collect()
 }
 
-/// The folders whose record cannot be used, and why.
-pub(super) fn spoiled(store: &Store) -> Vec<(PathBuf, String)> {
+/// The folders with a damaged record, and why.
+pub(super) fn damaged_records(store: &Store) -> Vec<(PathBuf, String)> {
     let wrong = |home: PathBuf| {
         let text = std::fs::read(home.join(RECORD)).ok()?;
         parse(&text).err().map(|why| (home, why))
@@ -273,24 +276,24 @@ fn homes(store: &Store) -> Vec<PathBuf> {
     homes
 }
 
-/// The size of what has arrived of files that are not whole.
-pub(super) fn unfinished(store: &Store) -> PathBuf {
+/// The folder of incomplete files.
+pub(super) fn part_files(store: &Store) -> PathBuf {
     store.dir().join(FOLDER).join("parts")
 }
 
-/// The content that is recorded of the file at a path, if it is a download.
+/// The recorded digest of the file at a path, if it is a download.
 pub(super) fn recorded(path: &Path) -> Option<Digest> {
     let record = read(path.parent()?)?;
     (record.file.as_str() == path.file_name()?.to_str()?).then_some(record.content)
 }
 
-/// What is wrong with a recorded file, by reading it.
+/// Reads a recorded file and says what is wrong with it.
 pub(super) fn damage(home: &Path, record: &Record) -> Option<String> {
     let path = record.file.below(home);
     match std::fs::metadata(&path) {
         Err(_) => Some("its file is gone".into()),
         Ok(meta) if meta.len() != record.size => {
-            Some(format!("its file has {} bytes instead of {}", meta.len(), record.size))
+            Some(format!("its file has {} bytes and its record says {}", meta.len(), record.size))
         }
         Ok(_) => match file_digest(&path) {
             Ok(digest) if digest == record.content => None,
@@ -320,9 +323,9 @@ mod tests {
 
     fn kept(store: &Store, url: &str, member: Option<&str>, bytes: &[u8]) -> Download {
         let download = store.download(url, &digest("a"));
-        let grows = store.growing(url, None).unwrap().unwrap();
-        std::fs::write(&grows.part, bytes).unwrap();
-        store.keep_download(&grows.part, &download, member, Digest::of(bytes), "test").unwrap();
+        let part = store.part_file(url, None).unwrap().unwrap();
+        std::fs::write(&part.data, bytes).unwrap();
+        store.keep_download(&part.data, &download, member, Digest::of(bytes), "test").unwrap();
         download
     }
 
@@ -371,7 +374,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let download = kept(&store, "http://a.org/x.tar", None, b"whole");
-        let record = download.home(None).join(RECORD);
+        let record = download.folder(None).join(RECORD);
         let text = std::fs::read_to_string(&record).unwrap();
         std::fs::write(&record, text.replace("\"from\": \"test\"", "\"from\": \"rest\"")).unwrap();
         assert!(!store.has_download(&download, None));
@@ -390,11 +393,11 @@ mod tests {
     fn one_process_at_a_time_grows_a_file() {
         let dir = tempfile::tempdir().unwrap();
         let (a, b) = (Store::open(dir.path()).unwrap(), Store::open(dir.path()).unwrap());
-        let held = a.growing("http://a.org/x", None).unwrap().unwrap();
-        assert!(b.growing("http://a.org/x", None).unwrap().is_none());
-        assert!(b.growing("http://a.org/x", Some(&digest("a"))).unwrap().is_some());
+        let held = a.part_file("http://a.org/x", None).unwrap().unwrap();
+        assert!(b.part_file("http://a.org/x", None).unwrap().is_none());
+        assert!(b.part_file("http://a.org/x", Some(&digest("a"))).unwrap().is_some());
         drop(held);
-        assert!(b.growing("http://a.org/x", None).unwrap().is_some());
+        assert!(b.part_file("http://a.org/x", None).unwrap().is_some());
     }
 
     #[test]

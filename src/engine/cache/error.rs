@@ -1,70 +1,71 @@
-//! What can go wrong with the store itself. A damaged result is no error: it is a miss ([`super::Miss`]).
+//! Errors of the store itself. A damaged result is a miss ([`super::Miss`]), not an error.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A store that cannot be used, or a step of it that could not be carried out.
+use xpipe_base::task::Failure;
+
+/// A store that cannot be used, or an operation on it that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The root cannot be created or written.
     #[error("the cache folder {} cannot be written: {source}", path.display())]
     NotWritable {
-        /// The root.
+        /// The cache root.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// The root was made by another version of the store.
+    /// The root has another format version.
     #[error("the cache folder {} has format {found}, and this program writes format {expected}", path.display())]
     OtherVersion {
-        /// The root.
+        /// The cache root.
         path: PathBuf,
-        /// What is there.
+        /// The version found.
         found: String,
-        /// What was expected.
+        /// The version of this program.
         expected: &'static str,
     },
-    /// No space.
+    /// No disk space.
     #[error("the disk is full: {} cannot be written", path.display())]
     Full {
-        /// What was being written.
+        /// The file that was being written.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// A file may not become so large.
-    #[error("{} would be larger than files may be", path.display())]
+    /// A file reached the size limit.
+    #[error("{} would exceed the file-size limit", path.display())]
     TooLarge {
-        /// What was being written.
+        /// The file that was being written.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// Reading or writing failed in another way.
+    /// Any other I/O error.
     #[error("{doing} {}: {source}", path.display())]
     Io {
-        /// What was being done: `reading`, `writing`, …
+        /// The operation: `reading`, `writing`, …
         doing: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// A file or folder that a recipe reads is not there.
+    /// An input does not exist.
     #[error("{} does not exist", path.display())]
     NoInput {
         /// The file or folder.
         path: PathBuf,
     },
-    /// Something in a result folder or an input folder that is neither a file nor a folder, or has a name that is no
-    /// UTF-8.
+    /// Something in a folder that is neither a file nor a folder, or has a name that is not UTF-8.
     #[error("{} is {what}; only files and folders with UTF-8 names can be kept", path.display())]
-    Odd {
-        /// It.
+    Unsupported {
+        /// The path.
         path: PathBuf,
         /// What it is.
         what: &'static str,
@@ -80,19 +81,19 @@ pub enum Error {
     Changed {
         /// The file.
         path: PathBuf,
-        /// When, as the end of a sentence.
+        /// When it changed, as the end of a sentence.
         when: &'static str,
     },
     /// A published number is not finite.
     #[error("the published value `{name}` is not a finite number")]
     NotFinite {
-        /// Its name.
+        /// The name of the number.
         name: String,
     },
 }
 
 impl Error {
-    /// An input or output error, told apart by its kind.
+    /// Classifies an I/O error.
     pub(crate) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {
@@ -102,31 +103,31 @@ impl Error {
         }
     }
 
-    /// What to do about it.
+    /// What the user can do.
     pub fn help(&self) -> Option<&'static str> {
         Some(match self {
             Self::NotWritable { .. } => "choose another folder with `--cache DIR` or XPIPE_CACHE",
             Self::OtherVersion { .. } => {
-                "choose another folder with `--cache DIR`, or run the version of xpipe that made it"
+                "choose another folder with `--cache DIR`, or use the version of xpipe that created it"
             }
             Self::TooLarge { .. } => {
-                "raise the limit (`ulimit -f`), or choose a cache where larger files may be with `--cache DIR`"
+                "raise the limit (`ulimit -f`), or choose a cache on a file system that allows larger files with `--cache DIR`"
             }
-            Self::Full { .. } => "free space and run again; nothing that was finished is lost",
-            Self::Io { .. } => "`xpipe cache verify` finds what is damaged",
+            Self::Full { .. } => "free space and run again; finished results are kept",
+            Self::Io { .. } => "`xpipe cache verify` finds damage",
             Self::NoInput { .. } => {
-                "check the path; relative paths are relative to the file that writes them"
+                "check the path; relative paths are relative to the file that contains them"
             }
-            Self::Changing { .. } => "run again when nothing writes to it any more",
+            Self::Changing { .. } => "run again when no program writes to it",
             Self::Changed { .. } => {
-                "what was read is not known, so nothing of it was stored; run again when nothing writes to it any more"
+                "what was read is unknown, so nothing was stored; run again when no program writes to it"
             }
-            Self::Odd { .. } | Self::NotFinite { .. } => return None,
+            Self::Unsupported { .. } | Self::NotFinite { .. } => return None,
         })
     }
 
-    /// The exit code of the command line: 4 for what is missing on this machine (space, permission, a file), 5 for
-    /// a store that is damaged or unreadable.
+    /// The exit code: 4 for something missing on this machine (space, permission, a file), 5 for a damaged or unreadable
+    /// store.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::NotWritable { .. }
@@ -135,14 +136,44 @@ impl Error {
             | Self::NoInput { .. }
             | Self::Changing { .. }
             | Self::Changed { .. } => 4,
-            Self::OtherVersion { .. } | Self::Io { .. } | Self::Odd { .. } | Self::NotFinite { .. } => 5,
+            Self::OtherVersion { .. }
+            | Self::Io { .. }
+            | Self::Unsupported { .. }
+            | Self::NotFinite { .. } => 5,
         }
     }
 }
 
-/// Adds the place to input and output errors.
+impl From<&Error> for Failure {
+    /// The failure of an action that met this error.
+    fn from(e: &Error) -> Self {
+        let failure = match e {
+            Error::NotWritable { .. }
+            | Error::OtherVersion { .. }
+            | Error::Full { .. }
+            | Error::TooLarge { .. }
+            | Error::Io { .. }
+            | Error::NoInput { .. }
+            | Error::Changing { .. }
+            | Error::Changed { .. } => Self::missing(e.to_string()),
+            Error::Unsupported { .. } | Error::NotFinite { .. } => Self::wrong(e.to_string()),
+        };
+        match e.help() {
+            Some(help) => failure.help(help),
+            None => failure,
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(e: Error) -> Self {
+        Self::from(&e)
+    }
+}
+
+/// Adds the path to I/O errors.
 pub(crate) trait At<T> {
-    /// The same with what was being done, and to what.
+    /// Adds the operation and the path.
     fn at(self, doing: &'static str, path: &Path) -> Result<T, Error>;
 }
 

@@ -1,11 +1,11 @@
-//! What became of each address of a study last: the key of its last result, and how it failed since. `why` compares
-//! with the one, and tells the other.
+//! The history of a study: for each address the key of its last result, and the failure since, if any. `why` compares
+//! with the first and prints the second.
 //!
-//! One append-only file a study. A line is `KEY "address"` (a result), `failed {…}` or `study {…}` (whose history this
-//! is); later lines count, and a line cut by a crash is passed over. Versions that know results only pass over the rest.
+//! One append-only file per study. A line is `KEY "address"` (a result), `failed {…}` or `study {…}` (the owner of the
+//! file). Later lines win; lines cut by a crash are skipped. Older versions skip all lines but results.
 //!
-//! The file's name is made from the study's path. A study that was moved is found again by its text, or, when it was
-//! edited too, as the one of its name whose path is no more.
+//! The file is named after the study's path. The history of a moved study is found by the study's text, or, if that was
+//! edited too, by a name whose old path no longer exists.
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -18,22 +18,22 @@ use super::Error;
 use super::error::At;
 use xpipe_base::value::Digest;
 
-/// How an action failed the last time it was carried out.
+/// The last failure of an action.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastFailure {
-    /// When, RFC 3339.
+    /// Time, RFC 3339.
     pub at: String,
-    /// Why, as it was told.
+    /// The message of the failure.
     pub message: String,
-    /// Its log, when it has one: below the cache, or absolute.
+    /// The log, if there is one: relative to the cache, or absolute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<PathBuf>,
 }
 
-/// The most characters of a failure's message that are kept.
-const LONGEST_MESSAGE: usize = 2_000;
+/// Characters of a message that are kept.
+const MAX_MESSAGE: usize = 2_000;
 
-/// Whose history a file is.
+/// The study that a history belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Owner {
     path: String,
@@ -69,7 +69,7 @@ impl History {
             && let Some(moved) = owner.as_ref().and_then(|owner| moved(folder, &stem, owner))
         {
             history = Self::load(moved, false);
-            // All of it goes to the new name with the first thing that is recorded.
+            // Copied to the new name when something is recorded.
             history.path = path;
             history.pending = history.whole();
         }
@@ -101,7 +101,7 @@ impl History {
         history
     }
 
-    /// Takes in a line; whether it was one.
+    /// Applies a line; whether it is valid.
     fn take(&mut self, line: &str) -> bool {
         let Some((first, rest)) = line.split_once(' ') else { return false };
         match first {
@@ -133,12 +133,12 @@ impl History {
         owner.chain(results).chain(failures).collect()
     }
 
-    /// The key an address had last.
+    /// The key of the last result of an address.
     pub fn last(&self, address: &str) -> Option<Digest> {
         self.last.get(address).copied()
     }
 
-    /// How an address failed since it had a result last.
+    /// The failure of an address since its last result.
     pub fn failure(&self, address: &str) -> Option<&LastFailure> {
         self.failed.get(address)
     }
@@ -148,7 +148,7 @@ impl History {
         self.last.iter().map(|(a, k)| (a.as_str(), k))
     }
 
-    /// Notes that an address has a key now. Written by [`Self::save`].
+    /// Records a result. [`Self::save`] writes it.
     pub fn record(&mut self, address: &str, key: Digest) {
         let failed = self.failed.remove(address).is_some();
         if failed || self.last.get(address) != Some(&key) {
@@ -157,9 +157,9 @@ impl History {
         }
     }
 
-    /// Notes that an address failed. Written by [`Self::save`].
+    /// Records a failure. [`Self::save`] writes it.
     pub fn record_failure(&mut self, address: &str, mut failure: LastFailure) {
-        if let Some((at, _)) = failure.message.char_indices().nth(LONGEST_MESSAGE) {
+        if let Some((at, _)) = failure.message.char_indices().nth(MAX_MESSAGE) {
             failure.message.truncate(at);
             failure.message.push('…');
         }
@@ -167,15 +167,15 @@ impl History {
         self.failed.insert(address.to_owned(), failure);
     }
 
-    /// Appends what was recorded.
+    /// Appends all records to the file.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// The file cannot be written.
     pub fn save(&mut self) -> Result<(), Error> {
         if self.pending.is_empty() {
             return Ok(());
         }
-        // A line of its own first, should the file end in half a line.
+        // Starts a new line, in case the file ends in a partial one.
         let text = format!("\n{}", std::mem::take(&mut self.pending));
         OpenOptions::new()
             .create(true)
@@ -186,14 +186,14 @@ impl History {
     }
 }
 
-/// What of a study's name stands in the names of histories.
+/// The part of a study's name that is in the file name of its history.
 fn stem(study: &str) -> String {
     let name = study.rsplit('/').next().unwrap_or_default();
     name.chars().filter(|c| c.is_ascii_alphanumeric() || "._-".contains(*c)).collect()
 }
 
-/// The history of a study that has none under its path: the latest of the same text, else the latest of the same name
-/// whose path is no more.
+/// The history of a study that has none under its path: the latest with the same text, else the latest with the same
+/// name whose path no longer exists.
 fn moved(folder: &Path, stem: &str, study: &Owner) -> Option<PathBuf> {
     let mut same_text = Vec::new();
     let mut same_name = Vec::new();
@@ -274,7 +274,7 @@ mod tests {
         again.save().unwrap();
         let last = History::load(path, true);
         assert_eq!((last.last("f"), last.failure("f")), (Some(key), None));
-        assert_eq!(last.failure("g").unwrap().message.chars().count(), LONGEST_MESSAGE + 1);
+        assert_eq!(last.failure("g").unwrap().message.chars().count(), MAX_MESSAGE + 1);
     }
 
     #[test]

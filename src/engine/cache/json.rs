@@ -1,8 +1,8 @@
-//! Recipes as JSON, for manifests: readable, with units, and exact, so that a recipe read back has the same key.
+//! Recipes as JSON, for manifests: readable, with units, and exact, so that a parsed recipe has the same key.
 //!
 //! Numbers, words, lists and records are themselves; everything else is an object with one `$` field: `$bytes`,
 //! `$seconds`, `$percent`, `$steps`, `$epochs`, `$content` (a digest), and `$call` with its arguments in `with`.
-//! A field whose own name begins with `$` gets a second one.
+//! A field whose name begins with `$` gets a second `$`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub fn write(recipe: &Recipe) -> Json {
     writer.done.unwrap_or(Json::Null)
 }
 
-/// The recipe in JSON written by [`write()`]; `None` when it is not one. Paths and labels are not kept.
+/// Parses JSON written by [`write()`]; `None` if it is not a recipe. Paths and labels are not stored.
 pub fn read(json: &Json) -> Option<Recipe> {
     let number = |name: &str| json.get(name)?.as_u64().and_then(|n| u32::try_from(n).ok());
     let Value::Record(args) = value(json.get("args")?)? else { return None };
@@ -56,7 +56,7 @@ impl Writer {
 }
 
 fn float(x: f64) -> Json {
-    // A finite number always has a JSON form; recipes hold no other.
+    // Recipes hold finite numbers only, which JSON can represent.
     serde_json::Number::from_f64(if x == 0.0 { 0.0 } else { x }).map_or(Json::Null, Json::Number)
 }
 
@@ -75,7 +75,7 @@ impl Visitor for Writer {
             Leaf::Epochs(x) => json!({ "$epochs": float(x) }),
             Leaf::Digest(d) => json!({ "$content": d.hex() }),
             Leaf::Input(_) | Leaf::Action(_) | Leaf::Pending(_) => {
-                json!({ "$unknown": super::text::leaf(leaf) })
+                json!({ "$unknown": leaf.to_string() })
             }
         };
         self.put(json);

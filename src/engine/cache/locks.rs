@@ -1,36 +1,37 @@
-//! Locks held by living processes. The operating system lets go of them when a process ends in any way, so nothing
-//! that a person must remove survives a crash. Correctness does not depend on them: where the file system has no
-//! locks, every lock is granted and marked as not real.
+//! File locks of running processes. The operating system releases them when a process ends, so no lock must be removed
+//! by hand after a crash. Correctness does not depend on them: on file systems without locks, every lock is granted and
+//! marked as not real.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// A lock that this process holds; dropping it lets go, and removes the file where that was asked for.
+/// A lock held by this process. Dropping it releases the lock, and removes the file if that was requested.
 #[derive(Debug)]
-pub struct Held {
+pub struct FileLock {
     file: File,
     path: PathBuf,
-    /// Whether the file system really locked it.
+    /// Whether the file system supports locks.
     pub real: bool,
     remove: bool,
 }
 
-impl Drop for Held {
+impl Drop for FileLock {
     fn drop(&mut self) {
-        // Removed while still held: who waits for the old file sees that its path has gone and starts over.
+        // Removed while held: a process that waits for the old file sees that its path is gone, and starts over.
         if self.remove && is_at(&self.file, &self.path).unwrap_or(false) {
             let _ = std::fs::remove_file(&self.path);
         }
     }
 }
 
-/// Takes the exclusive lock of a path when nobody holds it. With `remove`, the file goes when the lock does.
+/// Takes the exclusive lock of a path; `None` if another process holds it. With `remove`, the file is removed with the
+/// lock.
 ///
 /// # Errors
-/// When the file cannot be opened.
-pub(crate) fn try_lock(path: &Path, remove: bool) -> io::Result<Option<Held>> {
+/// The file cannot be opened.
+pub(crate) fn try_lock(path: &Path, remove: bool) -> io::Result<Option<FileLock>> {
     loop {
         let file = open(path)?;
         let real = match file.try_lock() {
@@ -40,17 +41,16 @@ pub(crate) fn try_lock(path: &Path, remove: bool) -> io::Result<Option<Held>> {
             Err(TryLockError::Error(e)) => return Err(e),
         };
         if is_at(&file, path)? {
-            return Ok(Some(Held { file, path: path.to_owned(), real, remove }));
+            return Ok(Some(FileLock { file, path: path.to_owned(), real, remove }));
         }
     }
 }
 
-/// Takes the exclusive lock of a path, waiting for whoever holds it; the file goes when the lock does. For what takes
-/// milliseconds.
+/// Waits for the exclusive lock of a path. The file is removed with the lock. For critical sections of milliseconds.
 ///
 /// # Errors
-/// When the file cannot be opened.
-pub fn exclusive(path: &Path) -> io::Result<Held> {
+/// The file cannot be opened.
+pub fn exclusive(path: &Path) -> io::Result<FileLock> {
     loop {
         if let Some(held) = try_lock(path, true)? {
             return Ok(held);
@@ -59,10 +59,10 @@ pub fn exclusive(path: &Path) -> io::Result<Held> {
     }
 }
 
-/// Takes a shared lock of a file that stays, waiting for whoever holds it alone.
+/// Waits for a shared lock of a path. The file stays.
 ///
 /// # Errors
-/// When the file cannot be opened.
+/// The file cannot be opened.
 pub(crate) fn share(path: &Path) -> io::Result<File> {
     let file = open(path)?;
     match file.lock_shared() {
@@ -81,7 +81,7 @@ fn no_locks(e: &io::Error) -> bool {
         || e.raw_os_error() == Some(rustix::io::Errno::NOLCK.raw_os_error())
 }
 
-/// Whether the path still leads to this open file.
+/// Whether the path still names this open file.
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let here = file.metadata()?;
     match std::fs::metadata(path) {

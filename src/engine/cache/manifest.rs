@@ -1,4 +1,4 @@
-//! What the store keeps about an action that was carried out: one JSON file a key, written last.
+//! The manifest of a finished action: one JSON file per key, written last.
 
 use std::path::PathBuf;
 
@@ -18,28 +18,28 @@ const SEALED: u32 = 2;
 /// A file of a result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
-    /// Its path in the result's folder.
+    /// Path in the result's folder.
     pub name: InnerPath,
-    /// Its content.
+    /// Digest of its content.
     pub digest: Digest,
-    /// Its size in bytes.
+    /// Size in bytes.
     pub size: u64,
 }
 
-/// Where an argument that names content came from: for `why`, never part of the key.
+/// The origin of an argument that names content: for `why`, never part of the key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputNote {
     /// The argument, for instance `data` or `models[1]`.
     pub path: String,
-    /// The file, or the address of the action that made it.
+    /// The file, or the address of the action that produced it.
     pub label: String,
-    /// Its content.
+    /// Digest of its content.
     pub digest: Digest,
-    /// The key of the action that made it; `None` for a file.
+    /// The key of the action that produced it; `None` for a file.
     pub key: Option<Digest>,
 }
 
-/// A carried-out action.
+/// A finished action.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// Version of this layout.
@@ -48,15 +48,15 @@ pub struct Manifest {
     pub key: Digest,
     /// The operation.
     pub op: String,
-    /// Its version.
+    /// The operation's version.
     pub version: u32,
-    /// The study that asked for it first.
+    /// The first study that requested it.
     pub study: String,
-    /// The cell that asked for it first.
+    /// The first cell that requested it.
     pub address: String,
-    /// The content digest: what keys of later actions see.
+    /// The content digest, which enters the keys of later actions.
     pub digest: Digest,
-    /// The digest over names and blobs; names the folder under `trees/`.
+    /// The digest of file names and contents; names the folder under `trees/`.
     pub tree: Digest,
     /// The files, sorted by name.
     pub outputs: Vec<Output>,
@@ -64,28 +64,28 @@ pub struct Manifest {
     pub values: IndexMap<String, f64>,
     /// Facts for people.
     pub facts: serde_json::Map<String, Json>,
-    /// What a reader of the result has to know, sorted by kind and cause.
+    /// Caveats for readers of the result, sorted by kind and cause.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub caveats: Vec<Caveat>,
-    /// Where its inputs came from.
+    /// The origins of its inputs.
     pub inputs: Vec<InputNote>,
-    /// Seconds it took.
+    /// Run time in seconds.
     pub seconds: f64,
-    /// The most memory it used, in bytes, where that is known.
+    /// Peak memory in bytes, if known.
     pub peak_memory: Option<u64>,
     /// `cpu` or `cuda:0`.
     pub device: String,
-    /// The kernel level, as it was asked for.
+    /// The requested kernel level.
     pub kernels: String,
-    /// Threads it was given.
+    /// Number of threads.
     pub threads: usize,
     /// The program's name and version.
     pub tool: String,
-    /// When it began, RFC 3339.
+    /// When it started, RFC 3339.
     pub started: String,
-    /// When it was done, RFC 3339.
+    /// When it finished, RFC 3339.
     pub finished: String,
-    /// Its log, relative to the store's `v1`.
+    /// The log file, relative to the store's `v1`.
     pub log: Option<PathBuf>,
 }
 
@@ -95,7 +95,7 @@ impl Manifest {
         self.outputs.iter().map(|o| o.size).sum()
     }
 
-    /// Whether a checksum protects what it says; those of version 1 have none.
+    /// Whether it has a checksum of itself; version 1 had none.
     pub fn has_checksum(&self) -> bool {
         self.format >= SEALED
     }
@@ -103,22 +103,22 @@ impl Manifest {
     /// Reads a manifest of a key.
     ///
     /// # Errors
-    /// Why it is not one, a lowercase fragment.
+    /// Why it is invalid, a lowercase fragment.
     pub(crate) fn parse(bytes: &[u8], key: &Digest) -> Result<Self, String> {
         let manifest: Self = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
         if !(1..=FORMAT).contains(&manifest.format) {
-            return Err(format!("layout {} where {FORMAT} was expected", manifest.format));
+            return Err(format!("layout version {}, expected at most {FORMAT}", manifest.format));
         }
         sealed::check(bytes, manifest.format, SEALED)?;
         if manifest.key != *key {
-            return Err(format!("it is of key {}", manifest.key));
+            return Err(format!("it is the manifest of key {}", manifest.key));
         }
         let tree = tree_digest(manifest.outputs.iter().map(|o| (o.name.as_str(), o.digest)));
         if tree != manifest.tree {
-            return Err("its list of files does not give its digest".into());
+            return Err("its list of files has another digest".into());
         }
         if !manifest.outputs.is_sorted_by(|a, b| a.name < b.name) {
-            return Err("its list of files is not sorted, or names one twice".into());
+            return Err("its list of files is not sorted or has duplicates".into());
         }
         Ok(manifest)
     }
@@ -127,18 +127,18 @@ impl Manifest {
 /// Why a key is not a hit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Miss {
-    /// No such action was finished.
+    /// No action with this key has finished.
     #[error("nothing is recorded under this key")]
     Absent,
     /// The manifest cannot be used.
     #[error("the manifest {} cannot be used: {why}", path.display())]
     Unreadable {
-        /// The manifest.
+        /// Path of the manifest.
         path: PathBuf,
         /// Why.
         why: String,
     },
-    /// A file of the result is gone or damaged.
+    /// A file of the result is missing or damaged.
     #[error("`{name}` of the stored result {problem}")]
     Output {
         /// The file's name in the result.
@@ -149,7 +149,7 @@ pub enum Miss {
 }
 
 impl Miss {
-    /// Whether something was there and is damaged, which people should hear about.
+    /// Whether a result exists and is damaged, which is worth a message.
     pub fn is_damage(&self) -> bool {
         *self != Self::Absent
     }

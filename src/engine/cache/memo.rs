@@ -1,9 +1,9 @@
-//! Remembers digests of files by (device, inode, size, modification time, change time), so that a run with nothing
-//! to do reads no data. Only ever a shortcut: it is not part of keys, and may be deleted at any time.
+//! A memo of digests of files by (device, inode, size, modification time, change time), so that a run with nothing to do
+//! reads no data. It is not part of keys, and may be deleted at any time.
 //!
-//! A log of text lines, each with a check sum: lines of several processes may interleave, and a line cut by a crash
-//! is passed over. A file that changed less than two seconds before it was read is not remembered, since it could change
-//! again within one tick of the clock that stamps files.
+//! A log of text lines, each with a checksum: lines of several processes may interleave, and lines cut by a crash are
+//! skipped. A file that changed less than two seconds before it was read is not recorded: it could change again within
+//! one tick of the file system's clock.
 
 use std::collections::BTreeMap;
 use std::fs::{Metadata, OpenOptions};
@@ -15,7 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use xpipe_base::value::Digest;
 
-/// What identifies an unchanged file on this machine.
+/// Identifies a version of a file on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Stamp {
     device: u64,
@@ -23,7 +23,7 @@ pub(crate) struct Stamp {
     size: u64,
     /// Nanoseconds since 1970.
     modified: i128,
-    /// Nanoseconds since 1970; set by the system alone.
+    /// Nanoseconds since 1970; only the system sets it.
     changed: i128,
 }
 
@@ -40,14 +40,14 @@ impl Stamp {
         }
     }
 
-    /// Whether a folder was renamed, or is another: entries that come and go change both times, a new name or owner
-    /// the second one alone.
+    /// Whether a folder was renamed or replaced: changes of its entries change both times, a new name or owner only the
+    /// second.
     pub(crate) fn moved(&self, now: &Self) -> bool {
         (self.device, self.inode) != (now.device, now.inode)
             || (self.modified == now.modified && self.changed != now.changed)
     }
 
-    /// Whether the file was left alone for so long before `now` that another change would have another stamp.
+    /// Whether the file has been unchanged for so long before `now` that a further change would change its stamp.
     pub(crate) fn settled(&self, now: SystemTime) -> bool {
         let now = now.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as i128);
         self.modified.max(self.changed) + 2_000_000_000 < now
@@ -62,11 +62,11 @@ pub(crate) struct Memo {
     known: OnceLock<Mutex<BTreeMap<Stamp, Digest>>>,
 }
 
-/// More lines than this, and twice as many as files, make the log worth rewriting.
+/// A log with more lines than this, and twice as many as files, is rewritten.
 const LONG: usize = 20_000;
 
 impl Memo {
-    /// The memo in a file, read when first asked.
+    /// The memo in a file, which is read on first use.
     pub(crate) fn new(path: PathBuf, writable: bool) -> Self {
         Self { path, writable, known: OnceLock::new() }
     }
@@ -78,7 +78,7 @@ impl Memo {
             let map: BTreeMap<Stamp, Digest> = lines().collect();
             let count = lines().count();
             if self.writable && count > LONG && count > 2 * map.len() {
-                // A lost line of another process costs one reading of one file.
+                // If a line of another process is lost, one file is read again.
                 let whole: String = map.iter().map(|(s, d)| line(s, d)).collect();
                 let _ = replace(&self.path, whole.as_bytes());
             }
@@ -86,13 +86,13 @@ impl Memo {
         })
     }
 
-    /// The digest of the file with this stamp, when it is known.
+    /// The digest of the file with this stamp, if known.
     pub(crate) fn get(&self, stamp: &Stamp) -> Option<Digest> {
         self.known().lock().unwrap_or_else(PoisonError::into_inner).get(stamp).copied()
     }
 
-    /// Remembers the digest of a file that had this stamp before and after it was read, which began at `begun`. One
-    /// that had changed shortly before is not remembered: it could change again and keep its stamp.
+    /// Records the digest of a file that had this stamp before and after it was read; reading began at `begun`. A file
+    /// that had changed shortly before is not recorded: it could change again with the same stamp.
     pub(crate) fn put(&self, stamp: Stamp, digest: Digest, begun: SystemTime) {
         if !stamp.settled(begun) {
             return;
@@ -107,7 +107,7 @@ impl Memo {
     }
 }
 
-/// Replaces a file by another content at once.
+/// Replaces the content of a file atomically.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut temp = tempfile::NamedTempFile::new_in(folder)?;

@@ -1,4 +1,4 @@
-//! The content-addressed store: recipes, keys, manifests, blobs, locks, and what can be said about them.
+//! The content-addressed store: recipes, keys, manifests, blobs, locks, and reports about them.
 //!
 //! **What is in a key** ([`Recipe`]): the key format's version, the operation and its version, every argument after
 //! defaults (floats by bits, units to their base, records sorted), and of everything outside only the content digest.
@@ -12,21 +12,21 @@
 //! | `trees/<digest>/` | the files of an artifact under their names, hard links to blobs: what operations read |
 //! | `actions/ab/<key>.json` | manifests, written last: no manifest, no hit |
 //! | `runs/` | events and logs of each run; `studies/`: which key an address had last |
-//! | `downloads/` | files that were fetched by address and digest, and members of archives (`downloads.rs`) |
+//! | `downloads/` | downloaded files by address and digest, and members of archives (`downloads.rs`) |
 //! | `scratch/<key>/` | checkpoints, kept until the action succeeds |
-//! | `answers/ab/…` | what language models said, by what they were asked; kept for good |
-//! | `tmp/<session>/` | work of a living process; swept when the process is gone |
-//! | `locks/` | files locked by living processes; they only save double work |
-//! | `damaged/` | blobs whose content was found changed, set aside |
-//! | `rates.json` | how fast models ran on this machine, for estimates |
-//! | `memo.digests` | digests of files by (device, inode, size, times), so that nothing is read twice |
+//! | `answers/ab/…` | answers of language models by request; kept for good |
+//! | `tmp/<session>/` | work of a running process; removed when the process is dead |
+//! | `locks/` | files locked by running processes; they only avoid duplicate work |
+//! | `damaged/` | quarantined files whose content has changed |
+//! | `rates.json` | measured speed of models on this machine, for estimates |
+//! | `memo.digests` | digests of files by (device, inode, size, times), so that files are read once |
 //!
-//! Manifests, records of downloads, kept answers and rates carry a checksum of their text ([`xpipe_base::value::sealed`]), so
-//! that a changed number in one of them is damage like a changed blob. Names of files in them are the names of
-//! strangers and cannot lead out of their folder ([`xpipe_base::value::InnerPath`]).
+//! Manifests, records of downloads, answers and rates carry a checksum of their text ([`xpipe_base::value::sealed`]), so
+//! that a changed number is detected like a changed blob. File names in them are untrusted and cannot lead out of their
+//! folder ([`xpipe_base::value::InnerPath`]).
 //!
-//! Correctness never depends on a lock: blobs are published before the manifest that names them, by link or rename,
-//! and equal content has equal names. Must not know: operations, graphs, the engine.
+//! Correctness never depends on a lock: blobs are published before the manifest that names them, atomically by link or
+//! rename, and equal content has equal names. Must not know: operations, graphs, the engine.
 
 mod diff;
 mod digest;
@@ -41,8 +41,8 @@ mod memo;
 mod publish;
 mod rates;
 pub(crate) mod recipe;
+mod session;
 mod store;
-pub mod text;
 mod usage;
 mod verify;
 
@@ -50,13 +50,13 @@ pub use diff::{Change, Difference, diff};
 pub use digest::tree_digest;
 pub use error::Error;
 pub use history::{History, LastFailure};
-pub use inputs::Seen;
+pub use inputs::InputSnapshot;
 pub use json::{read as read_recipe, write as write_recipe};
-pub use locks::{Held, exclusive};
+pub use locks::{FileLock, exclusive};
 pub use manifest::{InputNote, Manifest, Miss, Output};
 pub use publish::Publication;
-pub use rates::{Found, RateOf, Rates};
-pub use recipe::{KEY_FORMAT, NotPlain, Recipe};
+pub use rates::{RateEstimate, RateKey, Rates};
+pub use recipe::{KEY_FORMAT, NotConcrete, Recipe};
 pub use store::{RunDir, Store, Workspace};
 pub use usage::{Entry, Usage, UsageRow, list, usage};
 pub use verify::{Damage, Verification, verify};

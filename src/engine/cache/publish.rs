@@ -1,5 +1,5 @@
-//! Making a finished action's files part of the store: files are made durable and read-only, blobs appear by link or
-//! rename, then the folder view, and last the manifest. A stop between any two of these leaves a valid store.
+//! Publishing the files of a finished action: they are synced and made read-only, blobs are created by link or rename,
+//! then the folder view, last the manifest. The store is valid after a crash between any two of these steps.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -11,45 +11,45 @@ use indexmap::IndexMap;
 use rayon::prelude::*;
 use serde_json::Value as Json;
 
-use super::digest::{Found, Walk, file_digest, tree_digest, walk};
+use super::digest::{Walk, WalkedFile, file_digest, tree_digest, walk};
 use super::error::At;
 use super::manifest::FORMAT;
 use super::{Error, InputNote, Manifest, Output, Recipe, Store, Workspace, json};
 use xpipe_base::task::Caveat;
 use xpipe_base::value::{Digest, InnerPath, sealed};
 
-/// What the store records about a finished action besides its files.
+/// What is recorded about a finished action besides its files.
 #[derive(Clone, Debug)]
 pub struct Publication<'a> {
-    /// What was carried out.
+    /// The recipe that was run.
     pub recipe: &'a Recipe,
-    /// The study that asked for it.
+    /// The study that requested it.
     pub study: &'a str,
-    /// The cell that asked for it first.
+    /// The first cell that requested it.
     pub address: &'a str,
-    /// The content digest, when it is not the digest of the files.
+    /// The content digest, if it is not the digest of the files.
     pub digest: Option<Digest>,
     /// Numbers that the study may use.
     pub values: IndexMap<String, f64>,
     /// Facts for people.
     pub facts: serde_json::Map<String, Json>,
-    /// What a reader of the result has to know, sorted by kind and cause.
+    /// Caveats for readers of the result, sorted by kind and cause.
     pub caveats: Vec<Caveat>,
     /// Where its inputs came from.
     pub inputs: Vec<InputNote>,
-    /// Seconds it took.
+    /// Run time in seconds.
     pub seconds: f64,
-    /// The most memory it used, in bytes.
+    /// Peak memory in bytes.
     pub peak_memory: Option<u64>,
     /// `cpu` or `cuda:0`.
     pub device: String,
     /// The kernel level.
     pub kernels: String,
-    /// Threads it was given.
+    /// Number of threads.
     pub threads: usize,
-    /// When it began.
+    /// When it started.
     pub started: jiff::Timestamp,
-    /// Its log.
+    /// The log file, if there is one.
     pub log: Option<PathBuf>,
 }
 
@@ -57,8 +57,8 @@ impl Store {
     /// Publishes the files of a workspace as the result of a recipe, and returns its manifest.
     ///
     /// # Errors
-    /// When something cannot be written (a full disk), a published number is not finite, or the folder holds what
-    /// cannot be kept. The store is valid in any case, and nothing is recorded.
+    /// Something cannot be written (a full disk), a published number is not finite, or the folder holds files of
+    /// unsupported kinds. The store stays valid, and nothing is recorded.
     pub fn publish(&self, work: Workspace, what: Publication<'_>) -> Result<Manifest, Error> {
         if let Some((name, _)) = what.values.iter().find(|(_, v)| !v.is_finite()) {
             return Err(Error::NotFinite { name: name.clone() });
@@ -96,7 +96,7 @@ impl Store {
         Ok(manifest)
     }
 
-    /// Makes what was written to a file, or a folder's list of names, survive a loss of power.
+    /// Syncs a file or folder to disk.
     fn sync(&self, path: &Path) -> Result<(), Error> {
         if !self.durable {
             return Ok(());
@@ -104,7 +104,7 @@ impl Store {
         File::open(path).and_then(|f| f.sync_all()).at("syncing", path)
     }
 
-    /// Makes the folder of a file below `objects` or `actions`.
+    /// Creates the folder of a file below `objects` or `actions`.
     fn make_folder(&self, file: &Path, of: &str) -> Result<(), Error> {
         match file.parent() {
             Some(folder) if !folder.is_dir() => {
@@ -115,7 +115,7 @@ impl Store {
         }
     }
 
-    /// Publishes every file below `out` as a blob, and leaves `out` made of links to blobs.
+    /// Publishes every file below `out` as a blob; the files in `out` become links to blobs.
     pub(super) fn publish_blobs(&self, out: &Path) -> Result<Vec<Output>, Error> {
         let (files, _) = walk(out, Walk::Result)?;
         let outputs = files.par_iter().map(|f| self.publish_blob(f)).collect::<Result<Vec<_>, Error>>()?;
@@ -129,20 +129,20 @@ impl Store {
         Ok(outputs)
     }
 
-    fn publish_blob(&self, found: &Found) -> Result<Output, Error> {
+    fn publish_blob(&self, found: &WalkedFile) -> Result<Output, Error> {
         let path = &found.path;
         std::fs::set_permissions(path, Permissions::from_mode(0o444)).at("protecting", path)?;
         self.sync(path)?;
         let digest = file_digest(path)?;
         let blob = self.blob(&digest);
         self.make_folder(&blob, "objects")?;
-        // The first writer wins. What is there already is used only when it is whole.
+        // The first writer wins, if its blob is intact.
         loop {
             match std::fs::hard_link(path, &blob) {
                 Ok(()) => break,
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                    if !self.sound(&digest) {
-                        self.set_aside(&digest);
+                    if !self.is_intact(&digest) {
+                        self.quarantine(&digest);
                         continue;
                     }
                     self.replace_by_link(&blob, path)?;
@@ -157,16 +157,16 @@ impl Store {
         }
         self.verified.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
         let name = InnerPath::parse(found.name.as_str())
-            .map_err(|_| Error::Odd { path: path.clone(), what: "a name that cannot be kept" })?;
+            .map_err(|_| Error::Unsupported { path: path.clone(), what: "a name that cannot be kept" })?;
         Ok(Output { name, digest, size: found.meta.len() })
     }
 
-    /// Replaces a file by a link to the equal blob, which saves its space.
+    /// Replaces a file by a link to the equal blob, to save space.
     fn replace_by_link(&self, blob: &Path, path: &Path) -> Result<(), Error> {
         let temp = self.temp("link")?;
         match std::fs::hard_link(blob, &temp) {
             Ok(()) => std::fs::rename(&temp, path).at("writing", path),
-            // No links here: the equal file stays as it is.
+            // Without hard links the equal file stays as it is.
             Err(_) => Ok(()),
         }
     }
@@ -181,15 +181,14 @@ impl Store {
     fn publish_tree(&self, out: &Path, tree: &Digest) -> Result<(), Error> {
         let path = self.dir.join("trees").join(tree.hex());
         match std::fs::rename(out, &path) {
-            // Not synced: a view that a crash takes away is made again from its blobs. One that is there already
-            // is checked when somebody uses it.
+            // Not synced: a lost view is rebuilt from its blobs, and an existing one is checked on use.
             Ok(()) => Ok(()),
             Err(_) if path.is_dir() => Ok(()),
             Err(e) => Err(Error::io("writing", &path, e)),
         }
     }
 
-    /// Makes the folder view of a result from its blobs.
+    /// Builds the folder view of a result from its blobs.
     pub(super) fn build_tree(&self, manifest: &Manifest, path: &Path) -> Result<(), Error> {
         let temp = self.temp("tree")?;
         std::fs::create_dir_all(&temp).at("making", &temp)?;
@@ -215,7 +214,7 @@ impl Store {
         }
         match renamed {
             Ok(()) => Ok(()),
-            // Another process made it in this moment.
+            // Another process has just created it.
             Err(_) if path.is_dir() => Ok(()),
             Err(e) => Err(Error::io("writing", path, e)),
         }
@@ -243,7 +242,7 @@ impl Store {
     }
 }
 
-/// Whether an error says that this place has no (more) hard links.
+/// Whether an error says that no (more) hard links are possible here.
 fn no_links(e: &io::Error) -> bool {
     use io::ErrorKind as K;
     matches!(e.kind(), K::Unsupported | K::PermissionDenied | K::TooManyLinks | K::CrossesDevices)

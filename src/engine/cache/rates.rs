@@ -1,7 +1,8 @@
-//! What this machine was measured to do: operations a second of models, by shape, precision, kernels and threads.
+//! Measured speed of models on this machine, in floating-point operations per second, by shape, precision, kernels and
+//! threads.
 //!
-//! One JSON file in the cache, `rates.json`, with a version. Only ever a help for estimates: it is part of no key, what
-//! cannot be read counts as empty, and it may be deleted at any time.
+//! One JSON file in the cache, `rates.json`. It only serves estimates: it is not part of keys, an unreadable file counts
+//! as empty, and it may be deleted at any time.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,17 +10,18 @@ use super::Store;
 use super::memo::replace;
 use xpipe_base::value::sealed;
 
-/// Version 1 had no checksum.
+/// Version of the layout. Version 1 had no checksum.
 const FORMAT: u32 = 2;
+/// The first version with a checksum.
 const SEALED: u32 = 2;
 const FILE: &str = "rates.json";
-/// Seconds below which a measurement says little.
-const SHORT: f64 = 0.02;
+/// Shorter measurements are too noisy, in seconds.
+const MIN_SECONDS: f64 = 0.02;
 
-/// What a rate is of.
+/// What a rate was measured for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RateOf {
-    /// The machine: its processor and their number.
+pub struct RateKey {
+    /// Name and number of the processors.
     pub machine: String,
     /// Threads.
     pub threads: usize,
@@ -29,31 +31,31 @@ pub struct RateOf {
     pub precision: String,
     /// Whether gradients are computed.
     pub training: bool,
-    /// Names all models that compute alike.
+    /// The architecture with its sizes: models of one shape compute alike.
     pub shape: String,
-    /// Their hidden width: narrow models are slower for what they compute.
+    /// Hidden width: narrow models reach fewer operations per second.
     pub width: usize,
 }
 
-/// What was measured, older measurements counting half of the next.
+/// A measurement. Each new one halves the weight of the older ones.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Rate {
     #[serde(flatten)]
-    of: RateOf,
+    of: RateKey,
     flops: f64,
     seconds: f64,
 }
 
-/// A rate that fits.
+/// The expected rate of a model.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Found {
-    /// Operations a second.
+pub struct RateEstimate {
+    /// Floating-point operations per second.
     pub flops: f64,
-    /// Whether it is of the same models, threads and direction; scaled from others otherwise.
+    /// Whether it was measured for the same key; else it is scaled from the nearest one.
     pub same: bool,
 }
 
-/// All rates of a cache.
+/// All measured rates of a cache.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rates {
     all: Vec<Rate>,
@@ -65,11 +67,11 @@ struct File {
     rates: Vec<Rate>,
 }
 
-/// How fast training is beside scoring, in operations a second, when only one of them was measured.
+/// The rate of training relative to scoring, when only one of them was measured.
 const TRAINING: f64 = 0.75;
 
 impl Rates {
-    /// The rates of a cache; none when they cannot be read.
+    /// Reads the rates of a cache; empty when they cannot be read.
     pub fn read(store: &Store) -> Self {
         let known = |text: Vec<u8>| {
             let file: File = serde_json::from_slice(&text).ok()?;
@@ -82,18 +84,18 @@ impl Rates {
         Self { all }
     }
 
-    /// Writes them; what another process learnt at the same time may be lost.
+    /// Writes the rates. What another process records at the same time may be lost.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// The file cannot be written.
     pub fn write(&self, store: &Store) -> std::io::Result<()> {
         let text = serde_json::to_vec_pretty(&File { format: FORMAT, rates: self.all.clone() })?;
         replace(&store.dir().join(FILE), &sealed::seal(&text))
     }
 
-    /// Adds a measurement; whether it says anything.
-    pub fn learn(&mut self, of: &RateOf, flops: f64, seconds: f64) -> bool {
-        if seconds < SHORT || !(flops > 0.0 && (flops / seconds).is_finite()) {
+    /// Adds a measurement; `false` if it is too short to use.
+    pub fn record(&mut self, of: &RateKey, flops: f64, seconds: f64) -> bool {
+        if seconds < MIN_SECONDS || !(flops > 0.0 && (flops / seconds).is_finite()) {
             return false;
         }
         match self.all.iter_mut().find(|r| r.of == *of) {
@@ -106,14 +108,14 @@ impl Rates {
         true
     }
 
-    /// The rate to expect: that of the same models, else of those nearest in width, threads and direction, scaled.
-    pub fn find(&self, of: &RateOf) -> Option<Found> {
+    /// The expected rate: the one measured for the key, else the one nearest in width, threads and direction, scaled.
+    pub fn estimate(&self, of: &RateKey) -> Option<RateEstimate> {
         let alike = |r: &&Rate| {
             r.of.machine == of.machine && r.of.kernels == of.kernels && r.of.precision == of.precision
         };
         let far = |r: &Rate| {
             let ratio = |a: usize, b: usize| (a.max(1) as f64 / b.max(1) as f64).ln().abs();
-            // Another direction is worse than another width, other threads than either.
+            // A different direction is worse than a different width; different threads are worse than either.
             let direction = if r.of.training == of.training { 0.0 } else { 10.0 };
             let shape = if r.of.shape == of.shape { 0.0 } else { 0.1 };
             direction + 20.0 * ratio(r.of.threads, of.threads) + ratio(r.of.width, of.width) + shape
@@ -125,7 +127,10 @@ impl Rates {
             _ => 1.0,
         };
         let threads = of.threads as f64 / nearest.of.threads.max(1) as f64;
-        Some(Found { flops: nearest.flops / nearest.seconds * direction * threads, same: nearest.of == *of })
+        Some(RateEstimate {
+            flops: nearest.flops / nearest.seconds * direction * threads,
+            same: nearest.of == *of,
+        })
     }
 }
 
@@ -133,30 +138,30 @@ impl Rates {
 mod tests {
     use super::*;
 
-    fn of(shape: &str, width: usize, training: bool, threads: usize) -> RateOf {
+    fn of(shape: &str, width: usize, training: bool, threads: usize) -> RateKey {
         let (machine, kernels, precision) = ("m".into(), "avx2".into(), "fp32".into());
-        RateOf { machine, threads, kernels, precision, training, shape: shape.into(), width }
+        RateKey { machine, threads, kernels, precision, training, shape: shape.into(), width }
     }
 
     #[test]
     fn the_same_model_comes_first_and_others_are_scaled() {
         let mut rates = Rates::default();
-        assert_eq!(rates.find(&of("a", 128, false, 2)), None);
-        assert!(rates.learn(&of("a", 128, false, 2), 100.0, 2.0));
-        assert!(!rates.learn(&of("a", 128, false, 2), 1e9, 0.001), "too short to say anything");
-        assert!(rates.learn(&of("b", 768, false, 2), 160.0, 2.0));
-        let find = |rates: &Rates, of: &RateOf| rates.find(of).map(|f| (f.flops, f.same));
+        assert_eq!(rates.estimate(&of("a", 128, false, 2)), None);
+        assert!(rates.record(&of("a", 128, false, 2), 100.0, 2.0));
+        assert!(!rates.record(&of("a", 128, false, 2), 1e9, 0.001), "too short to say anything");
+        assert!(rates.record(&of("b", 768, false, 2), 160.0, 2.0));
+        let find = |rates: &Rates, of: &RateKey| rates.estimate(of).map(|f| (f.flops, f.same));
         assert_eq!(find(&rates, &of("a", 128, false, 2)), Some((50.0, true)));
         assert_eq!(find(&rates, &of("c", 640, false, 2)), Some((80.0, false)));
         assert_eq!(find(&rates, &of("c", 160, false, 2)), Some((50.0, false)));
         assert_eq!(find(&rates, &of("b", 768, true, 2)), Some((60.0, false)));
         assert_eq!(find(&rates, &of("a", 128, false, 1)), Some((25.0, false)));
         // The newest counts most.
-        assert!(rates.learn(&of("a", 128, false, 2), 300.0, 2.0));
+        assert!(rates.record(&of("a", 128, false, 2), 300.0, 2.0));
         assert_eq!(find(&rates, &of("a", 128, false, 2)), Some((350.0 / 3.0, true)));
         // Nothing is known of another machine or other kernels.
-        assert_eq!(rates.find(&RateOf { machine: "n".into(), ..of("a", 128, false, 2) }), None);
-        assert_eq!(rates.find(&RateOf { kernels: "portable".into(), ..of("a", 128, false, 2) }), None);
+        assert_eq!(rates.estimate(&RateKey { machine: "n".into(), ..of("a", 128, false, 2) }), None);
+        assert_eq!(rates.estimate(&RateKey { kernels: "portable".into(), ..of("a", 128, false, 2) }), None);
     }
 
     #[test]
@@ -165,7 +170,7 @@ mod tests {
         let store = Store::open(root.path()).unwrap();
         assert_eq!(Rates::read(&store), Rates::default());
         let mut rates = Rates::default();
-        rates.learn(&of("a", 128, true, 2), 100.0, 2.0);
+        rates.record(&of("a", 128, true, 2), 100.0, 2.0);
         rates.write(&store).unwrap();
         assert_eq!(Rates::read(&store), rates);
         let path = store.dir().join(FILE);

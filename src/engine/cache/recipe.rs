@@ -1,16 +1,15 @@
-//! What an action is, as far as its result depends on it: the one description that the key, the manifest and `why`
-//! are made from.
+//! Recipes: everything that the result of an action depends on. Keys, manifests and `why` are made from them.
 
 use xpipe_base::value::canonical::{Hashing, Leaf, Visitor, describe};
 use xpipe_base::value::{Digest, Record, Value};
 
-/// Version of the key format: raised when the encoding of recipes changes, which makes every key new.
+/// Version of the key format. Raising it, when the encoding of recipes changes, changes every key.
 pub const KEY_FORMAT: u32 = 1;
 
 /// An operation with everything its result depends on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recipe {
-    /// [`KEY_FORMAT`] of the program that made it.
+    /// [`KEY_FORMAT`] of the program that wrote it.
     pub format: u32,
     /// The operation's full name.
     pub op: String,
@@ -20,10 +19,10 @@ pub struct Recipe {
     pub args: Record,
 }
 
-/// Why arguments cannot be part of a key.
+/// An argument that has no value yet, or no finite one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("argument `{path}` is {what}")]
-pub struct NotPlain {
+pub struct NotConcrete {
     /// The argument, for instance `optimiser.learning_rate`.
     pub path: String,
     /// What it is.
@@ -34,8 +33,8 @@ impl Recipe {
     /// A recipe of the current key format.
     ///
     /// # Errors
-    /// [`NotPlain`] when an argument is still symbolic, or a number is not finite.
-    pub fn new(op: &str, version: u32, args: Record) -> Result<Self, NotPlain> {
+    /// [`NotConcrete`] when an argument is still symbolic or a number is not finite.
+    pub fn new(op: &str, version: u32, args: Record) -> Result<Self, NotConcrete> {
         for (name, value) in args.iter() {
             plain(name, value)?;
         }
@@ -64,8 +63,8 @@ impl Recipe {
     }
 }
 
-fn plain(path: &str, value: &Value) -> Result<(), NotPlain> {
-    let off = |what| Err(NotPlain { path: path.to_owned(), what });
+fn plain(path: &str, value: &Value) -> Result<(), NotConcrete> {
+    let off = |what| Err(NotConcrete { path: path.to_owned(), what });
     match value {
         Value::Float(x) | Value::Seconds(x) | Value::Percent(x) if !x.is_finite() => {
             off("not a finite number")
@@ -76,8 +75,8 @@ fn plain(path: &str, value: &Value) -> Result<(), NotPlain> {
         }
         Value::Record(r) => r.iter().try_for_each(|(n, v)| plain(&format!("{path}.{n}"), v)),
         Value::Call(c) => c.args.iter().try_for_each(|(n, v)| plain(&format!("{path}.{n}"), v)),
-        Value::Input(_) => off("an input that was not found yet"),
-        Value::Artifact(_) => off("a result that is not there yet"),
+        Value::Input(_) => off("an input that is not resolved yet"),
+        Value::Artifact(_) => off("a result that does not exist yet"),
         Value::Pending(_) => off("a value that is not known yet"),
         Value::Null
         | Value::Bool(_)
@@ -195,7 +194,7 @@ pub(crate) mod tests {
         let deep =
             Value::Record(Record::of([("b", Value::list(vec![Value::Null, Value::Artifact(ActionId(3))]))]));
         let e = Recipe::new("op", 1, Record::of([("a", deep)])).unwrap_err();
-        assert_eq!(e.to_string(), "argument `a.b[1]` is a result that is not there yet");
+        assert_eq!(e.to_string(), "argument `a.b[1]` is a result that does not exist yet");
         assert!(Recipe::new("op", 1, Record::of([("a", Value::Float(f64::NAN))])).is_err());
         assert!(
             Recipe::new("op", 1, Record::of([("a", Value::Budget(Budget::Epochs(f64::INFINITY)))])).is_err()

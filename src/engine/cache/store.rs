@@ -1,24 +1,21 @@
-//! The folder on disk: opening it, finding results in it, and the places where work is done.
+//! The store: opening it, looking up results, and the folders that actions work in.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::digest::{files_digest, path_digest, remembered};
+use super::digest::{cached_digest, files_digest, path_digest};
 use super::error::At;
 use super::history::History;
-use super::locks::{self, Held};
+use super::locks::{self, FileLock};
 use super::memo::Memo;
+use super::session::{Session, check_version, manifest_path, remove_leftovers};
 use super::{Error, Manifest, Miss, Output, Recipe, json};
 use xpipe_base::value::Digest;
 
-const FORMAT: &str = "xpipe cache format 1\n";
-const FOLDERS: [&str; 8] = ["objects", "trees", "actions", "tmp", "runs", "studies", "locks", "scratch"];
-
-/// A cache. One value a process; shared by its threads.
+/// A cache, opened once per process and shared by its threads.
 #[derive(Debug)]
 pub struct Store {
     root: PathBuf,
@@ -27,37 +24,20 @@ pub struct Store {
     pub(super) memo: Memo,
     /// Blobs whose content this process has checked or written.
     pub(super) verified: Mutex<BTreeSet<Digest>>,
-    /// Keys whose lock file and folder for checkpoints may be there; cleared away when the store is closed, since
-    /// some file systems are slow at making files just after others were removed.
+    /// Keys whose lock file and scratch folder may exist. They are removed when the store is closed, not before: some
+    /// file systems are slow at creating files just after others were removed.
     used: Mutex<BTreeSet<Digest>>,
     counter: AtomicU64,
     pub(super) verify_always: bool,
     pub(super) durable: bool,
 }
 
-/// What a living, writing process holds.
-#[derive(Debug)]
-struct Session {
-    /// Below `tmp/`.
-    dir: PathBuf,
-    /// The session's own lock: whoever can take it knows that the process is gone.
-    _own: Held,
-    /// Keeps a future `gc` away.
-    _shared: File,
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.dir);
-    }
-}
-
-/// Folders for one attempt at an action, under names that no other attempt of any process uses; removed when dropped.
+/// Folders for one attempt at an action, with unique names; removed when dropped.
 #[derive(Debug)]
 pub struct Workspace {
-    /// Where the operation writes its files; fresh and empty.
+    /// An empty folder for the result's files.
     pub out: PathBuf,
-    /// Where it may write what is no result; not there before it is made.
+    /// A folder for other files; the operation creates it if it needs one.
     pub temp: PathBuf,
 }
 
@@ -72,25 +52,25 @@ impl Drop for Store {
     fn drop(&mut self) {
         if self.session.is_some() {
             let used = std::mem::take(&mut *self.used.lock().unwrap_or_else(PoisonError::into_inner));
-            used.iter().for_each(|key| tidy(&self.dir, key));
+            used.iter().for_each(|key| remove_leftovers(&self.dir, key));
         }
     }
 }
 
-/// Where a run keeps its events and logs.
+/// The folder of a run's events and logs.
 #[derive(Clone, Debug)]
 pub struct RunDir {
     /// The run's name: its time and process, for instance `20261124-101500-4711`.
     pub id: String,
-    /// The folder.
+    /// The folder's path.
     pub path: PathBuf,
 }
 
 impl Store {
-    /// Opens a cache for a run: makes what is missing, takes the shared lock, clears up after dead processes.
+    /// Opens a cache for writing: creates missing folders, takes the shared lock, removes leftovers of dead processes.
     ///
     /// # Errors
-    /// When the root cannot be written, or was made by another version.
+    /// The root cannot be written, or has another format version.
     pub fn open(root: &Path) -> Result<Self, Error> {
         let not_writable = |source: io::Error| match Error::io("writing", root, source) {
             Error::Io { path, source, .. } => Error::NotWritable { path, source },
@@ -99,27 +79,14 @@ impl Store {
         std::fs::create_dir_all(root).map_err(not_writable)?;
         let root = root.canonicalize().map_err(not_writable)?;
         let dir = check_version(&root)?;
-        for folder in FOLDERS {
-            std::fs::create_dir_all(dir.join(folder)).map_err(not_writable)?;
-        }
-        let tag = root.join("CACHEDIR.TAG");
-        if !tag.exists() {
-            std::fs::write(tag, CACHEDIR_TAG).map_err(not_writable)?;
-        }
-        if !dir.join("FORMAT").exists() {
-            std::fs::write(dir.join("FORMAT"), FORMAT).map_err(not_writable)?;
-        }
-        let shared = locks::share(&dir.join("locks/store")).map_err(not_writable)?;
-        sweep(&dir);
-        let (session, own) = new_session(&dir.join("tmp")).map_err(not_writable)?;
-        let session = Session { dir: session, _own: own, _shared: shared };
+        let session = Session::begin(&root, &dir).map_err(not_writable)?;
         Ok(Self::new(root, dir, Some(session)))
     }
 
-    /// Opens a cache to look into it: writes nothing, takes no lock. A cache that does not exist is an empty one.
+    /// Opens a cache for reading: writes nothing, takes no lock. A cache that does not exist is empty.
     ///
     /// # Errors
-    /// When the root was made by another version.
+    /// The root has another format version.
     pub fn reading(root: &Path) -> Result<Self, Error> {
         let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
         let dir = check_version(&root)?;
@@ -140,15 +107,15 @@ impl Store {
         }
     }
 
-    /// Makes this process read every input again instead of trusting the memo (`--verify=always`).
+    /// Whether every input is read again, without the digest memo (`--verify=always`).
     #[must_use]
     pub fn verify_always(mut self, always: bool) -> Self {
         self.verify_always = always;
         self
     }
 
-    /// Whether what is published is made to survive a loss of power, which takes milliseconds a result. On unless
-    /// switched off; without it such a loss can cost results, never give wrong ones. For tests and benchmarks.
+    /// Whether results are synced to disk, which takes milliseconds each. Default: true. Without it a power failure can
+    /// lose results, but never makes them wrong. Off in tests and benchmarks.
     #[must_use]
     pub fn durable(mut self, durable: bool) -> Self {
         self.durable = durable;
@@ -165,7 +132,7 @@ impl Store {
         &self.dir
     }
 
-    /// A path as it is recorded: relative to [`Self::dir`] where it is below it.
+    /// A path as it is recorded: relative to [`Self::dir`] if it is below that.
     pub(crate) fn relative(&self, path: &Path) -> PathBuf {
         path.strip_prefix(&self.dir).unwrap_or(path).to_owned()
     }
@@ -176,15 +143,15 @@ impl Store {
     }
 
     pub(super) fn manifest_path(&self, key: &Digest) -> PathBuf {
-        manifest_of(&self.dir, key)
+        manifest_path(&self.dir, key)
     }
 
-    /// The result of a key: readable, and every file there with the right size. Content is checked on first use, by
-    /// [`Self::tree`].
+    /// The result of a key, if its manifest is readable and every file exists with the right size. Content is checked on
+    /// first use, by [`Self::tree`].
     ///
     /// # Errors
-    /// Why it is no hit. A blob of the wrong size is set aside.
-    pub fn look(&self, key: &Digest) -> Result<Manifest, Miss> {
+    /// Why it is a miss. A blob of the wrong size is quarantined.
+    pub fn get(&self, key: &Digest) -> Result<Manifest, Miss> {
         let path = self.manifest_path(key);
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
@@ -198,9 +165,9 @@ impl Store {
         Ok(manifest)
     }
 
-    /// [`Self::look`] without the reason.
+    /// [`Self::get`] without the reason for a miss.
     pub fn lookup(&self, key: &Digest) -> Option<Manifest> {
-        self.look(key).ok()
+        self.get(key).ok()
     }
 
     fn sized(&self, output: &Output) -> Result<(), Miss> {
@@ -208,56 +175,56 @@ impl Store {
         match std::fs::metadata(self.blob(&output.digest)) {
             Ok(meta) if meta.len() == output.size => Ok(()),
             Ok(_) => {
-                self.set_aside(&output.digest);
-                miss("has another size than was recorded")
+                self.quarantine(&output.digest);
+                miss("does not have its recorded size")
             }
-            Err(_) => miss("is gone"),
+            Err(_) => miss("is missing"),
         }
     }
 
-    /// Checks the content of every file of a result, once a process and unchanged file.
+    /// Checks the content of every file of a result. An unchanged file is read once per process.
     ///
     /// # Errors
-    /// The file that is damaged; it has been set aside, so that the action can be run again.
+    /// The damaged file. It was quarantined, so that the action can run again.
     pub fn check(&self, manifest: &Manifest) -> Result<(), Miss> {
         for output in &manifest.outputs {
             self.sized(output)?;
-            if !self.sound(&output.digest) {
-                self.set_aside(&output.digest);
+            if !self.is_intact(&output.digest) {
+                self.quarantine(&output.digest);
                 return Err(Miss::Output {
                     name: output.name.to_string(),
-                    problem: "has other content than was recorded",
+                    problem: "does not have its recorded content",
                 });
             }
         }
         Ok(())
     }
 
-    /// Whether a blob's content is what its name says.
-    pub(super) fn sound(&self, digest: &Digest) -> bool {
+    /// Whether a blob has the content that its name, a digest, promises.
+    pub(super) fn is_intact(&self, digest: &Digest) -> bool {
         let known = |s: &Self| s.verified.lock().unwrap_or_else(PoisonError::into_inner).contains(digest);
         if known(self) {
             return true;
         }
         let path = self.blob(digest);
         let Ok(meta) = std::fs::metadata(&path) else { return false };
-        let sound = remembered(&path, &meta, &self.memo, self.verify_always).is_ok_and(|d| d == *digest);
+        let sound = cached_digest(&path, &meta, &self.memo, self.verify_always).is_ok_and(|d| d == *digest);
         if sound {
             self.verified.lock().unwrap_or_else(PoisonError::into_inner).insert(*digest);
         }
         sound
     }
 
-    /// Moves a damaged blob out of the way. A store opened for reading leaves it.
-    pub(super) fn set_aside(&self, digest: &Digest) {
+    /// Moves a damaged blob to `damaged/`. A store opened for reading leaves it.
+    pub(super) fn quarantine(&self, digest: &Digest) {
         if self.session.is_some() {
             self.verified.lock().unwrap_or_else(PoisonError::into_inner).remove(digest);
         }
-        self.put_aside(&self.blob(digest), &digest.hex());
+        self.quarantine_file(&self.blob(digest), &digest.hex());
     }
 
-    /// Moves a damaged file out of the way, to a name that begins as is said. A store opened for reading leaves it.
-    pub(super) fn put_aside(&self, file: &Path, name: &str) {
+    /// Moves a damaged file to `damaged/`, to a name that begins with `name`. A store opened for reading leaves it.
+    pub(super) fn quarantine_file(&self, file: &Path, name: &str) {
         if self.session.is_none() {
             return;
         }
@@ -266,16 +233,16 @@ impl Store {
         let _ = std::fs::create_dir_all(&folder).and_then(|()| std::fs::rename(file, to));
     }
 
-    /// Where the folder of a result is, or will be; touches nothing.
+    /// The folder of a result. It may not exist yet.
     pub fn tree_path(&self, manifest: &Manifest) -> PathBuf {
         self.dir.join("trees").join(manifest.tree.hex())
     }
 
-    /// The folder of a result, checked and complete; made again from the blobs when something is missing in it.
+    /// The folder of a result, checked and complete. It is rebuilt from the blobs when files are missing.
     ///
     /// # Errors
-    /// `Ok(Err(miss))` when a blob is damaged (then the action must run again), an [`Error`] when the folder cannot
-    /// be made.
+    /// `Ok(Err(miss))` when a blob is damaged, so that the action must run again; an [`Error`] when the folder cannot be
+    /// written.
     pub fn tree(&self, manifest: &Manifest) -> Result<Result<PathBuf, Miss>, Error> {
         if let Err(miss) = self.check(manifest) {
             return Ok(Err(miss));
@@ -287,7 +254,7 @@ impl Store {
         Ok(Ok(path))
     }
 
-    /// Whether a tree's file is its blob, or (on file systems without hard links) an unchanged copy of it.
+    /// Whether a file of a tree is a link to its blob, or (on file systems without hard links) an unchanged copy.
     fn in_tree(&self, tree: &Path, output: &Output) -> bool {
         use std::os::unix::fs::MetadataExt;
         let path = output.name.below(tree);
@@ -298,7 +265,7 @@ impl Store {
         (here.dev(), here.ino()) == (blob.dev(), blob.ino())
             || (here.len() == output.size
                 && blob.nlink() == 1
-                && remembered(&path, &here, &self.memo, false).is_ok_and(|d| d == output.digest))
+                && cached_digest(&path, &here, &self.memo, false).is_ok_and(|d| d == output.digest))
     }
 
     /// The recipe recorded under a key, without paths and labels.
@@ -312,21 +279,21 @@ impl Store {
         json::read(&serde_json::from_slice::<Only>(&bytes).ok()?.recipe)
     }
 
-    /// The manifest recorded under a key, whether or not its files are still there.
+    /// The manifest of a key, whether or not its files still exist.
     pub fn record(&self, key: &Digest) -> Option<Manifest> {
         Manifest::parse(&std::fs::read(self.manifest_path(key)).ok()?, key).ok()
     }
 
-    /// The digest and size of an input file or folder, from the memo unless every input must be read again. Of
-    /// a folder counts what [`xpipe_base::task::passed_over`] says.
+    /// The digest and size of an input file or folder, from the memo if that has them. Files that
+    /// [`xpipe_base::task::is_ignored`] names are no part of a folder.
     ///
     /// # Errors
-    /// When it does not exist, cannot be read, or changes meanwhile.
+    /// It does not exist, cannot be read, or changes meanwhile.
     pub fn digest_path(&self, path: &Path) -> Result<(Digest, u64), Error> {
         path_digest(path, &self.memo, self.verify_always)
     }
 
-    /// The same of a folder of which these files are read; `reading` tells a new way of reading the same files apart.
+    /// The same for some files of a folder. `reading` distinguishes a new way of reading the same files.
     ///
     /// # Errors
     /// As [`Store::digest_path`].
@@ -342,7 +309,7 @@ impl Store {
     /// Folders for one attempt at an action.
     ///
     /// # Errors
-    /// When it cannot be made, or the store is open for reading only.
+    /// They cannot be created, or the store is read-only.
     pub fn workspace(&self, key: &Digest) -> Result<Workspace, Error> {
         let out = self.temp(&key.hex()[..16])?;
         std::fs::create_dir(&out).at("making", &out)?;
@@ -350,7 +317,7 @@ impl Store {
         Ok(Workspace { out, temp })
     }
 
-    /// A name that nobody else uses, below this process's part of `tmp/`.
+    /// A unique path below this process's folder in `tmp/`.
     pub(super) fn temp(&self, stem: &str) -> Result<PathBuf, Error> {
         match &self.session {
             Some(session) => Ok(session.dir.join(format!("{stem}.{}", self.unique()))),
@@ -365,17 +332,17 @@ impl Store {
         self.counter.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The folder for checkpoints of a key, kept until [`Self::clear_scratch`].
+    /// The folder for a key's checkpoints, kept until [`Self::clear_scratch`].
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// It cannot be created.
     pub fn scratch(&self, key: &Digest) -> Result<PathBuf, Error> {
         let path = self.dir.join("scratch").join(key.hex());
         std::fs::create_dir_all(&path).at("making", &path)?;
         Ok(path)
     }
 
-    /// The folder for answers of language models, which are kept for good; made by whoever writes the first of them.
+    /// The folder for answers of language models, which are kept for good. It may not exist yet.
     pub fn answers(&self) -> PathBuf {
         self.dir.join("answers")
     }
@@ -388,11 +355,11 @@ impl Store {
         }
     }
 
-    /// Takes the lock of a key; `None` while another action of a living process holds it.
+    /// Takes the lock of a key; `None` while another process or thread holds it.
     ///
     /// # Errors
-    /// When the lock file cannot be made.
-    pub fn try_lock(&self, key: &Digest) -> Result<Option<Held>, Error> {
+    /// The lock file cannot be created.
+    pub fn try_lock(&self, key: &Digest) -> Result<Option<FileLock>, Error> {
         let path = self.dir.join("locks").join(key.hex());
         let held = locks::try_lock(&path, false).at("locking", &path)?;
         if held.is_some() {
@@ -401,15 +368,15 @@ impl Store {
         Ok(held)
     }
 
-    /// What became of each address of a study last.
+    /// The last result and failure of each address of a study.
     pub fn history(&self, study: &str) -> History {
         History::of(&self.dir.join("studies"), study, self.session.is_some())
     }
 
-    /// A new folder for the events and logs of a run.
+    /// Creates a folder for the events and logs of a run.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// It cannot be created.
     pub fn new_run(&self) -> Result<RunDir, Error> {
         let time = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string();
         let base = format!("{time}-{}", std::process::id());
@@ -422,95 +389,9 @@ impl Store {
                 Err(e) => return Err(Error::io("making", &path, e)),
             }
         }
-        unreachable!("a free name is found before the numbers end")
+        unreachable!("some name is free")
     }
 }
-
-fn manifest_of(dir: &Path, key: &Digest) -> PathBuf {
-    let hex = key.hex();
-    dir.join("actions").join(&hex[..2]).join(format!("{hex}.json"))
-}
-
-fn check_version(root: &Path) -> Result<PathBuf, Error> {
-    const EXPECTED: &str = "1";
-    let other = |found: String| Err(Error::OtherVersion { path: root.to_owned(), found, expected: EXPECTED });
-    let dir = root.join("v1");
-    match std::fs::read_to_string(dir.join("FORMAT")) {
-        Ok(text) if text == FORMAT => return Ok(dir),
-        // Cut by a crash while it was being made: as good as not there.
-        Ok(text) if FORMAT.starts_with(&text) => {}
-        Ok(text) => return other(text.trim().rsplit(' ').next().unwrap_or_default().to_owned()),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-        Err(e) if e.kind() == io::ErrorKind::NotADirectory => {}
-        Err(e) => return Err(Error::io("reading", &dir.join("FORMAT"), e)),
-    }
-    if !dir.exists()
-        && let Ok(entries) = std::fs::read_dir(root)
-    {
-        for name in entries.flatten().filter_map(|e| e.file_name().into_string().ok()) {
-            // Our own folder may just have been made by another run.
-            let number = name.strip_prefix('v').filter(|n| n.parse::<u32>().is_ok() && *n != EXPECTED);
-            if let Some(number) = number {
-                return other(number.to_owned());
-            }
-        }
-    }
-    Ok(dir)
-}
-
-fn new_session(tmp: &Path) -> io::Result<(PathBuf, Held)> {
-    for n in 0u32.. {
-        let nanos =
-            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos());
-        let dir = tmp.join(format!("{}-{nanos:x}-{n}", std::process::id()));
-        let Some(own) = locks::try_lock(&dir.with_extension("lock"), true)? else { continue };
-        match std::fs::create_dir(&dir) {
-            Ok(()) => return Ok((dir, own)),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(e) => return Err(e),
-        }
-    }
-    unreachable!("a free name is found before the numbers end")
-}
-
-/// Removes the lock file of a key, and its folder for checkpoints when it is empty or the key's result is there, unless
-/// somebody is at work on it.
-fn tidy(dir: &Path, key: &Digest) {
-    if let Ok(Some(held)) = locks::try_lock(&dir.join("locks").join(key.hex()), true) {
-        let scratch = dir.join("scratch").join(key.hex());
-        if held.real && std::fs::remove_dir(&scratch).is_err() && manifest_of(dir, key).exists() {
-            let _ = std::fs::remove_dir_all(&scratch);
-        }
-        drop(held);
-    }
-}
-
-/// Removes what dead processes left: temporary folders whose lock can be taken, or that have none, and lock files.
-fn sweep(dir: &Path) {
-    let names = |folder: &str| std::fs::read_dir(dir.join(folder)).into_iter().flatten().flatten();
-    // A process may also have ended between publishing a result and clearing its checkpoints away.
-    for entry in names("locks").chain(names("scratch")) {
-        if let Some(key) = entry.file_name().to_str().and_then(Digest::parse) {
-            tidy(dir, &key);
-        }
-    }
-    let Ok(entries) = std::fs::read_dir(dir.join("tmp")) else { return };
-    for entry in entries.flatten() {
-        let path = entry.path();
-        let lock = path.with_extension("lock");
-        if let Ok(Some(held)) = locks::try_lock(&lock, true)
-            && held.real
-        {
-            let folder = lock.with_extension("");
-            // Programs that outlived a run killed by force still write here, into a folder that is nobody's.
-            crate::process::end_strays(&folder);
-            let _ = std::fs::remove_dir_all(folder);
-        }
-    }
-}
-
-const CACHEDIR_TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
-    # This folder is a cache of xpipe: everything in it can be made again.\n";
 
 #[cfg(test)]
 mod tests {
@@ -541,44 +422,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("none");
         let store = Store::reading(&root).unwrap();
-        assert_eq!(store.look(&Digest::of(b"x")), Err(Miss::Absent));
+        assert_eq!(store.get(&Digest::of(b"x")), Err(Miss::Absent));
         assert!(store.workspace(&Digest::of(b"x")).is_err());
         assert!(!root.exists());
-    }
-
-    #[test]
-    fn work_of_dead_processes_is_swept_and_of_living_ones_is_not() {
-        let dir = tempfile::tempdir().unwrap();
-        let living = Store::open(dir.path()).unwrap();
-        let work = living.workspace(&Digest::of(b"k")).unwrap();
-        let tmp = dir.path().canonicalize().unwrap().join("v1/tmp");
-        std::fs::create_dir_all(tmp.join("99999-dead-0/half")).unwrap();
-        std::fs::write(tmp.join("99999-dead-0.lock"), "").unwrap();
-        std::fs::create_dir_all(tmp.join("lockless")).unwrap();
-        let second = Store::open(dir.path()).unwrap();
-        assert!(work.out.is_dir());
-        assert!(!tmp.join("99999-dead-0").exists() && !tmp.join("99999-dead-0.lock").exists());
-        assert!(!tmp.join("lockless").exists());
-        drop((work, living, second));
-        assert_eq!(std::fs::read_dir(&tmp).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn checkpoints_left_by_dead_processes_are_kept_only_without_a_result() {
-        let dir = tempfile::tempdir().unwrap();
-        let (done, open) = (Digest::of(b"done"), Digest::of(b"open"));
-        let scratch = |key: &Digest| {
-            let store = Store::open(dir.path()).unwrap();
-            let path = store.scratch(key).unwrap();
-            std::fs::write(path.join("checkpoint"), "x").unwrap();
-            let manifest = store.manifest_path(key);
-            std::fs::create_dir_all(manifest.parent().unwrap()).unwrap();
-            (path, manifest)
-        };
-        let ((left, manifest), (kept, _)) = (scratch(&done), scratch(&open));
-        std::fs::write(manifest, "{}").unwrap();
-        drop(Store::open(dir.path()).unwrap());
-        assert!(!left.exists() && kept.join("checkpoint").exists());
     }
 
     #[test]

@@ -102,7 +102,7 @@ fn a_stop_before_the_manifest_leaves_a_miss_and_a_valid_store() {
         assert_eq!(store.publish_blobs(&work.out).unwrap().len(), 2);
     }
     let store = Store::open(dir.path()).unwrap();
-    assert_eq!(store.look(&r.key()), Err(Miss::Absent));
+    assert_eq!(store.get(&r.key()), Err(Miss::Absent));
     assert!(verify(&store, false, &|_, _| {}).unwrap().damage.is_empty());
     let m = publish(&store, &r, "half");
     // Stops after the folder, before the manifest.
@@ -120,7 +120,7 @@ fn a_truncated_manifest_is_a_miss_and_is_written_again() {
     let whole = std::fs::read(&path).unwrap();
     for cut in [0, 1, whole.len() / 2, whole.len() - 3] {
         std::fs::write(&path, &whole[..cut]).unwrap();
-        let miss = store.look(&r.key()).unwrap_err();
+        let miss = store.get(&r.key()).unwrap_err();
         assert!(matches!(miss, Miss::Unreadable { .. }) && miss.is_damage(), "{miss}");
     }
     let found = verify(&store, false, &|_, _| {}).unwrap();
@@ -138,9 +138,9 @@ fn a_manifest_of_another_key_or_with_other_files_is_a_miss() {
     let other = store.manifest_path(&recipe(2).key());
     std::fs::create_dir_all(other.parent().unwrap()).unwrap();
     std::fs::write(other, &text).unwrap();
-    assert!(matches!(store.look(&recipe(2).key()), Err(Miss::Unreadable { .. })));
+    assert!(matches!(store.get(&recipe(2).key()), Err(Miss::Unreadable { .. })));
     std::fs::write(store.manifest_path(&r.key()), text.replace("data.txt", "date.txt")).unwrap();
-    assert!(matches!(store.look(&r.key()), Err(Miss::Unreadable { .. })));
+    assert!(matches!(store.get(&r.key()), Err(Miss::Unreadable { .. })));
 }
 
 #[test]
@@ -151,14 +151,14 @@ fn a_missing_or_truncated_blob_is_a_miss_and_can_be_made_again() {
     let blob = store.blob(&m.outputs[0].digest);
 
     tamper(&blob, b"hel");
-    assert!(matches!(store.look(&r.key()), Err(Miss::Output { .. })));
+    assert!(matches!(store.get(&r.key()), Err(Miss::Output { .. })));
     assert!(!blob.exists(), "set aside");
     publish(&store, &r, "hello");
     let tree = store.tree(&store.lookup(&r.key()).unwrap()).unwrap().unwrap();
     assert_eq!(std::fs::read_to_string(tree.join("data.txt")).unwrap(), "hello");
 
     std::fs::remove_file(&blob).unwrap();
-    assert!(matches!(store.look(&r.key()), Err(Miss::Output { problem: "is gone", .. })));
+    assert!(matches!(store.get(&r.key()), Err(Miss::Output { problem: "is missing", .. })));
     let found = verify(&store, false, &|_, _| {}).unwrap();
     assert!(matches!(&found.damage[..], [Damage::Result { .. }]));
     publish(&store, &r, "hello");
@@ -239,12 +239,12 @@ fn what_cannot_be_kept_is_refused_and_nothing_is_recorded() {
     let (store, r) = (Store::open(dir.path()).unwrap(), recipe(1));
     let work = store.workspace(&r.key()).unwrap();
     std::os::unix::fs::symlink("/etc/hostname", work.out.join("link")).unwrap();
-    assert!(matches!(store.publish(work, publication(&r)), Err(Error::Odd { .. })));
+    assert!(matches!(store.publish(work, publication(&r)), Err(Error::Unsupported { .. })));
     let mut what = publication(&r);
     what.values.insert("ap".into(), f64::NAN);
     let e = store.publish(store.workspace(&r.key()).unwrap(), what).unwrap_err();
     assert_eq!(e.to_string(), "the published value `ap` is not a finite number");
-    assert_eq!(store.look(&r.key()), Err(Miss::Absent));
+    assert_eq!(store.get(&r.key()), Err(Miss::Absent));
 }
 
 #[test]
@@ -296,14 +296,14 @@ fn every_field_of_a_manifest_is_protected() {
         let changed = text.replace(from, to);
         assert_ne!(changed, text, "{from}");
         std::fs::write(&path, changed).unwrap();
-        assert!(matches!(store.look(&r.key()), Err(Miss::Unreadable { .. })), "{from}");
+        assert!(matches!(store.get(&r.key()), Err(Miss::Unreadable { .. })), "{from}");
         assert_eq!((store.record(&r.key()), store.recipe(&r.key())), (None, None), "{from}");
     }
     let found = verify(&store, true, &|_, _| {}).unwrap();
     assert!(matches!(&found.damage[..], [Damage::Manifest { .. }]), "{:?}", found.damage);
     assert!(verify(&store, false, &|_, _| {}).unwrap().damage.is_empty(), "it was moved away");
     std::fs::write(&path, text).unwrap();
-    assert!(store.look(&r.key()).is_ok());
+    assert!(store.get(&r.key()).is_ok());
 }
 
 #[test]

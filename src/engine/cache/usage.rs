@@ -1,4 +1,4 @@
-//! What the store holds and how large it is: the data behind `cache ls` and `cache du`.
+//! Contents and size of the store: the data behind `cache ls` and `cache du`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -12,36 +12,36 @@ use xpipe_base::value::Digest;
 /// One stored result.
 #[derive(Clone, Debug, Serialize)]
 pub struct Entry {
-    /// Its key.
+    /// The cache key.
     pub key: Digest,
     /// The operation.
     pub op: String,
-    /// The study that asked first.
+    /// The first study that requested it.
     pub study: String,
-    /// The cell that asked first.
+    /// The first cell that requested it.
     pub address: String,
-    /// Size of its files in bytes.
+    /// Size of the files, in bytes.
     pub size: u64,
-    /// Seconds it took.
+    /// Run time in seconds.
     pub seconds: f64,
-    /// When it was done, RFC 3339.
+    /// When it finished, RFC 3339.
     pub finished: String,
-    /// Whether every file is there with its size.
+    /// Whether every file exists with its size.
     pub complete: bool,
 }
 
 /// A line of `cache du`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct UsageRow {
-    /// Stored results.
+    /// Number of results.
     pub results: usize,
-    /// Size of their files in bytes, counting what several results share in each.
+    /// Size of their files in bytes; shared files count for each result.
     pub bytes: u64,
-    /// Seconds they took.
+    /// Run time in seconds.
     pub seconds: f64,
 }
 
-/// How large the store is, and what for.
+/// The size of the store by operation, study and stage.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Usage {
     /// By operation.
@@ -52,23 +52,24 @@ pub struct Usage {
     pub total: UsageRow,
     /// Size of all blobs in bytes, each counted once.
     pub unique: u64,
-    /// Files that were downloaded and members unpacked from them; they can be had again, from elsewhere.
+    /// Downloaded files and unpacked archive members.
     pub downloads: UsageRow,
-    /// Size of checkpoints, answers of language models, temporary files, unfinished downloads, logs and blobs set aside.
+    /// Size in bytes of checkpoints, answers of language models, temporary files, incomplete downloads, logs and
+    /// quarantined blobs.
     pub other: u64,
 }
 
 /// Every stored result, newest first.
 ///
 /// # Errors
-/// When the store cannot be read.
+/// The store cannot be read.
 pub fn list(store: &Store) -> Result<Vec<Entry>, Error> {
     let mut entries: Vec<Entry> = manifests(store)
         .into_par_iter()
         .map(|m| Entry {
             key: m.key,
             size: m.size(),
-            complete: store.look(&m.key).is_ok(),
+            complete: store.get(&m.key).is_ok(),
             op: m.op,
             study: m.study,
             address: m.address,
@@ -80,10 +81,10 @@ pub fn list(store: &Store) -> Result<Vec<Entry>, Error> {
     Ok(entries)
 }
 
-/// How large the store is.
+/// The size of the store.
 ///
 /// # Errors
-/// When the store cannot be read.
+/// The store cannot be read.
 pub fn usage(store: &Store) -> Result<Usage, Error> {
     let mut usage = Usage::default();
     let mut blobs = BTreeSet::new();
@@ -106,7 +107,7 @@ pub fn usage(store: &Store) -> Result<Usage, Error> {
         usage.downloads.results += 1;
         usage.downloads.bytes += record.size;
     }
-    usage.other = size(&downloads::unfinished(store));
+    usage.other = size(&downloads::part_files(store));
     usage.other += ["scratch", "answers", "tmp", "runs", "damaged"]
         .iter()
         .map(|f| size(&store.dir().join(f)))
@@ -139,7 +140,7 @@ pub(super) fn blobs(store: &Store) -> Vec<Digest> {
     blobs
 }
 
-/// The files two folders deep.
+/// The files in the subfolders of a folder.
 pub(super) fn files(folder: &Path) -> impl Iterator<Item = std::path::PathBuf> {
     let entries = |p: &Path| std::fs::read_dir(p).into_iter().flatten().flatten().map(|e| e.path());
     entries(folder).flat_map(move |p| entries(&p).collect::<Vec<_>>())

@@ -1,7 +1,8 @@
-//! Reading everything again: `cache verify`.
+//! Checking the whole store: `cache verify`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -14,56 +15,56 @@ use xpipe_base::value::{Digest, sealed};
 /// The first version of kept answers with a checksum.
 const ANSWERS_SEALED: u32 = 2;
 
-/// Something wrong in the store.
+/// Damage in the store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "damage", rename_all = "snake_case")]
 pub enum Damage {
-    /// A blob's content is not what its name says.
+    /// A blob does not have the content that its name promises.
     Blob {
-        /// The name.
+        /// The blob's name.
         digest: Digest,
         /// Addresses of the results that hold it.
         used_by: Vec<String>,
     },
-    /// A result's file is missing, or has another size.
+    /// A file of a result is missing, or has the wrong size.
     Result {
-        /// The key.
+        /// The result's key.
         key: Digest,
-        /// The cell that asked first.
+        /// The first cell that requested it.
         address: String,
         /// What is wrong.
         why: String,
     },
-    /// A downloaded file, or a member of one, is not what was recorded.
+    /// A downloaded file, or an archive member, differs from its record.
     Download {
-        /// Its address, and the member.
+        /// `URL`, or `URL#MEMBER`.
         address: String,
         /// What is wrong.
         why: String,
     },
-    /// A manifest cannot be read, was changed, or its recipe does not give its key.
+    /// A manifest is unreadable or changed, or its recipe has another key.
     Manifest {
-        /// The key.
+        /// The manifest's key.
         key: Digest,
         /// What is wrong.
         why: String,
     },
     /// A kept answer of a language model was changed.
     Answer {
-        /// Its file.
+        /// The answer's file.
         file: PathBuf,
         /// What is wrong.
         why: String,
     },
 }
 
-/// What a verification found.
+/// The result of a verification.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Verification {
     /// Manifests read.
     pub manifests: usize,
-    /// Manifests, kept answers and records of downloads that an older version wrote without a checksum: a changed
-    /// number in one of them is not noticed.
+    /// Manifests, kept answers and records of downloads that an older version wrote without a checksum: changes in
+    /// them are not detected.
     pub without_checksum: usize,
     /// Blobs read.
     pub blobs: usize,
@@ -73,116 +74,144 @@ pub struct Verification {
     pub answers: usize,
     /// Bytes read.
     pub bytes: u64,
-    /// What is wrong; exit code 5 when there is any.
+    /// All damage; exit code 5 if there is any.
     pub damage: Vec<Damage>,
 }
 
-/// Reads every manifest, every blob, every download and every kept answer again. With `set_aside`, what is damaged is
-/// moved out of the way and damaged downloads are removed, so that the next run makes or brings them again; `progress`
-/// hears of blobs done and of how many there are.
+/// Reads every manifest, blob, download and kept answer again. With `quarantine`, damaged files are moved to `damaged/`
+/// and damaged downloads removed, so that the next run makes them again. `progress` gets the number of blobs done and
+/// their total.
 ///
 /// # Errors
-/// When the store cannot be read.
+/// The store cannot be read.
 pub fn verify(
     store: &Store,
-    set_aside: bool,
+    quarantine: bool,
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<Verification, Error> {
-    let mut out = Verification::default();
-    let mut users: BTreeMap<Digest, BTreeSet<String>> = BTreeMap::new();
-    for key in keys(store) {
-        out.manifests += 1;
-        let bad = |why: &str| Damage::Manifest { key, why: why.to_owned() };
-        match store.look(&key) {
-            Err(Miss::Unreadable { why, path }) => {
-                out.damage.push(bad(&why));
-                if set_aside {
-                    store.put_aside(&path, &format!("{}.json", key.hex()));
-                }
-            }
-            Err(miss) => {
-                let address = store.record(&key).map(|m| m.address).unwrap_or_default();
-                out.damage.push(Damage::Result { key, address, why: miss.to_string() });
-            }
-            Ok(manifest) => {
-                out.without_checksum += usize::from(!manifest.has_checksum());
-                for output in &manifest.outputs {
-                    users.entry(output.digest).or_default().insert(manifest.address.clone());
-                }
-                match store.recipe(&key) {
-                    None => out.damage.push(bad("its recipe cannot be read")),
-                    Some(recipe) if recipe.key() != key => {
-                        out.damage.push(bad("its recipe does not give its key"));
-                    }
-                    Some(_) => {}
-                }
-            }
-        }
-    }
-    let blobs = blobs(store);
-    let done = std::sync::atomic::AtomicUsize::new(0);
-    let read: Vec<(Digest, u64, bool)> = blobs
-        .par_iter()
-        .map(|digest| {
-            let path = store.blob(digest);
-            let size = std::fs::metadata(&path).map_or(0, |m| m.len());
-            let sound = file_digest(&path).is_ok_and(|d| d == *digest);
-            progress(done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1, blobs.len());
-            (*digest, size, sound)
-        })
-        .collect();
-    for (digest, size, sound) in read {
-        out.blobs += 1;
-        out.bytes += size;
-        if !sound {
-            if set_aside {
-                store.set_aside(&digest);
-            }
-            let used_by = users.get(&digest).map(|u| u.iter().cloned().collect()).unwrap_or_default();
-            out.damage.push(Damage::Blob { digest, used_by });
-        }
-    }
-    let read: Vec<_> = downloads::records(store)
-        .into_par_iter()
-        .map(|(home, record)| (downloads::damage(&home, &record), home, record))
-        .collect();
-    for (why, home, record) in read {
-        out.downloads += 1;
-        out.bytes += record.size;
-        out.without_checksum += usize::from(!record.has_checksum());
-        if let Some(why) = why {
-            if set_aside {
-                downloads::forget(&home, &record);
-            }
-            let member = record.member.map(|m| format!("#{m}")).unwrap_or_default();
-            out.damage.push(Damage::Download { address: format!("{}{member}", record.url), why });
-        }
-    }
-    for (home, why) in downloads::spoiled(store) {
-        out.damage.push(Damage::Download { address: home.display().to_string(), why });
-        if set_aside {
-            downloads::forget_record(&home);
-        }
-    }
-    let mut answers: Vec<PathBuf> = files(&store.answers()).collect();
-    answers.sort_unstable();
-    let read: Vec<_> = answers.into_par_iter().map(|file| (answer(&file), file)).collect();
-    for (state, file) in read {
-        out.answers += 1;
-        match state {
-            Ok(checked) => out.without_checksum += usize::from(!checked),
-            Err(why) => {
-                if set_aside {
-                    store.put_aside(&file, "answer");
-                }
-                out.damage.push(Damage::Answer { file, why });
-            }
-        }
-    }
-    Ok(out)
+    let mut verifier = Verifier { store, quarantine, found: Verification::default() };
+    let users = verifier.manifests();
+    verifier.blobs(&users, progress);
+    verifier.downloads();
+    verifier.answers();
+    Ok(verifier.found)
 }
 
-/// Whether a kept answer has a checksum, which is right.
+/// Addresses of the results that use a blob.
+type Users = BTreeMap<Digest, BTreeSet<String>>;
+
+struct Verifier<'a> {
+    store: &'a Store,
+    quarantine: bool,
+    found: Verification,
+}
+
+impl Verifier<'_> {
+    fn manifests(&mut self) -> Users {
+        let mut users = Users::new();
+        for key in keys(self.store) {
+            self.found.manifests += 1;
+            let bad = |why: &str| Damage::Manifest { key, why: why.to_owned() };
+            match self.store.get(&key) {
+                Err(Miss::Unreadable { why, path }) => {
+                    self.found.damage.push(bad(&why));
+                    if self.quarantine {
+                        self.store.quarantine_file(&path, &format!("{}.json", key.hex()));
+                    }
+                }
+                Err(miss) => {
+                    let address = self.store.record(&key).map(|m| m.address).unwrap_or_default();
+                    self.found.damage.push(Damage::Result { key, address, why: miss.to_string() });
+                }
+                Ok(manifest) => {
+                    self.found.without_checksum += usize::from(!manifest.has_checksum());
+                    for output in &manifest.outputs {
+                        users.entry(output.digest).or_default().insert(manifest.address.clone());
+                    }
+                    match self.store.recipe(&key) {
+                        None => self.found.damage.push(bad("its recipe cannot be read")),
+                        Some(recipe) if recipe.key() != key => {
+                            self.found.damage.push(bad("its recipe has another key"));
+                        }
+                        Some(_) => {}
+                    }
+                }
+            }
+        }
+        users
+    }
+
+    fn blobs(&mut self, users: &Users, progress: &(dyn Fn(usize, usize) + Sync)) {
+        let blobs = blobs(self.store);
+        let done = AtomicUsize::new(0);
+        let read: Vec<(Digest, u64, bool)> = blobs
+            .par_iter()
+            .map(|digest| {
+                let path = self.store.blob(digest);
+                let size = std::fs::metadata(&path).map_or(0, |m| m.len());
+                let intact = file_digest(&path).is_ok_and(|d| d == *digest);
+                progress(done.fetch_add(1, Ordering::Relaxed) + 1, blobs.len());
+                (*digest, size, intact)
+            })
+            .collect();
+        for (digest, size, intact) in read {
+            self.found.blobs += 1;
+            self.found.bytes += size;
+            if !intact {
+                if self.quarantine {
+                    self.store.quarantine(&digest);
+                }
+                let used_by = users.get(&digest).map(|u| u.iter().cloned().collect()).unwrap_or_default();
+                self.found.damage.push(Damage::Blob { digest, used_by });
+            }
+        }
+    }
+
+    fn downloads(&mut self) {
+        let read: Vec<_> = downloads::records(self.store)
+            .into_par_iter()
+            .map(|(folder, record)| (downloads::damage(&folder, &record), folder, record))
+            .collect();
+        for (why, folder, record) in read {
+            self.found.downloads += 1;
+            self.found.bytes += record.size;
+            self.found.without_checksum += usize::from(!record.has_checksum());
+            if let Some(why) = why {
+                if self.quarantine {
+                    downloads::forget(&folder, &record);
+                }
+                let member = record.member.map(|m| format!("#{m}")).unwrap_or_default();
+                self.found.damage.push(Damage::Download { address: format!("{}{member}", record.url), why });
+            }
+        }
+        for (folder, why) in downloads::damaged_records(self.store) {
+            self.found.damage.push(Damage::Download { address: folder.display().to_string(), why });
+            if self.quarantine {
+                downloads::forget_record(&folder);
+            }
+        }
+    }
+
+    fn answers(&mut self) {
+        let mut answers: Vec<PathBuf> = files(&self.store.answers()).collect();
+        answers.sort_unstable();
+        let read: Vec<_> = answers.into_par_iter().map(|file| (answer(&file), file)).collect();
+        for (state, file) in read {
+            self.found.answers += 1;
+            match state {
+                Ok(checked) => self.found.without_checksum += usize::from(!checked),
+                Err(why) => {
+                    if self.quarantine {
+                        self.store.quarantine_file(&file, "answer");
+                    }
+                    self.found.damage.push(Damage::Answer { file, why });
+                }
+            }
+        }
+    }
+}
+
+/// Whether a kept answer has a checksum. Fails when the answer is damaged.
 fn answer(file: &Path) -> Result<bool, String> {
     #[derive(serde::Deserialize)]
     struct Only {

@@ -1,4 +1,4 @@
-//! One request: the bytes of an address from some place on.
+//! One HTTP request: the bytes of an address from a given offset.
 
 use std::io::Read;
 use std::sync::OnceLock;
@@ -7,54 +7,88 @@ use std::time::Duration;
 use ureq::http::{HeaderMap, Response, StatusCode};
 use ureq::{Agent, Body, Error};
 
-use super::download::{Answer, Trouble};
-use crate::net;
+use crate::net::{self, is_transient, retry_after};
 use xpipe_base::task::Failure;
 use xpipe_base::value::Address;
 
-/// Seconds without a byte after which a connection counts as cut.
-const SILENCE: Duration = Duration::from_secs(60);
-const CONNECT: Duration = Duration::from_secs(20);
+/// Time without a byte after which a connection counts as lost.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time to resolve a name, and to connect.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What is asked for.
+/// The content of a successful response.
+pub(super) struct Content {
+    /// Offset of the first byte.
+    pub start: u64,
+    /// Size of the whole file.
+    pub total: Option<u64>,
+    /// Identifies this version of the file, for `If-Range`.
+    pub validator: Option<String>,
+    pub body: Box<dyn Read>,
+}
+
+/// Why there is no content.
+pub(super) enum RequestError {
+    /// A retry may succeed.
+    Transient {
+        why: String,
+        /// The wait that the server asks for.
+        retry_after: Option<Duration>,
+        /// Whether a server was reached.
+        reached: bool,
+    },
+    /// The requested range does not exist: start at the first byte.
+    Restart,
+    /// No retry will succeed.
+    Permanent(Failure),
+}
+
+impl RequestError {
+    pub(super) fn transient(why: &str) -> Self {
+        Self::Transient { why: why.to_owned(), retry_after: None, reached: true }
+    }
+}
+
+/// The parameters of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Request<'a> {
     pub url: &'a str,
-    /// Only the headers of the answer.
+    /// Whether only the headers are wanted.
     pub head: bool,
-    /// The place of the first byte.
+    /// Offset of the first byte.
     pub from: u64,
-    /// With a place: only when the file is still the same.
+    /// With an offset: the version that the earlier bytes are of. The server sends another version from its first byte.
     pub validator: Option<&'a str>,
     /// The header `Authorization`.
     pub authorization: Option<&'a str>,
-    /// Whether the answer may come from where the server points to.
+    /// Whether redirections are followed.
     pub follow: bool,
 }
 
-/// Asks for the bytes from `from` on; with `validator` only when the file is still the same.
-pub(super) fn get(url: &Address, from: u64, validator: Option<&str>) -> Result<Answer, Trouble> {
-    let asked = Request { url: url.whole(), head: false, from, validator, authorization: None, follow: true };
-    answer(send(&asked)?, &|code, _| refusal(url, code))
+/// Requests the bytes from offset `from` of a file whose version `validator` identifies.
+pub(super) fn get(url: &Address, from: u64, validator: Option<&str>) -> Result<Content, RequestError> {
+    let request =
+        Request { url: url.whole(), head: false, from, validator, authorization: None, follow: true };
+    content(send(&request)?, &|code, _| refusal(url, code))
 }
 
-/// Sends a request; any status is an answer.
-pub(super) fn send(asked: &Request<'_>) -> Result<Response<Body>, Trouble> {
+/// Sends a request. A response of any status is `Ok`.
+pub(super) fn send(asked: &Request<'_>) -> Result<Response<Body>, RequestError> {
     static AGENT: OnceLock<Agent> = OnceLock::new();
     let agent = AGENT.get_or_init(|| {
         net::agent()
-            // Digests are those of the files as they lie there.
+            // Digests are of the files as the server has them, not as it may compress them.
             .accept_encoding("identity")
-            .timeout_resolve(Some(CONNECT))
-            .timeout_connect(Some(CONNECT))
-            .timeout_per_read(Some(SILENCE))
-            .timeout_recv_response(Some(2 * SILENCE))
+            .timeout_resolve(Some(CONNECT_TIMEOUT))
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .timeout_per_read(Some(READ_TIMEOUT))
+            .timeout_recv_response(Some(2 * READ_TIMEOUT))
             .build()
             .new_agent()
     });
     let url = asked.url;
     let mut request = if asked.head { agent.head(url) } else { agent.get(url) };
-    // Azure's storage, where MS MARCO lies, knows ranges without an end from this version on.
+    // Azure's storage, which serves MS MARCO, accepts ranges without an end since this version.
     if url.contains(".core.windows.net/") {
         request = request.header("x-ms-version", "2019-12-12");
     }
@@ -70,14 +104,14 @@ pub(super) fn send(asked: &Request<'_>) -> Result<Response<Body>, Trouble> {
     if !asked.follow {
         request = request.config().max_redirects(0).build();
     }
-    request.call().map_err(|e| trouble(&url.into(), &e))
+    request.call().map_err(|e| network_error(&url.into(), &e))
 }
 
-/// The bytes of an answer; `refusal` tells why a status that no retry mends is one.
-pub(super) fn answer(
+/// The content of a response; `refusal` explains a status that is permanent.
+pub(super) fn content(
     response: Response<Body>,
     refusal: &dyn Fn(u16, &HeaderMap) -> Failure,
-) -> Result<Answer, Trouble> {
+) -> Result<Content, RequestError> {
     let status = response.status();
     let headers = response.headers();
     let length = number(headers, "content-length");
@@ -85,15 +119,15 @@ pub(super) fn answer(
         200 => (0, length),
         206 => {
             let Some((start, total)) = text(headers, "content-range").and_then(range) else {
-                return Err(Trouble::again("the server answers a part without saying which"));
+                return Err(RequestError::transient("the server sends a part without its range"));
             };
             (start, total.or_else(|| Some(start + length?)))
         }
-        416 => return Err(Trouble::Restart),
-        code => return Err(refused(code, headers, refusal)),
+        416 => return Err(RequestError::Restart),
+        code => return Err(status_error(code, headers, refusal)),
     };
     let validator = validator_of(headers);
-    Ok(Answer {
+    Ok(Content {
         start,
         total,
         validator,
@@ -109,7 +143,7 @@ pub(super) fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
     text(headers, name)?.trim().parse().ok()
 }
 
-/// What `If-Range` takes: a strong entity tag, else the time of the last change (RFC 9110, 13.1.5).
+/// The value for `If-Range`: a strong entity tag, else the time of the last change (RFC 9110, 13.1.5).
 fn validator_of(headers: &HeaderMap) -> Option<String> {
     let strong = text(headers, "etag").filter(|t| t.starts_with('"'));
     strong.or_else(|| text(headers, "last-modified")).map(str::to_owned)
@@ -121,32 +155,20 @@ fn range(text: &str) -> Option<(u64, Option<u64>)> {
     Some((range.split_once('-')?.0.trim().parse().ok()?, total.trim().parse().ok()))
 }
 
-/// How long the server asks to wait: seconds or a date (RFC 9110, 10.2.3).
-fn retry_after(headers: &HeaderMap, now: jiff::Timestamp) -> Option<Duration> {
-    let text = text(headers, "retry-after")?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
-    Some(Duration::from_secs(u64::try_from(date.as_second() - now.as_second()).unwrap_or(0)))
-}
-
-/// What a status that is no success means: later, or never.
-pub(super) fn refused(
+/// The error of a status that is not a success.
+pub(super) fn status_error(
     code: u16,
     headers: &HeaderMap,
     refusal: &dyn Fn(u16, &HeaderMap) -> Failure,
-) -> Trouble {
-    match code {
-        408 | 425 | 429 | 500..=599 => {
-            let after = retry_after(headers, jiff::Timestamp::now());
-            Trouble::Again { why: format!("the server answers {}", named(code)), after, reached: true }
-        }
-        code => Trouble::Never(refusal(code, headers)),
+) -> RequestError {
+    if !is_transient(code) {
+        return RequestError::Permanent(refusal(code, headers));
     }
+    let retry_after = retry_after(headers);
+    RequestError::Transient { why: format!("the server answers {}", named(code)), retry_after, reached: true }
 }
 
-/// A status with its name.
+/// A status with its name: `404 Not Found`.
 pub(super) fn named(code: u16) -> String {
     let name = StatusCode::from_u16(code).ok().and_then(|s| s.canonical_reason()).unwrap_or_default();
     format!("{code} {name}").trim_end().to_owned()
@@ -155,34 +177,40 @@ pub(super) fn named(code: u16) -> String {
 fn refusal(url: &Address, code: u16) -> Failure {
     Failure::missing(format!("cannot fetch {url}: the server answers {}", named(code))).help(match code {
         401 | 403 => {
-            "the publisher gives it out on conditions: fetch it yourself, and declare it with `local { … }` or give its \
-             folder with `--mirror`"
+            "the server requires you to accept terms or to log in first: fetch it yourself, and declare it with \
+             `local { … }` or give its folder with `--mirror`"
         }
         404 | 410 => {
-            "nothing lies at this address any more: look for the new one, or give the folder that has it with `--mirror`"
+            "the file is no longer at this address: look for the new one, or give the folder that has it with `--mirror`"
         }
         _ => "try the address with another program; a folder that has the file is given with `--mirror`",
     })
 }
 
-fn trouble(url: &Address, e: &Error) -> Trouble {
-    let again = |why: String, reached: bool| Trouble::Again { why: url.clean(&why), after: None, reached };
-    if let Some(hopeless) = net::hopeless(e) {
-        let message = format!("cannot fetch {url}: {}", hopeless.why);
-        return Trouble::Never(Failure::missing(message).help(hopeless.help));
+fn network_error(url: &Address, e: &Error) -> RequestError {
+    let transient = |why: String, reached: bool| RequestError::Transient {
+        why: url.clean(&why),
+        retry_after: None,
+        reached,
+    };
+    if let Some(permanent) = net::permanent(e) {
+        let message = format!("cannot fetch {url}: {}", permanent.why);
+        return RequestError::Permanent(Failure::missing(message).help(permanent.help));
     }
     match e {
-        Error::Timeout(what) => again(format!("no answer in time ({what})"), true),
-        Error::HostNotFound => again("there is no such host, or no network".into(), false),
-        Error::ConnectionFailed => again("no connection".into(), false),
+        Error::Timeout(what) => transient(format!("timed out ({what})"), true),
+        Error::HostNotFound => transient("unknown host, or no network".into(), false),
+        Error::ConnectionFailed => transient("no connection".into(), false),
         Error::Io(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => {
-            again("the connection is refused".into(), false)
+            transient("the connection was refused".into(), false)
         }
-        Error::Io(e) => again(format!("the connection is cut: {e}"), true),
-        Error::Protocol(_) => again(format!("the answer is damaged: {e}"), true),
-        other => Trouble::Never(Failure::missing(url.clean(&format!("cannot fetch {url}: {other}"))).help(
-            "try the address with another program; a folder that has the file is given with `--mirror`",
-        )),
+        Error::Io(e) => transient(format!("the connection was lost: {e}"), true),
+        Error::Protocol(_) => transient(format!("the response is damaged: {e}"), true),
+        other => RequestError::Permanent(
+            Failure::missing(url.clean(&format!("cannot fetch {url}: {other}"))).help(
+                "try the address with another program; a folder that has the file is given with `--mirror`",
+            ),
+        ),
     }
 }
 
@@ -192,16 +220,6 @@ mod tests {
 
     fn headers(name: &'static str, value: &str) -> HeaderMap {
         HeaderMap::from_iter([(ureq::http::HeaderName::from_static(name), value.parse().unwrap())])
-    }
-
-    #[test]
-    fn the_wait_is_seconds_or_a_date() {
-        let now = "2026-11-26T10:00:00Z".parse().unwrap();
-        let wait = |value: &str| retry_after(&headers("retry-after", value), now).map(|d| d.as_secs());
-        assert_eq!(wait("17"), Some(17));
-        assert_eq!(wait("Thu, 26 Nov 2026 10:01:30 GMT"), Some(90));
-        assert_eq!(wait("Thu, 26 Nov 2026 09:00:00 GMT"), Some(0));
-        assert_eq!((wait("soon"), retry_after(&HeaderMap::new(), now)), (None, None));
     }
 
     #[test]

@@ -4,20 +4,20 @@ use std::path::{Path, PathBuf};
 
 use xpipe_base::value::InnerPath;
 
-/// Where a mirror has an address: `HOST/PATH`, without the query. `None` where that would lead out of the mirror.
+/// The place of an address in a mirror: `HOST/PATH`, without the query. `None` if it would lead out of the mirror.
 pub(super) fn place(url: &str) -> Option<String> {
     let (_, rest) = url.split_once("://")?;
     let path = rest.split(['?', '#']).next()?;
     inside(path)
 }
 
-/// The file of an address in the first mirror that has it.
+/// The file of an address in the first mirror that has one.
 pub(super) fn find(mirrors: &[PathBuf], url: &str) -> Option<PathBuf> {
     let (_, rest) = url.split_once("://")?;
     let rest = rest.split('#').next()?;
     let plain = rest.split('?').next()?;
     let (host, path) = plain.split_once('/')?;
-    // With the query as wget keeps it, plain, with %XX decoded, and without a port.
+    // With the query as wget names it, without it, with %XX decoded, and without the port.
     let bare = host.split(':').next()?;
     let spelled =
         [rest.to_owned(), plain.to_owned(), format!("{host}/{}", decoded(path)), format!("{bare}/{path}")];
@@ -25,7 +25,7 @@ pub(super) fn find(mirrors: &[PathBuf], url: &str) -> Option<PathBuf> {
     mirrors.iter().flat_map(|m| places.iter().map(|p| m.join(Path::new(p)))).find(|file| file.is_file())
 }
 
-/// A path whose parts only lead further in.
+/// A path normalised to plain names; `None` if it leads out of its folder.
 fn inside(path: &str) -> Option<String> {
     let parts: Vec<&str> = path.split('/').filter(|p| !p.is_empty() && *p != ".").collect();
     InnerPath::parse(parts.join("/")).ok().map(String::from)

@@ -1,4 +1,4 @@
-//! Digests of bytes that pass by: the one that is declared, the one that is pinned where none is, and the cache's.
+//! Digests of a stream: the declared one (SHA-256, to be pinned, if none is) and the cache's.
 
 use md5::Digest as _;
 use md5::Md5;
@@ -6,7 +6,7 @@ use sha2::Sha256;
 
 use xpipe_base::value::{Algorithm, Checksum, Digest};
 
-/// Digests of the bytes so far.
+/// Digests of the bytes read so far.
 pub(super) struct Sums {
     declared: Declared,
     content: blake3::Hasher,
@@ -21,7 +21,7 @@ enum Declared {
 }
 
 impl Sums {
-    /// Of no bytes; SHA-256 where no algorithm is declared.
+    /// Digests of the empty stream; SHA-256 if no algorithm is declared.
     pub(super) fn new(algorithm: Option<Algorithm>) -> Self {
         let declared = match algorithm {
             Some(Algorithm::Md5) => Declared::Md5(Md5::new()),
@@ -43,23 +43,23 @@ impl Sums {
         self.content.update(bytes);
     }
 
-    /// The digest by an algorithm; it must be the one that was declared, or blake3.
+    /// The digest by the declared algorithm or by BLAKE3.
     pub(super) fn checksum(&self, algorithm: Algorithm) -> Checksum {
         let hex = match (&self.declared, algorithm) {
             (Declared::Md5(h), Algorithm::Md5) => hex(&h.clone().finalize()),
             (Declared::Sha256(h), Algorithm::Sha256) => hex(&h.clone().finalize()),
             (_, Algorithm::Blake3) => self.content().hex(),
-            _ => unreachable!("a digest is asked for by the algorithm that was declared"),
+            _ => unreachable!("the digest by an algorithm that was not declared"),
         };
         Checksum { algorithm, hex }
     }
 
-    /// The cache's digest.
+    /// The BLAKE3 digest that the cache uses.
     pub(super) fn content(&self) -> Digest {
         Digest(*self.content.finalize().as_bytes())
     }
 
-    /// Whether the first bytes are these.
+    /// Whether the stream starts with these bytes.
     pub(super) fn begins_with(&self, bytes: &[u8]) -> bool {
         self.head.starts_with(bytes)
     }

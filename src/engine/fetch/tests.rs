@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use super::*;
 use xpipe_testing::archives::{FILE, gzip, tar, tar_header, zip, zip_of};
 
-use xpipe_base::task::{FailureKind, Silent};
-use xpipe_base::value::Digest;
+use crate::cache::Store;
+use xpipe_base::task::{Failure, FailureKind, Silent};
+use xpipe_base::value::{Checksum, Digest};
 
 const LINK: u32 = 0o120_777;
 const FOLDER: u32 = 0o040_755;
@@ -38,12 +39,12 @@ impl Place {
         self.dir.path().join("mirror")
     }
 
-    fn bring(&self, want: &Want) -> Result<Got, Failure> {
+    fn bring(&self, want: &FetchRequest) -> Result<Fetched, Failure> {
         let sources = Sources { offline: true, mirrors: vec![self.mirror()] };
-        bring(want, &self.store, &sources, &Silent)
+        fetch(want, &self.store, &sources, &Silent)
     }
 
-    fn text(&self, got: &Got, member: Option<&str>) -> String {
+    fn text(&self, got: &Fetched, member: Option<&str>) -> String {
         std::fs::read_to_string(self.store.download(URL, &got.digest).path(member)).unwrap()
     }
 
@@ -66,9 +67,15 @@ fn walk(folder: &Path, out: &mut Vec<String>) {
     }
 }
 
-fn want(members: &[&str]) -> Want {
+fn want(members: &[&str]) -> FetchRequest {
     let members: BTreeSet<String> = members.iter().map(|m| (*m).to_owned()).collect();
-    Want { url: URL.into(), digest: None, said: "study.xpipe:1:1".into(), whole: members.is_empty(), members }
+    FetchRequest {
+        url: URL.into(),
+        digest: None,
+        declared: "study.xpipe:1:1".into(),
+        whole: members.is_empty(),
+        members,
+    }
 }
 
 #[test]
@@ -83,11 +90,11 @@ fn members_of_every_kind_of_archive_are_unpacked_once() {
         assert_eq!(place.kept(), ["b.gz", "docs.tsv", "x.archive"]);
         // Nothing is read again, the mirror may be gone.
         std::fs::remove_dir_all(place.mirror()).unwrap();
-        let again = Want { digest: Some(got.digest.clone()), ..want(&["a/docs.tsv"]) };
-        assert_eq!(place.bring(&again).unwrap().origin, Origin::Here);
+        let again = FetchRequest { digest: Some(got.digest.clone()), ..want(&["a/docs.tsv"]) };
+        assert_eq!(place.bring(&again).unwrap().origin, Origin::Cache);
         // A member more is unpacked from the archive that is here.
-        let more = Want { digest: Some(got.digest.clone()), ..want(&["a/docs.tsv", "a/other"]) };
-        assert_eq!(place.bring(&more).unwrap().origin, Origin::Here);
+        let more = FetchRequest { digest: Some(got.digest.clone()), ..want(&["a/docs.tsv", "a/other"]) };
+        assert_eq!(place.bring(&more).unwrap().origin, Origin::Cache);
         assert_eq!(place.text(&got, Some("a/other")), "x");
     }
 }
@@ -101,7 +108,7 @@ fn a_member_that_is_not_there_names_the_nearest() {
         assert!(e.message.contains("there is no member `writing/test/collection.tsv`"), "{e}");
         let help = e.help.unwrap();
         assert!(
-            help.starts_with("of its 3 members the nearest are `lotte/writing/test/collection.tsv`"),
+            help.starts_with("the nearest of its 3 members are `lotte/writing/test/collection.tsv`"),
             "{help}"
         );
     }
@@ -153,7 +160,7 @@ fn what_unpacks_to_far_too_much_is_refused() {
         assert!(bytes.len() < 150_000);
         let place = Place::with(&bytes);
         let e = place.bring(&want(&["bomb"])).unwrap_err();
-        assert!(e.message.contains("unpacks to more than 16777216 bytes"), "{e}");
+        assert!(e.message.contains("unpacks to more than 16.0 MiB"), "{e}");
         assert_eq!(place.kept(), ["x.archive"]);
     }
 }
@@ -185,14 +192,14 @@ fn a_damaged_archive_is_named_and_a_cut_one_too() {
     assert_eq!(places.len(), 2, "CRC-32 of `abc`, here and in the directory");
     places.iter().for_each(|at| bytes[*at] ^= 1);
     let e = Place::with(&bytes).bring(&want(&["a"])).unwrap_err();
-    assert!(e.message.contains("the check sum of `a` is wrong"), "{e}");
+    assert!(e.message.contains("the checksum of `a` is wrong"), "{e}");
 }
 
 #[test]
 fn another_digest_is_refused_and_not_kept() {
     let place = Place::with(b"abc");
     let right = "md5:900150983cd24fb0d6963f7d28e17f72";
-    let asked = |digest: &str| Want { digest: Some(Checksum::parse(digest).unwrap()), ..want(&[]) };
+    let asked = |digest: &str| FetchRequest { digest: Some(Checksum::parse(digest).unwrap()), ..want(&[]) };
     let wrong = asked("md5:00000000000000000000000000000000");
     let e = place.bring(&wrong).unwrap_err();
     assert!(e.message.contains(right) && e.message.contains("study.xpipe:1:1 says md5:0000"), "{e}");
@@ -207,13 +214,13 @@ fn another_digest_is_refused_and_not_kept() {
     assert_eq!(place.text(&got, None), "abc");
     // And a mirror that changed is told from it.
     place.put(b"abd");
-    assert_eq!(place.bring(&asked(right)).unwrap().origin, Origin::Here);
+    assert_eq!(place.bring(&asked(right)).unwrap().origin, Origin::Cache);
 }
 
 #[test]
 fn what_is_in_no_mirror_is_missing_without_network() {
     let place = Place::with(b"abc");
-    let other = Want { url: "https://lab.org/data/y.tsv?v=2".into(), ..want(&[]) };
+    let other = FetchRequest { url: "https://lab.org/data/y.tsv?v=2".into(), ..want(&[]) };
     let e = place.bring(&other).unwrap_err();
     assert_eq!(e.kind, FailureKind::Missing);
     assert!(e.message.contains("https://lab.org/data/y.tsv?v=2 is not on this machine (not in"), "{e}");
@@ -230,6 +237,6 @@ fn without_a_digest_the_first_content_is_given_back_and_used_again() {
     );
     place.put(b"later");
     let again = place.bring(&want(&[])).unwrap();
-    assert_eq!((again.origin, again.digest), (Origin::Here, got.digest));
+    assert_eq!((again.origin, again.digest), (Origin::Cache, got.digest));
     assert_ne!(Digest::of(b"abc"), Digest::of(b"later"));
 }

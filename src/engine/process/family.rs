@@ -1,30 +1,29 @@
-//! Which processes are below one, and which are at work in a folder, as `/proc` tells.
+//! Finds processes through `/proc`: the descendants of a process, and programs that write to a folder.
 
 use std::path::Path;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A process that has not ended, and its parent.
-struct Alive {
+/// A running process and its parent.
+struct Running {
     pid: Pid,
     parent: i32,
 }
 
-/// All processes that can be seen; none where there is no `/proc`.
-fn alive() -> Vec<Alive> {
+/// All visible processes; none where there is no `/proc`.
+fn running() -> Vec<Running> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     entries
         .filter_map(|entry| {
             let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
             let stat = std::fs::read(entry.path().join("stat")).ok()?;
             let parent = parent(&stat)?;
-            Some(Alive { pid, parent })
+            Some(Running { pid, parent })
         })
         .collect()
 }
 
-/// The parent in a line of `/proc/PID/stat`; `None` for one that has ended and waits to be collected. The name of the
-/// program stands in parentheses and may hold anything.
+/// The parent in `/proc/PID/stat`; `None` for a zombie. The program's name is in parentheses and may contain anything.
 fn parent(stat: &[u8]) -> Option<i32> {
     let after = stat.iter().rposition(|b| *b == b')')? + 1;
     let mut fields = std::str::from_utf8(&stat[after..]).ok()?.split_ascii_whitespace();
@@ -32,9 +31,9 @@ fn parent(stat: &[u8]) -> Option<i32> {
     (!matches!(state, "Z" | "X" | "x")).then(|| fields.next()?.parse().ok())?
 }
 
-/// Everything below a process: its children, theirs, and so on.
-pub(super) fn below(root: Pid) -> Vec<Pid> {
-    let all = alive();
+/// All descendants of a process.
+pub(super) fn descendants(root: Pid) -> Vec<Pid> {
+    let all = running();
     let mut found: Vec<Pid> = Vec::new();
     let mut parents = vec![root.as_raw_nonzero().get()];
     while let Some(parent) = parents.pop() {
@@ -46,23 +45,23 @@ pub(super) fn below(root: Pid) -> Vec<Pid> {
     found
 }
 
-/// Kills the programs of dead runs that still write below `folder`, which nobody else may use: they are known by
-/// [`super::OUT`] in their environment. Gives how many there were.
-pub fn end_strays(folder: &Path) -> usize {
+/// Kills programs of dead runs that still write below `folder`, which no other process may use. They are found by
+/// [`super::OUT`] in their environment. Returns their number.
+pub fn kill_orphans(folder: &Path) -> usize {
     let mut start = super::OUT.as_bytes().to_vec();
     start.push(b'=');
     start.extend_from_slice(folder.as_os_str().as_encoded_bytes());
     start.push(b'/');
     let me = rustix::process::getpid();
-    let stray = |p: &Alive| {
+    let is_orphan = |p: &Running| {
         let environment = std::fs::read(format!("/proc/{}/environ", p.pid.as_raw_nonzero()));
         environment.is_ok_and(|e| e.split(|b| *b == 0).any(|entry| entry.starts_with(&start)))
     };
-    let strays: Vec<Pid> = alive().iter().filter(|p| p.pid != me && stray(p)).map(|p| p.pid).collect();
-    for pid in &strays {
+    let orphans: Vec<Pid> = running().iter().filter(|p| p.pid != me && is_orphan(p)).map(|p| p.pid).collect();
+    for pid in &orphans {
         let _ = kill_process(*pid, Signal::KILL);
     }
-    strays.len()
+    orphans.len()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The guard: starts one program, and sees that nothing of it is left when it or the run has ended.
+//! The guard: starts one program, and kills all that is left of it when the program or the run ends.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsFd;
@@ -12,13 +12,13 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group
 
 use super::{FromGuard, ToGuard, family};
 
-/// How long what was killed may take to be gone: a process in a call to a dead file server does not end.
-const GONE_WITHIN: Duration = Duration::from_secs(10);
+/// How long killed processes may take to end: one that waits for a dead file server never does.
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Runs the guard over standard input, which is a socket; returns the exit code. The program writes to this process's
-/// standard error.
+/// Runs the guard; returns the exit code. Standard input is the socket to the parent, and the program writes to standard
+/// error.
 pub fn main() -> u8 {
-    // Whoever ends all processes called `xpipe` is to end the program too, which takes the guard.
+    // Under another name the guard survives `pkill xpipe`, and can end the program.
     let _ = std::fs::write("/proc/self/comm", "program-guard");
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
@@ -27,14 +27,14 @@ pub fn main() -> u8 {
     u8::from(serve(BufReader::new(socket), writer).is_none())
 }
 
-/// `None` when there is nobody to serve any more.
-fn serve(mut orders: BufReader<UnixStream>, mut answers: UnixStream) -> Option<()> {
+/// Serves the parent; `None` when its end of the socket is closed.
+fn serve(mut requests: BufReader<UnixStream>, mut answers: UnixStream) -> Option<()> {
     let mut say = |message: &FromGuard| -> Option<()> {
         let mut line = serde_json::to_vec(message).ok()?;
         line.push(b'\n');
         answers.write_all(&line).ok()
     };
-    let ToGuard::Start { program, args, env, folder } = read(&mut orders)? else { return None };
+    let ToGuard::Start { program, args, env, folder } = read(&mut requests)? else { return None };
     let mut command = Command::new(program);
     command.args(args).env_clear().envs(env).current_dir(folder).process_group(0);
     let child = match output().and_then(|(out, err)| {
@@ -45,38 +45,38 @@ fn serve(mut orders: BufReader<UnixStream>, mut answers: UnixStream) -> Option<(
         Err(e) => return say(&FromGuard::NotStarted { errno: e.raw_os_error(), message: e.to_string() }),
     };
     let pid = Pid::from_child(&child);
-    // Absent once the program was collected, when its number may be another's.
+    // `None` once the program was reaped: then the number may belong to another process.
     let running = Arc::new(Mutex::new(Some(pid)));
     let listener = {
         let running = running.clone();
-        std::thread::Builder::new().spawn(move || listen(&mut orders, &running))
+        std::thread::Builder::new().spawn(move || listen(&mut requests, &running))
     };
     if let Err(e) = listener {
-        end_all(pid);
+        kill_all(pid);
         return say(&FromGuard::NotStarted { errno: e.raw_os_error(), message: e.to_string() });
     }
-    let told = say(&FromGuard::Started { pid: pid.as_raw_nonzero().get() });
-    let (code, signal) = collect(pid, &running);
-    let undead = end_all(pid);
-    told.and_then(|()| say(&FromGuard::Ended { code, signal, undead }))
+    let sent = say(&FromGuard::Started { pid: pid.as_raw_nonzero().get() });
+    let (code, signal) = reap(pid, &running);
+    let unkillable = kill_all(pid);
+    sent.and_then(|()| say(&FromGuard::Ended { code, signal, unkillable }))
 }
 
-fn read(orders: &mut BufReader<UnixStream>) -> Option<ToGuard> {
+fn read(requests: &mut BufReader<UnixStream>) -> Option<ToGuard> {
     let mut line = Vec::new();
-    orders.read_until(b'\n', &mut line).ok()?;
+    requests.read_until(b'\n', &mut line).ok()?;
     serde_json::from_slice(&line).ok()
 }
 
-/// One place for both of the program's streams, so that their lines keep their order.
+/// Both streams of the program go to one place, so that their lines keep their order.
 fn output() -> std::io::Result<(Stdio, Stdio)> {
     let stderr = std::io::stderr();
     let twice = || stderr.as_fd().try_clone_to_owned().map(Stdio::from);
     Ok((twice()?, twice()?))
 }
 
-/// Starts it; a file that is still open for writing somewhere is tried again for a second.
+/// Starts the program. While its file is open for writing elsewhere, it retries for a second.
 fn start(command: &mut Command) -> std::io::Result<Child> {
-    dies_with_us(command);
+    die_with_guard(command);
     for _ in 0..50 {
         match command.spawn() {
             Err(e) if e.kind() == std::io::ErrorKind::ExecutableFileBusy => {
@@ -88,14 +88,14 @@ fn start(command: &mut Command) -> std::io::Result<Child> {
     command.spawn()
 }
 
-/// The system kills the program when this thread ends, which it does with the process.
+/// Makes the system kill the program when this thread ends, which is when the process does.
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "between fork and exec there is no safe call")]
-fn dies_with_us(command: &mut Command) {
+fn die_with_guard(command: &mut Command) {
     let guard = rustix::process::getpid();
     let set = move || {
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-        // Had the guard ended before the line above, nobody would be told any more.
+        // If the guard ended before the line above, no signal will come.
         if rustix::process::getppid() == Some(guard) {
             Ok(())
         } else {
@@ -107,30 +107,30 @@ fn dies_with_us(command: &mut Command) {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn dies_with_us(_: &mut Command) {}
+fn die_with_guard(_: &mut Command) {}
 
-/// Does what it is told; when nobody is there to tell it any more, ends everything and this process.
-fn listen(orders: &mut BufReader<UnixStream>, running: &Mutex<Option<Pid>>) {
+/// Handles requests. When the parent is gone, kills everything and ends this process.
+fn listen(requests: &mut BufReader<UnixStream>, running: &Mutex<Option<Pid>>) {
     loop {
-        let order = read(orders);
+        let request = read(requests);
         let pid = *running.lock().unwrap_or_else(PoisonError::into_inner);
-        match (order, pid) {
+        match (request, pid) {
             (Some(ToGuard::Stop), Some(pid)) => {
                 let _ = kill_process_group(pid, Signal::TERM);
             }
             (Some(_), _) => {}
             (None, Some(pid)) => {
-                end_all(pid);
+                kill_all(pid);
                 std::process::exit(1);
             }
-            // The program has ended, and the other thread is about to.
+            // The program has ended, and the other thread is about to end.
             (None, None) => return,
         }
     }
 }
 
-/// Waits until the program has ended, and collects what else ends meanwhile: exit code or signal.
-fn collect(program: Pid, running: &Mutex<Option<Pid>>) -> (Option<i32>, Option<i32>) {
+/// Waits for the program and reaps all other children meanwhile: the program's exit code or signal.
+fn reap(program: Pid, running: &Mutex<Option<Pid>>) -> (Option<i32>, Option<i32>) {
     loop {
         match wait(WaitOptions::empty()) {
             Ok(Some((pid, status))) if pid == program => {
@@ -143,14 +143,14 @@ fn collect(program: Pid, running: &Mutex<Option<Pid>>) -> (Option<i32>, Option<i
     }
 }
 
-/// Kills the program's group and everything below this process until nothing is left; gives how many do not end.
-fn end_all(program: Pid) -> usize {
+/// Kills the program's group and all descendants of this process until none is left; the number of those that do not end.
+fn kill_all(program: Pid) -> usize {
     let begun = Instant::now();
     let me = rustix::process::getpid();
     loop {
         let _ = kill_process_group(program, Signal::KILL);
-        let left = family::below(me);
-        if left.is_empty() || begun.elapsed() > GONE_WITHIN {
+        let left = family::descendants(me);
+        if left.is_empty() || begun.elapsed() > KILL_TIMEOUT {
             return left.len();
         }
         for pid in left {

@@ -1,23 +1,23 @@
-//! Programs of others, started so that nothing of them outlives what started them.
+//! External programs, started so that none of their processes outlives the run.
 //!
-//! A program is the child of a *guard*, a process of this binary (`xpipe guard`) that does nothing but wait:
+//! A program is the child of a *guard*, a process of this binary (`xpipe guard`) that only waits:
 //!
 //! | who ends, in whatever way | what ends the rest |
 //! |---|---|
-//! | the run | the guard reads the end of its socket, and kills everything below it |
+//! | the run | the guard sees its socket close, and kills all its descendants |
 //! | the guard | the system kills the program (its parent-death signal); the run kills the program's group |
-//! | the program | the guard kills what the program left running, also what has left its group or session |
+//! | the program | the guard kills what the program left running, also outside of its group and session |
 //!
-//! On Linux the guard adopts orphans (it is their *subreaper*), so that a program that becomes a daemon is still below
-//! it. Elsewhere the process group has to do. What survives even so (run and guard killed together, by force) writes
-//! into a folder that no later attempt uses, and is ended by the next run: see [`end_strays`].
+//! On Linux the guard adopts orphans (it is their *subreaper*), so that daemons remain its descendants. Elsewhere only
+//! the process group is killed. Programs that survive nevertheless (run and guard killed together by SIGKILL) write to a
+//! folder that no later attempt uses, and are killed by the next run: see [`kill_orphans`].
 //!
 //! | file | owns |
 //! |---|---|
-//! | `guard` | the guard's side |
-//! | `program` | the side of whoever starts a program |
-//! | `limits` | what the system lets a process have: threads, sizes of files |
-//! | `family` | which processes there are, below one or at work in a folder |
+//! | `guard` | the guard process |
+//! | `program` | the run's side: starting a program and waiting for it |
+//! | `limits` | limits of the system on threads and file sizes |
+//! | `family` | finding processes: descendants, and writers to a folder |
 
 mod family;
 mod guard;
@@ -28,40 +28,40 @@ use std::ffi::OsString;
 
 use serde::{Deserialize, Serialize};
 
-pub use family::end_strays;
+pub use family::kill_orphans;
 pub use guard::main as guard_main;
-pub use limits::{is_of_threads, pool_of_the_process, refuse_large_files};
+pub use limits::{file_size_limit_as_error, is_thread_panic, start_global_pool};
 pub use program::{Call, End, Program, guard_arguments};
 
-/// The verb by which this binary becomes a guard.
+/// The argument that makes this binary a guard.
 pub const GUARD: &str = "guard";
 
-/// The variable that names the folder a program writes to; by it strays are known.
+/// The environment variable with the folder that a program writes to. Orphans are found by it.
 pub const OUT: &str = "XPIPE_OUT";
 
-/// From whoever starts a program, on the guard's standard input, which is a socket. Its end tells the guard to end the
-/// program and itself.
+/// Messages to the guard, over the socket on its standard input. When the socket closes, the guard ends the program and
+/// itself.
 #[derive(Debug, Serialize, Deserialize)]
 enum ToGuard {
-    /// What to start; the first line. Paths and arguments may be no UTF-8.
+    /// The program to start; the first message. Paths and arguments may not be UTF-8.
     Start { program: OsString, args: Vec<OsString>, env: Vec<(OsString, OsString)>, folder: OsString },
-    /// Ask the program and what it started to end (`SIGTERM`).
+    /// Send SIGTERM to the program and its group.
     Stop,
 }
 
-/// From the guard, over the same socket.
+/// Messages from the guard, over the same socket.
 #[derive(Debug, Serialize, Deserialize)]
 enum FromGuard {
-    /// The program runs, as the leader of a process group of this number.
+    /// The program runs as the leader of process group `pid`.
     Started { pid: i32 },
-    /// It cannot be started.
+    /// The program cannot be started.
     NotStarted { errno: Option<i32>, message: String },
-    /// It has ended, and so has everything that it left running, but for so many that do not end.
-    Ended { code: Option<i32>, signal: Option<i32>, undead: usize },
+    /// The program and all that it left running have ended, except for `unkillable` processes.
+    Ended { code: Option<i32>, signal: Option<i32>, unkillable: usize },
 }
 
-/// Makes the system kill this process when its parent ends. Only where the system can; the end of a pipe from the
-/// parent has to tell it everywhere.
+/// Makes the system kill this process when its parent ends. Linux only; elsewhere the end of a pipe from the parent has
+/// to suffice.
 pub fn die_with_parent() {
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));

@@ -1,4 +1,4 @@
-//! The side of whoever starts a program.
+//! The run's side: starting a program and waiting for it.
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, ErrorKind, Write};
@@ -14,22 +14,22 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::{FromGuard, ToGuard};
 
-/// How long the guard may take to end everything, before it is ended itself.
-const GONE_WITHIN: Duration = Duration::from_secs(12);
+/// How long the guard may take to kill everything before it is killed itself.
+const GUARD_TIMEOUT: Duration = Duration::from_secs(12);
 
-/// How long one look waits.
-const LOOK: Duration = Duration::from_millis(20);
+/// How long one poll waits.
+const POLL: Duration = Duration::from_millis(20);
 
-/// What to start.
+/// A program to start.
 #[derive(Debug)]
 pub struct Call<'a> {
     /// The program's file.
     pub program: &'a Path,
-    /// Its arguments.
+    /// The arguments.
     pub args: Vec<OsString>,
-    /// Its whole environment.
+    /// The complete environment.
     pub env: Vec<(OsString, OsString)>,
-    /// Its working folder.
+    /// The working directory.
     pub folder: &'a Path,
 }
 
@@ -40,13 +40,13 @@ pub enum End {
     Code(i32),
     /// By a signal.
     Signal(i32),
-    /// Its guard was killed, and it with that.
+    /// The guard was killed, and the program with it.
     Lost,
-    /// What it left running does not end; so many.
-    Undead(usize),
+    /// So many processes that it left running cannot be killed.
+    Unkillable(usize),
 }
 
-/// A program that runs. Dropping it ends it and everything it started.
+/// A running program. Dropping it kills the program and everything it started.
 #[derive(Debug)]
 pub struct Program {
     pub(super) guard: Child,
@@ -58,23 +58,23 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts a program. What it writes on both of its streams can be read from what comes back beside it.
+    /// Starts a program; the returned stream has its standard output and error.
     ///
     /// # Errors
-    /// The error of the system that names why it cannot be started.
+    /// The system's error when it cannot be started.
     pub fn start(call: &Call<'_>) -> std::io::Result<(Self, ChildStderr)> {
         let (socket, theirs) = UnixStream::pair()?;
         let mut guard = guard()?
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
-            // Ctrl-C reaches this process alone, which ends the program in its own time.
+            // Ctrl-C reaches this process only, which then stops the program.
             .process_group(0)
             .spawn()?;
         let Some(output) = guard.stderr.take() else { return Err(ErrorKind::BrokenPipe.into()) };
         let answers = BufReader::new(socket.try_clone()?);
         let mut program = Self { guard, socket, answers, half: Vec::new(), group: None, over: false };
-        program.tell(&ToGuard::Start {
+        program.send(&ToGuard::Start {
             program: call.program.as_os_str().to_owned(),
             args: call.args.clone(),
             env: call.env.clone(),
@@ -84,7 +84,7 @@ impl Program {
         match program.next() {
             Ok(Some(FromGuard::Started { pid })) => {
                 program.group = Pid::from_raw(pid);
-                program.socket.set_read_timeout(Some(LOOK))?;
+                program.socket.set_read_timeout(Some(POLL))?;
                 Ok((program, output))
             }
             Ok(Some(FromGuard::NotStarted { errno: Some(errno), .. })) => {
@@ -95,13 +95,13 @@ impl Program {
         }
     }
 
-    /// Waits a moment for its end.
+    /// How the program ended, if it ends within a moment.
     pub fn ended(&mut self) -> Option<End> {
         match self.next() {
             Ok(None) => None,
-            Ok(Some(FromGuard::Ended { undead: undead @ 1.., .. })) => {
+            Ok(Some(FromGuard::Ended { unkillable: n @ 1.., .. })) => {
                 self.over = true;
-                Some(End::Undead(undead))
+                Some(End::Unkillable(n))
             }
             Ok(Some(FromGuard::Ended { code, signal, .. })) => {
                 self.over = true;
@@ -115,19 +115,19 @@ impl Program {
         }
     }
 
-    /// Asks the program and what it started to end (`SIGTERM`).
+    /// Sends SIGTERM to the program and its group.
     pub fn stop(&mut self) {
-        // A guard that cannot be told has ended, which is seen when its end is waited for.
-        let _ = self.tell(&ToGuard::Stop);
+        // If the guard has ended, `ended` will say so.
+        let _ = self.send(&ToGuard::Stop);
     }
 
-    fn tell(&mut self, message: &ToGuard) -> std::io::Result<()> {
+    fn send(&mut self, message: &ToGuard) -> std::io::Result<()> {
         let mut line = serde_json::to_vec(message)?;
         line.push(b'\n');
         self.socket.write_all(&line)
     }
 
-    /// What the guard says next; `None` when it says nothing for a moment.
+    /// The next message of the guard; `None` if none comes within a moment.
     fn next(&mut self) -> std::io::Result<Option<FromGuard>> {
         match self.answers.read_until(b'\n', &mut self.half) {
             Ok(_) if self.half.last() == Some(&b'\n') => {
@@ -145,7 +145,7 @@ impl Drop for Program {
     fn drop(&mut self) {
         let _ = self.socket.shutdown(std::net::Shutdown::Both);
         let begun = Instant::now();
-        while matches!(self.guard.try_wait(), Ok(None)) && begun.elapsed() < GONE_WITHIN {
+        while matches!(self.guard.try_wait(), Ok(None)) && begun.elapsed() < GUARD_TIMEOUT {
             std::thread::sleep(Duration::from_millis(2));
         }
         let _ = self.guard.kill();
@@ -153,7 +153,7 @@ impl Drop for Program {
         if !self.over
             && let Some(group) = self.group
         {
-            // The guard did not say that it ended everything.
+            // The guard did not confirm that it killed everything.
             let _ = kill_process_group(group, Signal::KILL);
         }
     }
@@ -168,7 +168,7 @@ pub fn guard_arguments(arguments: &'static [&'static str]) {
     let _ = ARGUMENTS.set(arguments);
 }
 
-/// The command that starts a guard: this very binary, also when its file was replaced meanwhile.
+/// The command that starts a guard: this binary, even if its file was replaced meanwhile.
 fn guard() -> std::io::Result<Command> {
     #[cfg(target_os = "linux")]
     let program = std::path::PathBuf::from("/proc/self/exe");

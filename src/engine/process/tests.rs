@@ -120,7 +120,7 @@ fn strays_are_known_by_the_folder_they_write_to() {
     let (mut mine, mut other) = (start("1"), start("10"));
     // Between fork and exec the environment is still ours.
     let begun = Instant::now();
-    while end_strays(&dir.path().join("1")) == 0 {
+    while kill_orphans(&dir.path().join("1")) == 0 {
         assert!(begun.elapsed() < Duration::from_secs(30));
     }
     assert!(!mine.wait().unwrap().success());

@@ -126,8 +126,7 @@ fn a_damaged_result_is_made_again_when_it_is_read() {
     let (report, events) = bench.heard(&job(study()));
     assert_eq!(states(&report), [Ran, Ran, Ran, Ran, Ran]);
     assert_eq!(bench.value(&report, 4), "sb+b+d");
-    let said =
-        |e: &Event| matches!(e, Event::Note { text, .. } if text.contains("other content than was recorded"));
+    let said = |e: &Event| matches!(e, Event::Note { text, .. } if text.contains("does not have its recorded content"));
     assert!(events.iter().any(said));
     assert_eq!(counts(&bench.run(&job(study()))), (0, 5));
 }
@@ -141,7 +140,7 @@ fn a_missing_result_is_made_again_and_why_says_so() {
     std::fs::remove_file(bench.root().join("v1/objects").join(&hex[..2]).join(&hex[2..])).unwrap();
     let why = bench.why(&job(study()), 1);
     assert!(
-        matches!(&why.reasons[..], [Stale::Missing { what }] if what == "`value` of the stored result is gone"),
+        matches!(&why.reasons[..], [Stale::Missing { what }] if what == "`value` of the stored result is missing"),
         "{:?}",
         why.reasons
     );

@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use super::conform::{an, show};
+use super::conform::an;
 use super::env::{Env, Item, Stop};
 use super::expander::Expander;
 use super::memo::{AxisState, Entry};
@@ -43,7 +43,8 @@ impl<'a> Expander<'a> {
         let mut seen: IndexMap<Name, Span> = IndexMap::new();
         for entry in std::mem::take(&mut state.entries) {
             // `1e-3` and `0.001` are one label.
-            let spelling = entry.listed.as_ref().map_or_else(|| entry.label.clone(), |v| show(v).into());
+            let spelling =
+                entry.listed.as_ref().map_or_else(|| entry.label.clone(), |v| v.to_string().into());
             match seen.get(&spelling) {
                 Some(first) => {
                     state.broken = true;
@@ -135,7 +136,7 @@ impl<'a> Expander<'a> {
                     let label = match written.and_then(|w| self.spelled(&w[i])) {
                         // A whole number has one spelling.
                         Some(text) if !matches!(item, Value::Int(_)) => text.into(),
-                        _ => show(item).into(),
+                        _ => item.to_string().into(),
                     };
                     let listed = Some(item.clone());
                     out.entries.push(Entry { label, listed, value, span, kept: true });

@@ -6,6 +6,7 @@ use super::expander::Expander;
 use crate::resolve::AxisId;
 use crate::syntax::ast::Ident;
 use xpipe_base::diag::{Code, Diagnostic, Span};
+use xpipe_base::value::human;
 use xpipe_base::value::{Name, Value};
 
 /// Maximum number of cells of a study, unless `--max-cells` sets another. One takes about a kilobyte.
@@ -104,12 +105,12 @@ fn measure(value: &Value, seen: &mut usize, depth: usize) -> Result<(), String> 
     *seen += 1;
     if let Value::Str(text) = value {
         if text.len() > LONGEST_TEXT {
-            return Err(format!("is a text of more than {} bytes", count(LONGEST_TEXT as u64)));
+            return Err(format!("is a text of more than {} bytes", human::thousands(LONGEST_TEXT as u64)));
         }
         *seen += text.len() / 16;
     }
     if *seen > MOST_VALUES {
-        return Err(format!("holds more than {} values", count(MOST_VALUES as u64)));
+        return Err(format!("holds more than {} values", human::thousands(MOST_VALUES as u64)));
     }
     if depth > DEEPEST {
         return Err(format!("is nested more than {DEEPEST} deep"));
@@ -132,39 +133,27 @@ fn measure(value: &Value, seen: &mut usize, depth: usize) -> Result<(), String> 
     }
 }
 
-/// A count with `,` between thousands.
-pub(super) fn count(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, c) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(c);
-    }
-    out
-}
-
 fn too_many_cells_of(kind: &str, item: &Ident, axes: &[Name], cells: u64, most: u64) -> Diagnostic {
-    let message = format!("`{}` has {} cells ({})", item.name, count(cells), axes.join(" × "));
-    let label = format!("{kind}s have at most {} cells together", count(most));
+    let message = format!("`{}` has {} cells ({})", item.name, human::thousands(cells), axes.join(" × "));
+    let label = format!("{kind}s have at most {} cells together", human::thousands(most));
     Diagnostic::error(Code::TooManyCells, message, item.span, label)
 }
 
 fn too_many_cells(item: &Ident, cells: u64, most: u64) -> Diagnostic {
-    let message = format!("this study has more than {} cells", count(most));
-    let label = format!("these {} are too many", count(cells));
+    let message = format!("this study has more than {} cells", human::thousands(most));
+    let label = format!("these {} are too many", human::thousands(cells));
     Diagnostic::error(Code::TooManyCells, message, item.span, label)
 }
 
 fn reduces_too_much(cells: u64, most: u64, span: Span) -> Diagnostic {
     let message = if cells > most {
-        format!("this looks at {} cells", count(cells))
+        format!("this looks at {} cells", human::thousands(cells))
     } else {
-        format!("reductions look at more than {} cells", count(most.saturating_mul(REDUCED)))
+        format!("reductions look at more than {} cells", human::thousands(most.saturating_mul(REDUCED)))
     };
     let help = "reduce over fewer labels, or in a `let` that others use; `--max-cells` allows more";
-    Diagnostic::error(Code::TooManyCells, message, span, format!("{} are the most", count(most))).help(help)
+    Diagnostic::error(Code::TooManyCells, message, span, format!("{} are the most", human::thousands(most)))
+        .help(help)
 }
 
 pub(super) fn too_large(why: &str, span: Span) -> Diagnostic {
@@ -173,8 +162,10 @@ pub(super) fn too_large(why: &str, span: Span) -> Diagnostic {
 }
 
 fn long_chain(name: &str, start: Span, span: Span) -> Diagnostic {
-    let message =
-        format!("this needs a chain of more than {} names, down to `{name}`", count(LONGEST_CHAIN as u64));
+    let message = format!(
+        "this needs a chain of more than {} names, down to `{name}`",
+        human::thousands(LONGEST_CHAIN as u64)
+    );
     Diagnostic::error(Code::SyntaxDeep, message, start, "none of them is known yet")
         .related(span, "the chain goes on here")
         .help("declare what others need above them: then a chain may have any length")

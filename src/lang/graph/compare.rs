@@ -1,7 +1,7 @@
 //! Comparisons: only values of one kind are compared. Checked at the cell, and from the text where that is enough.
 
 use super::call::Callee;
-use super::conform::{an, quantity, show};
+use super::conform::an;
 use super::env::{Env, Eval};
 use super::expander::Expander;
 use super::names::meaning;
@@ -13,6 +13,7 @@ use crate::types::Type;
 use xpipe_base::diag::{Code, Diagnostic, Span};
 use xpipe_base::value::compare::unlike;
 use xpipe_base::value::pending::{binary, symbol};
+use xpipe_base::value::text::quantity;
 use xpipe_base::value::{BinaryOp, Name, UnaryOp, Value};
 
 /// Whether an operator compares.
@@ -212,7 +213,7 @@ fn not_ordered(op: BinaryOp, found: &Type, span: Span) -> Diagnostic {
 }
 
 fn no_value_of_axis(text: &Value, axis: &Name, span: Span, help: String) -> Diagnostic {
-    let message = format!("`{}` is a label of `{axis}`, and none of its values", show(text));
+    let message = format!("`{text}` is a label of `{axis}`, and none of its values");
     Diagnostic::error(Code::Mismatch, message, span, "no value of the axis is this text").help(help)
 }
 
@@ -239,7 +240,7 @@ fn comparing_help(left: &Value, right: &Value) -> String {
             _ => continue,
         };
         if is_number(other) {
-            return format!("give the number its unit: `{}{unit}`", show(other));
+            return format!("give the number its unit: `{other}{unit}`");
         }
     }
     let collection = |v: &Value| v.as_record().is_some_and(|r| r.get("qrels").is_some());

@@ -1,7 +1,6 @@
 //! Makes a value fit the type an argument declares, or says what is wrong.
 
 use crate::types::Type;
-pub(super) use xpipe_base::value::shown::show;
 use xpipe_base::value::{Pending, Value};
 
 /// The type of a value, as messages name it. `op_type` gives the type of an action's result.
@@ -105,48 +104,7 @@ pub(super) fn conform(value: Value, wanted: &Type, op_type: &dyn Fn(&Value) -> T
     }
 }
 
-/// A quantity as a value, or what is wrong with its unit.
-pub(super) fn quantity(value: f64, unit: &str) -> Result<Value, String> {
-    const K: f64 = 1024.0;
-    let bytes = |factor: f64| Ok(Value::Bytes((value * factor).round() as u64));
-    match unit {
-        "%" => Ok(Value::Percent(value)),
-        "s" => Ok(Value::Seconds(value)),
-        "min" => Ok(Value::Seconds(value * 60.0)),
-        "h" => Ok(Value::Seconds(value * 3600.0)),
-        "d" => Ok(Value::Seconds(value * 86_400.0)),
-        "ms" => Ok(Value::Seconds(value / 1000.0)),
-        "B" => bytes(1.0),
-        "KiB" => bytes(K),
-        "MiB" => bytes(K * K),
-        "GiB" => bytes(K * K * K),
-        "TiB" => bytes(K * K * K * K),
-        "KB" | "kB" => bytes(1e3),
-        "MB" => bytes(1e6),
-        "GB" => bytes(1e9),
-        "TB" => bytes(1e12),
-        _ => Err(
-            "units are % for shares, s min h d for durations, B KiB MiB GiB TiB (or kB MB GB TB) for memory"
-                .to_owned(),
-        ),
-    }
-}
-
 /// `an Int`, `a Run`, `Queries`.
 pub(super) fn an(t: &Type) -> String {
     t.with_article()
-}
-
-/// An amount of memory as studies write it: `24GiB`.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn bytes(text: &str) -> Result<u64, String> {
-    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '_');
-    let number = text[..text.len() - unit.len()].replace('_', "").parse::<f64>();
-    match number.ok().map(|n| quantity(n, unit)) {
-        Some(Ok(Value::Bytes(n))) => Ok(n),
-        Some(Err(why)) => Err(why),
-        _ => Err("it is no amount of memory; write for instance `24GiB`".to_owned()),
-    }
 }

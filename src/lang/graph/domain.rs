@@ -17,7 +17,7 @@ use xpipe_base::value::{ActionId, Input, Record, Value};
 
 /// What to type when a value has another type than wanted.
 pub(super) fn conversion_help(value: &Value, found: &Type, wanted: &Type) -> Option<String> {
-    let n = super::conform::show(value);
+    let n = value.to_string();
     match (found, wanted) {
         (Type::Int, Type::Budget) => Some(format!("write `steps({n})` or `epochs({n})`")),
         (Type::Int, Type::Either(any)) if any.contains(&Type::Budget) => {

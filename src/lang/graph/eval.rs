@@ -1,9 +1,10 @@
 //! Evaluates expressions at a point.
 
 use std::sync::Arc;
+use xpipe_base::value::human;
 
-use super::bounds::{LONGEST_RANGE, LONGEST_TEXT, count, too_large};
-use super::conform::{an, quantity, show};
+use super::bounds::{LONGEST_RANGE, LONGEST_TEXT, too_large};
+use super::conform::an;
 use super::env::{Env, Eval, Item, Stop};
 use super::expander::Expander;
 use super::names::meaning;
@@ -12,6 +13,7 @@ use crate::syntax::ast::{Arm, Expr, ExprKind, Field, Ident, StrPart};
 use crate::types::Type;
 use xpipe_base::diag::{Code, Diagnostic, Span};
 use xpipe_base::value::pending::unary;
+use xpipe_base::value::text::quantity;
 use xpipe_base::value::{Name, Pending, Record, UnaryOp, Value};
 
 impl<'a> Expander<'a> {
@@ -170,7 +172,7 @@ impl<'a> Expander<'a> {
         let mut before: Vec<Value> = Vec::new();
         for part in parts {
             if text.len() > LONGEST_TEXT {
-                let why = format!("is a text of more than {} bytes", count(LONGEST_TEXT as u64));
+                let why = format!("is a text of more than {} bytes", human::thousands(LONGEST_TEXT as u64));
                 return Err(self.error(too_large(&why, span)));
             }
             let e = match part {
@@ -190,7 +192,7 @@ impl<'a> Expander<'a> {
                     before.push(Value::str(&std::mem::take(&mut text)));
                     before.push(pending);
                 }
-                known => text.push_str(&show(&known)),
+                known => text.push_str(&known.to_string()),
             }
         }
         if before.is_empty() {
@@ -208,7 +210,7 @@ impl<'a> Expander<'a> {
             return None;
         };
         let entry = self.memo.entry(axis, env.at(axis)?)?;
-        let label = entry.listed.as_ref().map_or_else(|| entry.label.clone(), |v| show(v).into());
+        let label = entry.listed.as_ref().map_or_else(|| entry.label.clone(), |v| v.to_string().into());
         Some((axis, label))
     }
 }
@@ -228,13 +230,13 @@ fn unknown_unit(unit: &str, span: Span, help: String) -> Diagnostic {
 }
 
 fn long_range(numbers: u64, span: Span) -> Diagnostic {
-    let message = format!("a range has at most {} numbers", count(LONGEST_RANGE as u64));
-    Diagnostic::error(Code::TooLarge, message, span, format!("this has {}", count(numbers)))
+    let message = format!("a range has at most {} numbers", human::thousands(LONGEST_RANGE as u64));
+    Diagnostic::error(Code::TooLarge, message, span, format!("this has {}", human::thousands(numbers)))
         .help("write fewer, or a list of those that are needed")
 }
 
 fn no_range(from: &Value, to: &Value, span: Span) -> Diagnostic {
-    let label = format!("from {} to {}", show(from), show(to));
+    let label = format!("from {from} to {to}");
     Diagnostic::error(Code::Mismatch, "`..` goes from a smaller to a larger whole number", span, label)
         .help("write `1 .. 5` for [1, 2, 3, 4, 5]")
 }

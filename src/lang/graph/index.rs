@@ -1,6 +1,5 @@
 //! Picking cells by labels: indexes, lists of labels, and membership.
 
-use super::conform::show;
 use super::env::{Env, Eval, Item, Stop};
 use super::expander::Expander;
 use super::model::Cut;
@@ -81,7 +80,7 @@ impl<'a> Expander<'a> {
                 self.reads(Item::Axis(axis));
                 Ok(i)
             }
-            None => self.label_at(axis, &show(value), span),
+            None => self.label_at(axis, &value.to_string(), span),
         }
     }
 

@@ -10,22 +10,12 @@ use super::static_types::literal;
 use crate::resolve::{AxisId, ModuleId, Named};
 use crate::syntax::ast::{Expr, ExprKind, Ident, ItemKind};
 use xpipe_base::diag::suggest::did_you_mean;
-use xpipe_base::diag::{Code, Diagnostic, Diagnostics, FileId, Span};
+use xpipe_base::diag::{Code, Diagnostic, Span};
 use xpipe_base::value::compare::{equal, unlike};
-use xpipe_base::value::{Name, UnaryOp, Value};
+use xpipe_base::value::{Name, UnaryOp, Value, text};
 
 /// Number of labels that a message lists.
 const FEW_LABELS: usize = 8;
-
-/// The value of a number or amount that stands alone in a text: `1e-3`, `-2`, `16GiB`, `5%`.
-pub(super) fn number_in(text: &str) -> Option<Value> {
-    if !text.starts_with(|c: char| c.is_ascii_digit() || c == '-') {
-        return None;
-    }
-    let mut sink = Diagnostics::new();
-    let parsed = crate::syntax::parse_expr(FileId(u32::MAX), text, &mut sink)?;
-    if sink.has_errors() { None } else { number(&parsed) }
-}
 
 fn number(e: &Expr) -> Option<Value> {
     match &e.kind {
@@ -39,7 +29,7 @@ fn number(e: &Expr) -> Option<Value> {
 
 /// Whether two texts name the same label: the same text, or the same number.
 pub(super) fn same(a: &str, b: &str) -> bool {
-    a == b || matches!((number_in(a), number_in(b)), (Some(a), Some(b)) if same_value(&a, &b))
+    a == b || matches!((text::read(a), text::read(b)), (Some(a), Some(b)) if same_value(&a, &b))
 }
 
 pub(super) fn same_value(a: &Value, b: &Value) -> bool {
@@ -117,7 +107,7 @@ impl<'a> Expander<'a> {
         if let Some(known) = self.memo.label_spellings.get(&key) {
             return *known;
         }
-        let place = number_in(label).and_then(|value| self.value_place(id, &value));
+        let place = text::read(label).and_then(|value| self.value_place(id, &value));
         self.memo.label_spellings.insert(key, place);
         place
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::conform::{an, show};
+use super::conform::an;
 use super::domain::result_type;
 use super::env::{Env, Eval};
 use super::expander::Expander;
@@ -73,6 +73,6 @@ impl<'a> Expander<'a> {
 
 fn no_members(value: &Value, found: &Type, name: &Ident) -> Diagnostic {
     let message = format!("{} has no members", an(found));
-    Diagnostic::error(Code::UnknownMember, message, name.span, format!("asked of `{}`", show(value)))
+    Diagnostic::error(Code::UnknownMember, message, name.span, format!("asked of `{value}`"))
         .help("members belong to records, collections and metrics")
 }

@@ -82,7 +82,6 @@ pub mod select;
 pub mod special;
 
 pub use bounds::MOST_CELLS;
-pub use conform::bytes;
 pub use expand::expand;
 pub use model::{CallSite, Cell, Choice, Claim, Cut, Graph, Published, Report, Row, Table, address};
 pub use output_options::{BestPer, CorrectionMethod, Format, Section, TestKind, TestSpec};

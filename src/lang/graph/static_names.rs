@@ -202,7 +202,7 @@ impl<'a> Expander<'a> {
                     self.static_comparison(*op, (left, right), e.span, scope, module);
                 }
                 ExprKind::Quantity { value, unit } => {
-                    if let Err(help) = super::conform::quantity(*value, unit) {
+                    if let Err(help) = xpipe_base::value::text::quantity(*value, unit) {
                         self.no_unit(unit, e.span, help);
                     }
                 }

@@ -2,13 +2,14 @@
 //! reaches. Types that depend on a cell are left to the evaluation.
 
 use super::call::Callee;
-use super::conform::{an, quantity};
+use super::conform::an;
 use super::expander::Expander;
 use crate::resolve::ModuleId;
 use crate::syntax::ast::{Expr, ExprKind, StrPart};
 use crate::types::Type;
 use xpipe_base::diag::{Code, Diagnostic};
 use xpipe_base::value::Value;
+use xpipe_base::value::text::quantity;
 
 impl<'a> Expander<'a> {
     /// Checks an expression against the expected type.

@@ -1,6 +1,5 @@
 //! Texts for readers: titles and sentences, display names of labels, the measure of a table, the fields of `study`.
 
-use super::conform::show;
 use super::env::{Env, Eval};
 use super::expander::Expander;
 use super::fields::value_of;
@@ -72,7 +71,7 @@ impl<'a> Expander<'a> {
                     self.error(pending_field(at));
                     return None;
                 }
-                Some((f.name.name.to_string(), show(&value)))
+                Some((f.name.name.to_string(), value.to_string()))
             })
             .collect()
     }
@@ -82,7 +81,7 @@ impl<'a> Expander<'a> {
 pub(super) fn text_of(value: Value) -> Value {
     match value {
         Value::Str(_) | Value::Pending(_) => value,
-        other => Value::str(&show(&other)),
+        other => Value::str(&other.to_string()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Types of values at a cell, and whether a value fits where it stands.
 
-use super::conform::{an, conform, show, type_of};
+use super::conform::{an, conform, type_of};
 use super::domain::conversion_help;
 use super::domain::result_type;
 use super::env::{Eval, Stop};
@@ -53,7 +53,7 @@ impl Expander<'_> {
 }
 
 fn wrong_type(value: &Value, found: &Type, wanted: &Type, span: Span, what: &str) -> Diagnostic {
-    let shown = show(value);
+    let shown = value.to_string();
     let label = if shown.len() <= QUOTED && !matches!(value, Value::Artifact(_) | Value::Pending(_)) {
         format!("`{shown}` is {}", an(found))
     } else {

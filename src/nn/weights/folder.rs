@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use xpipe_base::task::{Failure, passed_over};
+use xpipe_base::task::{Failure, is_ignored};
 use xpipe_base::value::InnerPath;
 
 use crate::files;
@@ -50,7 +50,7 @@ pub(super) fn shards(folder: &Path, index: &Path) -> Result<Vec<WeightFile>, Fai
     shards
         .into_iter()
         .map(|(file, promised)| {
-            let inner = InnerPath::of_input(file.as_str(), passed_over)
+            let inner = InnerPath::of_input(file.as_str(), is_ignored)
                 .map_err(|why| Failure::wrong(format!("{name}: the shard {} {why}", quote(&file))))?;
             let path = inner.below(folder);
             if !path.is_file() {

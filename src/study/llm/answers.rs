@@ -1,8 +1,7 @@
-//! Answers on disk, one file each, by what was asked: `ab/<rest of the digest>.json`.
+//! Stored answers, one file each, named by the digest of the request: `ab/<rest of the digest>.json`.
 //!
-//! A file is written beside its place, made safe against a loss of power, and moved there, so it is whole or not there.
-//! It carries a checksum, so that one that was changed is never taken for what the model said. It holds the answer and no
-//! word of the question.
+//! Files are written to a temporary name, synced and renamed, so they are complete or absent. A checksum detects changes.
+//! They hold the answer and no word of the prompt.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -13,8 +12,9 @@ use super::{Answer, Request};
 use xpipe_base::task::Failure;
 use xpipe_base::value::{Digest, sealed};
 
-/// The version of the files. Version 1 had no checksum; a file of a later version is not used.
+/// Version of the layout. Version 1 had no checksum; later versions are not read.
 const FORMAT: u32 = 2;
+/// The first version with a checksum.
 const SEALED: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
@@ -23,20 +23,20 @@ struct File {
     answer: Answer,
 }
 
-/// What a request's answer is kept by: the model, the prompt with its version, and everything else that it depends on.
+/// The key of a request's answer: a digest of the model, the prompt with its version, and all other parameters.
 pub fn key(model: &str, request: &Request) -> Result<Digest, Failure> {
     let text = serde_json::to_vec(&("xpipe answer 1", model, request));
     Ok(Digest::of(&text.map_err(|e| Failure::bug(format!("a request that cannot be written: {e}")))?))
 }
 
-/// A folder of answers. Several threads and processes may use it at once.
+/// A folder of answers. Threads and processes may share it.
 #[derive(Clone, Debug)]
 pub struct Answers {
     folder: PathBuf,
 }
 
 impl Answers {
-    /// The answers in a folder, which is made with the first of them.
+    /// The answers in a folder, which is created with the first answer.
     pub fn new(folder: &Path) -> Self {
         Self { folder: folder.to_owned() }
     }
@@ -46,13 +46,13 @@ impl Answers {
         self.folder.join(&hex[..2]).join(format!("{}.json", &hex[2..]))
     }
 
-    /// The answer that is kept by a key; `None` when there is none.
+    /// The stored answer; `None` if there is none.
     ///
     /// # Errors
-    /// Why the file that is there cannot be used, as a sentence.
+    /// Why the existing file cannot be used, as a sentence.
     pub fn get(&self, key: &Digest) -> Result<Option<Answer>, String> {
         let path = self.path(key);
-        let wrong = |why: &str| format!("the kept answer {} cannot be used: {why}", path.display());
+        let wrong = |why: &str| format!("the stored answer {} cannot be used: {why}", path.display());
         let text = match std::fs::read(&path) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -60,16 +60,19 @@ impl Answers {
         };
         let file: File = serde_json::from_slice(&text).map_err(|e| wrong(&e.to_string()))?;
         if !(1..=FORMAT).contains(&file.format) {
-            return Err(wrong(&format!("it has version {}, this xpipe knows {FORMAT}", file.format)));
+            return Err(wrong(&format!(
+                "it has version {}, and this xpipe supports up to {FORMAT}",
+                file.format
+            )));
         }
         sealed::check(&text, file.format, SEALED).map_err(wrong)?;
         Ok(Some(file.answer))
     }
 
-    /// Keeps an answer.
+    /// Stores an answer.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// It cannot be written.
     pub fn put(&self, key: &Digest, answer: &Answer) -> Result<(), Failure> {
         let path = self.path(key);
         let folder = path.parent().unwrap_or(&self.folder);
@@ -87,7 +90,7 @@ impl Answers {
         write().map_err(|e| {
             let failure = Failure::from(e);
             Failure {
-                message: format!("an answer cannot be kept in {}: {failure}", folder.display()),
+                message: format!("an answer cannot be stored in {}: {failure}", folder.display()),
                 ..failure
             }
         })

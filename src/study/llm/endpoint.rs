@@ -1,12 +1,11 @@
-//! Models behind an address that speaks OpenAI's chat completions, as vLLM, llama.cpp, Ollama and many providers do.
+//! Models behind OpenAI-compatible chat-completion endpoints, as of vLLM, llama.cpp, Ollama and many providers.
 //!
-//! Address and key come from the environment and go nowhere else: into no recipe, file, log or message ([`Address`] takes
-//! them out of whatever a server says). What may go well another time is tried again, later each time: lost connections,
-//! time-outs, 408, 429, 5xx, answers that are no JSON. A server that says when to come back (`Retry-After`) is
-//! believed, by all threads.
+//! Address and API key come from the environment and are never in a recipe, file, log or message ([`Address`] removes
+//! them from the server's texts). Transient errors are retried with back-off: lost connections, time-outs, 408, 425, 429,
+//! 5xx, responses that are not JSON. All threads respect a server's `Retry-After`.
 //!
-//! The most tokens of an answer are sent as `max_tokens`, which every server of this kind knew first. One that refuses the
-//! name and asks for `max_completion_tokens` gets that, then and in all requests after.
+//! The limit on answer tokens is sent as `max_tokens`. A server that demands `max_completion_tokens` instead gets that
+//! from then on.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -15,28 +14,28 @@ use std::time::{Duration, Instant};
 use serde_json::{Value as Json, json};
 
 use super::{Answer, Model, Request, tokens_of};
+use xpipe_base::task::retry::{Retry, wait_until};
 use xpipe_base::task::{Failure, FailureKind, Progress};
+use xpipe_base::value::human;
 use xpipe_engine::net;
 
-/// The most attempts at a request.
-const ATTEMPTS: u32 = 6;
-/// The most of them that end with nobody at the address, or with an answer that is none.
-const KNOCKS: u32 = 3;
-/// The wait after the first attempt; twice as long after each.
-const PAUSE: Duration = Duration::from_millis(500);
-/// The longest wait for a server that says when to come back.
-const PATIENCE: Duration = Duration::from_secs(600);
-/// The most bytes of an answer.
-const LARGEST: u64 = 16 << 20;
-/// The likeliest first tokens that are asked for; more are not given by most servers.
-const LIKELIEST: u32 = 20;
+/// Attempts at a request.
+const MAX_ATTEMPTS: u32 = 6;
+/// Of them, attempts that reach no server or get an invalid response.
+const MAX_UNLIKELY: u32 = 3;
+/// The longest wait that a server may ask for.
+const MAX_WAIT: Duration = Duration::from_secs(600);
+/// The largest response, in bytes.
+const MAX_RESPONSE: u64 = 16 << 20;
+/// Alternatives of the first token that are requested. Most servers give no more.
+const TOP_LOGPROBS: u32 = 20;
 
-/// Where a model is, and the key to it.
+/// The address of an endpoint, and the API key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
     url: String,
     key: Option<String>,
-    /// The variables that hold the address and the key, for messages.
+    /// The environment variables of address and key, for messages.
     variables: [String; 2],
 }
 
@@ -46,7 +45,7 @@ impl std::fmt::Debug for Address {
     }
 }
 
-/// The variables that hold the address and the key: `XPIPE_LLM_URL` and `XPIPE_LLM_KEY`, or for an endpoint with a name
+/// The environment variables of address and key: `XPIPE_LLM_URL` and `XPIPE_LLM_KEY`, or for a named endpoint
 /// `XPIPE_LLM_NAME_URL` and `XPIPE_LLM_NAME_KEY`.
 pub fn variables(name: Option<&str>) -> [String; 2] {
     let middle = name.map_or_else(String::new, |n| format!("{}_", n.to_uppercase()));
@@ -54,20 +53,19 @@ pub fn variables(name: Option<&str>) -> [String; 2] {
 }
 
 impl Address {
-    /// The address that variables of the environment give, by the look-up `env`.
+    /// The address in the environment variables, which `env` looks up.
     ///
     /// # Errors
-    /// When there is none, or it is no address.
+    /// There is none, or it is invalid.
     pub fn find(name: Option<&str>, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Failure> {
         let variables = variables(name);
         let [variable, key] = &variables;
         let url = env(variable).map(|u| u.trim().to_owned()).filter(|u| !u.is_empty()).ok_or_else(|| {
-            Failure::missing(format!("no address of a language model is known: {variable} is not set")).help(
-                format!(
+            Failure::missing(format!("the address of the language model is unknown: {variable} is not set"))
+                .help(format!(
                     "set {variable} to the address of an OpenAI-compatible server, for instance \
                  http://localhost:8000/v1, and {key} to its key if it needs one"
-                ),
-            )
+                ))
         })?;
         let (scheme, rest) = url.split_once("://").unwrap_or_default();
         if !["http", "https"].contains(&scheme) || rest.is_empty() || rest.starts_with('/') {
@@ -84,10 +82,10 @@ impl Address {
         Ok(Self { url, key, variables })
     }
 
-    /// A text without the key and without the address.
+    /// A text without key and address.
     fn clean(&self, text: &str) -> String {
         let host = self.url.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or(""));
-        // The host with its user and port, then alone.
+        // The host with user and port, and the host alone.
         let parts =
             [&self.url, host, host.rsplit('@').next().unwrap_or(""), self.key.as_deref().unwrap_or("")];
         let parts = parts.into_iter().filter(|p| p.len() > 3);
@@ -100,16 +98,16 @@ impl Address {
     }
 }
 
-/// A model behind an address.
+/// A model behind an endpoint.
 pub struct Endpoint {
     address: Address,
     model: String,
-    /// Further fields of each request.
+    /// Additional fields of each request.
     options: serde_json::Map<String, Json>,
     agent: ureq::Agent,
-    /// No request before this moment: the server said so.
+    /// No request before this time, as the server asked.
     not_before: Mutex<Option<Instant>>,
-    /// The server refuses `max_tokens` and wants `max_completion_tokens`.
+    /// The server wants `max_completion_tokens` instead of `max_tokens`.
     newer_name: AtomicBool,
 }
 
@@ -119,18 +117,34 @@ impl std::fmt::Debug for Endpoint {
     }
 }
 
-/// Why an attempt gave nothing.
-enum Miss {
-    /// Another one may go well, at the earliest after this long; the most attempts.
-    Later(String, Option<Duration>, u32),
-    /// One without `max_tokens` may go well, at once.
+/// Why an attempt failed.
+enum AttemptError {
+    /// A retry may succeed.
+    Transient {
+        why: String,
+        /// The wait that the server asks for.
+        retry_after: Option<Duration>,
+        /// Whether retries seldom mend this.
+        unlikely: bool,
+    },
+    /// The server wants `max_completion_tokens` instead of `max_tokens`.
     NewerName,
-    /// No other one will.
-    Never(Failure),
+    /// No retry will succeed.
+    Permanent(Failure),
+}
+
+impl AttemptError {
+    fn transient(why: impl Into<String>) -> Self {
+        Self::Transient { why: why.into(), retry_after: None, unlikely: false }
+    }
+
+    fn unlikely(why: impl Into<String>) -> Self {
+        Self::Transient { why: why.into(), retry_after: None, unlikely: true }
+    }
 }
 
 impl Endpoint {
-    /// The model of a name at an address. A request may take `timeout`; `options` are further fields of each request.
+    /// The model `model` at an address. `options` are additional fields of each request.
     pub fn new(
         address: Address,
         model: &str,
@@ -139,7 +153,7 @@ impl Endpoint {
     ) -> Self {
         let config = net::agent()
             .timeout_global(Some(timeout))
-            // A redirect would carry the key to another place.
+            // A redirection would send the key to another server.
             .max_redirects(0)
             .build();
         let (agent, not_before) = (config.new_agent(), Mutex::new(None));
@@ -164,7 +178,7 @@ impl Endpoint {
         });
         if request.logprobs {
             body["logprobs"] = true.into();
-            body["top_logprobs"] = LIKELIEST.into();
+            body["top_logprobs"] = TOP_LOGPROBS.into();
         }
         for (name, value) in &self.options {
             body[name.as_str()] = value.clone();
@@ -178,53 +192,55 @@ impl Endpoint {
         body
     }
 
-    fn attempt(&self, request: &Request) -> Result<Answer, Miss> {
+    fn attempt(&self, request: &Request) -> Result<Answer, AttemptError> {
         let body = self.body(request);
         let mut call = self.agent.post(&self.address.url).content_type("application/json");
         if let Some(key) = &self.address.key {
             call = call.header("authorization", format!("Bearer {key}"));
         }
-        let mut response = call.send(body.to_string()).map_err(|e| self.lost(&e))?;
+        let mut response = call.send(body.to_string()).map_err(|e| self.network_error(&e))?;
         let status = response.status().as_u16();
-        let after =
-            response.headers().get("retry-after").and_then(|v| v.to_str().ok()?.trim().parse::<f64>().ok());
-        let after = after
-            .filter(|s| s.is_finite() && *s >= 0.0)
-            .map(|s| PATIENCE.min(Duration::from_secs_f64(s.min(1e6))));
-        let text =
-            response.body_mut().with_config().limit(LARGEST).read_to_vec().map_err(|e| self.lost(&e))?;
+        let retry_after = net::retry_after(response.headers());
+        let retry_after = retry_after.map(|wait| wait.min(MAX_WAIT));
+        let text = response
+            .body_mut()
+            .with_config()
+            .limit(MAX_RESPONSE)
+            .read_to_vec()
+            .map_err(|e| self.network_error(&e))?;
         let text = String::from_utf8_lossy(&text);
         match status {
-            200..=299 => read(&text, request).map_err(|why| {
-                Miss::Later(format!("its answer is not what was asked for: {why}"), None, KNOCKS)
-            }),
-            408 | 425 | 429 | 500..=599 => {
-                Err(Miss::Later(format!("it says {status}: {}", self.said(&text)), after, ATTEMPTS))
+            200..=299 => read(&text, request)
+                .map_err(|why| AttemptError::unlikely(format!("its response is invalid: {why}"))),
+            _ if net::is_transient(status) => {
+                let why = format!("it answers {status}: {}", self.said(&text));
+                Err(AttemptError::Transient { why, retry_after, unlikely: false })
             }
             400 | 422 if body.get("max_tokens").is_some() && text.contains("max_completion_tokens") => {
-                Err(Miss::NewerName)
+                Err(AttemptError::NewerName)
             }
-            _ => Err(Miss::Never(self.refused(status, &text))),
+            _ => Err(AttemptError::Permanent(self.refused(status, &text))),
         }
     }
 
-    fn lost(&self, error: &ureq::Error) -> Miss {
-        let fixed = |text: &str| Miss::Never(Failure::missing(text.to_owned() + &self.set()));
-        if let Some(hopeless) = net::hopeless(error) {
-            let message =
-                format!("the language model cannot be asked: {}", self.address.clean(&hopeless.why));
-            return Miss::Never(Failure::missing(message).help(hopeless.help));
+    fn network_error(&self, error: &ureq::Error) -> AttemptError {
+        let misconfigured =
+            |text: &str| AttemptError::Permanent(Failure::missing(text.to_owned() + &self.set()));
+        if let Some(permanent) = net::permanent(error) {
+            let why = self.address.clean(&permanent.why);
+            let message = format!("the language model cannot be reached: {why}");
+            return AttemptError::Permanent(Failure::missing(message).help(permanent.help));
         }
         match error {
-            ureq::Error::Timeout(_) => Miss::Later("it did not answer in time".into(), None, ATTEMPTS),
+            ureq::Error::Timeout(_) => AttemptError::transient("it timed out"),
             ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
-                fixed("the address or the key of the language model cannot be used: ")
+                misconfigured("the address or the key of the language model is invalid: ")
             }
             ureq::Error::TooManyRedirects | ureq::Error::RedirectFailed => {
-                fixed("the address of the language model leads elsewhere: ")
+                misconfigured("the address of the language model redirects to another one: ")
             }
-            ureq::Error::BodyExceedsLimit(_) => Miss::Later("its answer has no end".into(), None, KNOCKS),
-            other => Miss::Later(self.address.clean(&other.to_string()), None, KNOCKS),
+            ureq::Error::BodyExceedsLimit(_) => AttemptError::unlikely("its response is too large"),
+            other => AttemptError::unlikely(self.address.clean(&other.to_string())),
         }
     }
 
@@ -232,7 +248,7 @@ impl Endpoint {
         format!("correct {}", self.address.variables[0])
     }
 
-    /// What a server says about an error.
+    /// The message of an error response.
     fn said(&self, text: &str) -> String {
         let json: Json = serde_json::from_str(text).unwrap_or_default();
         let message = [&json["error"]["message"], &json["message"], &json["error"], &json["detail"]];
@@ -246,30 +262,16 @@ impl Endpoint {
         let key = &self.address.variables[1];
         match status {
             300..=399 => Failure::missing(message).help(self.set()),
-            401 | 403 => Failure::missing(message).help(format!("set {key} to a key that it accepts")),
+            401 | 403 => Failure::missing(message).help(format!("set {key} to a valid key")),
             404 => Failure::missing(message)
-                .help(format!("look at the model's name in the study, and at {}", self.address.variables[0])),
+                .help(format!("check the model's name in the study, and {}", self.address.variables[0])),
             _ => Failure::wrong(message).help(
-                "if the question is too long for the model, take fewer `words` of a passage or a smaller `window`",
+                "if the prompt is too long for the model, use fewer `words` per passage or a smaller `window`",
             ),
         }
     }
 
-    /// Waits until a moment, or fails when a stop is asked for.
-    fn wait(until: Instant, progress: &dyn Progress) -> Result<(), Failure> {
-        loop {
-            if progress.cancelled() {
-                return Err(Failure::interrupted());
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(());
-            }
-            std::thread::sleep(left.min(Duration::from_millis(50)));
-        }
-    }
-
-    fn pause(&self) -> Option<Instant> {
+    fn paused_until(&self) -> Option<Instant> {
         *self.not_before.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -281,54 +283,51 @@ impl Endpoint {
 
 impl Model for Endpoint {
     fn identity(&self) -> String {
-        // By name of the field: in which order a study writes options does not matter.
+        // Sorted: the order of options in the study does not matter.
         let mut options: Vec<_> = self.options.iter().collect();
         options.sort_by_key(|(name, _)| name.as_str());
         format!("endpoint {:?} {}", self.model, json!(options))
     }
 
     fn answer(&self, request: &Request, progress: &dyn Progress) -> Result<Answer, Failure> {
-        // Those that the server is less likely to get over are counted by themselves as well.
-        let mut knocks = 0;
-        for attempt in 1u32.. {
-            if let Some(until) = self.pause() {
-                Self::wait(until, progress)?;
+        let mut retry = Retry::new(MAX_ATTEMPTS).unlikely(MAX_UNLIKELY);
+        let wait = |until| match wait_until(until, &|| progress.cancelled()) {
+            true => Ok(()),
+            false => Err(Failure::interrupted()),
+        };
+        loop {
+            if let Some(until) = self.paused_until() {
+                wait(until)?;
             }
-            let (why, after, most) = match self.attempt(request) {
+            let (why, retry_after, unlikely) = match self.attempt(request) {
                 Ok(answer) => return Ok(answer),
-                Err(Miss::Never(failure)) => return Err(failure),
-                // Not twice in a request: `max_tokens` is in none from here on.
-                Err(Miss::NewerName) => {
+                Err(AttemptError::Permanent(failure)) => return Err(failure),
+                // Once only: later requests do not have `max_tokens`.
+                Err(AttemptError::NewerName) => {
                     self.newer_name.store(true, Ordering::Relaxed);
                     continue;
                 }
-                Err(Miss::Later(why, after, most)) => (why, after, most),
+                Err(AttemptError::Transient { why, retry_after, unlikely }) => (why, retry_after, unlikely),
             };
-            knocks += u32::from(most == KNOCKS);
-            if attempt >= ATTEMPTS || knocks >= KNOCKS {
-                let message =
-                    format!("the language model's endpoint gave no answer in {attempt} attempts: {why}");
-                let help = format!(
-                    "see whether the server of {} is well; answers are kept",
-                    self.address.variables[0]
-                );
+            let Some(pause) = retry.failed(unlikely, retry_after) else {
+                let attempts = human::counted(retry.attempts(), "attempts");
+                let message = format!("the language model's endpoint gave no answer in {attempts}: {why}");
+                let help = format!("check the server of {}; answers are kept", self.address.variables[0]);
                 return Err(Failure { kind: FailureKind::Transient, message, help: Some(help) });
-            }
-            progress.note(&format!("attempt {attempt} at a question failed: {why}; trying again"));
-            let wait = after.unwrap_or(PAUSE * (1 << (attempt - 1).min(6)));
-            let until = Instant::now() + wait;
-            if after.is_some() {
+            };
+            progress.note(&format!("attempt {} at a question failed: {why}; retrying", retry.attempts()));
+            let until = Instant::now() + pause;
+            if retry_after.is_some() {
                 self.pause_all(until);
             }
-            Self::wait(until, progress)?;
+            wait(until)?;
         }
-        unreachable!("attempts are counted")
     }
 }
 
-/// Reads the body of an answer.
+/// Parses the body of a response.
 fn read(text: &str, request: &Request) -> Result<Answer, String> {
-    let json: Json = serde_json::from_str(text).map_err(|e| format!("no JSON ({e})"))?;
+    let json: Json = serde_json::from_str(text).map_err(|e| format!("not JSON ({e})"))?;
     let choice = json["choices"].get(0).ok_or("no `choices`")?;
     let message = choice["message"].as_object().ok_or("no `message`")?;
     let said = match message.get("content") {
@@ -349,7 +348,7 @@ fn read(text: &str, request: &Request) -> Result<Answer, String> {
         text: said.to_owned(),
         truncated: choice["finish_reason"] == "length",
         first,
-        // A server that counts no tokens: about four bytes each.
+        // If the server does not count tokens: an estimate.
         prompt_tokens: count("prompt_tokens").unwrap_or_else(|| request.prompt.tokens()),
         completion_tokens: count("completion_tokens").unwrap_or(tokens_of(said.len() as f64, 0.0) as u64),
     })

@@ -1,28 +1,28 @@
-//! Listwise ranking by a sliding window, from the back to the front: a model orders the last passages, then the window
-//! moves forward by a stride and takes the best of them along, so that good ones come to the front from any place.
+//! Listwise ranking with a sliding window from the end of the list to its top: the model orders the last passages, then
+//! the window moves up by a stride and carries the best ones along, so that good passages reach the top from any rank.
 //!
-//! **Source:** Sun et al. 2023 (arXiv 2304.09542), section 3.2; the windows are those of castorini/rank_llm, which also
-//! reach the front when the stride does not divide what is left.
+//! **Source:** Sun et al. 2023 (arXiv 2304.09542), section 3.2; the windows are those of castorini/rank_llm, which reach
+//! the top also when the stride does not divide the rest.
 
 use std::ops::Range;
 
-use super::asking::Asker;
+use super::cached::CachedModel;
 use super::permutation::{self, Repairs};
 use super::prompts::Listwise;
 use xpipe_base::task::Failure;
 
-/// How lists are ranked.
+/// A sliding-window ranking.
 #[derive(Clone, Copy, Debug)]
 pub struct Sliding {
-    /// The form of the questions.
+    /// The prompt template.
     pub form: Listwise,
-    /// Passages of a question, at least 2.
+    /// Passages per prompt (≥ 2).
     pub window: usize,
-    /// How far the window moves, from 1 to its size.
+    /// Ranks that the window moves (1 to `window`).
     pub stride: usize,
 }
 
-/// The windows over `n` passages in the order in which they are asked: the last first. None for fewer than 2.
+/// The windows over `n` passages in the order of the requests: the last first. Empty for fewer than 2 passages.
 pub fn windows(n: usize, window: usize, stride: usize) -> Vec<Range<usize>> {
     let mut all = Vec::new();
     if n < 2 {
@@ -40,18 +40,18 @@ pub fn windows(n: usize, window: usize, stride: usize) -> Vec<Range<usize>> {
 }
 
 impl Sliding {
-    /// Tokens of an answer at most: ten for each passage of a window, and a few words.
+    /// Maximum tokens of an answer: ten per passage of a window, and a few words.
     pub fn max_tokens(&self) -> u32 {
         u32::try_from(10 * self.window + 32).unwrap_or(u32::MAX)
     }
 
-    /// The order of the passages for a query: places from 0, the best first.
+    /// The order of the passages for a query: indices, the best first.
     ///
     /// # Errors
-    /// As [`Asker::ask`].
+    /// As [`CachedModel::ask`].
     pub fn rank(
         &self,
-        asker: &Asker<'_>,
+        cached: &CachedModel<'_>,
         query: &str,
         passages: &[String],
     ) -> Result<(Vec<usize>, Repairs), Failure> {
@@ -60,7 +60,7 @@ impl Sliding {
         for range in windows(passages.len(), self.window, self.stride) {
             let part = &mut order[range];
             let texts: Vec<&str> = part.iter().map(|i| passages[*i].as_str()).collect();
-            let answer = asker.ask(self.form.ask(query, &texts))?;
+            let answer = cached.ask(self.form.ask(query, &texts))?;
             let (places, odd) = permutation::read(&answer.text, part.len(), answer.truncated);
             repairs.add(&odd);
             let sorted: Vec<usize> = places.into_iter().map(|p| part[p]).collect();
@@ -72,7 +72,7 @@ impl Sliding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::asking::testing::{text, with};
+    use super::super::cached::testing::{text, with};
     use super::*;
 
     #[test]

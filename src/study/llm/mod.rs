@@ -1,14 +1,14 @@
-//! Language models as teachers: what they are asked, how answers are read, kept and paid for, and where models are.
+//! Language models as teachers: prompts, parsing of answers, cached answers, spending limits, and the models.
 //!
-//! [`prompts`] are named and versioned, [`listwise`], [`pairwise`] and [`pointwise`] are the methods over them,
-//! [`permutation`] reads rankings out of answers, also bad ones. An [`asking::Asker`] stands between a method and a
-//! [`Model`]: it keeps every answer on disk ([`answers`]), so that none is paid for twice, and stops at a limit
-//! ([`spending`]). Models are behind an address (`endpoint`, feature `hub`) or on this machine (`local`, feature `llm`).
+//! [`prompts`] are named and versioned. [`listwise`], [`pairwise`] and [`pointwise`] are the ranking methods over them.
+//! [`permutation`] parses rankings, also malformed ones. A [`cached::CachedModel`] wraps a [`Model`]: it stores every
+//! answer on disk ([`answers`]), so that none is paid for twice, and stops at a limit ([`spending`]). Models are behind an
+//! address (`endpoint`, feature `hub`) or on this machine (`local`, feature `llm`).
 //!
 //! Must not know: stores, runs, the language.
 
 pub mod answers;
-pub mod asking;
+pub mod cached;
 pub mod endpoint;
 pub mod listwise;
 #[cfg(feature = "llm")]
@@ -23,13 +23,13 @@ use serde::{Deserialize, Serialize};
 
 use xpipe_base::task::{Failure, Progress};
 
-/// Who says a message.
+/// The author of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// What the model is to be.
+    /// Instructions for the model.
     System,
-    /// Who asks.
+    /// The one who asks.
     User,
     /// The model.
     Assistant,
@@ -38,63 +38,63 @@ pub enum Role {
 /// One message of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// Who says it.
+    /// The author.
     pub role: Role,
-    /// What is said.
+    /// The text.
     pub content: String,
 }
 
-/// A conversation that a model is to go on with.
+/// A conversation that a model continues.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Prompt {
-    /// The name of its form: `rank_gpt`.
+    /// The name of the prompt template: `rank_gpt`.
     pub name: &'static str,
-    /// The version of the form; raised with every change of its text.
+    /// The version of the template, raised with every change of its text.
     pub version: u32,
     /// The messages.
     pub messages: Vec<Message>,
 }
 
 impl Prompt {
-    /// Bytes of all messages.
+    /// Size of all messages in bytes.
     pub fn bytes(&self) -> usize {
         self.messages.iter().map(|m| m.content.len()).sum()
     }
 
-    /// About how many tokens it has: four bytes each, and four tokens around each message.
+    /// Approximate number of tokens: one per four bytes, and four per message.
     pub fn tokens(&self) -> u64 {
         tokens_of(self.bytes() as f64, self.messages.len() as f64) as u64
     }
 }
 
-/// About how many tokens so many bytes in so many messages are.
+/// Approximate number of tokens of `bytes` in `messages`.
 pub fn tokens_of(bytes: f64, messages: f64) -> f64 {
     (bytes / 4.0 + 4.0 * messages).ceil()
 }
 
-/// A question. The answer is the likeliest one: temperature 0.
+/// A request. The answer is the most likely one: temperature 0.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Request {
     /// The conversation.
     pub prompt: Prompt,
-    /// Tokens of the answer at most.
+    /// Maximum tokens of the answer.
     pub max_tokens: u32,
-    /// Whether the likeliest first tokens are wanted with their log-probabilities.
+    /// Whether to return the most likely first tokens with their log-probabilities.
     pub logprobs: bool,
-    /// The seed that is passed on, for models that draw in spite of temperature 0.
+    /// The seed, for models that sample even at temperature 0.
     pub seed: u64,
 }
 
-/// What a model said.
+/// The answer of a model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
     /// The text.
     pub text: String,
-    /// Whether it ended because it was too long.
+    /// Whether it was cut off at `max_tokens`.
     pub truncated: bool,
-    /// The likeliest first tokens with their log-probabilities, when they were asked for.
+    /// The most likely first tokens with their log-probabilities, if requested.
     pub first: Vec<(String, f64)>,
-    /// Tokens of the question.
+    /// Tokens of the prompt.
     pub prompt_tokens: u64,
     /// Tokens of the answer.
     pub completion_tokens: u64,
@@ -102,12 +102,12 @@ pub struct Answer {
 
 /// A language model.
 pub trait Model: Sync {
-    /// What makes its answers what they are, as text: a name, or the digest of its files. No address, no key.
+    /// What its answers depend on: a name, or the digest of its files. No address, no API key.
     fn identity(&self) -> String;
 
     /// The model's answer.
     ///
     /// # Errors
-    /// When there is none, also after several attempts, or a stop was asked for.
+    /// There is none after several attempts, or the run is cancelled.
     fn answer(&self, request: &Request, progress: &dyn Progress) -> Result<Answer, Failure>;
 }

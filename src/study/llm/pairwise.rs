@@ -1,31 +1,31 @@
-//! Pairwise ranking: which of two passages is better, asked in both orders, since models prefer a place. Two answers that
+//! Pairwise ranking: which of two passages is better, asked in both orders because of models' position bias. Answers that
 //! disagree are a tie.
 //!
-//! **Source:** Qin et al. 2023 (arXiv 2306.17563): all pairs (PRP-Allpair), or passes of bubble sort from the back to the
-//! front (PRP-Sliding-K), each of which brings the best of the rest forward.
+//! **Source:** Qin et al. 2023 (arXiv 2306.17563): all pairs (PRP-Allpair), or bubble-sort passes from the end to the top
+//! (PRP-Sliding-K), each of which moves the best of the rest up.
 
-use super::asking::Asker;
+use super::cached::CachedModel;
 use super::permutation::{Repairs, without_thoughts};
 use super::prompts;
 use xpipe_base::task::Failure;
 
-/// Which pairs are asked.
+/// Which pairs are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pairs {
-    /// All of them; the order is by wins, ties count half and keep the order they had.
+    /// All. The order is by wins; a tie counts half, and equal counts keep their order.
     All,
-    /// So many passes from the back to the front.
+    /// A number of passes from the end to the top.
     Passes(usize),
 }
 
-/// Passes that are made unless the study says how many.
+/// Default number of passes.
 pub const PASSES: usize = 10;
 
-/// Tokens of an answer at most.
+/// Maximum tokens of an answer.
 pub const MAX_TOKENS: u32 = 16;
 
 impl Pairs {
-    /// Questions about `n` passages. In passes, some may be asked twice, and answered once.
+    /// Number of requests for `n` passages. In passes, repeated ones are answered from the stored answers.
     pub fn requests(self, n: usize) -> u64 {
         let n = n as u64;
         match self {
@@ -34,23 +34,23 @@ impl Pairs {
         }
     }
 
-    /// The order of the passages for a query: places from 0, the best first.
+    /// The order of the passages for a query: indices, the best first.
     ///
     /// # Errors
-    /// As [`Asker::ask`].
+    /// As [`CachedModel::ask`].
     pub fn rank(
         self,
-        asker: &Asker<'_>,
+        cached: &CachedModel<'_>,
         query: &str,
         passages: &[String],
     ) -> Result<(Vec<usize>, Repairs), Failure> {
         let n = passages.len();
         let mut order: Vec<usize> = (0..n).collect();
         let mut repairs = Repairs::default();
-        let mut better = |a: usize, b: usize| better(asker, query, &passages[a], &passages[b], &mut repairs);
+        let mut better = |a: usize, b: usize| better(cached, query, &passages[a], &passages[b], &mut repairs);
         match self {
             Self::All => {
-                // Twice the wins, so that a tie is a whole number.
+                // Wins are doubled, so that a tie is an integer.
                 let mut wins = vec![0u32; n];
                 for a in 0..n {
                     for b in a + 1..n {
@@ -75,10 +75,16 @@ impl Pairs {
     }
 }
 
-/// 2 when `a` is better, 0 when `b` is, 1 for a tie.
-fn better(asker: &Asker<'_>, query: &str, a: &str, b: &str, repairs: &mut Repairs) -> Result<u32, Failure> {
+/// 2 if `a` is better, 0 if `b` is, 1 for a tie.
+fn better(
+    cached: &CachedModel<'_>,
+    query: &str,
+    a: &str,
+    b: &str,
+    repairs: &mut Repairs,
+) -> Result<u32, Failure> {
     let mut first = |x: &str, y: &str| -> Result<Option<bool>, Failure> {
-        let answer = asker.ask(prompts::pairwise(query, x, y))?;
+        let answer = cached.ask(prompts::pairwise(query, x, y))?;
         let said = says_first(&answer.text);
         let odd = u64::from(said.is_none());
         repairs.add(&Repairs {
@@ -97,7 +103,7 @@ fn better(asker: &Asker<'_>, query: &str, a: &str, b: &str, repairs: &mut Repair
     })
 }
 
-/// Whether an answer names passage A; `None` when it names neither. The passage named first counts.
+/// Whether an answer prefers passage A; `None` if it names neither. If it names both, the first counts.
 fn says_first(text: &str) -> Option<bool> {
     let text = without_thoughts(text).to_lowercase();
     let named = |x: &str| text.find(&format!("passage {x}"));
@@ -115,7 +121,7 @@ fn says_first(text: &str) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::asking::testing::{text, with};
+    use super::super::cached::testing::{text, with};
     use super::*;
 
     #[test]

@@ -1,34 +1,34 @@
-//! A ranking read out of an answer, whatever the answer is.
+//! Parses a ranking from any answer, however malformed.
 //!
-//! As RankGPT does it: identifiers in the order of their appearance, repeated and unknown ones dropped, missing ones
-//! behind them in the order they had. What had to be repaired is counted.
+//! As RankGPT does: identifiers in order of appearance, without duplicates and unknown ones, then the missing ones in
+//! their previous order. Repairs are counted.
 //! **Source:** `receive_permutation` of sunnweiwei/RankGPT.
 
 use serde::Serialize;
 
-/// How many answers had to be repaired, and for what; an answer may count in several.
+/// Numbers of answers that had to be repaired, by cause. One answer may count for several causes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Repairs {
-    /// Answers read.
+    /// All answers.
     pub answers: u64,
-    /// Those that were not exactly one permutation.
+    /// Answers that are not exactly one permutation.
     pub repaired: u64,
-    /// Without any identifier: the order stays as it was.
+    /// Without any identifier: the order is unchanged.
     pub unreadable: u64,
-    /// Cut off at the most tokens.
+    /// Cut off at the maximum number of tokens.
     pub truncated: u64,
-    /// With numbers outside brackets only.
+    /// With numbers outside of brackets only.
     pub bare: u64,
-    /// With an identifier twice.
+    /// With a duplicate identifier.
     pub duplicates: u64,
-    /// With an identifier that names no passage.
+    /// With an identifier of no passage.
     pub out_of_range: u64,
     /// With identifiers missing.
     pub missing: u64,
 }
 
 impl Repairs {
-    /// Adds those of other answers.
+    /// Adds the counts of other answers.
     pub fn add(&mut self, other: &Self) {
         self.answers += other.answers;
         self.repaired += other.repaired;
@@ -41,17 +41,17 @@ impl Repairs {
     }
 }
 
-/// What is left of an answer without the thoughts that some models write before it.
+/// An answer without the reasoning (`<think>…</think>`) that some models write before it.
 pub fn without_thoughts(text: &str) -> &str {
     match text.rfind("</think>") {
         Some(at) => &text[at + "</think>".len()..],
-        // Thoughts that never end are no answer.
+        // Reasoning that never ends is no answer.
         None if text.trim_start().starts_with("<think>") => "",
         None => text,
     }
 }
 
-/// The order of `n` passages that an answer gives: places from 0, each once. `truncated` says that it was cut off.
+/// The order of `n` passages in an answer: indices, each once. `truncated`: the answer was cut off.
 pub fn read(text: &str, n: usize, truncated: bool) -> (Vec<usize>, Repairs) {
     let text = without_thoughts(text);
     let mut repairs = Repairs { answers: 1, truncated: truncated.into(), ..Repairs::default() };
@@ -79,7 +79,7 @@ pub fn read(text: &str, n: usize, truncated: bool) -> (Vec<usize>, Repairs) {
     (order, repairs)
 }
 
-/// Numbers in square brackets; one that is too large for a number is out of range in any case.
+/// Numbers in square brackets. One that overflows is out of range in any case.
 fn bracketed(text: &str) -> Vec<usize> {
     let inner =
         text.split('[').skip(1).filter_map(|piece| piece.split_once(']')).map(|(inner, _)| inner.trim());
@@ -87,7 +87,7 @@ fn bracketed(text: &str) -> Vec<usize> {
     digits.map(|d| d.parse().unwrap_or(usize::MAX)).collect()
 }
 
-/// Every run of digits.
+/// All runs of digits.
 fn bare(text: &str) -> Vec<usize> {
     let runs = text.split(|c: char| !c.is_ascii_digit()).filter(|r| !r.is_empty());
     runs.map(|r| r.parse().unwrap_or(usize::MAX)).collect()

@@ -1,21 +1,20 @@
-//! Pointwise scores: how relevant one passage is, read from the log-probabilities of the answer's first token, or from
-//! its text.
+//! Pointwise relevance scores, from the log-probabilities of the answer's first token or from its text.
 
 use super::Answer;
 use super::permutation::without_thoughts;
 use super::prompts::Pointwise;
 use xpipe_base::task::Failure;
 
-/// What a score is read from.
+/// The source of a score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadFrom {
-    /// The probabilities of the first token.
+    /// The log-probabilities of the first token.
     LogProbs,
-    /// The text.
+    /// The text of the answer.
     Text,
 }
 
-/// Tokens of an answer at most: one where the first token tells, else enough for a word and some thought.
+/// Maximum tokens of an answer: one if the first token decides, else enough for a word with some context.
 pub fn max_tokens(from: ReadFrom) -> u32 {
     match from {
         ReadFrom::LogProbs => 1,
@@ -23,25 +22,25 @@ pub fn max_tokens(from: ReadFrom) -> u32 {
     }
 }
 
-/// The score that an answer gives; `None` when it gives none.
+/// The score of an answer; `None` if it has none.
 ///
 /// | form | from log-probabilities | from text |
 /// |---|---|---|
 /// | `yes_no` | ln p(yes) - ln p(no) | yes 1, no 0 |
-/// | `grade` | the mean of the digits 0 to 3 by their probabilities | the first of them |
+/// | `grade` | the mean of the digits 0 to 3 weighted by probability | the first digit |
 ///
-/// Spellings of a word (`Yes`, ` yes`) are added up. Where only one of yes and no is among the likeliest tokens, the
-/// other one has at most the probability of the least likely of them, which is taken.
+/// Probabilities of spellings (`Yes`, ` yes`) are summed. If only one of yes and no is among the returned tokens, the
+/// other has at most the probability of the least likely one, which is used.
 ///
 /// # Errors
-/// When log-probabilities are wanted and there are none.
+/// Log-probabilities are needed and the answer has none.
 pub fn read(form: Pointwise, from: ReadFrom, answer: &Answer) -> Result<Option<f64>, Failure> {
     if from == ReadFrom::Text {
         return Ok(of_text(form, &answer.text));
     }
     if answer.first.is_empty() {
-        return Err(Failure::wrong("the endpoint gives no log-probabilities of tokens, from which scores are read")
-            .help("write `read = text`, which scores by the words of the answer, or ask an endpoint that gives them"));
+        return Err(Failure::wrong("the endpoint gives no log-probabilities, which scores are read from")
+            .help("write `read = text` to score by the words of the answer, or use an endpoint that returns log-probabilities"));
     }
     let probability = |word: &str| -> f64 {
         let spelt = |token: &str| token.trim().to_lowercase() == word;

@@ -1,5 +1,5 @@
-//! The forms of questions, each with a name and a version. A test pins their text: who changes one raises its version,
-//! which asks anew, and the version of the operations that use it.
+//! Prompt templates, each with a name and a version. A test pins their texts: a change must raise the template's version,
+//! which invalidates stored answers, and the version of the operations that use it.
 
 use super::{Message, Prompt, Role};
 
@@ -7,29 +7,29 @@ fn say(role: Role, content: String) -> Message {
     Message { role, content }
 }
 
-/// The first `words` words of a passage, with one blank between them.
+/// The first `words` words of a passage, separated by single spaces.
 pub fn cut(text: &str, words: usize) -> String {
     text.split_whitespace().take(words).collect::<Vec<_>>().join(" ")
 }
 
-/// A form of listwise questions.
+/// A listwise prompt template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listwise {
-    /// A conversation in which passages are handed over one by one.
+    /// A conversation with one message per passage.
     /// **Source:** Sun et al. 2023, "Is ChatGPT Good at Search?" (arXiv 2304.09542), and its code, sunnweiwei/RankGPT.
     RankGpt,
-    /// All passages in one message; what RankZephyr was trained with.
+    /// All passages in one message, as in RankZephyr's training.
     /// **Source:** Pradeep et al. 2023, "RankZephyr" (arXiv 2312.02724), and castorini/rank_llm, rank_zephyr_template.
     RankZephyr,
 }
 
 impl Listwise {
-    /// The form of a name.
+    /// The template with a name.
     pub fn parse(name: &str) -> Option<Self> {
         [Self::RankGpt, Self::RankZephyr].into_iter().find(|p| p.name() == name)
     }
 
-    /// Its name.
+    /// The name in studies.
     pub fn name(self) -> &'static str {
         match self {
             Self::RankGpt => "rank_gpt",
@@ -37,12 +37,12 @@ impl Listwise {
         }
     }
 
-    /// Its version.
+    /// The version of the text.
     pub fn version(self) -> u32 {
         1
     }
 
-    /// Messages of a question about `n` passages.
+    /// Number of messages for `n` passages.
     pub fn messages(self, n: usize) -> usize {
         match self {
             Self::RankGpt => 4 + 2 * n,
@@ -50,7 +50,7 @@ impl Listwise {
         }
     }
 
-    /// The question how these passages are to be ordered.
+    /// The prompt that asks to order passages.
     pub fn ask(self, query: &str, passages: &[&str]) -> Prompt {
         let messages = match self {
             Self::RankGpt => rank_gpt(query, passages),
@@ -112,7 +112,7 @@ fn rank_zephyr(query: &str, passages: &[&str]) -> Vec<Message> {
     vec![say(Role::System, system.into()), say(Role::User, text)]
 }
 
-/// Numbers in square brackets of a passage become numbers in round ones, so that they are not read as identifiers.
+/// Replaces bracketed numbers in a passage by parenthesised ones, so that they are not read as identifiers.
 fn unbracketed(passage: &str) -> String {
     let mut out = String::with_capacity(passage.len());
     let mut rest = passage;
@@ -132,25 +132,25 @@ fn unbracketed(passage: &str) -> String {
     out
 }
 
-/// A form of pointwise questions.
+/// A pointwise prompt template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pointwise {
     /// Whether the passage answers the query, yes or no.
-    /// **Source:** the relevance generation of Liang et al. 2022, "HELM" (arXiv 2211.09110), in words of our own.
+    /// **Source:** the relevance generation of Liang et al. 2022, "HELM" (arXiv 2211.09110), in our own words.
     YesNo,
-    /// How well, from 0 to 3, with the grades of TREC's passage tracks.
+    /// Relevance from 0 to 3, the grades of TREC's passage tracks.
     /// **Source:** Thomas et al. 2024, "Large language models can accurately predict searcher preferences"
-    /// (arXiv 2309.10621), in words of our own.
+    /// (arXiv 2309.10621), in our own words.
     Grade,
 }
 
 impl Pointwise {
-    /// The form of a name.
+    /// The template with a name.
     pub fn parse(name: &str) -> Option<Self> {
         [Self::YesNo, Self::Grade].into_iter().find(|p| p.name() == name)
     }
 
-    /// Its name.
+    /// The name in studies.
     pub fn name(self) -> &'static str {
         match self {
             Self::YesNo => "yes_no",
@@ -158,12 +158,12 @@ impl Pointwise {
         }
     }
 
-    /// Its version.
+    /// The version of the text.
     pub fn version(self) -> u32 {
         1
     }
 
-    /// The question how relevant a passage is.
+    /// The prompt that asks how relevant a passage is.
     pub fn ask(self, query: &str, passage: &str) -> Prompt {
         let (system, asked) = match self {
             Self::YesNo => (
@@ -185,7 +185,7 @@ impl Pointwise {
     }
 }
 
-/// The question which of two passages is better: `A` or `B`.
+/// The prompt that asks which of two passages is better: `A` or `B`.
 /// **Source:** Qin et al. 2023, "Large Language Models are Effective Text Rankers with Pairwise Ranking Prompting"
 /// (arXiv 2306.17563), figure 2.
 pub fn pairwise(query: &str, a: &str, b: &str) -> Prompt {
@@ -205,7 +205,7 @@ mod tests {
         format!("{} {}\n{}", prompt.name, prompt.version, lines.collect::<String>())
     }
 
-    /// Who changes a text raises its version, and that of the operations in `ops/` that ask it.
+    /// A change of a text must raise its version, and that of the operations in `ops/` that use it.
     #[test]
     fn the_text_of_each_version_is_pinned() {
         let passages = ["A passage [7] of words.", "Another [x] one."];

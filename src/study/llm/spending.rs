@@ -1,4 +1,4 @@
-//! What answers cost, and the limits to it.
+//! Token counts, costs and their limits.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -6,22 +6,23 @@ use serde::Serialize;
 
 use super::{Answer, Request};
 use xpipe_base::task::Failure;
+use xpipe_base::value::human;
 
-/// The most that may be spent, and prices per million tokens, in any currency.
+/// Limits, and prices per million tokens in any currency.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Limits {
-    /// Tokens of questions and answers together.
+    /// Maximum tokens of prompts and answers together.
     pub tokens: Option<u64>,
-    /// Money.
+    /// Maximum cost.
     pub cost: Option<f64>,
-    /// Price of a million tokens of questions.
+    /// Price of a million prompt tokens.
     pub input_price: f64,
-    /// Price of a million tokens of answers.
+    /// Price of a million answer tokens.
     pub output_price: f64,
 }
 
 impl Limits {
-    /// What so many tokens cost.
+    /// The cost of a number of tokens.
     pub fn cost(&self, prompt_tokens: f64, completion_tokens: f64) -> f64 {
         (prompt_tokens * self.input_price + completion_tokens * self.output_price) / 1e6
     }
@@ -32,12 +33,12 @@ impl Limits {
     }
 }
 
-/// Requests and their tokens.
+/// Numbers of requests and tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
-    /// Requests.
+    /// Number of requests.
     pub requests: u64,
-    /// Tokens of the questions.
+    /// Tokens of the prompts.
     pub prompt_tokens: u64,
     /// Tokens of the answers.
     pub completion_tokens: u64,
@@ -50,7 +51,7 @@ impl Tally {
         self.completion_tokens += answer.completion_tokens;
     }
 
-    /// Tokens of questions and answers.
+    /// Tokens of prompts and answers.
     pub fn tokens(&self) -> u64 {
         self.prompt_tokens + self.completion_tokens
     }
@@ -60,19 +61,18 @@ impl Tally {
 struct State {
     used: Tally,
     new: Tally,
-    /// What requests under way may need.
-    open: (u64, u64),
+    /// Tokens reserved by running requests: prompts, answers.
+    reserved: (u64, u64),
 }
 
-/// What a stage spends. Answers that were kept count as well, so that a stage that is started again, for whatever reason,
-/// stays within its limit.
+/// The spending of a stage. Stored answers count as well, so that a restarted stage stays within its limit.
 #[derive(Debug, Default)]
 pub struct Spending {
     limits: Limits,
     state: Mutex<State>,
 }
 
-/// What a request under way may need; given back with its answer, or without one.
+/// Tokens reserved for a running request: prompt, answer.
 #[derive(Debug)]
 pub struct Reserved(u64, u64);
 
@@ -86,23 +86,25 @@ impl Spending {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts an answer that was kept.
+    /// Counts a stored answer.
     pub fn kept(&self, answer: &Answer) {
         self.state().used.add(answer);
     }
 
-    /// Sets aside what a request may need: its tokens as estimated, and the longest answer.
+    /// Reserves the tokens of a request: its estimated prompt, and the longest answer.
     ///
     /// # Errors
-    /// When that would pass a limit.
+    /// That would exceed a limit.
     pub fn reserve(&self, request: &Request) -> Result<Reserved, Failure> {
         let mut state = self.state();
         let (asked, answered) = (request.prompt.tokens(), u64::from(request.max_tokens));
-        let prompt = state.used.prompt_tokens + state.open.0 + asked;
-        let completion = state.used.completion_tokens + state.open.1 + answered;
+        let prompt = state.used.prompt_tokens + state.reserved.0 + asked;
+        let completion = state.used.completion_tokens + state.reserved.1 + answered;
         let limits = self.limits;
         let passed = match (limits.tokens, limits.cost) {
-            (Some(most), _) if prompt + completion > most => Some(format!("{most} tokens (`token_limit`)")),
+            (Some(most), _) if prompt + completion > most => {
+                Some(format!("{} (`token_limit`)", human::counted(most, "tokens")))
+            }
             (_, Some(most)) if limits.cost(prompt as f64, completion as f64) > most => {
                 Some(format!("{most} (`cost_limit`)"))
             }
@@ -120,31 +122,29 @@ impl Spending {
                 false => String::new(),
             };
             let message = format!(
-                "the limit of {limit} does not allow another request: {} answers took {} tokens{cost}, and the next may \
-                 take {}",
-                used.requests,
-                used.tokens(),
+                "the limit of {limit} does not allow another request: {} took {}{cost}, and the next may take {}",
+                human::counted(used.requests, "answers"),
+                human::counted(used.tokens(), "tokens"),
                 asked + answered
             );
-            return Err(Failure::wrong(message).help(
-                "raise the limit in the stage's `with`; answers are kept, and none is paid for twice",
-            ));
+            return Err(Failure::wrong(message)
+                .help("raise the limit in the stage's `with`; answers are kept, so none is paid for twice"));
         }
-        state.open = (state.open.0 + asked, state.open.1 + answered);
+        state.reserved = (state.reserved.0 + asked, state.reserved.1 + answered);
         Ok(Reserved(asked, answered))
     }
 
-    /// Gives back what a request might have needed, and counts its answer if there is one.
+    /// Releases a reservation, and counts the answer if there is one.
     pub fn settle(&self, reserved: &Reserved, answer: Option<&Answer>) {
         let mut state = self.state();
-        state.open = (state.open.0 - reserved.0, state.open.1 - reserved.1);
+        state.reserved = (state.reserved.0 - reserved.0, state.reserved.1 - reserved.1);
         if let Some(answer) = answer {
             state.used.add(answer);
             state.new.add(answer);
         }
     }
 
-    /// Everything used, and the part of it that was not there before.
+    /// The total, and the part of it that is not from stored answers.
     pub fn tallies(&self) -> (Tally, Tally) {
         let state = self.state();
         (state.used, state.new)

@@ -159,7 +159,7 @@ mod run {
 
     use super::endpoint;
     use crate::llm::answers::Answers;
-    use crate::llm::asking::{Asker, Manner};
+    use crate::llm::cached::{CachedModel, RequestOptions};
     use crate::llm::permutation::Repairs;
     use crate::llm::prompts;
     use crate::llm::spending::{Limits, Spending};
@@ -215,14 +215,14 @@ mod run {
             prompts::cut(self.stores.corpus.text(number as usize), self.words)
         }
 
-        /// Does `work` for each of `n` queries with an asker of some `total` questions.
+        /// Does `work` for each of `n` queries with an cached of some `total` questions.
         pub(in super::super) fn each<T: Send>(
             &self,
             n: usize,
             total: u64,
             max_tokens: u32,
             logprobs: bool,
-            work: impl Fn(&Asker<'_>, usize) -> Result<T, Failure> + Sync,
+            work: impl Fn(&CachedModel<'_>, usize) -> Result<T, Failure> + Sync,
         ) -> Result<(Vec<T>, Spending), Failure> {
             let job = self.job;
             let max_tokens = if job.has("max_tokens") {
@@ -230,12 +230,12 @@ mod run {
             } else {
                 max_tokens
             };
-            let manner = Manner { max_tokens, logprobs, seed: job.seed()? };
+            let manner = RequestOptions { max_tokens, logprobs, seed: job.seed()? };
             let spending = Spending::new(limits(&job.spec.policy));
             let answers = Answers::new(&job.spec.answers);
-            let asker = Asker::new(&*self.model, answers, spending, manner, total, job.progress);
-            let results = asker.each(n, self.at_once, |i| work(&asker, i))?;
-            Ok((results, asker.into_spending()))
+            let cached = CachedModel::new(&*self.model, answers, spending, manner, total, job.progress);
+            let results = cached.each(n, self.at_once, |i| work(&cached, i))?;
+            Ok((results, cached.into_spending()))
         }
 
         /// The facts of the result: requests, tokens, cost, repaired answers.

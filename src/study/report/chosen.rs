@@ -4,7 +4,6 @@ use super::Results;
 use super::layout;
 use super::missing;
 use xpipe_base::value::pending::{Pending, each};
-use xpipe_base::value::shown::show;
 use xpipe_base::value::{ActionId, Name, Value};
 use xpipe_lang::graph::{self, Choice, Graph};
 
@@ -86,7 +85,7 @@ impl Chosen {
             return format!("not known yet: the {} of {}", self.by, self.of);
         };
         let best = self.best.map(|x| format!(" ({})", layout::number(x, 4))).unwrap_or_default();
-        let values: Vec<String> = values.iter().map(|(axis, v)| format!("{axis} = {}", show(v))).collect();
+        let values: Vec<String> = values.iter().map(|(axis, v)| format!("{axis} = {v}")).collect();
         format!("{{{}}}, the {} of {}{best}", values.join(", "), self.by, self.of)
     }
 
@@ -99,7 +98,7 @@ impl Chosen {
             Value::Int(i) => (*i).into(),
             Value::Float(x) => serde_json::json!(x),
             Value::Bool(b) => (*b).into(),
-            other => serde_json::Value::String(show(other)),
+            other => serde_json::Value::String(other.to_string()),
         };
         let values: Option<serde_json::Map<_, _>> =
             self.values.as_ref().map(|r| r.iter().map(|(axis, v)| (axis.to_string(), value(v))).collect());

@@ -4,6 +4,7 @@
 //! is given in the measure too. Without results, the collections of a mean are assumed to have equal variances.
 
 use std::fmt;
+use xpipe_base::value::human;
 
 use super::fill::evaluate_table;
 use super::filled::at;
@@ -94,13 +95,13 @@ impl fmt::Display for Detectable {
         let worth = if alike == self.queries as u64 {
             String::new()
         } else {
-            format!(" (with the weights of their collections worth {})", layout::count(alike))
+            format!(" (with the weights of their collections worth {})", human::thousands(alike))
         };
         write!(
             f,
             "{}: {} queries{worth} find a difference of {} standard deviations with a chance of {:.0} %, in a t-test at {}",
             self.table,
-            layout::count(self.queries as u64),
+            human::thousands(self.queries as u64),
             layout::number(self.effect, 2),
             POWER * 100.0,
             self.alpha

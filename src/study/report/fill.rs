@@ -10,7 +10,7 @@ use super::missing::{self, Reason};
 use super::significance;
 use super::spreads::Spreads;
 use xpipe_base::task::Failure;
-use xpipe_base::value::{self, Value};
+use xpipe_base::value::Value;
 use xpipe_lang::graph::{BestPer, Graph, Table};
 
 /// Fills in a table. What cannot be computed becomes a hole or a note, and is never left out silently.
@@ -153,26 +153,12 @@ fn content(value: Option<&Value>, graph: &Graph, results: &dyn Results) -> (Cont
 /// A value that is not a number, as a cell shows it.
 pub(super) fn text(value: &Value) -> String {
     match value {
-        Value::Null => "none".into(),
-        Value::Bool(b) => b.to_string(),
-        Value::Int(i) => i.to_string(),
-        Value::Float(x) => value::shown::shortest(*x),
-        Value::Str(s) => s.to_string(),
-        Value::Bytes(n) => value::shown::bytes(*n),
-        Value::Seconds(s) => value::shown::seconds(*s),
-        Value::Percent(p) => format!("{}%", value::shown::shortest(*p)),
-        Value::Budget(xpipe_base::value::Budget::Steps(n)) => format!("{} steps", layout::count(*n)),
-        Value::Budget(xpipe_base::value::Budget::Epochs(x)) => format!("{x} epochs"),
         Value::List(items) => items.iter().map(text).collect::<Vec<_>>().join(", "),
         Value::Record(r) => {
             r.iter().map(|(n, v)| format!("{n} = {}", text(v))).collect::<Vec<_>>().join(", ")
         }
-        Value::Call(c) => {
-            let args: Vec<String> = c.args.iter().map(|(n, v)| format!("{n} = {}", text(v))).collect();
-            format!("{}({})", c.name, args.join(", "))
-        }
         Value::Input(_) | Value::Artifact(_) | Value::Located(_) => "a result".into(),
-        Value::Pending(_) => "not known yet".into(),
+        other => other.to_string(),
     }
 }
 

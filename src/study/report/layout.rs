@@ -1,9 +1,6 @@
 //! The words and numbers that all renderings share.
 
 use super::filled::{Content, Filled, FilledCell, Note, Sign};
-pub(super) use xpipe_base::value::rounded::{
-    grouped as count, rough_bytes as bytes, rough_seconds as duration,
-};
 use xpipe_data::ir::metrics::Measure;
 use xpipe_lang::graph;
 
@@ -124,12 +121,5 @@ mod tests {
         assert_eq!(number(-0.0016, 3), "-0.002");
         assert_eq!(number(-0.4, 0), "0");
         assert_eq!(number(12.0, 1), "12.0");
-        assert_eq!(count(0), "0");
-        assert_eq!(count(1234), "1,234");
-        assert_eq!(count(1_234_567), "1,234,567");
-        assert_eq!((bytes(512), bytes(1_572_864)), ("512 B".into(), "1.5 MiB".into()));
-        assert_eq!(duration(0.421), "0.42 s");
-        assert_eq!(duration(200.2), "3 min 20 s");
-        assert_eq!(duration(7500.0), "2 h 05 min");
     }
 }

@@ -3,6 +3,7 @@
 use super::costs::Costs;
 use super::filled::Filled;
 use super::layout::{self, Style};
+use xpipe_base::value::human;
 
 const STYLE: Style = Style {
     escape,
@@ -37,10 +38,10 @@ pub fn costs(costs: &Costs) -> String {
     rule(&mut out, costs.counted.len() + 1);
     for row in &costs.rows {
         let seconds = row.seconds.map_or_else(|| "–".into(), |s| layout::number(s, 2));
-        let counts = row.counts.iter().map(|n| n.map_or_else(|| "–".into(), layout::count));
+        let counts = row.counts.iter().map(|n| n.map_or_else(|| "–".into(), human::thousands));
         line(&mut out, [escape(&row.address), seconds].into_iter().chain(counts));
     }
-    let totals = (0..costs.counted.len()).map(|c| layout::count(costs.total(c)));
+    let totals = (0..costs.counted.len()).map(|c| human::thousands(costs.total(c)));
     let first = [format!("total of {}", costs.rows.len()), layout::number(costs.seconds(), 2)];
     line(&mut out, first.into_iter().chain(totals));
     if costs.missing() > 0 {

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 
 use super::Results;
 use xpipe_base::value::pending::{Unresolved, resolve};
-use xpipe_base::value::shown::show;
 use xpipe_base::value::{ActionId, Pending, Value};
 use xpipe_lang::graph::{Cut, Graph};
 
@@ -112,7 +111,7 @@ pub(super) fn address(graph: &Graph, id: ActionId) -> String {
 
 /// A text with its values filled in; `?` for those that are not there.
 pub(super) fn text(of: &Value, results: &dyn Results) -> String {
-    let known = |part: &Value| value(part, results).map_or_else(|_| "?".to_owned(), |v| show(&v));
+    let known = |part: &Value| value(part, results).map_or_else(|_| "?".to_owned(), |v| v.to_string());
     match of {
         Value::Pending(p) => match &**p {
             Pending::Text { parts } => parts.iter().map(known).collect(),

@@ -4,6 +4,7 @@ use super::claims::{ClaimOutcome, ClaimResult};
 use super::costs::Costs;
 use super::filled::{Filled, FilledCell, Sign};
 use super::layout;
+use xpipe_base::value::human;
 use xpipe_lang::graph;
 
 /// The most actions that are listed; all of them are in the files.
@@ -138,13 +139,13 @@ pub fn costs(costs: &Costs, colour: bool) -> String {
     let shown = if costs.rows.len() > SHOWN { 0 } else { costs.rows.len() };
     for row in &costs.rows[..shown] {
         let mut line = vec![plain(row.address.clone())];
-        line.push(plain(row.seconds.map_or_else(|| "–".into(), layout::duration)));
-        line.extend(row.counts.iter().map(|n| plain(n.map_or_else(|| "–".into(), layout::count))));
+        line.push(plain(row.seconds.map_or_else(|| "–".into(), human::duration)));
+        line.extend(row.counts.iter().map(|n| plain(n.map_or_else(|| "–".into(), human::thousands))));
         grid.push(line);
     }
     let mut total =
-        vec![plain(format!("total of {}", costs.rows.len())), plain(layout::duration(costs.seconds()))];
-    total.extend((0..costs.counted.len()).map(|c| plain(layout::count(costs.total(c)))));
+        vec![plain(format!("total of {}", costs.rows.len())), plain(human::duration(costs.seconds()))];
+    total.extend((0..costs.counted.len()).map(|c| plain(human::thousands(costs.total(c)))));
     grid.push(total);
     let title = format!("costs of {}", costs.stage);
     let mut lines = vec![if colour { format!("{BOLD}{title}{OFF}") } else { title }];

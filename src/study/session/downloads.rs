@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crossbeam_channel::Sender;
 
@@ -15,11 +15,11 @@ use super::inputs::needed;
 use super::notice::Notice;
 use super::preflight::is_open;
 use super::runner::LocalRunner;
-use xpipe_base::task::{Failure, FailureKind, Progress, Silent};
+use xpipe_base::task::{Failure, FailureKind, Progress, Silent, Throttle};
 use xpipe_base::value::{Address, Checksum, Digest, Input, inputs_of};
 use xpipe_engine::cache::Store;
 use xpipe_engine::cache::downloads::{Download, file_name};
-use xpipe_engine::fetch::{Got, Origin, Sources, Want, bring, is_here};
+use xpipe_engine::fetch::{FetchRequest, Fetched, Origin, Sources, fetch, is_cached};
 use xpipe_engine::{CancelToken, Event, EventSink, Forecast};
 
 /// Files that are downloaded at the same time: enough for slow servers, few enough not to be a burden.
@@ -52,7 +52,7 @@ impl Network {
 /// A file that a run would read from another machine.
 pub struct NeededFile {
     /// Its address, and what is expected of it.
-    pub want: Want,
+    pub want: FetchRequest,
     /// The cells that read it.
     pub readers: Vec<String>,
     /// Whether a reader declares no digest, so that the lock file must pin it.
@@ -62,7 +62,7 @@ pub struct NeededFile {
 impl NeededFile {
     /// Whether the file is on this machine already.
     pub fn is_here(&self, store: &Store) -> bool {
-        self.want.digest.as_ref().is_some_and(|digest| is_here(&self.want, digest, store))
+        self.want.digest.as_ref().is_some_and(|digest| is_cached(&self.want, digest, store))
     }
 }
 
@@ -71,7 +71,7 @@ pub struct FetchedFile {
     /// The file.
     pub file: NeededFile,
     /// Its size, digest and origin, or why there is none.
-    pub result: Result<Got, Failure>,
+    pub result: Result<Fetched, Failure>,
     /// Where it is on this machine; `None` when it failed.
     pub path: Option<PathBuf>,
     /// Whether its digest was pinned now.
@@ -101,10 +101,10 @@ impl Session {
             inputs_of(&action.args, &mut |input| {
                 let Input::Remote { url, digest, member } = &**input else { return };
                 let (file, digests) = all.entry(url.clone()).or_insert_with(|| {
-                    let want = Want {
+                    let want = FetchRequest {
                         url: url.clone(),
                         digest: None,
-                        said: place.clone(),
+                        declared: place.clone(),
                         whole: false,
                         members: BTreeSet::new(),
                     };
@@ -149,7 +149,7 @@ impl Session {
                     Err(failure) => result = Err(failure),
                 }
             }
-            let here = |got: &Got| store.download(&file.want.url, &got.digest).path(None);
+            let here = |got: &Fetched| store.download(&file.want.url, &got.digest).path(None);
             let path = result.as_ref().ok().map(here);
             fetched.push(FetchedFile { file, result, path, pinned });
         }
@@ -197,7 +197,7 @@ fn expected(
         }
         let checksum = Checksum::parse(digest).map_err(|why| Error::missing(format!("{place}: {why}")))?;
         file.want.digest = Some(checksum);
-        file.want.said.clone_from(place);
+        file.want.declared.clone_from(place);
     }
     Ok(file)
 }
@@ -209,7 +209,7 @@ fn download_all(
     sources: &Sources,
     view: &mut dyn EventSink,
     cancel: &CancelToken,
-) -> Vec<Result<Got, Failure>> {
+) -> Vec<Result<Fetched, Failure>> {
     let begun = Instant::now();
     view.event(
         0.0,
@@ -222,7 +222,8 @@ fn download_all(
             tool: concat!("xpipe ", env!("CARGO_PKG_VERSION")).to_owned(),
         },
     );
-    let results: Vec<Mutex<Option<Result<Got, Failure>>>> = files.iter().map(|_| Mutex::new(None)).collect();
+    let results: Vec<Mutex<Option<Result<Fetched, Failure>>>> =
+        files.iter().map(|_| Mutex::new(None)).collect();
     let set = |i: usize, result| *results[i].lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
     let next = AtomicUsize::new(0);
     let (tx, rx) = crossbeam_channel::unbounded();
@@ -255,17 +256,17 @@ fn download_all(
 /// Downloads one file and reports its events.
 fn download(
     id: u32,
-    want: &Want,
+    want: &FetchRequest,
     store: &Store,
     sources: &Sources,
     cancel: &CancelToken,
     tx: &Sender<Event>,
-) -> Result<Got, Failure> {
+) -> Result<Fetched, Failure> {
     let (address, op) = (file_name(&want.url), host(&want.url).to_owned());
-    if want.digest.as_ref().is_some_and(|d| is_here(want, d, store)) {
+    if want.digest.as_ref().is_some_and(|d| is_cached(want, d, store)) {
         let key = Digest::of(want.url.as_bytes());
         let _ = tx.send(Event::Cached { id, address, op, key });
-        return bring(want, store, sources, &Silent);
+        return fetch(want, store, sources, &Silent);
     }
     let begun = Instant::now();
     let device = if sources.offline { "offline" } else { "download" }.to_owned();
@@ -279,8 +280,8 @@ fn download(
         device,
         log,
     });
-    let progress = FileProgress { id, address: &address, tx, cancel, last: Mutex::new(None) };
-    let got = bring(want, store, sources, &progress);
+    let progress = FileProgress { id, address: &address, tx, cancel, throttle: Throttle::default() };
+    let got = fetch(want, store, sources, &progress);
     let event = match &got {
         Ok(got) => Event::Finished {
             id,
@@ -309,16 +310,14 @@ struct FileProgress<'a> {
     address: &'a str,
     tx: &'a Sender<Event>,
     cancel: &'a CancelToken,
-    last: Mutex<Option<Instant>>,
+    throttle: Throttle,
 }
 
 impl Progress for FileProgress<'_> {
     fn progress(&self, done: u64, total: u64, unit: &str, note: &str) {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.is_some_and(|at| at.elapsed() < Duration::from_millis(100)) && done != total {
+        if !self.throttle.due(done, total) {
             return;
         }
-        *last = Some(Instant::now());
         let (id, unit, note) = (self.id, unit.to_owned(), note.to_owned());
         let _ = self.tx.send(Event::Progress { id, done, total, unit, note });
     }
@@ -354,6 +353,6 @@ pub(super) fn fetch_error(fetched: &[FetchedFile]) -> Option<Error> {
 impl FetchedFile {
     /// Whether the file was on this machine already.
     pub fn was_here(&self) -> bool {
-        self.result.as_ref().is_ok_and(|got| got.origin == Origin::Here)
+        self.result.as_ref().is_ok_and(|got| got.origin == Origin::Cache)
     }
 }

@@ -2,9 +2,10 @@
 //! the stages of a run.
 
 use std::collections::BTreeMap;
+use xpipe_base::value::human;
 
 use xpipe_base::task::{Action, Asked, Kernels, Told, Work};
-use xpipe_engine::cache::{RateOf, Rates, Store};
+use xpipe_engine::cache::{RateKey, Rates, Store};
 use xpipe_engine::{Final, Forecaster, Options, RunReport};
 
 /// What an action will need, or several together.
@@ -48,13 +49,8 @@ impl Estimate {
 
     /// The time for people: `≤ 12 min 04 s`, with `?` where some of it is unknown; empty where no model runs.
     pub fn time(&self) -> String {
-        let known = self.seconds.map(|s| {
-            format!(
-                "{}{}",
-                if s.most { "≤ " } else { "" },
-                xpipe_base::value::rounded::rough_seconds(s.amount)
-            )
-        });
+        let known =
+            self.seconds.map(|s| format!("{}{}", if s.most { "≤ " } else { "" }, human::duration(s.amount)));
         match (known, self.unknown.is_empty()) {
             (Some(known), true) => known,
             (Some(known), false) => format!("{known} + ?"),
@@ -66,7 +62,7 @@ impl Estimate {
     /// Requests to language models, for people; `None` where there are none.
     pub fn questions(&self) -> Option<String> {
         let Told { amount: a, most } = self.asked?;
-        let n = |x: f64| xpipe_base::value::rounded::grouped(x.round() as u64);
+        let n = |x: f64| human::thousands(x.round() as u64);
         let cost = if a.cost > 0.0 { format!(", a cost of about {:.2}", a.cost) } else { String::new() };
         Some(format!(
             "{}{} questions to a language model: about {} tokens asked, at most {} answered{cost}",
@@ -80,7 +76,7 @@ impl Estimate {
     /// The memory for people: `≤ 1.2 GiB`.
     pub fn space(&self) -> String {
         self.memory.map_or_else(String::new, |m| {
-            format!("{}{}", if m.most { "≤ " } else { "" }, xpipe_base::value::rounded::rough_bytes(m.amount))
+            format!("{}{}", if m.most { "≤ " } else { "" }, human::size(m.amount))
         })
     }
 }
@@ -163,7 +159,7 @@ impl<'a> Estimator<'a> {
         let threads = self.forecaster.threads(action, self.options);
         let kernels = kernels(work, self.options.kernels)?;
         let of = rate_of(work, &self.machine, threads, &kernels);
-        let (rate, basis) = match self.rates.find(&of) {
+        let (rate, basis) = match self.rates.estimate(&of) {
             Some(found) => (found.flops, if found.same { Basis::Measured } else { Basis::Scaled }),
             None => {
                 let probe = || probe(self.options.kernels, threads);
@@ -191,8 +187,8 @@ fn machine() -> String {
     format!("{name}, {threads} threads")
 }
 
-fn rate_of(work: &Work, machine: &str, threads: usize, kernels: &str) -> RateOf {
-    RateOf {
+fn rate_of(work: &Work, machine: &str, threads: usize, kernels: &str) -> RateKey {
+    RateKey {
         machine: machine.to_owned(),
         threads,
         kernels: kernels.to_owned(),
@@ -231,7 +227,7 @@ pub(super) fn learn(store: &Store, report: &RunReport) {
         let kernels = facts.get("kernels").and_then(serde_json::Value::as_str);
         let (Some(work), Some(kernels), "cpu") = (work, kernels, &*manifest.device) else { continue };
         for w in work {
-            learnt |= rates.learn(&rate_of(&w, &machine, manifest.threads, kernels), w.flops, w.seconds);
+            learnt |= rates.record(&rate_of(&w, &machine, manifest.threads, kernels), w.flops, w.seconds);
         }
     }
     if learnt {

@@ -83,7 +83,7 @@ impl Session {
         for one in wanted {
             match &forecasts[one.id.0 as usize] {
                 Forecast::Cached { key } => {
-                    let manifest = store.look(key).map_err(|miss| damaged(&one.address, &miss))?;
+                    let manifest = store.get(key).map_err(|miss| damaged(&one.address, &miss))?;
                     folders.push(store.tree(&manifest)?.map_err(|miss| damaged(&one.address, &miss))?);
                     keys.push(*key);
                 }

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use xpipe_base::value::rounded::rough_bytes;
+use xpipe_base::value::human;
 
 /// Takes notices, from any thread.
 pub type Listener = Arc<dyn Fn(&Notice) + Send + Sync>;
@@ -64,8 +64,8 @@ impl fmt::Display for Notice {
                 write!(f, "fetching {model} at `{revision}` from {hub}")
             }
             Self::Progress { file, done, total } => {
-                write!(f, "  {file}: {}", rough_bytes(*done))?;
-                if *total > 0 { write!(f, " of {}", rough_bytes(*total)) } else { Ok(()) }
+                write!(f, "  {file}: {}", human::size(*done))?;
+                if *total > 0 { write!(f, " of {}", human::size(*total)) } else { Ok(()) }
             }
             Self::OfFile(text) => write!(f, "  {text}"),
             Self::Pinned { url, digest, lock } => {

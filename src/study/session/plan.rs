@@ -1,6 +1,7 @@
 //! `plan`: what a run would do, by the code that a run uses.
 
 use std::collections::BTreeSet;
+use xpipe_base::value::human;
 
 use super::Session;
 use super::error::Error;
@@ -213,10 +214,7 @@ impl PlannedStage {
 fn resources(policy: &Policy) -> String {
     let gpus = policy.gpu.filter(|n| *n > 0).map(|n| format!("gpu {n}"));
     let amounts = [policy.vram, policy.memory].into_iter().flatten();
-    gpus.into_iter()
-        .chain(amounts.map(xpipe_base::value::rounded::rough_bytes))
-        .collect::<Vec<_>>()
-        .join(", ")
+    gpus.into_iter().chain(amounts.map(human::size)).collect::<Vec<_>>().join(", ")
 }
 
 /// Whether arguments hold a value that is known only after a stage has run.

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::Session;
 use super::inputs::{self, generates, needed};
 use xpipe_base::diag::Span;
-use xpipe_base::task::{Failure, passed_over};
+use xpipe_base::task::{Failure, is_ignored};
 use xpipe_base::value::{ActionId, Input, inputs_of};
 use xpipe_engine::cache::Store;
 use xpipe_engine::{self as engine, Forecast, Job, Options, Reach, Runner as _};
@@ -195,7 +195,7 @@ fn unreadable(path: &Path, import: bool) -> Option<Failure> {
             return Some(Failure::missing(format!("{name}: {e}")).help("let this user read the folder"));
         }
     };
-    let empty = import && !entries.any(|e| !passed_over(&e.file_name().to_string_lossy()));
+    let empty = import && !entries.any(|e| !is_ignored(&e.file_name().to_string_lossy()));
     empty.then(|| {
         Failure::missing(format!("{name}: the folder holds no files"))
             .help("check the path: a collection's files are expected in it")

@@ -38,7 +38,7 @@ impl<'s> CachedResults<'s> {
         for (id, forecast) in (0u32..).map(ActionId).zip(forecasts) {
             manifests.push(match forecast {
                 Forecast::Cached { key } => {
-                    store.look(key).map(Arc::new).inspect_err(|miss| stored.note_damage(id, miss)).ok()
+                    store.get(key).map(Arc::new).inspect_err(|miss| stored.note_damage(id, miss)).ok()
                 }
                 Forecast::WillRun { miss: Some(miss), .. } => {
                     stored.note_damage(id, miss);

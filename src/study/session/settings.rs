@@ -102,7 +102,7 @@ pub(super) fn no_cache() -> Failure {
 
 /// Starts the threads that the process shares, which hashing and reading use.
 fn start_threads() -> Result<(), Error> {
-    xpipe_engine::process::pool_of_the_process().map_err(|e| Failure::no_threads(e).into())
+    xpipe_engine::process::start_global_pool().map_err(|e| Failure::no_threads(e).into())
 }
 
 /// Refuses a cache whose path, links followed, is not UTF-8: task specifications and manifests hold paths as text.

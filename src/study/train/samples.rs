@@ -18,7 +18,7 @@ pub use pool::{Lists, Pool, Sample, Triple};
 pub use shape::Shape;
 
 use xpipe_base::task::Failure;
-use xpipe_base::value::counted::counted;
+use xpipe_base::value::human;
 use xpipe_base::value::rng::{Permutation, Stream};
 
 /// A stream of samples.
@@ -81,7 +81,7 @@ impl Samples {
         let draws = Stream::new(seed, &["data.samples", "documents"]);
         let samples = Self { pool, shape, order, draws, usable, skipped };
         if samples.epoch() == 0 {
-            let why: Vec<String> = samples.skipped.iter().map(|(w, n)| counted(*n, w)).collect();
+            let why: Vec<String> = samples.skipped.iter().map(|(w, n)| human::counted(*n, w)).collect();
             let why = if why.is_empty() { "it is empty".to_owned() } else { why.join(", ") };
             return Err(Failure::wrong(format!("the source gives no sample: {why}"))
                 .help("check that the qrels judge the queries of the run, or ask for fewer negatives"));

@@ -1,55 +1,59 @@
-//! Requests to the hub. It points to other hosts for the bytes of large files; the token goes to the hub's own only.
+//! Requests to the hub. The hub redirects to other hosts for the bytes of large files; the token is sent to the hub's
+//! own host only.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ureq::http::{HeaderMap, Response};
 use ureq::{Body, http::header::LOCATION};
 
 use super::Token;
 use super::refusal::Refusal;
-use crate::fetch::download::{Answer, Trouble, pause};
-use crate::fetch::http::{self, Request};
+use crate::fetch::http::{self, Content, Request, RequestError};
+use xpipe_base::task::retry::{Retry, wait_until};
 use xpipe_base::task::{Failure, Progress};
 use xpipe_base::value::address::public;
 
-/// Redirections of one request at most.
-const HOPS: usize = 6;
-/// Tries of a small request.
-const TRIES: u32 = 4;
-const WAIT: Duration = Duration::from_millis(500);
-/// Bytes of an answer in JSON at most: lists of files are some hundred bytes a file.
-const JSON: u64 = 64 << 20;
+/// Redirections of one request.
+const MAX_REDIRECTIONS: usize = 6;
+/// Attempts at a small request.
+const MAX_ATTEMPTS: u32 = 4;
+/// Of them, attempts that reach no server.
+const MAX_UNREACHED: u32 = 2;
+/// The longest wait between them.
+const MAX_WAIT: Duration = Duration::from_secs(120);
+/// Size of a JSON response, in bytes: lists of files take some hundred bytes per file.
+const MAX_JSON: u64 = 64 << 20;
 
-/// The hub, as this machine is allowed to ask it.
+/// A client of a hub.
 #[derive(Clone, Debug)]
 pub struct Client {
     pub(super) endpoint: String,
     pub(super) token: Option<Token>,
 }
 
-/// What the hub says of a file before it points to its bytes.
+/// What the headers of the hub say of a file.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Said {
+pub(super) struct FileHeaders {
     pub commit: Option<String>,
     pub etag: Option<String>,
     pub size: Option<u64>,
 }
 
-/// An answer, and what was said on the way to it.
+/// The last response to a request, and what the hub said of the file on the way to it.
 struct Reply {
-    said: Said,
-    /// Whether it is from another host, which was not asked.
+    said: FileHeaders,
+    /// Whether it redirects to another host, which was not asked.
     elsewhere: bool,
     response: Response<Body>,
 }
 
 impl Client {
-    /// The hub of the environment.
+    /// The hub that the environment names (HF_ENDPOINT), with the token of the environment.
     pub fn of_environment() -> Self {
         Self::new(super::endpoint(), super::token())
     }
 
-    /// A hub at an address.
+    /// The hub at an address.
     pub fn new(endpoint: String, token: Option<Token>) -> Self {
         Self { endpoint, token }
     }
@@ -59,12 +63,12 @@ impl Client {
         format!("{}/{model}/resolve/{}/{}", self.endpoint, quoted(commit, ""), quoted(file, "/"))
     }
 
-    /// One request, along what the hub points to. With `head`, another host is not asked.
-    fn ask(&self, url: &str, head: bool, from: u64, validator: Option<&str>) -> Result<Reply, Trouble> {
+    /// Makes one request and follows redirections. With `head`, other hosts are not asked.
+    fn ask(&self, url: &str, head: bool, from: u64, validator: Option<&str>) -> Result<Reply, RequestError> {
         let home = origin(&self.endpoint);
-        let (mut url, mut said) = (url.to_owned(), Said::default());
+        let (mut url, mut said) = (url.to_owned(), FileHeaders::default());
         let token = self.token.as_ref().map(Token::header);
-        for _ in 0..HOPS {
+        for _ in 0..MAX_REDIRECTIONS {
             let ours = origin(&url) == home;
             let authorization = token.as_deref().filter(|_| ours);
             let response =
@@ -77,8 +81,8 @@ impl Client {
             }
             let to = response.headers().get(LOCATION).and_then(|l| l.to_str().ok());
             let next = to.and_then(|to| resolved(&url, to)).ok_or_else(|| {
-                Trouble::Never(Failure::missing(format!(
-                    "{} points to no address that can be asked",
+                RequestError::Permanent(Failure::missing(format!(
+                    "{} redirects to an invalid address",
                     public(&url)
                 )))
             })?;
@@ -87,41 +91,41 @@ impl Client {
             }
             url = next;
         }
-        Err(Trouble::Never(Failure::missing(format!("{} is pointed to in a circle", public(&url)))))
+        Err(RequestError::Permanent(Failure::missing(format!("{}: too many redirections", public(&url)))))
     }
 
-    /// The bytes of a file from some place on.
+    /// The bytes of a file from an offset.
     pub(super) fn bytes(
         &self,
         url: &str,
         from: u64,
         validator: Option<&str>,
         refusal: &Refusal<'_>,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<Content, RequestError> {
         let reply = self.ask(url, false, from, validator)?;
-        http::answer(reply.response, &|code, headers| refusal.of(code, headers))
+        http::content(reply.response, &|code, headers| refusal.of(code, headers))
     }
 
-    /// What the hub says of a file; nothing when it does not have it.
+    /// What the hub says of a file; `None` when there is no such file.
     pub(super) fn head(
         &self,
         url: &str,
         refusal: &Refusal<'_>,
         progress: &dyn Progress,
-    ) -> Result<Option<Said>, Failure> {
-        patient(url, progress, || {
+    ) -> Result<Option<FileHeaders>, Failure> {
+        with_retries(url, progress, || {
             let reply = self.ask(url, true, 0, None)?;
             let (code, headers) = (reply.response.status().as_u16(), reply.response.headers());
             match code {
                 _ if reply.elsewhere => Ok(Some(reply.said)),
                 200..=299 => Ok(Some(reply.said)),
                 404 if !Refusal::is_final(headers) => Ok(None),
-                _ => Err(http::refused(code, headers, &|code, headers| refusal.of(code, headers))),
+                _ => Err(http::status_error(code, headers, &|code, headers| refusal.of(code, headers))),
             }
         })
     }
 
-    /// An answer in JSON; nothing when the server has no such service.
+    /// A JSON response; `None` when the server has no such service.
     pub(super) fn json(
         &self,
         path: &str,
@@ -129,33 +133,33 @@ impl Client {
         progress: &dyn Progress,
     ) -> Result<Option<serde_json::Value>, Failure> {
         let url = format!("{}{path}", self.endpoint);
-        patient(&url, progress, || {
+        with_retries(&url, progress, || {
             let reply = self.ask(&url, false, 0, None)?;
             let (code, headers) = (reply.response.status().as_u16(), reply.response.headers());
             match code {
                 200 => parsed(reply.response),
                 404 | 405 | 410 | 501 if !Refusal::is_final(headers) => Ok(None),
-                _ => Err(http::refused(code, headers, &|code, headers| refusal.of(code, headers))),
+                _ => Err(http::status_error(code, headers, &|code, headers| refusal.of(code, headers))),
             }
         })
     }
 
-    /// An answer in JSON that only makes an advice better: asked for once, and nothing when it does not come.
-    pub(super) fn json_perhaps(&self, path: &str) -> Option<serde_json::Value> {
+    /// A JSON response that only improves a suggestion: one attempt, `None` when it fails.
+    pub(super) fn json_once(&self, path: &str) -> Option<serde_json::Value> {
         let reply = self.ask(&format!("{}{path}", self.endpoint), false, 0, None).ok()?;
         (reply.response.status() == 200).then(|| parsed(reply.response).ok().flatten())?
     }
 }
 
-/// The JSON of an answer; a server of files alone may answer everything with a page.
-fn parsed(response: Response<Body>) -> Result<Option<serde_json::Value>, Trouble> {
-    let bytes = response.into_body().into_with_config().limit(JSON).read_to_vec();
-    let bytes = bytes.map_err(|e| Trouble::again(&format!("the answer is damaged: {e}")))?;
+/// The JSON of a response. A plain file server may answer everything with a page.
+fn parsed(response: Response<Body>) -> Result<Option<serde_json::Value>, RequestError> {
+    let bytes = response.into_body().into_with_config().limit(MAX_JSON).read_to_vec();
+    let bytes = bytes.map_err(|e| RequestError::transient(&format!("the response is damaged: {e}")))?;
     Ok(serde_json::from_slice(&bytes).ok())
 }
 
-impl Said {
-    /// Adds what an answer says. That of a redirection has a size and a tag of its own, which are not the file's.
+impl FileHeaders {
+    /// Adds the headers of a response. Size and tag of a redirection are its own, not the file's.
     fn add(&mut self, headers: &HeaderMap, redirected: bool) {
         let text = |name: &str| http::text(headers, name).map(str::to_owned);
         let tag = |name: &str| text(name).map(|t| t.trim_start_matches("W/").trim_matches('"').to_owned());
@@ -167,36 +171,37 @@ impl Said {
     }
 }
 
-/// Asks again when that may help.
-fn patient<T>(
+/// Makes a request until it succeeds, as often as that is sensible.
+fn with_retries<T>(
     url: &str,
     progress: &dyn Progress,
-    ask: impl Fn() -> Result<T, Trouble>,
+    request: impl Fn() -> Result<T, RequestError>,
 ) -> Result<T, Failure> {
-    for tries in 1.. {
-        let (why, after, reached) = match ask() {
-            Ok(answer) => return Ok(answer),
-            Err(Trouble::Never(failure)) => return Err(failure),
-            Err(Trouble::Restart) => ("the server has no such part".to_owned(), None, true),
-            Err(Trouble::Again { why, after, reached }) => (why, after, reached),
+    let mut retry = Retry::new(MAX_ATTEMPTS).unlikely(MAX_UNREACHED);
+    loop {
+        let (why, retry_after, reached) = match request() {
+            Ok(response) => return Ok(response),
+            Err(RequestError::Permanent(failure)) => return Err(failure),
+            Err(RequestError::Restart) => ("the server has no such range".to_owned(), None, true),
+            Err(RequestError::Transient { why, retry_after, reached }) => (why, retry_after, reached),
         };
-        let wait = after.unwrap_or(WAIT * 2u32.pow(tries));
-        if tries >= TRIES || !reached && tries >= 2 || wait > Duration::from_secs(120) {
-            return Err(Failure::missing(format!("the hub cannot be asked ({}): {why}", public(url))));
+        let Some(wait) = retry.failed(!reached, retry_after).filter(|wait| *wait <= MAX_WAIT) else {
+            return Err(Failure::missing(format!("the hub does not answer ({}): {why}", public(url))));
+        };
+        if !wait_until(Instant::now() + wait, &|| progress.cancelled()) {
+            return Err(Failure::interrupted());
         }
-        pause(wait, progress)?;
     }
-    Err(Failure::bug("no try is the last"))
 }
 
-/// Scheme and authority of an address: whom a request of it goes to.
+/// Scheme and authority of an address: the server that a request goes to.
 fn origin(url: &str) -> &str {
     let Some((scheme, rest)) = url.split_once("://") else { return "" };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     &url[..scheme.len() + 3 + end]
 }
 
-/// The address that `to` means at the address `from`. One without encryption is not followed from one with it.
+/// The redirection target `to`, seen from the address `from`. HTTPS is never redirected to plain HTTP.
 fn resolved(from: &str, to: &str) -> Option<String> {
     let (home, scheme) = (origin(from), from.split_once("://")?.0);
     let next = match to {
@@ -212,7 +217,7 @@ fn resolved(from: &str, to: &str) -> Option<String> {
     (!(scheme == "https" && next.starts_with("http://"))).then_some(next)
 }
 
-/// A text as part of an address; what is in `keep` stays.
+/// Percent-encodes a text for an address, except the characters in `keep`.
 pub(super) fn quoted(text: &str, keep: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b) || keep.as_bytes().contains(&b);
     let mut out = String::with_capacity(text.len());
@@ -267,15 +272,15 @@ mod tests {
             };
             HeaderMap::from_iter(of.iter().map(one))
         };
-        let mut said = Said::default();
+        let mut said = FileHeaders::default();
         said.add(&headers(&[("content-length", "1100"), ("etag", "\"page\""), ("x-repo-commit", "c")]), true);
-        assert_eq!(said, Said { commit: Some("c".into()), etag: None, size: None });
+        assert_eq!(said, FileHeaders { commit: Some("c".into()), etag: None, size: None });
         said.add(
             &headers(&[("x-linked-size", "9"), ("x-linked-etag", "\"abc\""), ("content-length", "7")]),
             true,
         );
         assert_eq!((said.size, said.etag.as_deref()), (Some(9), Some("abc")));
-        let mut said = Said::default();
+        let mut said = FileHeaders::default();
         said.add(&headers(&[("content-length", "5"), ("etag", "W/\"x\"")]), false);
         assert_eq!((said.size, said.etag.as_deref()), (Some(5), Some("x")));
     }

@@ -3,10 +3,10 @@
 //! | place | what |
 //! |---|---|
 //! | `models--OWNER--NAME/refs/REVISION` | the commit of a branch or tag |
-//! | `…/blobs/ETAG` | a file's bytes |
+//! | `…/blobs/ETAG` | the bytes of a file |
 //! | `…/snapshots/COMMIT/FILE` | a link to the bytes of a file |
 //! | `…/.no_exist/COMMIT/FILE` | an empty file: the repository has no such file |
-//! | `.locks/models--OWNER--NAME/ETAG.lock` | held while the bytes arrive |
+//! | `.locks/models--OWNER--NAME/ETAG.lock` | held during the download |
 //!
 //! **Source:** huggingface_hub `file_download.py`.
 
@@ -14,14 +14,14 @@ use std::path::{Path, PathBuf};
 
 use xpipe_base::task::Failure;
 
-/// What is known of a file of a snapshot.
+/// Whether a file of a snapshot is present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
-    /// It is here.
-    Here,
+    /// It is in the cache.
+    Cached,
     /// The repository does not have it.
-    Nowhere,
-    /// It is not here, and whether the repository has it is not known.
+    Absent,
+    /// It is not in the cache, and the repository may have it.
     Unknown,
 }
 
@@ -36,7 +36,7 @@ impl Repository {
     /// The repository of a model.
     ///
     /// # Errors
-    /// When the name is none that the hub gives.
+    /// The name is not one that the hub allows.
     pub fn new(cache: &Path, model: &str) -> Result<Self, Failure> {
         check_name(model)?;
         Ok(Self { cache: cache.to_owned(), name: format!("models--{}", model.replace('/', "--")) })
@@ -50,7 +50,7 @@ impl Repository {
         self.cache.join(".locks").join(&self.name)
     }
 
-    /// The commit that a revision was, when it was last looked up on this machine.
+    /// The commit that a revision was when this machine last looked it up.
     pub fn commit(&self, revision: &str) -> Option<String> {
         if is_commit(revision) {
             return Some(revision.to_owned());
@@ -59,38 +59,38 @@ impl Repository {
         Some(text.trim().to_owned()).filter(|c| is_commit(c))
     }
 
-    /// The folder of a commit.
+    /// The folder of a commit's files.
     pub fn snapshot(&self, commit: &str) -> PathBuf {
         self.root().join("snapshots").join(commit)
     }
 
-    /// What is known of a file.
+    /// Whether a file is present.
     pub fn presence(&self, commit: &str, file: &str) -> Presence {
         let snapshot = self.snapshot(commit);
         let path = snapshot.join(file);
         if path.is_file() {
-            return Presence::Here;
+            return Presence::Cached;
         }
-        // A link to bytes that are gone: the repository had it.
+        // A dangling link: the repository had the file.
         if path.symlink_metadata().is_ok() {
             return Presence::Unknown;
         }
-        // Every repository has this file, and nothing but a copy of all files brings it.
+        // Every repository has this file, and only downloads of whole snapshots include it.
         let whole = snapshot.join(".gitattributes").is_file();
         match whole || self.root().join(".no_exist").join(commit).join(file).exists() {
-            true => Presence::Nowhere,
+            true => Presence::Absent,
             false => Presence::Unknown,
         }
     }
 
-    /// Notes that the repository has no such file.
+    /// Records that the repository has no such file.
     pub(super) fn note_absent(&self, commit: &str, file: &str) -> std::io::Result<()> {
         let path = self.root().join(".no_exist").join(commit).join(file);
         make_parent(&path)?;
         std::fs::write(path, b"")
     }
 
-    /// Notes which commit a revision is.
+    /// Records which commit a revision is.
     pub(super) fn note_commit(&self, revision: &str, commit: &str) -> std::io::Result<()> {
         if is_commit(revision) {
             return Ok(());
@@ -107,7 +107,7 @@ impl Repository {
         let path = self.snapshot(commit).join(file);
         make_parent(&path)?;
         let up = "../".repeat(2 + file.matches('/').count());
-        // A link to bytes that are gone is no file.
+        // A dangling link is replaced.
         if path.symlink_metadata().is_ok() {
             std::fs::remove_file(&path)?;
         }
@@ -119,12 +119,12 @@ fn make_parent(path: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(path.parent().unwrap_or(path))
 }
 
-/// Whether a text is the name of a commit.
+/// Whether a text is a commit: 40 hexadecimal digits.
 pub fn is_commit(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-/// Refuses what is no name of a model on the hub: it becomes part of addresses and paths.
+/// Refuses names that the hub does not allow: they become parts of addresses and paths.
 fn check_name(model: &str) -> Result<(), Failure> {
     let part = |p: &str| {
         let plain = p.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
@@ -134,22 +134,22 @@ fn check_name(model: &str) -> Result<(), Failure> {
     if model.len() <= 96 && parts.clone().count() <= 2 && parts.all(part) {
         return Ok(());
     }
-    Err(Failure::missing(format!("`{}` is no name of a model on the hub", model.escape_debug()))
-        .help("write `hf(\"owner/name\")`, as the model's page has it; a folder is `checkpoint(\"…\")`"))
+    Err(Failure::missing(format!("`{}` is not a valid model name of the hub", model.escape_debug()))
+        .help("write `hf(\"owner/name\")` as on the model's page; for a folder write `checkpoint(\"…\")`"))
 }
 
-/// Refuses what is no branch, tag or commit.
+/// Checks the name of a branch, tag or commit.
 ///
 /// # Errors
-/// Says what it is instead.
+/// The text cannot be one.
 pub fn check_revision(revision: &str) -> Result<(), Failure> {
     let plain = |p: &str| !p.is_empty() && !p.starts_with('.') && !p.ends_with(".lock");
     let characters = revision.bytes().all(|b| b.is_ascii_graphic() && !b"\\:?*[^~#%".contains(&b));
     if characters && revision.len() <= 250 && !revision.contains("..") && revision.split('/').all(plain) {
         return Ok(());
     }
-    Err(Failure::missing(format!("`{}` is no branch, tag or commit", revision.escape_debug()))
-        .help("write a revision as the model's page on the hub has it"))
+    Err(Failure::missing(format!("`{}` is not a branch, tag or commit", revision.escape_debug()))
+        .help("write a revision as on the model's page"))
 }
 
 #[cfg(test)]
@@ -184,15 +184,15 @@ mod tests {
         assert_eq!(repository.commit("main").as_deref(), Some(commit));
         assert_eq!((repository.commit("other"), repository.commit(commit).as_deref()), (None, Some(commit)));
         std::fs::write(snapshot.join("config.json"), "{}").unwrap();
-        assert_eq!(repository.presence(commit, "config.json"), Presence::Here);
+        assert_eq!(repository.presence(commit, "config.json"), Presence::Cached);
         assert_eq!(repository.presence(commit, "modules.json"), Presence::Unknown);
         let none = root.join(".no_exist").join(commit);
         std::fs::create_dir_all(&none).unwrap();
         std::fs::write(none.join("modules.json"), "").unwrap();
-        assert_eq!(repository.presence(commit, "modules.json"), Presence::Nowhere);
+        assert_eq!(repository.presence(commit, "modules.json"), Presence::Absent);
         assert_eq!(repository.presence(commit, "spm.model"), Presence::Unknown);
         std::fs::write(snapshot.join(".gitattributes"), "").unwrap();
-        assert_eq!(repository.presence(commit, "spm.model"), Presence::Nowhere);
+        assert_eq!(repository.presence(commit, "spm.model"), Presence::Absent);
         // A link whose bytes are gone.
         std::os::unix::fs::symlink("../../blobs/none", snapshot.join("vocab.txt")).unwrap();
         assert_eq!(repository.presence(commit, "vocab.txt"), Presence::Unknown);

@@ -1,13 +1,13 @@
-//! Models of the Hugging Face hub: which files a repository has at a commit, and bringing the chosen ones into the hub's
-//! cache on this machine, where other tools find them too.
+//! Models of the Hugging Face hub: which files a repository has at a commit, and downloading selected ones into the
+//! hub's cache on this machine, where other tools find them too.
 //!
 //! | file | owns |
 //! |---|---|
-//! | `settings` | address, token, cache and the rest, by the hub's own variables |
+//! | `settings` | address, token and cache, from the hub's own variables |
 //! | `folder` | a repository in the hub's cache |
-//! | `client` | requests, with the token to the hub only |
-//! | `refusal` | what to do about an answer that is none |
-//! | `opened` | a repository at a commit: what it has, and bringing it |
+//! | `client` | requests; the token is sent to the hub only |
+//! | `refusal` | what error responses mean |
+//! | `opened` | a repository at a commit: its files, and downloading them |
 //!
 //! Must not know: which files of a model are read.
 

@@ -1,7 +1,7 @@
-//! A repository at a commit: what it has, and bringing its files into the hub's cache.
+//! A repository at a commit: which files it has, and downloading them into the hub's cache.
 //!
-//! What it has is asked of the hub's list of files, which also tells their sizes and, of large ones, digests. A server
-//! without such a list is asked for each file.
+//! The hub's list of files also has their sizes and the digests of large ones. A server without such a list is asked for
+//! each file.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -10,22 +10,25 @@ use std::path::PathBuf;
 use super::client::{Client, quoted};
 use super::folder::{Repository, is_commit};
 use super::refusal::Refusal;
-use crate::cache::downloads::growing_at;
-use crate::fetch::download::{Trouble, download_by};
-use crate::fetch::{Want, at};
+use crate::cache::downloads::{PartFile, part_file_at};
+use crate::fetch::download::download_with;
+use crate::fetch::files::{discard, io_failure};
+use crate::fetch::http::RequestError;
+use crate::fetch::request::FetchRequest;
 use xpipe_base::task::{Failure, Progress};
 use xpipe_base::value::{Checksum, InnerPath};
 
-/// Files of a repository at most: a list of more is none of a model.
-const FILES: usize = 200_000;
+/// Files in a list: no model has more.
+const MAX_FILES: usize = 200_000;
 
-/// What the hub says of a file.
+/// A file of the repository.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Entry {
+    /// Bytes.
     size: Option<u64>,
-    /// SHA-256, of files that lie outside of git.
+    /// SHA-256, for files in large-file storage.
     sha256: Option<String>,
-    /// What its bytes are called in the cache.
+    /// The name of its blob in the cache.
     tag: Option<String>,
 }
 
@@ -36,9 +39,9 @@ pub struct Opened<'a> {
     model: String,
     revision: String,
     commit: String,
-    /// By name; `None` for what was asked for and is not there.
+    /// By name; `None` for files that were asked for and do not exist.
     known: BTreeMap<String, Option<Entry>>,
-    /// Whether `known` has all files.
+    /// Whether `known` is complete.
     listed: bool,
     progress: &'a dyn Progress,
 }
@@ -50,10 +53,10 @@ impl std::fmt::Debug for Opened<'_> {
 }
 
 impl<'a> Opened<'a> {
-    /// Looks up which commit a revision is, and what it has. `probe` are files of which a model has one at least.
+    /// Resolves a revision to a commit and lists its files. `probe`: files of which every model has at least one.
     ///
     /// # Errors
-    /// The hub does not answer, has no such model or revision, or refuses it.
+    /// The hub does not answer, has no such model or revision, or denies access.
     pub fn new(
         client: &'a Client,
         repository: Repository,
@@ -84,18 +87,18 @@ impl<'a> Opened<'a> {
         Refusal { client: self.client, model: &self.model, revision: &self.revision, what }
     }
 
-    /// The list of the hub.
+    /// Reads the hub's list of files.
     fn read(&mut self, list: &serde_json::Value) -> Result<(), Failure> {
         let damaged =
             |why: &str| Failure::missing(format!("the hub's list of the files of {} {why}", self.model));
         let commit = list["sha"].as_str().filter(|c| is_commit(c)).ok_or_else(|| damaged("has no commit"))?;
         self.commit = commit.to_owned();
         let files = list["siblings"].as_array().map(Vec::as_slice).unwrap_or_default();
-        if files.len() > FILES {
+        if files.len() > MAX_FILES {
             return Err(damaged("has more files than a model has"));
         }
         for file in files {
-            // A name that cannot be a path is that of no file that is read.
+            // No file that we read has a name that is not a path.
             let Some(name) = file["rfilename"].as_str().filter(|n| InnerPath::parse(*n).is_ok()) else {
                 continue;
             };
@@ -109,13 +112,13 @@ impl<'a> Opened<'a> {
         Ok(())
     }
 
-    /// The commit of a server without lists.
+    /// Finds the commit on a server without lists.
     fn probe(&mut self, files: &[&str]) -> Result<(), Failure> {
         for file in files {
             let url = self.client.address(&self.model, &self.revision, file);
             let Some(said) = self.client.head(&url, &self.refusal(file), self.progress)? else { continue };
             let commit = said.commit.filter(|c| is_commit(c)).ok_or_else(|| {
-                Failure::missing(format!("{url}: the server does not say of which commit it is"))
+                Failure::missing(format!("{url}: the server does not name the commit"))
                     .help("HF_ENDPOINT must be the address of a hub")
             })?;
             self.commit = commit;
@@ -124,7 +127,7 @@ impl<'a> Opened<'a> {
         Err(self.refusal(files.first().copied().unwrap_or_default()).of(404, &Default::default()))
     }
 
-    /// The commit.
+    /// The commit, 40 hexadecimal digits.
     pub fn commit(&self) -> &str {
         &self.commit
     }
@@ -132,7 +135,7 @@ impl<'a> Opened<'a> {
     /// Whether the repository has a file.
     ///
     /// # Errors
-    /// The hub does not answer, or refuses it.
+    /// The hub does not answer, or denies access.
     pub fn has(&mut self, file: &str) -> Result<bool, Failure> {
         Ok(self.entry(file)?.is_some())
     }
@@ -162,11 +165,11 @@ impl<'a> Opened<'a> {
         Ok(entry)
     }
 
-    /// Brings a file into the snapshot, unless it is there with the size that the hub says; its path.
+    /// Downloads a file into the snapshot, unless it is there with the right size; its path.
     ///
     /// # Errors
-    /// It cannot be had, or is another than the hub says; the disk is full; a stop was asked for.
-    pub fn bring(&mut self, file: &str) -> Result<PathBuf, Failure> {
+    /// The file cannot be had, or differs from what the hub lists; the disk is full; the run is cancelled.
+    pub fn fetch(&mut self, file: &str) -> Result<PathBuf, Failure> {
         let name = InnerPath::parse(file).map_err(|why| {
             Failure::wrong(format!("{}: the file `{}` {why}", self.model, file.escape_debug()))
         })?;
@@ -184,7 +187,7 @@ impl<'a> Opened<'a> {
             return Ok(path);
         }
         let url = self.client.address(&self.model, &self.commit, file);
-        // What comes from a hub becomes the name of a file here.
+        // The tag becomes a file name on this machine.
         let plain = |t: &String| (8..=128).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_alphanumeric());
         let blob = entry.tag.clone().filter(plain).unwrap_or_else(|| {
             blake3::hash(format!("{url}\n{}", entry.tag.as_deref().unwrap_or_default()).as_bytes())
@@ -194,89 +197,82 @@ impl<'a> Opened<'a> {
         let blobs = self.repository.root().join("blobs");
         let locks = self.repository.locks();
         for folder in [&blobs, &locks] {
-            std::fs::create_dir_all(folder).map_err(|e| at(folder, e))?;
+            std::fs::create_dir_all(folder).map_err(|e| io_failure(folder, e))?;
         }
         let lock = locks.join(format!("{blob}.lock"));
-        let grows = loop {
-            match growing_at(&blobs, &blob, &lock).map_err(|e| at(&lock, e))? {
-                Some(grows) => break grows,
+        let part = loop {
+            match part_file_at(&blobs, &blob, &lock).map_err(|e| io_failure(&lock, e))? {
+                Some(part) => break part,
                 None if self.progress.cancelled() => return Err(Failure::interrupted()),
-                // Another process is at it.
+                // Another process is downloading it.
                 None => std::thread::sleep(std::time::Duration::from_millis(200)),
             }
         };
         let whole = blobs.join(&blob);
         if !right(size(&whole)) {
-            self.arrive(file, &url, &entry, &grows)?;
-            std::fs::rename(&grows.part, &whole).map_err(|e| at(&whole, e))?;
-            let _ = std::fs::remove_file(&grows.about);
+            self.download(file, &url, &entry, &part)?;
+            std::fs::rename(&part.data, &whole).map_err(|e| io_failure(&whole, e))?;
+            let _ = std::fs::remove_file(&part.note);
         }
-        self.repository.link(&self.commit, file, &blob).map_err(|e| at(&path, e))?;
+        self.repository.link(&self.commit, file, &blob).map_err(|e| io_failure(&path, e))?;
         Ok(path)
     }
 
-    /// The bytes of a file, checked by size and digest.
-    fn arrive(
-        &self,
-        file: &str,
-        url: &str,
-        entry: &Entry,
-        grows: &crate::cache::downloads::Growing,
-    ) -> Result<(), Failure> {
+    /// Downloads a file and checks its size and digest.
+    fn download(&self, file: &str, url: &str, entry: &Entry, part: &PartFile) -> Result<(), Failure> {
         let digest = entry.sha256.as_ref().and_then(|hex| Checksum::parse(&format!("sha256:{hex}")).ok());
-        let said = "the hub's list of its files".to_owned();
-        let want = Want { url: url.into(), digest, said, whole: true, members: Default::default() };
+        let declared = "the hub's list of its files".to_owned();
+        let request =
+            FetchRequest { url: url.into(), digest, declared, whole: true, members: Default::default() };
         let refused = Cell::new(false);
         let refusal = self.refusal(file);
         let get = |from: u64, validator: Option<&str>| {
-            let answer = self.client.bytes(url, from, validator, &refusal);
-            refused.set(matches!(answer, Err(Trouble::Never(_))));
-            answer
+            let content = self.client.bytes(url, from, validator, &refusal);
+            refused.set(matches!(content, Err(RequestError::Permanent(_))));
+            content
         };
         let progress = Named { inner: self.progress, file };
-        download_by(&want, grows, &get, &progress).map_err(|mut failure| {
-            // The help for data sets is none for models.
+        download_with(&request, part, &get, &progress).map_err(|mut failure| {
+            // The help for data sets does not apply to models.
             if !refused.get() && failure.help.as_ref().is_some_and(|h| h.contains("--mirror")) {
-                failure.help = Some("try again later: it goes on from what has arrived".to_owned());
+                failure.help = Some("try again later: the download resumes".to_owned());
             }
             failure.help = failure.help.map(|h| h.replace("`--cache DIR`", "HF_HOME"));
             failure
         })?;
-        let found = std::fs::metadata(&grows.part).map_err(|e| at(&grows.part, e))?.len();
+        let found = std::fs::metadata(&part.data).map_err(|e| io_failure(&part.data, e))?.len();
         match entry.size.filter(|size| *size != found) {
             None => Ok(()),
             Some(size) => {
-                let _ = std::fs::remove_file(&grows.part);
-                let _ = std::fs::remove_file(&grows.about);
+                discard(part);
                 Err(Failure::missing(format!("{url} has {found} bytes, and the hub's list says {size}"))
                     .help("nothing of it was kept; try again"))
             }
         }
     }
 
-    /// Notes that the repository has no such file.
+    /// Records that the repository has no such file.
     ///
     /// # Errors
     /// When the cache cannot be written.
     pub fn note_absent(&self, file: &str) -> Result<(), Failure> {
         let root = self.repository.root();
-        self.repository.note_absent(&self.commit, file).map_err(|e| at(&root, e))
+        self.repository.note_absent(&self.commit, file).map_err(|e| io_failure(&root, e))
     }
 
-    /// Notes what was found out, when all that is needed has come: which files there are not, and which commit the
-    /// revision is. The snapshot's folder.
+    /// Records, after all downloads, which files do not exist and which commit the revision is; the snapshot's folder.
     ///
     /// # Errors
     /// When the cache cannot be written.
     pub fn finish(&self, absent: &[&str]) -> Result<PathBuf, Failure> {
         let root = self.repository.root();
         absent.iter().try_for_each(|file| self.note_absent(file))?;
-        self.repository.note_commit(&self.revision, &self.commit).map_err(|e| at(&root, e))?;
+        self.repository.note_commit(&self.revision, &self.commit).map_err(|e| io_failure(&root, e))?;
         Ok(self.repository.snapshot(&self.commit))
     }
 }
 
-/// A progress that says which file it is of.
+/// A progress that names the file.
 struct Named<'a> {
     inner: &'a dyn Progress,
     file: &'a str,

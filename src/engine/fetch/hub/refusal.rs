@@ -1,7 +1,7 @@
-//! What an answer of the hub that is no success means, and what to do about it.
+//! What an error response of the hub means, and what to do about it.
 //!
-//! **Source:** huggingface_hub `utils/_http.py`, `hf_raise_for_status`: the header `X-Error-Code` says what it is, and a
-//! repository that is not there is answered like a private one.
+//! **Source:** huggingface_hub `utils/_http.py`, `hf_raise_for_status`: the header `X-Error-Code` names the error, and a
+//! missing repository is answered like a private one.
 
 use ureq::http::HeaderMap;
 
@@ -10,7 +10,7 @@ use crate::fetch::http;
 use xpipe_base::diag::suggest::did_you_mean;
 use xpipe_base::task::Failure;
 
-/// What was asked for.
+/// What was requested, for messages.
 pub(super) struct Refusal<'a> {
     pub client: &'a Client,
     pub model: &'a str,
@@ -20,7 +20,7 @@ pub(super) struct Refusal<'a> {
 }
 
 impl Refusal<'_> {
-    /// Whether the hub itself says that there is nothing, and not a server that knows no such service.
+    /// Whether the hub itself says so, not a server without such a service.
     pub(super) fn is_final(headers: &HeaderMap) -> bool {
         matches!(
             http::text(headers, "x-error-code"),
@@ -28,7 +28,7 @@ impl Refusal<'_> {
         )
     }
 
-    /// The failure.
+    /// The failure for a status.
     pub(super) fn of(&self, code: u16, headers: &HeaderMap) -> Failure {
         let Self { client, model, revision, what } = self;
         let page = format!("{}/{model}", client.endpoint);
@@ -37,17 +37,17 @@ impl Refusal<'_> {
         let named = http::named(code);
         match (http::text(headers, "x-error-code").unwrap_or_default(), code) {
             (_, 401) if sent && told.contains("nvalid credentials") => {
-                Failure::missing(format!("the hub does not know the token that was sent for {model} ({named})"))
-                    .help("HF_TOKEN, or the file that `hf auth login` wrote, has a token that is expired or cut off: make a new one, or unset it")
+                Failure::missing(format!("the hub does not accept the token that was sent for {model} ({named})"))
+                    .help("the token in HF_TOKEN, or in the file that `hf auth login` wrote, is expired or incomplete: create a new one, or unset it")
             }
             ("GatedRepo", _) => {
                 let failure = Failure::missing(format!(
-                    "the model {model} is gated: its authors ask for consent to their conditions before they give it out ({named})"
+                    "the model {model} is gated: its authors require you to accept their conditions ({named})"
                 ));
                 failure.help(match sent {
                     true => format!(
                         "accept the conditions at {page} with the account of the token that was sent; a fine-grained token \
-                         also needs the right to read gated repositories"
+                         also needs permission to read gated repositories"
                     ),
                     false => format!("accept the conditions at {page}, then set HF_TOKEN to a token of that account"),
                 })
@@ -56,17 +56,17 @@ impl Refusal<'_> {
                 .help(format!("its page says why: {page}")),
             ("RevisionNotFound", _) => {
                 Failure::missing(format!("the model {model} has no revision `{revision}` ({named})"))
-                    .help("write a branch, tag or commit of its page; a pin in the lock file that no longer exists is removed there")
+                    .help("use a branch, tag or commit that its page lists; remove the pin from the lock file if that commit no longer exists")
             }
             ("EntryNotFound", _) => {
                 Failure::missing(format!("the model {model} has no {what} at `{revision}` ({named})"))
                     .help(format!("its files are listed at {page}/tree/main"))
             }
             (_, 401 | 404) => self.not_there(&named, sent),
-            (_, 403) => Failure::missing(format!("the hub refuses {what} of the model {model} ({named})")).help(
+            (_, 403) => Failure::missing(format!("the hub denies access to {what} of the model {model} ({named})")).help(
                 match sent {
-                    true => format!("the account of the token that was sent has no right to it: see {page}"),
-                    false => format!("see {page}; when it asks for consent or an account, set HF_TOKEN to a token"),
+                    true => format!("the account of the token that was sent has no access: see {page}"),
+                    false => format!("see {page}; if it requires an account, set HF_TOKEN to a token"),
                 },
             ),
             _ => Failure::missing(format!("cannot fetch {what} of {model} at `{revision}`: the hub answers {named}"))
@@ -78,24 +78,24 @@ impl Refusal<'_> {
         let model = self.model;
         let failure = match sent {
             true => Failure::missing(format!(
-                "the hub has no model {model} that the account of the token that was sent may see ({named})"
+                "the hub has no model {model} that the account of the token can access ({named})"
             )),
             false => Failure::missing(format!("the hub has no public model {model} ({named})")),
         };
-        let known = self.alike();
+        let known = self.similar();
         let near = did_you_mean(model, known.iter().map(String::as_str));
         let token = match sent {
-            true => "a private model needs a token with the right to read it",
-            false => "for a private model, set HF_TOKEN to a token that may read it",
+            true => "a private model needs a token with read access",
+            false => "for a private model, set HF_TOKEN to a token with read access",
         };
         failure.help(match near {
             Some(near) => format!("{near} {token}"),
-            None => format!("look whether {}/{model} is its page; {token}", self.client.endpoint),
+            None => format!("check {}/{model}; {token}", self.client.endpoint),
         })
     }
 
-    /// Models of a like name, or of the same owner.
-    fn alike(&self) -> Vec<String> {
+    /// Models with similar names, or of the same owner.
+    fn similar(&self) -> Vec<String> {
         let (owner, last) = self.model.split_once('/').unwrap_or(("", self.model));
         let mut asked = vec![format!("search={}", quoted(last, ""))];
         if !owner.is_empty() {
@@ -103,7 +103,7 @@ impl Refusal<'_> {
         }
         let mut names = Vec::new();
         for query in asked {
-            let Some(list) = self.client.json_perhaps(&format!("/api/models?{query}&limit=200")) else {
+            let Some(list) = self.client.json_once(&format!("/api/models?{query}&limit=200")) else {
                 continue;
             };
             names.extend(

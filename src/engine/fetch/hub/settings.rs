@@ -1,10 +1,11 @@
-//! Where the hub is, by the variables that its own tools read: HF_ENDPOINT, HF_TOKEN, HF_HUB_CACHE and the rest.
+//! Address, token and cache folder of the hub, from the variables that its own tools read (HF_ENDPOINT, HF_TOKEN,
+//! HF_HUB_CACHE and so on).
 //!
 //! **Source:** huggingface_hub `constants.py`, `utils/_auth.py`.
 
 use std::path::PathBuf;
 
-/// A token of an account. Never shown.
+/// An access token. Never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 
@@ -15,13 +16,13 @@ impl std::fmt::Debug for Token {
 }
 
 impl Token {
-    /// A token, unless there is nothing but blanks in it, or what cannot stand in a header.
+    /// The token in a text; `None` if it is blank or not a valid header value.
     pub fn new(text: &str) -> Option<Self> {
         let text = text.trim();
         (!text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic())).then(|| Self(text.to_owned()))
     }
 
-    /// What goes into the header of a request.
+    /// The value of the header `Authorization`.
     pub(super) fn header(&self) -> String {
         format!("Bearer {}", self.0)
     }
@@ -39,7 +40,7 @@ fn on(name: &str) -> bool {
     var(name).is_some_and(|v| !matches!(&*v.trim().to_lowercase(), "0" | "false" | "no" | "off"))
 }
 
-/// The folder of the hub's tools.
+/// The data folder of the hub's tools.
 fn home() -> Option<PathBuf> {
     path("HF_HOME")
         .or_else(|| path("XDG_CACHE_HOME").map(|c| c.join("huggingface")))
@@ -51,18 +52,18 @@ pub fn cache() -> Option<PathBuf> {
     path("HF_HUB_CACHE").or_else(|| path("HUGGINGFACE_HUB_CACHE")).or_else(|| home().map(|h| h.join("hub")))
 }
 
-/// The address of the hub, without a slash at the end.
+/// The address of the hub, without a trailing slash.
 pub fn endpoint() -> String {
     let set = var("HF_ENDPOINT").map(|e| e.trim().trim_end_matches('/').to_owned());
     set.unwrap_or_else(|| "https://huggingface.co".to_owned())
 }
 
-/// Whether the hub may not be asked, and by which variable.
+/// The variable that forbids requests to the hub, if one is set.
 pub fn offline() -> Option<&'static str> {
     ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"].into_iter().find(|name| on(name))
 }
 
-/// The token to send to the hub: of the environment, else as `hf auth login` left it.
+/// The token for the hub: from the environment, else from the file that `hf auth login` writes.
 pub fn token() -> Option<Token> {
     if on("HF_HUB_DISABLE_IMPLICIT_TOKEN") {
         return None;

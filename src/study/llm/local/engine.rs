@@ -1,4 +1,4 @@
-//! The forward pass: candle's models behind one call, tokens in, logits of the last of them out.
+//! The forward pass: candle's models behind one interface, from tokens to the logits after the last one.
 
 use std::path::{Path, PathBuf};
 
@@ -10,10 +10,10 @@ use candle_transformers::models::{
 };
 use serde_json::Value as Json;
 
-use xpipe_base::task::{Failure, passed_over};
+use xpipe_base::task::{Failure, is_ignored};
 use xpipe_base::value::InnerPath;
 
-/// A model with its memory of the conversation.
+/// A model with its key-value cache.
 pub(super) enum Engine {
     Llama { model: llama::Llama, config: llama::Config, cache: llama::Cache },
     Mistral(mistral::Model),
@@ -24,31 +24,31 @@ pub(super) enum Engine {
     QuantisedQwen3(quantized_qwen3::ModelWeights),
 }
 
-/// The architectures that are known, by `model_type` of config.json.
-const KNOWN: [&str; 4] = ["llama", "mistral", "qwen2", "qwen3"];
+/// Supported architectures, by `model_type` of config.json.
+const SUPPORTED: [&str; 4] = ["llama", "mistral", "qwen2", "qwen3"];
 
 /// The architecture of a configuration.
-pub(super) fn known(config: &Json) -> Result<&'static str, Failure> {
+pub(super) fn architecture(config: &Json) -> Result<&'static str, Failure> {
     let name = config["model_type"].as_str().unwrap_or("none");
-    KNOWN.into_iter().find(|k| *k == name).ok_or_else(|| {
-        Failure::missing(format!("this version does not run language models of the architecture `{name}`"))
-            .help(format!("take one of {}, or a server with `llm.endpoint`", KNOWN.join(", ")))
+    SUPPORTED.into_iter().find(|k| *k == name).ok_or_else(|| {
+        Failure::missing(format!("language models of the architecture `{name}` are not supported"))
+            .help(format!("use one of {}, or a server with `llm.endpoint`", SUPPORTED.join(", ")))
     })
 }
 
-/// Where weights are.
+/// The weight files of a model.
 pub(super) enum Weights {
-    /// Files of safetensors.
-    Whole(Vec<PathBuf>),
+    /// Safetensors files.
+    Safetensors(Vec<PathBuf>),
     /// One file of quantised weights.
-    Quantised(PathBuf),
+    Gguf(PathBuf),
 }
 
 /// The weights in a folder.
 pub(super) fn weights(folder: &Path) -> Result<Weights, Failure> {
     let single = folder.join("model.safetensors");
     if single.is_file() {
-        return Ok(Weights::Whole(vec![single]));
+        return Ok(Weights::Safetensors(vec![single]));
     }
     let index = folder.join("model.safetensors.index.json");
     if index.is_file() {
@@ -61,21 +61,21 @@ pub(super) fn weights(folder: &Path) -> Result<Weights, Failure> {
             return Err(Failure::wrong(format!("{} names no files", index.display())));
         }
         let place = |file: &str| {
-            let path = InnerPath::of_input(file, passed_over).map_err(|why| {
+            let path = InnerPath::of_input(file, is_ignored).map_err(|why| {
                 Failure::wrong(format!("{}: `{}` {why}", index.display(), file.escape_debug()))
             })?;
             Ok::<PathBuf, Failure>(path.below(folder))
         };
-        return Ok(Weights::Whole(files.into_iter().map(place).collect::<Result<_, Failure>>()?));
+        return Ok(Weights::Safetensors(files.into_iter().map(place).collect::<Result<_, Failure>>()?));
     }
     let entries =
         std::fs::read_dir(folder).map_err(|e| Failure::missing(format!("{}: {e}", folder.display())))?;
     let mut files: Vec<PathBuf> = entries.flatten().map(|e| e.path()).collect();
     files.retain(|p| p.extension().is_some_and(|e| e == "gguf"));
     match files.as_slice() {
-        [one] => Ok(Weights::Quantised(one.clone())),
+        [one] => Ok(Weights::Gguf(one.clone())),
         [] => Err(Failure::missing(format!("{} has no model.safetensors and no .gguf", folder.display()))),
-        _ => Err(Failure::wrong(format!("{} has several .gguf files, and one is wanted", folder.display()))),
+        _ => Err(Failure::wrong(format!("{} has several .gguf files, expected one", folder.display()))),
     }
 }
 
@@ -95,53 +95,58 @@ fn running(e: &candle_core::Error) -> Failure {
 impl Engine {
     /// Loads the weights of a folder.
     pub(super) fn load(folder: &Path, config: &Json) -> Result<Self, Failure> {
-        let name = known(config)?;
+        let name = architecture(config)?;
         match weights(folder)? {
-            Weights::Whole(files) => Self::whole(name, folder, config, &files),
-            Weights::Quantised(file) => Self::quantised(&file),
+            Weights::Safetensors(files) => Self::from_safetensors(name, folder, config, &files),
+            Weights::Gguf(file) => Self::from_gguf(&file),
         }
     }
 
-    fn whole(name: &str, folder: &Path, config: &Json, files: &[PathBuf]) -> Result<Self, Failure> {
+    fn from_safetensors(
+        name: &str,
+        folder: &Path,
+        config: &Json,
+        files: &[PathBuf],
+    ) -> Result<Self, Failure> {
         let (device, dtype) = (Device::Cpu, DType::F32);
         let mut tensors = std::collections::HashMap::new();
         for file in files {
             tensors.extend(candle_core::safetensors::load(file, &device).map_err(failed(file))?);
         }
         let vb = VarBuilder::from_tensors(tensors, dtype, &device);
-        let odd = |e: serde_json::Error| Failure::wrong(format!("{}/config.json: {e}", folder.display()));
+        let invalid = |e: serde_json::Error| Failure::wrong(format!("{}/config.json: {e}", folder.display()));
         let bad = failed(folder);
         Ok(match name {
             "llama" => {
-                let config: llama::LlamaConfig = serde_json::from_value(config.clone()).map_err(odd)?;
+                let config: llama::LlamaConfig = serde_json::from_value(config.clone()).map_err(invalid)?;
                 let config = config.into_config(false);
-                complete(&vb, folder, config.num_hidden_layers)?;
+                check_layers(&vb, folder, config.num_hidden_layers)?;
                 let cache = llama::Cache::new(true, dtype, &config, &device).map_err(&bad)?;
                 Self::Llama { model: llama::Llama::load(vb, &config).map_err(&bad)?, config, cache }
             }
             "mistral" => {
-                let config = serde_json::from_value(config.clone()).map_err(odd)?;
+                let config = serde_json::from_value(config.clone()).map_err(invalid)?;
                 Self::Mistral(mistral::Model::new(&config, vb).map_err(&bad)?)
             }
             "qwen2" => {
-                // Some configurations leave out what does not apply.
+                // Some configurations omit fields that do not apply.
                 let mut config = config.clone();
                 for (field, value) in [("sliding_window", 4096), ("max_window_layers", 0)] {
                     if config[field].is_null() {
                         config[field] = value.into();
                     }
                 }
-                let config = serde_json::from_value(config).map_err(odd)?;
+                let config = serde_json::from_value(config).map_err(invalid)?;
                 Self::Qwen2(qwen2::ModelForCausalLM::new(&config, vb).map_err(&bad)?)
             }
             _ => {
-                let config = serde_json::from_value(config.clone()).map_err(odd)?;
+                let config = serde_json::from_value(config.clone()).map_err(invalid)?;
                 Self::Qwen3(qwen3::ModelForCausalLM::new(&config, vb).map_err(&bad)?)
             }
         })
     }
 
-    fn quantised(path: &Path) -> Result<Self, Failure> {
+    fn from_gguf(path: &Path) -> Result<Self, Failure> {
         let bad = failed(path);
         let file =
             std::fs::File::open(path).map_err(|e| Failure::missing(format!("{}: {e}", path.display())))?;
@@ -150,7 +155,7 @@ impl Engine {
         let name = content.metadata.get("general.architecture").and_then(|v| v.to_string().ok()).cloned();
         let device = Device::Cpu;
         Ok(match name.as_deref() {
-            // Mistral's files say llama.
+            // GGUF files of Mistral say llama.
             Some("llama") => Self::QuantisedLlama(
                 quantized_llama::ModelWeights::from_gguf(content, &mut file, &device).map_err(&bad)?,
             ),
@@ -163,16 +168,16 @@ impl Engine {
             other => {
                 let other = other.unwrap_or("none");
                 return Err(Failure::missing(format!(
-                    "{}: this version does not run quantised models of the architecture `{other}`",
+                    "{}: quantised models of the architecture `{other}` are not supported",
                     path.display()
                 ))
-                .help("take one of llama (also Mistral), qwen2, qwen3"));
+                .help("use one of llama (also Mistral), qwen2, qwen3"));
             }
         })
     }
 
-    /// Forgets what was said, reads a question, and gives the logits after it.
-    pub(super) fn start(&mut self, question: &[u32]) -> Result<Vec<f32>, Failure> {
+    /// Clears the cache and reads a prompt; the logits after it.
+    pub(super) fn start(&mut self, prompt: &[u32]) -> Result<Vec<f32>, Failure> {
         match self {
             Self::Llama { config, cache, .. } => {
                 *cache =
@@ -185,39 +190,39 @@ impl Engine {
             Self::QuantisedQwen2(model) => model.clear_kv_cache(),
             Self::QuantisedQwen3(model) => model.clear_kv_cache(),
         }
-        self.forward(question, 0)
+        self.forward(prompt, 0)
     }
 
-    /// Reads one more token behind so many others, and gives the logits after it.
-    pub(super) fn go_on(&mut self, token: u32, behind: usize) -> Result<Vec<f32>, Failure> {
-        self.forward(&[token], behind)
+    /// Reads the token at `position`; the logits after it.
+    pub(super) fn step(&mut self, token: u32, position: usize) -> Result<Vec<f32>, Failure> {
+        self.forward(&[token], position)
     }
 
-    fn forward(&mut self, tokens: &[u32], behind: usize) -> Result<Vec<f32>, Failure> {
+    fn forward(&mut self, tokens: &[u32], position: usize) -> Result<Vec<f32>, Failure> {
         let mut pass = || -> candle_core::Result<Vec<f32>> {
             let x = Tensor::new(tokens, &Device::Cpu)?.unsqueeze(0)?;
             let logits = match self {
-                Self::Llama { model, cache, .. } => model.forward(&x, behind, cache)?,
-                Self::Mistral(model) => model.forward(&x, behind)?,
-                Self::Qwen2(model) => model.forward(&x, behind)?,
-                Self::Qwen3(model) => model.forward(&x, behind)?,
-                Self::QuantisedLlama(model) => model.forward(&x, behind)?,
-                Self::QuantisedQwen2(model) => model.forward(&x, behind)?,
-                Self::QuantisedQwen3(model) => model.forward(&x, behind)?,
+                Self::Llama { model, cache, .. } => model.forward(&x, position, cache)?,
+                Self::Mistral(model) => model.forward(&x, position)?,
+                Self::Qwen2(model) => model.forward(&x, position)?,
+                Self::Qwen3(model) => model.forward(&x, position)?,
+                Self::QuantisedLlama(model) => model.forward(&x, position)?,
+                Self::QuantisedQwen2(model) => model.forward(&x, position)?,
+                Self::QuantisedQwen3(model) => model.forward(&x, position)?,
             };
             logits.flatten_all()?.to_dtype(DType::F32)?.to_vec1()
         };
         let logits = pass().map_err(|e| running(&e))?;
         match logits.iter().find(|x| x.is_nan()) {
-            Some(_) => Err(Failure::wrong("the language model gives no numbers (NaN)")),
+            Some(_) => Err(Failure::wrong("the language model's logits are NaN")),
             None => Ok(logits),
         }
     }
 }
 
-/// Whether every layer is there: candle's Llama ends the program when one is not.
-fn complete(vb: &VarBuilder<'_>, folder: &Path, layers: usize) -> Result<(), Failure> {
-    const OF_LAYER: [&str; 9] = [
+/// Checks that every layer has its weights: candle's Llama panics if one is missing.
+fn check_layers(vb: &VarBuilder<'_>, folder: &Path, layers: usize) -> Result<(), Failure> {
+    const LAYER_WEIGHTS: [&str; 9] = [
         "self_attn.q_proj",
         "self_attn.k_proj",
         "self_attn.v_proj",
@@ -228,7 +233,7 @@ fn complete(vb: &VarBuilder<'_>, folder: &Path, layers: usize) -> Result<(), Fai
         "input_layernorm",
         "post_attention_layernorm",
     ];
-    let names = (0..layers).flat_map(|i| OF_LAYER.map(|of| format!("model.layers.{i}.{of}.weight")));
+    let names = (0..layers).flat_map(|i| LAYER_WEIGHTS.map(|of| format!("model.layers.{i}.{of}.weight")));
     match names.into_iter().find(|n| !vb.contains_tensor(n)) {
         Some(name) => Err(Failure::wrong(format!("{}: the weights have no `{name}`", folder.display()))),
         None => Ok(()),

@@ -1,8 +1,7 @@
-//! Models on this machine, through candle: Llama, Mistral, Qwen2 and Qwen3, whole or quantised (GGUF).
+//! Models on this machine, run by candle: Llama, Mistral, Qwen2 and Qwen3, in full precision or quantised (GGUF).
 //!
-//! A folder holds config.json, tokenizer.json, tokenizer_config.json with a chat template, and model.safetensors (whole or
-//! in shards) or one file `*.gguf`. The answer is the likeliest token, again and again, until the model ends it: the same
-//! for the same question. One question at a time.
+//! A folder holds config.json, tokenizer.json, tokenizer_config.json with a chat template, and model.safetensors (one file
+//! or shards) or one `*.gguf`. Decoding is greedy, so answers are deterministic. One request at a time.
 
 mod engine;
 mod template;
@@ -18,18 +17,18 @@ use engine::Engine;
 use template::Template;
 use xpipe_base::task::{Failure, Progress};
 
-/// The likeliest first tokens that are given.
-const LIKELIEST: usize = 20;
+/// Number of most likely first tokens that are returned.
+const TOP_LOGPROBS: usize = 20;
 
-/// A model in memory.
+/// A loaded model.
 pub struct Local {
     engine: Mutex<Engine>,
     tokenizer: Tokenizer,
     template: Template,
     identity: String,
-    /// Tokens that end an answer.
-    ends: Vec<u32>,
-    /// Tokens of question and answer at most.
+    /// End-of-sequence tokens.
+    eos: Vec<u32>,
+    /// Maximum tokens of prompt and answer together.
     positions: usize,
 }
 
@@ -42,22 +41,22 @@ impl std::fmt::Debug for Local {
 /// Whether a folder holds a model that this build can run.
 ///
 /// # Errors
-/// What is missing, or which architecture is not known.
+/// A file is missing, or the architecture is not supported.
 pub fn usable(folder: &Path) -> Result<(), Failure> {
     let config = read_json(folder, "config.json")?;
-    engine::known(&config)?;
-    sizes(folder, &config)?;
+    engine::architecture(&config)?;
+    check_sizes(folder, &config)?;
     engine::weights(folder)?;
     Template::read(folder)?;
     match folder.join("tokenizer.json").is_file() {
         true => Ok(()),
         false => Err(Failure::missing(format!("{} has no tokenizer.json", folder.display()))
-            .help("a model that answers needs its tokenizer.json")),
+            .help("a language model needs its tokenizer.json")),
     }
 }
 
-/// Refuses sizes that no model has: candle makes room for them before it looks at the weights.
-fn sizes(folder: &Path, config: &Json) -> Result<(), Failure> {
+/// Refuses sizes that no model has: candle allocates them before it reads the weights.
+fn check_sizes(folder: &Path, config: &Json) -> Result<(), Failure> {
     for (field, most) in [
         ("num_hidden_layers", 1u64 << 12),
         ("num_attention_heads", 1 << 14),
@@ -86,33 +85,33 @@ fn read_json(folder: &Path, name: &str) -> Result<Json, Failure> {
 }
 
 impl Local {
-    /// Loads the model in a folder; `digest` is that of the folder's content.
+    /// Loads the model in a folder. `digest` is of the folder's content.
     ///
     /// # Errors
-    /// When files are missing or damaged, or the architecture is not known.
+    /// Files are missing or damaged, or the architecture is not supported.
     pub fn open(folder: &Path, digest: &str) -> Result<Self, Failure> {
         usable(folder)?;
         let config = read_json(folder, "config.json")?;
-        sizes(folder, &config)?;
+        check_sizes(folder, &config)?;
         let path = folder.join("tokenizer.json");
         let tokenizer = Tokenizer::from_file(&path)
-            .map_err(|e| Failure::wrong(format!("{} is no tokenizer: {e}", path.display())))?;
+            .map_err(|e| Failure::wrong(format!("{} is not a valid tokenizer: {e}", path.display())))?;
         let generation = read_json(folder, "generation_config.json").unwrap_or_default();
-        let mut ends = ids(&generation["eos_token_id"]);
-        ends.extend(ids(&config["eos_token_id"]));
+        let mut eos = ids(&generation["eos_token_id"]);
+        eos.extend(ids(&config["eos_token_id"]));
         let positions = config["max_position_embeddings"].as_u64().map_or(usize::MAX, |n| n as usize);
         Ok(Self {
             engine: Mutex::new(Engine::load(folder, &config)?),
             tokenizer,
             template: Template::read(folder)?,
             identity: format!("model {digest}"),
-            ends,
+            eos,
             positions,
         })
     }
 }
 
-/// One id, or several.
+/// The ids in a JSON number or list.
 fn ids(json: &Json) -> Vec<u32> {
     let one = |j: &Json| j.as_u64().and_then(|n| u32::try_from(n).ok());
     match json {
@@ -121,8 +120,8 @@ fn ids(json: &Json) -> Vec<u32> {
     }
 }
 
-/// The place of the largest number; the first of equal ones.
-fn largest(logits: &[f32]) -> usize {
+/// The index of the largest number; the first of equal ones.
+fn argmax(logits: &[f32]) -> usize {
     let mut best = 0;
     for (i, x) in logits.iter().enumerate() {
         if *x > logits[best] {
@@ -132,13 +131,13 @@ fn largest(logits: &[f32]) -> usize {
     best
 }
 
-/// The largest logits as log-probabilities, the largest first; the first of equal ones before the others.
-fn likeliest(logits: &[f32]) -> Vec<(u32, f64)> {
+/// The largest logits as log-probabilities, in descending order; equal ones in order of their ids.
+fn top_logprobs(logits: &[f32]) -> Vec<(u32, f64)> {
     let most = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
     let sum = logits.iter().map(|x| (f64::from(*x) - most).exp()).sum::<f64>().ln() + most;
     let mut order: Vec<u32> = (0..logits.len() as u32).collect();
     order.sort_by(|a, b| logits[*b as usize].total_cmp(&logits[*a as usize]).then(a.cmp(b)));
-    order.into_iter().take(LIKELIEST).map(|i| (i, f64::from(logits[i as usize]) - sum)).collect()
+    order.into_iter().take(TOP_LOGPROBS).map(|i| (i, f64::from(logits[i as usize]) - sum)).collect()
 }
 
 impl Model for Local {
@@ -149,19 +148,19 @@ impl Model for Local {
     fn answer(&self, request: &Request, progress: &dyn Progress) -> Result<Answer, Failure> {
         let text = self.template.apply(&request.prompt.messages)?;
         let wrong = |e: tokenizers::Error| Failure::wrong(format!("the model's tokenizer: {e}"));
-        // The template writes special tokens itself.
-        let question = self.tokenizer.encode(text, false).map_err(wrong)?.get_ids().to_vec();
-        let room = self.positions.saturating_sub(question.len());
-        if question.is_empty() || room == 0 {
+        // The template contains the special tokens.
+        let prompt = self.tokenizer.encode(text, false).map_err(wrong)?.get_ids().to_vec();
+        let room = self.positions.saturating_sub(prompt.len());
+        if prompt.is_empty() || room == 0 {
             let message =
-                format!("a question of {} tokens does not fit {} positions", question.len(), self.positions);
-            return Err(Failure::wrong(message).help("take fewer `words` of a passage or a smaller `window`"));
+                format!("a prompt of {} tokens does not fit {} positions", prompt.len(), self.positions);
+            return Err(Failure::wrong(message).help("use fewer `words` per passage or a smaller `window`"));
         }
         let mut engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut logits = engine.start(&question)?;
+        let mut logits = engine.start(&prompt)?;
         let mut first = Vec::new();
         if request.logprobs {
-            for (id, p) in likeliest(&logits) {
+            for (id, p) in top_logprobs(&logits) {
                 first.push((self.tokenizer.decode(&[id], false).map_err(wrong)?, p));
             }
         }
@@ -170,21 +169,21 @@ impl Model for Local {
             if progress.cancelled() {
                 return Err(Failure::interrupted());
             }
-            let next = largest(&logits) as u32;
-            if self.ends.contains(&next) {
+            let next = argmax(&logits) as u32;
+            if self.eos.contains(&next) {
                 truncated = false;
                 break;
             }
             answer.push(next);
             if answer.len() < (request.max_tokens as usize).min(room) {
-                logits = engine.go_on(next, question.len() + place)?;
+                logits = engine.step(next, prompt.len() + place)?;
             }
         }
         Ok(Answer {
             text: self.tokenizer.decode(&answer, true).map_err(wrong)?,
             truncated,
             first,
-            prompt_tokens: question.len() as u64,
+            prompt_tokens: prompt.len() as u64,
             completion_tokens: answer.len() as u64,
         })
     }

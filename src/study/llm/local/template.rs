@@ -1,5 +1,4 @@
-//! Chat templates: how a model wants a conversation written. They are Jinja, in tokenizer_config.json or
-//! chat_template.jinja, and are carried out as they are.
+//! Chat templates, which format a conversation for a model: Jinja, in tokenizer_config.json or chat_template.jinja.
 
 use std::path::Path;
 
@@ -10,7 +9,7 @@ use serde_json::Value as Json;
 use crate::llm::{Message, Role};
 use xpipe_base::task::Failure;
 
-/// A model's template.
+/// The chat template of a model.
 pub(super) struct Template {
     text: String,
     begin: String,
@@ -18,10 +17,10 @@ pub(super) struct Template {
 }
 
 impl Template {
-    /// The template in a model's folder.
+    /// Reads the template in a model's folder.
     ///
     /// # Errors
-    /// When there is none.
+    /// There is none.
     pub(super) fn read(folder: &Path) -> Result<Self, Failure> {
         let config = super::read_json(folder, "tokenizer_config.json").unwrap_or_default();
         let beside = std::fs::read_to_string(folder.join("chat_template.jinja")).ok();
@@ -30,13 +29,13 @@ impl Template {
             default["template"].as_str().map(str::to_owned)
         };
         let inside = &config["chat_template"];
-        let text = inside.as_str().map(str::to_owned).or_else(|| named(inside)).or(beside).ok_or_else(|| {
-            let message = format!("{} has no chat template", folder.display());
-            Failure::missing(message).help(
-                "take a model that was made for conversations: its tokenizer_config.json has `chat_template`, or it has \
-                 chat_template.jinja",
+        let text =
+            inside.as_str().map(str::to_owned).or_else(|| named(inside)).or(beside).ok_or_else(|| {
+                let message = format!("{} has no chat template", folder.display());
+                Failure::missing(message).help(
+                "use a chat model: it has `chat_template` in tokenizer_config.json, or chat_template.jinja",
             )
-        })?;
+            })?;
         let token = |name: &str| {
             let token = &config[name];
             token.as_str().or_else(|| token["content"].as_str()).unwrap_or_default().to_owned()
@@ -44,11 +43,11 @@ impl Template {
         Ok(Self { text, begin: token("bos_token"), end: token("eos_token") })
     }
 
-    /// The text of a conversation, up to where the model goes on. A template that knows no system's messages gets them
-    /// in front of the user's first.
+    /// The text of a conversation, up to where the model continues. If the template rejects system messages, they are put
+    /// before the first user message.
     ///
     /// # Errors
-    /// What the template says.
+    /// The template's error.
     pub(super) fn apply(&self, messages: &[Message]) -> Result<String, Failure> {
         let said = match self.render(messages) {
             Ok(text) => return Ok(text),
@@ -63,14 +62,14 @@ impl Template {
                 return Ok(text);
             }
         }
-        Err(Failure::wrong(format!("the model's chat template does not take this conversation: {said}"))
-            .help("take another `prompt` or another model"))
+        Err(Failure::wrong(format!("the model's chat template rejects this conversation: {said}"))
+            .help("use another `prompt` or another model"))
     }
 
     fn render(&self, messages: &[Message]) -> Result<String, Error> {
         let mut environment = Environment::new();
         environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
-        // Python's methods of strings and lists, which templates use.
+        // Python methods of strings and lists, which templates use.
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.add_function("raise_exception", |text: String| -> Result<String, Error> {
             Err(Error::new(ErrorKind::InvalidOperation, text))

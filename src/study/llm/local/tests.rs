@@ -120,8 +120,8 @@ fn each_architecture_answers_the_same_again_and_goes_on_as_if_read_at_once() {
         let ids: Vec<u32> = (0..20).map(|i| (i * 37 + 5) % words as u32).collect();
         let at_once = engine.start(&ids).unwrap();
         engine.start(&ids[..18]).unwrap();
-        engine.go_on(ids[18], 18).unwrap();
-        let step_by_step = engine.go_on(ids[19], 19).unwrap();
+        engine.step(ids[18], 18).unwrap();
+        let step_by_step = engine.step(ids[19], 19).unwrap();
         assert!(near(&at_once, &step_by_step, 2e-3), "{kind}");
         assert!(at_once.len() == words && at_once.iter().any(|x| (x - at_once[0]).abs() > 0.1), "{kind}");
     }

@@ -53,7 +53,7 @@ pub(super) fn run(job: &Job<'_>, call: &Call<'_>) -> Result<(), Failure> {
     let (mut program, said) = Program::start(&start).map_err(|e| not_started(&shown, call.program, &e))?;
     let heard = hear(said, &output)?;
     let ended = wait(job, &mut program, &output);
-    let left = ended.as_ref().is_ok_and(|end| matches!(end, End::Undead(_)));
+    let left = ended.as_ref().is_ok_and(|end| matches!(end, End::Unkillable(_)));
     drop(program);
     if !left {
         let _ = heard.recv_timeout(READ_WITHIN);
@@ -66,7 +66,7 @@ pub(super) fn run(job: &Job<'_>, call: &Call<'_>) -> Result<(), Failure> {
         End::Signal(9) => "was killed by signal 9, maybe for lack of memory".to_owned(),
         End::Signal(signal) => format!("was ended by signal {signal}"),
         End::Lost => "was ended together with the process that watches over it".to_owned(),
-        End::Undead(n) => {
+        End::Unkillable(n) => {
             return Err(Failure::wrong(format!(
                 "the program {shown} left {} running, which cannot be ended: what it wrote may still change",
                 place::count(n, "process")

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use super::markup::Html;
 use super::page::{Page, Section};
-use crate::report::{Costs, layout};
+use crate::report::Costs;
+use xpipe_base::value::human;
 
 /// The most actions of a stage that are listed.
 const SHOWN: usize = 200;
@@ -60,19 +61,19 @@ pub(super) fn section(page: &Page<'_>) -> Option<Section> {
             for l in &lines {
                 h.tag("tr", &[], |h| {
                     h.leaf("th", &[("scope", "row")], &l.stage);
-                    h.leaf("td", &[], &layout::count(l.actions));
-                    h.leaf("td", &[], &layout::duration(l.seconds));
+                    h.leaf("td", &[], &human::thousands(l.actions));
+                    h.leaf("td", &[], &human::duration(l.seconds));
                     let part = if most > 0.0 { l.seconds / most * 100.0 } else { 0.0 };
                     h.tag("td", &[("class", "meter")], |h| {
                         h.leaf("i", &[("style", &format!("width:{part:.1}%"))], "");
                     });
-                    h.leaf("td", &[], &l.memory.map_or_else(|| "–".into(), layout::bytes));
-                    h.leaf("td", &[], &layout::bytes(l.size));
+                    h.leaf("td", &[], &l.memory.map_or_else(|| "–".into(), human::size));
+                    h.leaf("td", &[], &human::size(l.size));
                     for i in &kept {
                         h.leaf(
                             "td",
                             &[],
-                            &if l.counts[*i] > 0 { layout::count(l.counts[*i]) } else { "–".into() },
+                            &if l.counts[*i] > 0 { human::thousands(l.counts[*i]) } else { "–".into() },
                         );
                     }
                 });
@@ -131,9 +132,9 @@ fn each(h: &mut Html, costs: &Costs) {
             for row in costs.rows.iter().take(SHOWN) {
                 h.tag("tr", &[], |h| {
                     h.leaf("th", &[("scope", "row")], &row.address);
-                    h.leaf("td", &[], &row.seconds.map_or_else(|| "–".into(), layout::duration));
+                    h.leaf("td", &[], &row.seconds.map_or_else(|| "–".into(), human::duration));
                     for n in &row.counts {
-                        h.leaf("td", &[], &n.map_or_else(|| "–".into(), layout::count));
+                        h.leaf("td", &[], &n.map_or_else(|| "–".into(), human::thousands));
                     }
                 });
             }

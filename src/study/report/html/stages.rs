@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::markup::Html;
 use super::page::{ActionState, Page, Section};
-use crate::report::layout;
+use xpipe_base::value::human;
 
 #[derive(Default)]
 struct Line {
@@ -88,12 +88,12 @@ fn table(h: &mut Html, lines: &[(&str, String, Line)]) {
                 h.leaf("th", &[("scope", "row")], name);
                 h.leaf("td", &[("class", "text")], axes);
                 for n in [line.cells, line.actions, line.ran, line.cached, line.open, line.failed] {
-                    h.leaf("td", &[], &if n == 0 { "–".into() } else { layout::count(n) });
+                    h.leaf("td", &[], &if n == 0 { "–".into() } else { human::thousands(n) });
                 }
                 h.leaf(
                     "td",
                     &[],
-                    &if line.seconds > 0.0 { layout::duration(line.seconds) } else { "–".into() },
+                    &if line.seconds > 0.0 { human::duration(line.seconds) } else { "–".into() },
                 );
                 let shared: Vec<String> =
                     line.shared.iter().map(|(study, n)| format!("{study} ({n})")).collect();

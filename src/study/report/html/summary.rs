@@ -3,8 +3,8 @@
 use super::markup::Html;
 use super::page::{ActionState, Page, Section};
 use crate::report::ClaimOutcome;
-use crate::report::layout;
 use xpipe_base::value::ActionId;
+use xpipe_base::value::human;
 
 pub(super) fn section(page: &Page<'_>) -> Option<Section> {
     let body = Html::of(|h| {
@@ -33,11 +33,11 @@ fn cards(page: &Page<'_>) -> Vec<(String, String, String)> {
         (ActionState::Failed, "failed"),
     ];
     let parts = parts.map(|(fate, word)| (count(fate), word)).into_iter().filter(|(n, _)| *n > 0);
-    let parts: Vec<String> = parts.map(|(n, word)| format!("{} {word}", layout::count(n))).collect();
+    let parts: Vec<String> = parts.map(|(n, word)| format!("{} {word}", human::thousands(n))).collect();
     let whole = if done == all {
-        layout::count(all)
+        human::thousands(all)
     } else {
-        format!("{} of {}", layout::count(done), layout::count(all))
+        format!("{} of {}", human::thousands(done), human::thousands(all))
     };
     let mut cards = vec![("Actions".into(), whole, parts.join(", "))];
 
@@ -47,12 +47,9 @@ fn cards(page: &Page<'_>) -> Vec<(String, String, String)> {
         .filter(|id| states.get(id.0 as usize) == Some(&ActionState::Ran))
         .filter_map(|id| page.results.seconds(id))
         .sum();
-    let detail = if ran > 0.0 {
-        format!("{} in this run", layout::duration(ran))
-    } else {
-        "all from the cache".into()
-    };
-    cards.push(("Computing time".into(), layout::duration(seconds), detail));
+    let detail =
+        if ran > 0.0 { format!("{} in this run", human::duration(ran)) } else { "all from the cache".into() };
+    cards.push(("Computing time".into(), human::duration(seconds), detail));
 
     let trained: Vec<ActionId> = ids()
         .filter(|id| page.graph.action(*id).op.starts_with("train.") && page.results.seconds(*id).is_some())
@@ -64,7 +61,7 @@ fn cards(page: &Page<'_>) -> Vec<(String, String, String)> {
         };
         let detail =
             format!("{} documents, {} tokens processed", rough(sum("documents")), rough(sum("tokens")));
-        cards.push(("Trained models".into(), layout::count(trained.len() as u64), detail));
+        cards.push(("Trained models".into(), human::thousands(trained.len() as u64), detail));
     }
     if !page.claims.is_empty() {
         let count = |f: &dyn Fn(&ClaimOutcome) -> bool| page.claims.iter().filter(|c| f(&c.outcome)).count();
@@ -84,7 +81,7 @@ fn cards(page: &Page<'_>) -> Vec<(String, String, String)> {
 /// A rounded count: `1.2 M`.
 fn rough(n: u64) -> String {
     match n {
-        0..10_000 => layout::count(n),
+        0..10_000 => human::thousands(n),
         10_000..1_000_000 => format!("{} k", n / 1000),
         1_000_000..1_000_000_000 => format!("{:.1} M", n as f64 / 1e6),
         _ => format!("{:.1} G", n as f64 / 1e9),

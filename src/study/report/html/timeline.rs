@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::chart::{Scale, label, line, px, room, short, svg};
 use super::markup::Html;
 use super::page::{Page, Section};
-use crate::report::layout;
+use xpipe_base::value::human;
 
 const WIDTH: f64 = 960.0;
 const LANE: f64 = 18.0;
@@ -33,7 +33,7 @@ pub(super) fn section(page: &Page<'_>) -> Option<Section> {
     let shown = lanes.len().min(LANES);
     let body = Html::of(|h| {
         h.tag("div", &[("class", "scroll")], |h| draw(h, &lanes[..shown], end, &pauses));
-        let mut hint = format!("{} of work", layout::duration(end));
+        let mut hint = format!("{} of work", human::duration(end));
         if !pauses.is_empty() {
             let pauses =
                 if pauses.len() == 1 { "1 pause".to_owned() } else { format!("{} pauses", pauses.len()) };
@@ -110,7 +110,7 @@ fn draw(h: &mut Html, lanes: &[Lane], end: f64, pauses: &[f64]) {
                 let _ = write!(path, "M{} {}h{}v{}h-{}z", px(x), px(y), px(w), px(LANE - 6.0), px(w));
             }
             let seconds: f64 = lane.bars.iter().map(|b| b.1 - b.0).sum();
-            let tip = format!("{}: {} actions, {}", lane.name, lane.bars.len(), layout::duration(seconds));
+            let tip = format!("{}: {} actions, {}", lane.name, lane.bars.len(), human::duration(seconds));
             h.tag("path", &[("class", "span"), ("d", &path)], |h| h.leaf("title", &[], &tip));
         }
     });

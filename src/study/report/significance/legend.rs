@@ -1,7 +1,7 @@
 //! The explanation of a test below its table.
 
 use super::super::filled::TestOutcome;
-use super::super::layout::count;
+use xpipe_base::value::human;
 use xpipe_data::ir::significance::EXACT_LIMIT;
 use xpipe_lang::graph::{CorrectionMethod, TestKind, TestSpec};
 
@@ -21,7 +21,7 @@ pub(super) fn legend(
     let draws = match spec.kind {
         TestKind::PairedT => String::new(),
         TestKind::Randomisation if units.1 <= EXACT_LIMIT => ", exact".into(),
-        TestKind::Randomisation | TestKind::Bootstrap => format!(", {} draws", count(spec.draws)),
+        TestKind::Randomisation | TestKind::Bootstrap => format!(", {} draws", human::thousands(spec.draws)),
     };
     let correction = match spec.correct {
         CorrectionMethod::None => "not corrected for",

@@ -29,7 +29,7 @@ pub(super) fn fetch(
     }
     let mut absent = chosen.absent;
     for file in &chosen.files {
-        let path = opened.bring(file)?;
+        let path = opened.fetch(file)?;
         if !file.ends_with(".json") || std::fs::metadata(&path)?.len() > NAMING {
             continue;
         }
@@ -38,7 +38,7 @@ pub(super) fn fetch(
             // Modules without settings of their own have no folder.
             match file == files::MODULES && !opened.has(&named)? {
                 true => opened.note_absent(&named)?,
-                false => drop(opened.bring(&named)?),
+                false => drop(opened.fetch(&named)?),
             }
         }
     }

@@ -28,7 +28,7 @@ pub(super) fn complete(repository: &Repository, revision: &str) -> Result<Snapsh
     }
     let presence = |file: &str| repository.presence(&commit, file);
     let Ok(chosen) =
-        files::choose(|file| Ok::<_, std::convert::Infallible>(presence(file) == Presence::Here));
+        files::choose(|file| Ok::<_, std::convert::Infallible>(presence(file) == Presence::Cached));
     let mut missing: Vec<String> = chosen.lacks.iter().map(|l| l.expected().to_owned()).collect();
     for file in chosen.files.iter().filter(|f| f.ends_with(".json")) {
         // A damaged file is reported where it is read.

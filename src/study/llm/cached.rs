@@ -1,4 +1,4 @@
-//! Asking a model: answers that are kept are not asked for again, limits hold, several queries at a time.
+//! A model with stored answers and spending limits, used by several queries at a time.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -8,74 +8,74 @@ use super::spending::Spending;
 use super::{Answer, Model, Prompt, Request};
 use xpipe_base::task::{Failure, FailureKind, Progress};
 
-/// How answers are wanted.
+/// Options of all requests.
 #[derive(Clone, Copy, Debug)]
-pub struct Manner {
-    /// Tokens of an answer at most.
+pub struct RequestOptions {
+    /// Maximum tokens of an answer.
     pub max_tokens: u32,
-    /// Whether log-probabilities of the first token are wanted.
+    /// Whether to return log-probabilities of the first token.
     pub logprobs: bool,
-    /// The seed that is passed on.
+    /// The seed passed to the model.
     pub seed: u64,
 }
 
-/// Stands between a method and a model.
-pub struct Asker<'a> {
+/// A model whose answers are stored and whose spending is limited.
+pub struct CachedModel<'a> {
     model: &'a dyn Model,
     identity: String,
     answers: Answers,
     spending: Spending,
-    manner: Manner,
+    options: RequestOptions,
     progress: &'a dyn Progress,
     done: AtomicU64,
     total: u64,
-    /// Set when one query failed: the others stop.
-    over: AtomicBool,
+    /// Set when a query has failed, which stops the others.
+    failed: AtomicBool,
 }
 
-impl std::fmt::Debug for Asker<'_> {
+impl std::fmt::Debug for CachedModel<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Asker({})", self.identity)
+        write!(f, "CachedModel({})", self.identity)
     }
 }
 
-impl<'a> Asker<'a> {
-    /// Asks `model` some `total` questions.
+impl<'a> CachedModel<'a> {
+    /// Wraps `model` for about `total` requests.
     pub fn new(
         model: &'a dyn Model,
         answers: Answers,
         spending: Spending,
-        manner: Manner,
+        options: RequestOptions,
         total: u64,
         progress: &'a dyn Progress,
     ) -> Self {
-        let (done, over) = (AtomicU64::new(0), AtomicBool::new(false));
-        Self { model, identity: model.identity(), answers, spending, manner, progress, done, total, over }
+        let (done, failed) = (AtomicU64::new(0), AtomicBool::new(false));
+        Self { model, identity: model.identity(), answers, spending, options, progress, done, total, failed }
     }
 
-    /// What is spent.
+    /// The spending so far.
     pub fn spending(&self) -> &Spending {
         &self.spending
     }
 
-    /// What was spent.
+    /// The final spending.
     pub fn into_spending(self) -> Spending {
         self.spending
     }
 
-    /// The answer to a question: the kept one, else the model's, which is kept.
+    /// The answer to a prompt: the stored one, else the model's, which is stored.
     ///
     /// # Errors
-    /// When a limit is reached, the model has no answer, the answer cannot be kept, or a stop was asked for.
+    /// A limit is reached, the model does not answer, the answer cannot be stored, or the run is cancelled.
     pub fn ask(&self, prompt: Prompt) -> Result<Answer, Failure> {
-        if self.over.load(Ordering::SeqCst) || self.progress.cancelled() {
+        if self.failed.load(Ordering::SeqCst) || self.progress.cancelled() {
             return Err(Failure::interrupted());
         }
-        let Manner { max_tokens, logprobs, seed } = self.manner;
+        let RequestOptions { max_tokens, logprobs, seed } = self.options;
         let request = Request { prompt, max_tokens, logprobs, seed };
         let key = answers::key(&self.identity, &request)?;
         let kept = self.answers.get(&key).unwrap_or_else(|why| {
-            self.progress.note(&format!("{why}; the model is asked again"));
+            self.progress.note(&format!("{why}; asking the model again"));
             None
         });
         let answer = match kept {
@@ -97,11 +97,11 @@ impl<'a> Asker<'a> {
         Ok(answer)
     }
 
-    /// Does `work` for each of `n` queries, `at_once` of them at a time; results in their order. The first failure ends
-    /// it; requests under way are waited for, since they are paid for.
+    /// Runs `work` for each of `n` queries, `at_once` of them concurrently; results in query order. The first failure ends
+    /// it after the running requests, which are paid for.
     ///
     /// # Errors
-    /// The failure of the first query that failed by itself.
+    /// The first failure that is not a cancellation.
     pub fn each<T: Send>(
         &self,
         n: usize,
@@ -112,19 +112,19 @@ impl<'a> Asker<'a> {
         let take = || {
             loop {
                 let i = next.fetch_add(1, Ordering::SeqCst);
-                if i >= n || self.over.load(Ordering::SeqCst) {
+                if i >= n || self.failed.load(Ordering::SeqCst) {
                     return;
                 }
                 let result = work(i);
                 if result.is_err() {
-                    self.over.store(true, Ordering::SeqCst);
+                    self.failed.store(true, Ordering::SeqCst);
                 }
                 results.lock().unwrap_or_else(PoisonError::into_inner).push((i, result));
             }
         };
         std::thread::scope(|scope| {
             for _ in 1..at_once.min(n) {
-                // With fewer threads it takes longer, and this one asks too.
+                // If fewer threads can be started, it only takes longer.
                 let _ = std::thread::Builder::new().spawn_scoped(scope, take);
             }
             take();
@@ -160,17 +160,17 @@ pub(super) mod testing {
         }
     }
 
-    /// Runs `f` with an asker of a model that is a function, in a folder that is kept for as long as the caller wants.
+    /// Runs `f` with an cached of a model that is a function, in a folder that is kept for as long as the caller wants.
     pub(crate) fn with<T>(
         folder: &std::path::Path,
         says: impl Fn(&str) -> Answer + Sync,
-        f: impl FnOnce(&Asker<'_>) -> T,
+        f: impl FnOnce(&CachedModel<'_>) -> T,
     ) -> (T, u64) {
         let model = Says(says, AtomicU64::new(0));
-        let manner = Manner { max_tokens: 10, logprobs: false, seed: 0 };
+        let options = RequestOptions { max_tokens: 10, logprobs: false, seed: 0 };
         let spending = Spending::new(Limits::default());
-        let asker = Asker::new(&model, Answers::new(folder), spending, manner, 0, &Silent);
-        let result = f(&asker);
+        let cached = CachedModel::new(&model, Answers::new(folder), spending, options, 0, &Silent);
+        let result = f(&cached);
         (result, model.1.load(Ordering::SeqCst))
     }
 
@@ -193,9 +193,9 @@ mod tests {
             with(
                 dir.path(),
                 |m| text(m.len().to_string()),
-                |asker| {
-                    let of = |i: usize| Ok(asker.ask(pairwise(&"q".repeat(i), "a", "b"))?.text);
-                    (asker.each(n, at_once, of).unwrap(), asker.spending().tallies())
+                |cached| {
+                    let of = |i: usize| Ok(cached.ask(pairwise(&"q".repeat(i), "a", "b"))?.text);
+                    (cached.each(n, at_once, of).unwrap(), cached.spending().tallies())
                 },
             )
         };
@@ -213,12 +213,12 @@ mod tests {
         let ((), asked) = with(
             dir.path(),
             |_| text("A"),
-            |asker| {
+            |cached| {
                 let of = |i: usize| match i {
                     2 => Err(Failure::wrong("two")),
-                    _ => asker.ask(pairwise(&i.to_string(), "a", "b")),
+                    _ => cached.ask(pairwise(&i.to_string(), "a", "b")),
                 };
-                assert_eq!(asker.each(50, 2, of).unwrap_err().message, "two");
+                assert_eq!(cached.each(50, 2, of).unwrap_err().message, "two");
             },
         );
         assert!(asked < 50, "{asked}");

@@ -1,0 +1,182 @@
+//! What a process that writes to a cache holds and leaves: the format version, its temporary folder, locks, and the
+//! removal of what dead processes left.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Error;
+use super::locks::{self, FileLock};
+use xpipe_base::value::Digest;
+
+const FORMAT: &str = "xpipe cache format 1\n";
+const FOLDERS: [&str; 8] = ["objects", "trees", "actions", "tmp", "runs", "studies", "locks", "scratch"];
+const CACHEDIR_TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
+    # This folder is a cache of xpipe: everything in it can be recomputed.\n";
+
+/// What a process holds while it writes to a cache.
+#[derive(Debug)]
+pub(super) struct Session {
+    /// A folder below `tmp/`.
+    pub(super) dir: PathBuf,
+    /// The lock of that folder: whoever can take it knows that the process is dead.
+    _own: FileLock,
+    /// Keeps a future `gc` away.
+    _shared: File,
+}
+
+impl Session {
+    /// Creates the folders of a cache, removes what dead processes left, and locks a temporary folder.
+    pub(super) fn begin(root: &Path, dir: &Path) -> io::Result<Self> {
+        for folder in FOLDERS {
+            std::fs::create_dir_all(dir.join(folder))?;
+        }
+        let tag = root.join("CACHEDIR.TAG");
+        if !tag.exists() {
+            std::fs::write(tag, CACHEDIR_TAG)?;
+        }
+        if !dir.join("FORMAT").exists() {
+            std::fs::write(dir.join("FORMAT"), FORMAT)?;
+        }
+        let shared = locks::share(&dir.join("locks/store"))?;
+        sweep(dir);
+        let (own_dir, own) = new_folder(&dir.join("tmp"))?;
+        Ok(Self { dir: own_dir, _own: own, _shared: shared })
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// The path of a key's manifest.
+pub(super) fn manifest_path(dir: &Path, key: &Digest) -> PathBuf {
+    let hex = key.hex();
+    dir.join("actions").join(&hex[..2]).join(format!("{hex}.json"))
+}
+
+/// The folder `v1` of a cache root.
+///
+/// # Errors
+/// The root has another format version.
+pub(super) fn check_version(root: &Path) -> Result<PathBuf, Error> {
+    const EXPECTED: &str = "1";
+    let other = |found: String| Err(Error::OtherVersion { path: root.to_owned(), found, expected: EXPECTED });
+    let dir = root.join("v1");
+    match std::fs::read_to_string(dir.join("FORMAT")) {
+        Ok(text) if text == FORMAT => return Ok(dir),
+        // Cut short by a crash: counts as absent.
+        Ok(text) if FORMAT.starts_with(&text) => {}
+        Ok(text) => return other(text.trim().rsplit(' ').next().unwrap_or_default().to_owned()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) if e.kind() == io::ErrorKind::NotADirectory => {}
+        Err(e) => return Err(Error::io("reading", &dir.join("FORMAT"), e)),
+    }
+    if !dir.exists()
+        && let Ok(entries) = std::fs::read_dir(root)
+    {
+        for name in entries.flatten().filter_map(|e| e.file_name().into_string().ok()) {
+            // Another process may just have created our folder.
+            let number = name.strip_prefix('v').filter(|n| n.parse::<u32>().is_ok() && *n != EXPECTED);
+            if let Some(number) = number {
+                return other(number.to_owned());
+            }
+        }
+    }
+    Ok(dir)
+}
+
+/// Creates a folder for this process below `tmp`, and locks it.
+fn new_folder(tmp: &Path) -> io::Result<(PathBuf, FileLock)> {
+    for n in 0u32.. {
+        let nanos =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos());
+        let dir = tmp.join(format!("{}-{nanos:x}-{n}", std::process::id()));
+        let Some(own) = locks::try_lock(&dir.with_extension("lock"), true)? else { continue };
+        match std::fs::create_dir(&dir) {
+            Ok(()) => return Ok((dir, own)),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(e),
+        }
+    }
+    unreachable!("some name is free")
+}
+
+/// Removes the lock file of a key, and its scratch folder if that is empty or the key has a result, unless the lock is
+/// held.
+pub(super) fn remove_leftovers(dir: &Path, key: &Digest) {
+    if let Ok(Some(held)) = locks::try_lock(&dir.join("locks").join(key.hex()), true) {
+        let scratch = dir.join("scratch").join(key.hex());
+        if held.real && std::fs::remove_dir(&scratch).is_err() && manifest_path(dir, key).exists() {
+            let _ = std::fs::remove_dir_all(&scratch);
+        }
+        drop(held);
+    }
+}
+
+/// Removes what dead processes left: lock files, and temporary folders whose lock can be taken or does not exist.
+fn sweep(dir: &Path) {
+    let names = |folder: &str| std::fs::read_dir(dir.join(folder)).into_iter().flatten().flatten();
+    // A process may have died between publishing a result and removing its checkpoints.
+    for entry in names("locks").chain(names("scratch")) {
+        if let Some(key) = entry.file_name().to_str().and_then(Digest::parse) {
+            remove_leftovers(dir, &key);
+        }
+    }
+    let Ok(entries) = std::fs::read_dir(dir.join("tmp")) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        let lock = path.with_extension("lock");
+        if let Ok(Some(held)) = locks::try_lock(&lock, true)
+            && held.real
+        {
+            let folder = lock.with_extension("");
+            // Programs that outlived a run killed by SIGKILL still write here.
+            crate::process::kill_orphans(&folder);
+            let _ = std::fs::remove_dir_all(folder);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::Store;
+
+    #[test]
+    fn work_of_dead_processes_is_swept_and_of_living_ones_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let living = Store::open(dir.path()).unwrap();
+        let work = living.workspace(&Digest::of(b"k")).unwrap();
+        let tmp = dir.path().canonicalize().unwrap().join("v1/tmp");
+        std::fs::create_dir_all(tmp.join("99999-dead-0/half")).unwrap();
+        std::fs::write(tmp.join("99999-dead-0.lock"), "").unwrap();
+        std::fs::create_dir_all(tmp.join("lockless")).unwrap();
+        let second = Store::open(dir.path()).unwrap();
+        assert!(work.out.is_dir());
+        assert!(!tmp.join("99999-dead-0").exists() && !tmp.join("99999-dead-0.lock").exists());
+        assert!(!tmp.join("lockless").exists());
+        drop((work, living, second));
+        assert_eq!(std::fs::read_dir(&tmp).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn checkpoints_left_by_dead_processes_are_kept_only_without_a_result() {
+        let dir = tempfile::tempdir().unwrap();
+        let (done, open) = (Digest::of(b"done"), Digest::of(b"open"));
+        let scratch = |key: &Digest| {
+            let store = Store::open(dir.path()).unwrap();
+            let path = store.scratch(key).unwrap();
+            std::fs::write(path.join("checkpoint"), "x").unwrap();
+            let manifest = store.manifest_path(key);
+            std::fs::create_dir_all(manifest.parent().unwrap()).unwrap();
+            (path, manifest)
+        };
+        let ((left, manifest), (kept, _)) = (scratch(&done), scratch(&open));
+        std::fs::write(manifest, "{}").unwrap();
+        drop(Store::open(dir.path()).unwrap());
+        assert!(!left.exists() && kept.join("checkpoint").exists());
+    }
+}
