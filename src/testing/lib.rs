@@ -1,4 +1,5 @@
 //! What the tests of all crates share: where committed and shared data lie, small files, and seeded mutations of texts.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 pub mod archives;
 pub mod cacm;

@@ -277,11 +277,14 @@ fn examples<'p>(page: &'p str, heading: &str) -> (String, Vec<String>) {
     (text.join("\n").trim().to_owned(), settings)
 }
 
+/// Names and texts of files beside a study.
+type Files = Vec<(&'static str, &'static str)>;
+
 #[test]
 fn pages_of_diagnostics_show_what_they_say() {
     let mut failed = Vec::new();
     for code in Code::ALL {
-        let (wrong_files, right_files): (Vec<(&str, &str)>, Vec<(&str, &str)>) = match code {
+        let (wrong_files, right_files): (Files, Files) = match code {
             Code::MissingFile => (vec![], vec![("../tables/published.csv", "backbone,DL19\ntiny,0.5\n")]),
             Code::Table => (
                 vec![("published.csv", "model,DL19\ntiny,0.5\n")],

@@ -253,7 +253,7 @@ impl Layout {
         }
         let is_id = |c: &&str| wanted.is_id(c.trim());
         let fields = columns.iter().filter(|c| !is_id(c)).all(|c| wanted.is_field(c.trim()));
-        let known = is_id(&columns[0]) || fields && columns.iter().any(|c| is_id(c));
+        let known = is_id(&columns[0]) || fields && columns.iter().any(is_id);
         let several = columns.len() > 1;
         if several && given.is_empty() && known && fields {
             let line = || format!("{}: {}", place::spot(at.0, at.1), place::quote(&columns.join("\t")));

@@ -102,8 +102,8 @@ impl Actions {
     }
 
     /// The name of an anonymous stage: those of one name are numbered in the order in which they are met.
-    pub(super) fn anonymous_row(&mut self, name: String, span: Span) -> String {
-        let places = self.anonymous.entry(name.clone()).or_default();
+    pub(super) fn anonymous_row(&mut self, name: &str, span: Span) -> String {
+        let places = self.anonymous.entry(name.to_owned()).or_default();
         let n = places.iter().position(|p| *p == span).unwrap_or_else(|| {
             places.push(span);
             places.len() - 1

@@ -87,7 +87,7 @@ impl<'a> Expander<'a> {
     fn anonymous_row(&mut self, env: &Env<'a>, op: &Op, span: Span) -> String {
         let outer = if env.row.is_empty() { "study" } else { &*env.row };
         let inside = self.argument.unwrap_or_else(|| op.name.rsplit('.').next().unwrap_or(op.name));
-        self.actions.anonymous_row(format!("{outer}.{inside}"), span)
+        self.actions.anonymous_row(&format!("{outer}.{inside}"), span)
     }
 }
 

@@ -30,7 +30,7 @@ impl<'a> Expander<'a> {
         let select = args.iter().find(|a| a.name.as_ref().is_some_and(|n| &*n.name == "select"));
         self.expand_selection(op, &mut values, select.map_or(span, |a| a.value.span), env)?;
         let site = CallSite { span, caller: env.caller, unimplemented: None };
-        let (id, new) = self.enter_action(op, values, site, &env.policy, &|e| e.cell_address(env));
+        let (id, new) = self.enter_action(op, values, &site, &env.policy, &|e| e.cell_address(env));
         if new {
             self.domain_checks(op, id, args, head);
             self.note_places(op, id, args);
@@ -64,7 +64,7 @@ impl<'a> Expander<'a> {
         };
         let values: Vec<Printed> = op.params.iter().map(|p| printed(value(p))).collect();
         let site = CallSite { span, caller: None, unimplemented: None };
-        Ok(self.enter_action(op, values, site, &Policy::default(), &|_| cell.to_owned()).0)
+        Ok(self.enter_action(op, values, &site, &Policy::default(), &|_| cell.to_owned()).0)
     }
 
     /// Enters an action unless an equal recipe is there. Says whether it is new.
@@ -72,7 +72,7 @@ impl<'a> Expander<'a> {
         &mut self,
         op: &Op,
         values: Vec<Printed>,
-        site: CallSite,
+        site: &CallSite,
         policy: &Policy,
         address: &dyn Fn(&Self) -> String,
     ) -> (ActionId, bool) {
@@ -92,7 +92,7 @@ impl<'a> Expander<'a> {
             args,
         };
         let unimplemented = op.run.is_none().then(|| (format!("`{}`", op.name), site.span));
-        (self.actions.add(fingerprint, action, CallSite { unimplemented, ..site }), true)
+        (self.actions.add(fingerprint, action, CallSite { unimplemented, ..site.clone() }), true)
     }
 
     /// Fills in arguments that are not given and follow from their siblings: [`Param::derived_from`].

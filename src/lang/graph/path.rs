@@ -53,11 +53,11 @@ impl<'a> Expander<'a> {
             Named::Module(inner) => {
                 return match rest.split_first() {
                     Some((next, rest)) => self.global(inner, next, rest, want, env),
-                    None => Err(self.error(no_value(first, Unvalued::Module))),
+                    None => Err(self.error(no_value(first, &Unvalued::Module))),
                 };
             }
-            Named::Def(_) => return Err(self.error(no_value(first, Unvalued::Def))),
-            Named::Output(..) => return Err(self.error(no_value(first, Unvalued::Output))),
+            Named::Def(_) => return Err(self.error(no_value(first, &Unvalued::Def))),
+            Named::Output(..) => return Err(self.error(no_value(first, &Unvalued::Output))),
             Named::Let(id) => (Item::Let(id), self.let_value(id, env, here)),
             Named::Param(id) => (Item::Param(id), self.param(id, here)),
             Named::Dataset(id) => (Item::Dataset(id), self.dataset(id, here)),
@@ -152,7 +152,7 @@ enum Unvalued {
     Output,
 }
 
-fn no_value(ident: &Ident, what: Unvalued) -> Diagnostic {
+fn no_value(ident: &Ident, what: &Unvalued) -> Diagnostic {
     let name = &ident.name;
     let (kind, label, help) = match what {
         Unvalued::Module => ("a module", "a module", format!("name what you want of it: `{name}.…`")),

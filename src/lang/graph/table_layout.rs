@@ -69,9 +69,12 @@ impl<'a> Expander<'a> {
             Some(v) => v.as_f64().unwrap_or(0.05),
             None => 0.05,
         };
+        let Some(kind) = TestKind::parse(&call.name) else {
+            return Err(self.error(unknown_test(&call.name, span)));
+        };
         let whole = |n: &str| call.args.get(n).and_then(Value::as_int);
         Ok(TestSpec {
-            kind: TestKind::parse(&call.name).unwrap_or(TestKind::PairedT),
+            kind,
             against,
             correct: word(call, "correct")
                 .and_then(CorrectionMethod::parse)
@@ -133,6 +136,15 @@ fn written(axis: &Name, label: &Name, value: &Value) -> String {
         Value::Str(text) if **text == **label => format!("\"{text}\""),
         _ => format!("{axis}.{label}"),
     }
+}
+
+fn unknown_test(name: &str, span: Span) -> Diagnostic {
+    Diagnostic::error(
+        Code::NotImplemented,
+        format!("this version has no significance test `{name}`"),
+        span,
+        "this test",
+    )
 }
 
 fn not_a_side(axis: &Name, sides: &[Name], span: Span) -> Diagnostic {

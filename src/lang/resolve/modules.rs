@@ -93,10 +93,10 @@ impl Loader<'_> {
                         self.sink.push(errors::unknown_edition(*span));
                     }
                 }
-                ItemKind::Requires { name, operator, version, span } => {
-                    if &*name.name != "xpipe" || !satisfied(operator, version) {
-                        self.sink.push(errors::requires(&name.name, operator, version, *span));
-                    }
+                ItemKind::Requires { name, operator, version, span }
+                    if &*name.name != "xpipe" || !satisfied(operator, version) =>
+                {
+                    self.sink.push(errors::requires(&name.name, operator, version, *span));
                 }
                 _ => {}
             }

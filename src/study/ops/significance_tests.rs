@@ -128,4 +128,11 @@ mod tests {
             assert_eq!(op.param("draws").unwrap().default, Some(Value::Int(10_000)));
         }
     }
+
+    #[test]
+    fn every_test_is_one_that_tables_carry_out() {
+        for op in [paired_t(), randomisation(), bootstrap()] {
+            assert!(xpipe_lang::graph::TestKind::parse(op.name).is_some(), "{}", op.name);
+        }
+    }
 }

@@ -22,7 +22,7 @@ impl Expander<'_> {
             parts.push(self.conform(v, &wanted, span, &format!("`{part}`"))?);
         }
         parts[1] = self.queries_of(declared, &parts[1], &parts[2], fields)?;
-        self.collection(declared.label, &parts, fields.role(), declared.span)
+        self.collection(declared.label, &parts, fields.role().as_deref(), declared.span)
     }
 
     /// The arguments of the import that made a value, when one of this type did.
@@ -76,10 +76,10 @@ impl Expander<'_> {
         &mut self,
         label: &str,
         parts: &[Value],
-        declared: Option<String>,
+        declared: Option<&str>,
         span: Span,
     ) -> Eval {
-        let role = declared.as_deref().unwrap_or("test");
+        let role = declared.unwrap_or("test");
         if let Some(Value::Artifact(qrels)) = parts.get(2) {
             match self.roles.get(qrels).cloned() {
                 Some((first, other, at)) if other != role => {
@@ -92,8 +92,8 @@ impl Expander<'_> {
             }
         }
         let [corpus, queries, qrels] = parts else { return Err(Stop::Reported) };
-        self.seal.holds(queries, label, declared.as_deref());
-        self.seal.holds(qrels, label, declared.as_deref());
+        self.seal.holds(queries, label, declared);
+        self.seal.holds(qrels, label, declared);
         Ok(Value::Record(Record::of([
             ("corpus", corpus.clone()),
             ("queries", queries.clone()),

@@ -101,7 +101,7 @@ impl<'a> Expander<'a> {
         let queries = self.import_as(importing, &Type::Queries, judged)?;
         let checked = [("queries", queries.clone()), ("corpus", corpus.clone())];
         let qrels = self.import_as(importing, &Type::Qrels, &checked)?;
-        self.collection(declared.label, &[corpus, queries, qrels], fields.role(), declared.span)
+        self.collection(declared.label, &[corpus, queries, qrels], fields.role().as_deref(), declared.span)
     }
 
     /// Makes the import of one type.

@@ -71,7 +71,7 @@ impl Made {
         }
     }
 
-    fn joined(&mut self, elements: Vec<String>) -> String {
+    fn joined(&mut self, elements: &[String]) -> String {
         let mut out = String::new();
         for (i, element) in elements.iter().enumerate() {
             if i > 0 {
@@ -94,13 +94,13 @@ impl Made {
                 _ => format!("{} = {}", self.name(), self.value(deep)),
             })
             .collect();
-        self.joined(fields)
+        self.joined(&fields)
     }
 
     fn values(&mut self, deep: u32) -> String {
         let count = self.below(6) + 1;
         let values = (0..count).map(|_| self.value(deep)).collect();
-        self.joined(values)
+        self.joined(&values)
     }
 
     /// A value without operators at its outermost level.
@@ -134,7 +134,7 @@ impl Made {
             })
             .collect();
         arms.push(format!("_ => {}", self.value(deep)));
-        format!("match {} {{ {} }}", self.name(), self.joined(arms))
+        format!("match {} {{ {} }}", self.name(), self.joined(&arms))
     }
 
     fn value(&mut self, deep: u32) -> String {

@@ -329,7 +329,7 @@ impl<'r, 'a> Piece<'r, 'a> {
         let words = self.level(self.base).filter(|(i, t)| {
             *i > 1 && matches!(t.text, "for" | "where" | "with" | "as" | "->") && !self.is_name(*i)
         });
-        self.last_that_fits(words.map(|w| w.0).collect())
+        self.last_that_fits(&words.map(|w| w.0).collect::<Vec<_>>())
     }
 
     /// After `=` or `=>`, when the value then fits.
@@ -352,10 +352,10 @@ impl<'r, 'a> Piece<'r, 'a> {
             }
         };
         let outer = self.level(self.base).map(|(i, _)| i).filter(|i| *i > 0);
-        self.last_that_fits(outer.filter(|i| place(*i)).collect())
+        self.last_that_fits(&outer.filter(|i| place(*i)).collect::<Vec<_>>())
     }
 
-    fn last_that_fits(&self, places: Vec<usize>) -> Option<Cuts> {
+    fn last_that_fits(&self, places: &[usize]) -> Option<Cuts> {
         let fits = |i: &&usize| self.end_of(**i - 1) <= WIDTH;
         let place = places.iter().rev().find(fits).or(places.first())?;
         Some(Cuts { before: vec![*place], ..Cuts::default() })
