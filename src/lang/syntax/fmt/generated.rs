@@ -84,7 +84,7 @@ impl Made {
 
     fn fields(&mut self, deep: u32) -> String {
         let count = self.below(4) + 1;
-        let fields = (0..count)
+        let fields: Vec<String> = (0..count)
             .map(|_| match self.below(8) {
                 0 => self.name(),
                 1 => {
@@ -99,7 +99,7 @@ impl Made {
 
     fn values(&mut self, deep: u32) -> String {
         let count = self.below(6) + 1;
-        let values = (0..count).map(|_| self.value(deep)).collect();
+        let values: Vec<String> = (0..count).map(|_| self.value(deep)).collect();
         self.joined(&values)
     }
 
