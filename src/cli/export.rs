@@ -30,7 +30,12 @@ pub(super) fn run(args: &Args, common: &Common) -> Result<u8, Error> {
     } else if let [file] = written.as_slice() {
         out::line(&format!("{} -> {file}", args.cell));
     } else {
-        out::line(&format!("{} -> {} ({} files)", args.cell, args.to.display(), written.len()));
+        out::line(&format!(
+            "{} -> {} ({})",
+            args.cell,
+            args.to.display(),
+            xpipe_base::value::human::counted(written.len(), "files")
+        ));
     }
     Ok(0)
 }

@@ -79,9 +79,9 @@ fn estimate_lines(plan: &Plan) -> Vec<String> {
     let mut lines = Vec::new();
     if let (Some(_), Some(basis)) = (plan.total.seconds, plan.basis) {
         lines.push(format!(
-            "models: {} on {} threads, {} of {} memory; speed {}",
+            "models: {} on {}, {} of {} memory; speed {}",
             plan.total.time(),
-            plan.threads,
+            human::counted(plan.threads, "threads"),
             plan.total.space(),
             human::size(plan.memory),
             basis.text()

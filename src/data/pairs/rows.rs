@@ -12,6 +12,7 @@ use super::super::parts::Part;
 use super::{PairFormat, PairOptions};
 use xpipe_base::place;
 use xpipe_base::task::Failure;
+use xpipe_base::value::human;
 
 /// One pair.
 #[derive(Clone, Copy, Debug)]
@@ -188,7 +189,9 @@ fn off(
         (Some(PairFormat::Msmarco), _) => ranks.into(),
         (Some(PairFormat::Trec), _) | (None, Some(Columns { width: 6, .. })) => trec.into(),
         (Some(PairFormat::Tsv), _) | (None, Some(Columns { width: 3, .. })) => tsv.into(),
-        (None, Some(Columns { width, .. })) => format!("{width} columns, as the first line names them"),
+        (None, Some(Columns { width, .. })) => {
+            format!("{}, as the first line names them", human::counted(width, "columns"))
+        }
         (None, None) => format!("{trec}; or {tsv}"),
     };
     line.wrong(found, expected).help("columns are separated by tabs or blanks")

@@ -10,6 +10,7 @@ use super::record::{Record, Wanted};
 use super::{Emit, TextOptions};
 use xpipe_base::place;
 use xpipe_base::task::Failure;
+use xpipe_base::value::human;
 
 /// Where the columns of a table are.
 #[derive(Clone, Debug)]
@@ -151,7 +152,7 @@ fn by_place<'c>(
     if columns.len() < width || filled(columns) > width {
         let expected = match width {
             2 => "2 columns separated by a tab: id, text".to_owned(),
-            _ => format!("{width} columns as in the first line"),
+            _ => format!("{} as in the first line", human::counted(width, "columns")),
         };
         return Err(off(columns, at, &expected));
     }

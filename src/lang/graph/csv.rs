@@ -13,6 +13,7 @@ use crate::resolve::AxisId;
 use crate::syntax::ast::{Arg, Ident};
 use crate::syntax::source::reading_help;
 use xpipe_base::diag::{Code, Diagnostic, Span};
+use xpipe_base::value::human;
 use xpipe_base::value::{Call, Name, Record, Value};
 
 impl<'a> Expander<'a> {
@@ -76,26 +77,35 @@ struct Wrong {
 /// Reads a table whose key axes have these names.
 fn parse(content: &str, keys: &[AxisId], names: &[Name]) -> Result<CsvTable, Wrong> {
     let wrong = |line: usize, what: String, help: &'static str| Wrong { line, what, help };
-    let mut lines = content.lines().enumerate().filter(|(_, l)| !l.trim().is_empty());
-    let Some((_, header)) = lines.next() else {
-        return Err(wrong(0, "the table is empty".into(), "the first line names the columns"));
+    let mut records = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .trim(csv::Trim::All)
+        .from_reader(content.as_bytes())
+        .into_records()
+        .filter(|r| !matches!(r, Ok(record) if record.len() == 1 && record[0].is_empty()));
+    let header = match records.next() {
+        Some(Ok(header)) => header,
+        Some(Err(e)) => return Err(wrong(0, e.to_string(), "the first line names the columns")),
+        None => return Err(wrong(0, "the table is empty".into(), "the first line names the columns")),
     };
-    let header: Vec<&str> = header.split(',').map(str::trim).collect();
     let key_column = |name: &Name| {
-        header.iter().position(|h| **h == **name).ok_or_else(|| {
+        header.iter().position(|h| h == &**name).ok_or_else(|| {
             wrong(0, format!("there is no column `{name}`"), "each key axis is a column of labels")
         })
     };
     let key_columns: Vec<usize> = names.iter().map(key_column).collect::<Result<_, Wrong>>()?;
     let value_columns: Vec<usize> = (0..header.len()).filter(|i| !key_columns.contains(i)).collect();
     let mut rows = IndexMap::new();
-    for (n, line) in lines {
-        let fields: Vec<&str> = line.split(',').map(str::trim).collect();
+    for record in records {
+        let fields = record.map_err(|e| wrong(0, e.to_string(), "separate fields by commas"))?;
+        let n = fields.position().map_or(0, |p| p.line() as usize - 1);
         if fields.len() != header.len() {
-            let what = format!("{} fields where the header has {}", fields.len(), header.len());
+            let what =
+                format!("{} where the header has {}", human::counted(fields.len(), "fields"), header.len());
             return Err(wrong(n, what, "every line has as many fields as the first"));
         }
-        let number = |i: &usize| match fields[*i] {
+        let number = |i: &usize| match &fields[*i] {
             "" => Ok(None),
             text => match text.parse::<f64>() {
                 Ok(x) if x.is_finite() => Ok(Some(x)),
@@ -105,13 +115,13 @@ fn parse(content: &str, keys: &[AxisId], names: &[Name]) -> Result<CsvTable, Wro
                 }
             },
         };
-        let key: Vec<Name> = key_columns.iter().map(|i| Name::from(fields[*i])).collect();
+        let key: Vec<Name> = key_columns.iter().map(|i| Name::from(&fields[*i])).collect();
         let values: Vec<Option<f64>> = value_columns.iter().map(number).collect::<Result<_, Wrong>>()?;
         if rows.insert(key, values).is_some() {
             return Err(wrong(n, "this key was there before".into(), "each key has one line"));
         }
     }
-    let columns = value_columns.iter().map(|i| Name::from(header[*i])).collect();
+    let columns = value_columns.iter().map(|i| Name::from(&header[*i])).collect();
     Ok(CsvTable { keys: keys.to_vec(), columns, rows })
 }
 

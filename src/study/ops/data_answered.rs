@@ -69,8 +69,11 @@ mod run {
             }
         }
         if kept == 0 {
-            return Err(Failure::wrong(format!("none of the {} queries is answered", queries.len()))
-                .help("are the judgements and the run of these queries, and is the run deep enough?"));
+            return Err(Failure::wrong(format!(
+                "none of the {} is answered",
+                xpipe_base::value::human::counted(queries.len(), "queries")
+            ))
+            .help("are the judgements and the run of these queries, and is the run deep enough?"));
         }
         writer.finish()?;
         Ok(counted([("queries", kept), ("of", queries.len() as u64)]))

@@ -2,6 +2,7 @@
 
 use super::compatibility::{at_least, issue};
 use xpipe_base::diag::Code;
+use xpipe_base::value::human;
 use xpipe_base::value::{Record, Value};
 use xpipe_lang::types::Op;
 use xpipe_lang::types::op::{Facts, Issue};
@@ -17,6 +18,11 @@ fn fusion(name: &'static str, doc: &'static str) -> Op {
 }
 
 /// `fuse.linear`
+/// Says that there are not as many weights as runs.
+fn mismatch(weights: usize, runs: usize) -> String {
+    format!("{} for {}", human::counted(weights, "weights"), human::counted(runs, "runs"))
+}
+
 pub(crate) fn linear() -> Op {
     fusion(
         "fuse.linear",
@@ -63,7 +69,7 @@ fn check_linear(args: &Record, _: &dyn Facts) -> Vec<Issue> {
     if let (Some(runs), Some(weights)) = (count(args, "runs"), count(args, "weights"))
         && runs != weights
     {
-        let message = format!("{weights} weights for {runs} runs");
+        let message = mismatch(weights, runs);
         issues.push(issue(
             Code::OutOfRange,
             "weights",
@@ -98,7 +104,7 @@ mod run {
             _ => vec![1.0; runs.len()],
         };
         if weights.len() != runs.len() {
-            let message = format!("{} weights for {} runs", weights.len(), runs.len());
+            let message = super::mismatch(weights.len(), runs.len());
             return Err(Failure::wrong(message).help("give one weight a run, in their order"));
         }
         let scale = match job.text("normalise")? {

@@ -97,11 +97,12 @@ impl fmt::Display for Detectable {
         } else {
             format!(" (with the weights of their collections worth {})", human::thousands(alike))
         };
+        let find = if self.queries == 1 { "finds" } else { "find" };
         write!(
             f,
-            "{}: {} queries{worth} find a difference of {} standard deviations with a chance of {:.0} %, in a t-test at {}",
+            "{}: {}{worth} {find} a difference of {} standard deviations with a chance of {:.0} %, in a t-test at {}",
             self.table,
-            human::thousands(self.queries as u64),
+            human::counted(self.queries, "queries"),
             layout::number(self.effect, 2),
             POWER * 100.0,
             self.alpha

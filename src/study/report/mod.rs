@@ -38,9 +38,10 @@ mod tests;
 mod units;
 mod write;
 
+pub(crate) use self::csv::Lines;
+pub use self::csv::{costs as costs_csv, table as csv};
 pub use claims::{ClaimOutcome, ClaimResult, evaluate_claim};
 pub use costs::{CostRow, Costs, costs};
-pub use csv::{costs as costs_csv, table as csv};
 pub use detectable::{Detectable, detectable};
 pub use evaluate::{Evaluated, evaluate};
 pub use fill::evaluate_table;

@@ -65,10 +65,10 @@ impl Estimate {
         let n = |x: f64| human::thousands(x.round() as u64);
         let cost = if a.cost > 0.0 { format!(", a cost of about {:.2}", a.cost) } else { String::new() };
         Some(format!(
-            "{}{} questions to a language model: about {} tokens asked, at most {} answered{cost}",
+            "{}{} to a language model: about {} asked, at most {} answered{cost}",
             if most { "≤ " } else { "" },
-            n(a.requests),
-            n(a.prompt_tokens),
+            human::counted(a.requests.round() as u64, "questions"),
+            human::counted(a.prompt_tokens.round() as u64, "tokens"),
             n(a.completion_tokens)
         ))
     }

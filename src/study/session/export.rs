@@ -12,6 +12,7 @@ use super::error::{Error, exit};
 use super::load::Loaded;
 use super::notice::Listener;
 use super::settings::Settings;
+use crate::report::Lines;
 use crate::report::{file_name, write_file};
 use xpipe_base::value::{ActionId, Digest, Name};
 use xpipe_data::store::TextStore;
@@ -162,8 +163,10 @@ fn one(format: Export, folder: &Path, to: &Path) -> Result<Vec<String>, Error> {
             return written.map(|()| vec![to.display().to_string()]);
         }
         Export::Metrics => {
-            writeln!(text, "query,metric,value")?;
-            metrics(folder, "", &mut text)?;
+            let mut lines = Lines::new();
+            lines.push(METRICS);
+            metrics(folder, &[], &mut lines)?;
+            text = lines.into_text().into_bytes();
         }
         format => table(format, folder, &mut text)?,
     }
@@ -181,20 +184,20 @@ fn several(
 ) -> Result<Vec<String>, Error> {
     std::fs::create_dir_all(to)?;
     let stage = stage.split('[').next().unwrap_or(stage).trim();
-    let header: Vec<String> = axes.iter().map(|a| field(a)).collect();
-    let mut long = format!("{},query,metric,value\n", header.join(",")).into_bytes();
-    let mut index = format!("file,{}\n", header.join(","));
+    let (mut long, mut index) = (Lines::new(), Lines::new());
+    long.push(axes.iter().map(|a| &**a).chain(METRICS));
+    index.push(["file"].into_iter().chain(axes.iter().map(|a| &**a)));
     let (mut measured, mut written, mut taken) = (false, Vec::new(), BTreeSet::new());
     for (one_of, folder) in wanted.iter().zip(folders) {
-        let labels: Vec<String> = one_of.labels.iter().map(|l| field(l)).collect();
+        let labels: Vec<&str> = one_of.labels.iter().map(|l| &**l).collect();
         if one_of.format == Export::Metrics {
-            metrics(folder, &format!("{},", labels.join(",")), &mut long)?;
+            metrics(folder, &labels, &mut long)?;
             measured = true;
             continue;
         }
         let name = format!("{}{}", file_name(&one_of.address, &mut taken), suffix(one_of.format));
         written.extend(one(one_of.format, folder, &to.join(&name))?);
-        index.push_str(&format!("{},{}\n", field(&name), labels.join(",")));
+        index.push([name.as_str()].into_iter().chain(labels));
     }
     let mut add = |name: String, text: &str| -> Result<(), Error> {
         let path = to.join(name);
@@ -203,20 +206,11 @@ fn several(
         Ok(())
     };
     if measured {
-        add(format!("{}.csv", file_name(stage, &mut taken)), &String::from_utf8_lossy(&long))?;
+        add(format!("{}.csv", file_name(stage, &mut taken)), &long.into_text())?;
     } else {
-        add("cells.csv".into(), &index)?;
+        add("cells.csv".into(), &index.into_text())?;
     }
     Ok(written)
-}
-
-/// A field of CSV, quoted where it must be.
-fn field(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.to_owned()
-    }
 }
 
 fn table(format: Export, folder: &Path, out: &mut Vec<u8>) -> Result<(), Error> {
@@ -228,13 +222,17 @@ fn table(format: Export, folder: &Path, out: &mut Vec<u8>) -> Result<(), Error> 
     Ok(())
 }
 
+/// Columns of exported measures, after those of the axes.
+const METRICS: [&str; 3] = ["query", "metric", "value"];
+
 /// The measures of each query as lines of CSV, each after `before`.
-fn metrics(folder: &Path, before: &str, out: &mut Vec<u8>) -> Result<(), Error> {
+fn metrics(folder: &Path, before: &[&str], out: &mut Lines) -> Result<(), Error> {
     use xpipe_data::table::{Kind, TableReader};
     let columns = [("query_id", Kind::Text), ("metric", Kind::Text), ("value", Kind::Double)];
     let mut table = TableReader::open(&folder.join("metrics.parquet"), &columns)?;
     while let Some(row) = table.row()? {
-        writeln!(out, "{before}{},{},{}", field(row.text(0)), field(row.text(1)), row.double(2))?;
+        let value = row.double(2).to_string();
+        out.push(before.iter().copied().chain([row.text(0), row.text(1), &value]));
     }
     Ok(())
 }

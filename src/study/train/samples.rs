@@ -61,9 +61,9 @@ impl Samples {
             };
             if let Some(other) = samples.iter().find(|s| !fits(s)) {
                 return Err(Failure::wrong(format!(
-                    "the samples have {} documents with {} positives, which is not the shape asked for",
-                    other.documents.len(),
-                    other.positives
+                    "the samples have {} with {}, which is not the shape asked for",
+                    human::counted(other.documents.len(), "documents"),
+                    human::counted(other.positives, "positives")
                 ))
                 .help("ask for the shape they were drawn in"));
             }

@@ -4,6 +4,7 @@
 //! compare: step 0 of a warm-up has rate 0, and the last step of a decay is not quite 0.
 
 use xpipe_base::task::Failure;
+use xpipe_base::value::human;
 use xpipe_base::value::{Budget, Call, Value};
 
 /// The learning rate after the warm-up.
@@ -43,8 +44,10 @@ impl Schedule {
         };
         let warmup = steps(call.args.get("warmup").unwrap_or(&Value::Null), total, epoch)?.unwrap_or(0);
         if warmup > total {
-            let message =
-                format!("the warm-up of {warmup} steps is longer than the training of {total} steps");
+            let message = format!(
+                "the warm-up ({}) is longer than the training ({total})",
+                human::counted(warmup, "steps")
+            );
             return Err(Failure::wrong(message).help("give fewer warm-up steps, or a percentage"));
         }
         Ok(Self { decay, warmup, total })

@@ -3,6 +3,7 @@
 use super::super::outcome::counted;
 use super::read;
 use xpipe_base::task::{Caveat, CaveatKind, Failure, Job, Outcome, Silent};
+use xpipe_base::value::human;
 use xpipe_data::judgements::{self, QrelOptions};
 use xpipe_data::known::{Known, Unknown};
 use xpipe_data::store::TextStore;
@@ -58,16 +59,19 @@ fn judged(job: &Job<'_>, all: &TextStore) -> Result<Outcome, Failure> {
     }
     if kept == 0 {
         return Err(Failure::wrong(format!(
-            "{}: the judgements name none of the {} queries",
+            "{}: the judgements name none of the {}",
             source.display(),
-            all.len()
+            human::counted(all.len(), "queries")
         ))
         .help("give queries and judgements of one collection, or keep all queries (`unjudged = keep`)"));
     }
     writer.finish()?;
     let left_out = all.len() as u64 - kept;
     if left_out > 0 {
-        job.progress.note(&format!("{left_out} of {} queries are not judged and left out", all.len()));
+        job.progress.note(&format!(
+            "{left_out} of {} not judged and left out",
+            human::counted(all.len(), "queries are")
+        ));
     }
     Ok(counted([("texts", kept), ("not_judged", left_out)]))
 }

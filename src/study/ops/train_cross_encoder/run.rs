@@ -1,6 +1,7 @@
 //! How `train.cross_encoder` runs: from files and arguments to the trainer's plan, and from its state to `training.json`.
 
 use std::time::Instant;
+use xpipe_base::value::human;
 
 use serde_json::json;
 
@@ -40,8 +41,8 @@ fn train(job: &Job<'_>) -> Result<Outcome, Failure> {
     let mut ranker = models::open(job, "backbone", seed)?;
     if let Some(first) = ranker.facts.ignored.first() {
         job.progress.note(&format!(
-            "{} tensors of the checkpoint are of no use here, such as the heads of other tasks: `{first}`",
-            ranker.facts.ignored.len()
+            "{} no use here, such as the heads of other tasks: `{first}`",
+            human::counted(ranker.facts.ignored.len(), "tensors of the checkpoint are of")
         ));
     }
     let select = Select::read(job.arg("select"), steps, epoch)?;

@@ -62,7 +62,7 @@ pub(super) fn section(page: &Page<'_>) -> Option<Section> {
     }
     let body = Html::of(|h| {
         h.tag("details", &[], |h| {
-            h.leaf("summary", &[], &format!("{} stages", lines.len()));
+            h.leaf("summary", &[], &human::counted(lines.len(), "stages"));
             h.tag("div", &[("class", "scroll")], |h| {
                 h.tag("table", &[("class", "list numbers")], |h| table(h, &lines));
             });

@@ -110,7 +110,12 @@ fn draw(h: &mut Html, lanes: &[Lane], end: f64, pauses: &[f64]) {
                 let _ = write!(path, "M{} {}h{}v{}h-{}z", px(x), px(y), px(w), px(LANE - 6.0), px(w));
             }
             let seconds: f64 = lane.bars.iter().map(|b| b.1 - b.0).sum();
-            let tip = format!("{}: {} actions, {}", lane.name, lane.bars.len(), human::duration(seconds));
+            let tip = format!(
+                "{}: {}, {}",
+                lane.name,
+                human::counted(lane.bars.len(), "actions"),
+                human::duration(seconds)
+            );
             h.tag("path", &[("class", "span"), ("d", &path)], |h| h.leaf("title", &[], &tip));
         }
     });

@@ -4,6 +4,7 @@ use super::super::layout::number;
 use super::super::missing::address;
 use super::super::units::Units;
 use xpipe_base::value::Value;
+use xpipe_base::value::human;
 use xpipe_data::ir::strata::{Strata, Stratum};
 use xpipe_lang::graph::Graph;
 
@@ -42,10 +43,11 @@ pub(super) fn differences(
         }
         if a.values.keys().ne(b.values.keys()) {
             let both = a.values.keys().filter(|q| b.values.contains_key(*q)).count();
+            let are = if both == 1 { "is" } else { "are" };
             return Err(format!(
-                "of {} it is measured on {} queries, its reference on {}; {both} are in both",
+                "of {} it is measured on {}, its reference on {}; {both} {are} in both",
                 qrels(i),
-                a.values.len(),
+                human::counted(a.values.len(), "queries"),
                 b.values.len()
             ));
         }

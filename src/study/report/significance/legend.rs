@@ -30,13 +30,16 @@ pub(super) fn legend(
         CorrectionMethod::BenjaminiHochberg => "Benjamini-Hochberg over",
     };
     let cells = if *family == 1 { "cell" } else { "cells" };
-    let n = if units.0 == units.1 { units.0.to_string() } else { format!("{} to {}", units.0, units.1) };
+    let n = match units {
+        (one, other) if one == other => human::counted(*one, "queries"),
+        (least, most) => format!("{least} to {most} queries"),
+    };
     let mut of = if *collections > 1 { format!(" of {collections} collections") } else { String::new() };
     if of_means {
         of.push_str(", each collection with its weight in the mean");
     }
     Some(format!(
-        "differs from `{against}`: {kind} over queries{draws}, {correction} {family} {cells}, alpha {}, n = {n} queries{of}",
+        "differs from `{against}`: {kind} over queries{draws}, {correction} {family} {cells}, alpha {}, n = {n}{of}",
         spec.alpha
     ))
 }
