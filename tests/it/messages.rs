@@ -121,9 +121,9 @@ fn items_and_arguments_are_described() {
         ("axis", "one cell each"),
         ("claim", "exit code 1"),
         ("learning_rate", "An argument of `adamw`."),
-        ("best_of", "Keeps the weights"),
+        ("best_of", "Keeps the checkpoint"),
         ("against", "`paired_t`"),
-        ("hf", "pinned in the lock file"),
+        ("hf", "pins its revision in the lock file"),
     ] {
         let ended = space.xpipe(&["describe", name]);
         assert!(ended.code == Some(0) && ended.out.contains(told), "{name}: {}{}", ended.out, ended.err);

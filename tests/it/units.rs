@@ -6,11 +6,12 @@ const STUDY: &str = r#"edition 2026
 use std.retrieval { bm25_run }
 dataset tiny: TestCollection = local { docs = "data/corpus.jsonl", queries = "data/queries.jsonl", qrels = "data/qrels.tsv", role = validation }
 axis room: Bytes = [16GiB, 1500MB]
+axis system = { bm25 = 1 }
 axis limit: Duration = [20h, 90min]
 param most: Bytes = 24GiB
 stage found = bm25_run(corpus = tiny.corpus, queries = tiny.queries, depth = 10)
 stage scores = evaluate { run = found, qrels = tiny.qrels, metrics = [ap()] }
-table t { title = "at most {most}", rows = ["all"], value = scores.ap }
+table t { title = "at most {most}", rows = system, value = scores.ap }
 claim roomy for room { text = "{room} of {most}", expect = room == 16GiB }
 claim long for limit { text = "{limit} are enough", expect = limit == 20h }
 profile pilot { only room = [16GiB] }

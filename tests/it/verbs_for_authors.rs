@@ -59,7 +59,8 @@ fn describe_finds_names_and_says_what_was_meant() {
     let space = Space::new(RETRIEVAL);
     let op = space.xpipe(&["describe", "rerank.cross_encoder"]);
     assert_eq!(op.code, Some(0));
-    for text in ["operation, version 1", "model: Model\n", "precision: `fp32` or `bf16` = fp32", "Gives Run."]
+    for text in
+        ["operation, version 1", "model: Model\n", "precision: `fp32` or `bf16` = fp32", "Returns Run."]
     {
         assert!(op.out.contains(text), "no {text} in {}", op.out);
     }

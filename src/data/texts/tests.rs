@@ -288,7 +288,7 @@ fn topics_may_have_attributes() {
     let (all, caveats) = told("t.txt", What::Queries, text, &auto);
     assert_eq!(all, pairs(&[("1", "a"), ("2", "b"), ("3", "c")]));
     assert_eq!(caveats.len(), 1);
-    assert!(caveats[0].starts_with("1 topics have the same field again; the first one was taken"));
+    assert!(caveats[0].starts_with("1 topic has the same field again; the first one was taken"));
 }
 
 #[test]
