@@ -201,8 +201,22 @@ fn news(space: &Space) {
     }
 }
 
+/// The text of a module with each call of `beir`, and each address, on the line where it begins.
+fn on_one_line(text: &str) -> String {
+    let text = text.replace("=\n        \"", "= \"");
+    let mut pieces = text.split("beir(\n");
+    let mut out = pieces.next().unwrap().to_owned();
+    for piece in pieces {
+        let (arguments, rest) = piece.split_once("\n)").unwrap();
+        let arguments: Vec<&str> = arguments.split_whitespace().collect();
+        out.push_str(&format!("beir({}){rest}", arguments.join(" ")));
+    }
+    out
+}
+
 /// A module with addresses of the server, and without digests.
 fn local(text: &str, server: &Server) -> String {
+    let text = &on_one_line(text);
     let mut out = String::new();
     for line in text.lines() {
         let line =
@@ -234,6 +248,7 @@ fn every_collection_of_std_is_read_from_the_layout_that_is_published() {
     for module in MODULES {
         let text =
             std::fs::read_to_string(repository("pipelines/std").join(format!("{module}.xpipe"))).unwrap();
+        let text = on_one_line(&text);
         for line in text.lines() {
             if let Some(address) =
                 line.split("\"https://").nth(1).filter(|_| line.trim_start().starts_with("url"))

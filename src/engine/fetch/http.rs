@@ -204,6 +204,10 @@ fn network_error(url: &Address, e: &Error) -> RequestError {
         Error::Io(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => {
             transient("the connection was refused".into(), false)
         }
+        // How the system's resolver says that it knows no such host.
+        Error::Io(e) if e.to_string().contains("failed to lookup address") => {
+            transient(format!("unknown host, or no network: {e}"), false)
+        }
         Error::Io(e) => transient(format!("the connection was lost: {e}"), true),
         Error::Protocol(_) => transient(format!("the response is damaged: {e}"), true),
         other => RequestError::Permanent(
