@@ -7,7 +7,6 @@ use ureq::http::{HeaderMap, Response};
 use ureq::{Body, http::header::LOCATION};
 
 use super::Token;
-use super::refusal::Refusal;
 use crate::fetch::http::{self, Content, Request, RequestError};
 use xpipe_base::task::retry::{Retry, wait_until};
 use xpipe_base::task::{Failure, Progress};
@@ -100,7 +99,7 @@ impl Client {
         url: &str,
         from: u64,
         validator: Option<&str>,
-        refusal: &Refusal<'_>,
+        refusal: &dyn Refused,
     ) -> Result<Content, RequestError> {
         let reply = self.ask(url, false, from, validator)?;
         http::content(reply.response, &|code, headers| refusal.of(code, headers))
@@ -110,7 +109,7 @@ impl Client {
     pub(super) fn head(
         &self,
         url: &str,
-        refusal: &Refusal<'_>,
+        refusal: &dyn Refused,
         progress: &dyn Progress,
     ) -> Result<Option<FileHeaders>, Failure> {
         with_retries(url, progress, || {
@@ -119,7 +118,7 @@ impl Client {
             match code {
                 _ if reply.elsewhere => Ok(Some(reply.said)),
                 200..=299 => Ok(Some(reply.said)),
-                404 if !Refusal::is_final(headers) => Ok(None),
+                404 if !is_final(headers) => Ok(None),
                 _ => Err(http::status_error(code, headers, &|code, headers| refusal.of(code, headers))),
             }
         })
@@ -129,7 +128,7 @@ impl Client {
     pub(super) fn json(
         &self,
         path: &str,
-        refusal: &Refusal<'_>,
+        refusal: &dyn Refused,
         progress: &dyn Progress,
     ) -> Result<Option<serde_json::Value>, Failure> {
         let url = format!("{}{path}", self.endpoint);
@@ -138,7 +137,7 @@ impl Client {
             let (code, headers) = (reply.response.status().as_u16(), reply.response.headers());
             match code {
                 200 => parsed(reply.response),
-                404 | 405 | 410 | 501 if !Refusal::is_final(headers) => Ok(None),
+                404 | 405 | 410 | 501 if !is_final(headers) => Ok(None),
                 _ => Err(http::status_error(code, headers, &|code, headers| refusal.of(code, headers))),
             }
         })
@@ -149,6 +148,18 @@ impl Client {
         let reply = self.ask(&format!("{}{path}", self.endpoint), false, 0, None).ok()?;
         (reply.response.status() == 200).then(|| parsed(reply.response).ok().flatten())?
     }
+}
+
+/// What a request that the hub refused comes to.
+pub(super) trait Refused {
+    /// The failure for a status.
+    fn of(&self, code: u16, headers: &HeaderMap) -> Failure;
+}
+
+/// Whether the hub itself refuses, not a server without such a service.
+fn is_final(headers: &HeaderMap) -> bool {
+    let code = http::text(headers, "x-error-code");
+    matches!(code, Some("RepoNotFound" | "RevisionNotFound" | "GatedRepo" | "DisabledRepo"))
 }
 
 /// The JSON of a response. A plain file server may answer everything with a page.

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::client::{Client, quoted};
+use super::client::{Client, Refused, quoted};
 use super::folder::{Repository, is_commit};
 use super::refusal::Refusal;
 use crate::cache::downloads::{PartFile, part_file_at};

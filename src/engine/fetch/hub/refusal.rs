@@ -5,7 +5,7 @@
 
 use ureq::http::HeaderMap;
 
-use super::client::{Client, quoted};
+use super::client::{Client, Refused, quoted};
 use crate::fetch::http;
 use xpipe_base::diag::suggest::did_you_mean;
 use xpipe_base::task::Failure;
@@ -19,17 +19,8 @@ pub(super) struct Refusal<'a> {
     pub what: &'a str,
 }
 
-impl Refusal<'_> {
-    /// Whether the hub itself says so, not a server without such a service.
-    pub(super) fn is_final(headers: &HeaderMap) -> bool {
-        matches!(
-            http::text(headers, "x-error-code"),
-            Some("RepoNotFound" | "RevisionNotFound" | "GatedRepo" | "DisabledRepo")
-        )
-    }
-
-    /// The failure for a status.
-    pub(super) fn of(&self, code: u16, headers: &HeaderMap) -> Failure {
+impl Refused for Refusal<'_> {
+    fn of(&self, code: u16, headers: &HeaderMap) -> Failure {
         let Self { client, model, revision, what } = self;
         let page = format!("{}/{model}", client.endpoint);
         let sent = client.token.is_some();
@@ -73,7 +64,9 @@ impl Refusal<'_> {
                 .help(format!("see {page}")),
         }
     }
+}
 
+impl Refusal<'_> {
     fn not_there(&self, named: &str, sent: bool) -> Failure {
         let model = self.model;
         let failure = match sent {

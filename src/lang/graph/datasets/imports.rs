@@ -6,14 +6,11 @@ use std::sync::Arc;
 use super::super::env::{Env, Eval, Stop};
 use super::super::expander::Expander;
 use super::fields::Fields;
-use super::{Declared, ROW};
+use super::{Declared, QUERY_ID, ROW};
 use crate::resolve::ModuleId;
 use crate::types::{Op, Type};
 use xpipe_base::diag::{Code, Diagnostic, Span};
 use xpipe_base::value::{Input, Value};
-
-/// The argument of a collection that names the ids of its queries.
-pub(super) const QUERY_ID: &str = "query_id";
 
 /// Where the files of a field come from.
 pub(super) type Source<'s> = &'s dyn Fn(&str) -> Option<Value>;

@@ -23,6 +23,9 @@ use xpipe_base::value::{Checksum, Input, Value};
 /// The row that lists imports.
 const ROW: &str = "datasets";
 
+/// The argument of a collection that names the ids of its queries.
+const QUERY_ID: &str = "query_id";
+
 /// The argument of a collection that says whether queries without judgements are kept.
 const UNJUDGED: &str = "unjudged";
 
