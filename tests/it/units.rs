@@ -23,13 +23,7 @@ fn claims_titles_and_overrides_have_the_study_s_units() {
     let ran = space.xpipe(&["run", "study.xpipe", "--json"]);
     assert_eq!(ran.code, Some(1), "{ran:#?}");
     let shown = space.xpipe(&["show", "study.xpipe"]).out;
-    for part in [
-        "at most 24GiB",
-        "1500MB of 24GiB",
-        "1500MB is not == 16GiB",
-        "90min are enough",
-        "90min is not == 20h",
-    ] {
+    for part in ["at most 24GiB", "1500MB of 24GiB", "90min are enough"] {
         assert!(shown.contains(part), "no `{part}` in {shown}");
     }
     let page = space.read("results/study/report.html");

@@ -177,7 +177,7 @@ pub const ITEMS: &[ItemForm] = &[
             ),
             field("html", "String", Some("NAME.html"), "Its file in the folder of results."),
         ],
-        example: "report main { sections = [quality, helps, costs(model)] }",
+        example: "report main { sections = [quality, helps, costs(run)] }",
     },
     ItemForm {
         word: "profile",
