@@ -75,7 +75,7 @@ fn describe_finds_names_and_says_what_was_meant() {
         assert!(list.lines().any(|l| l.split_whitespace().next() == Some(name)), "no {name} in {list}");
     }
     let page = space.xpipe(&["describe", "--markdown"]).out;
-    assert!(page.starts_with("# The reference") && page.contains("\n### `bm25.search`\n"), "{page}");
+    assert!(page.starts_with("# Reference of xpipe") && page.contains("\n### `bm25.search`\n"), "{page}");
     assert!(space.xpipe(&["describe", "--json"]).json().as_array().unwrap().len() > 150);
 }
 
