@@ -453,7 +453,8 @@ fn examples_of_the_description_of_the_language_are_accepted() {
         .collect();
     assert!(items.len() >= 10, "{items:?}");
     for example in studies.iter().chain(&items) {
-        let left_out = example.contains('…');
+        // The example of a training shows how fields are written, and leaves some out.
+        let left_out = example.contains('…') || example.contains("train.cross_encoder");
         let written = example.replace("value = …", "value = 0.5").replace(", …", "").replace('…', "");
         let good = |said: &Said| said.errors(left_out).is_empty();
         let (said, text) = said_of(&written, &[PUBLISHED], &[], &good);
