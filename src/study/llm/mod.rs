@@ -3,7 +3,7 @@
 //! [`prompts`] are named and versioned. [`listwise`], [`pairwise`] and [`pointwise`] are the ranking methods over them.
 //! [`permutation`] parses rankings, also malformed ones. A [`cached::CachedModel`] wraps a [`Model`]: it stores every
 //! answer on disk ([`answers`]), so that none is paid for twice, and stops at a limit ([`spending`]). Models are behind an
-//! address (`endpoint`, feature `hub`) or on this machine (`local`, feature `llm`).
+//! address (`endpoint`) or on this machine (`local`, feature `llm`).
 //!
 //! Must not know: stores, runs, the language.
 
