@@ -166,9 +166,23 @@ fn a_browser_shows_the_page_and_opens_its_cells() {
     let page = space.read("results/study/report.html");
     for width in [1200, 500] {
         space.write("read.html", &page.replace("</body>", &format!("{READER}</body>")));
-        let (document, said) = load(&browser, &space.path("read.html"), width);
-        assert!(said.is_empty(), "{said:#?}");
-        let title = document.split("<title>").nth(1).unwrap().split("</title>").next().unwrap();
+        // On a busy machine the browser's time may be over before the reader has read: it is started again.
+        let mut title = String::new();
+        for _ in 0..4 {
+            let (document, said) = load(&browser, &space.path("read.html"), width);
+            assert!(said.is_empty(), "{said:#?}");
+            document
+                .split("<title>")
+                .nth(1)
+                .unwrap()
+                .split("</title>")
+                .next()
+                .unwrap()
+                .clone_into(&mut title);
+            if title.starts_with('[') {
+                break;
+            }
+        }
         assert_eq!(
             title, r##"[true,"high against low","#cell-0-1-0","true",2,true,true,false,"0-1-0",true]"##,
             "at a width of {width}"

@@ -108,9 +108,13 @@ pub enum Section {
     Costs(Vec<String>),
 }
 
+/// Formats of `write`, as a type.
+pub(super) const FORMATS: &str = "'html' | 'latex' | 'csv' | 'markdown' | 'parquet'";
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::Type;
 
     #[test]
     fn words_are_read_back() {
@@ -118,6 +122,8 @@ mod tests {
             assert_eq!(TestKind::parse(kind.word()), Some(kind));
         }
         assert_eq!(Format::parse("docx"), None);
+        let Some(Type::Word(formats)) = Type::parse(FORMATS) else { panic!("words") };
+        assert!(!formats.is_empty() && formats.iter().all(|f| Format::parse(f).is_some()), "{formats:?}");
         assert_eq!(CorrectionMethod::parse("bh"), Some(CorrectionMethod::BenjaminiHochberg));
     }
 }

@@ -96,7 +96,7 @@ impl Form {
 const ROLE: FormParam = optional(
     "role",
     "'train' | 'validation' | 'test'",
-    "test",
+    "test if the study evaluates on it, else train",
     "The purpose of the collection. No training or selection may read a test collection.",
 );
 const UNJUDGED: FormParam = optional(
@@ -152,7 +152,7 @@ const TABS: FormParam = of_imports("tabs");
 const EMPTY: FormParam = of_imports("empty");
 const INCLUDE: FormParam = of_imports("include");
 const EXCLUDE: FormParam = of_imports("exclude");
-const OF: FormParam = required("of", "Float", "A published number, at the points of the axes.");
+const OF: FormParam = required("of", "Float", "A number of results, at the points of the axes.");
 const OVER: FormParam = required(
     "over",
     "axis | [axis, …]",

@@ -3,15 +3,13 @@
 use super::env::{Env, Eval, Stop};
 use super::expander::Expander;
 use super::fields::{argument_place, value_of};
-use super::output_options::{BestPer, CorrectionMethod, Format, TestKind, TestSpec};
+use super::output_options::{BestPer, CorrectionMethod, FORMATS, Format, TestKind, TestSpec};
 use crate::resolve::{AxisId, ModuleId};
 use crate::syntax::ast::Field;
 use crate::types::Type;
 use xpipe_base::diag::{Code, Diagnostic, Span};
 use xpipe_base::value::{Call, Name, Value};
 
-/// Formats of `write`, as a type.
-const FORMATS: &str = "'html' | 'latex' | 'csv' | 'markdown' | 'parquet'";
 /// Number of labels that a message lists.
 const FEW_LABELS: usize = 8;
 

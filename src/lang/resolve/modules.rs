@@ -48,7 +48,8 @@ pub fn load(
         loading: Vec::new(),
     };
     let folder = root.parent().map(Path::to_path_buf).unwrap_or_default();
-    loader.module(root.display().to_string(), String::new(), Some(folder), text);
+    // By the same key as when another file uses it.
+    loader.module(normal(root).display().to_string(), String::new(), Some(folder), text);
     Ok(loader.study)
 }
 

@@ -13,3 +13,16 @@ pub(crate) fn op() -> Op {
         )
         .takes("smallest", "Bool", Value::Bool(false), "Whether lower values are better.")
 }
+
+#[cfg(test)]
+mod tests {
+    use xpipe_lang::graph::BestPer;
+    use xpipe_lang::types::Type;
+
+    #[test]
+    fn tables_mark_every_group_that_can_be_named() {
+        let op = super::op();
+        let Type::Word(words) = &op.param("per").unwrap().ty else { panic!("words") };
+        assert!(!words.is_empty() && words.iter().all(|w| BestPer::parse(w).is_some()), "{words:?}");
+    }
+}

@@ -95,6 +95,9 @@ fn check(args: &Record, _: &dyn Facts) -> Vec<Issue> {
 
 #[cfg(test)]
 mod tests {
+    use xpipe_lang::graph::CorrectionMethod;
+    use xpipe_lang::types::Type;
+
     use super::*;
 
     struct NoFacts;
@@ -133,6 +136,8 @@ mod tests {
     fn every_test_is_one_that_tables_carry_out() {
         for op in [paired_t(), randomisation(), bootstrap()] {
             assert!(xpipe_lang::graph::TestKind::parse(op.name).is_some(), "{}", op.name);
+            let Type::Word(words) = &op.param("correct").unwrap().ty else { panic!("words") };
+            assert!(words.iter().all(|w| CorrectionMethod::parse(w).is_some()), "{words:?}");
         }
     }
 }
