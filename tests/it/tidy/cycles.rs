@@ -70,7 +70,7 @@ fn modules_of_a_folder_form_no_cycle() {
             found.insert((folder.as_str(), group, detail.join("; ")));
         }
     }
-    let known = |folder: &str, group: &[&str]| KNOWN.iter().any(|k| *k == (folder, group));
+    let known = |folder: &str, group: &[&str]| KNOWN.contains(&(folder, group));
     let unknown: Vec<_> = found.iter().filter(|(folder, group, _)| !known(folder, group)).collect();
     assert!(unknown.is_empty(), "cycles of modules: {unknown:#?}");
     let gone: Vec<_> =
