@@ -10,6 +10,7 @@ mod console;
 mod describe;
 mod diff;
 mod doctor;
+mod executor;
 mod explain;
 mod export;
 mod fetch;
@@ -28,11 +29,12 @@ mod show;
 mod signals;
 mod tables;
 mod why;
+mod worker;
 
 use clap::{Parser, Subcommand};
 
 use options::Common;
-use xpipe_study::session::{Error, LocalRunner, Lock, Settings, ignore};
+use xpipe_study::session::Error;
 
 /// Studies of re-ranking models in one file.
 #[derive(Debug, Parser)]
@@ -52,7 +54,7 @@ macro_rules! verbs {
             $($(#[$help])* $name($file::Args),)*
             /// Carry out one action; used by `run` itself.
             #[command(hide = true)]
-            Worker,
+            Worker(worker::Args),
             /// Watch over one program; used by `run` itself.
             #[command(hide = true, name = xpipe_engine::process::GUARD)]
             Guard,
@@ -62,7 +64,7 @@ macro_rules! verbs {
             fn run(&self, common: &Common) -> Result<u8, Error> {
                 match self {
                     $(Self::$name(args) => $file::run(args, common),)*
-                    Self::Worker => Ok(worker()),
+                    Self::Worker(args) => Ok(worker::run(args)),
                     Self::Guard => Ok(xpipe_engine::process::guard_main()),
                 }
             }
@@ -163,9 +165,4 @@ fn print_clap_error(e: &clap::Error) -> u8 {
         out::keep_write_error(e);
     }
     if e.use_stderr() { xpipe_study::session::exit::USAGE } else { 0 }
-}
-
-fn worker() -> u8 {
-    let runner = LocalRunner::new(&Settings::default(), Lock::default(), ignore());
-    u8::try_from(xpipe_engine::worker_main(&runner)).unwrap_or(xpipe_study::session::exit::BUG)
 }

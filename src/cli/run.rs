@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use super::console::{Console, Mode};
+use super::executor::ExecutorArgs;
 use super::options::{Common, NetworkArgs, StudyArgs};
 use super::signals::cancel_on_signal;
 use super::{out, progress, tables};
 use xpipe_base::value::human;
-use xpipe_engine::{Device, Heavy, WorkerCommand};
+use xpipe_engine::Device;
 use xpipe_study::session::{Error, Loaded, RunOutcome, RunRequest, Session};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -37,6 +38,8 @@ pub(super) struct Args {
     /// Write a trace in Chrome's format.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
+    #[command(flatten)]
+    executor: ExecutorArgs,
     /// Print lines instead of progress bars.
     #[arg(long)]
     plain: bool,
@@ -70,8 +73,6 @@ pub(super) fn run(args: &Args, common: &Common) -> Result<u8, Error> {
 }
 
 fn request(args: &Args) -> Result<RunRequest, Error> {
-    let program = std::env::current_exe()
-        .map_err(|e| Error::missing(format!("cannot find the file of this program: {e}")))?;
     Ok(RunRequest {
         network: args.network.network(),
         fail_fast: args.fail_fast,
@@ -82,7 +83,7 @@ fn request(args: &Args) -> Result<RunRequest, Error> {
             DeviceArg::Cuda => Device::Cuda,
         },
         kernels: args.kernels.parse()?,
-        heavy: Heavy::Process(WorkerCommand { program, args: vec!["worker".into()] }),
+        heavy: args.executor.heavy()?,
         output: args.output.clone(),
         trace: args.trace.clone(),
     })

@@ -1,105 +1,137 @@
-//! One action, on a thread of its own: the lock of its key, its inputs, attempts and publication. Sends messages to the
-//! coordinator and changes nothing of its state.
+//! Where an action is carried out: on a thread of this process, in a worker process, or elsewhere ([`crate::queue`]). An
+//! executor sends messages to the coordinator and changes nothing of its state.
+//!
+//! The two executors of this machine give every action a thread of its own: the lock of its key, the results that it
+//! reads, attempts and publication.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Scope;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
+use super::attempt::{Attempt, Carried, written};
 use super::call::{call, caught};
-use super::cancel::CancelToken;
 use super::child::{GRACE, Watch, out_of_time, run_worker};
-use super::options::{Heavy, Options};
+use super::context::RunContext;
+use super::messages::{End, Message};
+use super::options::WorkerCommand;
 use super::pools::Grant;
-use super::recipes::{FoundInput, Prepared};
-use super::runner::Runner;
-use crate::cache::{Error, InputSnapshot, Manifest, Miss, Publication, Store, Workspace};
+use super::recipes::Prepared;
+use crate::cache::{Error, Manifest};
 use xpipe_base::task::retry::{Retry, wait_until};
-use xpipe_base::task::{Action, Caveat, Failure, FailureKind, Job, Outcome, Progress, Spec, Throttle};
-use xpipe_base::value::{ActionId, Input};
+use xpipe_base::task::{Action, Caveat, Failure, FailureKind, Job, Progress, Spec, Throttle};
+use xpipe_base::value::ActionId;
 
-/// What executors and finders of inputs send to the coordinator.
-pub(crate) enum Message {
-    /// An input was found, or could not be.
-    Input(Arc<Input>, Result<FoundInput, Failure>),
-    /// An attempt begins.
-    Started { id: ActionId, attempt: u32, threads: usize, device: String, log: Option<PathBuf> },
-    /// Units of work done.
-    Progress { id: ActionId, done: u64, total: u64, unit: String, note: String },
-    /// A sentence about the action.
-    Note { id: ActionId, text: String },
-    /// The action has ended.
-    Ended { id: ActionId, end: End, seconds: f64, log: Option<PathBuf> },
-}
-
-/// How an action ended.
-pub(crate) enum End {
-    /// Its result is in the store.
-    Ran(Box<Manifest>),
-    /// Another process produced it in the meantime.
-    Hit(Box<Manifest>),
-    /// Another process is producing it.
-    Busy,
-    /// The stored result of an action that it reads is damaged and must be produced again.
-    Damaged(ActionId, Miss),
-    /// It failed; `true` when it was the store that failed.
-    Failed(Failure, bool),
-}
-
-/// What a successful attempt made.
-struct Made {
-    outcome: Outcome,
-    peak_memory: Option<u64>,
-    caveats: Vec<Caveat>,
-    started: jiff::Timestamp,
-    seconds: f64,
-}
-
-/// Everything an executor needs.
-pub(crate) struct Executor<'a> {
+/// An action to carry out, with everything that was found for it.
+pub(crate) struct Assignment {
     pub(crate) id: ActionId,
-    pub(crate) action: &'a Action,
-    pub(crate) study: &'a str,
     pub(crate) prepared: Arc<Prepared>,
     /// The results it reads.
     pub(crate) reads: Vec<(ActionId, Arc<Manifest>)>,
+    /// Whether it runs although the store has its result.
     pub(crate) forced: bool,
+    /// What it holds of this machine.
     pub(crate) grant: Grant,
-    pub(crate) store: &'a Store,
-    pub(crate) runner: &'a dyn Runner,
-    pub(crate) options: &'a Options,
-    pub(crate) cancel: &'a CancelToken,
-    /// Set when the run stops at a failure.
-    pub(crate) halt: &'a AtomicBool,
+    /// Estimated or declared memory in bytes, 0 when unknown.
+    pub(crate) memory: u64,
+    /// Its log on this machine.
     pub(crate) log: PathBuf,
-    pub(crate) tx: Sender<Message>,
 }
 
-impl Executor<'_> {
+/// Where actions are carried out.
+pub(crate) trait Executor {
+    /// Whether its actions take threads and memory of this machine.
+    fn is_here(&self) -> bool;
+    /// Begins an action. What becomes of it comes as messages, [`Message::Ended`] last.
+    ///
+    /// # Errors
+    /// It cannot be begun.
+    fn begin(&self, assignment: Assignment) -> Result<(), Failure>;
+}
+
+/// Carries actions out on this machine, each on a thread of its own.
+pub(crate) struct Here<'s, 'env> {
+    context: &'env RunContext<'env>,
+    scope: &'s Scope<'s, 'env>,
+    tx: Sender<Message>,
+    /// The program of worker processes; `None` runs operations in this process.
+    worker: Option<WorkerCommand>,
+}
+
+impl<'s, 'env> Here<'s, 'env> {
+    /// Operations run in this process.
+    pub(crate) fn in_process(
+        context: &'env RunContext<'env>,
+        scope: &'s Scope<'s, 'env>,
+        tx: Sender<Message>,
+    ) -> Self {
+        Self { context, scope, tx, worker: None }
+    }
+
+    /// Each operation runs in a worker process.
+    pub(crate) fn in_workers(
+        context: &'env RunContext<'env>,
+        scope: &'s Scope<'s, 'env>,
+        tx: Sender<Message>,
+        worker: WorkerCommand,
+    ) -> Self {
+        Self { context, scope, tx, worker: Some(worker) }
+    }
+}
+
+impl<'s, 'env: 's> Executor for Here<'s, 'env> {
+    fn is_here(&self) -> bool {
+        true
+    }
+
+    fn begin(&self, assignment: Assignment) -> Result<(), Failure> {
+        let action = self.context.job.action(assignment.id);
+        let running = Running {
+            context: self.context,
+            action,
+            tx: self.tx.clone(),
+            worker: self.worker.clone(),
+            assignment,
+        };
+        let spawned = std::thread::Builder::new().spawn_scoped(self.scope, move || running.run());
+        spawned.map(|_| ()).map_err(Failure::no_threads)
+    }
+}
+
+/// An action on its thread.
+struct Running<'env> {
+    context: &'env RunContext<'env>,
+    action: &'env Action,
+    tx: Sender<Message>,
+    worker: Option<WorkerCommand>,
+    assignment: Assignment,
+}
+
+impl Running<'_> {
     /// Carries the action out.
-    pub(crate) fn run(self) {
+    fn run(self) {
         let begun = Instant::now();
         let end = match caught(|| Ok(self.attempt_all())) {
             Ok(Ok(end)) => end,
             Ok(Err(e)) => End::Failed((&e).into(), e.exit_code() == 5),
             Err(bug) => End::Failed(bug, false),
         };
-        let (id, seconds) = (self.id, begun.elapsed().as_secs_f64());
-        let _ = self.tx.send(Message::Ended { id, end, seconds, log: self.written_log() });
+        let (id, seconds) = (self.assignment.id, begun.elapsed().as_secs_f64());
+        let _ = self.tx.send(Message::Ended { id, end, seconds, log: written(&self.assignment.log) });
     }
 
     fn attempt_all(&self) -> Result<End, Error> {
-        let key = &self.prepared.key;
-        let Some(_lock) = self.store.try_lock(key)? else { return Ok(End::Busy) };
-        if !self.forced
-            && let Ok(manifest) = self.store.get(key)
+        let (store, key) = (self.context.store, &self.assignment.prepared.key);
+        let Some(_lock) = store.try_lock(key)? else { return Ok(End::Busy) };
+        if !self.assignment.forced
+            && let Ok(manifest) = store.get(key)
         {
             return Ok(End::Hit(Box::new(manifest)));
         }
-        for (id, manifest) in &self.reads {
-            if let Err(miss) = self.store.tree(manifest)? {
+        for (id, manifest) in &self.assignment.reads {
+            if let Err(miss) = store.tree(manifest)? {
                 return Ok(End::Damaged(*id, miss));
             }
         }
@@ -109,129 +141,63 @@ impl Executor<'_> {
         loop {
             let attempt = retry.attempts() + 1;
             let failure = match self.attempt(attempt)? {
-                End::Failed(failure, false) if failure.kind == FailureKind::Transient && !self.stopping() => {
-                    failure
-                }
-                end => return Ok(end),
+                Ok(manifest) => return Ok(End::Ran(Box::new(manifest))),
+                Err(failure) => failure,
             };
+            if failure.kind != FailureKind::Transient || self.context.stopping() {
+                return Ok(End::Failed(failure, false));
+            }
             let Some(wait) = retry.failed(false, None) else { return Ok(End::Failed(failure, false)) };
             self.say(format!("attempt {attempt} of {max_attempts}: {failure}; retrying"));
-            wait_until(Instant::now() + wait, &|| self.stopping());
+            wait_until(Instant::now() + wait, &|| self.context.stopping());
         }
     }
 
-    /// One attempt: runs the operation in a new folder, and publishes what it made when its inputs are still the same.
-    fn attempt(&self, attempt: u32) -> Result<End, Error> {
-        let key = &self.prepared.key;
-        let work = self.store.workspace(key)?;
-        let spec = self.spec(&work, self.store.scratch(key)?);
-        let log = if self.in_process() { Some(self.log.clone()) } else { None };
+    /// One attempt.
+    fn attempt(&self, attempt: u32) -> Result<Result<Manifest, Failure>, Error> {
+        let (store, prepared) = (self.context.store, &self.assignment.prepared);
+        let work = store.workspace(&prepared.key)?;
+        let spec = self.spec(&work, store.scratch(&prepared.key)?);
+        let log = self.worker.is_some().then(|| self.assignment.log.clone());
         let _ = self.tx.send(Message::Started {
-            id: self.id,
+            id: self.assignment.id,
             attempt,
             threads: spec.threads,
             device: spec.device.clone(),
             log,
         });
-        let (started, begun) = (jiff::Timestamp::now(), Instant::now());
-        let caveats = Mutex::default();
-        let inputs: Result<Vec<InputSnapshot>, Error> =
-            self.prepared.inputs.iter().map(|seen| self.store.recheck_input(seen)).collect();
-        let inputs = match inputs {
-            Ok(inputs) => inputs,
-            Err(e) => return Ok(End::Failed(e.into(), false)),
-        };
-        let done = self.carry_out(&spec, &caveats);
-        let interrupted = done.as_ref().is_err_and(|f| f.kind == FailureKind::Interrupted);
-        if !interrupted && let Some(e) = inputs.iter().find_map(|seen| self.store.check_unchanged(seen).err())
-        {
-            let mut failure = Failure::from(e);
-            if let Err(why) = &done {
-                failure.message = format!("{} (which may be why: {})", failure.message, why.message);
-            }
-            return Ok(End::Failed(failure, false));
-        }
-        match done {
-            Ok((outcome, peak_memory)) => {
-                let made = Made {
-                    outcome,
-                    peak_memory,
-                    caveats: caveats.into_inner().unwrap_or_else(PoisonError::into_inner),
-                    started,
-                    seconds: begun.elapsed().as_secs_f64(),
-                };
-                self.publish(work, spec, made)
-            }
-            Err(failure) => Ok(End::Failed(failure, false)),
-        }
+        let attempt = Attempt { store, study: &self.context.job.study, prepared };
+        attempt.run(work, spec, |spec, caveats| self.carry_out(spec, caveats))
     }
 
     /// What the operation is told.
-    fn spec(&self, work: &Workspace, scratch: PathBuf) -> Spec {
-        let device = match self.grant.gpus.first() {
+    fn spec(&self, work: &crate::cache::Workspace, scratch: PathBuf) -> Spec {
+        let grant = &self.assignment.grant;
+        let device = match grant.gpus.first() {
             None => "cpu".to_owned(),
             // A worker sees only its own GPUs, numbered from 0.
-            Some(_) if self.in_process() => "cuda:0".to_owned(),
+            Some(_) if self.worker.is_some() => "cuda:0".to_owned(),
             Some(gpu) => format!("cuda:{}", gpu.id),
         };
         Spec {
             op: self.action.op.to_owned(),
             version: self.action.version,
-            key: self.prepared.key.hex(),
+            key: self.assignment.prepared.key.hex(),
             address: self.action.address.clone(),
-            args: self.prepared.recipe.args.clone(),
+            args: self.assignment.prepared.recipe.args.clone(),
             policy: self.action.policy.clone(),
             out: work.out.clone(),
             temp: work.temp.clone(),
-            log: self.log.clone(),
+            log: self.assignment.log.clone(),
             scratch,
-            answers: self.store.answers(),
-            threads: self.grant.threads,
+            answers: self.context.store.answers(),
+            threads: grant.threads,
             device,
-            kernels: self.options.kernels,
+            kernels: self.context.options.kernels,
         }
     }
 
-    /// Publishes what an attempt made.
-    fn publish(&self, work: Workspace, spec: Spec, made: Made) -> Result<End, Error> {
-        let published = self.store.publish(
-            work,
-            Publication {
-                recipe: &self.prepared.recipe,
-                study: self.study,
-                address: &self.action.address,
-                digest: made.outcome.digest,
-                values: made.outcome.values,
-                facts: made.outcome.facts,
-                caveats: made.caveats,
-                inputs: self.prepared.notes.clone(),
-                seconds: made.seconds,
-                peak_memory: made.peak_memory,
-                device: spec.device,
-                kernels: spec.kernels.to_string(),
-                threads: spec.threads,
-                started: made.started,
-                log: self.written_log(),
-            },
-        );
-        match published {
-            Ok(manifest) => {
-                self.store.clear_scratch(&self.prepared.key);
-                Ok(End::Ran(Box::new(manifest)))
-            }
-            // What the operation made cannot be stored: its own failure.
-            Err(e @ (Error::Unsupported { .. } | Error::NotFinite { .. })) => {
-                Ok(End::Failed(e.into(), false))
-            }
-            Err(e) => Err(e),
-        }
-    }
-
-    fn carry_out(
-        &self,
-        spec: &Spec,
-        caveats: &Mutex<Vec<Caveat>>,
-    ) -> Result<(Outcome, Option<u64>), Failure> {
+    fn carry_out(&self, spec: &Spec, caveats: &Mutex<Vec<Caveat>>) -> Carried {
         let limit = self
             .action
             .policy
@@ -239,59 +205,42 @@ impl Executor<'_> {
             .filter(|s| *s > 0.0)
             .and_then(|s| Instant::now().checked_add(Duration::from_secs_f64(s.min(1e9))));
         let throttle = Throttle::default();
-        let progress = ActionProgress { executor: self, caveats, deadline: limit, throttle };
-        let killing = || self.cancel.killing();
-        match (&self.options.heavy, self.action.heavy) {
-            (Heavy::Process(command), true) => {
-                // The watcher has the deadline, so that it can kill.
-                let progress = ActionProgress { deadline: None, ..progress };
-                let watch = Watch {
-                    progress: &progress,
-                    killing: &killing,
-                    deadline: limit,
-                    grace: GRACE,
-                    log: &self.log,
-                    ceiling: self.grant.ceiling,
-                };
-                run_worker(command, spec, &self.grant.gpus, &watch)
+        let progress = ActionProgress { running: self, caveats, deadline: limit, throttle };
+        let killing = || self.context.cancel.killing();
+        if let Some(command) = &self.worker {
+            // The watcher has the deadline, so that it can kill.
+            let progress = ActionProgress { deadline: None, ..progress };
+            let watch = Watch {
+                progress: &progress,
+                killing: &killing,
+                deadline: limit,
+                grace: GRACE,
+                log: &self.assignment.log,
+                ceiling: self.assignment.grant.ceiling,
+            };
+            return run_worker(command, spec, &self.assignment.grant.gpus, &watch);
+        }
+        let run = self.context.runner.implementation(&spec.op).ok_or_else(|| {
+            Failure::missing(format!("`{}` has no implementation in this build", spec.op))
+        })?;
+        let result = call(run, &Job { spec, progress: &progress });
+        let late = limit.is_some_and(|d| Instant::now() >= d);
+        match result {
+            Err(f) if f.kind == FailureKind::Interrupted && late && !self.context.stopping() => {
+                Err(out_of_time(spec))
             }
-            _ => {
-                let run = self.runner.implementation(&spec.op).ok_or_else(|| {
-                    Failure::missing(format!("`{}` has no implementation in this build", spec.op))
-                })?;
-                let result = call(run, &Job { spec, progress: &progress });
-                let late = limit.is_some_and(|d| Instant::now() >= d);
-                match result {
-                    Err(f) if f.kind == FailureKind::Interrupted && late && !self.stopping() => {
-                        Err(out_of_time(spec))
-                    }
-                    result => result.map(|outcome| (outcome, None)),
-                }
-            }
+            result => result.map(|outcome| (outcome, None)),
         }
     }
 
-    /// The log, when something was written to it.
-    fn written_log(&self) -> Option<PathBuf> {
-        self.log.is_file().then(|| self.log.clone())
-    }
-
-    fn in_process(&self) -> bool {
-        self.action.heavy && matches!(self.options.heavy, Heavy::Process(_))
-    }
-
-    fn stopping(&self) -> bool {
-        self.cancel.stopping() || self.halt.load(Ordering::SeqCst)
-    }
-
     fn say(&self, text: String) {
-        let _ = self.tx.send(Message::Note { id: self.id, text });
+        let _ = self.tx.send(Message::Note { id: Some(self.assignment.id), text });
     }
 }
 
 /// Forwards the progress of an action to the coordinator.
 struct ActionProgress<'a> {
-    executor: &'a Executor<'a>,
+    running: &'a Running<'a>,
     caveats: &'a Mutex<Vec<Caveat>>,
     deadline: Option<Instant>,
     throttle: Throttle,
@@ -300,14 +249,13 @@ struct ActionProgress<'a> {
 impl Progress for ActionProgress<'_> {
     fn progress(&self, done: u64, total: u64, unit: &str, note: &str) {
         if self.throttle.due(done, total) {
-            let (unit, note) = (unit.to_owned(), note.to_owned());
-            let _ =
-                self.executor.tx.send(Message::Progress { id: self.executor.id, done, total, unit, note });
+            let (unit, note, id) = (unit.to_owned(), note.to_owned(), self.running.assignment.id);
+            let _ = self.running.tx.send(Message::Progress { id, done, total, unit, note });
         }
     }
 
     fn note(&self, text: &str) {
-        self.executor.say(text.to_owned());
+        self.running.say(text.to_owned());
     }
 
     fn caveat(&self, caveat: &Caveat) {
@@ -316,6 +264,6 @@ impl Progress for ActionProgress<'_> {
     }
 
     fn cancelled(&self) -> bool {
-        self.executor.stopping() || self.deadline.is_some_and(|d| Instant::now() >= d)
+        self.running.context.stopping() || self.deadline.is_some_and(|d| Instant::now() >= d)
     }
 }

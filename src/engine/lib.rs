@@ -7,18 +7,24 @@
 //! | `coordinator` | the state of every action; only it changes one |
 //! | `pools` | counted resources, and which actions may take them |
 //! | `machine`, `forecaster`, `shortage` | the memory of the machine, what actions will need, and what does not fit |
-//! | `execute` | one action: lock, inputs, attempts, publication |
+//! | `execute` | where actions are carried out; on this machine: lock, inputs, attempts |
+//! | `attempt` | one attempt, wherever it is: inputs, operation, inputs again, publication |
+//! | `queue`, `cluster` | actions as jobs of a cluster: the driver, the job; settings of clusters |
 //! | `child`, `worker`, `protocol` | heavy actions in a child process: the parent, the child, their messages |
+//! | `context`, `messages` | what the coordinator and executors share, and tell |
 //! | `events`, `sinks` | the only output of a run, and the files that record it |
 //! | `report` | the outcome of a run, and its exit code |
 //! | `forecast`, `preflight`, `why` | what a run would do, what it cannot do, and why |
 //!
 //! Must not know: syntax, types, the operations. Never prints.
 
+mod attempt;
 pub mod cache;
 mod call;
 mod cancel;
 mod child;
+mod cluster;
+mod context;
 mod coordinator;
 mod dag;
 mod events;
@@ -28,12 +34,14 @@ mod forecast;
 mod forecaster;
 mod job;
 mod machine;
+mod messages;
 pub mod net;
 mod options;
 mod pools;
 mod preflight;
 pub mod process;
 mod protocol;
+mod queue;
 mod recipes;
 mod report;
 mod runner;
@@ -44,15 +52,17 @@ mod worker;
 
 pub use call::caught;
 pub use cancel::CancelToken;
+pub use cluster::{Cluster, Light, QueueKind};
 pub use coordinator::run;
 pub use events::{Event, EventSink, Fanout, NoSink};
 pub use forecast::{Forecast, forecast, survey};
 pub use forecaster::Forecaster;
 pub use job::Job;
 pub use machine::memory_limit;
-pub use options::{Device, Gpu, Heavy, Options, WorkerCommand};
+pub use options::{Device, Gpu, Heavy, Options, QueueOptions, WorkerCommand};
 pub use preflight::{short_of_memory, unready};
 pub use protocol::{FromWorker, ToWorker};
+pub use queue::attempt_main;
 pub use recipes::ResultTable;
 pub use report::{ActionReport, Counts, Final, RunReport};
 pub use runner::{Found, Parts, Reach, Runner};

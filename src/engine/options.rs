@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use super::cluster::Cluster;
 use super::machine::memory_limit;
 use xpipe_base::value::ActionId;
 
@@ -43,6 +44,17 @@ pub enum Heavy {
     Process(WorkerCommand),
     /// On threads of this process, as light ones do.
     Thread,
+    /// Each as a job of a cluster's queue.
+    Queue(Box<QueueOptions>),
+}
+
+/// How actions run on a cluster.
+#[derive(Clone, Debug)]
+pub struct QueueOptions {
+    /// The settings of the cluster.
+    pub cluster: Cluster,
+    /// The program that jobs run, as nodes see it.
+    pub program: PathBuf,
 }
 
 /// How to run.

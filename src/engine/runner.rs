@@ -50,6 +50,10 @@ pub trait Runner: Sync {
         let _ = op;
         None
     }
+    /// Whether this build computes on GPUs.
+    fn computes_on_gpus(&self) -> bool {
+        false
+    }
     /// How an operation checks that it can start on this machine; `None` when it always can.
     fn ready(&self, op: &str) -> Option<ReadyFn> {
         let _ = op;

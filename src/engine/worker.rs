@@ -118,7 +118,7 @@ const ALONE_WITHIN: Duration = Duration::from_secs(20);
 
 /// Locks the folder for checkpoints while this process lives: the worker of a killed run may end a moment after its run
 /// has released the key. `None` where there is no such folder, or no locks.
-fn alone_in(scratch: &std::path::Path) -> Result<Option<std::fs::File>, Failure> {
+pub(crate) fn alone_in(scratch: &std::path::Path) -> Result<Option<std::fs::File>, Failure> {
     let Ok(folder) = std::fs::File::open(scratch) else { return Ok(None) };
     let begun = Instant::now();
     loop {
@@ -168,7 +168,7 @@ impl<F: Fn(&FromWorker) + Sync> Progress for SentProgress<'_, F> {
 }
 
 /// The peak memory of this process in bytes, where the system reports it.
-fn peak_memory() -> Option<u64> {
+pub(crate) fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

@@ -8,6 +8,8 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use serde::{Deserialize, Serialize};
+
 use super::digest::{Walk, WalkedFile, path_digest_of, walk};
 use super::error::At;
 use super::memo::Stamp;
@@ -24,10 +26,10 @@ pub struct InputSnapshot {
 }
 
 /// The files of a folder that are read, and the way of reading them. All other files are ignored.
-type Parts = (Vec<String>, Option<&'static str>);
+type Parts = (Vec<String>, Option<String>);
 
 /// How the content of an input is known.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Content {
     /// The digest of its files.
     Files(Digest),
@@ -125,9 +127,12 @@ impl Store {
         files: Vec<String>,
         reading: Option<&'static str>,
     ) -> Result<InputSnapshot, Error> {
-        let parts = (files, reading);
+        self.snapshot_parts(path, (files, reading.map(str::to_owned)))
+    }
+
+    fn snapshot_parts(&self, path: &Path, parts: Parts) -> Result<InputSnapshot, Error> {
         let (stamps, _) = Stamps::of_parts(path, Some(&parts))?;
-        let (digest, _) = self.digest_files(path, &parts.0, reading)?;
+        let (digest, _) = self.digest_files(path, &parts.0, parts.1.as_deref())?;
         Ok(InputSnapshot {
             path: path.to_owned(),
             stamps,
@@ -161,7 +166,7 @@ impl Store {
             let digest = || match &seen.parts {
                 // A missing file is a change, too.
                 Some((names, _)) if files.len() != names.len() => Ok(Digest([0; 32])),
-                Some((names, reading)) => self.digest_files(&seen.path, names, *reading).map(|d| d.0),
+                Some((names, reading)) => self.digest_files(&seen.path, names, reading.as_deref()).map(|d| d.0),
                 None => path_digest_of(&seen.path, &files, &self.memo, self.verify_always).map(|d| d.0),
             };
             let same = match seen.content {
@@ -180,6 +185,23 @@ impl Store {
             content: seen.content,
             parts: seen.parts.clone(),
         })
+    }
+
+    /// An input of another process on this machine, if it has the content that was found there.
+    ///
+    /// # Errors
+    /// The content is another one here, or is missing.
+    pub fn find_expected(&self, expected: &ExpectedInput) -> Result<InputSnapshot, Error> {
+        let path = &expected.path;
+        let seen = match (&expected.parts, expected.content) {
+            (Some(parts), _) => self.snapshot_parts(path, parts.clone())?,
+            (None, Content::Recorded(_)) => self.snapshot_download(path)?,
+            (None, Content::Files(_)) => self.snapshot_input(path)?,
+        };
+        match seen.content == expected.content {
+            true => Ok(seen),
+            false => Err(Error::Changed { path: path.clone(), when: "after its run had digested it" }),
+        }
     }
 
     /// The check after a use: nothing has changed since the check before.
@@ -202,7 +224,20 @@ impl Store {
     }
 }
 
+/// An input as another process is to find it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExpectedInput {
+    path: PathBuf,
+    content: Content,
+    parts: Option<Parts>,
+}
+
 impl InputSnapshot {
+    /// What another process must find.
+    pub fn expected(&self) -> ExpectedInput {
+        ExpectedInput { path: self.path.clone(), content: self.content, parts: self.parts.clone() }
+    }
+
     /// The digest of the files; `None` when the content was checked otherwise.
     pub fn digest(&self) -> Option<Digest> {
         if let Content::Files(digest) = self.content { Some(digest) } else { None }
@@ -311,6 +346,23 @@ mod tests {
         std::fs::rename(&b.input, b.input.with_extension("aside")).unwrap();
         std::fs::rename(b.input.with_extension("aside"), &b.input).unwrap();
         assert_eq!(name(&b.store.check_unchanged(&before).unwrap_err()), "input");
+    }
+
+    #[test]
+    fn another_process_finds_the_same_content_or_says_that_it_changed() {
+        let b = bench();
+        let whole = b.store.snapshot_input(&b.input).unwrap().expected();
+        let part = b.store.snapshot_files(&b.input, vec!["sub/b.txt".into()], Some("2")).unwrap().expected();
+        let text = serde_json::to_string(&[&whole, &part]).unwrap();
+        let told: Vec<ExpectedInput> = serde_json::from_str(&text).unwrap();
+        assert_eq!(told, [whole.clone(), part.clone()]);
+        let other = Store::open(b.store.root()).unwrap();
+        b.store.check_unchanged(&other.find_expected(&whole).unwrap()).unwrap();
+        std::fs::write(b.input.join("a.txt"), "six").unwrap();
+        assert!(other.find_expected(&whole).is_err());
+        other.find_expected(&part).unwrap();
+        std::fs::remove_dir_all(&b.input).unwrap();
+        assert!(other.find_expected(&part).is_err());
     }
 
     #[test]

@@ -16,6 +16,7 @@
 //! | `scratch/<key>/` | checkpoints, kept until the action succeeds |
 //! | `answers/ab/…` | answers of language models by request; kept for good |
 //! | `tmp/<session>/` | work of a running process; removed when the process is dead |
+//! | `claims/` | attempts that runs have submitted to queues; they only avoid duplicate work |
 //! | `locks/` | files locked by running processes; they only avoid duplicate work |
 //! | `damaged/` | quarantined files whose content has changed |
 //! | `rates.json` | measured speed of models on this machine, for estimates |
@@ -50,7 +51,7 @@ pub use diff::{Change, Difference, diff};
 pub use digest::tree_digest;
 pub use error::Error;
 pub use history::{History, LastFailure};
-pub use inputs::InputSnapshot;
+pub use inputs::{ExpectedInput, InputSnapshot};
 pub use json::{read as read_recipe, write as write_recipe};
 pub use locks::{FileLock, exclusive};
 pub use manifest::{InputNote, Manifest, Miss, Output};

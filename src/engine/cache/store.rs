@@ -114,6 +114,11 @@ impl Store {
         self
     }
 
+    /// Whether every input is read again.
+    pub(crate) fn verifies_always(&self) -> bool {
+        self.verify_always
+    }
+
     /// Whether results are synced to disk, which takes milliseconds each. Default: true. Without it a power failure can
     /// lose results, but never makes them wrong. Off in tests and benchmarks.
     #[must_use]

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::{ActionState, Coordinator};
 use crate::cache::{Error, LastFailure, Manifest, Miss};
 use crate::events::Event;
-use crate::execute::End;
+use crate::messages::End;
 use xpipe_base::task::{Failure, FailureKind};
 use xpipe_base::value::ActionId;
 
@@ -25,7 +25,9 @@ impl Coordinator<'_, '_, '_> {
         self.running -= 1;
         let prepared = match std::mem::replace(&mut self.states[at], ActionState::Waiting) {
             ActionState::Running(prepared, grant) => {
-                self.pools.release(&grant);
+                if let Some(grant) = grant {
+                    self.pools.release(&grant);
+                }
                 prepared
             }
             other => {

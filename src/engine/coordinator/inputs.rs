@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::Coordinator;
 use crate::call::caught;
-use crate::execute::Message;
+use crate::messages::Message;
 use crate::recipes::find_input;
 use crate::runner::Reach;
 use xpipe_base::task::Failure;
@@ -40,7 +39,7 @@ impl<'env: 'scope, 'scope> Coordinator<'_, 'env, 'scope> {
             let (todo, tx) = (todo.clone(), self.tx.clone());
             let find = move || {
                 while let Ok(input) = todo.try_recv() {
-                    if context.cancel.stopping() || context.halt.load(Ordering::SeqCst) {
+                    if context.stopping() {
                         return;
                     }
                     let found = caught(|| find_input(&input, context.runner, context.store, Reach::Fetch));

@@ -13,7 +13,7 @@ mod summary;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::thread::Scope;
 use std::time::Duration;
 
@@ -25,10 +25,14 @@ use crate::cache::{Error, History, RunDir, Store};
 use crate::cancel::CancelToken;
 use crate::dag::Dag;
 use crate::events::{Event, EventSink};
-use crate::execute::Message;
+use crate::context::RunContext;
+use crate::execute::{Executor, Here};
+use crate::messages::Message;
 use crate::job::Job;
-use crate::options::Options;
+use crate::cluster::Light;
+use crate::options::{Heavy, Options};
 use crate::pools::{Grant, Need, Pools};
+use crate::queue::Queue;
 use crate::recipes::{Blocker, Lookup, Prepared, ResultTable};
 use crate::report::RunReport;
 use crate::runner::Runner;
@@ -55,14 +59,27 @@ pub fn run(
     std::thread::scope(|scope| Coordinator::new(&context, events, dir, scope, tx).carry_out(&rx))
 }
 
-/// What does not change during a run.
-struct RunContext<'env> {
-    job: &'env Job,
-    runner: &'env dyn Runner,
-    store: &'env Store,
-    options: &'env Options,
-    cancel: &'env CancelToken,
-    halt: &'env AtomicBool,
+/// What carries out light actions, and heavy ones.
+fn executors<'env: 'scope, 'scope>(
+    context: &'env RunContext<'env>,
+    dir: &RunDir,
+    scope: &'scope Scope<'scope, 'env>,
+    tx: &Sender<Message>,
+) -> [Box<dyn Executor + 'scope>; 2] {
+    let in_process = || Box::new(Here::in_process(context, scope, tx.clone()));
+    match &context.options.heavy {
+        Heavy::Thread => [in_process(), in_process()],
+        Heavy::Process(worker) => {
+            [in_process(), Box::new(Here::in_workers(context, scope, tx.clone(), worker.clone()))]
+        }
+        Heavy::Queue(options) => {
+            let queue = Queue::new(context, options, dir, scope, tx.clone());
+            match options.cluster.light {
+                Light::Here => [in_process(), Box::new(queue)],
+                Light::Job => [Box::new(queue.clone()), Box::new(queue)],
+            }
+        }
+    }
 }
 
 /// What is known of an action.
@@ -75,8 +92,8 @@ enum ActionState {
     Ready,
     /// Must run and waits for resources.
     Queued(Arc<Prepared>, Need),
-    /// An executor runs it.
-    Running(Arc<Prepared>, Grant),
+    /// An executor carries it out, with what it holds of this machine.
+    Running(Arc<Prepared>, Option<Grant>),
     /// Another action of this run produces the same key.
     Follows,
     /// Another process produces the same key.
@@ -109,6 +126,8 @@ struct Coordinator<'s, 'env, 'scope> {
     /// Queued actions, light and heavy ones, the most urgent first.
     queues: [BTreeSet<Urgency>; 2],
     dag: Dag,
+    /// What carries out light actions, and heavy ones.
+    executors: [Box<dyn Executor + 'scope>; 2],
     pools: Pools,
     running: usize,
     busy: Vec<ActionId>,
@@ -155,6 +174,7 @@ where
             ready: Vec::new(),
             queues: Default::default(),
             dag: Dag::new(&job.actions),
+            executors: executors(context, &dir, scope, &tx),
             pools: Pools::new(context.options),
             running: 0,
             busy: Vec::new(),
@@ -238,7 +258,7 @@ where
     }
 
     fn stopping(&self) -> bool {
-        self.context.cancel.stopping() || self.context.halt.load(Ordering::SeqCst)
+        self.context.stopping()
     }
 
     fn ids(&self, keep: impl Fn(&ActionState) -> bool) -> Vec<ActionId> {
@@ -321,7 +341,7 @@ where
             Message::Progress { id, done, total, unit, note } => {
                 self.events.emit(&Event::Progress { id: id.0, done, total, unit, note });
             }
-            Message::Note { id, text } => self.note(Some(id), text),
+            Message::Note { id, text } => self.note(id, text),
             Message::Ended { id, end, seconds, log } => {
                 self.logs.extend(log.map(|log| (id, log)));
                 self.seconds[id.0 as usize] += seconds;

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use super::{ActionState, Coordinator, Urgency};
 use crate::cache::Miss;
 use crate::events::Event;
-use crate::execute::Executor;
+use crate::execute::{Assignment, Executor};
 use crate::forecaster::Forecaster;
 use crate::pools::{Grant, Need};
 use crate::recipes::Prepared;
 use crate::why::{self, Stale};
-use xpipe_base::task::Failure;
 use xpipe_base::value::{ActionId, Digest};
 
 impl<'env: 'scope, 'scope> Coordinator<'_, 'env, 'scope> {
@@ -25,7 +24,9 @@ impl<'env: 'scope, 'scope> Coordinator<'_, 'env, 'scope> {
         }
         let forecaster = Forecaster::new(self.context.job, self.context.runner, Some(&self.table));
         let memory = forecaster.memory(self.context.job.action(id), self.context.options);
-        let need = match Need::of(self.context.job.action(id), self.context.options, memory.as_ref()) {
+        let here = self.executor(id).is_here();
+        let action = self.context.job.action(id);
+        let need = match here.then(|| Need::of(action, self.context.options, memory.as_ref())).transpose() {
             Ok(need) => need,
             Err(failure) => return self.fail(id, &failure, false),
         };
@@ -35,10 +36,22 @@ impl<'env: 'scope, 'scope> Coordinator<'_, 'env, 'scope> {
             self.note(Some(id), format!("{miss}; it is made again"));
         }
         self.producers.insert(key, id);
-        self.states[id.0 as usize] = ActionState::Queued(Arc::new(prepared), need);
-        let heavy = usize::from(self.context.job.action(id).heavy);
-        self.queues[heavy].insert((std::cmp::Reverse(self.dag.depth(id)), id));
         self.emit_queued(id, key, reasons);
+        let prepared = Arc::new(prepared);
+        match need {
+            Some(need) => {
+                self.states[id.0 as usize] = ActionState::Queued(prepared, need);
+                let heavy = usize::from(action.heavy);
+                self.queues[heavy].insert((std::cmp::Reverse(self.dag.depth(id)), id));
+            }
+            // Elsewhere it waits for no resources of this machine.
+            None => self.launch(id, prepared, None, memory.map_or(0, |m| m.amount.bytes)),
+        }
+    }
+
+    /// What carries an action out.
+    fn executor(&self, id: ActionId) -> &dyn Executor {
+        &*self.executors[usize::from(self.context.job.action(id).heavy)]
     }
 
     fn emit_queued(&mut self, id: ActionId, key: Digest, reasons: Vec<Stale>) {
@@ -70,14 +83,19 @@ impl<'env: 'scope, 'scope> Coordinator<'_, 'env, 'scope> {
             self.queues.iter_mut().for_each(|q| {
                 q.remove(&entry);
             });
-            self.launch(entry.1, grant);
+            let ActionState::Queued(prepared, _) = &self.states[entry.1.0 as usize] else {
+                self.pools.release(&grant);
+                continue;
+            };
+            let prepared = prepared.clone();
+            self.launch(entry.1, prepared, Some(grant), 0);
         }
     }
 
-    fn launch(&mut self, id: ActionId, grant: Grant) {
+    /// Hands an action to its executor, with what it gets of this machine, or with the memory in bytes that it needs
+    /// elsewhere (0 when unknown).
+    fn launch(&mut self, id: ActionId, prepared: Arc<Prepared>, grant: Option<Grant>, memory: u64) {
         let at = id.0 as usize;
-        let ActionState::Queued(prepared, _) = &self.states[at] else { return self.pools.release(&grant) };
-        let prepared = prepared.clone();
         let reads = prepared
             .reads
             .iter()
@@ -90,25 +108,20 @@ impl<'env: 'scope, 'scope> Coordinator<'_, 'env, 'scope> {
             .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
             .take(80)
             .collect();
-        let executor = Executor {
+        let assignment = Assignment {
             id,
-            action,
-            study: &self.context.job.study,
             prepared: prepared.clone(),
             reads,
             forced: self.forced.contains(&id),
-            grant: grant.clone(),
-            store: self.context.store,
-            runner: self.context.runner,
-            options: self.context.options,
-            cancel: self.context.cancel,
-            halt: self.context.halt,
+            grant: grant.clone().unwrap_or_default(),
+            memory,
             log: self.dir.path.join("logs").join(format!("{:04}-{name}.log", id.0)),
-            tx: self.tx.clone(),
         };
-        if let Err(e) = std::thread::Builder::new().spawn_scoped(self.scope, move || executor.run()) {
-            self.pools.release(&grant);
-            return self.fail(id, &Failure::no_threads(e), false);
+        if let Err(failure) = self.executor(id).begin(assignment) {
+            if let Some(grant) = grant {
+                self.pools.release(&grant);
+            }
+            return self.fail(id, &failure, false);
         }
         self.states[at] = ActionState::Running(prepared, grant);
         self.running += 1;

@@ -6,6 +6,7 @@
 //! knows of arguments.
 
 mod cached;
+mod clusters;
 mod diff;
 mod downloads;
 mod error;
@@ -28,8 +29,10 @@ mod run;
 mod runner;
 mod settings;
 mod small_files;
+mod user_settings;
 
 pub use cached::CacheView;
+pub use clusters::cluster;
 pub use diff::{Differences, MeasuredChange, differences};
 pub use downloads::{FetchedFile, NeededFile, Network};
 pub use error::{Error, exit};
@@ -46,6 +49,7 @@ pub use results::CachedResults;
 pub use run::{FailedAction, RunOutcome, RunRequest, Written};
 pub use runner::LocalRunner;
 pub use settings::Settings;
+pub use user_settings::UserSettings;
 
 use xpipe_base::task::Failure;
 use xpipe_engine::cache::Store;

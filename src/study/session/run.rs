@@ -119,7 +119,9 @@ impl Session {
         self.fetch_for_run(&store, &options, &sources, view, cancel)?;
         self.require_inputs(&store, &options)?;
         self.runner.save_lock()?;
-        refuse(&self.too_large(&store, &options))?;
+        if !matches!(options.heavy, Heavy::Queue(_)) {
+            refuse(&self.too_large(&store, &options))?;
+        }
         let report = engine::run(&self.job, &self.runner, &store, &options, &mut *view(), cancel)?;
         self.runner.save_lock()?;
         estimate::learn(&store, &report);

@@ -105,6 +105,10 @@ impl Runner for LocalRunner {
         self.registry.get(op)?.resources
     }
 
+    fn computes_on_gpus(&self) -> bool {
+        cfg!(feature = "cuda")
+    }
+
     fn ready(&self, op: &str) -> Option<ReadyFn> {
         self.registry.get(op)?.ready
     }

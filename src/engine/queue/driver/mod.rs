@@ -1,0 +1,263 @@
+//! The one thread for all jobs of a run. It takes actions from the coordinator, submits them in arrays of equal resources,
+//! asks the queue at intervals, and tells the coordinator what became of each. A thread for each action would make
+//! thousands of them expensive.
+
+mod stop;
+mod submit;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+
+use super::claims::{Claim, Claims};
+use super::decision::Job;
+use super::files::{AttemptFolder, Tail};
+use super::item::{Item, Live};
+use super::lease::Lease;
+use super::scheduler::{Resources, Rows, Scheduler};
+use crate::cache::RunDir;
+use crate::context::RunContext;
+use crate::execute::Assignment;
+use crate::messages::{End, Message};
+use crate::options::QueueOptions;
+use xpipe_base::task::Failure;
+use xpipe_base::value::{ActionId, Digest};
+
+/// How long actions that become ready together are gathered for one array.
+const GATHER: Duration = Duration::from_millis(50);
+
+/// Jobs that are submitted with one command.
+struct Batch {
+    /// The folder with one folder for each task.
+    folder: PathBuf,
+    resources: Resources,
+    /// Whether it is an array.
+    array: bool,
+    /// The id in the queue; `None` while nobody knows whether it was accepted.
+    id: Option<String>,
+    /// Submissions without a clear answer.
+    doubts: u32,
+    /// Not submitted again before this.
+    not_before: Instant,
+    /// Whether another run has submitted it.
+    foreign: Option<PathBuf>,
+    /// How many of its tasks are under way.
+    live: usize,
+}
+
+/// When the queue is asked: soon after a submission, later less often.
+struct Clock {
+    longest: Duration,
+    interval: Duration,
+    next: Instant,
+}
+
+impl Clock {
+    /// The shortest interval.
+    const FIRST: Duration = Duration::from_secs(2);
+
+    fn new(longest: Duration) -> Self {
+        Self { longest, interval: Self::FIRST.min(longest), next: Instant::now() }
+    }
+
+    fn is_due(&self) -> bool {
+        Instant::now() >= self.next
+    }
+
+    fn asked(&mut self) {
+        self.next = Instant::now() + self.interval;
+        self.interval = (self.interval * 3 / 2).min(self.longest);
+    }
+
+    /// Something was submitted or has ended.
+    fn hurry(&mut self) {
+        self.interval = Self::FIRST.min(self.longest);
+        self.next = self.next.min(Instant::now() + self.interval);
+    }
+}
+
+/// The driver of a run's jobs.
+pub(super) struct Driver<'env> {
+    context: &'env RunContext<'env>,
+    options: &'env QueueOptions,
+    scheduler: Box<dyn Scheduler>,
+    run: RunDir,
+    claims: Claims,
+    /// Claims of other runs that were there when this one began.
+    found: BTreeMap<Digest, Claim>,
+    lease: Lease,
+    items: BTreeMap<ActionId, Item>,
+    batches: BTreeMap<String, Batch>,
+    /// The latest answer of the queue.
+    rows: Rows,
+    clock: Clock,
+    /// Since when the queue does not answer.
+    silent: bool,
+    submissions: u32,
+    messages: Sender<Message>,
+}
+
+impl<'env> Driver<'env> {
+    pub(super) fn new(
+        context: &'env RunContext<'env>,
+        options: &'env QueueOptions,
+        scheduler: Box<dyn Scheduler>,
+        run: &RunDir,
+        messages: Sender<Message>,
+    ) -> Self {
+        let claims = Claims::of(context.store.dir());
+        Self {
+            found: claims.latest(),
+            claims,
+            lease: Lease::of(&run.path),
+            items: BTreeMap::new(),
+            batches: BTreeMap::new(),
+            rows: Rows::new(),
+            clock: Clock::new(options.cluster.poll),
+            silent: false,
+            submissions: 0,
+            run: run.clone(),
+            context,
+            options,
+            scheduler,
+            messages,
+        }
+    }
+
+    /// Serves until the coordinator is gone.
+    pub(super) fn serve(mut self, assignments: &Receiver<Assignment>) {
+        loop {
+            match assignments.recv_timeout(Duration::from_millis(100)) {
+                Ok(assignment) => {
+                    self.take(assignment);
+                    while let Ok(more) = assignments.recv_timeout(GATHER) {
+                        self.take(more);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if self.items.is_empty() {
+                continue;
+            }
+            self.lease.renew();
+            if self.context.stopping() {
+                self.stop();
+                continue;
+            }
+            self.submit_ready();
+            if self.clock.is_due() {
+                self.look();
+            }
+        }
+    }
+
+    /// Takes an action: a result that is there, a job of another run, or a job to be submitted.
+    fn take(&mut self, assignment: Assignment) {
+        let (id, key, forced) = (assignment.id, assignment.prepared.key, assignment.forced);
+        self.items.insert(id, Item::new(assignment));
+        if forced {
+            return;
+        }
+        if let Ok(manifest) = self.context.store.get(&key) {
+            return self.finish(id, End::Hit(Box::new(manifest)));
+        }
+        if let Some(claim) = self.found.remove(&key) {
+            self.adopt(id, claim);
+        }
+    }
+
+    /// Takes over the job of another run, unless that has ended.
+    fn adopt(&mut self, id: ActionId, claim: Claim) {
+        let Some(item) = self.items.get_mut(&id) else { return };
+        item.next = claim.attempt + 1;
+        // A claim names folders; one that leads elsewhere is none of ours.
+        let is_name = |text: &str| !text.is_empty() && !text.contains(['/', '\0']) && !text.starts_with('.');
+        if !is_name(&claim.run) || !is_name(&claim.name) {
+            return;
+        }
+        let run = self.context.store.dir().join("runs").join(&claim.run);
+        let folder = run.join("jobs").join(&claim.name);
+        let attempt = AttemptFolder { path: folder.join(claim.task.to_string()) };
+        let ended = !attempt.look().reports.is_empty();
+        if ended || !folder.is_dir() {
+            item.earlier.push((claim.name, claim.task));
+            return;
+        }
+        let batch = self.batches.entry(claim.name.clone()).or_insert_with(|| Batch {
+            resources: Resources::default(),
+            array: true,
+            id: submit::recorded_id(&folder),
+            folder,
+            doubts: 0,
+            not_before: Instant::now(),
+            foreign: Some(run),
+            live: 0,
+        });
+        batch.live += 1;
+        item.live = Some(Live::new(claim.attempt, attempt, claim.name.clone(), claim.task));
+        self.say(Some(id), format!("its job {} of run {} is taken over", claim.name, claim.run));
+        self.clock.hurry();
+    }
+
+    /// Ends an action.
+    fn finish(&mut self, id: ActionId, end: End) {
+        let Some(item) = self.items.remove(&id) else { return };
+        let settled = !matches!(&end, End::Failed(f, _) if f.kind == xpipe_base::task::FailureKind::Interrupted);
+        let log = item.live.as_ref().and_then(|live| crate::attempt::written(&self.log(live)));
+        if settled {
+            self.claims.release(&item.assignment.prepared.key, item.next);
+        }
+        if let Some(live) = item.live {
+            self.leave(&live.name);
+        }
+        let seconds = item.begun.elapsed().as_secs_f64();
+        let _ = self.messages.send(Message::Ended { id, end, seconds, log });
+        self.clock.hurry();
+    }
+
+    /// One task fewer of a batch is under way.
+    fn leave(&mut self, name: &str) {
+        if let Some(batch) = self.batches.get_mut(name) {
+            batch.live = batch.live.saturating_sub(1);
+            if batch.live == 0 {
+                self.batches.remove(name);
+            }
+        }
+    }
+
+    fn fail(&mut self, id: ActionId, failure: Failure) {
+        self.finish(id, End::Failed(failure, false));
+    }
+
+    fn say(&self, id: Option<ActionId>, text: String) {
+        let _ = self.messages.send(Message::Note { id, text });
+    }
+
+    /// The log of an attempt.
+    fn log(&self, live: &Live) -> PathBuf {
+        let run = self.batches.get(&live.name).and_then(|b| b.foreign.as_deref()).unwrap_or(&self.run.path);
+        run.join("logs").join(format!("{}-{}.log", live.name, live.task))
+    }
+}
+
+impl Live {
+    fn new(attempt: u32, folder: AttemptFolder, name: String, task: u32) -> Self {
+        Self {
+            attempt,
+            folder,
+            name,
+            task,
+            job: Job::NoAnswer,
+            over_since: None,
+            told_start: false,
+            tail: Tail::default(),
+            cancelled: None,
+        }
+    }
+}

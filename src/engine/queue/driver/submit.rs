@@ -1,0 +1,235 @@
+//! Submitting: what waits is put into arrays of equal resources; first the files, then the claims, then the queue is
+//! asked, then its id is recorded. After any doubt the job is looked up by its name before it is submitted again.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Batch, Driver};
+use crate::messages::End;
+use crate::options::Device;
+use crate::queue::claims::Claim;
+use crate::queue::decision::Job;
+use crate::queue::files::{AttemptFolder, read, write};
+use crate::queue::item::{Live, gpus};
+use crate::queue::scheduler::{Resources, Submission, Submitted};
+use crate::queue::spec::{AttemptSpec, ReadResult, TOOL};
+use xpipe_base::task::Failure;
+use xpipe_base::value::{ActionId, human};
+
+const ID: &str = "job.json";
+
+#[derive(Serialize, Deserialize)]
+struct Recorded {
+    id: String,
+}
+
+/// The id of a batch, if it was recorded.
+pub(in crate::queue) fn recorded_id(folder: &Path) -> Option<String> {
+    read::<Recorded>(&folder.join(ID)).ok().map(|r| r.id)
+}
+
+/// Between two submissions of a job for which the queue gave no clear answer.
+fn back_off(doubts: u32, poll: Duration) -> Duration {
+    let first = poll.min(Duration::from_secs(5));
+    (first * (1 << doubts.saturating_sub(1).min(10))).min(Duration::from_secs(120))
+}
+
+impl Driver<'_> {
+    /// Submits what waits, as far as there may be more jobs in the queue.
+    pub(super) fn submit_ready(&mut self) {
+        let live = self.items.values().filter(|i| i.live.is_some()).count();
+        let mut room = self.options.cluster.max_jobs.saturating_sub(live);
+        let mut groups: BTreeMap<Resources, Vec<ActionId>> = BTreeMap::new();
+        for (id, item) in self.items.iter().filter(|(_, i)| i.live.is_none()).take(room) {
+            let policy = &self.context.job.action(*id).policy;
+            let resources = item.resources(policy, &self.options.cluster, self.context.options);
+            groups.entry(resources).or_default().push(*id);
+        }
+        for (resources, ids) in groups {
+            for some in ids.chunks(self.scheduler.max_array().max(1)) {
+                let some = &some[..some.len().min(room)];
+                room -= some.len();
+                if !some.is_empty() {
+                    self.submit(some, &resources);
+                }
+            }
+        }
+    }
+
+    /// A new name for a job: of a stage where all are of one, unique by run and number.
+    fn name(&mut self, ids: &[ActionId]) -> String {
+        let stage = |id: &ActionId| {
+            let address = &self.context.job.action(*id).address;
+            let head: String = address.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            head.chars().take(40).collect::<String>()
+        };
+        let mut stages: Vec<String> = ids.iter().map(stage).collect();
+        stages.dedup();
+        let label = match stages.as_slice() {
+            [one] if !one.is_empty() => one.as_str(),
+            _ => "stages",
+        };
+        self.submissions += 1;
+        format!("xpipe-{label}-{}-{}", self.run.id, self.submissions)
+    }
+
+    /// Submits actions of equal resources as one job or array.
+    fn submit(&mut self, ids: &[ActionId], resources: &Resources) {
+        let name = self.name(ids);
+        let folder = self.run.path.join("jobs").join(&name);
+        let batch = Batch {
+            folder: folder.clone(),
+            resources: resources.clone(),
+            array: ids.len() > 1,
+            id: None,
+            doubts: 0,
+            not_before: Instant::now(),
+            foreign: None,
+            live: 0,
+        };
+        self.batches.insert(name.clone(), batch);
+        for (task, id) in (0u32..).zip(ids) {
+            if let Err(e) = self.prepare(*id, &name, task, resources) {
+                let failure = Failure::missing(format!("its job cannot be prepared in {}: {e}", folder.display()));
+                self.finish(*id, End::Failed(failure.help("check the disk of the cache"), true));
+            }
+        }
+        if self.batches.get(&name).is_none_or(|b| b.live == 0) {
+            self.batches.remove(&name);
+            return;
+        }
+        if let Err(e) = self.claims.sync() {
+            self.say(None, format!("claims of jobs are not safe from a power failure: {e}"));
+        }
+        self.send(&name);
+    }
+
+    /// Writes the files of an attempt and claims it. When another run was first, its job is taken over.
+    fn prepare(&mut self, id: ActionId, name: &str, task: u32, resources: &Resources) -> std::io::Result<()> {
+        let Some(item) = self.items.get(&id) else { return Ok(()) };
+        let (key, forced) = (item.assignment.prepared.key, item.assignment.forced);
+        let mut claim = Claim { run: self.run.id.clone(), name: name.to_owned(), task, attempt: item.next };
+        let path = self.run.path.join("jobs").join(name).join(task.to_string());
+        let log = self.run.path.join("logs").join(format!("{name}-{task}.log"));
+        let spec = self.spec(id, claim.attempt, resources, log);
+        let folder = AttemptFolder::create(path, &spec)?;
+        loop {
+            match self.claims.make(&key, &claim) {
+                Ok(()) => break,
+                Err(Err(e)) => return Err(e),
+                // Wanted anew, whatever another run does.
+                Err(Ok(_)) if forced => claim.attempt += 1,
+                Err(Ok(other)) if other.run == claim.run => claim.attempt += 1,
+                Err(Ok(other)) => {
+                    self.adopt(id, other);
+                    return Ok(());
+                }
+            }
+        }
+        if let Some(item) = self.items.get_mut(&id) {
+            item.live = Some(Live::new(claim.attempt, folder, name.to_owned(), task));
+        }
+        if let Some(batch) = self.batches.get_mut(name) {
+            batch.live += 1;
+        }
+        Ok(())
+    }
+
+    /// What the job of an action is told.
+    fn spec(&self, id: ActionId, attempt: u32, resources: &Resources, log: PathBuf) -> AttemptSpec {
+        let (action, options) = (self.context.job.action(id), self.context.options);
+        let assignment = &self.items[&id].assignment;
+        let read = |(read, manifest): &(ActionId, std::sync::Arc<crate::cache::Manifest>)| ReadResult {
+            key: manifest.key,
+            digest: manifest.digest,
+            label: self.context.job.action(*read).address.clone(),
+        };
+        AttemptSpec {
+            tool: TOOL.to_owned(),
+            cache: self.context.store.root().to_owned(),
+            study: self.context.job.study.clone(),
+            address: action.address.clone(),
+            key: assignment.prepared.key,
+            op: action.op.to_owned(),
+            version: action.version,
+            args: assignment.prepared.recipe.args.clone(),
+            policy: action.policy.clone(),
+            attempt,
+            forced: assignment.forced,
+            threads: resources.cpus,
+            gpu: gpus(&action.policy, options) > 0,
+            gpu_required: options.device == Device::Cuda,
+            kernels: options.kernels,
+            seconds: action.policy.time.filter(|s| *s > 0.0).or(self.options.cluster.time),
+            log,
+            notes: assignment.prepared.notes.clone(),
+            inputs: assignment.prepared.inputs.iter().map(|seen| seen.expected()).collect(),
+            reads: assignment.reads.iter().map(read).collect(),
+            verify_always: self.context.store.verifies_always(),
+            patience: self.options.cluster.grace.as_secs_f64(),
+        }
+    }
+
+    /// Asks the queue to take a batch: those of its tasks that are under way.
+    pub(super) fn send(&mut self, name: &str) {
+        let Some(batch) = self.batches.get(name) else { return };
+        let mut tasks = Vec::new();
+        let mut ids = Vec::new();
+        for (id, item) in &mut self.items {
+            if let Some(live) = item.live.as_mut().filter(|l| l.name == name) {
+                // What was seen before says nothing of the new job.
+                (live.job, live.over_since) = (Job::NoAnswer, None);
+                tasks.push(live.task);
+                ids.push(*id);
+            }
+        }
+        tasks.sort_unstable();
+        let logs = self.run.path.join("logs");
+        // Without this folder a job fails and leaves nothing anywhere.
+        let _ = std::fs::create_dir_all(&logs);
+        let submission = Submission {
+            name,
+            tasks: batch.array.then_some(tasks.as_slice()),
+            resources: &batch.resources,
+            folder: &batch.folder,
+            logs: &logs,
+        };
+        let answer = self.scheduler.submit(&submission);
+        self.clock.hurry();
+        match answer {
+            Submitted::Accepted(job) => {
+                self.record(name, &job);
+                let stages = human::counted(ids.len() as u64, "actions");
+                self.say(None, format!("submitted job {job} ({name}) with {stages}"));
+            }
+            Submitted::Refused(why) => {
+                let failure = Failure::missing(format!("the queue refuses its job: {}", why.trim()))
+                    .help("change the cluster's settings, or the stage's `with`; `run --dry-run` prints the command");
+                for id in ids {
+                    self.fail(id, failure.clone());
+                }
+            }
+            Submitted::Unknown(why) => {
+                if let Some(batch) = self.batches.get_mut(name) {
+                    batch.doubts += 1;
+                    batch.not_before = Instant::now() + back_off(batch.doubts, self.options.cluster.poll);
+                }
+                let why = why.lines().next().unwrap_or_default().to_owned();
+                self.say(None, format!("no clear answer to the submission of {name} ({why}); it is looked up by its name"));
+            }
+        }
+    }
+
+    /// Records the id of a batch.
+    pub(super) fn record(&mut self, name: &str, id: &str) {
+        let Some(batch) = self.batches.get_mut(name) else { return };
+        batch.id = Some(id.to_owned());
+        if batch.foreign.is_none() {
+            // It can also be found by its name.
+            let _ = write(&batch.folder.join(ID), &Recorded { id: id.to_owned() }, true);
+        }
+    }
+}

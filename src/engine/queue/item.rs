@@ -1,0 +1,102 @@
+//! An action that was handed to a queue, and the attempt at it that is under way.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use super::decision::{Again, CancelledBy, Job, Tries};
+use super::files::{AttemptFolder, Tail};
+use super::scheduler::Resources;
+use crate::cluster::Cluster;
+use crate::execute::Assignment;
+use crate::options::{Device, Options};
+use xpipe_base::task::Policy;
+
+const MIB: u64 = 1 << 20;
+
+/// An action of a queue.
+pub(super) struct Item {
+    pub(super) assignment: Assignment,
+    pub(super) begun: Instant,
+    pub(super) tries: Tries,
+    /// Nodes that failed under it.
+    pub(super) exclude: BTreeSet<String>,
+    /// The most units of work that an attempt has done.
+    pub(super) reached: u64,
+    /// The number of the next attempt.
+    pub(super) next: u32,
+    /// Jobs of earlier attempts, which may still be alive somewhere.
+    pub(super) earlier: Vec<(String, u32)>,
+    /// The attempt that is under way; `None` while it waits to be submitted.
+    pub(super) live: Option<Live>,
+}
+
+/// An attempt that was submitted, or is about to be.
+pub(super) struct Live {
+    pub(super) attempt: u32,
+    pub(super) folder: AttemptFolder,
+    /// The name of the job or array.
+    pub(super) name: String,
+    pub(super) task: u32,
+    pub(super) job: Job,
+    /// Since when the job has ended or is not listed.
+    pub(super) over_since: Option<Instant>,
+    pub(super) told_start: bool,
+    pub(super) tail: Tail,
+    pub(super) cancelled: Option<CancelledBy>,
+}
+
+impl Item {
+    pub(super) fn new(assignment: Assignment) -> Self {
+        Self {
+            assignment,
+            begun: Instant::now(),
+            tries: Tries::default(),
+            exclude: BTreeSet::new(),
+            reached: 0,
+            next: 1,
+            earlier: Vec::new(),
+            live: None,
+        }
+    }
+
+    /// Prepares for another attempt. `node` is where the last one was.
+    pub(super) fn again(&mut self, again: Again, node: Option<String>) {
+        match again {
+            Again::Lost { node_failed } => {
+                self.tries.lost += 1;
+                self.exclude.extend(node.filter(|_| node_failed));
+            }
+            Again::MoreMemory => self.tries.memory += 1,
+            Again::Failed => self.tries.failed += 1,
+            Again::Resume | Again::Outside => {}
+        }
+        if let Some(live) = self.live.take() {
+            self.reached = self.reached.max(live.tail.reached);
+            self.next = self.next.max(live.attempt + 1);
+            self.earlier.push((live.name, live.task));
+        }
+    }
+
+    /// What a job for it asks for.
+    pub(super) fn resources(&self, policy: &Policy, cluster: &Cluster, options: &Options) -> Resources {
+        // Estimates count the large buffers only.
+        let estimated = Some(self.assignment.memory).filter(|n| *n > 0).map(|n| n + n / 2 + 512 * MIB);
+        let memory = policy.memory.or(estimated).or(cluster.memory);
+        let factor = cluster.memory_factor.powi(i32::try_from(self.tries.memory).unwrap_or(i32::MAX));
+        Resources {
+            cpus: policy.cpus.unwrap_or(cluster.cpus).max(1),
+            memory: memory.map(|bytes| (bytes as f64 * factor) as u64),
+            gpus: gpus(policy, options),
+            seconds: policy.time.filter(|s| *s > 0.0).or(cluster.time).map(|s| s.min(1e9).ceil() as u64),
+            exclude: self.exclude.clone(),
+        }
+    }
+}
+
+/// How many GPUs an action asks for.
+pub(super) fn gpus(policy: &Policy, options: &Options) -> usize {
+    match options.device {
+        Device::Cpu => 0,
+        Device::Auto | Device::Cuda => policy.gpu.unwrap_or(usize::from(policy.vram.is_some())),
+    }
+}

@@ -1,0 +1,245 @@
+//! The job's side: `xpipe worker --attempt FOLDER` on some node. It publishes the result itself, objects first, so that a
+//! job that outlives its run loses nothing; its report follows.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::files::{AttemptFolder, ProgressWriter, Report, Verdict, host};
+use super::spec::AttemptSpec;
+use crate::attempt::Attempt;
+use crate::cache::{Error, FileLock, Manifest, Miss, Store};
+use crate::call::{call, caught};
+use crate::cancel::CancelToken;
+use crate::protocol::FromWorker;
+use crate::recipes::Prepared;
+use crate::runner::Runner;
+use crate::worker::alone_in;
+use xpipe_base::task::{Caveat, Failure, FailureKind, Job, Progress, Spec, Throttle};
+
+/// How long a job waits for another process that makes the same result. Then it goes on: the lock may be one of a machine
+/// that is gone, and twins publish the same result.
+const LOCKED: Duration = Duration::from_secs(600);
+
+/// The exit code of a job that could not read what it needs.
+const UNREADABLE: i32 = 64;
+/// The exit code of a job that was stopped by SIGTERM.
+const STOPPED: i32 = 143;
+
+/// Carries out the attempt in a folder; returns the exit code. `cancel` is requested by SIGTERM.
+pub fn attempt_main(runner: &dyn Runner, folder: PathBuf, cancel: &CancelToken) -> i32 {
+    let execution = execution();
+    let folder = AttemptFolder { path: folder };
+    let spec = match patiently(Duration::from_secs(60), cancel, || folder.spec::<AttemptSpec>().ok()) {
+        Some(spec) => spec,
+        None => return UNREADABLE,
+    };
+    let job = OnNode { runner, spec: &spec, cancel, progress: Mutex::new(ProgressWriter::create(&folder, &execution)) };
+    let (verdict, ran) = match caught(|| Ok(job.carry_out())) {
+        Ok(Ok(verdict)) => verdict,
+        Ok(Err(e)) => (Verdict::Failed((&e).into()), true),
+        Err(bug) => (Verdict::Failed(bug), true),
+    };
+    let reached = job.progress.lock().unwrap_or_else(PoisonError::into_inner).reached();
+    let report = Report { ran, reached, ..Report::of(&execution, verdict) };
+    if folder.report(&report).is_err() && !matches!(report.verdict, Verdict::Done) {
+        return UNREADABLE;
+    }
+    match report.verdict {
+        Verdict::Done => 0,
+        Verdict::Failed(_) => 1,
+        Verdict::Interrupted => STOPPED,
+        Verdict::Unreadable(_) => UNREADABLE,
+    }
+}
+
+/// The name of this execution: no other one has it, also when the queue starts a job again.
+fn execution() -> String {
+    let variable = |name: &str| std::env::var(name).ok().filter(|v| v.bytes().all(|b| b.is_ascii_alphanumeric()));
+    let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos());
+    let job = variable("SLURM_JOB_ID").unwrap_or_else(|| format!("{}-{}", host(), std::process::id()));
+    let restart = variable("SLURM_RESTART_COUNT").unwrap_or_else(|| "0".into());
+    format!("{job}.{restart}-{nanos:x}")
+}
+
+/// Tries until something is there, since a file of another machine may appear late.
+fn patiently<T>(patience: Duration, cancel: &CancelToken, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let begun = Instant::now();
+    let mut wait = Duration::from_millis(20);
+    loop {
+        if let Some(found) = look() {
+            return Some(found);
+        }
+        if begun.elapsed() > patience || cancel.stopping() {
+            return None;
+        }
+        std::thread::sleep(wait);
+        wait = (2 * wait).min(Duration::from_secs(5));
+    }
+}
+
+/// An attempt on its node.
+struct OnNode<'a> {
+    runner: &'a dyn Runner,
+    spec: &'a AttemptSpec,
+    cancel: &'a CancelToken,
+    progress: Mutex<ProgressWriter>,
+}
+
+/// How an attempt ended, and whether the operation was run.
+type Ended = (Verdict, bool);
+
+impl OnNode<'_> {
+    fn carry_out(&self) -> Result<Ended, Error> {
+        let store = Store::open(&self.spec.cache)?.verify_always(self.spec.verify_always);
+        let mut prepared = match self.spec.prepared() {
+            Ok(prepared) => prepared,
+            Err(failure) => return Ok((Verdict::Failed(failure), false)),
+        };
+        if self.found(&store) {
+            return Ok((Verdict::Done, false));
+        }
+        if let Some(missing) = self.unreadable(&store)? {
+            let verdict = if self.cancel.stopping() { Verdict::Interrupted } else { Verdict::Unreadable(missing) };
+            return Ok((verdict, false));
+        }
+        let _lock = match self.lock(&store)? {
+            Locked::Mine(lock) => lock,
+            Locked::Found => return Ok((Verdict::Done, false)),
+            Locked::Stopped => return Ok((Verdict::Interrupted, false)),
+        };
+        if let Err(e) = self.spec.find_inputs(&store, &mut prepared) {
+            return Ok((Verdict::Failed(e.into()), false));
+        }
+        self.attempt(&store, &prepared).map(|verdict| (verdict, true))
+    }
+
+    /// Whether the cache has the result.
+    fn found(&self, store: &Store) -> bool {
+        !self.spec.forced && store.get(&self.spec.key).is_ok()
+    }
+
+    /// The key of a result that the action reads and that is not there with the expected content.
+    fn unreadable(&self, store: &Store) -> Result<Option<String>, Error> {
+        let patience = Duration::from_secs_f64(self.spec.patience.clamp(0.0, 3600.0));
+        for read in &self.spec.reads {
+            let look = || -> Option<Manifest> { store.get(&read.key).ok().filter(|m| m.digest == read.digest) };
+            let Some(manifest) = patiently(patience, self.cancel, look) else { return Ok(Some(read.key.hex())) };
+            if let Err(Miss::Unreadable { .. } | Miss::Output { .. } | Miss::Absent) = store.tree(&manifest)? {
+                return Ok(Some(read.key.hex()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Waits while another process makes the same result.
+    fn lock(&self, store: &Store) -> Result<Locked, Error> {
+        let begun = Instant::now();
+        loop {
+            let lock = store.try_lock(&self.spec.key)?;
+            if self.found(store) {
+                return Ok(Locked::Found);
+            }
+            if lock.is_some() || begun.elapsed() > LOCKED {
+                return Ok(Locked::Mine(lock));
+            }
+            if self.cancel.stopping() {
+                return Ok(Locked::Stopped);
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// Where it computes: on a GPU of the job, which are numbered from 0.
+    fn device(&self) -> String {
+        let can = self.runner.computes_on_gpus();
+        if self.spec.gpu && !can && !self.spec.gpu_required {
+            let text = "this build of xpipe cannot use the GPU of its job, and computes on the CPU".to_owned();
+            self.progress.lock().unwrap_or_else(PoisonError::into_inner).say(&FromWorker::Note { text });
+        }
+        let gpu = self.spec.gpu && (can || self.spec.gpu_required);
+        (if gpu { "cuda:0" } else { "cpu" }).to_owned()
+    }
+
+    fn attempt(&self, store: &Store, prepared: &Prepared) -> Result<Verdict, Error> {
+        let work = store.workspace(&prepared.key)?;
+        let spec = Spec {
+            op: self.spec.op.clone(),
+            version: self.spec.version,
+            key: prepared.key.hex(),
+            address: self.spec.address.clone(),
+            args: prepared.recipe.args.clone(),
+            policy: self.spec.policy.clone(),
+            out: work.out.clone(),
+            temp: work.temp.clone(),
+            log: self.spec.log.clone(),
+            scratch: store.scratch(&prepared.key)?,
+            answers: store.answers(),
+            threads: self.spec.threads,
+            device: self.device(),
+            kernels: self.spec.kernels,
+        };
+        let _alone = match alone_in(&spec.scratch) {
+            Ok(alone) => alone,
+            Err(failure) => return Ok(Verdict::Failed(failure)),
+        };
+        let begun = Instant::now();
+        let deadline =
+            self.spec.seconds.and_then(|s| begun.checked_add(Duration::from_secs_f64(s.clamp(0.0, 1e9))));
+        let attempt = Attempt { store, study: &self.spec.study, prepared };
+        let done = attempt.run(work, spec, |spec, caveats| {
+            let progress = NodeProgress { job: self, caveats, deadline, throttle: Throttle::default() };
+            let run = self.runner.implementation(&spec.op).ok_or_else(|| {
+                Failure::missing(format!("`{}` has no implementation in this build", spec.op))
+            })?;
+            call(run, &Job { spec, progress: &progress }).map(|outcome| (outcome, crate::worker::peak_memory()))
+        })?;
+        Ok(match done {
+            Ok(_) => Verdict::Done,
+            // SIGTERM also reaches the programs that it runs, which then fail.
+            Err(f) if f.kind == FailureKind::Interrupted => Verdict::Interrupted,
+            Err(f) if f.kind == FailureKind::Transient && self.cancel.stopping() => Verdict::Interrupted,
+            Err(failure) => Verdict::Failed(failure),
+        })
+    }
+}
+
+/// What came of waiting for the lock of a key.
+enum Locked {
+    /// It is held, or nobody should wait for it any longer.
+    Mine(Option<FileLock>),
+    /// Another process has made the result.
+    Found,
+    Stopped,
+}
+
+/// Writes progress into the file of the attempt.
+struct NodeProgress<'a> {
+    job: &'a OnNode<'a>,
+    caveats: &'a Mutex<Vec<Caveat>>,
+    deadline: Option<Instant>,
+    throttle: Throttle,
+}
+
+impl Progress for NodeProgress<'_> {
+    fn progress(&self, done: u64, total: u64, unit: &str, note: &str) {
+        if self.throttle.due(done, total) {
+            let message = FromWorker::Progress { done, total, unit: unit.into(), note: note.into() };
+            self.job.progress.lock().unwrap_or_else(PoisonError::into_inner).progress(done, &message);
+        }
+    }
+
+    fn note(&self, text: &str) {
+        let message = FromWorker::Note { text: text.into() };
+        self.job.progress.lock().unwrap_or_else(PoisonError::into_inner).say(&message);
+    }
+
+    fn caveat(&self, caveat: &Caveat) {
+        Caveat::add(&mut self.caveats.lock().unwrap_or_else(PoisonError::into_inner), caveat.clone());
+        self.note(&caveat.to_string());
+    }
+
+    fn cancelled(&self) -> bool {
+        self.job.cancel.stopping() || self.deadline.is_some_and(|d| Instant::now() >= d)
+    }
+}
