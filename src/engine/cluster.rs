@@ -119,9 +119,29 @@ impl Default for Cluster {
 impl Cluster {
     /// The names of the settings.
     pub const FIELDS: [&str; 23] = [
-        "kind", "partition", "account", "qos", "constraint", "extra", "gpu_type", "cpus", "memory", "time", "poll",
-        "grace", "max_jobs", "max_array", "retries", "memory_factor", "memory_retries", "program", "environment",
-        "light", "submit", "status", "cancel",
+        "kind",
+        "partition",
+        "account",
+        "qos",
+        "constraint",
+        "extra",
+        "gpu_type",
+        "cpus",
+        "memory",
+        "time",
+        "poll",
+        "grace",
+        "max_jobs",
+        "max_array",
+        "retries",
+        "memory_factor",
+        "memory_retries",
+        "program",
+        "environment",
+        "light",
+        "submit",
+        "status",
+        "cancel",
     ];
 
     /// Why the settings cannot be used, a lowercase fragment.
@@ -138,7 +158,10 @@ impl Cluster {
             return Err("`poll` is under 0.1 s, expected at least that".into());
         }
         if !(1.0..=100.0).contains(&self.memory_factor) {
-            return Err(format!("`memory_factor` is {}, expected a number from 1 to 100", self.memory_factor));
+            return Err(format!(
+                "`memory_factor` is {}, expected a number from 1 to 100",
+                self.memory_factor
+            ));
         }
         let commands = [("submit", &self.submit), ("status", &self.status), ("cancel", &self.cancel)];
         for (name, command) in commands {
@@ -167,7 +190,9 @@ fn seconds<'de, D: Deserializer<'de>>(d: D) -> Result<Option<f64>, D::Error> {
     let written = String::deserialize(d)?;
     match text::read(&written) {
         Some(Value::Seconds(s)) if s > 0.0 && s < 1e9 => Ok(Some(s)),
-        _ => Err(serde::de::Error::custom(format!("found `{written}`, expected a duration such as `90s` or `20h`"))),
+        _ => Err(serde::de::Error::custom(format!(
+            "found `{written}`, expected a duration such as `90s` or `20h`"
+        ))),
     }
 }
 
@@ -199,6 +224,8 @@ mod tests {
         assert!(check(r#"{"max_jobs": 0}"#).unwrap_err().contains("`max_jobs` is 0"));
         assert!(check(r#"{"memory_factor": 0.5}"#).is_err());
         assert!(check(r#"{"submit": "qsub"}"#).unwrap_err().contains("no effect"));
-        assert!(check(r#"{"kind": "commands", "submit": "qsub"}"#).unwrap_err().contains("`status` is missing"));
+        assert!(
+            check(r#"{"kind": "commands", "submit": "qsub"}"#).unwrap_err().contains("`status` is missing")
+        );
     }
 }

@@ -220,9 +220,10 @@ impl Running<'_> {
             };
             return run_worker(command, spec, &self.assignment.grant.gpus, &watch);
         }
-        let run = self.context.runner.implementation(&spec.op).ok_or_else(|| {
-            Failure::missing(format!("`{}` has no implementation in this build", spec.op))
-        })?;
+        let run =
+            self.context.runner.implementation(&spec.op).ok_or_else(|| {
+                Failure::missing(format!("`{}` has no implementation in this build", spec.op))
+            })?;
         let result = call(run, &Job { spec, progress: &progress });
         let late = limit.is_some_and(|d| Instant::now() >= d);
         match result {

@@ -36,6 +36,7 @@ mod retrieval;
 mod runs;
 mod secrets;
 mod server;
+mod slurm;
 mod space;
 mod standard_modules;
 mod std_layouts;

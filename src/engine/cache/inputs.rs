@@ -166,7 +166,9 @@ impl Store {
             let digest = || match &seen.parts {
                 // A missing file is a change, too.
                 Some((names, _)) if files.len() != names.len() => Ok(Digest([0; 32])),
-                Some((names, reading)) => self.digest_files(&seen.path, names, reading.as_deref()).map(|d| d.0),
+                Some((names, reading)) => {
+                    self.digest_files(&seen.path, names, reading.as_deref()).map(|d| d.0)
+                }
                 None => path_digest_of(&seen.path, &files, &self.memo, self.verify_always).map(|d| d.0),
             };
             let same = match seen.content {

@@ -46,9 +46,10 @@ impl Claims {
         let mut latest: BTreeMap<Digest, Claim> = BTreeMap::new();
         for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             let name = entry.file_name();
-            let parsed = name.to_str().and_then(|n| n.split_once('.')).and_then(|(key, n)| {
-                Some((Digest::parse(key)?, n.parse::<u32>().ok()?))
-            });
+            let parsed = name
+                .to_str()
+                .and_then(|n| n.split_once('.'))
+                .and_then(|(key, n)| Some((Digest::parse(key)?, n.parse::<u32>().ok()?)));
             let Some((key, attempt)) = parsed else { continue };
             if latest.get(&key).is_none_or(|c| c.attempt < attempt)
                 && let Ok(claim) = read::<Claim>(&entry.path())
@@ -73,7 +74,9 @@ impl Claims {
                 // A reply that was lost: the link is there nevertheless, and is ours.
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(read::<Claim>(&path)? == *claim),
                 // Without hard links a claim cannot be contested.
-                Err(e) if matches!(e.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied) => {
+                Err(e)
+                    if matches!(e.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied) =>
+                {
                     temp.persist(&path)?;
                     Ok(true)
                 }

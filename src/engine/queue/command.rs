@@ -66,7 +66,8 @@ pub(super) fn call(program: &str, args: &[String], input: &str) -> Result<Said, 
             other => {
                 let _ = child.kill();
                 let _ = child.wait();
-                let why = other.err().map_or_else(|| "did not end within a minute".to_owned(), |e| e.to_string());
+                let why =
+                    other.err().map_or_else(|| "did not end within a minute".to_owned(), |e| e.to_string());
                 return Err(Silent::Other(format!("`{program}` {why}")));
             }
         }

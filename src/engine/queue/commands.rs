@@ -124,10 +124,14 @@ impl Scheduler for Commands {
         if !said.ok {
             return Err(said.err);
         }
-        let words: BTreeMap<&str, &str> = said.out.lines().filter_map(|line| {
-            let mut words = line.split_whitespace();
-            Some((words.next()?, words.next()?))
-        }).collect();
+        let words: BTreeMap<&str, &str> = said
+            .out
+            .lines()
+            .filter_map(|line| {
+                let mut words = line.split_whitespace();
+                Some((words.next()?, words.next()?))
+            })
+            .collect();
         let row = |(name, id): (&String, &String)| {
             let word = *words.get(id.as_str())?;
             let upper = word.to_uppercase();
@@ -139,10 +143,8 @@ impl Scheduler for Commands {
 
     fn cancel(&self, ids: &[String]) -> Result<(), String> {
         let words: Vec<String> = ids.iter().map(|id| shell_word(id)).collect();
-        let command = fill(
-            self.cluster.cancel.as_deref().unwrap_or_default(),
-            &[("ids", Some(words.join(" ")))],
-        );
+        let command =
+            fill(self.cluster.cancel.as_deref().unwrap_or_default(), &[("ids", Some(words.join(" ")))]);
         let said = shell(&command).map_err(|e| e.to_string())?;
         if said.ok { Ok(()) } else { Err(said.err) }
     }

@@ -113,14 +113,23 @@ const PROOF: u32 = 2;
 
 /// Reasons for which a pending job will never start, with what to do.
 const NEVER: [(&str, &str); 9] = [
-    ("PartitionTimeLimit", "lower `time` in the stage's `with`, or name another partition in the cluster's settings"),
+    (
+        "PartitionTimeLimit",
+        "lower `time` in the stage's `with`, or name another partition in the cluster's settings",
+    ),
     ("PartitionNodeLimit", "name another partition in the cluster's settings"),
-    ("BadConstraints", "no node has what is asked for: change `with`, or `constraint` in the cluster's settings"),
+    (
+        "BadConstraints",
+        "no node has what is asked for: change `with`, or `constraint` in the cluster's settings",
+    ),
     ("DependencyNeverSatisfied", "remove the dependency from `extra` in the cluster's settings"),
     ("QOSMaxWall", "lower `time` in the stage's `with`, or name another `qos` in the cluster's settings"),
     ("QOSMaxCpuPerJob", "lower `cpus` in the stage's `with`"),
     ("QOSMaxMemoryPerJob", "lower `memory` in the stage's `with`"),
-    ("AssocMaxWall", "lower `time` in the stage's `with`, or name another `account` in the cluster's settings"),
+    (
+        "AssocMaxWall",
+        "lower `time` in the stage's `with`, or name another `account` in the cluster's settings",
+    ),
     ("InvalidAccount", "correct `account` in the cluster's settings"),
 ];
 
@@ -169,8 +178,7 @@ fn failed(facts: &Facts<'_>, failure: &Failure) -> Decision {
 
 /// A worker was told to stop, and did.
 fn interrupted(facts: &Facts<'_>) -> Decision {
-    if facts.cancelled == Some(CancelledBy::Other)
-        || facts.job == Job::Listed(Seen::Ended(Ending::Preempted))
+    if facts.cancelled == Some(CancelledBy::Other) || facts.job == Job::Listed(Seen::Ended(Ending::Preempted))
     {
         return Decision::Retry(Again::Outside);
     }
@@ -183,8 +191,9 @@ fn interrupted(facts: &Facts<'_>) -> Decision {
     match facts.tries.lost < facts.limits.lost {
         true => Decision::Retry(Again::Lost { node_failed: false }),
         false => Decision::Fail(
-            Failure::wrong("its job was stopped before it got any further than the one before")
-                .help("raise `time` in the stage's `with`, or make checkpoints more frequent with `checkpoint`"),
+            Failure::wrong("its job was stopped before it got any further than the one before").help(
+                "raise `time` in the stage's `with`, or make checkpoints more frequent with `checkpoint`",
+            ),
         ),
     }
 }
@@ -212,10 +221,12 @@ fn lost(facts: &Facts<'_>, node_failed: bool, how: &str) -> Decision {
         1 => String::new(),
         n => format!(" {n} times, the last time because it"),
     };
-    let message = if times.is_empty() { format!("its job {how}") } else { format!("its job was lost{times} {how}") };
+    let message =
+        if times.is_empty() { format!("its job {how}") } else { format!("its job was lost{times} {how}") };
     Decision::Fail(
-        Failure::missing(message)
-            .help("look at its log and at the queue's records; `retries` in the cluster's settings allows more"),
+        Failure::missing(message).help(
+            "look at its log and at the queue's records; `retries` in the cluster's settings allows more",
+        ),
     )
 }
 
@@ -253,7 +264,9 @@ fn ended(facts: &Facts<'_>, ending: Ending) -> Decision {
             Failure::wrong("the time limit of its job is over, and it kept no newer checkpoint")
                 .help("raise `time` in the stage's `with`, or in the cluster's settings"),
         ),
-        Ending::Completed => Decision::Fail(Failure::bug("its job ended well, but left neither result nor report")),
+        Ending::Completed => {
+            Decision::Fail(Failure::bug("its job ended well, but left neither result nor report"))
+        }
     }
 }
 

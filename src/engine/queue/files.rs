@@ -255,7 +255,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folder = AttemptFolder { path: dir.path().into() };
         let mut writer = ProgressWriter::create(&folder, "7.0");
-        let progress = |done| FromWorker::Progress { done, total: 9, unit: "steps".into(), note: String::new() };
+        let progress =
+            |done| FromWorker::Progress { done, total: 9, unit: "steps".into(), note: String::new() };
         writer.say(&progress(1));
         writer.say(&FromWorker::Note { text: "hello".into() });
         let path = folder.look().progress().unwrap().to_owned();

@@ -25,9 +25,16 @@ pub(super) struct Item {
     /// The number of the next attempt.
     pub(super) next: u32,
     /// Jobs of earlier attempts, which may still be alive somewhere.
-    pub(super) earlier: Vec<(String, u32)>,
+    pub(super) earlier: Vec<Earlier>,
     /// The attempt that is under way; `None` while it waits to be submitted.
     pub(super) live: Option<Live>,
+}
+
+/// An attempt before the one that is under way.
+pub(super) struct Earlier {
+    pub(super) name: String,
+    pub(super) task: u32,
+    pub(super) folder: AttemptFolder,
 }
 
 /// An attempt that was submitted, or is about to be.
@@ -73,7 +80,7 @@ impl Item {
         if let Some(live) = self.live.take() {
             self.reached = self.reached.max(live.tail.reached);
             self.next = self.next.max(live.attempt + 1);
-            self.earlier.push((live.name, live.task));
+            self.earlier.push(Earlier { name: live.name, task: live.task, folder: live.folder });
         }
     }
 

@@ -34,7 +34,12 @@ pub fn attempt_main(runner: &dyn Runner, folder: PathBuf, cancel: &CancelToken) 
         Some(spec) => spec,
         None => return UNREADABLE,
     };
-    let job = OnNode { runner, spec: &spec, cancel, progress: Mutex::new(ProgressWriter::create(&folder, &execution)) };
+    let job = OnNode {
+        runner,
+        spec: &spec,
+        cancel,
+        progress: Mutex::new(ProgressWriter::create(&folder, &execution)),
+    };
     let (verdict, ran) = match caught(|| Ok(job.carry_out())) {
         Ok(Ok(verdict)) => verdict,
         Ok(Err(e)) => (Verdict::Failed((&e).into()), true),
@@ -55,8 +60,10 @@ pub fn attempt_main(runner: &dyn Runner, folder: PathBuf, cancel: &CancelToken) 
 
 /// The name of this execution: no other one has it, also when the queue starts a job again.
 fn execution() -> String {
-    let variable = |name: &str| std::env::var(name).ok().filter(|v| v.bytes().all(|b| b.is_ascii_alphanumeric()));
-    let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos());
+    let variable =
+        |name: &str| std::env::var(name).ok().filter(|v| v.bytes().all(|b| b.is_ascii_alphanumeric()));
+    let nanos =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos());
     let job = variable("SLURM_JOB_ID").unwrap_or_else(|| format!("{}-{}", host(), std::process::id()));
     let restart = variable("SLURM_RESTART_COUNT").unwrap_or_else(|| "0".into());
     format!("{job}.{restart}-{nanos:x}")
@@ -100,7 +107,8 @@ impl OnNode<'_> {
             return Ok((Verdict::Done, false));
         }
         if let Some(missing) = self.unreadable(&store)? {
-            let verdict = if self.cancel.stopping() { Verdict::Interrupted } else { Verdict::Unreadable(missing) };
+            let verdict =
+                if self.cancel.stopping() { Verdict::Interrupted } else { Verdict::Unreadable(missing) };
             return Ok((verdict, false));
         }
         let _lock = match self.lock(&store)? {
@@ -123,9 +131,14 @@ impl OnNode<'_> {
     fn unreadable(&self, store: &Store) -> Result<Option<String>, Error> {
         let patience = Duration::from_secs_f64(self.spec.patience.clamp(0.0, 3600.0));
         for read in &self.spec.reads {
-            let look = || -> Option<Manifest> { store.get(&read.key).ok().filter(|m| m.digest == read.digest) };
-            let Some(manifest) = patiently(patience, self.cancel, look) else { return Ok(Some(read.key.hex())) };
-            if let Err(Miss::Unreadable { .. } | Miss::Output { .. } | Miss::Absent) = store.tree(&manifest)? {
+            let look =
+                || -> Option<Manifest> { store.get(&read.key).ok().filter(|m| m.digest == read.digest) };
+            let Some(manifest) = patiently(patience, self.cancel, look) else {
+                return Ok(Some(read.key.hex()));
+            };
+            if let Err(Miss::Unreadable { .. } | Miss::Output { .. } | Miss::Absent) =
+                store.tree(&manifest)?
+            {
                 return Ok(Some(read.key.hex()));
             }
         }
@@ -154,7 +167,8 @@ impl OnNode<'_> {
     fn device(&self) -> String {
         let can = self.runner.computes_on_gpus();
         if self.spec.gpu && !can && !self.spec.gpu_required {
-            let text = "this build of xpipe cannot use the GPU of its job, and computes on the CPU".to_owned();
+            let text =
+                "this build of xpipe cannot use the GPU of its job, and computes on the CPU".to_owned();
             self.progress.lock().unwrap_or_else(PoisonError::into_inner).say(&FromWorker::Note { text });
         }
         let gpu = self.spec.gpu && (can || self.spec.gpu_required);
@@ -192,7 +206,8 @@ impl OnNode<'_> {
             let run = self.runner.implementation(&spec.op).ok_or_else(|| {
                 Failure::missing(format!("`{}` has no implementation in this build", spec.op))
             })?;
-            call(run, &Job { spec, progress: &progress }).map(|outcome| (outcome, crate::worker::peak_memory()))
+            call(run, &Job { spec, progress: &progress })
+                .map(|outcome| (outcome, crate::worker::peak_memory()))
         })?;
         Ok(match done {
             Ok(_) => Verdict::Done,

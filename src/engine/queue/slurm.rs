@@ -21,9 +21,19 @@ const WARNING: u64 = 60;
 
 /// Parts of a refusal that would be repeated for ever.
 const PERMANENT: [&str; 14] = [
-    "invalid partition", "invalid account", "invalid qos", "node configuration is not available",
-    "memory specification can not be satisfied", "invalid feature", "invalid generic resource", "invalid gres",
-    "unrecognized option", "invalid option", "invalid wckey", "user's group not permitted", "invalid constraint",
+    "invalid partition",
+    "invalid account",
+    "invalid qos",
+    "node configuration is not available",
+    "memory specification can not be satisfied",
+    "invalid feature",
+    "invalid generic resource",
+    "invalid gres",
+    "unrecognized option",
+    "invalid option",
+    "invalid wckey",
+    "user's group not permitted",
+    "invalid constraint",
     "requested time limit is invalid",
 ];
 
@@ -200,7 +210,9 @@ mod tests {
 
     #[test]
     fn the_command_line_is_what_was_asked_for() {
-        let slurm = slurm(r#"{"partition": "gpu", "gpu_type": "a100", "extra": ["--nice"], "environment": ["module load x"]}"#);
+        let slurm = slurm(
+            r#"{"partition": "gpu", "gpu_type": "a100", "extra": ["--nice"], "environment": ["module load x"]}"#,
+        );
         let resources = Resources {
             cpus: 8,
             memory: Some((32 << 30) + 1),
@@ -215,10 +227,16 @@ mod tests {
         assert!(line.ends_with(
             "--array=0-2,5 --cpus-per-task=8 --mem=32769M --gres=gpu:a100:2 --time=62 --exclude=n2 --partition=gpu --nice"
         ), "{line}");
-        assert!(line.contains("--output=/c/logs/j-%a.log --open-mode=append --no-requeue --export=NONE"), "{line}");
+        assert!(
+            line.contains("--output=/c/logs/j-%a.log --open-mode=append --no-requeue --export=NONE"),
+            "{line}"
+        );
         assert!(slurm.arguments(&of(None)).contains(&"--output=/c/logs/j-0.log".to_owned()));
         let script = slurm.script(&of(None));
-        assert!(script.contains("module load x\nexec '/opt/x pipe' worker --attempt /c/jobs/j/\"$"), "{script}");
+        assert!(
+            script.contains("module load x\nexec '/opt/x pipe' worker --attempt /c/jobs/j/\"$"),
+            "{script}"
+        );
     }
 
     #[test]
@@ -229,7 +247,8 @@ mod tests {
 
     #[test]
     fn states_are_read_by_their_first_word() {
-        let text = "a|N/A|7|RUNNING|n1|None\na|3|8_3|CANCELLED by 1001||None\nb|0|9_0|PENDING||(Res|x)\nnonsense\n";
+        let text =
+            "a|N/A|7|RUNNING|n1|None\na|3|8_3|CANCELLED by 1001||None\nb|0|9_0|PENDING||(Res|x)\nnonsense\n";
         let rows = rows(text);
         assert_eq!(rows.len(), 3);
         assert_eq!(rows[&("a".into(), 0)].seen, Seen::Alive);

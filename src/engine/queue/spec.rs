@@ -67,14 +67,20 @@ impl AttemptSpec {
     /// It is another version of xpipe, whose results may differ.
     pub(crate) fn prepared(&self) -> Result<Prepared, Failure> {
         if self.tool != TOOL {
-            return Err(Failure::missing(format!("the job runs {TOOL}, and its run was started by {}", self.tool))
-                .help("let `program` in the cluster's settings name the same version, or leave it out"));
+            return Err(Failure::missing(format!(
+                "the job runs {TOOL}, and its run was started by {}",
+                self.tool
+            ))
+            .help("let `program` in the cluster's settings name the same version, or leave it out"));
         }
         let recipe = Recipe::new(&self.op, self.version, self.args.clone())
             .map_err(|e| Failure::bug(format!("{}: {e}", self.op)))?;
         let key = recipe.key();
         if key != self.key {
-            return Err(Failure::bug(format!("the specification of {} has another key than its recipe", self.address)));
+            return Err(Failure::bug(format!(
+                "the specification of {} has another key than its recipe",
+                self.address
+            )));
         }
         let (reads, inputs) = (Vec::new(), Vec::new());
         Ok(Prepared { recipe, key, notes: self.notes.clone(), reads, inputs })

@@ -28,7 +28,8 @@ mod tests {
     use super::*;
 
     fn read(text: &str, name: &str) -> Result<Cluster, String> {
-        let settings = UserSettings::parse(std::path::Path::new("s.toml"), text).map_err(|e| format!("{e:?}"))?;
+        let settings =
+            UserSettings::parse(std::path::Path::new("s.toml"), text).map_err(|e| format!("{e:?}"))?;
         cluster(&settings, Some(name)).map_err(|e| format!("{e:?}"))
     }
 

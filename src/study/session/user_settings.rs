@@ -39,10 +39,14 @@ impl UserSettings {
 
     pub(super) fn parse(path: &Path, text: &str) -> Result<Self, Error> {
         let wrong = |what: String| Error::usage(format!("the settings file {}: {what}", path.display()));
-        let table: toml::Table = text.parse().map_err(|e: toml::de::Error| wrong(e.to_string().trim().to_owned()))?;
+        let table: toml::Table =
+            text.parse().map_err(|e: toml::de::Error| wrong(e.to_string().trim().to_owned()))?;
         for (kind, value) in &table {
             if !KINDS.contains(&kind.as_str()) {
-                let error = wrong(format!("unknown table `{kind}`; expected {}", KINDS.map(|k| format!("`[{k}.NAME]`")).join(" or ")));
+                let error = wrong(format!(
+                    "unknown table `{kind}`; expected {}",
+                    KINDS.map(|k| format!("`[{k}.NAME]`")).join(" or ")
+                ));
                 return Err(match did_you_mean(kind, KINDS) {
                     Some(question) => error.help(question),
                     None => error,
@@ -74,7 +78,10 @@ impl UserSettings {
             let error = Error::usage(format!("there is no `[{kind}.{name}]` in the settings file {path}"));
             return Err(error.help(match known.as_slice() {
                 [] => format!("write a table `[{kind}.{name}]` there"),
-                known => format!("it has {}", known.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")),
+                known => format!(
+                    "it has {}",
+                    known.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
+                ),
             }));
         };
         table.clone().try_into().map_err(|e: toml::de::Error| {
@@ -99,7 +106,8 @@ impl UserSettings {
         let unknown = table.and_then(|t| t.keys().find(|k| !known.contains(&k.as_str())));
         let Some(unknown) = unknown else { return Ok(()) };
         let path = self.path.display();
-        let error = Error::usage(format!("the settings file {path}, [{kind}.{name}]: unknown setting `{unknown}`"));
+        let error =
+            Error::usage(format!("the settings file {path}, [{kind}.{name}]: unknown setting `{unknown}`"));
         Err(error.help(did_you_mean(unknown, known.iter().copied()).unwrap_or_else(|| {
             format!("expected {}", known.iter().map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", "))
         })))

@@ -100,7 +100,9 @@ fn a_job_that_is_not_listed_had_time_to_appear_before_it_is_lost() {
 #[test]
 fn what_lives_is_waited_for() {
     assert_eq!(decide(&base()), Decision::Wait);
-    for reason in ["Priority", "Resources", "JobHeldUser", "JobHeldAdmin", "QOSMaxJobsPerUserLimit", "(Nodes down)"] {
+    for reason in
+        ["Priority", "Resources", "JobHeldUser", "JobHeldAdmin", "QOSMaxJobsPerUserLimit", "(Nodes down)"]
+    {
         assert_eq!(decide(&listed(Seen::Pending(reason.into()))), Decision::Wait, "{reason}");
     }
 }

@@ -17,7 +17,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use super::claims::{Claim, Claims};
 use super::decision::Job;
 use super::files::{AttemptFolder, Tail};
-use super::item::{Item, Live};
+use super::item::{Earlier, Item, Live};
 use super::lease::Lease;
 use super::scheduler::{Resources, Rows, Scheduler};
 use crate::cache::RunDir;
@@ -186,7 +186,7 @@ impl<'env> Driver<'env> {
         let attempt = AttemptFolder { path: folder.join(claim.task.to_string()) };
         let ended = !attempt.look().reports.is_empty();
         if ended || !folder.is_dir() {
-            item.earlier.push((claim.name, claim.task));
+            item.earlier.push(Earlier { name: claim.name, task: claim.task, folder: attempt });
             return;
         }
         let batch = self.batches.entry(claim.name.clone()).or_insert_with(|| Batch {
@@ -208,7 +208,8 @@ impl<'env> Driver<'env> {
     /// Ends an action.
     fn finish(&mut self, id: ActionId, end: End) {
         let Some(item) = self.items.remove(&id) else { return };
-        let settled = !matches!(&end, End::Failed(f, _) if f.kind == xpipe_base::task::FailureKind::Interrupted);
+        let settled =
+            !matches!(&end, End::Failed(f, _) if f.kind == xpipe_base::task::FailureKind::Interrupted);
         let log = item.live.as_ref().and_then(|live| crate::attempt::written(&self.log(live)));
         if settled {
             self.claims.release(&item.assignment.prepared.key, item.next);

@@ -58,10 +58,13 @@ impl Driver<'_> {
             let Some(live) = &mut item.live else { continue };
             live.cancelled = Some(CancelledBy::Us);
             let _ = live.folder.cancel(&self.run.id);
-            match &live.job {
-                Job::Listed(Seen::Ended(_)) => {}
-                Job::Listed(_) => ids.extend(self.rows.get(&(live.name.clone(), live.task)).map(|r| r.id.clone())),
-                _ => ids.extend(self.batches.get(&live.name).and_then(|b| b.id.clone())),
+            let batch = self.batches.get(&live.name);
+            let row = self.rows.get(&(live.name.clone(), live.task));
+            match (&live.job, batch.filter(|b| b.foreign.is_none()).and_then(|b| b.id.clone())) {
+                (Job::Listed(Seen::Ended(_)), _) => {}
+                // All tasks of an array of ours are to end. Of another run's array only those that were taken over.
+                (_, Some(id)) => _ = ids.insert(id),
+                (_, None) => ids.extend(row.map(|r| r.id.clone())),
             }
         }
         let ids: Vec<String> = ids.into_iter().collect();

@@ -31,6 +31,12 @@ pub(in crate::queue) fn recorded_id(folder: &Path) -> Option<String> {
     read::<Recorded>(&folder.join(ID)).ok().map(|r| r.id)
 }
 
+/// What the programs of a queue say, without their names, in one line.
+pub(in crate::queue) fn one_line(text: &str) -> String {
+    let bare = |line: &str| line.trim().rsplit(": error: ").next().unwrap_or_default().to_owned();
+    text.lines().map(bare).filter(|l| !l.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
 /// Between two submissions of a job for which the queue gave no clear answer.
 fn back_off(doubts: u32, poll: Duration) -> Duration {
     let first = poll.min(Duration::from_secs(5));
@@ -63,7 +69,8 @@ impl Driver<'_> {
     fn name(&mut self, ids: &[ActionId]) -> String {
         let stage = |id: &ActionId| {
             let address = &self.context.job.action(*id).address;
-            let head: String = address.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            let head: String =
+                address.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
             head.chars().take(40).collect::<String>()
         };
         let mut stages: Vec<String> = ids.iter().map(stage).collect();
@@ -93,7 +100,8 @@ impl Driver<'_> {
         self.batches.insert(name.clone(), batch);
         for (task, id) in (0u32..).zip(ids) {
             if let Err(e) = self.prepare(*id, &name, task, resources) {
-                let failure = Failure::missing(format!("its job cannot be prepared in {}: {e}", folder.display()));
+                let failure =
+                    Failure::missing(format!("its job cannot be prepared in {}: {e}", folder.display()));
                 self.finish(*id, End::Failed(failure.help("check the disk of the cache"), true));
             }
         }
@@ -206,7 +214,7 @@ impl Driver<'_> {
                 self.say(None, format!("submitted job {job} ({name}) with {stages}"));
             }
             Submitted::Refused(why) => {
-                let failure = Failure::missing(format!("the queue refuses its job: {}", why.trim()))
+                let failure = Failure::missing(format!("the queue refuses its job: {}", one_line(&why)))
                     .help("change the cluster's settings, or the stage's `with`; `run --dry-run` prints the command");
                 for id in ids {
                     self.fail(id, failure.clone());
@@ -217,8 +225,13 @@ impl Driver<'_> {
                     batch.doubts += 1;
                     batch.not_before = Instant::now() + back_off(batch.doubts, self.options.cluster.poll);
                 }
-                let why = why.lines().next().unwrap_or_default().to_owned();
-                self.say(None, format!("no clear answer to the submission of {name} ({why}); it is looked up by its name"));
+                let why = one_line(&why);
+                self.say(
+                    None,
+                    format!(
+                        "no clear answer to the submission of {name} ({why}); it is looked up by its name"
+                    ),
+                );
             }
         }
     }

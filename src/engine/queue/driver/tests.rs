@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use super::*;
+use crate::CancelToken;
 use crate::cache::Store;
 use crate::cluster::Cluster;
 use crate::job::Job as Study;
@@ -14,7 +15,6 @@ use crate::queue::attempt_main;
 use crate::queue::scheduler::{Ending, Row, Seen, Submission, Submitted};
 use crate::recipes::{Lookup, ResultTable};
 use crate::runner::{Found, Reach, Runner};
-use crate::CancelToken;
 use xpipe_base::task::{Action, FailureKind, Job as Task, Outcome, Policy, RunFn};
 use xpipe_base::value::{Input, Record, Value};
 
@@ -94,10 +94,14 @@ impl Scheduler for Memory {
         state.submitted.push((tasks.len(), submission.resources.memory));
         state.excluded.extend(submission.resources.exclude.iter().cloned());
         let number = state.submitted.len();
-        let mut seen = |state: &mut State, seen: Seen| {
+        let seen = |state: &mut State, seen: Seen| {
             for task in tasks {
-                let row =
-                    Row { id: format!("{number}_{task}"), seen: seen.clone(), word: "X".into(), node: Some("n1".into()) };
+                let row = Row {
+                    id: format!("{number}_{task}"),
+                    seen: seen.clone(),
+                    word: "X".into(),
+                    node: Some("n1".into()),
+                };
                 state.rows.insert((submission.name.to_owned(), *task), row);
             }
         };
@@ -181,7 +185,8 @@ impl Bench {
     fn new(acts: &[Act]) -> Self {
         let queue = Memory::default();
         queue.0.lock().unwrap().acts = acts.iter().cloned().collect();
-        let cluster = Cluster { poll: Duration::from_millis(100), grace: Duration::ZERO, ..Cluster::default() };
+        let cluster =
+            Cluster { poll: Duration::from_millis(100), grace: Duration::ZERO, ..Cluster::default() };
         Self { dir: tempfile::tempdir().unwrap(), queue, cluster, cancel: CancelToken::new(), forced: false }
     }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::Driver;
+use super::submit::one_line;
 use crate::cache::Manifest;
 use crate::messages::{End, Message};
 use crate::protocol::FromWorker;
@@ -25,7 +26,8 @@ impl Driver<'_> {
     /// Asks the queue, and acts on what is known of every attempt.
     pub(super) fn look(&mut self) {
         self.ask();
-        let ids: Vec<ActionId> = self.items.iter().filter(|(_, i)| i.live.is_some()).map(|(id, _)| *id).collect();
+        let ids: Vec<ActionId> =
+            self.items.iter().filter(|(_, i)| i.live.is_some()).map(|(id, _)| *id).collect();
         let mut again: BTreeSet<String> = BTreeSet::new();
         for id in ids {
             if let Some(decision) = self.judge(id) {
@@ -46,8 +48,11 @@ impl Driver<'_> {
             Ok(rows) => self.rows = rows,
             Err(why) => {
                 if !std::mem::replace(&mut self.silent, true) {
-                    let why = why.lines().next().unwrap_or_default().to_owned();
-                    self.say(None, format!("the queue does not answer ({why}); jobs go on, and it is asked again"));
+                    let why = one_line(&why);
+                    self.say(
+                        None,
+                        format!("the queue does not answer ({why}); jobs go on, and it is asked again"),
+                    );
                 }
                 return;
             }
@@ -106,7 +111,8 @@ impl Driver<'_> {
         let live = item.live.as_ref()?;
         let report = look.reports.last();
         let over = live.over_since.is_some();
-        let done = look.reports.iter().any(|r| r.verdict == Verdict::Done && (r.ran || !item.assignment.forced));
+        let done =
+            look.reports.iter().any(|r| r.verdict == Verdict::Done && (r.ran || !item.assignment.forced));
         let looks = done || (over && !item.assignment.forced);
         let published = looks && self.context.store.get(&key).is_ok();
         let reached = look.reports.iter().map(|r| r.reached).max().unwrap_or(0).max(live.tail.reached);
@@ -189,13 +195,14 @@ impl Driver<'_> {
     pub(super) fn done(&mut self, id: ActionId) {
         let Some(item) = self.items.get(&id) else { return };
         let Ok(manifest) = self.context.store.get(&item.assignment.prepared.key) else { return };
-        let ran = item.live.as_ref().is_some_and(|live| {
-            live.folder.look().reports.iter().any(|r| r.verdict == Verdict::Done && r.ran)
-        });
+        let folders = item.earlier.iter().map(|e| &e.folder).chain(item.live.iter().map(|l| &l.folder));
+        let ran = folders
+            .flat_map(|folder| folder.look().reports)
+            .any(|report| report.verdict == Verdict::Done && report.ran);
         let twins: Vec<String> = item
             .earlier
             .iter()
-            .filter_map(|at| self.rows.get(at))
+            .filter_map(|e| self.rows.get(&(e.name.clone(), e.task)))
             .filter(|row| !matches!(row.seen, Seen::Ended(_)))
             .map(|row| row.id.clone())
             .collect();
@@ -240,7 +247,8 @@ impl Driver<'_> {
         let Some(item) = self.items.get(&id) else { return };
         let read = item.assignment.reads.iter().find(|(_, m)| m.key.hex() == key).cloned();
         let Some((read, manifest)) = read else {
-            return self.fail(id, Failure::bug(format!("its job could not read {key}, which it does not need")));
+            return self
+                .fail(id, Failure::bug(format!("its job could not read {key}, which it does not need")));
         };
         match self.context.store.get(&manifest.key).map(|_| self.context.store.tree(&manifest)) {
             Ok(Ok(Ok(_))) if item.tries.lost < self.options.cluster.retries => {
@@ -283,11 +291,11 @@ fn log_says_memory(log: &Path) -> bool {
     let Ok(mut file) = std::fs::File::open(log) else { return false };
     let size = file.metadata().map_or(0, |m| m.len());
     let mut bytes = Vec::new();
-    let read = file.seek(SeekFrom::Start(size.saturating_sub(LOG_END))).and_then(|_| file.read_to_end(&mut bytes));
+    let read =
+        file.seek(SeekFrom::Start(size.saturating_sub(LOG_END))).and_then(|_| file.read_to_end(&mut bytes));
     let text = String::from_utf8_lossy(&bytes);
     read.is_ok() && MEMORY.iter().any(|words| text.contains(words))
 }
-
 
 #[cfg(test)]
 mod tests {
@@ -300,7 +308,14 @@ mod tests {
         assert!(!log_says_memory(&log));
         std::fs::write(&log, "training\n").unwrap();
         assert!(!log_says_memory(&log));
-        std::fs::write(&log, format!("{}slurmstepd: error: StepId=3.batch exceeded memory limit (9 > 1), being killed\n", "x\n".repeat(99_999))).unwrap();
+        std::fs::write(
+            &log,
+            format!(
+                "{}slurmstepd: error: StepId=3.batch exceeded memory limit (9 > 1), being killed\n",
+                "x\n".repeat(99_999)
+            ),
+        )
+        .unwrap();
         assert!(log_says_memory(&log));
     }
 }
