@@ -59,12 +59,21 @@ impl Finding {
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
+    /// Check a cluster instead of this machine: submits one small job.
+    #[arg(value_parser = ["slurm"])]
+    what: Option<String>,
+    /// The cluster, for `doctor slurm`: a table `[cluster.NAME]` of the settings file.
+    #[arg(long, value_name = "NAME", requires = "what")]
+    cluster: Option<String>,
     /// Also check whether the model hub answers.
     #[arg(long)]
     network: bool,
 }
 
 pub(super) fn run(args: &Args, common: &Common) -> Result<u8, Error> {
+    if args.what.is_some() {
+        return super::doctor_slurm::run(args.cluster.as_deref(), common);
+    }
     let mut found = vec![Finding::ok("xpipe", version()), cores(common), kernels(), gpu(), memory()];
     found.extend(cache(common));
     found.extend(common.settings().model_folders().iter().map(|folder| model_folder(folder)));

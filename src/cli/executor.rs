@@ -1,27 +1,31 @@
 //! Options of `run` that say where heavy stages are carried out.
 
-use std::path::PathBuf;
-
 use clap::ValueEnum;
 
-use xpipe_engine::{Heavy, QueueOptions, WorkerCommand};
-use xpipe_study::session::{Error, UserSettings, cluster};
+use xpipe_engine::{Heavy, WorkerCommand};
+use xpipe_study::session::{Error, UserSettings, queue_options};
 
 /// Where heavy stages are carried out.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct ExecutorArgs {
     /// Where heavy stages are carried out.
     #[arg(long, value_enum, default_value_t = ExecutorArg::Process)]
-    pub(super) executor: ExecutorArg,
+    executor: ExecutorArg,
     /// The cluster: a table `[cluster.NAME]` of the settings file (XPIPE_SETTINGS, else `~/.config/xpipe/settings.toml`).
     /// Default: `default`.
     #[arg(long, value_name = "NAME")]
-    pub(super) cluster: Option<String>,
+    cluster: Option<String>,
+    /// Print what would be submitted to the queue, and submit nothing.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Submit the run itself as a job of one CPU, for login nodes that end long processes, and show what it prints.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(super) driver_job: bool,
 }
 
 /// Where heavy stages are carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum ExecutorArg {
+enum ExecutorArg {
     /// Each in a process of its own.
     Process,
     /// On threads of this process.
@@ -37,8 +41,11 @@ impl ExecutorArgs {
             std::env::current_exe()
                 .map_err(|e| Error::missing(format!("cannot find the file of this program: {e}")))
         };
-        if self.cluster.is_some() && self.executor != ExecutorArg::Slurm {
-            return Err(Error::usage("`--cluster` has no effect without `--executor slurm`"));
+        let given = [("--cluster", self.cluster.is_some()), ("--driver-job", self.driver_job)];
+        if let Some((option, _)) = given.iter().find(|(_, given)| *given)
+            && self.executor != ExecutorArg::Slurm
+        {
+            return Err(Error::usage(format!("`{option}` has no effect without `--executor slurm`")));
         }
         Ok(match self.executor {
             ExecutorArg::Thread => Heavy::Thread,
@@ -46,12 +53,7 @@ impl ExecutorArgs {
                 Heavy::Process(WorkerCommand { program: program()?, args: vec!["worker".into()] })
             }
             ExecutorArg::Slurm => {
-                let cluster = cluster(&UserSettings::read()?, self.cluster.as_deref())?;
-                let program: PathBuf = match &cluster.program {
-                    Some(program) => program.clone(),
-                    None => program()?,
-                };
-                Heavy::Queue(Box::new(QueueOptions { cluster, program }))
+                Heavy::Queue(Box::new(queue_options(&UserSettings::read()?, self.cluster.as_deref())?))
             }
         })
     }

@@ -4,12 +4,16 @@
 //! `src/ARCHITECTURE.md` is the map: which crate and which folder owns what, and who may use whom.
 
 mod advice;
+mod attach;
 mod cache;
+mod cancel;
 mod check;
 mod console;
 mod describe;
 mod diff;
 mod doctor;
+mod doctor_slurm;
+mod driver_job;
 mod executor;
 mod explain;
 mod export;
@@ -27,6 +31,7 @@ mod report;
 mod run;
 mod show;
 mod signals;
+mod status;
 mod tables;
 mod why;
 mod worker;
@@ -101,8 +106,14 @@ verbs! {
     Describe in describe;
     /// Write a small study to start from.
     Init in init;
-    /// Check this machine: what it has, and what would prevent a run.
+    /// Check this machine, or a cluster: what it has, and what would prevent a run.
     Doctor in doctor;
+    /// Show what a run is doing, and its jobs.
+    Status in status;
+    /// Follow a run that another process carries out.
+    Attach in attach;
+    /// End a run that uses a queue, or the jobs of one of its stages.
+    Cancel in cancel;
     /// Compare what two studies compute, cell by cell.
     Diff in diff;
 }
@@ -112,6 +123,7 @@ pub fn main() -> u8 {
     xpipe_study::ops::exec::builtin::register(&[xpipe_rust_docs::PROGRAM]);
     xpipe_study::ops::exec::builtin::register(&[xpipe_rust_docs::PROGRAM]);
     xpipe_engine::process::file_size_limit_as_error();
+    xpipe_engine::process::remember_hangup();
     let ended = xpipe_engine::caught(|| Ok(verb()));
     ended.unwrap_or_else(|failure| out::finish(out::print_error(failure.into(), asks_for_json())))
 }

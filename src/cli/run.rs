@@ -8,9 +8,9 @@ use super::console::{Console, Mode};
 use super::executor::ExecutorArgs;
 use super::options::{Common, NetworkArgs, StudyArgs};
 use super::signals::cancel_on_signal;
-use super::{out, progress, tables};
+use super::{driver_job, out, progress, tables};
 use xpipe_base::value::human;
-use xpipe_engine::Device;
+use xpipe_engine::{Device, Heavy, Preview};
 use xpipe_study::session::{Error, Loaded, RunOutcome, RunRequest, Session};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -64,7 +64,20 @@ pub(super) fn run(args: &Args, common: &Common) -> Result<u8, Error> {
     }
     let console = Console::new(Mode::of(common.json, args.plain));
     let mut session = Session::of(loaded, &settings, console.listener())?;
-    let outcome = session.run(&request(args)?, &|| console.view(), &cancel_on_signal())?;
+    let request = request(args)?;
+    if args.executor.dry_run {
+        print_preview(&session.dry_run(&request)?, common.json);
+        return Ok(0);
+    }
+    let cancel = cancel_on_signal();
+    if let Heavy::Queue(queue) = &request.heavy {
+        if args.executor.driver_job {
+            return driver_job::run(queue, common, &cancel);
+        }
+        // Jobs go on without this process; the next run takes them over.
+        xpipe_engine::process::end_when_hung_up();
+    }
+    let outcome = session.run(&request, &|| console.view(), &cancel)?;
     match common.json {
         true => out::json(&json(&outcome)),
         false => print(&outcome),
@@ -87,6 +100,32 @@ fn request(args: &Args) -> Result<RunRequest, Error> {
         output: args.output.clone(),
         trace: args.trace.clone(),
     })
+}
+
+/// Prints what would be submitted.
+fn print_preview(preview: &Preview, as_json: bool) {
+    if as_json {
+        let list: Vec<serde_json::Value> = preview
+            .submissions
+            .iter()
+            .map(|(command, actions)| serde_json::json!({ "command": command, "actions": actions }))
+            .collect();
+        return out::json(&serde_json::json!({ "submissions": list, "later": preview.later }));
+    }
+    for (command, actions) in &preview.submissions {
+        out::line(&format!("# {}", actions.join(", ")));
+        out::line(command);
+    }
+    if preview.submissions.is_empty() {
+        out::line("nothing to submit now");
+    }
+    if !preview.later.is_empty() {
+        let later = human::counted(preview.later.len() as u64, "actions");
+        out::line(&format!(
+            "# {later} may follow, when what they read is there: {}",
+            preview.later.join(", ")
+        ));
+    }
 }
 
 fn json(outcome: &RunOutcome) -> serde_json::Value {

@@ -62,7 +62,10 @@ pub use machine::memory_limit;
 pub use options::{Device, Gpu, Heavy, Options, QueueOptions, WorkerCommand};
 pub use preflight::{short_of_memory, unready};
 pub use protocol::{FromWorker, ToWorker};
-pub use queue::attempt_main;
+pub use queue::{
+    Check, DriverJob, Health, JobOverview, Preview, ask_to_stop, attempt_main, cancel_jobs, cluster_of,
+    driver_is_alive, overview, preview, probe, submit_driver,
+};
 pub use recipes::ResultTable;
 pub use report::{ActionReport, Counts, Final, RunReport};
 pub use runner::{Found, Parts, Reach, Runner};

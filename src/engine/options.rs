@@ -51,6 +51,8 @@ pub enum Heavy {
 /// How actions run on a cluster.
 #[derive(Clone, Debug)]
 pub struct QueueOptions {
+    /// The name of the cluster in the user's settings.
+    pub name: String,
     /// The settings of the cluster.
     pub cluster: Cluster,
     /// The program that jobs run, as nodes see it.

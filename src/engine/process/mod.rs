@@ -16,11 +16,13 @@
 //! |---|---|
 //! | `guard` | the guard process |
 //! | `program` | the run's side: starting a program and waiting for it |
+//! | `hangup` | what the end of a terminal does |
 //! | `limits` | limits of the system on threads and file sizes |
 //! | `family` | finding processes: descendants, and writers to a folder |
 
 mod family;
 mod guard;
+mod hangup;
 mod limits;
 mod program;
 
@@ -30,6 +32,7 @@ use serde::{Deserialize, Serialize};
 
 pub use family::kill_orphans;
 pub use guard::main as guard_main;
+pub use hangup::{end_when_hung_up, remember_hangup};
 pub use limits::{file_size_limit_as_error, is_thread_panic, start_global_pool};
 pub use program::{Call, End, Program, guard_arguments};
 

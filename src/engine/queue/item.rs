@@ -86,17 +86,27 @@ impl Item {
 
     /// What a job for it asks for.
     pub(super) fn resources(&self, policy: &Policy, cluster: &Cluster, options: &Options) -> Resources {
-        // Estimates count the large buffers only.
-        let estimated = Some(self.assignment.memory).filter(|n| *n > 0).map(|n| n + n / 2 + 512 * MIB);
-        let memory = policy.memory.or(estimated).or(cluster.memory);
+        let first = resources(policy, self.assignment.memory, cluster, options);
         let factor = cluster.memory_factor.powi(i32::try_from(self.tries.memory).unwrap_or(i32::MAX));
         Resources {
-            cpus: policy.cpus.unwrap_or(cluster.cpus).max(1),
-            memory: memory.map(|bytes| (bytes as f64 * factor) as u64),
-            gpus: gpus(policy, options),
-            seconds: policy.time.filter(|s| *s > 0.0).or(cluster.time).map(|s| s.min(1e9).ceil() as u64),
+            memory: first.memory.map(|bytes| (bytes as f64 * factor) as u64),
             exclude: self.exclude.clone(),
+            ..first
         }
+    }
+}
+
+/// What the first job for an action asks for. `estimated`: bytes of memory, 0 when unknown.
+pub(super) fn resources(policy: &Policy, estimated: u64, cluster: &Cluster, options: &Options) -> Resources {
+    let gpus = gpus(policy, options);
+    // Estimates count the large buffers of a computation on the CPU.
+    let estimated = Some(estimated).filter(|n| *n > 0 && gpus == 0).map(|n| n + n / 2 + 512 * MIB);
+    Resources {
+        cpus: policy.cpus.unwrap_or(cluster.cpus).max(1),
+        memory: policy.memory.or(estimated).or(cluster.memory),
+        gpus,
+        seconds: policy.time.filter(|s| *s > 0.0).or(cluster.time).map(|s| s.min(1e9).ceil() as u64),
+        exclude: BTreeSet::new(),
     }
 }
 

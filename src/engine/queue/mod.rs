@@ -10,6 +10,8 @@
 //! |---|---|---|
 //! | `claims/KEY.N` | run, before it submits | attempt N at a key is the task T of the job NAME of a run |
 //! | `runs/RUN/driver.lease` | run | the run lives |
+//! | `runs/RUN/queue.json` | run | the name of its cluster |
+//! | `runs/RUN/stop.json` | `xpipe cancel` | the run is to stop |
 //! | `runs/RUN/jobs/NAME/job.json` | run, after it has submitted | the id in the queue |
 //! | `runs/RUN/jobs/NAME/T/spec.json` | run | all that the job needs |
 //! | `runs/RUN/jobs/NAME/T/progress-E.jsonl` | job | progress and notes of execution E, appended |
@@ -25,6 +27,7 @@
 //! | `scheduler`, `slurm`, `commands`, `command` | the queue: its interface, its two implementations, calls of programs |
 //! | `spec`, `files`, `claims`, `lease` | the files above |
 //! | `job` | the job's side: `xpipe worker --attempt` |
+//! | `preview`, `overview`, `probe`, `driver_job` | verbs from outside of a run: `--dry-run`, `status` and `cancel`, `doctor`, `--driver-job` |
 //!
 //! Tested with a queue in memory (`tests.rs`), and with a real Slurm and injected faults in `tests/slurm`.
 
@@ -33,15 +36,25 @@ mod command;
 mod commands;
 mod decision;
 mod driver;
+mod driver_job;
 pub(crate) mod files;
 mod item;
 mod job;
 pub(crate) mod lease;
+mod overview;
+mod preview;
+mod probe;
 pub(crate) mod scheduler;
 mod slurm;
 pub(crate) mod spec;
 
+pub use driver_job::{DriverJob, submit_driver};
 pub use job::attempt_main;
+pub use overview::{
+    JobOverview, ask_to_stop, cancel_jobs, cluster_of, driver_is_alive, overview,
+};
+pub use preview::{Preview, preview};
+pub use probe::{Check, Health, probe};
 
 use std::thread::Scope;
 
@@ -72,6 +85,7 @@ impl Queue {
         scope: &'scope Scope<'scope, 'env>,
         messages: Sender<Message>,
     ) -> Self {
+        overview::record_cluster(&run.path, &options.name);
         let (driver, assignments) = crossbeam_channel::unbounded();
         let serving = Driver::new(context, options, scheduler(options), run, messages);
         // Without the thread nothing can be sent to it, which is an error of the first action.

@@ -2,7 +2,8 @@
 
 use super::error::Error;
 use super::user_settings::UserSettings;
-use xpipe_engine::Cluster;
+use xpipe_base::task::Failure;
+use xpipe_engine::{Cluster, QueueOptions};
 
 const KIND: &str = "cluster";
 /// The cluster without a name.
@@ -12,7 +13,7 @@ pub(super) const DEFAULT: &str = "default";
 ///
 /// # Errors
 /// There is no such cluster, or its settings are wrong.
-pub fn cluster(settings: &UserSettings, name: Option<&str>) -> Result<Cluster, Error> {
+fn cluster(settings: &UserSettings, name: Option<&str>) -> Result<Cluster, Error> {
     let name = name.unwrap_or(DEFAULT);
     if name == DEFAULT && !settings.has(KIND, name) {
         return Ok(Cluster::default());
@@ -21,6 +22,20 @@ pub fn cluster(settings: &UserSettings, name: Option<&str>) -> Result<Cluster, E
     let cluster: Cluster = settings.table(KIND, name)?;
     cluster.check().map_err(|why| Error::usage(format!("in the settings file, [{KIND}.{name}]: {why}")))?;
     Ok(cluster)
+}
+
+/// How actions run on a cluster: its settings, and the program that its jobs run.
+///
+/// # Errors
+/// As [`cluster`], or the file of this program cannot be found.
+pub fn queue_options(settings: &UserSettings, name: Option<&str>) -> Result<QueueOptions, Error> {
+    let cluster = cluster(settings, name)?;
+    let program = match &cluster.program {
+        Some(program) => program.clone(),
+        None => std::env::current_exe()
+            .map_err(|e| Failure::missing(format!("cannot find the file of this program: {e}")))?,
+    };
+    Ok(QueueOptions { name: name.unwrap_or(DEFAULT).to_owned(), cluster, program })
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use xpipe_base::value::ActionId;
 use xpipe_engine::cache::Store;
 use xpipe_engine::fetch::Sources;
 use xpipe_engine::{
-    self as engine, CancelToken, Counts, Device, Final, Forecast, Heavy, Options, Reach, RunReport,
+    self as engine, CancelToken, Counts, Device, Final, Forecast, Heavy, Options, Preview, Reach, RunReport,
 };
 
 /// How to run.
@@ -126,6 +126,22 @@ impl Session {
         self.runner.save_lock()?;
         estimate::learn(&store, &report);
         self.conclude(&store, &report, &output)
+    }
+
+    /// What a run on a cluster would submit. Starts nothing.
+    ///
+    /// # Errors
+    /// As [`Session::run`] before its first stage; or the run uses no queue.
+    pub fn dry_run(&self, request: &RunRequest) -> Result<Preview, Error> {
+        self.require_implemented()?;
+        let Heavy::Queue(queue) = &request.heavy else {
+            return Err(Error::usage("`--dry-run` has no effect without `--executor slurm`")
+                .help("`xpipe plan` shows what a run would do"));
+        };
+        let options = self.run_options(request)?;
+        let store = self.settings.open_to_read()?;
+        refuse(&self.problems(&store, &options).all)?;
+        Ok(engine::preview(&self.job, &self.runner, &store, &options, queue))
     }
 
     fn run_options(&self, request: &RunRequest) -> Result<Options, Error> {

@@ -8,6 +8,8 @@ mod submit;
 mod tests;
 mod watch;
 
+pub(super) use submit::recorded_id;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -19,6 +21,7 @@ use super::decision::Job;
 use super::files::{AttemptFolder, Tail};
 use super::item::{Earlier, Item, Live};
 use super::lease::Lease;
+use super::overview::is_asked_to_stop;
 use super::scheduler::{Resources, Rows, Scheduler};
 use crate::cache::RunDir;
 use crate::context::RunContext;
@@ -146,6 +149,9 @@ impl<'env> Driver<'env> {
                 continue;
             }
             self.lease.renew();
+            if self.clock.is_due() && is_asked_to_stop(&self.run.path) && !self.context.cancel.stopping() {
+                self.context.cancel.request();
+            }
             if self.context.stopping() {
                 self.stop();
                 continue;

@@ -47,7 +47,12 @@ impl Driver<'_> {
     /// Submits what waits, as far as there may be more jobs in the queue.
     pub(super) fn submit_ready(&mut self) {
         let live = self.items.values().filter(|i| i.live.is_some()).count();
+        let waiting = self.items.len() - live;
         let mut room = self.options.cluster.max_jobs.saturating_sub(live);
+        // A few places that became free are not worth a submission of their own while most are taken.
+        if room < waiting && room < self.options.cluster.max_jobs / 4 {
+            return;
+        }
         let mut groups: BTreeMap<Resources, Vec<ActionId>> = BTreeMap::new();
         for (id, item) in self.items.iter().filter(|(_, i)| i.live.is_none()).take(room) {
             let policy = &self.context.job.action(*id).policy;

@@ -195,7 +195,8 @@ impl Bench {
         let job = Study { study: "study.xpipe".into(), actions, wanted: Vec::new() };
         let store = Store::open(&self.dir.path().join("cache")).unwrap().durable(false);
         let options = Options::new(1, Heavy::Thread);
-        let queue = QueueOptions { cluster: self.cluster.clone(), program: "xpipe".into() };
+        let queue =
+            QueueOptions { name: "own".into(), cluster: self.cluster.clone(), program: "xpipe".into() };
         let halt = AtomicBool::new(false);
         let (cancel, runner) = (&self.cancel, &Ops);
         let context = RunContext { job: &job, runner, store: &store, options: &options, cancel, halt: &halt };

@@ -1,0 +1,172 @@
+//! The jobs of a run as its files and the queue tell, from outside of it: `status` and `cancel`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::driver::recorded_id;
+use super::files::{AttemptFolder, Verdict, read, write};
+use super::lease::Lease;
+use super::scheduler::Seen;
+use super::spec::AttemptSpec;
+use crate::options::QueueOptions;
+use xpipe_base::task::Failure;
+
+/// The file in the folder of a run that names its cluster.
+const CLUSTER: &str = "queue.json";
+/// The file in the folder of a run that asks it to stop.
+const STOP: &str = "stop.json";
+
+/// Which queue a run uses.
+#[derive(Debug, Serialize, Deserialize)]
+struct Uses {
+    cluster: String,
+}
+
+/// Records the cluster of a run.
+pub(super) fn record_cluster(run: &Path, name: &str) {
+    // Without it `status` asks the default cluster.
+    let _ = write(&run.join(CLUSTER), &Uses { cluster: name.to_owned() }, false);
+}
+
+/// The cluster that a run uses; `None` when it uses none.
+pub fn cluster_of(run: &Path) -> Option<String> {
+    read::<Uses>(&run.join(CLUSTER)).ok().map(|uses| uses.cluster)
+}
+
+/// Whether somebody asked the run to stop.
+pub(super) fn is_asked_to_stop(run: &Path) -> bool {
+    run.join(STOP).exists()
+}
+
+/// Whether the driver of a run lives.
+pub fn driver_is_alive(run: &Path) -> bool {
+    Lease::of(run).is_alive(run)
+}
+
+/// A job of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct JobOverview {
+    /// The first cell that asks for its action.
+    pub address: String,
+    /// The number of the attempt.
+    pub attempt: u32,
+    /// The job in the queue, when it is known there.
+    pub id: Option<String>,
+    /// What became of it: `done`, `failed: …`, `interrupted`, or the queue's word and reason.
+    pub state: String,
+    /// Where it runs or ran.
+    pub node: Option<String>,
+    /// Whether it may still do something.
+    pub live: bool,
+    /// Its log.
+    pub log: PathBuf,
+    #[serde(skip)]
+    name: String,
+    #[serde(skip)]
+    folder: PathBuf,
+}
+
+/// The jobs of a run, by submission and task. The error is why the queue did not answer.
+///
+/// # Errors
+/// The folder of the run cannot be read.
+pub fn overview(run: &Path, queue: &QueueOptions) -> std::io::Result<(Vec<JobOverview>, Option<String>)> {
+    let mut batches: BTreeMap<String, PathBuf> = BTreeMap::new();
+    let jobs = run.join("jobs");
+    for entry in std::fs::read_dir(&jobs).into_iter().flatten() {
+        let entry = entry?;
+        batches.insert(entry.file_name().to_string_lossy().into_owned(), entry.path());
+    }
+    let known: BTreeMap<String, String> =
+        batches.iter().filter_map(|(name, path)| Some((name.clone(), recorded_id(path)?))).collect();
+    let (rows, silent) = match super::scheduler(queue).poll(&known) {
+        Ok(rows) => (rows, None),
+        Err(why) => (BTreeMap::new(), Some(why)),
+    };
+    let mut found = Vec::new();
+    for (name, path) in batches {
+        let mut tasks: Vec<u32> = std::fs::read_dir(&path)?
+            .flatten()
+            .filter_map(|e| e.file_name().to_str()?.parse().ok())
+            .collect();
+        tasks.sort_unstable();
+        for task in tasks {
+            let folder = AttemptFolder { path: path.join(task.to_string()) };
+            let Ok(spec) = folder.spec::<AttemptSpec>() else { continue };
+            let row = rows.get(&(name.clone(), task));
+            let report = folder.look().reports.pop();
+            let (state, live) = match (&report, row) {
+                (Some(report), _) => (told(&report.verdict), false),
+                (None, Some(row)) => (queue_state(&row.word, &row.seen), !matches!(row.seen, Seen::Ended(_))),
+                (None, None) if silent.is_some() => ("the queue does not answer".to_owned(), true),
+                (None, None) => ("not in the queue, without a report".to_owned(), false),
+            };
+            found.push(JobOverview {
+                address: spec.address,
+                attempt: spec.attempt,
+                id: row.map(|r| r.id.clone()),
+                state,
+                node: row.and_then(|r| r.node.clone()).or(report.map(|r| r.host)),
+                live,
+                log: spec.log,
+                name: name.clone(),
+                folder: folder.path,
+            });
+        }
+    }
+    Ok((found, silent))
+}
+
+fn told(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Done => "done".into(),
+        Verdict::Failed(failure) => format!("failed: {failure}"),
+        Verdict::Interrupted => "interrupted".into(),
+        Verdict::Unreadable(_) => "could not read a result".into(),
+    }
+}
+
+fn queue_state(word: &str, seen: &Seen) -> String {
+    match seen {
+        Seen::Pending(reason) if !reason.is_empty() => format!("{} ({reason})", word.to_lowercase()),
+        _ => word.to_lowercase(),
+    }
+}
+
+/// Asks a living run to stop: it cancels its jobs itself.
+///
+/// # Errors
+/// The folder of the run cannot be written.
+pub fn ask_to_stop(run: &Path) -> std::io::Result<()> {
+    write(&run.join(STOP), &(), true)
+}
+
+/// Cancels the jobs of a run whose addresses are asked for. A living run takes the end of single jobs for the user's
+/// wish: their actions fail, and the others go on. Gives how many were cancelled.
+///
+/// # Errors
+/// The queue does not answer.
+pub fn cancel_jobs(run: &Path, queue: &QueueOptions, asked: &dyn Fn(&str) -> bool) -> Result<usize, Failure> {
+    let (jobs, silent) = overview(run, queue)?;
+    if let Some(why) = silent {
+        return Err(Failure::missing(format!("the queue does not answer: {why}")).help("try again later"));
+    }
+    let jobs: Vec<&JobOverview> = jobs.iter().filter(|j| j.live && asked(&j.address)).collect();
+    let ids: Vec<String> = jobs.iter().filter_map(|j| j.id.clone()).collect();
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    if !driver_is_alive(run) {
+        let name = run.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        for job in &jobs {
+            // A run that has taken the job over submits it anew.
+            AttemptFolder { path: job.folder.clone() }.cancel(&name)?;
+        }
+    }
+    super::scheduler(queue).cancel(&ids).map_err(|why| {
+        Failure::missing(format!("the queue does not cancel jobs: {why}")).help("try again later")
+    })?;
+    Ok(ids.len())
+}
