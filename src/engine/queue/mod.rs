@@ -25,7 +25,7 @@
 //! | `driver` | the one thread for all jobs of a run: submits, asks, decides, cancels |
 //! | `item` | an action of the queue and its attempt |
 //! | `scheduler`, `slurm`, `commands`, `command` | the queue: its interface, its two implementations, calls of programs |
-//! | `spec`, `files`, `claims`, `lease` | the files above |
+//! | `spec`, `files`, `claims`, `lease`, `run_files` | the files above |
 //! | `job` | the job's side: `xpipe worker --attempt` |
 //! | `preview`, `overview`, `probe`, `driver_job` | verbs from outside of a run: `--dry-run`, `status` and `cancel`, `doctor`, `--driver-job` |
 //!
@@ -44,17 +44,17 @@ pub(crate) mod lease;
 mod overview;
 mod preview;
 mod probe;
+mod run_files;
 pub(crate) mod scheduler;
 mod slurm;
 pub(crate) mod spec;
 
 pub use driver_job::{DriverJob, submit_driver};
 pub use job::attempt_main;
-pub use overview::{
-    JobOverview, ask_to_stop, cancel_jobs, cluster_of, driver_is_alive, overview,
-};
+pub use overview::{JobOverview, cancel_jobs, driver_is_alive, overview};
 pub use preview::{Preview, preview};
 pub use probe::{Check, Health, probe};
+pub use run_files::{ask_to_stop, cluster_of};
 
 use std::thread::Scope;
 
@@ -85,7 +85,7 @@ impl Queue {
         scope: &'scope Scope<'scope, 'env>,
         messages: Sender<Message>,
     ) -> Self {
-        overview::record_cluster(&run.path, &options.name);
+        run_files::record_cluster(&run.path, &options.name);
         let (driver, assignments) = crossbeam_channel::unbounded();
         let serving = Driver::new(context, options, scheduler(options), run, messages);
         // Without the thread nothing can be sent to it, which is an error of the first action.

@@ -3,42 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::driver::recorded_id;
-use super::files::{AttemptFolder, Verdict, read, write};
+use super::files::{AttemptFolder, Verdict};
 use super::lease::Lease;
+use super::run_files::recorded_id;
 use super::scheduler::Seen;
 use super::spec::AttemptSpec;
 use crate::options::QueueOptions;
 use xpipe_base::task::Failure;
-
-/// The file in the folder of a run that names its cluster.
-const CLUSTER: &str = "queue.json";
-/// The file in the folder of a run that asks it to stop.
-const STOP: &str = "stop.json";
-
-/// Which queue a run uses.
-#[derive(Debug, Serialize, Deserialize)]
-struct Uses {
-    cluster: String,
-}
-
-/// Records the cluster of a run.
-pub(super) fn record_cluster(run: &Path, name: &str) {
-    // Without it `status` asks the default cluster.
-    let _ = write(&run.join(CLUSTER), &Uses { cluster: name.to_owned() }, false);
-}
-
-/// The cluster that a run uses; `None` when it uses none.
-pub fn cluster_of(run: &Path) -> Option<String> {
-    read::<Uses>(&run.join(CLUSTER)).ok().map(|uses| uses.cluster)
-}
-
-/// Whether somebody asked the run to stop.
-pub(super) fn is_asked_to_stop(run: &Path) -> bool {
-    run.join(STOP).exists()
-}
 
 /// Whether the driver of a run lives.
 pub fn driver_is_alive(run: &Path) -> bool {
@@ -133,14 +106,6 @@ fn queue_state(word: &str, seen: &Seen) -> String {
         Seen::Pending(reason) if !reason.is_empty() => format!("{} ({reason})", word.to_lowercase()),
         _ => word.to_lowercase(),
     }
-}
-
-/// Asks a living run to stop: it cancels its jobs itself.
-///
-/// # Errors
-/// The folder of the run cannot be written.
-pub fn ask_to_stop(run: &Path) -> std::io::Result<()> {
-    write(&run.join(STOP), &(), true)
 }
 
 /// Cancels the jobs of a run whose addresses are asked for. A living run takes the end of single jobs for the user's

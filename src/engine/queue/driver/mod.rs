@@ -8,8 +8,6 @@ mod submit;
 mod tests;
 mod watch;
 
-pub(super) use submit::recorded_id;
-
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -21,7 +19,7 @@ use super::decision::Job;
 use super::files::{AttemptFolder, Tail};
 use super::item::{Earlier, Item, Live};
 use super::lease::Lease;
-use super::overview::is_asked_to_stop;
+use super::run_files::{is_asked_to_stop, recorded_id};
 use super::scheduler::{Resources, Rows, Scheduler};
 use crate::cache::RunDir;
 use crate::context::RunContext;
@@ -198,7 +196,7 @@ impl<'env> Driver<'env> {
         let batch = self.batches.entry(claim.name.clone()).or_insert_with(|| Batch {
             resources: Resources::default(),
             array: true,
-            id: submit::recorded_id(&folder),
+            id: recorded_id(&folder),
             folder,
             doubts: 0,
             not_before: Instant::now(),

@@ -2,34 +2,21 @@
 //! asked, then its id is recorded. After any doubt the job is looked up by its name before it is submitted again.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
-
-use serde::{Deserialize, Serialize};
 
 use super::{Batch, Driver};
 use crate::messages::End;
 use crate::options::Device;
 use crate::queue::claims::Claim;
 use crate::queue::decision::Job;
-use crate::queue::files::{AttemptFolder, read, write};
+use crate::queue::files::AttemptFolder;
 use crate::queue::item::{Live, gpus};
+use crate::queue::run_files::record_id;
 use crate::queue::scheduler::{Resources, Submission, Submitted};
 use crate::queue::spec::{AttemptSpec, ReadResult, TOOL};
 use xpipe_base::task::Failure;
 use xpipe_base::value::{ActionId, human};
-
-const ID: &str = "job.json";
-
-#[derive(Serialize, Deserialize)]
-struct Recorded {
-    id: String,
-}
-
-/// The id of a batch, if it was recorded.
-pub(in crate::queue) fn recorded_id(folder: &Path) -> Option<String> {
-    read::<Recorded>(&folder.join(ID)).ok().map(|r| r.id)
-}
 
 /// What the programs of a queue say, without their names, in one line.
 pub(in crate::queue) fn one_line(text: &str) -> String {
@@ -246,8 +233,7 @@ impl Driver<'_> {
         let Some(batch) = self.batches.get_mut(name) else { return };
         batch.id = Some(id.to_owned());
         if batch.foreign.is_none() {
-            // It can also be found by its name.
-            let _ = write(&batch.folder.join(ID), &Recorded { id: id.to_owned() }, true);
+            record_id(&batch.folder, id);
         }
     }
 }

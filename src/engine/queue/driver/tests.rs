@@ -152,7 +152,11 @@ impl Scheduler for Memory {
     fn cancel(&self, ids: &[String]) -> Result<(), String> {
         let mut state = self.0.lock().unwrap();
         state.cancelled.extend_from_slice(ids);
-        for row in state.rows.values_mut().filter(|row| ids.contains(&row.id)) {
+        for row in state
+            .rows
+            .values_mut()
+            .filter(|row| ids.iter().any(|id| row.id.split('_').next() == Some(id) || row.id == *id))
+        {
             row.seen = Seen::Ended(Ending::Cancelled);
         }
         Ok(())
