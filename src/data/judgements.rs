@@ -9,6 +9,7 @@ use super::known::{Checker, Known};
 use super::lines::{Line, Lines};
 use super::names::{Role, role};
 use super::noted::TableNotes;
+use super::parquet_rows::ParquetRows;
 use super::parts::{Part, each_part};
 use super::qrels::Qrels;
 use super::recognise::TextFormat;
@@ -270,52 +271,40 @@ fn answers(part: Part<'_>, all: &mut Gathered<'_>) -> Result<(), Failure> {
 }
 
 fn parquet(part: &Part<'_>, all: &mut Gathered<'_>) -> Result<(), Failure> {
-    use super::json::Field;
-    let mut rows = super::rows::Rows::open(part)?;
+    let mut rows = ParquetRows::open(part)?;
     let names = rows.columns();
     let find = |wanted: Role| names.iter().map(String::as_str).find(|n| role(n) == Some(wanted));
     let (Some(query), Some(document)) = (find(Role::Query), find(Role::Document)) else {
-        let expected =
-            "the columns `query-id` and `corpus-id`, or others that hold the ids of queries and documents";
-        return Err(place::wrong_line(part.name, 1, rows.names(), expected));
+        return Err(rows.unexpected(
+            "the columns `query-id` and `corpus-id`, or others that hold the ids of queries and documents",
+        ));
     };
     let grade = find(Role::Grade).or_else(|| find(Role::Score));
     let wanted: Vec<&str> = [query, document].into_iter().chain(grade).collect();
-    while let Some(found) = rows.next(&wanted)? {
-        let line = rows.number();
-        let id = |i: usize| match &found[i] {
-            Some(Field::Text(id) | Field::Number(id)) => Ok(id.clone()),
-            other => {
-                let what = other.as_ref().map_or("nothing", Field::kind);
-                let found = format!("{what} in {}", place::quote(wanted[i]));
-                Err(place::wrong_line(part.name, line, found, "a string or a whole number"))
+    while let Some(row) = rows.next(&wanted)? {
+        let query = row.id(0)?;
+        match row.list(1) {
+            // A row per query: its documents, with their grades or none.
+            Some(documents) => {
+                let grades = match grade {
+                    None => Some(vec![1; documents.len()]),
+                    Some(_) => row.list(2).and_then(|g| g.iter().map(|g| whole(g)).collect()),
+                };
+                let grades = grades
+                    .filter(|g: &Vec<i32>| g.len() == documents.len())
+                    .ok_or_else(|| row.wrong(2, "a list with a whole number for each document"))?;
+                for (document, grade) in documents.iter().zip(grades) {
+                    all.add(part.name, row.number, query, document, grade)?;
+                }
             }
-        };
-        if let Some(Field::List(documents)) = &found[1] {
-            let grades: Option<Vec<i32>> = match found.get(2) {
-                None => Some(vec![1; documents.len()]),
-                Some(Some(Field::List(grades))) => grades.iter().map(|g| whole(g)).collect(),
-                Some(_) => None,
-            };
-            let grades = grades.filter(|g| g.len() == documents.len()).ok_or_else(|| {
-                let found = format!("other things in {}", place::quote(wanted[wanted.len() - 1]));
-                place::wrong_line(part.name, line, found, "a whole number for each document")
-            })?;
-            let query = id(0)?;
-            for (document, grade) in documents.iter().zip(grades) {
-                all.add(part.name, line, &query, document, grade)?;
+            None => {
+                let grade = match grade {
+                    None => 1,
+                    Some(_) => whole(row.decimal(2)?).ok_or_else(|| row.wrong(2, "a whole number"))?,
+                };
+                all.add(part.name, row.number, query, row.id(1)?, grade)?;
             }
-            continue;
         }
-        let number = match (grade, found.get(2)) {
-            (Some(_), Some(Some(Field::Number(n)))) => whole(n),
-            (Some(_), _) => None,
-            (None, _) => Some(1),
-        };
-        let number = number.ok_or_else(|| {
-            place::wrong_line(part.name, line, "another value in the column of the grade", "a whole number")
-        })?;
-        all.add(part.name, line, &id(0)?, &id(1)?, number)?;
     }
     Ok(())
 }

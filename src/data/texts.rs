@@ -12,6 +12,7 @@ use self::record::{Record, Wanted};
 use super::html::{html_text, sgml_document};
 use super::json;
 use super::lines::{Lines, MAX_LINE, decode};
+use super::parquet_rows::ParquetRows;
 use super::parts::{Part, each_part, read_failed};
 use super::recognise::TextFormat;
 use super::sgml::Blocks;
@@ -262,13 +263,13 @@ impl<'o> Reading<'o> {
     fn parquet(self, part: &Part<'_>, notes: &mut Notes, emit: Emit<'_>) -> Result<(), Failure> {
         let wanted = self.wanted();
         let names = wanted.names();
-        let mut rows = super::rows::Rows::open(part)?;
-        while let Some(found) = rows.next(&names)? {
-            let line = rows.number();
+        let mut rows = ParquetRows::open(part)?;
+        while let Some(row) = rows.next(&names)? {
             let has = || rows.names();
-            let record = Record { file: part.name, line, wanted: &names, found: &found, has: &has };
+            let record =
+                Record { file: part.name, line: row.number, wanted: &names, found: &row.fields, has: &has };
             let (id, text) = wanted.read(&record, notes)?;
-            emit(&id, &text, line, notes)?;
+            emit(&id, &text, row.number, notes)?;
         }
         Ok(())
     }

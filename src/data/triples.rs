@@ -7,11 +7,11 @@
 use std::path::Path;
 
 use super::columns::Separator;
-use super::json::Field;
 use super::known::{Checker, Known};
 use super::lines::{Line, Lines};
 use super::noted::{Noted, TableNotes};
 use super::order::parse_score;
+use super::parquet_rows::ParquetRows;
 use super::parts::{Part, each_part};
 use super::source::Source;
 use super::table::{Cell, Kind, TableWriter};
@@ -147,51 +147,34 @@ impl Gathered<'_> {
     }
 
     fn parquet(&mut self, part: &Part<'_>) -> Result<(), Failure> {
-        let mut rows = super::rows::Rows::open(part)?;
+        let mut rows = ParquetRows::open(part)?;
         let names = rows.columns();
         let find = |wanted: &[&str]| names.iter().map(String::as_str).find(|n| wanted.contains(n));
         let (Some(query), Some(positive), Some(negative)) = (find(&QUERY), find(&POSITIVE), find(&NEGATIVE))
         else {
-            let expected = "the columns `query_id`, `positive_id` and `negative_id`";
-            return Err(place::wrong_line(part.name, 1, rows.names(), expected));
+            return Err(rows.unexpected("the columns `query_id`, `positive_id` and `negative_id`"));
         };
         let scores: Vec<&str> =
             match (find(&["positive_score"]), find(&["negative_score"]), find(&["score", "margin"])) {
                 (Some(positive), Some(negative), _) => vec![positive, negative],
                 (None, None, Some(margin)) => vec![margin],
                 (None, None, None) => Vec::new(),
-                _ => {
-                    let expected = "`positive_score` and `negative_score`, or neither";
-                    return Err(place::wrong_line(part.name, 1, rows.names(), expected));
-                }
+                _ => return Err(rows.unexpected("`positive_score` and `negative_score`, or neither")),
             };
         let wanted = [&[query, positive, negative], scores.as_slice()].concat();
-        while let Some(found) = rows.next(&wanted)? {
-            let line = rows.number();
-            let wrong = |i: usize, expected: &str| {
-                let what = found[i].as_ref().map_or("nothing", Field::kind);
-                place::wrong_line(part.name, line, format!("{what} in {}", place::quote(wanted[i])), expected)
-            };
-            let id = |i: usize| match &found[i] {
-                Some(Field::Text(id) | Field::Number(id)) => Ok(id.as_str()),
-                _ => Err(wrong(i, "a string or a whole number")),
-            };
-            let number = |i: usize| match &found[i] {
-                Some(Field::Number(n) | Field::Fraction(n)) => {
-                    parse_score(n).ok_or_else(|| wrong(i, "a finite number"))
-                }
-                _ => Err(wrong(i, "a number")),
-            };
+        while let Some(row) = rows.next(&wanted)? {
+            let score =
+                |i: usize| parse_score(row.decimal(i)?).ok_or_else(|| row.wrong(i, "a finite number"));
             let scores = match scores.len() {
                 0 => None,
                 1 => {
-                    self.margins
-                        .add(|| format!("{}: {}", place::spot(part.name, line), number(3).unwrap_or(0.0)));
-                    Some((number(3)?, 0.0))
+                    let margin = score(3)?;
+                    self.margins.add(|| format!("{}: {margin}", place::spot(part.name, row.number)));
+                    Some((margin, 0.0))
                 }
-                _ => Some((number(3)?, number(4)?)),
+                _ => Some((score(3)?, score(4)?)),
             };
-            self.add(part.name, line, [id(0)?, id(1)?, id(2)?], scores)?;
+            self.add(part.name, row.number, [row.id(0)?, row.id(1)?, row.id(2)?], scores)?;
         }
         Ok(())
     }

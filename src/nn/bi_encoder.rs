@@ -3,18 +3,14 @@
 //! Two engines implement [`BiEncoder`]: the explicit one ([`super::cpu`]) and the reference here. Must not know: what
 //! vectors are compared with.
 
-use std::path::Path;
-
 use candle_core::{Device, Tensor};
 
+use super::Packed;
 use super::arch::Form;
-use super::load::{self, Options};
 use super::pooling::Pooling;
 use super::reference::Reference;
-use super::tokenizer::Tokenizer;
 use super::weights::Checkpoint;
-use super::{Packed, cpu};
-use xpipe_base::task::{Failure, Kernels};
+use xpipe_base::task::Failure;
 
 /// A bi-encoder: packed texts in, one vector per text out.
 pub trait BiEncoder: Send {
@@ -29,31 +25,6 @@ pub trait BiEncoder: Send {
     fn vectors(&mut self, batch: &Packed) -> Result<Vec<f32>, Failure>;
     /// Name of the kernel level in use, for manifests.
     fn kernels(&self) -> &'static str;
-}
-
-/// Loads the bi-encoder of a folder.
-///
-/// # Errors
-/// As [`load::load`].
-pub fn load(
-    folder: &Path,
-    pooling: Pooling,
-    options: &Options,
-) -> Result<(Box<dyn BiEncoder>, Tokenizer), Failure> {
-    let device = load::device(&options.device)?;
-    let checkpoint = Checkpoint::load_encoder(folder)?;
-    let tokenizer = Tokenizer::load(folder)?;
-    let explicit =
-        options.kernels != Kernels::Reference && device.is_cpu() && cpu::supports(&*checkpoint.model);
-    let model: Box<dyn BiEncoder> = if explicit {
-        let level = cpu::Level::of(options.kernels)?.rounding(options.bf16);
-        Box::new(cpu::CpuBiEncoder::new(checkpoint, pooling, options.threads, level)?)
-    } else {
-        Box::new(
-            ReferenceBiEncoder::new(checkpoint, pooling, options.threads, device)?.rounding(options.bf16),
-        )
-    };
-    Ok((model, tokenizer))
 }
 
 /// The reference engine: plain candle operations, a text at a time.

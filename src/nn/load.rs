@@ -1,11 +1,15 @@
-//! Loading a model folder: an engine, a tokenizer, and facts for the report.
+//! Loading a model folder: the choice of an engine, a tokenizer, and facts for the report.
 
 use std::path::Path;
 
 use candle_core::Device;
 
 use super::Reranker;
+use super::arch::Architecture;
+use super::bi_encoder::{BiEncoder, ReferenceBiEncoder};
 use super::cpu;
+use super::masked_lm::{MaskedLm, ReferenceMaskedLm};
+use super::pooling::Pooling;
 use super::reference::Reference;
 use super::tokenizer::Tokenizer;
 use super::weights::{Checkpoint, Labels};
@@ -63,11 +67,29 @@ pub struct ModelFacts {
     pub lengths: Option<[usize; 2]>,
 }
 
+/// Which engine runs a model.
+enum Engine {
+    /// The explicit CPU engine, at a kernel level.
+    Cpu(cpu::Level),
+    /// Tensor operations on a device.
+    Reference(Device),
+}
+
+impl Engine {
+    /// The engine that options choose for a model.
+    fn choose(model: &dyn Architecture, options: &Options, device: Device) -> Result<Self, Failure> {
+        if options.kernels == Kernels::Reference || !device.is_cpu() || !cpu::supports(model) {
+            return Ok(Self::Reference(device));
+        }
+        Ok(Self::Cpu(cpu::Level::of(options.kernels)?.rounding(options.bf16)))
+    }
+}
+
 /// Loads a cross-encoder. A missing head is drawn from `seed`.
 ///
 /// # Errors
 /// When files are missing or do not fit together, the architecture is not implemented, or the device is absent.
-pub fn load(
+pub fn cross_encoder(
     folder: &Path,
     seed: u64,
     options: &Options,
@@ -87,20 +109,61 @@ pub fn load(
         ignored: checkpoint.ignored.clone(),
         lengths: super::arch::lengths(model.config()),
     };
-    let explicit = options.kernels != Kernels::Reference && device.is_cpu() && cpu::supports(model);
-    let engine: Box<dyn Reranker> = if explicit {
-        let level = cpu::Level::of(options.kernels)?.rounding(options.bf16);
-        let encoder = cpu::CpuReranker::new(checkpoint, options.threads)?;
-        Box::new(encoder.at_level(level).recomputing(options.recompute))
-    } else {
-        let reference = Reference::new(checkpoint, options.threads, device)?;
-        Box::new(reference.rounding(options.bf16).recomputing(options.recompute))
+    let model: Box<dyn Reranker> = match Engine::choose(model, options, device)? {
+        Engine::Cpu(level) => {
+            let encoder = cpu::CpuReranker::new(checkpoint, options.threads)?;
+            Box::new(encoder.at_level(level).recomputing(options.recompute))
+        }
+        Engine::Reference(device) => {
+            let reference = Reference::new(checkpoint, options.threads, device)?;
+            Box::new(reference.rounding(options.bf16).recomputing(options.recompute))
+        }
     };
-    Ok((engine, tokenizer, facts))
+    Ok((model, tokenizer, facts))
+}
+
+/// Loads a bi-encoder.
+///
+/// # Errors
+/// As [`cross_encoder`].
+pub fn bi_encoder(
+    folder: &Path,
+    pooling: Pooling,
+    options: &Options,
+) -> Result<(Box<dyn BiEncoder>, Tokenizer), Failure> {
+    let device = device(&options.device)?;
+    let checkpoint = Checkpoint::load_encoder(folder)?;
+    let tokenizer = Tokenizer::load(folder)?;
+    let model: Box<dyn BiEncoder> = match Engine::choose(&*checkpoint.model, options, device)? {
+        Engine::Cpu(level) => Box::new(cpu::CpuBiEncoder::new(checkpoint, pooling, options.threads, level)?),
+        Engine::Reference(device) => {
+            let reference = ReferenceBiEncoder::new(checkpoint, pooling, options.threads, device)?;
+            Box::new(reference.rounding(options.bf16))
+        }
+    };
+    Ok((model, tokenizer))
+}
+
+/// Loads a masked language model.
+///
+/// # Errors
+/// As [`cross_encoder`], and when this version has no such head for the architecture.
+pub fn masked_lm(folder: &Path, options: &Options) -> Result<(Box<dyn MaskedLm>, Tokenizer), Failure> {
+    let device = device(&options.device)?;
+    let checkpoint = Checkpoint::load_masked_lm(folder)?;
+    let tokenizer = Tokenizer::load(folder)?;
+    let model: Box<dyn MaskedLm> = match Engine::choose(&*checkpoint.model, options, device)? {
+        Engine::Cpu(level) => Box::new(cpu::CpuMaskedLm::new(checkpoint, options.threads, level)?),
+        Engine::Reference(device) => {
+            let reference = ReferenceMaskedLm::new(checkpoint, options.threads, device)?;
+            Box::new(reference.rounding(options.bf16))
+        }
+    };
+    Ok((model, tokenizer))
 }
 
 /// The candle device of a name.
-pub(super) fn device(name: &str) -> Result<Device, Failure> {
+fn device(name: &str) -> Result<Device, Failure> {
     if name == "cpu" {
         return Ok(Device::Cpu);
     }
@@ -134,7 +197,7 @@ mod tests {
     #[test]
     fn the_engine_is_the_explicit_one_unless_said_otherwise() {
         let Some(folder) = testing::real("bert-tiny") else { return };
-        let kernels = |options: Options| load(&folder, 1, &options).map(|(e, ..)| e.kernels());
+        let kernels = |options: Options| cross_encoder(&folder, 1, &options).map(|(e, ..)| e.kernels());
         let best = cpu::Level::detect().name();
         assert_eq!(kernels(Options::default()).unwrap(), best);
         assert_eq!(
@@ -150,7 +213,7 @@ mod tests {
     #[test]
     fn a_real_model_loads_scores_and_saves() {
         let Some(folder) = testing::real("bert-tiny") else { return };
-        let (mut model, tokenizer, facts) = load(&folder, 1, &Options::default()).unwrap();
+        let (mut model, tokenizer, facts) = cross_encoder(&folder, 1, &Options::default()).unwrap();
         assert_eq!(
             (facts.architecture, facts.position_limit, facts.hidden, facts.layers),
             ("bert", 512, 128, 2)
@@ -166,7 +229,7 @@ mod tests {
         let out = tempfile::tempdir().unwrap();
         model.save(out.path()).unwrap();
         tokenizer.save(out.path(), facts.position_limit).unwrap();
-        let (mut again, _, facts) = load(out.path(), 2, &Options::default()).unwrap();
+        let (mut again, _, facts) = cross_encoder(out.path(), 2, &Options::default()).unwrap();
         assert!(facts.drawn.is_empty() && facts.ignored.is_empty());
         assert_eq!(again.score(&batch).unwrap(), scores);
     }

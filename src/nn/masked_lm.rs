@@ -4,18 +4,13 @@
 //! Two engines implement [`MaskedLm`]: the explicit one ([`super::cpu`]) and the reference here. Must not know: term
 //! weights.
 
-use std::path::Path;
-
 use candle_core::{Device, Tensor};
 
 use super::Packed;
 use super::arch::masked_lm::MaskedLmHead;
-use super::cpu;
-use super::load::{self, Options};
 use super::reference::Reference;
-use super::tokenizer::Tokenizer;
 use super::weights::Checkpoint;
-use xpipe_base::task::{Failure, Kernels};
+use xpipe_base::task::Failure;
 
 /// A masked language model: packed texts in, the largest logit of each vocabulary entry over a text's tokens out.
 pub trait MaskedLm: Send {
@@ -34,25 +29,6 @@ pub trait MaskedLm: Send {
     fn logits(&mut self, batch: &Packed) -> Result<Vec<f32>, Failure>;
     /// Name of the kernel level in use, for manifests.
     fn kernels(&self) -> &'static str;
-}
-
-/// Loads the masked language model of a folder.
-///
-/// # Errors
-/// As [`load::load`], and when this version has no such head for the architecture.
-pub fn load(folder: &Path, options: &Options) -> Result<(Box<dyn MaskedLm>, Tokenizer), Failure> {
-    let device = load::device(&options.device)?;
-    let checkpoint = Checkpoint::load_masked_lm(folder)?;
-    let tokenizer = Tokenizer::load(folder)?;
-    let explicit =
-        options.kernels != Kernels::Reference && device.is_cpu() && cpu::supports(&*checkpoint.model);
-    let model: Box<dyn MaskedLm> = if explicit {
-        let level = cpu::Level::of(options.kernels)?.rounding(options.bf16);
-        Box::new(cpu::CpuMaskedLm::new(checkpoint, options.threads, level)?)
-    } else {
-        Box::new(ReferenceMaskedLm::new(checkpoint, options.threads, device)?.rounding(options.bf16))
-    };
-    Ok((model, tokenizer))
 }
 
 /// The reference engine: plain candle operations, a text at a time.

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
-use super::load::{Options, load};
+use super::load::{Options, cross_encoder};
 use super::testing;
 use super::tokenizer::{Limits, TokenCache};
 
@@ -92,7 +92,7 @@ fn other_programs_give_a_saved_model_the_same_scores() {
     let real = ["bert-tiny", "minilm-l6"].map(|name| (name, testing::real(name)));
     let models = spelling.iter().map(|(name, dir)| (*name, Some(dir.path().to_owned())));
     for (name, folder) in models.chain(real).filter_map(|(n, f)| Some((n, f?))) {
-        let (mut model, tokenizer, facts) = load(&folder, 1, &Options::default()).unwrap();
+        let (mut model, tokenizer, facts) = cross_encoder(&folder, 1, &Options::default()).unwrap();
         // A fresh head gives scores near zero, on which any model would agree.
         let head = model.parameters().iter().rev().find(|p| p.decays).unwrap().clone();
         if facts.drawn.contains(&head.name) {

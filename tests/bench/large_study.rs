@@ -19,6 +19,7 @@ const SIZES: usize = 5;
 
 /// The study in memory, its root being `/study/root.xpipe`.
 pub(crate) fn large(rates: usize, seeds: usize) -> Memory {
+    // long: the text of a study
     let rates: Vec<String> = (1..=rates).map(|i| format!("r{i} = {i}e-6")).collect();
     let last = rates.len();
     let root = format!(

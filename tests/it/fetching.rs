@@ -123,10 +123,17 @@ fn a_beir_archive_is_fetched_once_pinned_and_read() {
     assert_eq!(server.asked().len(), 1);
 }
 
+/// The judgements of tests/data/tiny: query, document, grade.
+fn judgements(space: &Space) -> Vec<[String; 3]> {
+    let text = space.read("data/qrels.tsv");
+    let rows = text.lines().skip(1).map(|l| l.split('\t').map(str::to_owned).collect::<Vec<_>>());
+    rows.map(|row| row.try_into().unwrap()).collect()
+}
+
 #[test]
-fn run_fetches_what_is_missing_and_every_layout_reads_the_same() {
+fn run_fetches_what_is_missing_in_the_layout_of_ms_marco() {
+    // One archive of tables, queries also alone, judgements of four columns.
     let server = Server::start();
-    // MS MARCO: one archive of tables, queries also alone, judgements of four columns.
     let space = with(
         r#"collection { corpus = docs, queries = topics, qrels = judged }
 dataset docs: Corpus = download { url = "SERVER/collectionandqueries.tar.gz", digest = "DIGEST", member = "collection.tsv", format = tsv }
@@ -134,13 +141,8 @@ dataset topics: Queries = download { url = "SERVER/queries.tsv.gz?download=1", f
 dataset judged: Qrels = download { url = "SERVER/collectionandqueries.tar.gz", digest = "DIGEST", member = "qrels.dev.small.tsv", format = trec }
 "#,
     );
-    let qrels: String = space
-        .read("data/qrels.tsv")
-        .lines()
-        .skip(1)
-        .map(|l| l.split('\t').collect::<Vec<_>>())
-        .map(|c| format!("{} 0 {} {}\n", c[0], c[1], c[2]))
-        .collect();
+    let qrels: String =
+        judgements(&space).iter().map(|[q, d, grade]| format!("{q} 0 {d} {grade}\n")).collect();
     let docs = tsv(&space, "corpus.jsonl");
     let archive = gzip(&tar(&[
         ("collection.tsv", docs.as_bytes()),
@@ -156,11 +158,14 @@ dataset judged: Qrels = download { url = "SERVER/collectionandqueries.tar.gz", d
     assert_eq!(server.asked().len(), 2, "{:?}", server.asked());
     let lock = space.read("study.lock");
     assert!(lock.contains("queries.tsv.gz") && !lock.contains("collectionandqueries"), "{lock}");
+}
 
-    // LoTTE: tables, and answers as JSON lines, which all count 1.
-    let grades = Space::new(RETRIEVAL);
-    let ones = qrels.lines().map(|l| l.split(' ').collect::<Vec<_>>());
-    let ones: String = ones.map(|c| format!("{}\t{}\t1\n", c[0], c[2])).collect();
+#[test]
+fn run_fetches_what_is_missing_in_the_layout_of_lotte() {
+    // Tables, and answers as JSON lines, which all count 1.
+    let (server, grades) = (Server::start(), Space::new(RETRIEVAL));
+    let rows = judgements(&grades);
+    let ones: String = rows.iter().map(|[q, d, _]| format!("{q}\t{d}\t1\n")).collect();
     grades.write("data/qrels.tsv", &ones);
     let space = with(
         r#"collection { corpus = docs, queries = topics, qrels = judged }
@@ -170,9 +175,7 @@ dataset judged: Qrels = download { url = "SERVER/lotte.tar.gz", member = "lotte/
 "#,
     );
     let mut answers: Vec<(String, Vec<String>)> = Vec::new();
-    for line in ones.lines() {
-        let mut columns = line.split('\t').map(str::to_owned);
-        let (query, document) = (columns.next().unwrap(), columns.next().unwrap());
+    for [query, document, _] in rows {
         match answers.last_mut().filter(|(q, _)| *q == query) {
             Some((_, all)) => all.push(document),
             None => answers.push((query, vec![document])),

@@ -2,7 +2,7 @@
 //! replicates, both SPLADE models, and published re-rankers. The names of files are those of the repositories; weights are
 //! tiny, and vocabularies are letters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::Path;
 
@@ -467,7 +467,7 @@ stage scored for model = score.cross_encoder {{ model, run = first, input = quer
         seen.entry(layout.like).or_insert(fetched);
     }
     // The scores are those of different models.
-    let different: std::collections::BTreeSet<_> = seen.values().collect();
+    let different: BTreeSet<_> = seen.values().collect();
     assert_eq!(different.len(), seen.len());
 }
 
@@ -497,6 +497,22 @@ stage found for model = splade_run(collection = tiny, model = model, depth = 5)
     }
 }
 
+/// Writes a model whose weights are shards, and gives the names of the shards.
+fn write_shards(folder: &Path, from: &Path, index: &str, config: &Path) -> BTreeSet<String> {
+    std::fs::create_dir(folder).unwrap();
+    write_words(Words::Pieces, folder);
+    std::fs::copy(config.join("config.json"), folder.join("config.json")).unwrap();
+    let text = std::fs::read_to_string(from.join(index)).unwrap();
+    std::fs::write(folder.join(index), &text).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let map = json["weight_map"].as_object().unwrap();
+    let shards: BTreeSet<String> = map.values().map(|v| v.as_str().unwrap().to_owned()).collect();
+    for shard in &shards {
+        std::fs::copy(from.join(shard), folder.join(shard)).unwrap();
+    }
+    shards
+}
+
 #[test]
 fn sharded_weights_of_both_kinds_are_fetched() {
     let sharded = repository("tests/data/made/sharded");
@@ -515,17 +531,7 @@ stage scored for model = score.cross_encoder { model, run = first, input = query
 "#,
         );
         let folder = space.path("repository");
-        std::fs::create_dir(&folder).unwrap();
-        write_words(Words::Pieces, &folder);
-        std::fs::copy(config.join("config.json"), folder.join("config.json")).unwrap();
-        let text = std::fs::read_to_string(from.join(index)).unwrap();
-        std::fs::write(folder.join(index), &text).unwrap();
-        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
-        let map = json["weight_map"].as_object().unwrap();
-        let shards: std::collections::BTreeSet<&str> = map.values().map(|v| v.as_str().unwrap()).collect();
-        for shard in &shards {
-            std::fs::copy(from.join(shard), folder.join(shard)).unwrap();
-        }
+        let shards = write_shards(&folder, &from, index, &config);
         assert!(shards.len() > 1);
         let hub = Hub::of("lab/shards", folder.clone());
         super::hub::xpipe(&space, &hub.address, &[], &["run", "study.xpipe", "--plain"]).says(0, &[]);

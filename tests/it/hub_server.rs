@@ -114,11 +114,43 @@ type Refusal = Option<(&'static str, &'static str)>;
 
 impl State {
     fn answer(&self, mut stream: TcpStream, elsewhere: bool) -> std::io::Result<()> {
+        let Some(asked) = Asked::read(&mut stream, elsewhere)? else { return Ok(()) };
+        self.log.lock().unwrap().push(asked.clone());
+        let mut reply = Reply { hub: self, asked, stream };
+        let path = reply.asked.line.split_once(' ').unwrap_or_default().1.to_owned();
+        if elsewhere {
+            let (name, file) = path.trim_start_matches('/').split_once("//").unwrap();
+            let bytes = std::fs::read(self.manner.models[name].join(file)).unwrap();
+            return reply.send(&bytes, "");
+        }
+        if let Some((old, new)) = &self.manner.renamed
+            && path.contains(&**old)
+        {
+            let to = format!("Location: {}\r\n", path.replacen(&**old, new, 1));
+            return reply.respond("307 Temporary Redirect", &to, b"");
+        }
+        if let Some(rest) = path.strip_prefix("/api/models/") {
+            return reply.list(rest);
+        }
+        if path.starts_with("/api/models?") {
+            let ids: Vec<_> = self.manner.models.keys().map(|id| serde_json::json!({ "id": id })).collect();
+            return reply.respond("200 OK", "", serde_json::to_string(&ids).unwrap().as_bytes());
+        }
+        match path[1..].split_once("/resolve/") {
+            Some((name, rest)) => reply.resolve(name, rest),
+            None => reply.respond("404 Not Found", "", b""),
+        }
+    }
+}
+
+impl Asked {
+    /// Reads the head of a request; `None` when the connection ends first.
+    fn read(stream: &mut TcpStream, elsewhere: bool) -> std::io::Result<Option<Self>> {
         let mut head = Vec::new();
         let mut byte = [0];
         while !head.ends_with(b"\r\n\r\n") {
             if stream.read(&mut byte)? == 0 {
-                return Ok(());
+                return Ok(None);
             }
             head.push(byte[0]);
         }
@@ -130,80 +162,85 @@ impl State {
             })
         };
         let line = head.lines().next().unwrap_or_default().trim_end_matches(" HTTP/1.1").to_owned();
-        let (authorization, range) = (header("authorization"), header("range"));
-        self.log.lock().unwrap().push(Asked {
-            elsewhere,
-            line: line.clone(),
-            authorization: authorization.clone(),
-            range: range.clone(),
-        });
-        let (method, path) = line.split_once(' ').unwrap_or_default();
-        let token = authorization.and_then(|a| a.strip_prefix("Bearer ").map(str::to_owned));
-        let mut respond = |status: &str, headers: &str, body: &[u8]| {
-            write!(
-                stream,
-                "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n",
-                body.len()
-            )?;
-            if method == "GET" { stream.write_all(body) } else { Ok(()) }
-        };
-        if elsewhere {
-            let (name, file) = path.trim_start_matches('/').split_once("//").unwrap();
-            let bytes = std::fs::read(self.manner.models[name].join(file)).unwrap();
-            return self.send(stream, &bytes, range.as_deref(), "");
-        }
-        if let Some((old, new)) = &self.manner.renamed
-            && path.contains(&**old)
-        {
-            let to = format!("Location: {}\r\n", path.replacen(&**old, new, 1));
-            return respond("307 Temporary Redirect", &to, b"");
-        }
-        if let Some(rest) = path.strip_prefix("/api/models/") {
-            let Some((name, rest)) = rest.split_once("/revision/") else {
-                return respond("404 Not Found", "", b"");
-            };
-            let revision = rest.split('?').next().unwrap_or_default();
-            return match self.refusal(name, revision, token.as_deref(), false) {
-                _ if self.manner.no_list => respond("404 Not Found", "", b"<html>"),
-                Some((status, code)) => respond(status, &format!("X-Error-Code: {code}\r\n"), b""),
-                None => respond("200 OK", "Content-Type: application/json\r\n", self.list(name).as_bytes()),
-            };
-        }
-        if path.starts_with("/api/models?") {
-            let ids: Vec<_> = self.manner.models.keys().map(|id| serde_json::json!({ "id": id })).collect();
-            return respond("200 OK", "", serde_json::to_string(&ids).unwrap().as_bytes());
-        }
-        let Some((name, rest)) = path[1..].split_once("/resolve/") else {
-            return respond("404 Not Found", "", b"");
-        };
-        let (revision, file) = rest.split_once('/').unwrap_or_default();
-        if let Some((status, code)) = self.refusal(name, revision, token.as_deref(), true) {
-            return respond(status, &format!("X-Error-Code: {code}\r\n"), b"");
-        }
-        let Ok(bytes) = std::fs::read(self.manner.models[name].join(file)) else {
-            let headers = format!("X-Error-Code: EntryNotFound\r\nX-Repo-Commit: {COMMIT}\r\n");
-            return respond("404 Not Found", &headers, b"");
-        };
-        let size = bytes.len();
-        if is_large(file) {
-            let headers = format!(
-                "Location: {}/{name}//{file}\r\nX-Repo-Commit: {COMMIT}\r\nX-Linked-Size: {size}\r\nX-Linked-Etag: \"{}\"\r\n",
-                self.other,
-                sha256(&bytes)
-            );
-            return respond("302 Found", &headers, b"Found. Redirecting.");
-        }
-        if method == "HEAD" {
-            let headers = format!("X-Repo-Commit: {COMMIT}\r\nETag: \"{}\"\r\n", &sha256(&bytes)[..40]);
-            return respond("200 OK", &headers, &bytes);
-        }
-        self.send(stream, &bytes, range.as_deref(), &format!("X-Repo-Commit: {COMMIT}\r\n"))
+        Ok(Some(Self { elsewhere, line, authorization: header("authorization"), range: header("range") }))
     }
 
-    /// The bytes asked for; the first answer of large ones is cut short.
+    fn method(&self) -> &str {
+        self.line.split(' ').next().unwrap_or_default()
+    }
+
+    fn token(&self) -> Option<&str> {
+        self.authorization.as_deref()?.strip_prefix("Bearer ")
+    }
+}
+
+/// A connection to answer.
+struct Reply<'h> {
+    hub: &'h State,
+    asked: Asked,
+    stream: TcpStream,
+}
+
+impl Reply<'_> {
+    fn respond(&mut self, status: &str, headers: &str, body: &[u8]) -> std::io::Result<()> {
+        write!(
+            self.stream,
+            "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n",
+            body.len()
+        )?;
+        if self.asked.method() == "GET" { self.stream.write_all(body) } else { Ok(()) }
+    }
+
+    fn send(&mut self, bytes: &[u8], headers: &str) -> std::io::Result<()> {
+        self.hub.send(&mut self.stream, bytes, self.asked.range.as_deref(), headers)
+    }
+
+    /// The list of files of a repository: `NAME/revision/REVISION`.
+    fn list(&mut self, path: &str) -> std::io::Result<()> {
+        let Some((name, rest)) = path.split_once("/revision/") else {
+            return self.respond("404 Not Found", "", b"");
+        };
+        let revision = rest.split('?').next().unwrap_or_default();
+        match self.hub.refusal(name, revision, self.asked.token(), false) {
+            _ if self.hub.manner.no_list => self.respond("404 Not Found", "", b"<html>"),
+            Some((status, code)) => self.respond(status, &format!("X-Error-Code: {code}\r\n"), b""),
+            None => {
+                let list = self.hub.list(name);
+                self.respond("200 OK", "Content-Type: application/json\r\n", list.as_bytes())
+            }
+        }
+    }
+
+    /// A file of a repository: `REVISION/FILE`.
+    fn resolve(&mut self, name: &str, path: &str) -> std::io::Result<()> {
+        let (revision, file) = path.split_once('/').unwrap_or_default();
+        if let Some((status, code)) = self.hub.refusal(name, revision, self.asked.token(), true) {
+            return self.respond(status, &format!("X-Error-Code: {code}\r\n"), b"");
+        }
+        let Ok(bytes) = std::fs::read(self.hub.manner.models[name].join(file)) else {
+            let headers = format!("X-Error-Code: EntryNotFound\r\nX-Repo-Commit: {COMMIT}\r\n");
+            return self.respond("404 Not Found", &headers, b"");
+        };
+        let (size, digest) = (bytes.len(), sha256(&bytes));
+        if is_large(file) {
+            let headers = format!(
+                "Location: {}/{name}//{file}\r\nX-Repo-Commit: {COMMIT}\r\nX-Linked-Size: {size}\r\nX-Linked-Etag: \"{digest}\"\r\n",
+                self.hub.other
+            );
+            return self.respond("302 Found", &headers, b"Found. Redirecting.");
+        }
+        if self.asked.method() == "HEAD" {
+            let headers = format!("X-Repo-Commit: {COMMIT}\r\nETag: \"{}\"\r\n", &digest[..40]);
+            return self.respond("200 OK", &headers, &bytes);
+        }
+        self.send(&bytes, &format!("X-Repo-Commit: {COMMIT}\r\n"))
+    }
+}
+
+impl State {
     fn send(
         &self,
-        mut stream: TcpStream,
+        stream: &mut TcpStream,
         bytes: &[u8],
         range: Option<&str>,
         headers: &str,

@@ -10,8 +10,11 @@ use crate::server::Server;
 use crate::space::{Space, repository};
 use xpipe_testing::archives::{gzip, tar, zip};
 
+/// An id and its text.
+type Text = (String, String);
+
 /// The texts of a file of tests/data/tiny: ids and texts as BEIR joins them.
-fn texts(file: &str) -> Vec<(String, String)> {
+fn texts(file: &str) -> Vec<Text> {
     let text = std::fs::read_to_string(repository("tests/data/tiny").join(file)).unwrap();
     let parse = |line: &str| {
         let json: Json = serde_json::from_str(line).unwrap();
@@ -22,14 +25,14 @@ fn texts(file: &str) -> Vec<(String, String)> {
 }
 
 /// Query, document, grade of the judgements whose query is among these.
-fn judged(queries: &[(String, String)]) -> Vec<(String, String, String)> {
+fn judged(queries: &[Text]) -> Vec<(String, String, String)> {
     let text = std::fs::read_to_string(repository("tests/data/tiny/qrels.tsv")).unwrap();
     let rows = text.lines().skip(1).map(|l| l.split('\t').map(str::to_owned).collect::<Vec<_>>());
     let known: BTreeSet<&str> = queries.iter().map(|(id, _)| &**id).collect();
     rows.filter(|r| known.contains(&*r[0])).map(|r| (r[0].clone(), r[1].clone(), r[2].clone())).collect()
 }
 
-fn each(rows: &[(String, String)], line: impl Fn(&str, &str) -> String) -> Vec<u8> {
+fn each(rows: &[Text], line: impl Fn(&str, &str) -> String) -> Vec<u8> {
     rows.iter().map(|(id, text)| line(id, text)).collect::<String>().into_bytes()
 }
 
@@ -42,7 +45,7 @@ fn serve(server: &Server) {
     let (docs, queries) = (texts("corpus.jsonl"), texts("queries.jsonl"));
     let (train, held) = queries.split_at(queries.len() * 2 / 3);
     let (dev, test) = held.split_at(held.len() / 2);
-    let tsv = |rows: &[(String, String)]| each(rows, |id, text| format!("{id}\t{text}\n"));
+    let tsv = |rows: &[Text]| each(rows, |id, text| format!("{id}\t{text}\n"));
     let all = [
         ("collection.tsv", tsv(&docs)),
         ("queries.dev.small.tsv", tsv(dev)),
@@ -59,7 +62,12 @@ fn serve(server: &Server) {
         server.put(&format!("/nano/{part}.parquet"), std::fs::read(file).unwrap());
     }
 
-    // Training signal: each judged positive against documents of other queries.
+    serve_training(server, &docs, train);
+    serve_tests(server, &docs, test);
+}
+
+/// Triples, scored triples and runs of teachers: each judged positive against documents of other queries.
+fn serve_training(server: &Server, docs: &[Text], train: &[Text]) {
     let (mut triples, mut scored) = (String::new(), String::new());
     let (mut colbert, mut zephyr) = (String::new(), String::new());
     let rows = judged(train);
@@ -82,9 +90,12 @@ fn serve(server: &Server) {
     server.put("/zenodo/4068216/ensemble.tsv?download=1", scored);
     server.put("/zenodo/12528410/colbert.run?download=1", colbert);
     server.put("/zenodo/12528410/rankzephyr.run?download=1", zephyr);
+}
 
-    // BEIR, LoTTE, TREC.
-    let beir = |rows: &[(String, String)]| {
+/// Collections of BEIR, LoTTE and TREC.
+fn serve_tests(server: &Server, docs: &[Text], test: &[Text]) {
+    let tsv = |rows: &[Text]| each(rows, |id, text| format!("{id}\t{text}\n"));
+    let beir = |rows: &[Text]| {
         each(rows, |id, text| format!("{}\n", serde_json::json!({ "_id": id, "title": "", "text": text })))
     };
     let rows = judged(test);
@@ -92,7 +103,7 @@ fn serve(server: &Server) {
     server.put(
         "/BEIR/scifact.zip",
         zip(&[
-            ("scifact/corpus.jsonl", &beir(&docs)),
+            ("scifact/corpus.jsonl", &beir(docs)),
             ("scifact/queries.jsonl", &beir(test)),
             ("scifact/qrels/test.tsv", format!("query-id\tcorpus-id\tscore\n{table}").as_bytes()),
         ]),
@@ -102,13 +113,13 @@ fn serve(server: &Server) {
         format!("{}\n", serde_json::json!({ "qid": id, "query": "…", "answer_pids": all }))
     });
     let lotte = tar(&[
-        ("lotte/writing/test/collection.tsv", &tsv(&docs)),
+        ("lotte/writing/test/collection.tsv", &tsv(docs)),
         ("lotte/writing/test/questions.search.tsv", &tsv(test)),
         ("lotte/writing/test/qas.search.jsonl", &answers),
     ]);
     server.put("/lotte.tar.gz", gzip(&lotte));
     let trec =
-        each(&docs, |id, text| format!("<DOC>\n<DOCNO> {id} </DOCNO>\n<TEXT>\n{text}\n</TEXT>\n</DOC>\n"));
+        each(docs, |id, text| format!("<DOC>\n<DOCNO> {id} </DOCNO>\n<TEXT>\n{text}\n</TEXT>\n</DOC>\n"));
     server.put(
         "/robust/news.tar",
         tar(&[

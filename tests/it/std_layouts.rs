@@ -85,6 +85,7 @@ fn packed(files: &[(String, Vec<u8>)]) -> Vec<u8> {
 
 /// What lies at an address, without `https://`.
 fn published(space: &Space, address: &str) -> Option<Vec<u8>> {
+    // long: a table of the files that publishers serve
     let number = |i: usize| i.to_string();
     // Ids of MS MARCO's queries are numbers that are no places.
     let query = |i: usize| (19_335 + 7 * i).to_string();

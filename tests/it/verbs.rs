@@ -50,6 +50,7 @@ fn every_verb_prints_one_json_value_when_it_succeeds() {
 
 #[test]
 fn every_verb_prints_one_json_value_when_it_fails() {
+    // long: a table of calls
     let space = Space::new(RETRIEVAL);
     space.write("wrong.xpipe", "edition 2026\nlet x = y\n");
     space.write("file", "no folder");

@@ -1,10 +1,11 @@
 //! Rows of scored pairs, one after another: lines of text, or a Parquet file with columns by name.
 
+mod parquet;
+
 use std::ops::ControlFlow;
 
 use super::super::columns::Separator;
 use super::super::lines::{Line, Lines};
-use super::super::names::usual;
 use super::super::names::{Role, role};
 use super::super::noted::TableNotes;
 use super::super::order::parse_score;
@@ -128,7 +129,7 @@ pub(super) fn rows(
     each: Each<'_>,
 ) -> Result<ControlFlow<()>, Failure> {
     if part.head.starts_with(b"PAR1") {
-        return parquet(&part, each);
+        return parquet::rows(&part, each);
     }
     let file = part.name.to_owned();
     let separator = Separator::of(&part, &options.format, options.blanks.is_some());
@@ -195,78 +196,4 @@ fn off(
         (None, None) => format!("{trec}; or {tsv}"),
     };
     line.wrong(found, expected).help("columns are separated by tabs or blanks")
-}
-
-fn parquet(part: &Part<'_>, each: Each<'_>) -> Result<ControlFlow<()>, Failure> {
-    use super::super::json::Field;
-    let mut rows = super::super::rows::Rows::open(part)?;
-    let names = rows.columns();
-    let named: Vec<&str> = names.iter().map(String::as_str).collect();
-    let at = |wanted: Role| named.iter().copied().find(|n| role(n) == Some(wanted));
-    let (Some(query), Some(document)) = (at(Role::Query), at(Role::Document)) else {
-        let expected = format!(
-            "a column of query ids ({}, …) and one of document ids ({}, …)",
-            usual(Role::Query),
-            usual(Role::Document)
-        );
-        return Err(place::wrong_line(part.name, 1, rows.names(), expected));
-    };
-    let (score, rank) = (at(Role::Score).or_else(|| at(Role::Grade)), at(Role::Rank));
-    let wanted: Vec<&str> = [query, document].into_iter().chain(rank).chain(score).collect();
-    while let Some(found) = rows.next(&wanted)? {
-        let line = rows.number();
-        let wrong = |i: usize, expected: &str| {
-            let what = found[i].as_ref().map_or("nothing", Field::kind);
-            place::wrong_line(part.name, line, format!("{what} in {}", place::quote(wanted[i])), expected)
-        };
-        let id = |i: usize| match &found[i] {
-            Some(Field::Text(id) | Field::Number(id)) => Ok(id.as_str()),
-            _ => Err(wrong(i, "a string or a whole number")),
-        };
-        let query = id(0)?;
-        let rank_at = rank.map(|_| 2);
-        let score_at = score.map(|_| wanted.len() - 1);
-        if let Some(Field::List(documents)) = &found[1] {
-            // One row a query: its documents in order, with their scores or none.
-            let scores = match score_at.map(|i| &found[i]) {
-                None => None,
-                Some(Some(Field::List(scores))) if scores.len() == documents.len() => Some(scores),
-                Some(_) => return Err(wrong(wanted.len() - 1, "a list with a number for each document")),
-            };
-            for (i, document) in documents.iter().enumerate() {
-                let place = (i + 1).to_string();
-                let (number, known) = match scores {
-                    Some(scores) => (scores[i].as_str(), Known::Score),
-                    None => (place.as_str(), Known::Rank),
-                };
-                let row =
-                    Row { file: part.name, line, query, document, rank: None, number, known: Some(known) };
-                if each(row)?.is_break() {
-                    return Ok(ControlFlow::Break(()));
-                }
-            }
-            continue;
-        }
-        let number = |i: usize| match &found[i] {
-            Some(Field::Number(n) | Field::Fraction(n)) => Ok(n.as_str()),
-            _ => Err(wrong(i, "a number")),
-        };
-        let (number, known, rank) = match (score_at, rank_at) {
-            (Some(score), rank) => {
-                let rank = rank.map(number).transpose()?;
-                (number(score)?, Known::Score, rank.and_then(|r| r.parse().ok()))
-            }
-            (None, Some(rank)) => (number(rank)?, Known::Rank, None),
-            (None, None) => {
-                let expected = format!("a column of scores ({}, …) or `rank`", usual(Role::Score));
-                return Err(place::wrong_line(part.name, line, rows.names(), expected));
-            }
-        };
-        let document = id(1)?;
-        let row = Row { file: part.name, line, query, document, rank, number, known: Some(known) };
-        if each(row)?.is_break() {
-            return Ok(ControlFlow::Break(()));
-        }
-    }
-    Ok(ControlFlow::Continue(()))
 }

@@ -93,6 +93,7 @@ fn queries_are_read_in_every_format() {
 
 #[test]
 fn bad_input_names_file_line_found_and_expected() {
+    // long: a table of cases
     use What::{Corpus, Queries};
     let cases: &[(&str, What, &str, &str)] = &[
         ("c.tsv", Corpus, "1\ta\n2\n", "c.tsv:2: found 1 column in `2`, expected 2 columns"),

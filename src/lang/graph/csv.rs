@@ -21,7 +21,7 @@ impl<'a> Expander<'a> {
         if let Some(i) = self.memo.csv_known.get(&span) {
             return Ok(csv_value(*i));
         }
-        let [path, key] = self.take("csv", args, &["path", "key"], span)?;
+        let [path, key] = self.take("csv", args, span)?;
         let text = self.text_arg(Some(path), env)?;
         let keys: Vec<AxisId> = self.over(key, env)?.into_iter().map(|(axis, _)| axis).collect();
         let file = self.file_path(&text, env);

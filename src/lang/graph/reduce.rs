@@ -64,7 +64,7 @@ impl<'a> Expander<'a> {
         span: Span,
         env: &Env<'a>,
     ) -> Eval {
-        let [body, over] = self.take(name, args, &["of", "over"], span)?;
+        let [body, over] = self.take(name, args, span)?;
         let over = self.over(over, env)?;
         let sizes: Vec<usize> = over.iter().map(|(_, labels)| labels.len()).collect();
         if sizes.contains(&0) {

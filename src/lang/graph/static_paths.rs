@@ -22,11 +22,9 @@ impl<'a> Expander<'a> {
         match &e.kind {
             ExprKind::Path(path) => self.static_path(path, want, scope, module),
             ExprKind::Str(parts) => {
-                for part in parts {
-                    if let StrPart::Expr(e) = part {
-                        self.static_paths(e, None, scope, module);
-                    }
-                }
+                let inner =
+                    parts.iter().filter_map(|p| if let StrPart::Expr(e) = p { Some(e) } else { None });
+                inner.for_each(|e| self.static_paths(e, None, scope, module));
             }
             ExprKind::List(items) => {
                 let inner = want.and_then(item_of);
@@ -40,23 +38,7 @@ impl<'a> Expander<'a> {
                     }
                 }
             }
-            ExprKind::Call { path, args, .. } => match self.callee(path, module) {
-                Ok(Callee::Op(op)) => self.static_arguments(op, args, scope, module),
-                Ok(Callee::Special(name)) if is_of_values(name) => {
-                    let params = super::special::form(name).map_or(&[][..], |f| f.params);
-                    for (i, arg) in args.iter().enumerate() {
-                        let name = arg.name.as_ref().map(|n| &*n.name);
-                        if name.or(params.get(i).map(|p| p.name)) != Some("over") {
-                            self.static_paths(&arg.value, None, scope, module);
-                        }
-                    }
-                }
-                // A def's words are those of its formals' types, which none has; its arguments are values.
-                Ok(Callee::Def(_)) => {
-                    args.iter().for_each(|a| self.static_paths(&a.value, None, scope, module));
-                }
-                Ok(Callee::Special(_)) | Err(_) => {}
-            },
+            ExprKind::Call { path, args, .. } => self.static_call(path, args, scope, module),
             ExprKind::Member { of, .. } | ExprKind::Unary { of, .. } | ExprKind::Index { of, .. } => {
                 self.static_paths(of, None, scope, module);
             }
@@ -84,6 +66,26 @@ impl<'a> Expander<'a> {
             | ExprKind::Quantity { .. }
             | ExprKind::Raw(_)
             | ExprKind::Error => {}
+        }
+    }
+
+    fn static_call(&mut self, path: &'a [Ident], args: &'a [Arg], scope: &[&'a str], module: ModuleId) {
+        match self.callee(path, module) {
+            Ok(Callee::Op(op)) => self.static_arguments(op, args, scope, module),
+            Ok(Callee::Special(name)) if is_of_values(name) => {
+                let params = super::special::form(name).map_or(&[][..], |f| f.params);
+                for (i, arg) in args.iter().enumerate() {
+                    let name = arg.name.as_ref().map(|n| &*n.name);
+                    if name.or(params.get(i).map(|p| p.name)) != Some("over") {
+                        self.static_paths(&arg.value, None, scope, module);
+                    }
+                }
+            }
+            // A def's words are those of its formals' types, which none has; its arguments are values.
+            Ok(Callee::Def(_)) => {
+                args.iter().for_each(|a| self.static_paths(&a.value, None, scope, module));
+            }
+            Ok(Callee::Special(_)) | Err(_) => {}
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Export;
+use super::export::Export;
 
 /// A named type, as studies write it.
 struct Named {

@@ -1,9 +1,10 @@
 //! Bi-encoders against transformers' numbers, and the two engines against each other.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::*;
-use crate::cpu::Level;
+use crate::cpu::{self, Level};
 use crate::pooling::{NAMED, PoolingMode};
 use crate::testing::{Expected, error, fixture, random_batch};
 

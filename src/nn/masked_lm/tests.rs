@@ -3,7 +3,7 @@
 use super::*;
 use crate::arch;
 use crate::config::Fields;
-use crate::cpu::Level;
+use crate::cpu::{self, Level};
 use crate::testing::{Expected, error, fixture, random_batch};
 use xpipe_base::value::rng::Stream;
 

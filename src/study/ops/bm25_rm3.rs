@@ -93,20 +93,27 @@ mod run {
         nothing_passed: bool,
     }
 
-    pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
-        let index = Index::open(job.path("index")?)?;
-        let (queries, corpus) =
-            (TextStore::open(job.path("queries")?)?, TextStore::open(job.path("corpus")?)?);
-        let feedback = Run::read(job.path("run")?)?;
-        let rm3 = Rm3 { terms: job.count("terms")?, original_weight: job.number("original_weight")? as f32 };
-        let (documents, depth) = (job.count("documents")?, job.count("depth")?);
-        let searcher = Searcher::new(&index, searched(job)?)?;
-        let all = documents_of_anserini(&index, &corpus);
-        let own = super::super::own_document::dropped(job);
+    /// What the queries of a job are expanded and searched with.
+    struct Expander<'j> {
+        index: &'j Index,
+        corpus: &'j TextStore,
+        queries: &'j TextStore,
+        feedback: &'j Run,
+        searcher: Searcher<'j>,
+        rm3: Rm3,
+        /// Documents of feedback per query.
+        documents: usize,
+        depth: usize,
+        /// Whether the document with the id of the query is left out.
+        drop_own: bool,
+        /// Documents that the filter of terms counts.
+        counted: usize,
+    }
 
-        // The terms of a document that may serve as feedback.
-        let terms = |hit: &Hit| -> Result<(BTreeMap<String, u32>, f32), Failure> {
-            let document = corpus.find(&hit.document).ok_or_else(|| {
+    impl Expander<'_> {
+        /// The terms of a document of feedback that pass the filter, and its score.
+        fn terms(&self, hit: &Hit) -> Result<(BTreeMap<String, u32>, f32), Failure> {
+            let document = self.corpus.find(&hit.document).ok_or_else(|| {
                 Failure::wrong(format!(
                     "the run ranks `{}`, which the corpus of the index lacks",
                     hit.document
@@ -120,65 +127,101 @@ mod run {
                 );
             }
             let mut terms = BTreeMap::new();
-            index.analysis().terms(corpus.text(document as usize), &mut |term| {
+            self.index.analysis().terms(self.corpus.text(document as usize), &mut |term| {
                 *terms.entry(term.to_owned()).or_insert(0u32) += 1;
             });
             let mut kept = BTreeMap::new();
             for (term, count) in terms {
-                let frequency = index.postings(&term)?.map_or(0, |p| p.doc_freq());
-                if rm3::keeps(&term, frequency, all) {
+                let frequency = self.index.postings(&term)?.map_or(0, |p| p.doc_freq());
+                if rm3::keeps(&term, frequency, self.counted) {
                     kept.insert(term, count);
                 }
             }
             Ok((kept, hit.score))
-        };
-        let search = |scratch: &mut Scratch, i: usize| -> Result<Searched, Failure> {
-            let query = index.analysis().list(queries.text(i));
-            let id = queries.id(i);
-            let first = feedback.get(id).map_or(&[][..], |q| &q.hits);
-            let first: Vec<&Hit> = first.iter().filter(|hit| !own || hit.document != id).collect();
-            let first = rm3::feedback(&first, documents, |hit| (hit.score, &hit.document));
-            let first = first.into_iter().map(|hit| terms(hit)).collect::<Result<Vec<_>, Failure>>()?;
-            let expanded = rm3.expand(&query, &first);
-            let found = searcher.search_weighted(&expanded, depth + usize::from(own), scratch)?;
+        }
+
+        /// Expands and searches the query of a number.
+        fn search(&self, scratch: &mut Scratch, i: usize) -> Result<Searched, Failure> {
+            let query = self.index.analysis().list(self.queries.text(i));
+            let id = self.queries.id(i);
+            let first = self.feedback.get(id).map_or(&[][..], |q| &q.hits);
+            let first: Vec<&Hit> = first.iter().filter(|hit| !self.drop_own || hit.document != id).collect();
+            let first = rm3::feedback(&first, self.documents, |hit| (hit.score, &hit.document));
+            let first = first.into_iter().map(|hit| self.terms(hit)).collect::<Result<Vec<_>, Failure>>()?;
+            let expanded = self.rm3.expand(&query, &first);
+            let depth = self.depth + usize::from(self.drop_own);
+            let found = self.searcher.search_weighted(&expanded, depth, scratch)?;
             Ok(Searched {
-                run: ranking(id, &found, depth, own, |d| index.id(d)),
+                run: ranking(id, &found, self.depth, self.drop_own, |d| self.index.id(d)),
                 added: expanded.iter().filter(|(term, _)| !query.contains(term)).count(),
                 nothing_passed: !first.is_empty() && first.iter().all(|(terms, _)| terms.is_empty()),
             })
+        }
+    }
+
+    /// Counts over all queries.
+    #[derive(Default)]
+    struct Totals {
+        hits: usize,
+        added: usize,
+        unchanged: u64,
+    }
+
+    pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
+        let index = Index::open(job.path("index")?)?;
+        let (queries, corpus) =
+            (TextStore::open(job.path("queries")?)?, TextStore::open(job.path("corpus")?)?);
+        let feedback = Run::read(job.path("run")?)?;
+        let expander = Expander {
+            index: &index,
+            corpus: &corpus,
+            queries: &queries,
+            feedback: &feedback,
+            rm3: Rm3 { terms: job.count("terms")?, original_weight: job.number("original_weight")? as f32 },
+            documents: job.count("documents")?,
+            depth: job.count("depth")?,
+            searcher: Searcher::new(&index, searched(job)?)?,
+            counted: documents_of_anserini(&index, &corpus),
+            drop_own: super::super::own_document::dropped(job),
         };
-        let mut writer = RunWriter::create(&job.spec.out)?;
-        let (mut hits, mut added, mut unchanged) = (0usize, 0usize, 0u64);
-        with_threads(job, || {
-            for start in (0..queries.len()).step_by(BATCH) {
-                job.check_cancelled()?;
-                let end = (start + BATCH).min(queries.len());
-                let batch: Vec<Searched> = (start..end)
-                    .into_par_iter()
-                    .map_init(Scratch::default, search)
-                    .collect::<Result<_, Failure>>()?;
-                for query in &batch {
-                    (hits, added) = (hits + query.run.hits.len(), added + query.added);
-                    unchanged += u64::from(query.nothing_passed);
-                    writer.push(&query.run)?;
-                }
-                job.progress.progress(end as u64, queries.len() as u64, "queries", "");
-            }
-            Ok(())
-        })?;
-        writer.finish()?;
-        if unchanged > 0 {
+        let totals = with_threads(job, || search_all(job, &expander))?;
+        if totals.unchanged > 0 {
             let cause = "queries stay as they were: no term of their feedback passes the filter (2 to 20 ASCII letters \
                          or digits, in at most a tenth of the documents)";
             let of = queries.len() as u64;
-            job.progress.caveat(&Caveat::part(CaveatKind::Doubt, unchanged, of, cause));
+            job.progress.caveat(&Caveat::part(CaveatKind::Doubt, totals.unchanged, of, cause));
         }
         let mut outcome = Outcome::default();
         outcome.facts.insert("queries".into(), queries.len().into());
-        outcome.facts.insert("queries_not_expanded".into(), unchanged.into());
-        outcome.facts.insert("hits".into(), hits.into());
-        outcome.facts.insert("terms_added".into(), (added as f64 / queries.len().max(1) as f64).into());
+        outcome.facts.insert("queries_not_expanded".into(), totals.unchanged.into());
+        outcome.facts.insert("hits".into(), totals.hits.into());
+        let added = totals.added as f64 / queries.len().max(1) as f64;
+        outcome.facts.insert("terms_added".into(), added.into());
         Ok(outcome)
+    }
+
+    /// Searches all queries and writes the run.
+    fn search_all(job: &Job<'_>, expander: &Expander<'_>) -> Result<Totals, Failure> {
+        let mut writer = RunWriter::create(&job.spec.out)?;
+        let mut totals = Totals::default();
+        let queries = expander.queries.len();
+        for start in (0..queries).step_by(BATCH) {
+            job.check_cancelled()?;
+            let end = (start + BATCH).min(queries);
+            let batch: Vec<Searched> = (start..end)
+                .into_par_iter()
+                .map_init(Scratch::default, |scratch, i| expander.search(scratch, i))
+                .collect::<Result<_, Failure>>()?;
+            for query in &batch {
+                totals.hits += query.run.hits.len();
+                totals.added += query.added;
+                totals.unchanged += u64::from(query.nothing_passed);
+                writer.push(&query.run)?;
+            }
+            job.progress.progress(end as u64, queries as u64, "queries", "");
+        }
+        writer.finish()?;
+        Ok(totals)
     }
 }
 

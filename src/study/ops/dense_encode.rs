@@ -72,7 +72,7 @@ mod run {
     use xpipe_base::task::{Failure, Job, Outcome};
     use xpipe_base::value::Value;
     use xpipe_data::ir::dense::EmbeddingWriter;
-    use xpipe_nn::bi_encoder;
+    use xpipe_nn::load;
     use xpipe_nn::pooling::{NAMED, Pooling};
     use xpipe_nn::sentence::{Sentence, Side, Similarity};
 
@@ -92,7 +92,7 @@ mod run {
             given => given.as_str().unwrap_or_default(),
         };
         sentence.check_prefix(prefix)?;
-        let (mut model, tokenizer) = bi_encoder::load(folder, pooling.clone(), &models::options(job)?)?;
+        let (mut model, tokenizer) = load::bi_encoder(folder, pooling.clone(), &models::options(job)?)?;
         let asked = if job.has("input") { Some(job.count("input")?) } else { sentence.limit };
         let most = model.position_limit();
         let reading = Reading {

@@ -1,7 +1,7 @@
 //! What the operations that encode texts share: the texts, and the checks of texts and model.
 
 use super::compatibility::{self, issue};
-use super::two_labels;
+use super::model_value;
 use xpipe_base::diag::Code;
 use xpipe_base::task::{Failure, Job};
 use xpipe_base::value::{Record, Value};
@@ -21,7 +21,7 @@ pub(super) fn texts(op: Op) -> Op {
 /// Checks the texts, their maximum length, and that the model is no re-ranker: `message` and `help` are for one that is.
 pub(super) fn check(args: &Record, facts: &dyn Facts, message: &str, help: &str) -> Vec<Issue> {
     let mut issues = Vec::new();
-    if args.get("model").is_some_and(|model| two_labels::ranks(model, facts)) {
+    if args.get("model").is_some_and(|model| model_value::ranks(model, facts)) {
         issues.push(issue(Code::OutOfRange, "model", message, help));
     }
     issues.extend(one_side(args));

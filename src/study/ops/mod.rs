@@ -8,6 +8,7 @@ mod encoding;
 pub mod exec;
 mod imports;
 mod language_model;
+mod model_value;
 mod models;
 mod objectives;
 mod outcome;

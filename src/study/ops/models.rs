@@ -1,6 +1,6 @@
 //! What the operations that run a model share: loading, threads, batching, and what they need of a model.
 
-use super::{two_labels, untrained};
+use super::model_value;
 use crate::train::ranker::Ranker;
 use crate::train::scoring::Batching;
 use xpipe_base::task::{Caveat, CaveatKind, Failure, Job, Outcome, located};
@@ -14,7 +14,7 @@ use xpipe_nn::weights::Labels;
 /// Loads the model in the argument `name` that is to score pairs. One without a head of its own is an error, unless it is
 /// declared `untrained`: then the result has a caveat.
 pub(super) fn scorer(job: &Job<'_>, name: &str) -> Result<Ranker, Failure> {
-    let declared = untrained::seed(job.arg(name));
+    let declared = model_value::random_head(job.arg(name));
     let ranker = open(job, name, declared.unwrap_or(0))?;
     preflight::ranks(ranker.facts.drawn.first().map(String::as_str), declared.is_some())?;
     if declared.is_some() {
@@ -30,11 +30,11 @@ pub(super) fn scorer(job: &Job<'_>, name: &str) -> Result<Ranker, Failure> {
 pub(super) fn open(job: &Job<'_>, name: &str, seed: u64) -> Result<Ranker, Failure> {
     let mut options = options(job)?;
     let argument = job.arg(name);
-    let softmax = two_labels::softmax(argument);
+    let softmax = model_value::softmax(argument);
     if softmax.is_some() {
         options.labels = Labels::Two;
     }
-    let folder = located(two_labels::model(untrained::model(argument)))
+    let folder = located(model_value::inner(argument))
         .ok_or_else(|| Failure::bug(format!("{}: `{name}` is no model: {argument:?}", job.spec.op)))?;
     let mut ranker = Ranker::open(&folder.path, seed, job.call("input")?, &options)?;
     ranker.probability = softmax == Some(true);
@@ -96,13 +96,13 @@ pub(super) fn depth(job: &Job<'_>) -> usize {
 pub fn use_of(op: &Op, args: &Record, model: &Input) -> Option<Use> {
     let (argument, how) = op.model?;
     let value = args.get(argument)?;
-    let Value::Input(input) = two_labels::model(untrained::model(value)) else { return None };
+    let Value::Input(input) = model_value::inner(value) else { return None };
     if **input != *model {
         return None;
     }
-    let labels = if two_labels::softmax(value).is_some() { Labels::Two } else { Labels::One };
+    let labels = if model_value::softmax(value).is_some() { Labels::Two } else { Labels::One };
     match how {
-        ModelUse::Rank if untrained::is(value) => Some(Use::Untrained),
+        ModelUse::Rank if model_value::random_head(value).is_some() => Some(Use::Untrained),
         ModelUse::Rank => Some(Use::Ranking(labels)),
         ModelUse::Train => Some(Use::Training(labels)),
         ModelUse::EncodeSparse => Some(Use::Weighing),

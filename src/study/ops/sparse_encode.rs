@@ -55,7 +55,7 @@ mod run {
     use crate::train::scoring::Batching;
     use xpipe_base::task::{Failure, Job, Outcome};
     use xpipe_data::ir::vectors::{VectorWriter, Vocabulary};
-    use xpipe_nn::masked_lm;
+    use xpipe_nn::load;
 
     /// Texts in a batch: each takes a number for every word of the vocabulary.
     const TEXTS: usize = 64;
@@ -67,7 +67,7 @@ mod run {
     fn encode(job: &Job<'_>) -> Result<Outcome, Failure> {
         let started = Instant::now();
         let texts = texts_of::open(job)?;
-        let (mut model, tokenizer) = masked_lm::load(job.path("model")?, &models::options(job)?)?;
+        let (mut model, tokenizer) = load::masked_lm(job.path("model")?, &models::options(job)?)?;
         let model = &mut *model;
         let digest = tokenizer.vocabulary().hex();
         let vocabulary = Vocabulary { terms: model.vocabulary() as u32, digest };

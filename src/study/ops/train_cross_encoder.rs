@@ -2,14 +2,13 @@
 
 use super::compatibility::PRECISION;
 use super::resources;
-use super::{compatibility, two_labels, unsupported, untrained};
+use super::{compatibility, model_value, unsupported};
 use crate::train::objectives;
 use xpipe_base::diag::Code;
 use xpipe_base::value::{Budget, Record, Value};
 use xpipe_lang::types::op::{Facts, Issue};
 use xpipe_lang::types::{ModelUse, Op};
 
-pub(super) const NAME: &str = "train.cross_encoder";
 const VERSION: u32 = 3;
 
 /// The signature.
@@ -17,7 +16,7 @@ pub(crate) fn op() -> Op {
     let input = Record::of([("document", Value::Int(256)), ("query", Value::Int(32))]);
     let schedule = Value::call("constant", Record::of([("warmup", Value::Percent(0.0))]));
     Op::stage(
-        NAME,
+        model_value::TRAINING,
         VERSION,
         "Model",
         "Trains a cross-encoder with one logit from a checkpoint, a hub model or another stage's model. A ranking head that \
@@ -71,7 +70,7 @@ fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
             issues.extend(compatibility::objective_over_samples(&parts, shape, &source, facts));
         }
     }
-    if args.get("backbone").and_then(two_labels::softmax) == Some(true) {
+    if args.get("backbone").and_then(model_value::softmax) == Some(true) {
         let message = "training needs logits, and `softmax` gives probabilities";
         issues.push(compatibility::issue(
             Code::OutOfRange,
@@ -80,7 +79,7 @@ fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
             "write `score = difference`",
         ));
     }
-    if args.get("backbone").is_some_and(untrained::is) {
+    if args.get("backbone").and_then(model_value::random_head).is_some() {
         let message = "training initialises the head that its backbone lacks, from its own seed";
         issues.push(compatibility::issue(Code::OutOfRange, "backbone", message, "leave `untrained` out"));
     }

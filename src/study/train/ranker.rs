@@ -40,9 +40,9 @@ impl Ranker {
     /// Loads a model folder; `seed` draws a head that it lacks, `input` is `query_document(…)`.
     ///
     /// # Errors
-    /// As [`load::load`].
+    /// As [`load::cross_encoder`].
     pub fn open(folder: &Path, seed: u64, input: &Call, options: &Options) -> Result<Self, Failure> {
-        let (model, tokenizer, facts) = load::load(folder, seed, options)?;
+        let (model, tokenizer, facts) = load::cross_encoder(folder, seed, options)?;
         let model = Box::new(Metered::new(model, arch::read(folder)?, options.recompute));
         let limits = Limits::of(input, facts.position_limit)?;
         Ok(Self { model, reader: Reader::new(tokenizer, limits), facts, probability: false })

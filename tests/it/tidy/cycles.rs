@@ -4,13 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::sources::{Modules, production};
 
-/// Cycles that are left; every other is an error, and so is one of these that is gone.
-const KNOWN: &[(&str, &[&str])] = &[
-    ("lang/types", &["artifact", "ty"]),
-    ("nn", &["bi_encoder", "cpu", "load", "masked_lm"]),
-    ("study/ops", &["models", "train_cross_encoder", "two_labels", "untrained"]),
-];
-
 /// The modules of a folder, and which of them each uses.
 type Uses = BTreeMap<String, BTreeSet<String>>;
 
@@ -70,12 +63,7 @@ fn modules_of_a_folder_form_no_cycle() {
             found.insert((folder.as_str(), group, detail.join("; ")));
         }
     }
-    let known = |folder: &str, group: &[&str]| KNOWN.contains(&(folder, group));
-    let unknown: Vec<_> = found.iter().filter(|(folder, group, _)| !known(folder, group)).collect();
-    assert!(unknown.is_empty(), "cycles of modules: {unknown:#?}");
-    let gone: Vec<_> =
-        KNOWN.iter().filter(|k| !found.iter().any(|(f, g, _)| **k == (*f, g.as_slice()))).collect();
-    assert!(gone.is_empty(), "no cycles any more, remove them from KNOWN: {gone:?}");
+    assert!(found.is_empty(), "cycles of modules: {found:#?}");
 }
 
 #[test]

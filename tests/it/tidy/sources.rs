@@ -28,6 +28,19 @@ pub(super) fn all() -> Vec<Source> {
     read().into_iter().map(|(source, _)| source).collect()
 }
 
+/// The Rust files of `tests`; their paths begin with it.
+pub(super) fn outside() -> Vec<Source> {
+    let mut paths = Vec::new();
+    files(&repository("tests"), &mut paths);
+    paths.retain(|p| p.extension().is_some_and(|e| e == "rs"));
+    assert!(paths.len() > 50, "{} files", paths.len());
+    let each = paths.iter().map(|path| {
+        let whole = std::fs::read_to_string(path).unwrap();
+        Source { path: path.strip_prefix(repository("")).unwrap().to_owned(), code: String::new(), whole }
+    });
+    each.collect()
+}
+
 /// The Rust files of `src` that are not only there for tests.
 pub(super) fn production() -> Vec<Source> {
     let read = read();

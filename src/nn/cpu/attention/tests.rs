@@ -64,7 +64,7 @@ fn check(
 ) {
     let mut scratch = AttentionScratch::default();
     let mask = Mask::new(&Stream::new(5, &["attention"]), Site::Attention(1), 0.3);
-    let (width, token) = (heads * size, 11);
+    let (width, stride, token) = (heads * size, 3 * heads * size, 11);
     let factors =
         if drop { mask.attention(token, length, heads) } else { vec![1.0; heads * length * length] };
     let qkv = random(length * 3 * width, 1);
@@ -73,16 +73,14 @@ fn check(
     let whole = random(length * width, 2);
     let exact: Vec<f64> = qkv.iter().chain(&table).map(|x| f64::from(*x)).collect();
     let case = Case { heads, size, length, factors: &factors, window, relative };
-    let stride = 3 * width;
     // All queries, or the first tokens' only.
     let counts = [length, 1, length.min(3)];
     for (level, queries) in
         [Level::PORTABLE, Level::detect()].into_iter().flat_map(|l| counts.map(|q| (l, q)))
     {
         let dout = &whole[..queries * width];
-        let given = relative.map(|relative| RelativePositions { relative, projected: &table });
+        let positions = relative.map(|relative| RelativePositions { relative, projected: &table });
         let mask = drop.then_some(&mask);
-        let positions = given;
         let a =
             Attention { level, heads, size, length, queries, first_token: token, window, positions, mask };
         let mut out = vec![f32::NAN; queries * width];

@@ -203,10 +203,8 @@ mod tests {
         qrels.write(folder).unwrap();
     }
 
-    #[test]
-    fn what_was_planted_is_found_and_nothing_else() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = |name: &str| dir.path().join(name);
+    /// Writes a training collection with a run, and a test collection, into folders of these names.
+    fn plant(path: &dyn Fn(&str) -> std::path::PathBuf) {
         texts(
             &path("queries"),
             &[
@@ -237,6 +235,13 @@ mod tests {
         );
         texts(&path("test-corpus"), &[("x", "the MOON pulls"), ("y", "salt"), ("z", "bread")]);
         judged(&path("test-qrels"), &[("t1", "x", 2), ("t2", "y", 1), ("t2", "z", 0)]);
+    }
+
+    #[test]
+    fn what_was_planted_is_found_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        plant(&path);
         let test = Value::Record(Record::of([
             ("corpus", at(path("test-corpus"))),
             ("queries", at(path("test-queries"))),

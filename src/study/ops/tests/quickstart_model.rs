@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use xpipe_nn::load::{Options, load};
+use xpipe_nn::load::{Options, cross_encoder};
 use xpipe_nn::tokenizer::{Limits, TokenCache};
 
 const PAIRS: [(&str, &str); 4] = [
@@ -18,7 +18,7 @@ const PAIRS: [(&str, &str); 4] = [
 #[test]
 fn the_cut_model_scores_as_the_whole_one() {
     let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/quickstart/model");
-    let (mut model, tokenizer, facts) = load(&ours, 1, &Options::default()).unwrap();
+    let (mut model, tokenizer, facts) = cross_encoder(&ours, 1, &Options::default()).unwrap();
     assert_eq!((facts.architecture, facts.layers, facts.hidden, facts.drawn.len()), ("bert", 2, 128, 4));
     assert!(facts.ignored.is_empty(), "{:?}", facts.ignored);
     let limits = Limits { query: 32, document: 61, total: facts.position_limit };
@@ -27,7 +27,7 @@ fn the_cut_model_scores_as_the_whole_one() {
     assert!(scores.iter().all(|s| s.is_finite()));
 
     let Some(whole) = xpipe_testing::model("bert-tiny") else { return };
-    let (mut model, tokenizer, facts) = load(&whole, 1, &Options::default()).unwrap();
+    let (mut model, tokenizer, facts) = cross_encoder(&whole, 1, &Options::default()).unwrap();
     assert_eq!(facts.drawn.len(), 4);
     let of_whole = tokenizer.pack(&PAIRS, &limits, &TokenCache::default()).unwrap();
     assert_eq!(of_whole.starts, batch.starts, "the same number of pieces in each pair");

@@ -12,13 +12,14 @@ use crate::train::optimiser::AdamW;
 use crate::train::ranker::Reader;
 use crate::train::samples::Samples;
 use crate::train::schedule::{self, Schedule};
+use crate::train::scoring::Batching;
 use crate::train::source::{self, Stores};
 use crate::train::trainer::{self, Example, MICRO_BATCH, Plan, State};
 use crate::train::validation::Collection;
-use xpipe_base::task::{Failure, Job, Outcome, located};
+use xpipe_base::task::{Failure, Job, Outcome, Progress, located};
 use xpipe_base::value::{Budget, Call, Record, Value};
 use xpipe_data::ir::metrics::Measure;
-use xpipe_nn::Reranker as _;
+use xpipe_nn::Reranker;
 
 pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
     with_threads(job, || train(job))
@@ -39,12 +40,7 @@ fn train(job: &Job<'_>) -> Result<Outcome, Failure> {
         epochs @ Budget::Epochs(_) => schedule::steps(&Value::Budget(epochs), 0, epoch)?.unwrap_or(0),
     };
     let mut ranker = models::open(job, "backbone", seed)?;
-    if let Some(first) = ranker.facts.ignored.first() {
-        job.progress.note(&format!(
-            "{} no use here, such as the heads of other tasks: `{first}`",
-            human::counted(ranker.facts.ignored.len(), "tensors of the checkpoint are of")
-        ));
-    }
+    note_ignored(job, &ranker.facts.ignored);
     let select = Select::read(job.arg("select"), steps, epoch)?;
     let plan = Plan {
         key: &job.spec.key,
@@ -66,22 +62,11 @@ fn train(job: &Job<'_>) -> Result<Outcome, Failure> {
     std::fs::create_dir_all(plan.scratch)?;
     let (reader, batching) = (&ranker.reader, models::batching(job));
     let feed = |position: u64| example(&samples, position, &stores, reader);
-    let state = trainer::train(
-        &plan,
-        &mut *ranker.model,
-        &feed,
-        &mut |model| match &select {
-            Some(select) => select
-                .collections
-                .iter()
-                .map(|c| {
-                    Ok((c.name.clone(), c.measure(select.measure, model, reader, batching, job.progress)?))
-                })
-                .collect(),
-            None => Ok(Vec::new()),
-        },
-        job.progress,
-    )?;
+    let mut validate = |model: &mut dyn Reranker| match &select {
+        Some(select) => select.measure(model, reader, batching, job.progress),
+        None => Ok(Vec::new()),
+    };
+    let state = trainer::train(&plan, &mut *ranker.model, &feed, &mut validate, job.progress)?;
     ranker.model.save(&job.spec.out)?;
     ranker.reader.tokenizer.save(&job.spec.out, ranker.facts.position_limit)?;
     let record = record(call, &plan, &state, select.as_ref(), &samples, &ranker.facts.drawn);
@@ -91,6 +76,16 @@ fn train(job: &Job<'_>) -> Result<Outcome, Failure> {
     let mut outcome = outcome(&state, select.as_ref(), ranker.model.kernels(), started);
     models::add_work(job, &ranker, &mut outcome)?;
     Ok(outcome)
+}
+
+/// Notes tensors of the checkpoint that the model does not use.
+fn note_ignored(job: &Job<'_>, ignored: &[String]) {
+    if let Some(first) = ignored.first() {
+        job.progress.note(&format!(
+            "{} no use here, such as the heads of other tasks: `{first}`",
+            human::counted(ignored.len(), "tensors of the checkpoint are of")
+        ));
+    }
 }
 
 /// The checks of the arguments, repeated on the data.
@@ -169,6 +164,21 @@ impl Select {
         }
         let every = every.ok_or_else(|| off("every"))?.max(1);
         Ok(Some(Self { every, measure: Measure::from_call(metric)?, collections }))
+    }
+
+    /// The measure on each collection, by name.
+    fn measure(
+        &self,
+        model: &mut dyn Reranker,
+        reader: &Reader,
+        batching: Batching,
+        progress: &dyn Progress,
+    ) -> Result<Vec<(String, f64)>, Failure> {
+        let each = self
+            .collections
+            .iter()
+            .map(|c| Ok((c.name.clone(), c.measure(self.measure, model, reader, batching, progress)?)));
+        each.collect()
     }
 }
 

@@ -224,9 +224,14 @@ fn a_page_of_nothing_is_a_page() {
 }
 
 /// As many cells as the study of METHOD.md has: 162 models on 22 collections.
+/// The next number from 0 to 1 of a linear congruential generator.
+fn random(state: &mut u64) -> f64 {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*state >> 40) as f64 / (1u64 << 24) as f64
+}
+
 #[test]
 fn a_large_study_has_a_page_below_ten_megabytes() {
-    const QUERIES: usize = 60;
     let mut s = Study::default();
     let label =
         |prefix: &str, n: usize| (0..n).map(|i| Name::from(format!("{prefix}_{i:02}"))).collect::<Vec<_>>();
@@ -240,32 +245,21 @@ fn a_large_study_has_a_page_below_ten_megabytes() {
         named: true,
         docs: Vec::new(),
     };
-    let mut at = BTreeMap::new();
-    let mut x = 1u64;
+    let (mut at, mut x) = (BTreeMap::new(), 1u64);
     for (o, objective) in objectives.iter().enumerate() {
         for (b, backbone) in backbones.iter().enumerate() {
             for (e, eval) in evals.iter().enumerate() {
                 let seeds: Vec<Value> = (1..=3)
                     .map(|seed| {
-                        let values: Vec<f64> = (0..QUERIES)
-                            .map(|_| {
-                                x = x
-                                    .wrapping_mul(6_364_136_223_846_793_005)
-                                    .wrapping_add(1_442_695_040_888_963_407);
-                                (x >> 40) as f64 / (1u64 << 24) as f64
-                            })
-                            .collect();
+                        let values: Vec<f64> = (0..60).map(|_| random(&mut x)).collect();
                         let address = format!("scores[{objective}, {backbone}, {seed}, {eval}]");
                         let value = s.evaluation(&address, qrels[e], &values);
                         let action = ActionId(s.graph.actions.len() as u32 - 1);
                         let labels =
                             vec![objective.clone(), backbone.clone(), seed.to_string().into(), eval.clone()];
                         row.cells.push(Cell { labels, action });
-                        let made = Execution {
-                            started: f64::from(action.0) * 60.0,
-                            seconds: 55.0,
-                            ..Execution::default()
-                        };
+                        let started = f64::from(action.0) * 60.0;
+                        let made = Execution { started, seconds: 55.0, ..Execution::default() };
                         s.results.made.insert(action.0, made);
                         value
                     })

@@ -7,8 +7,7 @@ use super::*;
 use xpipe_base::task::{FailureKind, Silent};
 use xpipe_data::store_writer::TextStoreWriter;
 use xpipe_nn::Packed;
-use xpipe_nn::load::Options;
-use xpipe_nn::masked_lm;
+use xpipe_nn::load::{self, Options};
 
 /// A logit for each word, told by a text's tokens alone.
 struct Toy {
@@ -134,7 +133,7 @@ fn weights_of_a_real_model_are_those_of_sentence_transformers() {
     let figures: Figures = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let texts = store(dir.path(), &figures.texts.iter().map(|t| t.text.clone()).collect::<Vec<_>>());
-    let (mut model, tokenizer) = masked_lm::load(&folder, &Options::default()).unwrap();
+    let (mut model, tokenizer) = load::masked_lm(&folder, &Options::default()).unwrap();
     let encoding = Encoding { input: figures.limit, terms: None, batching: Batching::default() };
     encode(&mut *model, &tokenizer, &texts, &encoding, &Silent, &mut |i, terms| {
         let expected = &figures.texts[i];

@@ -44,6 +44,7 @@ pub(super) fn collection(folder: &Path) -> (Vec<(String, String)>, Vec<(String, 
 #[test]
 #[ignore = "takes minutes"]
 fn bert_tiny_learns_medquad() {
+    // long: one experiment from texts to figures
     let (Some(medquad), Some(backbone)) =
         (xpipe_testing::shared("medquad"), xpipe_testing::model("bert-tiny"))
     else {
@@ -109,6 +110,11 @@ fn bert_tiny_learns_medquad() {
     let (before, after) = (train(0, "untrained"), train(300, "trained"));
     println!("RR@20: BM25 {bm25:.3}, untrained {before:.3}, trained {after:.3}");
     assert!(after >= 0.80 && after - before > 0.2);
+    keep(&bench);
+}
+
+/// Copies the trained model and its run to the folder in `XPIPE_KEEP`.
+fn keep(bench: &Bench) {
     if let Some(keep) = std::env::var_os("XPIPE_KEEP") {
         let keep = PathBuf::from(keep);
         std::fs::create_dir_all(&keep).unwrap();

@@ -3,7 +3,6 @@
 //! [`super::table`] reads our own tables, which are strict and faster.
 
 use std::fs::File;
-use std::path::Path;
 
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -18,7 +17,10 @@ use xpipe_base::task::Failure;
 pub const MAGIC: &[u8] = b"PAR1";
 
 /// The rows of a Parquet file, one after another.
-pub struct Rows<'a> {
+pub struct ParquetRows<'a> {
+    /// The file as messages about rows name it.
+    file: &'a str,
+    /// Its path.
     name: String,
     columns: Vec<String>,
     iter: RowIter<'static>,
@@ -26,13 +28,13 @@ pub struct Rows<'a> {
     meter: &'a Meter<'a>,
 }
 
-impl std::fmt::Debug for Rows<'_> {
+impl std::fmt::Debug for ParquetRows<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Rows({}:{})", self.name, self.number)
+        write!(f, "ParquetRows({}:{})", self.name, self.number)
     }
 }
 
-impl<'a> Rows<'a> {
+impl<'a> ParquetRows<'a> {
     /// Opens a part that is a Parquet file.
     ///
     /// # Errors
@@ -45,19 +47,14 @@ impl<'a> Rows<'a> {
             ))
             .help("unpack the archive, and point to the folder"));
         };
-        Self::of_file(path, part.meter)
-    }
-
-    fn of_file(path: &Path, meter: &'a Meter<'a>) -> Result<Self, Failure> {
-        let file = File::open(path).map_err(|e| place::io(path, e))?;
+        let opened = File::open(path).map_err(|e| place::io(path, e))?;
         let name = path.display().to_string();
-        let damaged = |e: parquet::errors::ParquetError| damaged(&name, &e);
-        let reader = SerializedFileReader::new(file).map_err(damaged)?;
+        let reader = SerializedFileReader::new(opened).map_err(|e| damaged(&name, &e))?;
         packed(&name, reader.metadata())?;
         let schema = reader.metadata().file_metadata().schema().clone();
         let columns = schema.get_fields().iter().map(|f| f.name().to_owned()).collect();
         let iter = RowIter::from_file_into(Box::new(reader));
-        Ok(Self { columns, iter, number: 0, meter, name })
+        Ok(Self { file: part.name, name, columns, iter, number: 0, meter: part.meter })
     }
 
     /// The names of the columns, for messages.
@@ -66,40 +63,87 @@ impl<'a> Rows<'a> {
         format!("the columns {}", names.join(", "))
     }
 
-    /// Whether there is a column of this name.
-    pub fn has(&self, column: &str) -> bool {
-        self.columns.iter().any(|c| c == column)
-    }
-
     /// All columns.
     pub fn columns(&self) -> Vec<String> {
         self.columns.clone()
     }
 
-    /// The number of the row read last, from 1.
-    pub fn number(&self) -> u64 {
-        self.number
+    /// A failure because of the columns that the file has.
+    pub fn unexpected(&self, expected: impl AsRef<str>) -> Failure {
+        place::wrong_line(self.file, self.number.max(1), self.names(), expected)
     }
 
-    /// The wanted columns of the next row, in the order wanted: `None` where there is no such column; `None` after the
-    /// last row.
+    /// The wanted columns of the next row; `None` after the last row.
     ///
     /// # Errors
     /// The file is damaged, or the run was cancelled.
-    pub fn next(&mut self, wanted: &[&str]) -> Result<Option<Vec<Option<Field>>>, Failure> {
+    pub fn next<'w>(&mut self, wanted: &'w [&'w str]) -> Result<Option<ParquetRow<'w>>, Failure>
+    where
+        'a: 'w,
+    {
         if self.number.is_multiple_of(4096) {
             self.meter.check()?;
         }
         let Some(row) = self.iter.next() else { return Ok(None) };
         let row = row.map_err(|e| damaged(&self.name, &e))?;
         self.number += 1;
-        let mut found = vec![None; wanted.len()];
+        let mut fields = vec![None; wanted.len()];
         for (column, cell) in row.into_columns() {
             if let Some(i) = wanted.iter().position(|w| *w == column) {
-                found[i] = Some(field(cell));
+                fields[i] = Some(field(cell));
             }
         }
-        Ok(Some(found))
+        Ok(Some(ParquetRow { file: self.file, number: self.number, wanted, fields }))
+    }
+}
+
+/// The wanted columns of one row; their numbers are places in the list of wanted columns.
+#[derive(Debug)]
+pub struct ParquetRow<'w> {
+    file: &'w str,
+    /// The number of the row, from 1.
+    pub number: u64,
+    wanted: &'w [&'w str],
+    /// The columns in the order wanted; `None` where the file has no such column.
+    pub fields: Vec<Option<Field>>,
+}
+
+impl ParquetRow<'_> {
+    /// A failure because of what a column holds.
+    pub fn wrong(&self, column: usize, expected: &str) -> Failure {
+        let kind = self.fields[column].as_ref().map_or("nothing", Field::kind);
+        let found = format!("{kind} in {}", place::quote(self.wanted[column]));
+        place::wrong_line(self.file, self.number, found, expected)
+    }
+
+    /// The id in a column: a string or a whole number.
+    ///
+    /// # Errors
+    /// It holds something else.
+    pub fn id(&self, column: usize) -> Result<&str, Failure> {
+        match &self.fields[column] {
+            Some(Field::Text(id) | Field::Number(id)) => Ok(id),
+            _ => Err(self.wrong(column, "a string or a whole number")),
+        }
+    }
+
+    /// The number in a column, as it is written.
+    ///
+    /// # Errors
+    /// It holds something else.
+    pub fn decimal(&self, column: usize) -> Result<&str, Failure> {
+        match &self.fields[column] {
+            Some(Field::Number(n) | Field::Fraction(n)) => Ok(n),
+            _ => Err(self.wrong(column, "a number")),
+        }
+    }
+
+    /// The list in a column; `None` if it holds something else.
+    pub fn list(&self, column: usize) -> Option<&[String]> {
+        match &self.fields[column] {
+            Some(Field::List(items)) => Some(items),
+            _ => None,
+        }
     }
 }
 
