@@ -1,7 +1,8 @@
 //! Examples in documentation are accepted by `check`: of operations and items (`xpipe describe`), of diagnostics (their
 //! wrong examples give the diagnostic), of README.md, grammar/README.md and the folder `examples`.
 //!
-//! What an example uses and does not declare is declared by [`DECLARED`]. `…` stands for arguments left out.
+//! What an example uses and does not declare is declared by [`DECLARED`]; `…` in the block of a call stands for the required
+//! arguments that are left out ([`LEFT_OUT`]). So every example is checked whole.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -76,7 +77,7 @@ const DECLARED: &[(&str, &str)] = &[
     ("first", "stage first = bm25.search { index, queries, depth = 20 }"),
     (
         "reranked",
-        "stage reranked for backbone, seed = rerank.cross_encoder { model = backbone, run = dl19_run, batch_seed = seed }",
+        "stage reranked for backbone, seed = rerank.cross_encoder { model = untrained(backbone, seed), run }",
     ),
     ("samples", "stage samples = data.samples { source, shape = pairs(), seed = 1, count = 10 }"),
     ("data", "stage data = data.samples { source, shape = pairs(), seed = 1 }"),
@@ -92,19 +93,17 @@ const DECLARED: &[(&str, &str)] = &[
 const FILES: &str = "d.jsonl q.jsonl r.tsv d2.jsonl q2.jsonl r2.tsv q3.jsonl r3.tsv s.tsv t.tsv docs.jsonl queries.jsonl \
                      qrels.tsv d.tsv q.tsv q.qrels q1.tsv q1.qrels q2.tsv q2.qrels train.py";
 
-/// What `check` says of a text: codes of errors and messages.
-struct Said(Vec<(String, String)>);
+/// What `check` says of a text: severities, codes and messages.
+struct Said(Vec<(Severity, String, String)>);
 
 impl Said {
-    /// The errors that count when arguments were left out.
-    fn errors(&self, left_out: bool) -> Vec<&str> {
-        let missing = [Code::MissingArgument.as_str(), Code::Unseeded.as_str()];
-        let counts = |code: &str| !(left_out && missing.contains(&code));
-        self.0.iter().filter(|(code, _)| counts(code)).map(|(_, message)| message.as_str()).collect()
+    /// The messages of errors.
+    fn errors(&self) -> Vec<&str> {
+        self.0.iter().filter(|(severity, ..)| *severity == Severity::Error).map(|(.., m)| &**m).collect()
     }
 
     fn has(&self, code: Code) -> bool {
-        self.0.iter().any(|(c, _)| c == code.as_str())
+        self.0.iter().any(|(_, c, _)| c == code.as_str())
     }
 }
 
@@ -258,34 +257,54 @@ fn checked(path: &Path, settings: &[String]) -> Said {
         overrides.set.extend(parse_setting(file, setting, &mut sink));
     }
     expand(&study, &xpipe_study::ops::registry(), &world, &overrides, &mut sink);
-    let errors = sink.sorted().into_iter().filter(|d| d.severity == Severity::Error);
-    Said(errors.map(|d| (d.code.as_str().to_owned(), d.message.clone())).collect())
+    let said = sink.sorted().into_iter();
+    Said(said.map(|d| (d.severity, d.code.as_str().to_owned(), d.message.clone())).collect())
 }
 
 const PUBLISHED: (&str, &str) = ("published.csv", "backbone,objective,DL19\ntiny,bce,0.5\n");
 
-/// Whether a text begins with an item (or a comment before one), not with a field.
-fn is_item(text: &str) -> bool {
-    const ITEMS: [&str; 14] = [
-        "edition", "requires", "use", "param", "dataset", "axis", "let", "stage", "def", "table", "claim",
-        "report", "profile", "study",
-    ];
-    let line = text.lines().find(|l| !l.trim().is_empty() && !l.trim_start().starts_with('#'));
-    line.is_none_or(|l| {
-        !l.contains(" = ") && !l.contains('{') || ITEMS.iter().any(|i| l.split([' ', '=']).next() == Some(*i))
-    })
+/// What a required argument is where an example leaves it out, if not the declaration of its name.
+const LEFT_OUT: &[(&str, &str)] = &[
+    ("backbone", r#"checkpoint("m")"#),
+    ("objective", "objective.bce()"),
+    ("batch", "pairs(32)"),
+    ("steps", "steps(1_000)"),
+    ("optimiser", "adamw { learning_rate = 1e-5 }"),
+    ("seed", "1"),
+    ("vectors", "sparse_queries"),
+];
+
+/// The example with the required arguments that `…` stands for, in the block of each call.
+fn filled(example: &str) -> String {
+    let registry = xpipe_study::ops::registry();
+    let mut text = example.to_owned();
+    while let Some(at) = text.find('…') {
+        let open = enclosing(&text[..at]).unwrap_or_else(|| panic!("`…` stands in no block: {example}"));
+        let callee = text[..open].trim_end().rsplit(|c: char| c.is_whitespace()).next().unwrap();
+        let op = registry.get(callee).unwrap_or_else(|| panic!("no operation `{callee}`: {example}"));
+        let given = words(&text[open..at]);
+        let missing = op
+            .params
+            .iter()
+            .filter(|p| p.default.is_none() && p.derived_from.is_none() && !given.contains(p.name));
+        let missing: Vec<String> = missing
+            .map(|p| match LEFT_OUT.iter().find(|(name, _)| *name == p.name) {
+                Some((name, value)) => format!("{name} = {value}"),
+                None => p.name.to_owned(),
+            })
+            .collect();
+        text.replace_range(at..at + '…'.len_utf8(), &missing.join(", "));
+    }
+    text
 }
 
-/// An example as items: fields alone stand in the block of a training, or of a table.
-fn as_items(example: &str) -> String {
-    let example = example.replace(", …", "").replace('…', "");
-    if is_item(&example) || example.starts_with("model for") {
-        example
-    } else if example.starts_with("value") {
-        format!("table example {{\n rows = backbone\n columns = objective\n{example}\n}}")
-    } else {
-        format!("stage example = train.cross_encoder {{\n{example}\n}}")
-    }
+/// Where the block begins that a text ends in.
+fn enclosing(text: &str) -> Option<usize> {
+    let mut depth = 0;
+    text.char_indices().rev().find_map(|(i, c)| {
+        depth += i32::from(c == '}') - i32::from(c == '{');
+        (depth < 0).then_some(i)
+    })
 }
 
 #[test]
@@ -314,8 +333,8 @@ fn examples_of_the_reference_are_accepted() {
             _ => example.to_owned(),
         };
         count += 1;
-        let (said, _) = said_of(&text, &[PUBLISHED], &[], &|said| said.errors(false).is_empty());
-        let errors = said.errors(false);
+        let (said, _) = said_of(&text, &[PUBLISHED], &[], &|said| said.errors().is_empty());
+        let errors = said.errors();
         if !errors.is_empty() {
             wrong.push(format!("{kind} {name}: {example}\n    {}", errors.join("\n    ")));
         }
@@ -339,30 +358,6 @@ fn examples<'p>(page: &'p str, heading: &str) -> (String, Vec<String>) {
 /// Names and texts of files beside a study.
 type Files = Vec<(&'static str, &'static str)>;
 
-/// Examples of diagnostics that cannot be checked alone, since they are fragments of a larger study: the names that they
-/// use mean something else in [`DECLARED`], or they stand in several items. The list is exact.
-const FRAGMENTS: &[&str] = &[
-    "types::free_axis, wrong",
-    "types::free_axis, right",
-    "types::match_missing, right",
-    "types::match_twice, right",
-    "types::no_cells, wrong",
-    "op::sealed_test, right",
-    "op::input_too_long, wrong",
-    "op::needs_teacher, wrong",
-    "op::needs_teacher, right",
-    "op::shape_fit, wrong",
-    "op::too_many_negatives, right",
-    "op::percent_of_steps, wrong",
-    "syntax::not_a_call, right",
-    "syntax::dangling_doc, wrong",
-    "syntax::foreign, right",
-    "syntax::not_an_item, right",
-    "syntax::string, right",
-    "syntax::unclosed, right",
-    "syntax::unopened, right",
-];
-
 #[test]
 fn pages_of_diagnostics_show_what_they_say() {
     let mut failed = Vec::new();
@@ -380,23 +375,19 @@ fn pages_of_diagnostics_show_what_they_say() {
         if *code != Code::NotImplemented {
             let (said, text) = match code {
                 Code::Edition => (check(&text, &wrong_files, &settings), text),
-                _ => said_of(&as_items(&text), &wrong_files, &settings, &|said| said.has(*code)),
+                _ => said_of(&filled(&text), &wrong_files, &settings, &|said| said.has(*code)),
             };
             if !said.has(*code) {
-                failed.push((format!("{code}, wrong"), format!("{:?}\n{text}", said.0)));
+                failed.push(format!("{code}, wrong: {:?}\n{text}", said.0));
             }
         }
         let (text, settings) = examples(code.page(), "Right");
-        let left_out = text.contains('…') || !is_item(&text);
-        let good = |said: &Said| said.errors(left_out).is_empty();
-        let (said, text) = said_of(&as_items(&text), &right_files, &settings, &good);
-        let errors = said.errors(left_out);
-        if !errors.is_empty() {
-            failed.push((format!("{code}, right"), format!("{errors:?}\n{text}")));
+        let (said, text) = said_of(&filled(&text), &right_files, &settings, &|said| said.errors().is_empty());
+        if !said.errors().is_empty() {
+            failed.push(format!("{code}, right: {:?}\n{text}", said.errors()));
         }
     }
-    let found: Vec<&str> = failed.iter().map(|(which, _)| which.as_str()).collect();
-    assert_eq!(found, FRAGMENTS, "{failed:#?}");
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
 /// The fenced blocks of a page that name no other language.
@@ -449,17 +440,12 @@ fn examples_of_the_description_of_the_language_are_accepted() {
     let cells = rows.filter_map(|l| l.trim_end_matches(" |").rsplit(" | ").next());
     let items: Vec<String> = cells
         .filter_map(|c| c.strip_prefix('`')?.strip_suffix('`').map(str::to_owned))
-        .filter(|c| is_item(c) && !parse(FileId(0), c, &mut Diagnostics::new()).items.is_empty())
+        .filter(|c| !parse(FileId(0), c, &mut Diagnostics::new()).items.is_empty())
         .collect();
     assert!(items.len() >= 10, "{items:?}");
     for example in studies.iter().chain(&items) {
-        // The example of a training shows how fields are written, and leaves some out.
-        let left_out = example.contains('…') || example.contains("train.cross_encoder");
-        let written = example.replace("value = …", "value = 0.5").replace(", …", "").replace('…', "");
-        let good = |said: &Said| said.errors(left_out).is_empty();
-        let (said, text) = said_of(&written, &[PUBLISHED], &[], &good);
-        let errors = said.errors(left_out);
-        assert!(errors.is_empty(), "{errors:#?}\n{text}");
+        let (said, text) = said_of(&filled(example), &[PUBLISHED], &[], &|said| said.errors().is_empty());
+        assert!(said.errors().is_empty(), "{:#?}\n{text}", said.errors());
     }
     for study in studies {
         let formatted = format(FileId(0), &study);
@@ -486,6 +472,6 @@ fn studies_of_the_folder_examples_are_accepted() {
     assert!(studies.len() >= 5, "{studies:?}");
     for path in studies {
         let said = checked(&path, &[]);
-        assert!(said.0.is_empty(), "{}: {:#?}", path.display(), said.0);
+        assert!(said.errors().is_empty(), "{}: {:#?}", path.display(), said.errors());
     }
 }
