@@ -8,7 +8,7 @@ use super::out;
 use super::signals::cancel_on_signal;
 use xpipe_base::value::human;
 use xpipe_engine::fetch::Origin;
-use xpipe_study::session::{Error, Fetched, FetchedFile, FetchedModel, Session};
+use xpipe_study::session::{Error, FetchReport, FetchedFile, FetchedModel, Session};
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
@@ -47,7 +47,7 @@ pub(super) fn run(args: &Args, common: &Common) -> Result<u8, Error> {
     error.map_or(Ok(0), Err)
 }
 
-fn json(fetched: &Fetched, error: Option<Error>) -> serde_json::Value {
+fn json(fetched: &FetchReport, error: Option<Error>) -> serde_json::Value {
     let files: Vec<_> = fetched.files.iter().map(file_json).collect();
     let models: Vec<_> = fetched.models.iter().map(model_json).collect();
     let mut all = serde_json::json!({ "files": files, "models": models, "cache": fetched.cache, "exit": 0 });
@@ -91,7 +91,7 @@ fn model_json(model: &FetchedModel) -> serde_json::Value {
 }
 
 /// What was downloaded, in a line.
-fn summary(fetched: &Fetched, time: &str) -> String {
+fn summary(fetched: &FetchReport, time: &str) -> String {
     let arrived = fetched.files.iter().filter(|f| !f.was_here()).filter_map(|f| f.result.as_ref().ok());
     let sizes: Vec<u64> = arrived.map(|got| got.size).collect();
     let here = fetched.files.iter().filter(|f| f.was_here()).count() as u64;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::options::Common;
 use super::out;
 use xpipe_lang::syntax::source::{SourceMap, decoded, reading_help};
-use xpipe_lang::syntax::{Refused, format};
+use xpipe_lang::syntax::{FormatError, format};
 use xpipe_study::session::{Error, exit};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -82,10 +82,10 @@ fn formatted(path: &Path, text: &str) -> Result<String, Error> {
     let mut sources = SourceMap::new();
     let id = sources.add(name.as_str(), text);
     format(id, text).map_err(|refused| match refused {
-        Refused::Wrong(diagnostics) => {
+        FormatError::Wrong(diagnostics) => {
             Error::Study { diagnostics: Box::new(diagnostics), sources: Box::new(sources) }
         }
-        Refused::Defect => Error::Other {
+        FormatError::Defect => Error::Other {
             code: exit::BUG,
             message: format!("{name}: formatting would change what the study means; nothing was written"),
             help: Some("this is a bug in xpipe: please report it with the study".into()),

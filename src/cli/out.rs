@@ -116,7 +116,8 @@ pub(super) fn print_diagnostics(list: &Diagnostics, sources: &SourceMap, short: 
         let terminal = std::io::stderr().is_terminal();
         let colour = terminal && std::env::var_os("NO_COLOR").is_none();
         let width = 100;
-        let text = render::graphical(&sorted, sources, render::Look { colour, unicode: terminal, width });
+        let text =
+            render::graphical(&sorted, sources, render::RenderStyle { colour, unicode: terminal, width });
         warn_raw(&if colour { printable_coloured(text.trim_end()) } else { printable(text.trim_end()) });
     }
 }

@@ -4,7 +4,7 @@ use super::options::{Common, StudyArgs};
 use super::{advice, out};
 use xpipe_base::value::human;
 use xpipe_engine::cache::downloads::file_name;
-use xpipe_study::session::{Basis, Error, Estimate, Plan, PlannedStage};
+use xpipe_study::session::{Basis, Error, Plan, PlannedStage, ResourceEstimate};
 
 /// The most notes of one kind that are printed.
 const SHOWN: usize = 8;
@@ -131,15 +131,15 @@ fn stage_json(stage: &PlannedStage) -> serde_json::Value {
 }
 
 /// Seconds and bytes, whether they are upper bounds, and for how many actions the time is unknown, by reason.
-fn estimate_json(estimate: &Estimate) -> serde_json::Value {
+fn estimate_json(estimate: &ResourceEstimate) -> serde_json::Value {
     serde_json::json!({
         "seconds": estimate.seconds.map(|s| s.amount),
-        "seconds_at_most": estimate.seconds.is_some_and(|s| s.most),
+        "seconds_at_most": estimate.seconds.is_some_and(|s| s.upper_bound),
         "memory": estimate.memory.map(|m| m.amount),
-        "memory_at_most": estimate.memory.is_some_and(|m| m.most),
+        "memory_at_most": estimate.memory.is_some_and(|m| m.upper_bound),
         "not_estimated": estimate.unknown,
         "requests": estimate.asked.map(|a| a.amount.requests),
-        "requests_at_most": estimate.asked.is_some_and(|a| a.most),
+        "requests_at_most": estimate.asked.is_some_and(|a| a.upper_bound),
         "prompt_tokens": estimate.asked.map(|a| a.amount.prompt_tokens),
         "completion_tokens_at_most": estimate.asked.map(|a| a.amount.completion_tokens),
         "cost": estimate.asked.map(|a| a.amount.cost).filter(|c| *c > 0.0),

@@ -4,7 +4,7 @@ use super::options::{Common, StudyArgs};
 use super::out;
 use xpipe_base::diag::Span;
 use xpipe_base::diag::render::Sources as _;
-use xpipe_study::report::chosen::Chosen;
+use xpipe_study::report::chosen::ChosenPoint;
 use xpipe_study::session::{Error, Loaded, cells};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -28,7 +28,7 @@ pub(super) fn run(args: &Args, common: &Common) -> Result<u8, Error> {
             all.push(serde_json::json!({
                 "address": why.address, "outlook": why.outlook, "since": why.since, "reasons": why.reasons,
                 "from": why.from, "failed": why.failed,
-                "chosen": chosen.iter().map(Chosen::json).collect::<Vec<_>>(),
+                "chosen": chosen.iter().map(ChosenPoint::json).collect::<Vec<_>>(),
             }));
             continue;
         }

@@ -330,7 +330,7 @@ mod tests {
     use super::super::store_writer::TextStoreWriter;
     use super::*;
     use xpipe_base::task::{FailureKind, Silent};
-    use xpipe_testing::{Told, file, gzip, shared};
+    use xpipe_testing::{CaveatLog, file, gzip, shared};
 
     fn read(text: &str, format: &str, known: &Known) -> Result<Qrels, Failure> {
         let dir = tempfile::tempdir().unwrap();
@@ -380,7 +380,7 @@ mod tests {
 
     #[test]
     fn ids_that_begin_with_a_number_sign_are_judged() {
-        let (dir, told) = (tempfile::tempdir().unwrap(), Told::default());
+        let (dir, told) = (tempfile::tempdir().unwrap(), CaveatLog::default());
         let text = "# judged by two people\n#1 0 a 1\n2 0 c 1\n#3 0 #4 2\n";
         let path = file(dir.path(), "q.txt", text);
         let qrels = import(&path, &QrelOptions::default(), &Known::default(), &told).unwrap();

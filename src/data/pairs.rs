@@ -90,7 +90,7 @@ impl PairOptions {
 
 /// What the third column without a name may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Third {
+pub enum ThirdColumn {
     /// Scores of a teacher: ranks are accepted only when `format` says so.
     Score,
     /// Scores or ranks of a run, decided from the whole file.
@@ -99,14 +99,14 @@ pub enum Third {
 
 /// The pairs of one query, in the order of the source.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Group {
+pub struct QueryPairs {
     /// The query's id.
     pub query: String,
     /// Documents, each once, with finite scores.
     pub hits: Vec<Hit>,
 }
 
-impl Group {
+impl QueryPairs {
     /// The same in the order of a run.
     ///
     /// # Errors
@@ -139,11 +139,11 @@ pub struct ImportedPairs {
 pub fn import(
     source: impl Into<Source>,
     options: &PairOptions,
-    third: Third,
+    third: ThirdColumn,
     known: &Known,
     progress: &dyn Progress,
     begin: &mut dyn FnMut() -> Result<(), Failure>,
-    each: &mut dyn FnMut(Group) -> Result<(), Failure>,
+    each: &mut dyn FnMut(QueryPairs) -> Result<(), Failure>,
 ) -> Result<ImportedPairs, Failure> {
     let source: &Source = &source.into();
     let wanted = options.wanted()?;
@@ -151,7 +151,8 @@ pub fn import(
         None => third_column(source, options, third)?,
         Some(_) => rows::Known::Score,
     };
-    let mut found = Found { options, third, each, imported: ImportedPairs::default(), odd: Odd::default() };
+    let mut found =
+        Found { options, third, each, imported: ImportedPairs::default(), odd: PairCounts::default() };
 
     let reading = Reading { source, wanted, options, nameless };
     let mut checker = Checker::new(known);
@@ -163,7 +164,7 @@ pub fn import(
         Last::Group(query, rows) => found.deliver(query, rows)?,
         Last::Nothing => {}
         Last::Scattered => {
-            (found.imported, found.odd) = (ImportedPairs::default(), Odd::default());
+            (found.imported, found.odd) = (ImportedPairs::default(), PairCounts::default());
             let all = reading.all(known, progress)?;
             begin()?;
             for (query, rows) in all {
@@ -184,7 +185,7 @@ pub fn import(
 }
 
 /// What a third column without a name holds in this file.
-fn third_column(source: &Source, options: &PairOptions, third: Third) -> Result<rows::Known, Failure> {
+fn third_column(source: &Source, options: &PairOptions, third: ThirdColumn) -> Result<rows::Known, Failure> {
     let mut evidence = Evidence::default();
     let mut enough = false;
     each_part(source, &Silent, &mut |part| {
@@ -201,8 +202,8 @@ fn third_column(source: &Source, options: &PairOptions, third: Third) -> Result<
     })?;
     match (evidence.verdict()?, third) {
         (Verdict::Scores, _) => Ok(rows::Known::Score),
-        (Verdict::Ranks, Third::ScoreOrRank) => Ok(rows::Known::Rank),
-        (Verdict::Ranks, Third::Score) => Err(Failure::wrong(format!(
+        (Verdict::Ranks, ThirdColumn::ScoreOrRank) => Ok(rows::Known::Rank),
+        (Verdict::Ranks, ThirdColumn::Score) => Err(Failure::wrong(format!(
             "{}: found the numbers 1, 2, 3, … in this order for every query, which are ranks, expected scores",
             source.display()
         ))
@@ -279,10 +280,10 @@ enum Last {
 /// Passes the rows of each query on.
 struct Found<'f> {
     options: &'f PairOptions,
-    third: Third,
-    each: &'f mut dyn FnMut(Group) -> Result<(), Failure>,
+    third: ThirdColumn,
+    each: &'f mut dyn FnMut(QueryPairs) -> Result<(), Failure>,
     imported: ImportedPairs,
-    odd: Odd,
+    odd: PairCounts,
 }
 
 impl Found<'_> {
@@ -324,19 +325,19 @@ impl Found<'_> {
     }
 
     fn deliver(&mut self, query: String, rows: Rows) -> Result<(), Failure> {
-        if self.third == Third::ScoreOrRank {
+        if self.third == ThirdColumn::ScoreOrRank {
             self.odd.look(&query, &rows);
         }
         let hits = rows.hits(&query, self.options.repeated, &mut self.odd)?;
         self.imported.queries += 1;
         self.imported.pairs += hits.len() as u64;
-        (self.each)(Group { query, hits })
+        (self.each)(QueryPairs { query, hits })
     }
 }
 
 /// Counts for the caveats of the result.
 #[derive(Debug, Default)]
-struct Odd {
+struct PairCounts {
     /// Queries whose ranks contradict their scores.
     contradicted: Noted,
     /// Queries of several documents without ranks, and those of them that are listed from the lowest score up.
@@ -346,7 +347,7 @@ struct Odd {
     repeated: Noted,
 }
 
-impl Odd {
+impl PairCounts {
     fn look(&mut self, query: &str, rows: &Rows) {
         if let Some((better, worse)) = rows.contradiction() {
             let shown = |i: usize| {
@@ -425,7 +426,7 @@ impl Rows {
     }
 
     /// The hits, each document once.
-    fn hits(mut self, query: &str, repeated: Repeated, odd: &mut Odd) -> Result<Vec<Hit>, Failure> {
+    fn hits(mut self, query: &str, repeated: Repeated, odd: &mut PairCounts) -> Result<Vec<Hit>, Failure> {
         let mut order: Vec<usize> = (0..self.hits.len()).collect();
         order.sort_unstable_by(|a, b| self.hits[*a].document.cmp(&self.hits[*b].document).then(a.cmp(b)));
         let again = order

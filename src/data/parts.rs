@@ -12,7 +12,7 @@ use std::path::Path;
 use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
 
-use super::source::{Beside, Source};
+use super::source::{CompanionFiles, Source};
 use xpipe_base::archive::Tar;
 use xpipe_base::place;
 use xpipe_base::task::{Failure, Progress};
@@ -108,7 +108,7 @@ pub fn each_part(source: impl Into<Source>, progress: &dyn Progress, each: Each<
     let total = files.iter().map(|(.., size)| size).sum();
     let meter = Meter { progress, read: Cell::new(0), reported: Cell::new(0), total };
     let several = files.len() > 1;
-    let mut walk = Walk { source: &source, meter: &meter, parts: 0, beside: Beside::default() };
+    let mut walk = Walk { source: &source, meter: &meter, parts: 0, beside: CompanionFiles::default() };
     for (path, inside, _) in &files {
         meter.check()?;
         let name = path.display().to_string();
@@ -143,7 +143,7 @@ struct Walk<'w> {
     source: &'w Source,
     meter: &'w Meter<'w>,
     parts: u64,
-    beside: Beside,
+    beside: CompanionFiles,
 }
 
 impl Walk<'_> {
@@ -168,7 +168,7 @@ impl Walk<'_> {
         if !self.source.takes(at.inside) {
             return Ok(());
         }
-        if at.several && !self.source.chosen() && Beside::is(at.inside, &head) {
+        if at.several && !self.source.chosen() && CompanionFiles::is(at.inside, &head) {
             self.beside.leave_out(at.inside);
             return Ok(());
         }
@@ -458,7 +458,7 @@ mod tests {
 
     #[test]
     fn files_beside_the_documents_are_left_out_and_told() {
-        use xpipe_testing::Told;
+        use xpipe_testing::CaveatLog;
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(dir.path().join("FT/FT911")).unwrap();
         for (name, text) in
@@ -467,7 +467,7 @@ mod tests {
             std::fs::write(dir.path().join(name), text).unwrap();
         }
         let names = |source: &Source| {
-            let (mut all, told) = (Vec::new(), Told::default());
+            let (mut all, told) = (Vec::new(), CaveatLog::default());
             each_part(source, &told, &mut |part| {
                 all.push(part.file_name().to_owned());
                 Ok(())

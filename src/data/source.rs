@@ -147,9 +147,9 @@ impl From<&PathBuf> for Source {
 
 /// Files that collections are published with and that are no part of them.
 #[derive(Debug, Default)]
-pub(super) struct Beside(Noted);
+pub(super) struct CompanionFiles(Noted);
 
-impl Beside {
+impl CompanionFiles {
     /// Whether a file of a folder or archive is a read-me, a definition of tags or a licence, by its name and because it
     /// begins with nothing that documents begin with.
     pub(super) fn is(name: &str, head: &[u8]) -> bool {
@@ -228,7 +228,7 @@ mod tests {
             ("FT911_1", "Financial Times", false),
         ];
         for (name, head, beside) in cases {
-            assert_eq!(Beside::is(name, head.as_bytes()), beside, "{name}");
+            assert_eq!(CompanionFiles::is(name, head.as_bytes()), beside, "{name}");
         }
     }
 }

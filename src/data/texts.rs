@@ -24,14 +24,14 @@ use xpipe_base::task::{Caveat, CaveatKind, Failure, Progress, cause};
 
 /// The kind of texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum TextKind {
     /// Documents; a text may be empty.
     Corpus,
     /// Queries; an empty text is an error.
     Queries,
 }
 
-impl What {
+impl TextKind {
     fn formats(self) -> &'static [TextFormat] {
         match self {
             Self::Corpus => &[
@@ -144,7 +144,7 @@ pub struct Imported {
 /// An error in the files, with file and line; a full disk; cancellation.
 pub fn import(
     source: impl Into<Source>,
-    what: What,
+    what: TextKind,
     options: &TextOptions,
     out: &Path,
     progress: &dyn Progress,
@@ -171,7 +171,7 @@ pub fn import(
         }
         let file = part.name.to_owned();
         let mut emit = |id: &str, text: &str, line: u64, notes: &mut Notes| {
-            if what == What::Queries && text.trim().is_empty() {
+            if what == TextKind::Queries && text.trim().is_empty() {
                 if options.empty == Empty::Error {
                     let found = format!("the query {} with an empty text", place::quote(id));
                     return Err(place::wrong_line(&file, line, found, "a text").help(
@@ -206,7 +206,7 @@ type Emit<'e> = &'e mut dyn FnMut(&str, &str, u64, &mut Notes) -> Result<(), Fai
 
 #[derive(Clone, Copy)]
 struct Reading<'o> {
-    what: What,
+    what: TextKind,
     options: &'o TextOptions,
 }
 

@@ -10,7 +10,7 @@ use super::job::Job;
 use super::options::{Device, Options};
 use super::recipes::ResultTable;
 use super::runner::{Reach, Runner};
-use xpipe_base::task::{Action, Ask, Asked, Known, Memory, Told, Work};
+use xpipe_base::task::{Action, Estimate, EstimateRequest, KnownValues, LlmRequests, Memory, Work};
 use xpipe_base::value::{Input, Value};
 
 /// Asks operations what their actions will need.
@@ -28,26 +28,26 @@ impl<'a> Forecaster<'a> {
     }
 
     /// The peak memory of an action: what its `with` declares, else the estimate of its operation.
-    pub fn memory(&self, action: &Action, options: &Options) -> Option<Told<Memory>> {
+    pub fn memory(&self, action: &Action, options: &Options) -> Option<Estimate<Memory>> {
         if let Some(bytes) = action.policy.memory {
-            return Some(Told { amount: Memory { bytes, less: Vec::new() }, most: false });
+            return Some(Estimate { amount: Memory { bytes, less: Vec::new() }, upper_bound: false });
         }
         // Operations estimate the buffers of the explicit engine.
         if options.kernels == xpipe_base::task::Kernels::Reference {
             return None;
         }
-        let demands = self.runner.demands(action.op)?;
-        let memory = (demands.memory)(&self.ask(action, options, false)).ok()?;
-        if memory.most && memory.amount.bytes > options.memory {
-            return (demands.memory)(&self.ask(action, options, true)).ok();
+        let estimators = self.runner.estimators(action.op)?;
+        let memory = (estimators.memory)(&self.ask(action, options, false)).ok()?;
+        if memory.upper_bound && memory.amount.bytes > options.memory {
+            return (estimators.memory)(&self.ask(action, options, true)).ok();
         }
         Some(memory)
     }
 
     /// What the operation is told about its action.
-    fn ask<'b>(&'b self, action: &'b Action, options: &Options, sample: bool) -> Ask<'b> {
+    fn ask<'b>(&'b self, action: &'b Action, options: &Options, sample: bool) -> EstimateRequest<'b> {
         let threads = self.threads(action, options);
-        Ask { args: &action.args, policy: &action.policy, threads, sample, known: self }
+        EstimateRequest { args: &action.args, policy: &action.policy, threads, sample, known: self }
     }
 
     /// Threads that a heavy action gets.
@@ -56,17 +56,17 @@ impl<'a> Forecaster<'a> {
     }
 
     /// The work of an action, or why it cannot be estimated; `None` when its operation runs no model.
-    pub fn work(&self, action: &Action, options: &Options) -> Option<Result<Told<Vec<Work>>, String>> {
-        let demands = self.runner.demands(action.op)?;
+    pub fn work(&self, action: &Action, options: &Options) -> Option<Result<Estimate<Vec<Work>>, String>> {
+        let estimators = self.runner.estimators(action.op)?;
         if on_gpu(action, options) {
             return Some(Err("it runs on a GPU, whose speed is not measured".to_owned()));
         }
-        Some((demands.work)(&self.ask(action, options, true)))
+        Some((estimators.work)(&self.ask(action, options, true)))
     }
 
     /// The requests of an action to a language model, or why they cannot be estimated; `None` when it makes none.
-    pub fn asked(&self, action: &Action, options: &Options) -> Option<Result<Told<Asked>, String>> {
-        let asked = self.runner.demands(action.op)?.asked?;
+    pub fn asked(&self, action: &Action, options: &Options) -> Option<Result<Estimate<LlmRequests>, String>> {
+        let asked = self.runner.estimators(action.op)?.asked?;
         Some(asked(&self.ask(action, options, true)))
     }
 
@@ -76,7 +76,7 @@ impl<'a> Forecaster<'a> {
     }
 }
 
-impl Known for Forecaster<'_> {
+impl KnownValues for Forecaster<'_> {
     fn path(&self, value: &Value) -> Option<PathBuf> {
         match value {
             Value::Located(l) => Some(l.path.clone()),

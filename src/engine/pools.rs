@@ -10,7 +10,7 @@
 
 use super::options::{Device, Gpu, Options};
 use super::shortage::shortage;
-use xpipe_base::task::{Action, Failure, Memory, Told};
+use xpipe_base::task::{Action, Estimate, Failure, Memory};
 
 /// The resources that an action needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Need {
     pub(crate) fn of(
         action: &Action,
         options: &Options,
-        memory: Option<&Told<Memory>>,
+        memory: Option<&Estimate<Memory>>,
     ) -> Result<Self, Failure> {
         let policy = &action.policy;
         let vram = policy.vram.unwrap_or(0);
@@ -102,7 +102,7 @@ const GIB: u64 = 1 << 30;
 
 /// The memory limit of a worker: somewhat more than was declared, else far more than its operation estimates, since
 /// estimates only count large buffers; never more than there is, unless more was declared.
-fn ceiling(told: Option<&Told<Memory>>, declared: Option<u64>, all: u64) -> u64 {
+fn ceiling(told: Option<&Estimate<Memory>>, declared: Option<u64>, all: u64) -> u64 {
     match (declared, told.map(|m| m.amount.bytes)) {
         (Some(bytes), _) => bytes.saturating_add(bytes / 4).saturating_add(GIB),
         (None, Some(bytes)) => bytes.saturating_mul(4).max(bytes.saturating_add(4 * GIB)).min(all.max(bytes)),
@@ -233,9 +233,9 @@ mod tests {
         Need::of(&action(heavy, policy), options, told.as_ref()).unwrap()
     }
 
-    fn told(bytes: u64, less: &[(&str, u64)]) -> Told<Memory> {
+    fn told(bytes: u64, less: &[(&str, u64)]) -> Estimate<Memory> {
         let less = less.iter().map(|(what, n)| ((*what).to_owned(), *n)).collect();
-        Told { amount: Memory { bytes, less }, most: true }
+        Estimate { amount: Memory { bytes, less }, upper_bound: true }
     }
 
     fn cpus(n: usize) -> Policy {
@@ -285,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_worker_has_head_room_and_an_end() {
-        let told = |bytes| Told { amount: Memory { bytes, less: Vec::new() }, most: false };
+        let told = |bytes| Estimate { amount: Memory { bytes, less: Vec::new() }, upper_bound: false };
         let (gib, all) = (GIB, 64 * GIB);
         assert_eq!(ceiling(Some(&told(gib / 2)), None, all), gib * 9 / 2);
         assert_eq!(ceiling(Some(&told(3 * gib)), None, all), 12 * gib);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use xpipe_base::task::{Demands, Failure, ReadyFn, RunFn};
+use xpipe_base::task::{Estimators, Failure, ReadyFn, RunFn};
 use xpipe_base::value::{Digest, Input};
 
 /// An input on this machine.
@@ -46,7 +46,7 @@ pub trait Runner: Sync {
     /// When it is not there, or cannot be downloaded.
     fn find_input(&self, input: &Input, reach: Reach) -> Result<Found, Failure>;
     /// How an operation estimates its needs; `None` when it does not.
-    fn demands(&self, op: &str) -> Option<Demands> {
+    fn estimators(&self, op: &str) -> Option<Estimators> {
         let _ = op;
         None
     }

@@ -1,12 +1,12 @@
 //! Whether an action fits into memory, and what to change when it does not.
 
 use super::options::Options;
-use xpipe_base::task::{Action, Failure, Memory, Told};
+use xpipe_base::task::{Action, Estimate, Failure, Memory};
 use xpipe_base::value::human;
 
 /// The failure of an action that needs more memory than there is; `None` when it may fit. A declared
 /// `with { memory }` is taken as it is.
-pub(crate) fn shortage(action: &Action, memory: &Told<Memory>, options: &Options) -> Option<Failure> {
+pub(crate) fn shortage(action: &Action, memory: &Estimate<Memory>, options: &Options) -> Option<Failure> {
     let (needed, there) = (memory.amount.bytes, options.memory);
     if needed <= there || action.policy.memory.is_some() {
         return None;
@@ -14,7 +14,7 @@ pub(crate) fn shortage(action: &Action, memory: &Told<Memory>, options: &Options
     let message = format!(
         "{} needs {}{} of memory, and {} are there",
         action.address,
-        if memory.most { "up to " } else { "about " },
+        if memory.upper_bound { "up to " } else { "about " },
         human::size(needed),
         human::size(there)
     );

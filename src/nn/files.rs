@@ -51,7 +51,7 @@ pub const TRANSFORMER_SETTINGS: [&str; 7] = [
 
 /// Something that a model lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lack {
+pub enum MissingFile {
     /// The configuration.
     Config,
     /// Weights in a supported format.
@@ -60,7 +60,7 @@ pub enum Lack {
     Tokenizer,
 }
 
-impl Lack {
+impl MissingFile {
     /// The names expected, for messages.
     pub fn expected(self) -> &'static str {
         match self {
@@ -75,13 +75,13 @@ impl Lack {
 
 /// The files of a model that are read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Chosen {
+pub struct ModelFiles {
     /// Files that exist.
     pub files: Vec<String>,
     /// Files that would be read but do not exist.
     pub absent: Vec<&'static str>,
     /// Required parts that are missing.
-    pub lacks: Vec<Lack>,
+    pub lacks: Vec<MissingFile>,
 }
 
 /// Chooses the files to read from a folder or repository. `has` says whether it has a file. Files named in other files
@@ -89,12 +89,12 @@ pub struct Chosen {
 ///
 /// # Errors
 /// Those of `has`.
-pub fn choose<E>(mut has: impl FnMut(&str) -> Result<bool, E>) -> Result<Chosen, E> {
-    let mut chosen = Chosen::default();
+pub fn choose<E>(mut has: impl FnMut(&str) -> Result<bool, E>) -> Result<ModelFiles, E> {
+    let mut chosen = ModelFiles::default();
     let is_model = has(CONFIG)?;
     let is_adapter = has(ADAPTER)?;
     match (is_model, is_adapter) {
-        (false, false) => chosen.lacks.push(Lack::Config),
+        (false, false) => chosen.lacks.push(MissingFile::Config),
         _ => chosen.files.extend(
             [(is_model, CONFIG), (is_adapter, ADAPTER)].iter().filter(|f| f.0).map(|f| f.1.to_owned()),
         ),
@@ -109,7 +109,7 @@ pub fn choose<E>(mut has: impl FnMut(&str) -> Result<bool, E>) -> Result<Chosen,
     for forms in forms {
         match first(forms.iter().copied(), &mut has)? {
             Some(form) => chosen.files.push(form.to_owned()),
-            None => chosen.lacks.push(Lack::Weights),
+            None => chosen.lacks.push(MissingFile::Weights),
         }
     }
     if has(TOKENIZER)? {
@@ -128,7 +128,7 @@ pub fn choose<E>(mut has: impl FnMut(&str) -> Result<bool, E>) -> Result<Chosen,
         }
         // An adapter takes the tokenizer of its model.
         if chosen.files.len() == before && !is_adapter {
-            chosen.lacks.push(Lack::Tokenizer);
+            chosen.lacks.push(MissingFile::Tokenizer);
         }
     }
     for file in SETTINGS {
@@ -145,7 +145,7 @@ pub fn choose<E>(mut has: impl FnMut(&str) -> Result<bool, E>) -> Result<Chosen,
 fn take<E>(
     file: &'static str,
     has: &mut impl FnMut(&str) -> Result<bool, E>,
-    chosen: &mut Chosen,
+    chosen: &mut ModelFiles,
 ) -> Result<(), E> {
     match has(file)? {
         true => chosen.files.push(file.to_owned()),
@@ -287,7 +287,7 @@ pub fn of_others<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<String>
 mod tests {
     use super::*;
 
-    fn of(files: &[&str]) -> Chosen {
+    fn of(files: &[&str]) -> ModelFiles {
         choose(|name| Ok::<_, ()>(files.contains(&name))).unwrap()
     }
 
@@ -313,8 +313,8 @@ mod tests {
             roberta.files,
             ["config.json", "pytorch_model.bin.index.json", "vocab.json", "merges.txt"]
         );
-        assert!(of(&["config.json", "pytorch_model.bin", "vocab.json"]).lacks == [Lack::Tokenizer]);
-        assert_eq!(of(&[]).lacks, [Lack::Config, Lack::Weights, Lack::Tokenizer]);
+        assert!(of(&["config.json", "pytorch_model.bin", "vocab.json"]).lacks == [MissingFile::Tokenizer]);
+        assert_eq!(of(&[]).lacks, [MissingFile::Config, MissingFile::Weights, MissingFile::Tokenizer]);
         let adapter = of(&["adapter_config.json", "adapter_model.safetensors"]);
         assert_eq!((adapter.files.len(), adapter.lacks), (2, vec![]));
         let both = of(&[
@@ -325,7 +325,10 @@ mod tests {
             "vocab.txt",
         ]);
         assert_eq!((both.files.len(), both.lacks), (5, vec![]));
-        assert_eq!(of(&["config.json", "adapter_model.safetensors", "vocab.txt"]).lacks, [Lack::Weights]);
+        assert_eq!(
+            of(&["config.json", "adapter_model.safetensors", "vocab.txt"]).lacks,
+            [MissingFile::Weights]
+        );
     }
 
     #[test]

@@ -5,13 +5,13 @@ use std::path::Path;
 
 use super::sentence::{self, Sentence};
 use super::tokenizer::Tokenizer;
-use super::weights::{Checkpoint, Labels, Part};
+use super::weights::{Checkpoint, CheckpointPart, Labels};
 use super::{arch, files};
 use xpipe_base::task::Failure;
 
 /// What a model is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Use {
+pub enum ModelPurpose {
     /// Scoring pairs with a head of so many labels.
     Ranking(Labels),
     /// Scoring pairs with a freshly drawn head of one label.
@@ -31,22 +31,22 @@ const LOADED: u64 = 4 << 20;
 ///
 /// # Errors
 /// When something is missing, damaged, or does not fit the use.
-pub fn check(folder: &Path, of: Use) -> Result<Vec<String>, Failure> {
+pub fn check(folder: &Path, of: ModelPurpose) -> Result<Vec<String>, Failure> {
     arch::read(folder)?;
     let (labels, part) = match of {
-        Use::Ranking(labels) | Use::Training(labels) => (labels, Part::Reranker),
-        Use::Untrained => (Labels::One, Part::Reranker),
-        Use::Weighing => (Labels::One, Part::MaskedLm),
-        Use::Encoding => (Labels::One, Part::Encoder),
+        ModelPurpose::Ranking(labels) | ModelPurpose::Training(labels) => (labels, CheckpointPart::Reranker),
+        ModelPurpose::Untrained => (Labels::One, CheckpointPart::Reranker),
+        ModelPurpose::Weighing => (Labels::One, CheckpointPart::MaskedLm),
+        ModelPurpose::Encoding => (Labels::One, CheckpointPart::Encoder),
     };
     let drawn = Checkpoint::check(folder, labels, part)?;
-    if matches!(of, Use::Ranking(_) | Use::Untrained) {
-        ranks(drawn.first().map(String::as_str), of == Use::Untrained)?;
+    if matches!(of, ModelPurpose::Ranking(_) | ModelPurpose::Untrained) {
+        ranks(drawn.first().map(String::as_str), of == ModelPurpose::Untrained)?;
     }
     match of {
-        Use::Encoding => drop(Sentence::read(folder)?),
-        Use::Ranking(_) | Use::Untrained => sentence::check_cross_encoder(folder)?,
-        Use::Training(_) | Use::Weighing => {}
+        ModelPurpose::Encoding => drop(Sentence::read(folder)?),
+        ModelPurpose::Ranking(_) | ModelPurpose::Untrained => sentence::check_cross_encoder(folder)?,
+        ModelPurpose::Training(_) | ModelPurpose::Weighing => {}
     }
     tokenizer(folder)?;
     Ok(drawn)
@@ -56,9 +56,9 @@ pub fn check(folder: &Path, of: Use) -> Result<Vec<String>, Failure> {
 ///
 /// # Errors
 /// As [`ranks`].
-pub fn head(folder: &Path, of: Use) -> Result<(), Failure> {
-    let Use::Ranking(labels) = of else { return Ok(()) };
-    let Ok(drawn) = Checkpoint::check(folder, labels, Part::Reranker) else { return Ok(()) };
+pub fn head(folder: &Path, of: ModelPurpose) -> Result<(), Failure> {
+    let ModelPurpose::Ranking(labels) = of else { return Ok(()) };
+    let Ok(drawn) = Checkpoint::check(folder, labels, CheckpointPart::Reranker) else { return Ok(()) };
     ranks(drawn.first().map(String::as_str), false)
 }
 
@@ -115,23 +115,28 @@ mod tests {
         dir
     }
 
-    const ONE: Use = Use::Ranking(Labels::One);
+    const ONE: ModelPurpose = ModelPurpose::Ranking(Labels::One);
 
     #[test]
     fn whole_folders_pass_for_what_they_are() {
         for name in ["bert", "distilbert", "sharded", "electra-wide"] {
             assert_eq!(check(folder(name).path(), ONE).unwrap(), Vec::<String>::new(), "{name}");
         }
-        check(folder("two-labels").path(), Use::Ranking(Labels::Two)).unwrap();
-        check(folder("bert-masked").path(), Use::Weighing).unwrap();
-        assert!(!check(folder("bert-masked").path(), Use::Untrained).unwrap().is_empty());
+        check(folder("two-labels").path(), ModelPurpose::Ranking(Labels::Two)).unwrap();
+        check(folder("bert-masked").path(), ModelPurpose::Weighing).unwrap();
+        assert!(!check(folder("bert-masked").path(), ModelPurpose::Untrained).unwrap().is_empty());
         let e = check(folder("bert-masked").path(), ONE).unwrap_err();
         assert!(e.message.contains("no trained head") && e.help.unwrap().contains("untrained(…)"));
         assert!(
-            check(folder("bert").path(), Use::Untrained).unwrap_err().message.contains("has a trained head")
+            check(folder("bert").path(), ModelPurpose::Untrained)
+                .unwrap_err()
+                .message
+                .contains("has a trained head")
         );
-        check(folder("bert").path(), Use::Encoding).unwrap();
-        assert!(!check(folder("bert-masked").path(), Use::Training(Labels::One)).unwrap().is_empty());
+        check(folder("bert").path(), ModelPurpose::Encoding).unwrap();
+        assert!(
+            !check(folder("bert-masked").path(), ModelPurpose::Training(Labels::One)).unwrap().is_empty()
+        );
     }
 
     #[test]
@@ -156,8 +161,8 @@ mod tests {
         assert!(told(&removed("bert", "model.safetensors"), ONE).contains("no model.safetensors"));
         assert!(told(&removed("sharded", "model-00003-of-00004.safetensors"), ONE).contains("00003"));
         assert!(told(&folder("two-labels"), ONE).contains("2 labels"));
-        assert!(told(&folder("bert"), Use::Ranking(Labels::Two)).contains("1 label"));
-        assert!(told(&folder("bert"), Use::Weighing).contains("cls.predictions"));
+        assert!(told(&folder("bert"), ModelPurpose::Ranking(Labels::Two)).contains("1 label"));
+        assert!(told(&folder("bert"), ModelPurpose::Weighing).contains("cls.predictions"));
         // Another configuration than that of the weights.
         let dir = folder("bert");
         std::fs::copy(testing::fixture("minilm").join("config.json"), dir.path().join("config.json"))

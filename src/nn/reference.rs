@@ -15,7 +15,7 @@ use candle_core::{Device, Tensor, Var};
 use rayon::prelude::*;
 
 use super::arch::Architecture;
-use super::layers::{Graph, Lookup};
+use super::layers::{EmbeddingRows, Graph};
 use super::weights::{self, Checkpoint};
 use super::{Packed, Parameter, Reranker};
 use xpipe_base::task::Failure;
@@ -76,14 +76,14 @@ struct BlockGraph {
     pairs: Range<usize>,
     logits: Tensor,
     embedded: Var,
-    lookups: Vec<Lookup>,
+    lookups: Vec<EmbeddingRows>,
 }
 
 /// The gradients of one block.
 struct BlockGradients {
     dense: Vec<(usize, Vec<f32>)>,
     embedded: Vec<f32>,
-    lookups: Vec<Lookup>,
+    lookups: Vec<EmbeddingRows>,
 }
 
 impl Reference {
@@ -199,7 +199,7 @@ impl Reference {
     }
 
     /// The sum of the embedding rows of each token, `[tokens, width]`.
-    fn embed(&self, batch: &Packed, lookups: &[Lookup]) -> candle_core::Result<Tensor> {
+    fn embed(&self, batch: &Packed, lookups: &[EmbeddingRows]) -> candle_core::Result<Tensor> {
         let width = self.table(lookups[0].parameter).map_or(0, |p| p.shape[1]);
         let mut sum = vec![0.0f32; batch.tokens() * width];
         for lookup in lookups {

@@ -18,7 +18,7 @@ mod sources;
 mod text;
 
 use xpipe_base::place;
-use xpipe_base::task::builtin::{Builtin, Call};
+use xpipe_base::task::builtin::{Builtin, BuiltinCall};
 use xpipe_base::task::{Failure, Job};
 use xpipe_base::value::Digest;
 
@@ -34,7 +34,7 @@ pub const PROGRAM: Builtin = Builtin {
     identity,
 };
 
-fn run(job: &Job<'_>, call: &Call<'_>) -> Result<(), Failure> {
+fn run(job: &Job<'_>, call: &BuiltinCall<'_>) -> Result<(), Failure> {
     if let Some(word) = call.args.first() {
         return Err(Failure::wrong(format!("self:rust-docs: found the argument `{word}`, expected none"))
             .help("leave `args` out"));

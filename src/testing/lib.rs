@@ -73,16 +73,16 @@ pub fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 /// A progress that keeps what it is told.
 #[derive(Default)]
-pub struct Told(std::sync::Mutex<Vec<Caveat>>);
+pub struct CaveatLog(std::sync::Mutex<Vec<Caveat>>);
 
-impl Told {
+impl CaveatLog {
     /// The caveats as they are shown.
     pub fn caveats(&self) -> Vec<String> {
         self.0.lock().unwrap().iter().map(Caveat::to_string).collect()
     }
 }
 
-impl Progress for Told {
+impl Progress for CaveatLog {
     fn progress(&self, _: u64, _: u64, _: &str, _: &str) {}
     fn note(&self, _: &str) {}
     fn caveat(&self, caveat: &Caveat) {

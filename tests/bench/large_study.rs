@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use xpipe_lang::resolve::world::Memory;
+use xpipe_lang::resolve::world::MemoryFiles;
 
 /// Cells of the study that [`large`] writes: four for each model, and one of samples for each objective and seed.
 pub(crate) fn cells(rates: usize, seeds: usize) -> usize {
@@ -18,7 +18,7 @@ pub(crate) fn models(rates: usize, seeds: usize) -> usize {
 const SIZES: usize = 5;
 
 /// The study in memory, its root being `/study/root.xpipe`.
-pub(crate) fn large(rates: usize, seeds: usize) -> Memory {
+pub(crate) fn large(rates: usize, seeds: usize) -> MemoryFiles {
     // long: the text of a study
     let rates: Vec<String> = (1..=rates).map(|i| format!("r{i} = {i}e-6")).collect();
     let last = rates.len();
@@ -96,5 +96,5 @@ let batches = 1 + 3
 "#;
     let files: [(&str, &str); 3] = [("root", &root), ("data", data), ("axes", axes)];
     let place = |name: &str| PathBuf::from(format!("/study/{name}.xpipe"));
-    Memory(files.iter().map(|(n, t)| (place(n), (*t).to_owned())).collect::<BTreeMap<_, _>>())
+    MemoryFiles(files.iter().map(|(n, t)| (place(n), (*t).to_owned())).collect::<BTreeMap<_, _>>())
 }

@@ -31,7 +31,7 @@ pub trait Sources {
 
 /// How to draw for people.
 #[derive(Clone, Copy, Debug)]
-pub struct Look {
+pub struct RenderStyle {
     /// Whether to use colours.
     pub colour: bool,
     /// Whether to draw with more than ASCII.
@@ -41,7 +41,7 @@ pub struct Look {
 }
 
 /// The diagnostics with the text they are about, in the order given.
-pub fn graphical(diagnostics: &[&Diagnostic], sources: &dyn Sources, look: Look) -> String {
+pub fn graphical(diagnostics: &[&Diagnostic], sources: &dyn Sources, look: RenderStyle) -> String {
     let theme = GraphicalTheme {
         characters: if look.unicode { ThemeCharacters::unicode() } else { ThemeCharacters::ascii() },
         styles: if look.colour { ThemeStyles::ansi() } else { ThemeStyles::none() },
@@ -314,7 +314,7 @@ mod tests {
     #[test]
     fn pictures_show_both_files_and_no_colour_unless_asked() {
         let d = sample();
-        let plain = graphical(&[&d], &Two, Look { colour: false, unicode: false, width: 80 });
+        let plain = graphical(&[&d], &Two, RenderStyle { colour: false, unicode: false, width: 80 });
         for part in [
             "syntax::unexpected",
             "a.xpipe:1:11",
@@ -326,14 +326,14 @@ mod tests {
             assert!(plain.contains(part), "{part} in:\n{plain}");
         }
         assert!(plain.is_ascii());
-        let coloured = graphical(&[&d], &Two, Look { colour: true, unicode: true, width: 80 });
+        let coloured = graphical(&[&d], &Two, RenderStyle { colour: true, unicode: true, width: 80 });
         assert!(coloured.contains("\u{1b}[") && coloured.contains('╭'));
     }
 
     #[test]
     fn spans_outside_the_text_are_drawn_at_its_end() {
         let d = Diagnostic::warning(Code::Syntax, "odd", span(0, 900, 950), "here");
-        let plain = graphical(&[&d], &Two, Look { colour: false, unicode: false, width: 80 });
+        let plain = graphical(&[&d], &Two, RenderStyle { colour: false, unicode: false, width: 80 });
         assert!(plain.contains("odd"), "{plain}");
     }
 

@@ -12,15 +12,15 @@ pub struct Builtin {
     pub name: &'static str,
     /// One sentence for people.
     pub doc: &'static str,
-    /// Writes files into [`Call::out`], as an external program does.
-    pub run: fn(&Job<'_>, &Call<'_>) -> Result<(), Failure>,
+    /// Writes files into [`BuiltinCall::out`], as an external program does.
+    pub run: fn(&Job<'_>, &BuiltinCall<'_>) -> Result<(), Failure>,
     /// What stands for the program in keys.
     pub identity: fn() -> Result<Digest, Failure>,
 }
 
 /// How a program is called.
 #[derive(Clone, Copy, Debug)]
-pub struct Call<'a> {
+pub struct BuiltinCall<'a> {
     /// The study's arguments.
     pub args: &'a [String],
     /// What it reads: names, and paths or values as text.

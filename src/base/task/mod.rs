@@ -6,7 +6,7 @@
 mod action;
 pub mod builtin;
 mod caveat;
-mod demand;
+mod estimate;
 mod folder;
 mod kernels;
 mod panics;
@@ -18,7 +18,10 @@ use std::path::{Path, PathBuf};
 
 pub use action::Action;
 pub use caveat::{Caveat, CaveatKind, cause};
-pub use demand::{Ask, Asked, AskedFn, Demands, Known, Memory, MemoryFn, Told, Work, WorkFn};
+pub use estimate::{
+    Estimate, EstimateRequest, Estimators, KnownValues, LlmRequests, LlmRequestsFn, Memory, MemoryFn, Work,
+    WorkFn,
+};
 pub use folder::is_ignored;
 pub use kernels::Kernels;
 pub use panics::{Panic, caught};

@@ -1,14 +1,14 @@
 use std::path::Path;
 
 use super::*;
-use xpipe_testing::{Told, file, shared};
+use xpipe_testing::{CaveatLog, file, shared};
 
-fn read_all(source: &Path, format: &str) -> Result<(Vec<Group>, ImportedPairs), Failure> {
+fn read_all(source: &Path, format: &str) -> Result<(Vec<QueryPairs>, ImportedPairs), Failure> {
     let groups = std::cell::RefCell::new(Vec::new());
     let imported = import(
         source,
         &PairOptions::format(format),
-        Third::ScoreOrRank,
+        ThirdColumn::ScoreOrRank,
         &Known::default(),
         &Silent,
         &mut || {
@@ -23,12 +23,12 @@ fn read_all(source: &Path, format: &str) -> Result<(Vec<Group>, ImportedPairs), 
     Ok((groups.into_inner(), imported))
 }
 
-fn read_text(text: &str, format: &str) -> Result<Vec<Group>, Failure> {
+fn read_text(text: &str, format: &str) -> Result<Vec<QueryPairs>, Failure> {
     let dir = tempfile::tempdir().unwrap();
     read_all(&file(dir.path(), "r.txt", text), format).map(|(groups, _)| groups)
 }
 
-fn shape(groups: &[Group]) -> Vec<(String, Vec<(String, f32)>)> {
+fn shape(groups: &[QueryPairs]) -> Vec<(String, Vec<(String, f32)>)> {
     groups
         .iter()
         .map(|g| (g.query.clone(), g.hits.iter().map(|h| (h.document.clone(), h.score)).collect()))
@@ -77,7 +77,7 @@ fn ranks_of_msmarco_are_told_from_scores() {
 }
 
 /// The documents of each query, best first.
-fn order(groups: Vec<Group>) -> Vec<String> {
+fn order(groups: Vec<QueryPairs>) -> Vec<String> {
     let ranked = groups.into_iter().map(|g| g.ranked().unwrap());
     let line = |q: RunQuery| {
         let documents: Vec<String> = q.hits.into_iter().map(|h| h.document).collect();
@@ -116,7 +116,7 @@ fn ranks_are_no_scores_of_a_teacher() {
     let read = |format: &str| {
         let mut all = Vec::new();
         let options = PairOptions::format(format);
-        import(&path, &options, Third::Score, &Known::default(), &Silent, &mut || Ok(()), &mut |g| {
+        import(&path, &options, ThirdColumn::Score, &Known::default(), &Silent, &mut || Ok(()), &mut |g| {
             all.extend(g.hits.into_iter().map(|h| h.score));
             Ok(())
         })
@@ -129,10 +129,10 @@ fn ranks_are_no_scores_of_a_teacher() {
 
 fn told(text: &str, options: &PairOptions) -> (Vec<String>, Vec<String>) {
     let dir = tempfile::tempdir().unwrap();
-    let (path, told) = (file(dir.path(), "r.txt", text), Told::default());
+    let (path, told) = (file(dir.path(), "r.txt", text), CaveatLog::default());
     let mut groups = Vec::new();
     let known = Known::default();
-    import(&path, options, Third::ScoreOrRank, &known, &told, &mut || Ok(()), &mut |g| {
+    import(&path, options, ThirdColumn::ScoreOrRank, &known, &told, &mut || Ok(()), &mut |g| {
         groups.push(g);
         Ok(())
     })

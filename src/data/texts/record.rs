@@ -1,7 +1,7 @@
 //! The id and the text of a record with named fields: JSON, Parquet, tables with a header.
 
 use super::super::json::Field;
-use super::What;
+use super::TextKind;
 use super::notes::Notes;
 use xpipe_base::place;
 use xpipe_base::task::Failure;
@@ -30,7 +30,7 @@ const TITLE: &str = "title";
 /// Which fields are read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted<'f> {
-    pub(super) what: What,
+    pub(super) what: TextKind,
     /// The field of the id, where the study names it.
     pub(super) id: Option<&'f str>,
     /// The fields of the text, where the study names them.
@@ -39,11 +39,11 @@ pub(super) struct Wanted<'f> {
 
 impl<'f> Wanted<'f> {
     fn ids(self) -> &'static [&'static [&'static str]] {
-        if self.what == What::Corpus { &DOCUMENT_IDS } else { &QUERY_IDS }
+        if self.what == TextKind::Corpus { &DOCUMENT_IDS } else { &QUERY_IDS }
     }
 
     fn texts(self) -> &'static [&'static [&'static str]] {
-        if self.what == What::Corpus { &DOCUMENT_TEXTS } else { &QUERY_TEXTS }
+        if self.what == TextKind::Corpus { &DOCUMENT_TEXTS } else { &QUERY_TEXTS }
     }
 
     /// The names of all fields that may be read.
@@ -54,7 +54,7 @@ impl<'f> Wanted<'f> {
             None => names.extend(self.ids().iter().flat_map(|rank| rank.iter().copied())),
         }
         if self.fields.is_empty() {
-            names.extend((self.what == What::Corpus).then_some(TITLE));
+            names.extend((self.what == TextKind::Corpus).then_some(TITLE));
             names.extend(self.texts().iter().flat_map(|rank| rank.iter().copied()));
         } else {
             names.extend(self.fields.iter().map(String::as_str));
@@ -119,7 +119,7 @@ impl<'f> Wanted<'f> {
                 }
             }
         } else {
-            if let Some(title) = record.get(TITLE).filter(|_| self.what == What::Corpus) {
+            if let Some(title) = record.get(TITLE).filter(|_| self.what == TextKind::Corpus) {
                 push(TITLE, title, notes)?;
             }
             if let Some((name, field)) = record.first(self.texts(), "a text", "fields = [\"…\"]")? {
@@ -137,7 +137,7 @@ impl<'f> Wanted<'f> {
             [] => self.texts().iter().flat_map(|rank| rank.iter().take(2)).map(|t| place::quote(t)).collect(),
             fields => fields.iter().map(|t| place::quote(t)).collect(),
         };
-        let argument = if self.what == What::Corpus { "fields = [\"…\"]" } else { "field = \"…\"" };
+        let argument = if self.what == TextKind::Corpus { "fields = [\"…\"]" } else { "field = \"…\"" };
         Err(record
             .wrong(record.names(), format!("a text in {}", expected.join(" or ")))
             .help(format!("name the fields that hold the text, `{argument}`")))
@@ -158,7 +158,7 @@ impl<'f> Wanted<'f> {
             None => {
                 let expected = match self.id {
                     Some(name) => format!("an id in {}", place::quote(name)),
-                    None if self.what == What::Corpus => "an id in `_id` or `id`".into(),
+                    None if self.what == TextKind::Corpus => "an id in `_id` or `id`".into(),
                     None => "an id in `_id`, `id` or `query_id`".into(),
                 };
                 Err(record

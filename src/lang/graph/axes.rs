@@ -7,7 +7,7 @@ use super::env::{Env, Item, Stop};
 use super::expander::Expander;
 use super::memo::{AxisState, Entry};
 use super::names::meaning;
-use crate::resolve::{AxisId, ModuleId, Named};
+use crate::resolve::{AxisId, Declaration, ModuleId};
 use crate::syntax::ast::{Expr, ExprKind, Ident};
 use crate::types::Type;
 use xpipe_base::diag::{Code, Diagnostic, Span};
@@ -109,7 +109,7 @@ impl<'a> Expander<'a> {
 
     /// The record literal (or sum) behind a name, so that the order written is kept.
     fn record_behind(&mut self, path: &[Ident], module: ModuleId) -> Option<(&'a Expr, ModuleId)> {
-        let Some(Named::Let(id)) = meaning(self.study, module, path) else { return None };
+        let Some(Declaration::Let(id)) = meaning(self.study, module, path) else { return None };
         let l = self.study.let_(id);
         let is_record = matches!(
             l.value.kind,

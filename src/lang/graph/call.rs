@@ -2,9 +2,9 @@
 
 use super::env::{Env, Eval, Stop};
 use super::expander::Expander;
-use super::names::{Reached, follow, names_of};
+use super::names::{ResolvedPath, follow, names_of};
 use super::special::{FORMS, form};
-use crate::resolve::{DefId, ModuleId, Named};
+use crate::resolve::{Declaration, DefId, ModuleId};
 use crate::syntax::ast::{Arg, Ident};
 use crate::types::{Kind, Op};
 use xpipe_base::diag::suggest::{did_you_mean, foreign_call};
@@ -36,8 +36,10 @@ impl<'a> Expander<'a> {
             return Ok(Callee::Op(op));
         }
         match follow(self.study, module, path) {
-            Ok(Reached { named: Named::Def(d), at }) if at + 1 == path.len() => return Ok(Callee::Def(d)),
-            Ok(Reached { named: Named::Broken, .. }) => return Err(Stop::Reported),
+            Ok(ResolvedPath { named: Declaration::Def(d), at }) if at + 1 == path.len() => {
+                return Ok(Callee::Def(d));
+            }
+            Ok(ResolvedPath { named: Declaration::Broken, .. }) => return Err(Stop::Reported),
             Err(nowhere) if nowhere.module != module => {
                 return Err(self.not_in_module(&path[nowhere.at], nowhere.module));
             }
@@ -51,7 +53,7 @@ impl<'a> Expander<'a> {
         }
         let mut names: Vec<&str> =
             registry.iter().map(|o| o.name).chain(FORMS.iter().map(|f| f.name)).collect();
-        names.extend(names_of(self.study, module, |n| matches!(n, Named::Def(_))));
+        names.extend(names_of(self.study, module, |n| matches!(n, Declaration::Def(_))));
         Err(self.error(unknown_operation(&full, names, head_of(path))))
     }
 

@@ -9,7 +9,7 @@ use super::model::{Claim, Graph};
 use super::no_cells::CellCount;
 use super::titles::text_of;
 use crate::resolve::ModuleId;
-use crate::syntax::ast::{Field, Ident, Sweep};
+use crate::syntax::ast::{Field, ForClause, Ident};
 use crate::types::Type;
 use xpipe_base::diag::Span;
 use xpipe_base::value::Value;
@@ -18,7 +18,7 @@ impl<'a> Expander<'a> {
     pub(super) fn claim(
         &mut self,
         name: &'a Ident,
-        sweep: Option<&'a Sweep>,
+        sweep: Option<&'a ForClause>,
         fields: &'a [Field],
         span: Span,
         graph: &mut Graph,

@@ -7,7 +7,7 @@ use super::expander::Expander;
 use super::names::meaning;
 use super::special::form_type;
 use super::static_types::literal;
-use crate::resolve::{AxisId, ModuleId, Named};
+use crate::resolve::{AxisId, Declaration, ModuleId};
 use crate::syntax::ast::{Expr, ExprKind, Ident, ItemKind};
 use crate::types::Type;
 use xpipe_base::diag::{Code, Diagnostic, Span};
@@ -177,16 +177,16 @@ impl<'a> Expander<'a> {
     fn path_type(&mut self, path: &'a [Ident], module: ModuleId) -> Option<Type> {
         let study = self.study;
         match meaning(study, module, path)? {
-            Named::Param(id) => match &study.item(study.params[id.0]).kind {
+            Declaration::Param(id) => match &study.item(study.params[id.0]).kind {
                 ItemKind::Param { ty, .. } => Some(self.type_expr(ty)),
                 _ => None,
             },
-            Named::Dataset(id) => match &study.item(study.datasets[id.0]).kind {
+            Declaration::Dataset(id) => match &study.item(study.datasets[id.0]).kind {
                 ItemKind::Dataset { ty, .. } => Some(self.type_expr(ty)),
                 _ => None,
             },
-            Named::Let(id) => study.let_(id).ty.as_ref().map(|t| self.type_expr(t)),
-            Named::Axis(id) => self.axis_type(id, path.last()?.span),
+            Declaration::Let(id) => study.let_(id).ty.as_ref().map(|t| self.type_expr(t)),
+            Declaration::Axis(id) => self.axis_type(id, path.last()?.span),
             _ => None,
         }
     }

@@ -4,7 +4,7 @@ use super::env::Env;
 use super::expander::Expander;
 use super::names::follow;
 use super::static_names::each_path;
-use crate::resolve::{AxisId, Named};
+use crate::resolve::{AxisId, Declaration};
 use crate::syntax::ast::{Expr, Ident};
 
 impl<'a> Expander<'a> {
@@ -24,12 +24,12 @@ impl<'a> Expander<'a> {
         for path in paths {
             let Ok(reached) = follow(self.study, env.module, path) else { continue };
             let (sweep, module) = match reached.named {
-                Named::Axis(a) => {
+                Declaration::Axis(a) => {
                     out.push(a);
                     continue;
                 }
-                Named::Stage(s) => (self.study.stage(s).sweep.as_ref(), self.study.stages[s.0].module),
-                Named::Let(l) => (self.study.let_(l).sweep.as_ref(), self.study.lets[l.0].module),
+                Declaration::Stage(s) => (self.study.stage(s).sweep.as_ref(), self.study.stages[s.0].module),
+                Declaration::Let(l) => (self.study.let_(l).sweep.as_ref(), self.study.lets[l.0].module),
                 _ => continue,
             };
             out.extend(self.sweep_axes(sweep, module).iter().flat_map(|a| a.iter().copied()));

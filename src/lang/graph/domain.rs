@@ -45,13 +45,13 @@ pub(super) fn conversion_help(value: &Value, found: &Type, wanted: &Type) -> Opt
 }
 
 /// Looks up facts through artifacts, calls and records.
-pub(super) struct Look<'e> {
+pub(super) struct ArgumentFacts<'e> {
     pub registry: &'e Registry,
     pub actions: &'e [Action],
     pub world: &'e dyn World,
 }
 
-impl Look<'_> {
+impl ArgumentFacts<'_> {
     /// The checkpoint that a model was trained from.
     fn checkpoint(&self, value: &Value) -> Option<String> {
         match value {
@@ -84,7 +84,7 @@ impl Look<'_> {
     }
 }
 
-impl Facts for Look<'_> {
+impl Facts for ArgumentFacts<'_> {
     fn find(&self, value: &Value, name: &str) -> Option<Value> {
         match value {
             Value::Artifact(id) => {
@@ -209,8 +209,8 @@ impl<'a> Expander<'a> {
         verdict
     }
 
-    fn look(&self) -> Look<'_> {
-        Look { registry: self.registry, actions: self.actions.all(), world: self.world }
+    fn look(&self) -> ArgumentFacts<'_> {
+        ArgumentFacts { registry: self.registry, actions: self.actions.all(), world: self.world }
     }
 
     /// Input limits against the position table of the backbone.

@@ -8,7 +8,7 @@ use super::conform::an;
 use super::env::{Env, Eval, Item, Stop};
 use super::expander::Expander;
 use super::names::meaning;
-use crate::resolve::{AxisId, Named};
+use crate::resolve::{AxisId, Declaration};
 use crate::syntax::ast::{Arm, Expr, ExprKind, Field, Ident, StrPart};
 use crate::types::Type;
 use xpipe_base::diag::{Code, Diagnostic, Span};
@@ -205,7 +205,7 @@ impl<'a> Expander<'a> {
     /// An axis in a string is its label. The text may go into a key: however the study spells a number, it is the same.
     fn label_in_text(&self, e: &Expr, env: &Env<'a>) -> Option<(AxisId, Name)> {
         let ExprKind::Path(path) = &e.kind else { return None };
-        let Some(Named::Axis(axis)) = meaning(self.study, env.module, path).filter(|_| path.len() == 1)
+        let Some(Declaration::Axis(axis)) = meaning(self.study, env.module, path).filter(|_| path.len() == 1)
         else {
             return None;
         };

@@ -6,7 +6,7 @@ use super::env::Item;
 use super::expander::Expander;
 use super::model::Graph;
 use super::overrides::Overrides;
-use crate::resolve::{Named, Study, World};
+use crate::resolve::{Declaration, Study, World};
 use crate::syntax::ast::{self, ItemKind};
 use crate::types::Registry;
 use xpipe_base::diag::{Diagnostics, Span};
@@ -87,22 +87,26 @@ impl<'a> Expander<'a> {
         }
     }
 
-    fn root_item(&mut self, named: Named, span: Span, item: &'a ast::Item) {
+    fn root_item(&mut self, named: Declaration, span: Span, item: &'a ast::Item) {
         match named {
-            Named::Stage(id) => {
+            Declaration::Stage(id) => {
                 self.reads(Item::Stage(id));
                 self.all_cells(id, span);
                 let name = self.study.stage_name(id);
                 self.actions.set_docs(&name, &item.docs);
             }
-            Named::Dataset(id) => {
+            Declaration::Dataset(id) => {
                 let _ = self.dataset(id, span);
             }
-            Named::Param(id) => {
+            Declaration::Param(id) => {
                 let _ = self.param(id, span);
             }
-            Named::Let(id) => self.check_let(id, span),
-            Named::Axis(_) | Named::Def(_) | Named::Module(_) | Named::Output(..) | Named::Broken => {}
+            Declaration::Let(id) => self.check_let(id, span),
+            Declaration::Axis(_)
+            | Declaration::Def(_)
+            | Declaration::Module(_)
+            | Declaration::Output(..)
+            | Declaration::Broken => {}
         }
     }
 }

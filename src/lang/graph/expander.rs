@@ -8,7 +8,7 @@ use super::actions::Actions;
 use super::env::{Env, Eval, Item, Stop};
 use super::memo::Memo;
 use super::model::{Choice, address};
-use super::overrides::{Outside, Overrides};
+use super::overrides::{AppliedOverrides, Overrides};
 use super::reach::Reach;
 use super::reporter::Reporter;
 use super::seal::Seal;
@@ -25,7 +25,7 @@ pub(super) struct Expander<'a> {
     pub registry: &'a Registry,
     pub world: &'a dyn World,
     /// What the command line and the profile override.
-    pub outside: Outside<'a>,
+    pub outside: AppliedOverrides<'a>,
     /// What was evaluated.
     pub memo: Memo,
     /// What was asked for.
@@ -60,7 +60,7 @@ impl<'a> Expander<'a> {
             study,
             registry,
             world,
-            outside: Outside::new(overrides),
+            outside: AppliedOverrides::new(overrides),
             memo: Memo::of(study),
             actions: Actions::default(),
             reporter: Reporter::new(study, sink),

@@ -4,7 +4,7 @@ use super::env::{Env, Eval, Item, Stop};
 use super::expander::Expander;
 use super::model::Cut;
 use super::names::{all_names, follow};
-use crate::resolve::{AxisId, ModuleId, Named};
+use crate::resolve::{AxisId, Declaration, ModuleId};
 use crate::syntax::ast::{Arg, Expr, ExprKind, Ident};
 use crate::types::Type;
 use xpipe_base::diag::{Code, Diagnostic, Span};
@@ -58,7 +58,7 @@ impl<'a> Expander<'a> {
         match &e.kind {
             ExprKind::Path(path) => match path.as_slice() {
                 [ident] => self.label_at(axis, &ident.name, ident.span),
-                [first, second] if self.study.named(module, &first.name) == Some(Named::Axis(axis)) => {
+                [first, second] if self.study.named(module, &first.name) == Some(Declaration::Axis(axis)) => {
                     self.label_at(axis, &second.name, second.span)
                 }
                 _ => Err(self.error(no_label(e.span))),
@@ -125,7 +125,7 @@ impl<'a> Expander<'a> {
         };
         let (ident, whole) = (&path[reached.at], reached.at + 1 == path.len());
         match reached.named {
-            Named::Let(id) if whole => {
+            Declaration::Let(id) if whole => {
                 self.reads(Item::Let(id));
                 let l = self.study.let_(id);
                 let first = *self.memo.lists.entry(id).or_insert(axis);
@@ -135,14 +135,14 @@ impl<'a> Expander<'a> {
                 }
                 self.labels_in(axis, &l.value, self.study.lets[id.0].module)
             }
-            Named::Param(id) if whole => {
+            Declaration::Param(id) if whole => {
                 self.reads(Item::Param(id));
                 match self.param(id, ident.span)? {
                     Value::List(items) => items.iter().map(|v| self.label_of_value(axis, v, span)).collect(),
                     _ => Err(self.error(no_labels(span))),
                 }
             }
-            Named::Broken => Err(Stop::Reported),
+            Declaration::Broken => Err(Stop::Reported),
             _ => Err(self.error(no_labels(span))),
         }
     }

@@ -7,7 +7,7 @@ use super::env::{Eval, Item, Stop};
 use super::expander::Expander;
 use super::names::meaning;
 use super::static_types::literal;
-use crate::resolve::{AxisId, ModuleId, Named};
+use crate::resolve::{AxisId, Declaration, ModuleId};
 use crate::syntax::ast::{Expr, ExprKind, Ident, ItemKind};
 use xpipe_base::diag::suggest::did_you_mean;
 use xpipe_base::diag::{Code, Diagnostic, Span};
@@ -45,12 +45,12 @@ impl<'a> Expander<'a> {
             _ => return None,
         };
         match meaning(self.study, module, path)? {
-            Named::Let(id) => {
+            Declaration::Let(id) => {
                 let l = self.study.let_(id);
                 let module = self.study.lets[id.0].module;
                 if l.sweep.is_none() { self.list_behind(&l.value, module) } else { None }
             }
-            Named::Param(id) => {
+            Declaration::Param(id) => {
                 let place = self.study.params[id.0];
                 let ItemKind::Param { default, .. } = &self.study.item(place).kind else { return None };
                 match self.outside.settings.get(&id) {

@@ -77,7 +77,7 @@ pub(super) struct Memo {
     pub datasets: Vec<Option<Eval>>,
     pub stages: Vec<StageState>,
     /// Axes of the sweeps seen so far.
-    pub sweeps: HashMap<*const ast::Sweep, Option<Rc<[AxisId]>>>,
+    pub sweeps: HashMap<*const ast::ForClause, Option<Rc<[AxisId]>>>,
     /// The axis that each list of labels was first used with.
     pub lists: HashMap<LetId, AxisId>,
     /// Indices of labels that are spelled otherwise than their axis has them.

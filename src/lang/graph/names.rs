@@ -2,48 +2,48 @@
 
 use super::env::{Eval, Stop};
 use super::expander::Expander;
-use crate::resolve::{AxisId, ModuleId, Named, Study};
+use crate::resolve::{AxisId, Declaration, ModuleId, Study};
 use crate::syntax::ast::{Expr, ExprKind, Ident, ItemKind, StrPart};
 use xpipe_base::diag::suggest::{did_you_mean, foreign_value};
 use xpipe_base::diag::{Code, Diagnostic};
 
 /// Where a path leads through modules.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reached {
+pub(super) struct ResolvedPath {
     /// The first thing on the path that is no module, or its last module.
-    pub named: Named,
+    pub named: Declaration,
     /// The index of its name in the path.
     pub at: usize,
 }
 
 /// A path that leads nowhere: the module that has no such name, and the index of the name.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Nowhere {
+pub(super) struct UnknownPath {
     pub module: ModuleId,
     pub at: usize,
 }
 
 /// Follows a path from a module to the first name that is no module.
-pub(super) fn follow(study: &Study, module: ModuleId, path: &[Ident]) -> Result<Reached, Nowhere> {
+pub(super) fn follow(study: &Study, module: ModuleId, path: &[Ident]) -> Result<ResolvedPath, UnknownPath> {
     let mut here = module;
     for (at, ident) in path.iter().enumerate() {
         match study.named(here, &ident.name) {
-            Some(Named::Module(inner)) if at + 1 < path.len() => here = inner,
-            Some(named) => return Ok(Reached { named, at }),
-            None => return Err(Nowhere { module: here, at }),
+            Some(Declaration::Module(inner)) if at + 1 < path.len() => here = inner,
+            Some(named) => return Ok(ResolvedPath { named, at }),
+            None => return Err(UnknownPath { module: here, at }),
         }
     }
-    Err(Nowhere { module: here, at: 0 })
+    Err(UnknownPath { module: here, at: 0 })
 }
 
 /// What a whole path means.
-pub(super) fn meaning(study: &Study, module: ModuleId, path: &[Ident]) -> Option<Named> {
+pub(super) fn meaning(study: &Study, module: ModuleId, path: &[Ident]) -> Option<Declaration> {
     let reached = follow(study, module, path).ok()?;
     (reached.at + 1 == path.len()).then_some(reached.named)
 }
 
 /// The names of a module that mean something of one kind.
-pub(super) fn names_of(study: &Study, module: ModuleId, kind: fn(&Named) -> bool) -> Vec<&str> {
+pub(super) fn names_of(study: &Study, module: ModuleId, kind: fn(&Declaration) -> bool) -> Vec<&str> {
     let names = &study.module(module).names;
     names.iter().filter(|(_, (named, _))| kind(named)).map(|(name, _)| &**name).collect()
 }
@@ -58,7 +58,7 @@ impl<'a> Expander<'a> {
     pub(super) fn axis_of(&self, e: &Expr, module: ModuleId) -> Option<AxisId> {
         let ExprKind::Path(path) = &e.kind else { return None };
         match meaning(self.study, module, path) {
-            Some(Named::Axis(axis)) => Some(axis),
+            Some(Declaration::Axis(axis)) => Some(axis),
             _ => None,
         }
     }
@@ -66,11 +66,11 @@ impl<'a> Expander<'a> {
     /// The axis of a name, or a diagnostic.
     pub(super) fn axis_named(&mut self, ident: &Ident, module: ModuleId) -> Eval<AxisId> {
         match self.study.named(module, &ident.name) {
-            Some(Named::Axis(id)) => Ok(id),
-            Some(Named::Broken) => Err(Stop::Reported),
+            Some(Declaration::Axis(id)) => Ok(id),
+            Some(Declaration::Broken) => Err(Stop::Reported),
             Some(_) => Err(self.error(not_an_axis(ident))),
             None => {
-                let axes = names_of(self.study, module, |n| matches!(n, Named::Axis(_)));
+                let axes = names_of(self.study, module, |n| matches!(n, Declaration::Axis(_)));
                 Err(self.unknown_name(ident, module, axes, "axis"))
             }
         }

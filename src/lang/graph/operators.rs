@@ -4,7 +4,7 @@ use super::compare::compares;
 use super::env::{Env, Eval, Stop};
 use super::expander::Expander;
 use super::names::meaning;
-use crate::resolve::{AxisId, ModuleId, Named};
+use crate::resolve::{AxisId, Declaration, ModuleId};
 use crate::syntax::ast::{Expr, ExprKind};
 use crate::types::Type;
 use xpipe_base::diag::{Code, Diagnostic, Span};
@@ -51,7 +51,7 @@ impl<'a> Expander<'a> {
         for (a, b) in [(left, right), (right, left)] {
             let (Some(axis), ExprKind::Path(p)) = (self.plain_axis(a, env.module), &b.kind) else { continue };
             let [first, label] = p.as_slice() else { continue };
-            if self.study.named(env.module, &first.name) != Some(Named::Axis(axis)) {
+            if self.study.named(env.module, &first.name) != Some(Declaration::Axis(axis)) {
                 continue;
             }
             let wanted = self.label_at(axis, &label.name, label.span)?;
@@ -67,7 +67,7 @@ impl<'a> Expander<'a> {
     fn plain_axis(&self, e: &Expr, module: ModuleId) -> Option<AxisId> {
         let ExprKind::Path(path) = &e.kind else { return None };
         match meaning(self.study, module, path) {
-            Some(Named::Axis(axis)) if path.len() == 1 => Some(axis),
+            Some(Declaration::Axis(axis)) if path.len() == 1 => Some(axis),
             _ => None,
         }
     }

@@ -58,13 +58,13 @@ impl Only<'_> {
 }
 
 /// The overrides of one expansion: those of the command line, and what they mean for the study.
-pub(super) struct Outside<'a> {
+pub(super) struct AppliedOverrides<'a> {
     pub given: &'a Overrides,
     pub settings: IndexMap<ParamId, Setting<'a>>,
     pub only: IndexMap<AxisId, Only<'a>>,
 }
 
-impl<'a> Outside<'a> {
+impl<'a> AppliedOverrides<'a> {
     pub(super) fn new(given: &'a Overrides) -> Self {
         Self { given, settings: IndexMap::new(), only: IndexMap::new() }
     }

@@ -3,7 +3,7 @@
 use super::env::{Env, Eval, Item, Local, Stop};
 use super::expander::Expander;
 use super::names::all_names;
-use crate::resolve::{AxisId, ModuleId, Named};
+use crate::resolve::{AxisId, Declaration, ModuleId};
 use crate::syntax::ast::Ident;
 use crate::types::Type;
 use xpipe_base::diag::{Code, Diagnostic, Span};
@@ -48,20 +48,20 @@ impl<'a> Expander<'a> {
             return Err(self.unknown_first(module, first, rest, want, env));
         };
         let (item, value) = match named {
-            Named::Broken => return Err(Stop::Reported),
-            Named::Axis(axis) => return self.axis_path(axis, first, rest, env),
-            Named::Module(inner) => {
+            Declaration::Broken => return Err(Stop::Reported),
+            Declaration::Axis(axis) => return self.axis_path(axis, first, rest, env),
+            Declaration::Module(inner) => {
                 return match rest.split_first() {
                     Some((next, rest)) => self.global(inner, next, rest, want, env),
                     None => Err(self.error(no_value(first, &Unvalued::Module))),
                 };
             }
-            Named::Def(_) => return Err(self.error(no_value(first, &Unvalued::Def))),
-            Named::Output(..) => return Err(self.error(no_value(first, &Unvalued::Output))),
-            Named::Let(id) => (Item::Let(id), self.let_value(id, env, here)),
-            Named::Param(id) => (Item::Param(id), self.param(id, here)),
-            Named::Dataset(id) => (Item::Dataset(id), self.dataset(id, here)),
-            Named::Stage(id) => (Item::Stage(id), self.stage_cell(id, env, here)),
+            Declaration::Def(_) => return Err(self.error(no_value(first, &Unvalued::Def))),
+            Declaration::Output(..) => return Err(self.error(no_value(first, &Unvalued::Output))),
+            Declaration::Let(id) => (Item::Let(id), self.let_value(id, env, here)),
+            Declaration::Param(id) => (Item::Param(id), self.param(id, here)),
+            Declaration::Dataset(id) => (Item::Dataset(id), self.dataset(id, here)),
+            Declaration::Stage(id) => (Item::Stage(id), self.stage_cell(id, env, here)),
         };
         self.reads(item);
         self.members(value?, rest, env)

@@ -7,7 +7,7 @@ use super::env::Env;
 use super::expander::Expander;
 use super::names::meaning;
 use crate::resolve::modules::normal;
-use crate::resolve::{ModuleId, Named};
+use crate::resolve::{Declaration, ModuleId};
 use crate::syntax::ast::{Expr, ExprKind, Ident, ItemKind};
 use crate::types::Type;
 use xpipe_base::value::{Input, Record, Value};
@@ -59,11 +59,11 @@ impl<'a> Expander<'a> {
     /// Whether names lead to a param or an axis that is declared to be of paths.
     fn is_path(&self, path: &[Ident], module: ModuleId) -> bool {
         let ty = match meaning(self.study, module, path) {
-            Some(Named::Param(id)) => match &self.study.item(self.study.params[id.0]).kind {
+            Some(Declaration::Param(id)) => match &self.study.item(self.study.params[id.0]).kind {
                 ItemKind::Param { ty, .. } => Some(ty),
                 _ => None,
             },
-            Some(Named::Axis(id)) => self.study.axis(id).1,
+            Some(Declaration::Axis(id)) => self.study.axis(id).1,
             _ => None,
         };
         ty.is_some_and(|ty| &*ty.name.name == "Path")

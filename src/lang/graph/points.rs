@@ -7,14 +7,18 @@ use super::env::{Env, Eval, Item, Stop};
 use super::expander::Expander;
 use super::model::Cut;
 use crate::resolve::{AxisId, ModuleId};
-use crate::syntax::ast::{Ident, Sweep};
+use crate::syntax::ast::{ForClause, Ident};
 use crate::types::Type;
 use xpipe_base::diag::{Code, Diagnostic, Span};
 use xpipe_base::value::{Name, Value};
 
 impl<'a> Expander<'a> {
     /// The axes of a `for`, or `None` when one is unknown (reported).
-    pub(super) fn sweep_axes(&mut self, sweep: Option<&'a Sweep>, module: ModuleId) -> Option<Rc<[AxisId]>> {
+    pub(super) fn sweep_axes(
+        &mut self,
+        sweep: Option<&'a ForClause>,
+        module: ModuleId,
+    ) -> Option<Rc<[AxisId]>> {
         let Some(sweep) = sweep else { return Some(Rc::from([])) };
         // A sweep is known by its address in the tree, which does not move.
         let place = std::ptr::from_ref(sweep);
@@ -26,7 +30,7 @@ impl<'a> Expander<'a> {
         axes
     }
 
-    fn new_sweep(&mut self, sweep: &'a Sweep, module: ModuleId) -> Option<Rc<[AxisId]>> {
+    fn new_sweep(&mut self, sweep: &'a ForClause, module: ModuleId) -> Option<Rc<[AxisId]>> {
         let mut axes = Vec::new();
         let mut sound = true;
         for ident in &sweep.axes {
@@ -84,7 +88,7 @@ impl<'a> Expander<'a> {
     }
 
     /// Whether the `where` of a `for` keeps the cell that is bound; [`Stop::Cut`] when it does not.
-    pub(super) fn kept_by_where(&mut self, sweep: Option<&'a Sweep>, env: &Env<'a>) -> Eval<()> {
+    pub(super) fn kept_by_where(&mut self, sweep: Option<&'a ForClause>, env: &Env<'a>) -> Eval<()> {
         let Some(condition) = sweep.and_then(|s| s.condition.as_ref()) else { return Ok(()) };
         match self.eval(condition, None, env)? {
             Value::Bool(true) => Ok(()),

@@ -6,7 +6,7 @@ use super::fields::value_of;
 use super::model::{Graph, Report};
 use super::names::{all_names, names_of};
 use super::output_options::Section;
-use crate::resolve::{ModuleId, Named};
+use crate::resolve::{Declaration, ModuleId};
 use crate::syntax::ast::{Arg, Expr, ExprKind, Field, Ident};
 use xpipe_base::diag::{Code, Diagnostic, Span};
 use xpipe_base::value::Value;
@@ -49,10 +49,10 @@ impl<'a> Expander<'a> {
     fn section(&mut self, item: &'a Expr) -> Option<Section> {
         match &item.kind {
             ExprKind::Path(p) if p.len() == 1 => match self.study.named(ROOT, &p[0].name) {
-                Some(Named::Output(..)) => Some(Section::Output(p[0].name.to_string())),
-                Some(Named::Broken) => None,
+                Some(Declaration::Output(..)) => Some(Section::Output(p[0].name.to_string())),
+                Some(Declaration::Broken) => None,
                 _ => {
-                    let outputs = names_of(self.study, ROOT, |n| matches!(n, Named::Output(..)));
+                    let outputs = names_of(self.study, ROOT, |n| matches!(n, Declaration::Output(..)));
                     self.unknown_name(&p[0], ROOT, outputs, "table or claim");
                     None
                 }
@@ -71,7 +71,7 @@ impl<'a> Expander<'a> {
     fn stage_of_section(&mut self, arg: &'a Arg) -> Option<String> {
         let ExprKind::Path(path) = &arg.value.kind else { return None };
         let ident = path.first()?;
-        if !matches!(self.study.named(ROOT, &ident.name), Some(Named::Stage(_) | Named::Broken)) {
+        if !matches!(self.study.named(ROOT, &ident.name), Some(Declaration::Stage(_) | Declaration::Broken)) {
             self.unknown_name(ident, ROOT, all_names(self.study, ROOT), "stage");
         }
         Some(ident.name.to_string())

@@ -7,7 +7,7 @@ use xpipe_base::value::{ActionId, Name};
 
 /// A target that names nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unknown {
+pub enum UnknownTarget {
     /// There is no such stage.
     #[error("there is no stage `{name}`{}", help.as_ref().map(|h| format!("; {h}")).unwrap_or_default())]
     Stage {
@@ -97,7 +97,7 @@ fn fits(asked: &[Label], row: &Row, cell: &Cell) -> bool {
 ///
 /// # Errors
 /// When it names no cell.
-pub fn target<'g>(graph: &'g Graph, text: &str) -> Result<(&'g Row, Vec<&'g Cell>), Unknown> {
+pub fn target<'g>(graph: &'g Graph, text: &str) -> Result<(&'g Row, Vec<&'g Cell>), UnknownTarget> {
     let text = text.trim();
     let (name, labels) = match text.split_once('[') {
         Some((n, rest)) => {
@@ -108,12 +108,12 @@ pub fn target<'g>(graph: &'g Graph, text: &str) -> Result<(&'g Row, Vec<&'g Cell
     };
     let Some(row) = graph.rows.iter().find(|r| r.name == name) else {
         let help = did_you_mean(name, graph.rows.iter().map(|r| r.name.as_str()));
-        return Err(Unknown::Stage { name: name.to_owned(), help });
+        return Err(UnknownTarget::Stage { name: name.to_owned(), help });
     };
     let cells: Vec<&Cell> =
         row.cells.iter().filter(|c| labels.as_ref().is_none_or(|l| fits(l, row, c))).collect();
     if cells.is_empty() {
-        return Err(Unknown::Cell {
+        return Err(UnknownTarget::Cell {
             stage: name.to_owned(),
             labels: labels.unwrap_or_default().into_iter().map(|l| l.text).collect::<Vec<_>>().join(", "),
             axes: row.axes.join(", "),

@@ -7,7 +7,7 @@ use super::env::Item;
 use super::expander::Expander;
 use super::names::names_of;
 use super::overrides::{Only, Overrides, SetBy, Setting};
-use crate::resolve::{AxisId, ModuleId, Named, ParamId};
+use crate::resolve::{AxisId, Declaration, ModuleId, ParamId};
 use crate::syntax::ast::{self, ExprKind, Field, Ident, ItemKind};
 use xpipe_base::diag::suggest::did_you_mean;
 use xpipe_base::diag::{Code, Diagnostic, Diagnostics, Severity, Span};
@@ -38,7 +38,7 @@ impl<'a> Expander<'a> {
             self.outside.settings.insert(id, Setting { expr, by: SetBy::CommandLine, at: ident.span });
         }
         for (axis, labels) in &overrides.only {
-            if let Some(Named::Axis(id)) = study.named(ModuleId(0), axis) {
+            if let Some(Declaration::Axis(id)) = study.named(ModuleId(0), axis) {
                 self.outside.only.insert(id, Only::CommandLine(labels, study.axis(id).0.span));
             }
         }
@@ -180,10 +180,10 @@ impl<'a> Expander<'a> {
     fn root_param(&mut self, ident: &Ident) -> Option<ParamId> {
         let study = self.study;
         match study.named(ModuleId(0), &ident.name) {
-            Some(Named::Param(id)) => Some(id),
-            Some(Named::Broken) => None,
+            Some(Declaration::Param(id)) => Some(id),
+            Some(Declaration::Broken) => None,
             _ => {
-                let is_param = |n: &Named| matches!(n, Named::Param(_));
+                let is_param = |n: &Declaration| matches!(n, Declaration::Param(_));
                 let inside = (1..study.modules.len())
                     .any(|m| names_of(study, ModuleId(m), is_param).contains(&&*ident.name));
                 self.error(unknown_param(ident, &names_of(study, ModuleId(0), is_param), inside));

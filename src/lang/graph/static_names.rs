@@ -3,7 +3,7 @@
 
 use super::call::Callee;
 use super::expander::Expander;
-use crate::resolve::{AxisId, ModuleId, Named};
+use crate::resolve::{AxisId, Declaration, ModuleId};
 use crate::syntax::ast::{Arg, Def, DefItem, Expr, ExprKind, Field, Ident, ItemKind, Let, Stage, StrPart};
 use crate::types::Type;
 use xpipe_base::diag::{Code, Diagnostic};
@@ -270,9 +270,9 @@ impl<'a> Expander<'a> {
         let mut at = module;
         for (i, ident) in subject.iter().enumerate() {
             match self.study.named(at, &ident.name) {
-                Some(Named::Module(m)) => at = m,
-                Some(Named::Axis(a)) if i + 1 == subject.len() => return Some(a),
-                Some(Named::Broken) => return None,
+                Some(Declaration::Module(m)) => at = m,
+                Some(Declaration::Axis(a)) if i + 1 == subject.len() => return Some(a),
+                Some(Declaration::Broken) => return None,
                 None if at != module => {
                     self.not_in_module(ident, at);
                     return None;

@@ -6,7 +6,7 @@ use super::expander::Expander;
 use super::path::words_of;
 use super::special::FormKind;
 use super::static_types::item_of;
-use crate::resolve::{ModuleId, Named};
+use crate::resolve::{Declaration, ModuleId};
 use crate::syntax::ast::{Arg, Expr, ExprKind, Ident, StrPart};
 use crate::types::{Op, Type};
 
@@ -111,7 +111,7 @@ impl<'a> Expander<'a> {
         let mut at = module;
         for ident in path {
             match self.study.named(at, &ident.name) {
-                Some(Named::Module(inner)) => at = inner,
+                Some(Declaration::Module(inner)) => at = inner,
                 Some(_) => return,
                 None if at != module => {
                     self.not_in_module(ident, at);

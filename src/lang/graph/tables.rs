@@ -10,7 +10,7 @@ use super::no_cells::CellCount;
 use super::table_layout::Layout;
 use super::titles::{only_member, text_of};
 use crate::resolve::{AxisId, ModuleId};
-use crate::syntax::ast::{Expr, ExprKind, Field, Ident, Sweep};
+use crate::syntax::ast::{Expr, ExprKind, Field, ForClause, Ident};
 use crate::types::Type;
 use xpipe_base::diag::{Code, Diagnostic, Span};
 use xpipe_base::value::{Name, Record, Value};
@@ -39,7 +39,7 @@ impl<'a> Expander<'a> {
     pub(super) fn table(
         &mut self,
         name: &'a Ident,
-        sweep: Option<&'a Sweep>,
+        sweep: Option<&'a ForClause>,
         fields: &'a [Field],
         span: Span,
         graph: &mut Graph,

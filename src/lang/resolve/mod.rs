@@ -8,5 +8,7 @@ mod study;
 pub mod world;
 
 pub use modules::load;
-pub use study::{AxisId, DatasetId, DefId, LetId, Module, ModuleId, Named, ParamId, Place, StageId, Study};
+pub use study::{
+    AxisId, DatasetId, Declaration, DefId, ItemIndex, LetId, Module, ModuleId, ParamId, StageId, Study,
+};
 pub use world::{Disk, World};

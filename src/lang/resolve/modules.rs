@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 
 use super::errors;
 use super::study::{
-    AxisId, DatasetId, DefId, LetId, Module, ModuleId, Named, ParamId, Place, StageId, Study,
+    AxisId, DatasetId, Declaration, DefId, ItemIndex, LetId, Module, ModuleId, ParamId, StageId, Study,
 };
 use super::world::{STD, World};
 use crate::syntax::ast::{self, ItemKind, UseFrom};
@@ -108,39 +108,39 @@ impl Loader<'_> {
     }
 
     fn declare(&mut self, module: ModuleId, index: usize, item: &ast::Item) {
-        let place = Place { module, item: index };
+        let place = ItemIndex { module, item: index };
         let s = &mut self.study;
         let (name, named) = match &item.kind {
             ItemKind::Edition { .. } | ItemKind::Requires { .. } | ItemKind::Study { .. } => return,
             ItemKind::Use(u) => return self.import(module, u),
             ItemKind::Param { name, .. } => {
                 s.params.push(place);
-                (name, Named::Param(ParamId(s.params.len() - 1)))
+                (name, Declaration::Param(ParamId(s.params.len() - 1)))
             }
             ItemKind::Axis { name, .. } => {
                 s.axes.push(place);
-                (name, Named::Axis(AxisId(s.axes.len() - 1)))
+                (name, Declaration::Axis(AxisId(s.axes.len() - 1)))
             }
             ItemKind::Let(l) => {
                 s.lets.push(place);
-                (&l.name, Named::Let(LetId(s.lets.len() - 1)))
+                (&l.name, Declaration::Let(LetId(s.lets.len() - 1)))
             }
             ItemKind::Dataset { name, .. } => {
                 s.datasets.push(place);
-                (name, Named::Dataset(DatasetId(s.datasets.len() - 1)))
+                (name, Declaration::Dataset(DatasetId(s.datasets.len() - 1)))
             }
             ItemKind::Stage(stage) => {
                 s.stages.push(place);
-                (&stage.name, Named::Stage(StageId(s.stages.len() - 1)))
+                (&stage.name, Declaration::Stage(StageId(s.stages.len() - 1)))
             }
             ItemKind::Def(d) => {
                 s.defs.push(place);
-                (&d.name, Named::Def(DefId(s.defs.len() - 1)))
+                (&d.name, Declaration::Def(DefId(s.defs.len() - 1)))
             }
             ItemKind::Table { name, .. }
             | ItemKind::Claim { name, .. }
             | ItemKind::Report { name, .. }
-            | ItemKind::Profile { name, .. } => (name, Named::Output(module, index)),
+            | ItemKind::Profile { name, .. } => (name, Declaration::Output(module, index)),
         };
         if item.broken && s.modules[module.0].names.contains_key(&name.name) {
             // Its name is not the one it should have.
@@ -150,7 +150,7 @@ impl Loader<'_> {
         self.bind(module, name, named);
     }
 
-    fn bind(&mut self, module: ModuleId, ident: &ast::Ident, named: Named) {
+    fn bind(&mut self, module: ModuleId, ident: &ast::Ident, named: Declaration) {
         let names = &mut self.study.modules[module.0].names;
         if let Some((_, first)) = names.get(&ident.name) {
             self.sink.push(errors::declared_twice(ident, *first));
@@ -172,7 +172,7 @@ impl Loader<'_> {
         match (target, &u.names) {
             (None, names) => {
                 for ident in names.clone().unwrap_or_else(|| alone.into_iter().collect()) {
-                    self.bind(into, &ident, Named::Broken);
+                    self.bind(into, &ident, Declaration::Broken);
                 }
             }
             (Some(target), Some(names)) => {
@@ -181,11 +181,11 @@ impl Loader<'_> {
                     if found.is_none() {
                         self.not_in_module(ident, target);
                     }
-                    self.bind(into, ident, found.map_or(Named::Broken, |f| f.0));
+                    self.bind(into, ident, found.map_or(Declaration::Broken, |f| f.0));
                 }
             }
             (Some(target), None) => match alone {
-                Some(ident) => self.bind(into, &ident, Named::Module(target)),
+                Some(ident) => self.bind(into, &ident, Declaration::Module(target)),
                 None => self.sink.push(errors::unnamed_file(u.from_span)),
             },
         }

@@ -36,7 +36,7 @@ ids! {
 /// The declaration that a name refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
-pub enum Named {
+pub enum Declaration {
     Axis(AxisId),
     Let(LetId),
     Param(ParamId),
@@ -64,7 +64,7 @@ pub struct Module {
     /// Its items.
     pub ast: Arc<ast::File>,
     /// Its names, each with the span of its declaration.
-    pub names: IndexMap<Name, (Named, Span)>,
+    pub names: IndexMap<Name, (Declaration, Span)>,
     /// Whether a declaration did not parse: unknown names may be declared there.
     pub incomplete: bool,
     /// Byte ranges of lines with syntax errors. Further errors there are consequences.
@@ -73,7 +73,7 @@ pub struct Module {
 
 /// The position of an item.
 #[derive(Clone, Copy, Debug)]
-pub struct Place {
+pub struct ItemIndex {
     /// The file.
     pub module: ModuleId,
     /// Its index among the file's items.
@@ -86,22 +86,22 @@ pub struct Study {
     /// Files; the first is the root.
     pub modules: Vec<Module>,
     /// Axes, by [`AxisId`].
-    pub axes: Vec<Place>,
+    pub axes: Vec<ItemIndex>,
     /// Lets, by [`LetId`].
-    pub lets: Vec<Place>,
+    pub lets: Vec<ItemIndex>,
     /// Params, by [`ParamId`].
-    pub params: Vec<Place>,
+    pub params: Vec<ItemIndex>,
     /// Datasets, by [`DatasetId`].
-    pub datasets: Vec<Place>,
+    pub datasets: Vec<ItemIndex>,
     /// Stages, by [`StageId`].
-    pub stages: Vec<Place>,
+    pub stages: Vec<ItemIndex>,
     /// Defs, by [`DefId`].
-    pub defs: Vec<Place>,
+    pub defs: Vec<ItemIndex>,
 }
 
 impl Study {
     /// The item at a place.
-    pub fn item(&self, p: Place) -> &ast::Item {
+    pub fn item(&self, p: ItemIndex) -> &ast::Item {
         &self.modules[p.module.0].ast.items[p.item]
     }
 
@@ -111,7 +111,7 @@ impl Study {
     }
 
     /// What a name means in a file.
-    pub fn named(&self, module: ModuleId, name: &str) -> Option<Named> {
+    pub fn named(&self, module: ModuleId, name: &str) -> Option<Declaration> {
         self.module(module).names.get(name).map(|(n, _)| *n)
     }
 

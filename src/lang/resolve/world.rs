@@ -73,9 +73,9 @@ impl World for Disk {
 
 /// Files in memory, for tests.
 #[derive(Clone, Debug, Default)]
-pub struct Memory(pub BTreeMap<PathBuf, String>);
+pub struct MemoryFiles(pub BTreeMap<PathBuf, String>);
 
-impl World for Memory {
+impl World for MemoryFiles {
     fn read(&self, path: &Path) -> std::io::Result<String> {
         self.0.get(path).cloned().ok_or_else(|| std::io::Error::from(std::io::ErrorKind::NotFound))
     }

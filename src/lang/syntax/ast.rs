@@ -49,8 +49,8 @@ pub enum ItemKind {
     Dataset { name: Ident, ty: TypeExpr, value: Expr },
     Stage(Stage),
     Def(Def),
-    Table { name: Ident, sweep: Option<Sweep>, fields: Vec<Field>, body: Span },
-    Claim { name: Ident, sweep: Option<Sweep>, fields: Vec<Field>, body: Span },
+    Table { name: Ident, sweep: Option<ForClause>, fields: Vec<Field>, body: Span },
+    Claim { name: Ident, sweep: Option<ForClause>, fields: Vec<Field>, body: Span },
     Report { name: Ident, fields: Vec<Field>, body: Span },
     Profile { name: Ident, fields: Vec<Field>, only: Vec<Only> },
 }
@@ -80,7 +80,7 @@ pub enum UseFrom {
 /// `for a, b where cond`.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the names of the fields say it")]
-pub struct Sweep {
+pub struct ForClause {
     pub axes: Vec<Ident>,
     pub condition: Option<Expr>,
 }
@@ -91,7 +91,7 @@ pub struct Sweep {
 pub struct Let {
     pub name: Ident,
     /// The axes it varies over.
-    pub sweep: Option<Sweep>,
+    pub sweep: Option<ForClause>,
     /// Declared type.
     pub ty: Option<TypeExpr>,
     pub value: Expr,
@@ -103,7 +103,7 @@ pub struct Let {
 pub struct Stage {
     pub name: Ident,
     /// The axes it varies over.
-    pub sweep: Option<Sweep>,
+    pub sweep: Option<ForClause>,
     /// The call ([`ExprKind::Call`], or [`ExprKind::Error`]).
     pub call: Expr,
     /// The fields of `with`.

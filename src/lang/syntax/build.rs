@@ -3,16 +3,16 @@
 use pest::iterators::Pair;
 
 use super::ast::{
-    Def, DefItem, Expr, ExprKind, Field, Formal, Ident, Item, ItemKind, Let, Only, Stage, Sweep, TypeExpr,
-    Use, UseFrom,
+    Def, DefItem, Expr, ExprKind, Field, ForClause, Formal, Ident, Item, ItemKind, Let, Only, Stage,
+    TypeExpr, Use, UseFrom,
 };
-use super::context::{Cx, parts};
+use super::context::{BuildContext, parts};
 use super::expr::doc_text;
 use super::grammar::Rule;
 use super::pieces::token_end;
 use xpipe_base::diag::{Code, Diagnostic, Span};
 
-impl Cx<'_> {
+impl BuildContext<'_> {
     /// The item of an `only_item` pair.
     pub(super) fn item(&mut self, whole: Pair<'_, Rule>) -> Option<Item> {
         let mut docs = Vec::new();
@@ -213,7 +213,7 @@ impl Cx<'_> {
         Expr { kind: ExprKind::Error, span: value.span }
     }
 
-    pub(super) fn sweep(&mut self, pair: Pair<'_, Rule>) -> Sweep {
+    pub(super) fn sweep(&mut self, pair: Pair<'_, Rule>) -> ForClause {
         let (mut axes, mut condition) = (Vec::new(), None);
         for part in parts(pair) {
             match part.as_rule() {
@@ -223,7 +223,7 @@ impl Cx<'_> {
                 _ => {}
             }
         }
-        Sweep { axes, condition }
+        ForClause { axes, condition }
     }
 
     fn type_expr(&mut self, pair: &Pair<'_, Rule>) -> TypeExpr {
@@ -315,7 +315,7 @@ impl Cx<'_> {
 struct Named {
     name: Ident,
     ty: Option<TypeExpr>,
-    sweep: Option<Sweep>,
+    sweep: Option<ForClause>,
     value: Option<Expr>,
     fields: Vec<Field>,
     only: Vec<Only>,

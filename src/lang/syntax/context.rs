@@ -8,7 +8,7 @@ use super::grammar::Rule;
 use xpipe_base::diag::{Diagnostic, Diagnostics, FileId, Severity, Span};
 
 /// The state of building one item or expression.
-pub(super) struct Cx<'a> {
+pub(super) struct BuildContext<'a> {
     pub(super) file: FileId,
     /// The text that was parsed.
     pub(super) source: &'a Edited<'a>,
@@ -22,7 +22,7 @@ pub(super) struct Cx<'a> {
     pub(super) lost: bool,
 }
 
-impl Cx<'_> {
+impl BuildContext<'_> {
     /// The span of bytes of the parsed text.
     pub(super) fn span(&self, start: usize, end: usize) -> Span {
         let start = self.source.place(start) as u32;

@@ -4,7 +4,7 @@ use pest::Parser;
 use pest::error::{Error, ErrorVariant, InputLocation};
 use pest::iterators::Pair;
 
-use super::context::Cx;
+use super::context::BuildContext;
 use super::grammar::{Grammar, Rule};
 use super::{slips, token};
 use xpipe_base::diag::{Code, Diagnostic};
@@ -12,7 +12,7 @@ use xpipe_base::diag::{Code, Diagnostic};
 /// The expectation when no rule has a name.
 const NOTHING: &str = "something else";
 
-impl Cx<'_> {
+impl BuildContext<'_> {
     /// Reports why a piece is not what `rule` says it should be.
     pub(super) fn explain(&mut self, bad: &Pair<'_, Rule>, rule: Rule) {
         let base = bad.as_span().start();

@@ -6,7 +6,7 @@
 use pest::iterators::Pair;
 
 use super::ast::{Arg, Arm, Expr, ExprKind, Field, Ident};
-use super::context::{Cx, parts};
+use super::context::{BuildContext, parts};
 use super::grammar::Rule;
 use super::literal::raw;
 use xpipe_base::diag::{Code, Diagnostic, Span};
@@ -43,7 +43,7 @@ impl Operator {
     }
 }
 
-impl Cx<'_> {
+impl BuildContext<'_> {
     /// An expression.
     pub(super) fn expr(&mut self, pair: Pair<'_, Rule>) -> Expr {
         let whole = self.span_of(&pair);

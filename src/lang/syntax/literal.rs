@@ -5,11 +5,11 @@ use std::sync::Arc;
 use pest::iterators::Pair;
 
 use super::ast::{Expr, ExprKind, StrPart};
-use super::context::{Cx, parts};
+use super::context::{BuildContext, parts};
 use super::grammar::Rule;
 use xpipe_base::diag::{Code, Diagnostic, Span};
 
-impl Cx<'_> {
+impl BuildContext<'_> {
     /// A number, with its unit when it has one.
     pub(super) fn quantity(&mut self, pair: Pair<'_, Rule>) -> Expr {
         let span = self.span_of(&pair);

@@ -33,6 +33,6 @@ pub mod source;
 mod tests;
 mod token;
 
-pub use fmt::{Refused, format};
+pub use fmt::{FormatError, format};
 pub use parser::{parse, parse_expr, parse_setting};
 pub use source::SourceMap;

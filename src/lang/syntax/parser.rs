@@ -4,7 +4,7 @@ use pest::Parser;
 use pest::iterators::Pair;
 
 use super::ast::{Expr, File, Ident};
-use super::context::{Cx, parts};
+use super::context::{BuildContext, parts};
 use super::edits::Edited;
 use super::grammar::{Grammar, Rule};
 use super::recover;
@@ -45,13 +45,13 @@ fn fragment<T>(
     text: &str,
     sink: &mut Diagnostics,
     rule: Rule,
-    build: impl FnOnce(&mut Cx<'_>, Pair<'_, Rule>) -> Option<T>,
+    build: impl FnOnce(&mut BuildContext<'_>, Pair<'_, Rule>) -> Option<T>,
 ) -> Option<T> {
     if !recover::sound(file, text, sink) {
         return None;
     }
     let source = Edited::plain(text, 0);
-    let mut cx = Cx { file, source: &source, sink, quiet: &[], broken: false, lost: false };
+    let mut cx = BuildContext { file, source: &source, sink, quiet: &[], broken: false, lost: false };
     match Grammar::parse(rule, text) {
         Ok(mut pairs) => pairs.next().and_then(|pair| build(&mut cx, pair)).filter(|_| !cx.broken),
         Err(error) => {

@@ -3,7 +3,7 @@
 use pest::iterators::Pair;
 
 use super::ast::{Expr, ExprKind, Field, Ident};
-use super::context::{Cx, parts};
+use super::context::{BuildContext, parts};
 use super::grammar::Rule;
 use xpipe_base::diag::{Code, Diagnostic};
 
@@ -12,7 +12,7 @@ pub(super) trait Piece {
     /// The name of one, with its article.
     const ONE: &'static str;
     /// Takes what can be known of a piece that could not be read.
-    fn salvage(_cx: &Cx<'_>, _bad: &Pair<'_, Rule>, _before: &mut Vec<Self>, _separated: bool)
+    fn salvage(_cx: &BuildContext<'_>, _bad: &Pair<'_, Rule>, _before: &mut Vec<Self>, _separated: bool)
     where
         Self: Sized,
     {
@@ -39,7 +39,7 @@ impl Piece for Field {
     const ONE: &'static str = "a field";
 
     /// The field keeps its name, so that nobody reports it as missing.
-    fn salvage(cx: &Cx<'_>, bad: &Pair<'_, Rule>, before: &mut Vec<Self>, separated: bool) {
+    fn salvage(cx: &BuildContext<'_>, bad: &Pair<'_, Rule>, before: &mut Vec<Self>, separated: bool) {
         let span = cx.span_of(bad);
         if !separated {
             if let Some(last) = before.last_mut().filter(|f| f.value.is_none()) {
@@ -58,7 +58,7 @@ impl Piece for Field {
     }
 }
 
-impl Cx<'_> {
+impl BuildContext<'_> {
     /// The pieces of a bracketed group, reporting those that could not be read and separators that are missing.
     pub(super) fn pieces<T: Piece>(
         &mut self,

@@ -5,7 +5,7 @@ use pest::Parser;
 
 use super::ast::{Field, File, Item, ItemKind};
 use super::brackets::{balanced, mend};
-use super::context::{Cx, parts};
+use super::context::{BuildContext, parts};
 use super::edits::Edited;
 use super::explain::failed_at;
 use super::faults::Fault;
@@ -226,7 +226,14 @@ impl<'a> Recovery<'a> {
         out: &mut File,
     ) {
         let broken = broken || !chunk.edits.is_empty();
-        let mut cx = Cx { file: self.file, source, sink: self.sink, quiet: &self.quiet, broken, lost: false };
+        let mut cx = BuildContext {
+            file: self.file,
+            source,
+            sink: self.sink,
+            quiet: &self.quiet,
+            broken,
+            lost: false,
+        };
         let item = pairs.into_iter().next().and_then(|pair| cx.item(pair));
         self.lost |= cx.lost;
         if let Some(head) = chunk.head.filter(|at| !broken && self.line(*at).0 != *at) {
@@ -267,7 +274,7 @@ impl<'a> Recovery<'a> {
         };
         if known {
             let end = source.text.trim_end().len();
-            let mut cx = Cx {
+            let mut cx = BuildContext {
                 file: self.file,
                 source,
                 sink: self.sink,
@@ -312,7 +319,7 @@ impl<'a> Recovery<'a> {
         let source = Edited::plain(&self.text[start..chunk.end], start);
         let end = source.text.find(['{', '(', '[', '"']).unwrap_or(source.text.len());
         let fields = self.blocks(chunk, failed);
-        let mut cx = Cx {
+        let mut cx = BuildContext {
             file: self.file,
             source: &source,
             sink: self.sink,
@@ -369,7 +376,7 @@ impl<'a> Recovery<'a> {
             }
             let Some(start) = open.take() else { continue };
             let source = Edited::plain(&self.text[start..=b.at], start);
-            let mut cx = Cx {
+            let mut cx = BuildContext {
                 file: self.file,
                 source: &source,
                 sink: self.sink,

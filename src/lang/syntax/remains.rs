@@ -1,13 +1,13 @@
 //! What is kept of an item that does not parse.
 
-use super::ast::{Def, Expr, ExprKind, Field, Ident, ItemKind, Let, Stage, Sweep, TypeExpr};
+use super::ast::{Def, Expr, ExprKind, Field, ForClause, Ident, ItemKind, Let, Stage, TypeExpr};
 use xpipe_base::diag::Span;
 
 /// An item of which only the word, the name, the sweep and some fields are known.
 pub(super) fn item(
     word: &str,
     name: Ident,
-    sweep: Option<Sweep>,
+    sweep: Option<ForClause>,
     fields: Vec<Field>,
     span: Span,
 ) -> Option<ItemKind> {

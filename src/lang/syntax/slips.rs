@@ -5,7 +5,7 @@ use super::scan::ITEM_WORDS;
 use super::token;
 
 /// A spelling of another language.
-pub(super) struct Slip {
+pub(super) struct ForeignSyntax {
     pub(super) start: usize,
     pub(super) end: usize,
     pub(super) message: String,
@@ -22,7 +22,7 @@ const UNITS: &[&str] = &[
 ];
 
 /// The slip at byte `at` of a text, where what stands there was not expected.
-pub(super) fn at(text: &str, at: usize) -> Option<Slip> {
+pub(super) fn at(text: &str, at: usize) -> Option<ForeignSyntax> {
     let place = Place::new(text, at);
     let rules = [
         Place::unit_apart,
@@ -84,7 +84,12 @@ impl<'a> Place<'a> {
     }
 
     /// A slip at the unexpected token.
-    fn here(&self, message: impl Into<String>, label: &'static str, help: impl Into<String>) -> Option<Slip> {
+    fn here(
+        &self,
+        message: impl Into<String>,
+        label: &'static str,
+        help: impl Into<String>,
+    ) -> Option<ForeignSyntax> {
         self.slip(self.at, message, label, help)
     }
 
@@ -95,13 +100,13 @@ impl<'a> Place<'a> {
         message: impl Into<String>,
         label: &'static str,
         help: impl Into<String>,
-    ) -> Option<Slip> {
+    ) -> Option<ForeignSyntax> {
         let end = self.at + self.found.len();
-        Some(Slip { start, end, message: message.into(), label, help: help.into(), declares: false })
+        Some(ForeignSyntax { start, end, message: message.into(), label, help: help.into(), declares: false })
     }
 
     /// `20 h`.
-    fn unit_apart(&self) -> Option<Slip> {
+    fn unit_apart(&self) -> Option<ForeignSyntax> {
         if !(self.same_line && UNITS.contains(&self.found) && is_plain_number(self.last)) {
             return None;
         }
@@ -111,12 +116,12 @@ impl<'a> Place<'a> {
         self.slip(self.start, message, "a unit follows its number directly", format!("write `{ours}`"))
     }
 
-    fn single_equals(&self) -> Option<Slip> {
+    fn single_equals(&self) -> Option<ForeignSyntax> {
         equals_in_condition(self.text, self.line_start, self.at, self.found)
     }
 
     /// `a if c else b`.
-    fn trailing_condition(&self) -> Option<Slip> {
+    fn trailing_condition(&self) -> Option<ForeignSyntax> {
         if !(self.same_line && self.found == "if" && is_value_end(self.last)) {
             return None;
         }
@@ -131,7 +136,7 @@ impl<'a> Place<'a> {
     }
 
     /// `[x for x in …]`, `{k: v for …}`.
-    fn comprehension(&self) -> Option<Slip> {
+    fn comprehension(&self) -> Option<ForeignSyntax> {
         if !(self.same_line && self.found == "for") {
             return None;
         }
@@ -147,7 +152,7 @@ impl<'a> Place<'a> {
     }
 
     /// `a ** b`, `a ^ b`.
-    fn power(&self) -> Option<Slip> {
+    fn power(&self) -> Option<ForeignSyntax> {
         let start = if self.follows(b'*') && self.found == "*" {
             self.at - 1
         } else if self.found == "^" {
@@ -165,7 +170,7 @@ impl<'a> Place<'a> {
     }
 
     /// `a | b`, `a |> b`, `a >> b`.
-    fn pipe(&self) -> Option<Slip> {
+    fn pipe(&self) -> Option<ForeignSyntax> {
         let shift = self.found == ">" && self.follows(b'>');
         if !(shift || (self.found == "|" && self.same_line) || self.found == "|>") {
             return None;
@@ -176,7 +181,7 @@ impl<'a> Place<'a> {
     }
 
     /// `axis a = 1, 2`, `(1, 2)`.
-    fn list_without_brackets(&self) -> Option<Slip> {
+    fn list_without_brackets(&self) -> Option<ForeignSyntax> {
         let listed =
             self.before.starts_with(['a', 'l']) && innermost(self.text, self.line_start, self.at).is_none();
         if !(self.found == "," && (listed || grouped(self.text, self.line_start, self.at))) {
@@ -186,7 +191,7 @@ impl<'a> Place<'a> {
         self.here("a list stands in `[…]`", label, "write `[a, b]`")
     }
 
-    fn indented_item(&self) -> Option<Slip> {
+    fn indented_item(&self) -> Option<ForeignSyntax> {
         let (last, found) = (self.last, self.found);
         let item = ITEM_WORDS.contains(&last) && self.start > self.line_start && last != "report";
         if !(self.same_line && starts_name(found) && item) {
@@ -197,11 +202,11 @@ impl<'a> Place<'a> {
         );
         let message = format!("`{last}` stands in column 0, not inside another item");
         let slip = self.slip(self.start, message, "starts an item", help)?;
-        Some(Slip { declares: true, ..slip })
+        Some(ForeignSyntax { declares: true, ..slip })
     }
 
     /// `"key": 1`.
-    fn quoted_key(&self) -> Option<Slip> {
+    fn quoted_key(&self) -> Option<ForeignSyntax> {
         let found = self.found;
         let quoted = found.len() > 1 && found.starts_with(['"', '\'']) && found.ends_with(['"', '\'']);
         if !(quoted && self.after.trim_start().starts_with([':', '='])) {
@@ -212,17 +217,17 @@ impl<'a> Place<'a> {
     }
 
     /// `lambda x: …`, `function (x)`.
-    fn anonymous_function(&self) -> Option<Slip> {
+    fn anonymous_function(&self) -> Option<ForeignSyntax> {
         if !(self.same_line && matches!(self.last, "lambda" | "function")) {
             return None;
         }
         let help = "declare a `def`, and call it by its name";
         let slip = self.slip(self.start, "there are no anonymous functions", "not a value", help)?;
-        Some(Slip { end: self.start + self.last.len(), ..slip })
+        Some(ForeignSyntax { end: self.start + self.last.len(), ..slip })
     }
 
     /// `a is b`, `a not in b`.
-    fn word_operator(&self) -> Option<Slip> {
+    fn word_operator(&self) -> Option<ForeignSyntax> {
         let help = match self.found {
             "is" => "write `==`, or `!=` for `is not`",
             "not" if self.after.trim_start().starts_with("in ") => "write `not a in b`",
@@ -231,7 +236,7 @@ impl<'a> Place<'a> {
         self.here(format!("`{}` compares nothing here", self.found), "not an operator", help)
     }
 
-    fn line_continuation(&self) -> Option<Slip> {
+    fn line_continuation(&self) -> Option<ForeignSyntax> {
         if !(self.found == "\\" && self.after.trim().is_empty()) {
             return None;
         }
@@ -240,7 +245,7 @@ impl<'a> Place<'a> {
     }
 
     /// `axis."label"`, `axis.32`.
-    fn literal_member(&self) -> Option<Slip> {
+    fn literal_member(&self) -> Option<ForeignSyntax> {
         let literal = self.found.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '"' | '\''));
         if !(literal && self.last == "." && self.start + 1 == self.at) {
             return None;
@@ -251,7 +256,7 @@ impl<'a> Place<'a> {
     }
 
     /// `a += 1`.
-    fn compound_assignment(&self) -> Option<Slip> {
+    fn compound_assignment(&self) -> Option<ForeignSyntax> {
         if !(self.found == "=" && self.before.ends_with(['+', '-', '*', '/'])) {
             return None;
         }
@@ -260,7 +265,7 @@ impl<'a> Place<'a> {
     }
 
     /// `'it's'`.
-    fn apostrophe(&self) -> Option<Slip> {
+    fn apostrophe(&self) -> Option<ForeignSyntax> {
         let adjacent = self.start + self.last.len() == self.at;
         if !(self.same_line && self.found.starts_with('\'') && self.last.starts_with('\'') && adjacent) {
             return None;
@@ -270,7 +275,7 @@ impl<'a> Place<'a> {
     }
 
     /// `if c: …`.
-    fn colon_after_condition(&self) -> Option<Slip> {
+    fn colon_after_condition(&self) -> Option<ForeignSyntax> {
         if !(self.found == ":" && self.before.contains("if ") && !self.before.contains(" then ")) {
             return None;
         }
@@ -280,7 +285,7 @@ impl<'a> Place<'a> {
 }
 
 /// `where k = 1` and `if k = 1 then`: a single `=` where a comparison is meant.
-fn equals_in_condition(text: &str, line_start: usize, at: usize, found: &str) -> Option<Slip> {
+fn equals_in_condition(text: &str, line_start: usize, at: usize, found: &str) -> Option<ForeignSyntax> {
     let line = &text[line_start..at + found.len()];
     let (word, from) = ["where ", "if "]
         .iter()
@@ -304,7 +309,7 @@ fn equals_in_condition(text: &str, line_start: usize, at: usize, found: &str) ->
     }
     let start = line_start + from + equals[0];
     let left = condition[..equals[0]].trim();
-    Some(Slip {
+    Some(ForeignSyntax {
         start,
         end: start + 1,
         message: "a comparison is written `==`".into(),

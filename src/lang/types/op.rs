@@ -7,7 +7,7 @@
 use indexmap::IndexMap;
 
 use super::{Artifact, ModelUse, Supervision, Type};
-use xpipe_base::task::{AskedFn, Demands, MemoryFn, ReadyFn, RunFn, WorkFn};
+use xpipe_base::task::{Estimators, LlmRequestsFn, MemoryFn, ReadyFn, RunFn, WorkFn};
 use xpipe_base::value::{Name, Record, Value};
 
 /// What a signature is for.
@@ -118,7 +118,7 @@ pub struct Op {
     /// The fields of `with { … }` that it reads, besides those of the engine: `batch`, `micro_batch`, `checkpoint`.
     pub policy_keys: &'static [&'static str],
     /// Estimates of the memory and work that it will need.
-    pub resources: Option<Demands>,
+    pub resources: Option<Estimators>,
     /// Whether it can start on this machine, asked before a run starts anything.
     pub ready: Option<ReadyFn>,
     /// A call for its page, where the required arguments alone make none that `check` accepts.
@@ -300,14 +300,14 @@ impl Op {
     /// Sets the estimates of memory and work.
     #[must_use]
     pub fn resources(mut self, memory: MemoryFn, work: WorkFn) -> Self {
-        self.resources = Some(Demands { memory, work, asked: None });
+        self.resources = Some(Estimators { memory, work, asked: None });
         self
     }
 
     /// Sets the estimates of memory, work and requests to a language model.
     #[must_use]
-    pub fn resources_and_requests(mut self, memory: MemoryFn, work: WorkFn, requests: AskedFn) -> Self {
-        self.resources = Some(Demands { memory, work, asked: Some(requests) });
+    pub fn resources_and_requests(mut self, memory: MemoryFn, work: WorkFn, requests: LlmRequestsFn) -> Self {
+        self.resources = Some(Estimators { memory, work, asked: Some(requests) });
         self
     }
 

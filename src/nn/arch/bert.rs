@@ -107,7 +107,7 @@ pub(super) fn read(fields: &Fields) -> Result<Arc<dyn Architecture>, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Role;
+    use super::super::TensorRole;
     use super::*;
 
     const SMALL: &str = r#"{"model_type": "bert", "vocab_size": 9, "hidden_size": 4, "num_hidden_layers": 1,
@@ -140,8 +140,8 @@ mod tests {
     fn old_and_short_names_become_regular() {
         let b = bert("").unwrap();
         let name = |n: &str| match b.role(n) {
-            Role::Parameter(n) => n,
-            Role::Ignored => "ignored".into(),
+            TensorRole::Parameter(n) => n,
+            TensorRole::Ignored => "ignored".into(),
         };
         assert_eq!(
             name("encoder.layer.0.output.LayerNorm.gamma"),

@@ -7,7 +7,7 @@
 
 use candle_core::{Result, Tensor};
 
-use super::{Declared, Init, Role, regular};
+use super::{Declared, Init, TensorRole, regular};
 use crate::layers::Graph;
 use crate::layers::activation::Activation;
 
@@ -52,17 +52,17 @@ impl MaskedLmHead {
     }
 
     /// The role of a checkpoint's tensor in this head; `None` if it has none.
-    pub fn role(&self, name: &str) -> Option<Role> {
+    pub fn role(&self, name: &str) -> Option<TensorRole> {
         let name = regular(name);
         if name == format!("{}.weight", self.decoder) {
-            return Some(Role::Parameter(self.table()));
+            return Some(TensorRole::Parameter(self.table()));
         }
         // Some versions write the same numbers under a second name.
         if name == self.bias || name == format!("{}.bias", self.decoder) {
-            return Some(Role::Parameter(self.bias.into()));
+            return Some(TensorRole::Parameter(self.bias.into()));
         }
         let own = [self.dense, self.norm].iter().any(|stem| name.starts_with(&format!("{stem}.")));
-        own.then_some(Role::Parameter(name))
+        own.then_some(TensorRole::Parameter(name))
     }
 
     /// The logits `[tokens, vocabulary]` of hidden states `[tokens, hidden]`; `table` is the output table.

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::config::Fields;
-use super::layers::{Graph, Lookup};
+use super::layers::{EmbeddingRows, Graph};
 use super::{Packed, Parameter};
 use xpipe_base::task::Failure;
 
@@ -88,7 +88,7 @@ pub struct Declared {
 
 /// The role of a checkpoint's tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum TensorRole {
     /// The parameter of this name, after normalisation of old names and absent prefixes.
     Parameter(String),
     /// KnownArchitecture and unused: a masked-LM head, a buffer.
@@ -117,7 +117,7 @@ pub trait Architecture: Send + Sync + std::fmt::Debug {
     /// The tensors in the order of the flat buffer.
     fn declared(&self) -> Vec<Declared>;
     /// The role of a checkpoint's tensor.
-    fn role(&self, name: &str) -> Role;
+    fn role(&self, name: &str) -> TensorRole;
     /// The same encoder with another head and the configuration that describes both.
     fn under(&self, head: head::Head, config: Map<String, Value>) -> Arc<dyn Architecture>;
     /// The head of its masked language model, if this version has it.
@@ -138,7 +138,7 @@ pub trait Architecture: Send + Sync + std::fmt::Debug {
     /// Names the pair and the number that is out of range.
     fn check(&self, batch: &Packed) -> Result<(), Failure>;
     /// The embedding tables whose rows are summed for each token, in the order of summation.
-    fn lookups(&self, batch: &Packed) -> Vec<Lookup>;
+    fn lookups(&self, batch: &Packed) -> Vec<EmbeddingRows>;
     /// The logits `[pairs]` from the summed embedding rows `[tokens, width]`, in plain differentiable operations.
     ///
     /// # Errors
@@ -152,14 +152,14 @@ pub trait Architecture: Send + Sync + std::fmt::Debug {
 
 /// The role of a tensor in an encoder whose names begin with `prefix` and one of `inside`. The prefix may be absent, norms
 /// may have their old names, and names that begin with one of `ignored` (with or without the prefix) are ignored.
-fn role(name: &str, prefix: &str, inside: &[&str], ignored: &[&str]) -> Role {
+fn role(name: &str, prefix: &str, inside: &[&str], ignored: &[&str]) -> TensorRole {
     let inner = name.strip_prefix(prefix).unwrap_or(name);
     if ignored.iter().any(|i| inner.starts_with(i)) {
-        return Role::Ignored;
+        return TensorRole::Ignored;
     }
     let regular = regular(inner);
     let inside = inside.iter().any(|p| regular.starts_with(p));
-    Role::Parameter(if inside { format!("{prefix}{regular}") } else { name.to_owned() })
+    TensorRole::Parameter(if inside { format!("{prefix}{regular}") } else { name.to_owned() })
 }
 
 /// A tensor's name with old names of norms replaced.

@@ -99,7 +99,7 @@ pub fn lengths(config: &Map<String, Value>) -> Option<[usize; 2]> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Role, from_fields};
+    use super::super::{TensorRole, from_fields};
     use super::*;
 
     fn mono(more: &str) -> Result<Arc<dyn Architecture>, Failure> {
@@ -120,7 +120,7 @@ mod tests {
         assert!(!names.iter().any(|n| n.starts_with("classifier") || n.contains("pool")), "{names:?}");
         assert_eq!(
             model.role("embeddings.LayerNorm.weight"),
-            Role::Parameter("electra.embeddings.LayerNorm.weight".into())
+            TensorRole::Parameter("electra.embeddings.LayerNorm.weight".into())
         );
         assert_eq!(lengths(model.config()), Some([32, 512]));
         let names =

@@ -8,13 +8,13 @@ use serde_json::{Map, Value};
 
 use super::head::Head;
 use super::masked_lm::MaskedLmHead;
-use super::{Architecture, Declared, Form, Init, Role};
+use super::{Architecture, Declared, Form, Init, TensorRole};
 use crate::Packed;
 use crate::config::Fields;
 use crate::layers::activation::Activation;
 use crate::layers::disentangled::Relative;
 use crate::layers::dropout::Site;
-use crate::layers::{Graph, Lookup};
+use crate::layers::{EmbeddingRows, Graph};
 use xpipe_base::task::Failure;
 
 /// The names of an architecture and its tensors.
@@ -236,11 +236,11 @@ impl Architecture for PostNorm {
         list
     }
 
-    fn role(&self, name: &str) -> Role {
+    fn role(&self, name: &str) -> TensorRole {
         // A pooler that the head does not use.
         let inner = name.strip_prefix(self.names.prefix).unwrap_or(name);
         if inner.starts_with("pooler.") && self.head.dense.is_none_or(|d| !d.name.contains("pooler.")) {
-            return Role::Ignored;
+            return TensorRole::Ignored;
         }
         super::role(name, self.names.prefix, self.names.inside, self.names.ignored)
     }
@@ -273,11 +273,11 @@ impl Architecture for PostNorm {
         batch.check(self.vocabulary, self.types.filter(|t| t.used).map(|t| t.rows), self.limit)
     }
 
-    fn lookups(&self, batch: &Packed) -> Vec<Lookup> {
-        let mut list = vec![Lookup { parameter: self.names.words, rows: batch.ids.clone() }];
+    fn lookups(&self, batch: &Packed) -> Vec<EmbeddingRows> {
+        let mut list = vec![EmbeddingRows { parameter: self.names.words, rows: batch.ids.clone() }];
         if let Some(t) = self.types {
             let rows = if t.used { batch.types.clone() } else { vec![0; batch.tokens()] };
-            list.push(Lookup { parameter: self.names.types, rows });
+            list.push(EmbeddingRows { parameter: self.names.types, rows });
         }
         if let Some(p) = self.positions {
             let mut rows = Vec::with_capacity(batch.tokens());
@@ -289,7 +289,7 @@ impl Architecture for PostNorm {
                     next += u32::from(!skipped);
                 }
             }
-            list.push(Lookup { parameter: self.names.positions, rows });
+            list.push(EmbeddingRows { parameter: self.names.positions, rows });
         }
         list
     }

@@ -7,12 +7,12 @@ use candle_core::{Result as CandleResult, Tensor};
 use serde_json::{Map, Value};
 
 use super::head::Head;
-use super::{Architecture, Declared, Form, Init, Role};
+use super::{Architecture, Declared, Form, Init, TensorRole};
 use crate::Packed;
 use crate::config::Fields;
 use crate::layers::activation::Activation;
 use crate::layers::dropout::Site;
-use crate::layers::{Graph, Lookup};
+use crate::layers::{EmbeddingRows, Graph};
 use xpipe_base::task::Failure;
 
 /// The names of an architecture and its tensors.
@@ -166,7 +166,7 @@ impl Architecture for PreNorm {
         list
     }
 
-    fn role(&self, name: &str) -> Role {
+    fn role(&self, name: &str) -> TensorRole {
         super::role(name, self.names.prefix, self.names.inside, self.names.ignored)
     }
 
@@ -190,8 +190,8 @@ impl Architecture for PreNorm {
         batch.check(self.vocabulary, None, self.limit)
     }
 
-    fn lookups(&self, batch: &Packed) -> Vec<Lookup> {
-        vec![Lookup { parameter: self.names.words, rows: batch.ids.clone() }]
+    fn lookups(&self, batch: &Packed) -> Vec<EmbeddingRows> {
+        vec![EmbeddingRows { parameter: self.names.words, rows: batch.ids.clone() }]
     }
 
     fn logits(&self, g: &Graph<'_>, embedded: Tensor) -> CandleResult<Tensor> {

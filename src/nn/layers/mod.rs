@@ -22,7 +22,7 @@ use xpipe_base::value::rng::Stream;
 
 /// Rows of one embedding table, one per token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lookup {
+pub struct EmbeddingRows {
     /// Parameter name of the table.
     pub parameter: &'static str,
     /// The row of each token.

@@ -13,7 +13,7 @@ use super::header;
 use super::loader::WeightLoader;
 use super::tensor::TensorHeader;
 use super::{bytes, float, torch_file};
-use crate::arch::Role;
+use crate::arch::TensorRole;
 use crate::config::Fields;
 use crate::files;
 use xpipe_base::task::Failure;
@@ -197,8 +197,8 @@ impl WeightLoader<'_> {
     /// Index of the parameter that a tensor name means.
     fn place(&self, name: &str) -> Option<usize> {
         match self.model.role(name) {
-            Role::Parameter(regular) => self.places.get(regular.as_str()).copied(),
-            Role::Ignored => None,
+            TensorRole::Parameter(regular) => self.places.get(regular.as_str()).copied(),
+            TensorRole::Ignored => None,
         }
     }
 
@@ -254,7 +254,7 @@ mod tests {
 
     use super::*;
     use crate::testing;
-    use crate::weights::{Checkpoint, Labels, Part};
+    use crate::weights::{Checkpoint, CheckpointPart, Labels};
 
     #[test]
     fn names_of_tensors() {
@@ -320,7 +320,7 @@ mod tests {
         let dir = folder("", None);
         let base = Checkpoint::load(&testing::fixture("electra-wide"), 0).unwrap();
         let merged = Checkpoint::load(dir.path(), 0).unwrap();
-        assert!(Checkpoint::check(dir.path(), Labels::One, Part::Reranker).unwrap().is_empty());
+        assert!(Checkpoint::check(dir.path(), Labels::One, CheckpointPart::Reranker).unwrap().is_empty());
         let (a, b) = (numbers(2 * 16, 1), numbers(16 * 2, 2));
         for p in &base.parameters {
             let [before, after] = [&base, &merged].map(|c| &c.weights[p.offset..p.offset + p.len()]);
@@ -355,7 +355,7 @@ mod tests {
             let dir = folder(more, None);
             for failure in [
                 Checkpoint::load(dir.path(), 0).unwrap_err(),
-                Checkpoint::check(dir.path(), Labels::One, Part::Reranker).unwrap_err(),
+                Checkpoint::check(dir.path(), Labels::One, CheckpointPart::Reranker).unwrap_err(),
             ] {
                 assert!(
                     failure.message.contains(name) && failure.message.contains("adapter_config.json"),

@@ -12,7 +12,7 @@ use super::labels::Labels;
 use super::{bytes, float, torch_file};
 use crate::Parameter;
 use crate::arch::masked_lm::MaskedLmHead;
-use crate::arch::{Architecture, Declared, Init, Role};
+use crate::arch::{Architecture, Declared, Init, TensorRole};
 
 /// The head to read with the encoder.
 #[derive(Clone, Copy, PartialEq)]
@@ -111,8 +111,8 @@ impl<'a> WeightLoader<'a> {
             ExtraHead::Reranker | ExtraHead::Nothing => None,
         };
         match of_masked.unwrap_or_else(|| self.model.role(&tensor)) {
-            Role::Ignored => self.ignored.push(tensor),
-            Role::Parameter(regular) => match self.places.get(regular.as_str()).copied() {
+            TensorRole::Ignored => self.ignored.push(tensor),
+            TensorRole::Parameter(regular) => match self.places.get(regular.as_str()).copied() {
                 Some(at) if self.head != ExtraHead::Reranker && self.declared[at].fresh != Init::Never => {
                     self.ignored.push(tensor);
                 }

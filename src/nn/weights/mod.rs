@@ -96,13 +96,13 @@ impl Checkpoint {
     ///
     /// # Errors
     /// As the function that would load it.
-    pub fn check(folder: &Path, labels: Labels, part: Part) -> Result<Vec<String>, Failure> {
+    pub fn check(folder: &Path, labels: Labels, part: CheckpointPart) -> Result<Vec<String>, Failure> {
         let model = arch::read(folder)?;
         let mut declared = model.declared();
         let head = match part {
-            Part::Reranker => ExtraHead::Reranker,
-            Part::Encoder => ExtraHead::Nothing,
-            Part::MaskedLm => {
+            CheckpointPart::Reranker => ExtraHead::Reranker,
+            CheckpointPart::Encoder => ExtraHead::Nothing,
+            CheckpointPart::MaskedLm => {
                 let masked = *masked_lm_head(&*model, folder)?;
                 masked.declare(model.hidden(), model.vocabulary(), &mut declared);
                 ExtraHead::MaskedLm(masked)
@@ -189,7 +189,7 @@ fn is_adapted(folder: &Path) -> Result<bool, Failure> {
 
 /// The part of a checkpoint to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
+pub enum CheckpointPart {
     /// The encoder and the re-ranking head.
     Reranker,
     /// The encoder.

@@ -1,6 +1,6 @@
 //! Models behind OpenAI-compatible chat-completion endpoints, as of vLLM, llama.cpp, Ollama and many providers.
 //!
-//! Address and API key come from the environment and are never in a recipe, file, log or message ([`Address`] removes
+//! Address and API key come from the environment and are never in a recipe, file, log or message ([`EndpointAddress`] removes
 //! them from the server's texts). Transient errors are retried with back-off: lost connections, time-outs, 408, 425, 429,
 //! 5xx, responses that are not JSON. All threads respect a server's `Retry-After`.
 //!
@@ -32,14 +32,14 @@ const TOP_LOGPROBS: u32 = 20;
 
 /// The address of an endpoint, and the API key.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Address {
+pub struct EndpointAddress {
     url: String,
     key: Option<String>,
     /// The environment variables of address and key, for messages.
     variables: [String; 2],
 }
 
-impl std::fmt::Debug for Address {
+impl std::fmt::Debug for EndpointAddress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Address({})", self.variables[0])
     }
@@ -52,7 +52,7 @@ pub fn variables(name: Option<&str>) -> [String; 2] {
     ["URL", "KEY"].map(|last| format!("XPIPE_LLM_{middle}{last}"))
 }
 
-impl Address {
+impl EndpointAddress {
     /// The address in the environment variables, which `env` looks up.
     ///
     /// # Errors
@@ -100,7 +100,7 @@ impl Address {
 
 /// A model behind an endpoint.
 pub struct Endpoint {
-    address: Address,
+    address: EndpointAddress,
     model: String,
     /// Additional fields of each request.
     options: serde_json::Map<String, Json>,
@@ -146,7 +146,7 @@ impl AttemptError {
 impl Endpoint {
     /// The model `model` at an address. `options` are additional fields of each request.
     pub fn new(
-        address: Address,
+        address: EndpointAddress,
         model: &str,
         options: serde_json::Map<String, Json>,
         timeout: Duration,
@@ -359,8 +359,8 @@ mod tests {
     use super::*;
     use crate::llm::prompts::pairwise;
 
-    fn address(url: &str, key: Option<&str>) -> Result<Address, Failure> {
-        Address::find(None, &|name| match name {
+    fn address(url: &str, key: Option<&str>) -> Result<EndpointAddress, Failure> {
+        EndpointAddress::find(None, &|name| match name {
             "XPIPE_LLM_URL" => Some(url.to_owned()),
             "XPIPE_LLM_KEY" => key.map(str::to_owned),
             _ => None,
@@ -381,7 +381,7 @@ mod tests {
         for bad in ["h:8000", "ftp://h", "http://", "http:///v1"] {
             assert!(url(bad).unwrap_err().contains("XPIPE_LLM_URL is not an address"), "{bad}");
         }
-        let unset = Address::find(Some("mine"), &|_| None).unwrap_err();
+        let unset = EndpointAddress::find(Some("mine"), &|_| None).unwrap_err();
         assert!(unset.message.contains("XPIPE_LLM_MINE_URL is not set"), "{unset}");
         assert_eq!(unset.kind, FailureKind::Missing);
     }

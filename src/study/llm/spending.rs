@@ -35,7 +35,7 @@ impl Limits {
 
 /// Numbers of requests and tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Tally {
+pub struct RequestCounts {
     /// Number of requests.
     pub requests: u64,
     /// Tokens of the prompts.
@@ -44,7 +44,7 @@ pub struct Tally {
     pub completion_tokens: u64,
 }
 
-impl Tally {
+impl RequestCounts {
     fn add(&mut self, answer: &Answer) {
         self.requests += 1;
         self.prompt_tokens += answer.prompt_tokens;
@@ -59,8 +59,8 @@ impl Tally {
 
 #[derive(Debug, Default)]
 struct State {
-    used: Tally,
-    new: Tally,
+    used: RequestCounts,
+    new: RequestCounts,
     /// Tokens reserved by running requests: prompts, answers.
     reserved: (u64, u64),
 }
@@ -145,7 +145,7 @@ impl Spending {
     }
 
     /// The total, and the part of it that is not from stored answers.
-    pub fn tallies(&self) -> (Tally, Tally) {
+    pub fn tallies(&self) -> (RequestCounts, RequestCounts) {
         let state = self.state();
         (state.used, state.new)
     }

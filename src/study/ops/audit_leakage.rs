@@ -70,5 +70,5 @@ fn check(args: &Record, _: &dyn Facts) -> Vec<Issue> {
     issues
 }
 
-mod alike;
 mod run;
+mod similar_texts;

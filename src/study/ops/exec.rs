@@ -137,14 +137,14 @@ mod run {
         if let Some(name) = builtin::name(&label) {
             let builtin = builtin::find(name, builtins)?;
             let args = imports::words(job, "args")?;
-            (builtin.run)(job, &builtin::Call { args: &args, reads: &reads, out: &raw })?;
+            (builtin.run)(job, &builtin::BuiltinCall { args: &args, reads: &reads, out: &raw })?;
             return read_output(job, &label, &raw);
         }
         let program = match &installed {
             Some(installed) => &installed.path,
             None => job.path("program")?,
         };
-        let call = process::Call {
+        let call = process::ProgramCall {
             program,
             args: &arguments(job)?,
             reads: &reads,

@@ -146,8 +146,8 @@ fn address(policy: &Policy) -> Result<(), Failure> {
     found(policy).map(|_| ())
 }
 
-fn found(policy: &Policy) -> Result<crate::llm::endpoint::Address, Failure> {
-    crate::llm::endpoint::Address::find(named(policy)?, &|name| std::env::var(name).ok())
+fn found(policy: &Policy) -> Result<crate::llm::endpoint::EndpointAddress, Failure> {
+    crate::llm::endpoint::EndpointAddress::find(named(policy)?, &|name| std::env::var(name).ok())
 }
 
 pub(super) use run::{Asking, limits};
@@ -295,7 +295,7 @@ mod run {
     #[cfg(feature = "llm")]
     fn local(job: &Job<'_>) -> Result<Box<dyn Model>, Failure> {
         let folder = job.located("model")?;
-        Ok(Box::new(crate::llm::local::Local::open(&folder.path, &folder.digest.hex())?))
+        Ok(Box::new(crate::llm::local::LocalModel::open(&folder.path, &folder.digest.hex())?))
     }
 
     #[cfg(not(feature = "llm"))]

@@ -7,7 +7,7 @@ use xpipe_base::task::{Caveat, CaveatKind, Failure, Job, Outcome, located};
 use xpipe_base::value::{Input, Record, Value};
 use xpipe_lang::types::{ModelUse, Op};
 use xpipe_nn::load::Options;
-use xpipe_nn::preflight::{self, Use};
+use xpipe_nn::preflight::{self, ModelPurpose};
 use xpipe_nn::tokenizer::Limits;
 use xpipe_nn::weights::Labels;
 
@@ -93,7 +93,7 @@ pub(super) fn depth(job: &Job<'_>) -> usize {
 }
 
 /// What an action of an operation reads a model for; `None` where it is not the operation's model.
-pub fn use_of(op: &Op, args: &Record, model: &Input) -> Option<Use> {
+pub fn use_of(op: &Op, args: &Record, model: &Input) -> Option<ModelPurpose> {
     let (argument, how) = op.model?;
     let value = args.get(argument)?;
     let Value::Input(input) = model_value::inner(value) else { return None };
@@ -102,11 +102,11 @@ pub fn use_of(op: &Op, args: &Record, model: &Input) -> Option<Use> {
     }
     let labels = if model_value::softmax(value).is_some() { Labels::Two } else { Labels::One };
     match how {
-        ModelUse::Rank if model_value::random_head(value).is_some() => Some(Use::Untrained),
-        ModelUse::Rank => Some(Use::Ranking(labels)),
-        ModelUse::Train => Some(Use::Training(labels)),
-        ModelUse::EncodeSparse => Some(Use::Weighing),
-        ModelUse::EncodeDense => Some(Use::Encoding),
+        ModelUse::Rank if model_value::random_head(value).is_some() => Some(ModelPurpose::Untrained),
+        ModelUse::Rank => Some(ModelPurpose::Ranking(labels)),
+        ModelUse::Train => Some(ModelPurpose::Training(labels)),
+        ModelUse::EncodeSparse => Some(ModelPurpose::Weighing),
+        ModelUse::EncodeDense => Some(ModelPurpose::Encoding),
         ModelUse::Generate => None,
     }
 }

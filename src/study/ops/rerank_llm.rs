@@ -34,9 +34,9 @@ pub(crate) fn op() -> Op {
     .takes("window", "Int", Value::Int(20), "Window size in passages (≥ 2).")
     .takes("stride", "Int", Value::Int(10), "Step of the window in passages (≥ 1, at most `window`).");
     language_model::common(op, "run").checks(check).runs(run::run).resources_and_requests(
-        resources::asking::memory,
-        resources::asking::work,
-        resources::asking::listwise,
+        resources::llm_requests::memory,
+        resources::llm_requests::work,
+        resources::llm_requests::listwise,
     )
 }
 

@@ -28,9 +28,9 @@ pub(crate) fn op() -> Op {
     .takes("compare", "'all' | 'sliding'", Value::str("sliding"), "The pairs to compare.")
     .optional("passes", "Int", "Number of passes of `sliding` (≥ 1), which order as many top documents. Default: 10.");
     language_model::common(op, "run").checks(check).runs(run::run).resources_and_requests(
-        resources::asking::memory,
-        resources::asking::work,
-        resources::asking::pairwise,
+        resources::llm_requests::memory,
+        resources::llm_requests::work,
+        resources::llm_requests::pairwise,
     )
 }
 

@@ -2,7 +2,7 @@
 //! its pairs and their number. Nothing is guessed: an upper bound is marked as one, and what cannot be estimated has a
 //! reason.
 
-pub(super) mod asking;
+pub(super) mod llm_requests;
 pub(super) mod scoring;
 pub(super) mod training;
 
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use crate::train::ranker::Reader;
-use xpipe_base::task::{Ask, Known, Told, Work};
+use xpipe_base::task::{Estimate, EstimateRequest, KnownValues, Work};
 use xpipe_base::value::{Call, Value};
 use xpipe_data::run::RunReader;
 use xpipe_data::store::TextStore;
@@ -46,7 +46,7 @@ struct Model {
 }
 
 /// The model in an argument.
-fn model(ask: &Ask<'_>, argument: &str) -> Result<Model, String> {
+fn model(ask: &EstimateRequest<'_>, argument: &str) -> Result<Model, String> {
     static READ: Memo<PathBuf, Result<Arc<dyn Architecture>, String>> = LazyLock::new(Mutex::default);
     let folder = checkpoint(ask.known, ask.arg(argument)).ok_or("the model is not on this machine yet")?;
     let architecture = remembered(&READ, &folder, || arch::read(&folder).map_err(|e| e.message))?;
@@ -54,7 +54,7 @@ fn model(ask: &Ask<'_>, argument: &str) -> Result<Model, String> {
 }
 
 /// The folder of the checkpoint that all training of a model began with: it has the same configuration and tokenizer.
-fn checkpoint(known: &dyn Known, value: &Value) -> Option<PathBuf> {
+fn checkpoint(known: &dyn KnownValues, value: &Value) -> Option<PathBuf> {
     // A constructor around a model is not a place of its own.
     let inner = |value: &Value| value.as_call().and_then(|c| c.args.get("model").cloned());
     match known.argument(value, "backbone").or_else(|| inner(value)) {
@@ -65,7 +65,7 @@ fn checkpoint(known: &dyn Known, value: &Value) -> Option<PathBuf> {
 
 impl Model {
     /// The limits in the argument `input`.
-    fn limits(&self, ask: &Ask<'_>) -> Result<Limits, String> {
+    fn limits(&self, ask: &EstimateRequest<'_>) -> Result<Limits, String> {
         let call = call(ask, "input")?;
         Limits::of(call, self.architecture.position_limit()).map_err(|e| e.message)
     }
@@ -82,7 +82,14 @@ impl Model {
     }
 
     /// Work over pairs of such lengths; `passes` is the work per pair in forward passes.
-    fn work(&self, ask: &Ask<'_>, training: bool, pairs: f64, lengths: &[usize], passes: f64) -> Work {
+    fn work(
+        &self,
+        ask: &EstimateRequest<'_>,
+        training: bool,
+        pairs: f64,
+        lengths: &[usize],
+        passes: f64,
+    ) -> Work {
         let n = lengths.len().max(1) as f64;
         let flops = lengths.iter().map(|n| flops::forward(&*self.architecture, *n)).sum::<f64>() / n;
         Work {
@@ -100,7 +107,7 @@ impl Model {
     }
 }
 
-fn call<'a>(ask: &'a Ask<'_>, name: &str) -> Result<&'a Call, String> {
+fn call<'a>(ask: &'a EstimateRequest<'_>, name: &str) -> Result<&'a Call, String> {
     ask.arg(name).as_call().ok_or_else(|| format!("`{name}` depends on a result that does not exist yet"))
 }
 
@@ -109,16 +116,16 @@ fn count(value: Option<&Value>) -> Option<usize> {
 }
 
 /// Tokens of some pairs: of texts from the stores if these exist, else the maximum length as an upper bound.
-fn lengths(ask: &Ask<'_>, model: &Model) -> Result<Told<Vec<usize>>, String> {
+fn lengths(ask: &EstimateRequest<'_>, model: &Model) -> Result<Estimate<Vec<usize>>, String> {
     let limits = model.limits(ask)?;
     let at = |name: &str| ask.known.path(ask.arg(name));
     if let (true, Some(corpus), Some(queries)) = (ask.sample, at("corpus"), at("queries"))
         && let Some(sample) = sampled(&model.folder, &corpus, &queries, limits)
     {
-        return Ok(Told { amount: sample, most: false });
+        return Ok(Estimate { amount: sample, upper_bound: false });
     }
     let most = (limits.query + limits.document + SPECIALS).min(limits.total);
-    Ok(Told { amount: vec![most], most: true })
+    Ok(Estimate { amount: vec![most], upper_bound: true })
 }
 
 /// Lengths of pairs of texts spread evenly over the stores.
@@ -144,19 +151,19 @@ fn sampled(folder: &Path, corpus: &Path, queries: &Path, limits: Limits) -> Opti
 }
 
 /// How many queries a collection has.
-fn queries(known: &dyn Known, value: &Value) -> Option<Told<usize>> {
+fn queries(known: &dyn KnownValues, value: &Value) -> Option<Estimate<usize>> {
     static COUNTED: Memo<PathBuf, Option<usize>> = LazyLock::new(Mutex::default);
     if let Some(path) = known.path(value) {
         let amount = remembered(&COUNTED, &path, || Some(TextStore::open(&path).ok()?.len()))?;
-        return Some(Told { amount, most: false });
+        return Some(Estimate { amount, upper_bound: false });
     }
     match known.op(value)?.as_str() {
         name if crate::ops::sample::NAMES.contains(&name) => {
-            Some(Told { amount: count(known.argument(value, "n").as_ref())?, most: false })
+            Some(Estimate { amount: count(known.argument(value, "n").as_ref())?, upper_bound: false })
         }
         crate::ops::data_answered::NAME => {
             let all = queries(known, &known.argument(value, "queries")?)?;
-            Some(Told { most: true, ..all })
+            Some(Estimate { upper_bound: true, ..all })
         }
         _ => None,
     }
@@ -164,11 +171,11 @@ fn queries(known: &dyn Known, value: &Value) -> Option<Told<usize>> {
 
 /// Pairs of the first `depth` ranks of a run, of the queries in `of` when it is given.
 fn pairs_of_run(
-    known: &dyn Known,
+    known: &dyn KnownValues,
     run: &Value,
     depth: Option<usize>,
     of: &Value,
-) -> Result<Told<f64>, String> {
+) -> Result<Estimate<f64>, String> {
     static COUNTED: Memo<PathBuf, Option<u64>> = LazyLock::new(Mutex::default);
     let rows = known.path(run);
     let rows = rows.and_then(|p| remembered(&COUNTED, &p, || Some(RunReader::open(&p).ok()?.rows())));
@@ -177,11 +184,13 @@ fn pairs_of_run(
     let ranked = known.argument(run, "queries").unwrap_or_default();
     let fewest = [of, &ranked].into_iter().filter_map(|v| queries(known, v)).min_by_key(|n| n.amount);
     // Queries may have fewer documents than the depth, or none.
-    let asked = depth.zip(fewest).map(|(d, n)| (d as f64 * n.amount as f64, n.most));
+    let asked = depth.zip(fewest).map(|(d, n)| (d as f64 * n.amount as f64, n.upper_bound));
     match (rows, asked) {
-        (Some(rows), Some((asked, most))) if asked < rows => Ok(Told { amount: asked, most }),
-        (Some(rows), _) => Ok(Told { amount: rows, most: *of != Value::Null && *of != ranked }),
-        (None, Some((asked, _))) => Ok(Told { amount: asked, most: true }),
+        (Some(rows), Some((asked, most))) if asked < rows => {
+            Ok(Estimate { amount: asked, upper_bound: most })
+        }
+        (Some(rows), _) => Ok(Estimate { amount: rows, upper_bound: *of != Value::Null && *of != ranked }),
+        (None, Some((asked, _))) => Ok(Estimate { amount: asked, upper_bound: true }),
         (None, None) => Err("its input run does not exist yet, so the number of queries is unknown".into()),
     }
 }

@@ -29,9 +29,9 @@ pub(crate) fn op() -> Op {
     .takes("prompt", "'yes_no' | 'grade'", Value::str("yes_no"), "The question: whether the document is relevant, or how relevant it is.")
     .takes("read", "'logprobs' | 'text'", Value::str("logprobs"), "Where the score is read from.");
     language_model::common(op, "samples | run").checks(check).runs(run::run).resources_and_requests(
-        resources::asking::memory,
-        resources::asking::work,
-        resources::asking::pointwise,
+        resources::llm_requests::memory,
+        resources::llm_requests::work,
+        resources::llm_requests::pointwise,
     )
 }
 

@@ -9,7 +9,7 @@ use xpipe_lang::graph::{self, Choice, Graph};
 
 /// A point that was chosen.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Chosen {
+pub struct ChosenPoint {
     /// The `let`, stage or output that chooses.
     pub name: String,
     /// The labels of the axes that the choice depends on: axis and label.
@@ -25,12 +25,12 @@ pub struct Chosen {
 }
 
 /// What a study chooses, in the order of its text.
-pub fn chosen(graph: &Graph, results: &dyn Results) -> Vec<Chosen> {
+pub fn chosen(graph: &Graph, results: &dyn Results) -> Vec<ChosenPoint> {
     graph.choices.iter().filter_map(|choice| of(choice, results)).collect()
 }
 
 /// What an action's own arguments wait for.
-pub fn chosen_for(action: ActionId, graph: &Graph, results: &dyn Results) -> Vec<Chosen> {
+pub fn chosen_for(action: ActionId, graph: &Graph, results: &dyn Results) -> Vec<ChosenPoint> {
     let mut used: Vec<&Pending> = Vec::new();
     for (_, value) in graph.action(action).args.iter() {
         each(value, &mut |p| used.push(p));
@@ -39,7 +39,7 @@ pub fn chosen_for(action: ActionId, graph: &Graph, results: &dyn Results) -> Vec
     graph.choices.iter().filter(needed).filter_map(|choice| of(choice, results)).collect()
 }
 
-fn of(choice: &Choice, results: &dyn Results) -> Option<Chosen> {
+fn of(choice: &Choice, results: &dyn Results) -> Option<ChosenPoint> {
     let Value::Pending(pending) = &choice.value else { return None };
     let Pending::Arg { largest, cells } = &**pending else { return None };
     let winner = match missing::value(&choice.value, results) {
@@ -62,7 +62,7 @@ fn of(choice: &Choice, results: &dyn Results) -> Option<Chosen> {
         });
     }
     let measure = if let [one] = members.as_slice() { layout::measure(one) } else { "value".to_owned() };
-    Some(Chosen {
+    Some(ChosenPoint {
         name: choice.name.clone(),
         at: choice.at.clone(),
         by: format!("{} {measure}", if *largest { "largest" } else { "smallest" }),
@@ -72,7 +72,7 @@ fn of(choice: &Choice, results: &dyn Results) -> Option<Chosen> {
     })
 }
 
-impl Chosen {
+impl ChosenPoint {
     /// `best[dl19]`.
     pub fn address(&self) -> String {
         let labels: Vec<Name> = self.at.iter().map(|(_, label)| label.clone()).collect();

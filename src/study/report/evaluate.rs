@@ -1,7 +1,7 @@
 //! Everything a study says, with its numbers: tables, claims, costs, notes.
 
 use super::caveats::{self, CaveatSummary};
-use super::chosen::{self, Chosen};
+use super::chosen::{self, ChosenPoint};
 use super::claims::{ClaimOutcome, ClaimResult, evaluate_claim};
 use super::costs::{Costs, costs};
 use super::fill::evaluate_table;
@@ -22,7 +22,7 @@ pub struct Evaluated {
     /// What was asked for and cannot be given.
     pub notes: Vec<String>,
     /// Values chosen by results.
-    pub chosen: Vec<Chosen>,
+    pub chosen: Vec<ChosenPoint>,
     /// What a reader of the numbers has to know, over all results that tables and claims use.
     pub caveats: Vec<CaveatSummary>,
 }

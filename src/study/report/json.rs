@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::cells::{Field, NAMES, cells};
-use super::chosen::Chosen;
+use super::chosen::ChosenPoint;
 use super::claims::{ClaimOutcome, ClaimResult};
 use super::filled::{Content, Filled, Sign};
 use super::{Evaluated, csv, layout};
@@ -24,7 +24,7 @@ pub fn json(evaluated: &Evaluated) -> Json {
     json!({
         "tables": evaluated.tables.iter().map(table).collect::<Vec<_>>(),
         "claims": evaluated.claims.iter().map(claim).collect::<Vec<_>>(),
-        "chosen": evaluated.chosen.iter().map(Chosen::json).collect::<Vec<_>>(),
+        "chosen": evaluated.chosen.iter().map(ChosenPoint::json).collect::<Vec<_>>(),
         "notes": caveats.chain(remarks).collect::<Vec<_>>(),
     })
 }

@@ -8,7 +8,7 @@ use super::last_failures::FailedBefore;
 use super::page::Pages;
 use super::preflight::is_open;
 use super::results::CachedResults;
-use crate::report::chosen::{Chosen, chosen_for};
+use crate::report::chosen::{ChosenPoint, chosen_for};
 use crate::report::{self, Evaluated};
 use xpipe_base::value::ActionId;
 use xpipe_engine::cache::Store;
@@ -88,7 +88,7 @@ impl CacheView<'_> {
     }
 
     /// The values chosen by results that an action's arguments wait for.
-    pub fn chosen_for(&self, action: ActionId) -> Vec<Chosen> {
+    pub fn chosen_for(&self, action: ActionId) -> Vec<ChosenPoint> {
         chosen_for(action, &self.session.loaded.graph, &self.results)
     }
 }

@@ -4,30 +4,30 @@
 use std::collections::BTreeMap;
 use xpipe_base::value::human;
 
-use xpipe_base::task::{Action, Asked, Kernels, Told, Work};
+use xpipe_base::task::{Action, Estimate, Kernels, LlmRequests, Work};
 use xpipe_engine::cache::{RateKey, Rates, Store};
 use xpipe_engine::{Final, Forecaster, Options, RunReport};
 
 /// What an action will need, or several together.
 #[derive(Clone, Debug, Default)]
-pub struct Estimate {
+pub struct ResourceEstimate {
     /// Seconds, where any are known.
-    pub seconds: Option<Told<f64>>,
+    pub seconds: Option<Estimate<f64>>,
     /// Bytes of memory at the peak, where they are known.
-    pub memory: Option<Told<u64>>,
+    pub memory: Option<Estimate<u64>>,
     /// For how many actions the time is unknown, by reason.
     pub unknown: BTreeMap<String, usize>,
     /// Requests to language models, with their tokens and cost, where they are known.
-    pub asked: Option<Told<Asked>>,
+    pub asked: Option<Estimate<LlmRequests>>,
 }
 
-impl Estimate {
+impl ResourceEstimate {
     /// Adds the estimate of an action that runs after this one.
     pub(super) fn add(&mut self, other: &Self) {
         if let Some(seconds) = other.seconds {
             let sum = self.seconds.map_or(0.0, |s| s.amount) + seconds.amount;
-            let most = seconds.most || self.seconds.is_some_and(|s| s.most);
-            self.seconds = Some(Told { amount: sum, most });
+            let most = seconds.upper_bound || self.seconds.is_some_and(|s| s.upper_bound);
+            self.seconds = Some(Estimate { amount: sum, upper_bound: most });
         }
         if let Some(memory) = other.memory
             && self.memory.is_none_or(|m| m.amount < memory.amount)
@@ -35,8 +35,9 @@ impl Estimate {
             self.memory = Some(memory);
         }
         if let Some(asked) = other.asked {
-            let sum = self.asked.get_or_insert(Told { amount: Asked::default(), most: false });
-            sum.most |= asked.most;
+            let sum =
+                self.asked.get_or_insert(Estimate { amount: LlmRequests::default(), upper_bound: false });
+            sum.upper_bound |= asked.upper_bound;
             sum.amount.requests += asked.amount.requests;
             sum.amount.prompt_tokens += asked.amount.prompt_tokens;
             sum.amount.completion_tokens += asked.amount.completion_tokens;
@@ -49,8 +50,9 @@ impl Estimate {
 
     /// The time for people: `≤ 12 min 04 s`, with `?` where some of it is unknown; empty where no model runs.
     pub fn time(&self) -> String {
-        let known =
-            self.seconds.map(|s| format!("{}{}", if s.most { "≤ " } else { "" }, human::duration(s.amount)));
+        let known = self
+            .seconds
+            .map(|s| format!("{}{}", if s.upper_bound { "≤ " } else { "" }, human::duration(s.amount)));
         match (known, self.unknown.is_empty()) {
             (Some(known), true) => known,
             (Some(known), false) => format!("{known} + ?"),
@@ -61,7 +63,7 @@ impl Estimate {
 
     /// Requests to language models, for people; `None` where there are none.
     pub fn questions(&self) -> Option<String> {
-        let Told { amount: a, most } = self.asked?;
+        let Estimate { amount: a, upper_bound: most } = self.asked?;
         let n = |x: f64| human::thousands(x.round() as u64);
         let cost = if a.cost > 0.0 { format!(", a cost of about {:.2}", a.cost) } else { String::new() };
         Some(format!(
@@ -76,7 +78,7 @@ impl Estimate {
     /// The memory for people: `≤ 1.2 GiB`.
     pub fn space(&self) -> String {
         self.memory.map_or_else(String::new, |m| {
-            format!("{}{}", if m.most { "≤ " } else { "" }, human::size(m.amount))
+            format!("{}{}", if m.upper_bound { "≤ " } else { "" }, human::size(m.amount))
         })
     }
 }
@@ -133,8 +135,8 @@ impl<'a> Estimator<'a> {
     }
 
     /// What an action will need; empty when it runs no model.
-    pub(super) fn of(&mut self, action: &Action) -> Estimate {
-        let mut estimate = Estimate::default();
+    pub(super) fn of(&mut self, action: &Action) -> ResourceEstimate {
+        let mut estimate = ResourceEstimate::default();
         let Some(work) = self.forecaster.work(action, self.options) else { return estimate };
         match self.forecaster.asked(action, self.options) {
             Some(Ok(asked)) => estimate.asked = Some(asked),
@@ -144,10 +146,10 @@ impl<'a> Estimator<'a> {
         estimate.memory = self
             .forecaster
             .memory(action, self.options)
-            .map(|m| Told { amount: m.amount.bytes, most: m.most });
+            .map(|m| Estimate { amount: m.amount.bytes, upper_bound: m.upper_bound });
         match work.and_then(|work| {
             let seconds = work.amount.iter().map(|w| self.seconds(w, action)).sum::<Result<f64, String>>()?;
-            Ok(Told { amount: seconds, most: work.most })
+            Ok(Estimate { amount: seconds, upper_bound: work.upper_bound })
         }) {
             Ok(seconds) => estimate.seconds = Some(seconds),
             Err(why) => drop(estimate.unknown.insert(why, 1)),

@@ -20,7 +20,7 @@ pub struct FetchedModel {
 }
 
 /// What a `fetch` came to.
-pub struct Fetched {
+pub struct FetchReport {
     /// The files.
     pub files: Vec<FetchedFile>,
     /// The models.
@@ -29,7 +29,7 @@ pub struct Fetched {
     pub cache: PathBuf,
 }
 
-impl Fetched {
+impl FetchReport {
     /// The error when something could not be had.
     pub fn error(&self) -> Option<Error> {
         let failed = || self.models.iter().find_map(|m| m.result.as_ref().err());
@@ -59,7 +59,7 @@ impl Session {
         network: &Network,
         view: &dyn Fn() -> Box<dyn EventSink>,
         cancel: &CancelToken,
-    ) -> Result<Fetched, Error> {
+    ) -> Result<FetchReport, Error> {
         let sources = network.sources()?;
         self.runner.configure_network(network.offline, cancel);
         let store = self.settings.open_to_write()?;
@@ -68,7 +68,7 @@ impl Session {
         let files = self.fetch_files(needed, &store, &sources, &mut *view(), cancel)?;
         let models = self.fetch_models(&forecasts);
         self.runner.save_lock()?;
-        Ok(Fetched { files, models, cache: store.root().to_owned() })
+        Ok(FetchReport { files, models, cache: store.root().to_owned() })
     }
 
     /// The models that would be read: each is found, or fetched from the hub.

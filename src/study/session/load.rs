@@ -7,7 +7,7 @@ use xpipe_base::diag::suggest::did_you_mean;
 use xpipe_base::diag::{Code, Diagnostic, Diagnostics, FileId, Span};
 use xpipe_base::value::ActionId;
 use xpipe_lang::graph::{Graph, Overrides, expand, select};
-use xpipe_lang::resolve::{Disk, ModuleId, Named, Study};
+use xpipe_lang::resolve::{Declaration, Disk, ModuleId, Study};
 use xpipe_lang::syntax::ast::ItemKind;
 use xpipe_lang::syntax::source::{SourceMap, reading_help};
 
@@ -186,7 +186,7 @@ fn overrides(
     }
     for (axis, _) in &overrides.only {
         let known = study.modules.first().and_then(|m| m.names.get(axis.as_str()));
-        if !matches!(known, Some((Named::Axis(_), _))) {
+        if !matches!(known, Some((Declaration::Axis(_), _))) {
             return Err(Error::usage(format!("--only: the study has no axis `{axis}`")));
         }
     }
@@ -236,7 +236,7 @@ fn text_without_quotes(study: &Study, file: FileId, text: &str) -> Option<Diagno
     let (name, value) = text.split_once('=')?;
     let (name, value) = (name.trim(), value.trim());
     let (named, _) = study.modules.first()?.names.get(name)?;
-    let Named::Param(id) = named else { return None };
+    let Declaration::Param(id) = named else { return None };
     let ItemKind::Param { ty, .. } = &study.item(study.params[id.0]).kind else { return None };
     let first = value.split(['.', '[', '(', '{', ' ']).next()?;
     let means_something = value.is_empty()

@@ -5,7 +5,7 @@ use xpipe_base::value::human;
 
 use super::Session;
 use super::error::Error;
-use super::estimate::{Basis, Estimate, Estimator};
+use super::estimate::{Basis, Estimator, ResourceEstimate};
 use super::inputs::{self, MissingInput};
 use super::last_failures::FailedBefore;
 use super::preflight::{Unimplemented, is_open, readers};
@@ -39,7 +39,7 @@ pub struct PlannedStage {
     /// What its `with` block asks for: `gpu 1, 24.0 GiB`.
     pub resources: String,
     /// Time and memory of what has no result.
-    pub estimate: Estimate,
+    pub estimate: ResourceEstimate,
 }
 
 /// What a run would do.
@@ -47,7 +47,7 @@ pub struct Plan {
     /// The stages that are asked for.
     pub stages: Vec<PlannedStage>,
     /// Time and memory, each action once.
-    pub total: Estimate,
+    pub total: ResourceEstimate,
     /// Needed actions.
     pub actions: u64,
     /// Actions with a result in the cache.
@@ -114,9 +114,13 @@ impl Session {
     }
 
     /// The stages that are asked for, and the estimate of all of them with each action once.
-    fn stages(&self, forecasts: &[Forecast], estimator: &mut Estimator<'_>) -> (Vec<PlannedStage>, Estimate) {
+    fn stages(
+        &self,
+        forecasts: &[Forecast],
+        estimator: &mut Estimator<'_>,
+    ) -> (Vec<PlannedStage>, ResourceEstimate) {
         let needed = self.job.needed();
-        let mut total = Estimate::default();
+        let mut total = ResourceEstimate::default();
         let mut counted = BTreeSet::new();
         let mut stages = Vec::new();
         for row in &self.loaded.graph.rows {

@@ -127,7 +127,7 @@ impl Session {
                 }
                 let of = op.and_then(|op| crate::ops::use_of(op, &action.args, input));
                 // A cached ranking may be one by a randomly initialised head, from when that was no error.
-                if !reads && !matches!(of, Some(preflight::Use::Ranking(_))) {
+                if !reads && !matches!(of, Some(preflight::ModelPurpose::Ranking(_))) {
                     return;
                 }
                 let Ok(model) = self.runner.find_input(input, Reach::Local) else { return };

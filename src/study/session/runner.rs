@@ -7,7 +7,7 @@ use super::lock::Lock;
 use super::models::{Models, poisoned};
 use super::notice::{Listener, Notice};
 use super::settings::{Settings, no_cache};
-use xpipe_base::task::{Demands, Failure, ReadyFn, RunFn};
+use xpipe_base::task::{Estimators, Failure, ReadyFn, RunFn};
 use xpipe_base::value::{Checksum, Input};
 use xpipe_engine::cache::downloads::{Download, downloads};
 use xpipe_engine::{CancelToken, Found, Reach, Runner};
@@ -101,7 +101,7 @@ impl Runner for LocalRunner {
         self.registry.get(op)?.run
     }
 
-    fn demands(&self, op: &str) -> Option<Demands> {
+    fn estimators(&self, op: &str) -> Option<Estimators> {
         self.registry.get(op)?.resources
     }
 

@@ -20,7 +20,7 @@ const MAGIC: &[u8; 16] = b"xpipe training 1";
 
 /// The part of a checkpoint that is not arrays.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Head<T> {
+pub struct CheckpointHeader<T> {
     /// The key of the action: a checkpoint of another recipe is refused.
     pub key: String,
     /// What the trainer keeps: steps done, counts, curves, the best so far.
@@ -29,7 +29,7 @@ pub struct Head<T> {
 
 /// A checkpoint read back.
 #[derive(Debug)]
-pub struct Saved<T> {
+pub struct SavedCheckpoint<T> {
     /// What the trainer kept.
     pub state: T,
     /// Weights after the last step.
@@ -42,7 +42,7 @@ pub struct Saved<T> {
 
 #[derive(Serialize, Deserialize)]
 struct Full<T> {
-    head: Head<T>,
+    head: CheckpointHeader<T>,
     len: usize,
     optimiser_steps: u64,
     best: bool,
@@ -60,7 +60,7 @@ pub fn save<T: Serialize>(
     moments: &Moments,
     best: Option<&[f32]>,
 ) -> Result<(), Failure> {
-    let head = Head { key: key.to_owned(), state };
+    let head = CheckpointHeader { key: key.to_owned(), state };
     let full = Full { head, len: weights.len(), optimiser_steps: moments.steps, best: best.is_some() };
     let json = serde_json::to_vec(&full).map_err(|e| Failure::bug(format!("checkpoint head: {e}")))?;
     let temporary = path.with_extension("partial");
@@ -95,7 +95,7 @@ fn write<'a>(path: &Path, json: &[u8], arrays: impl Iterator<Item = &'a [f32]>) 
 }
 
 /// Reads the checkpoint of an action whose model has `len` weights; `None` when there is none that can be used.
-pub fn load<T: for<'de> Deserialize<'de>>(path: &Path, key: &str, len: usize) -> Option<Saved<T>> {
+pub fn load<T: for<'de> Deserialize<'de>>(path: &Path, key: &str, len: usize) -> Option<SavedCheckpoint<T>> {
     let file = std::fs::File::open(path).ok()?;
     let mut input = Hashed { inner: BufReader::with_capacity(1 << 20, file), hasher: blake3::Hasher::new() };
     if input.take(MAGIC.len())? != MAGIC {
@@ -117,7 +117,7 @@ pub fn load<T: for<'de> Deserialize<'de>>(path: &Path, key: &str, len: usize) ->
     let digest = input.hasher.finalize();
     let mut end = Vec::new();
     input.inner.read_to_end(&mut end).ok()?;
-    (end == digest.as_bytes()).then_some(Saved { state: full.head.state, weights, moments, best })
+    (end == digest.as_bytes()).then_some(SavedCheckpoint { state: full.head.state, weights, moments, best })
 }
 
 /// A reader or writer that hashes what passes.
@@ -158,7 +158,7 @@ mod tests {
         let path = folder.path().join("checkpoint");
         for best in [None, Some(&[4.0f32, 5.0, 6.0][..])] {
             let moments = write(&path, best);
-            let saved: Saved<u64> = load(&path, "key", 3).unwrap();
+            let saved: SavedCheckpoint<u64> = load(&path, "key", 3).unwrap();
             assert_eq!((saved.state, &saved.moments), (42, &moments));
             assert_eq!(saved.weights[1].to_bits(), (-0.0f32).to_bits());
             assert_eq!(saved.best.as_deref(), best);

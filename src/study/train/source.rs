@@ -72,7 +72,7 @@ fn unknown(what: &str, id: &str, store: &str, from: &str) -> Failure {
 
 /// A pool, and what was left out when it was read.
 #[derive(Debug)]
-pub struct Opened {
+pub struct OpenedPool {
     /// What samples are drawn from.
     pub pool: Pool,
     /// Counts of what was left out, by reason.
@@ -83,7 +83,7 @@ pub struct Opened {
 ///
 /// # Errors
 /// When files are missing or damaged, or name ids that the stores do not have.
-pub fn open(source: &Value, stores: &Stores) -> Result<Opened, Failure> {
+pub fn open(source: &Value, stores: &Stores) -> Result<OpenedPool, Failure> {
     match source {
         Value::Call(call) => match &*call.name {
             "candidates" => lists::candidates(call, stores),
@@ -103,7 +103,7 @@ pub fn open(source: &Value, stores: &Stores) -> Result<Opened, Failure> {
                 triples::open(path, stores)
             } else if path.join(finite::FILE).exists() {
                 let pool = finite::read(path, stores)?;
-                Ok(Opened { pool, left_out: BTreeMap::new() })
+                Ok(OpenedPool { pool, left_out: BTreeMap::new() })
             } else {
                 Err(Failure::wrong(format!("{} has no run, no triples and no finite samples", folder.label))
                     .help("samples that are a source need `count = n`"))

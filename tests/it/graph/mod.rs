@@ -11,7 +11,7 @@ use xpipe_base::diag::render::Sources as _;
 use xpipe_base::diag::{Diagnostic, Diagnostics};
 use xpipe_lang::graph::{Graph, Overrides, expand};
 use xpipe_lang::resolve::load;
-use xpipe_lang::resolve::world::Memory;
+use xpipe_lang::resolve::world::MemoryFiles;
 use xpipe_lang::syntax::SourceMap;
 
 /// A study, checked.
@@ -29,7 +29,7 @@ pub(super) fn check(files: &[(&str, &str)]) -> Checked {
 /// The same with what the command line changes.
 pub(super) fn check_with(files: &[(&str, &str)], overrides: &Overrides) -> Checked {
     let folder = Path::new("/study");
-    let world = Memory(files.iter().map(|(n, t)| (folder.join(n), (*t).to_owned())).collect());
+    let world = MemoryFiles(files.iter().map(|(n, t)| (folder.join(n), (*t).to_owned())).collect());
     let root: PathBuf = folder.join("root.xpipe");
     let (mut sources, mut sink) = (SourceMap::new(), Diagnostics::new());
     let study = load(&root, &world, &mut sources, &mut sink).expect("the root is there");

@@ -24,7 +24,7 @@ use xpipe_base::diag::{Diagnostics, FileId, Severity};
 
 /// Why a text is not formatted.
 #[derive(Debug)]
-pub enum Refused {
+pub enum FormatError {
     /// It has syntax errors: these.
     Wrong(Diagnostics),
     /// The formatted text would not mean the same: a defect of xpipe.
@@ -35,16 +35,16 @@ pub enum Refused {
 ///
 /// # Errors
 /// When the text has syntax errors; it is not touched then.
-pub fn format(file: FileId, text: &str) -> Result<String, Refused> {
+pub fn format(file: FileId, text: &str) -> Result<String, FormatError> {
     let mut found = Diagnostics::new();
     let tree = parse(file, text, &mut found);
     if found.iter().any(|d| d.severity == Severity::Error) {
-        return Err(Refused::Wrong(found));
+        return Err(FormatError::Wrong(found));
     }
     let items: Vec<usize> = tree.items.iter().map(|i| i.span.start as usize).collect();
     let out = text_of(&lex::lines(text), &items);
     let mut again = Diagnostics::new();
-    if shape(&tree) == shape(&parse(file, &out, &mut again)) { Ok(out) } else { Err(Refused::Defect) }
+    if shape(&tree) == shape(&parse(file, &out, &mut again)) { Ok(out) } else { Err(FormatError::Defect) }
 }
 
 /// The text of formatted lines; `items` are the bytes at which items start, in order.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::print::WIDTH;
-use super::{Refused, format, generated, lex, shape};
+use super::{FormatError, format, generated, lex, shape};
 use crate::syntax::parse;
 use xpipe_base::diag::{Diagnostics, FileId};
 use xpipe_testing::mutate::mutations;
@@ -11,8 +11,8 @@ use xpipe_testing::mutate::mutations;
 fn formatted(text: &str) -> Option<String> {
     match format(FileId(0), text) {
         Ok(out) => Some(out),
-        Err(Refused::Wrong(_)) => None,
-        Err(Refused::Defect) => panic!("the meaning of {text} changed"),
+        Err(FormatError::Wrong(_)) => None,
+        Err(FormatError::Defect) => panic!("the meaning of {text} changed"),
     }
 }
 
@@ -289,8 +289,8 @@ claim c {
 
 #[test]
 fn a_wrong_study_is_refused() {
-    assert!(matches!(format(FileId(0), "edition 2026\nstage = {\n"), Err(Refused::Wrong(_))));
-    assert!(matches!(format(FileId(0), "axis a := [1]\n"), Err(Refused::Wrong(_))));
+    assert!(matches!(format(FileId(0), "edition 2026\nstage = {\n"), Err(FormatError::Wrong(_))));
+    assert!(matches!(format(FileId(0), "axis a := [1]\n"), Err(FormatError::Wrong(_))));
 }
 
 #[test]

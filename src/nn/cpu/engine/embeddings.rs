@@ -16,7 +16,7 @@ use crate::cpu::packed::with_bias;
 use crate::cpu::params::LinearParams;
 use crate::cpu::shape::Shape;
 use crate::cpu::weight_grads::{LinearGrads, accumulate};
-use crate::layers::Lookup;
+use crate::layers::EmbeddingRows;
 
 impl CpuReranker {
     fn beta(&self, norm: &LinearParams) -> &[f32] {
@@ -37,7 +37,7 @@ impl CpuReranker {
     }
 
     /// Sums of the embedding rows of a group.
-    pub(super) fn embed(&self, lookups: &[Lookup], group: &Group<'_>, x: &mut [f32]) {
+    pub(super) fn embed(&self, lookups: &[EmbeddingRows], group: &Group<'_>, x: &mut [f32]) {
         let width = self.spec.shape.embedding_width;
         for (i, (lookup, table)) in lookups.iter().zip(&self.params.embeddings).enumerate() {
             for (x, row) in x.chunks_exact_mut(width).zip(&lookup.rows[group.tokens()]) {

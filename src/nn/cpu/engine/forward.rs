@@ -12,7 +12,7 @@ use crate::cpu::head::HeadView;
 use crate::cpu::layer::{AttentionContext, LayerView};
 use crate::cpu::pool::Scratch;
 use crate::cpu::shape::Shape;
-use crate::layers::Lookup;
+use crate::layers::EmbeddingRows;
 
 /// What a group's forward pass saves for backward.
 pub(super) struct GroupActivations<'a> {
@@ -95,7 +95,7 @@ impl CpuReranker {
     /// A group through the whole model; its logits.
     pub(super) fn forward_group(
         &self,
-        (batch, lookups): (&Packed, &[Lookup]),
+        (batch, lookups): (&Packed, &[EmbeddingRows]),
         group: &Group<'_>,
         masks: &DropoutMasks,
         dropped_positions: &[&[f32]],
@@ -213,7 +213,7 @@ impl CpuReranker {
     /// text's first token stand at the front, `[texts, hidden]`, and what follows is not defined.
     pub(super) fn states(
         &self,
-        lookups: &[Lookup],
+        lookups: &[EmbeddingRows],
         group: &Group<'_>,
         first_token_only: bool,
         scratch: &mut Scratch,

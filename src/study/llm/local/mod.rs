@@ -21,7 +21,7 @@ use xpipe_base::task::{Failure, Progress};
 const TOP_LOGPROBS: usize = 20;
 
 /// A loaded model.
-pub struct Local {
+pub struct LocalModel {
     engine: Mutex<Engine>,
     tokenizer: Tokenizer,
     template: Template,
@@ -32,7 +32,7 @@ pub struct Local {
     positions: usize,
 }
 
-impl std::fmt::Debug for Local {
+impl std::fmt::Debug for LocalModel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Local({})", self.identity)
     }
@@ -84,7 +84,7 @@ fn read_json(folder: &Path, name: &str) -> Result<Json, Failure> {
     serde_json::from_slice(&bytes).map_err(|e| Failure::wrong(format!("{}: {e}", path.display())))
 }
 
-impl Local {
+impl LocalModel {
     /// Loads the model in a folder. `digest` is of the folder's content.
     ///
     /// # Errors
@@ -140,7 +140,7 @@ fn top_logprobs(logits: &[f32]) -> Vec<(u32, f64)> {
     order.into_iter().take(TOP_LOGPROBS).map(|i| (i, f64::from(logits[i as usize]) - sum)).collect()
 }
 
-impl Model for Local {
+impl Model for LocalModel {
     fn identity(&self) -> String {
         self.identity.clone()
     }

@@ -105,7 +105,7 @@ fn each_architecture_answers_the_same_again_and_goes_on_as_if_read_at_once() {
     for kind in ["llama", "mistral", "qwen2", "qwen3"] {
         let dir = tempfile::tempdir().unwrap();
         let words = model(kind, dir.path());
-        let local = Local::open(dir.path(), "d1").unwrap();
+        let local = LocalModel::open(dir.path(), "d1").unwrap();
         let answer = local.answer(&request(true), &Silent).unwrap();
         assert!(answer.completion_tokens > 0 && answer.prompt_tokens > 10, "{kind}: {answer:?}");
         let other = Request { prompt: Listwise::RankGpt.ask("q", &["x", "y"]), ..request(false) };
@@ -154,7 +154,7 @@ fn a_quantised_model_is_read_and_says_what_the_whole_one_says() {
     let mut file = std::fs::File::create(quantised.path().join("tiny.gguf")).unwrap();
     gguf_file::write(&mut file, &meta, &of).unwrap();
     drop(file);
-    let [a, b] = [&whole, &quantised].map(|d| Local::open(d.path(), "d").unwrap());
+    let [a, b] = [&whole, &quantised].map(|d| LocalModel::open(d.path(), "d").unwrap());
     let ids: Vec<u32> = (0..20).map(|i| i * 31 + 7).collect();
     let [x, y] = [&a, &b].map(|m| m.engine.lock().unwrap().start(&ids).unwrap());
     assert!(near(&x, &y, 5e-3), "{:?} {:?}", &x[..4], &y[..4]);
@@ -185,14 +185,14 @@ fn gguf_name(name: &str) -> String {
 fn what_cannot_be_run_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let told = |what: &str| {
-        let failure = Local::open(dir.path(), "d").unwrap_err();
+        let failure = LocalModel::open(dir.path(), "d").unwrap_err();
         assert!(failure.message.contains(what), "{what}: {failure}");
     };
     told("config.json");
     write(dir.path(), "config.json", &json!({ "model_type": "gpt2" }));
     told("architecture `gpt2`");
     model("llama", dir.path());
-    let local = Local::open(dir.path(), "d").unwrap();
+    let local = LocalModel::open(dir.path(), "d").unwrap();
     let long = Request { prompt: pairwise(&"word ".repeat(600), "a", "b"), ..request(false) };
     let failure = local.answer(&long, &Silent).unwrap_err();
     assert!(failure.message.contains("does not fit 512 positions"), "{failure}");

@@ -6,7 +6,7 @@ use std::io::{BufWriter, Write};
 use serde_json::json;
 
 use super::COUNTS;
-use super::alike::{Alike, fingerprint};
+use super::similar_texts::{SimilarTexts, fingerprint};
 use crate::train::source::{self, Stores};
 use xpipe_base::task::{Failure, Job, Outcome, located};
 use xpipe_base::value::Value;
@@ -92,7 +92,7 @@ pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
         let judged = test.judged();
         let mut equal: BTreeMap<[u8; 16], Vec<&str>> = BTreeMap::new();
         judged.iter().for_each(|(id, text)| equal.entry(fingerprint(text)).or_default().push(id));
-        let alike = Alike::new(judged.iter().map(|(_, text)| *text), job.number("near")?);
+        let alike = SimilarTexts::new(judged.iter().map(|(_, text)| *text), job.number("near")?);
         for (done, query) in seen.queries.iter().enumerate() {
             if done.is_multiple_of(1024) {
                 job.check_cancelled()?;

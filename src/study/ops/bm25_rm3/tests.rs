@@ -4,7 +4,7 @@ use super::super::testing::{at, run, run_with};
 use xpipe_base::value::Value;
 use xpipe_data::run::Run;
 use xpipe_data::store_writer::TextStoreWriter;
-use xpipe_testing::Told;
+use xpipe_testing::CaveatLog;
 
 /// The ranking of query `storm` after feedback, its caveats, and how many queries were not expanded.
 fn ranked(documents: &[(String, String)], feedback: i64) -> (Vec<(String, f32)>, Vec<String>, u64) {
@@ -22,7 +22,7 @@ fn ranked(documents: &[(String, String)], feedback: i64) -> (Vec<(String, f32)>,
     let both = [("index", at(path("index"))), ("queries", queries), ("corpus", corpus)];
     run(&crate::ops::bm25_search::op(), &both, &path("run")).unwrap();
     let args = [&both[..], &[("run", at(path("run"))), ("documents", Value::Int(feedback))]].concat();
-    let told = Told::default();
+    let told = CaveatLog::default();
     let done = run_with(&super::op(), &args, &path("longer"), &told).unwrap();
     let run = Run::read(&path("longer")).unwrap();
     let hits = run.get("1").unwrap().hits.iter().map(|h| (h.document.clone(), h.score)).collect();

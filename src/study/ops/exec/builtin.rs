@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use xpipe_base::task::Failure;
-pub use xpipe_base::task::builtin::{Builtin, Call};
+pub use xpipe_base::task::builtin::{Builtin, BuiltinCall};
 use xpipe_base::value::Located;
 
 static REGISTERED: OnceLock<&'static [Builtin]> = OnceLock::new();

@@ -18,7 +18,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Time limit for reading the remaining output of a program that has ended.
 const READ_WITHIN: Duration = Duration::from_secs(5);
 
-pub(super) struct Call<'a> {
+pub(super) struct ProgramCall<'a> {
     pub(super) program: &'a Path,
     pub(super) args: &'a [OsString],
     pub(super) reads: &'a [(String, String)],
@@ -31,7 +31,7 @@ pub(super) struct Call<'a> {
 ///
 /// # Errors
 /// The program cannot be started, ends with a code other than 0 or by a signal, or a stop was requested.
-pub(super) fn run(job: &Job<'_>, call: &Call<'_>) -> Result<(), Failure> {
+pub(super) fn run(job: &Job<'_>, call: &ProgramCall<'_>) -> Result<(), Failure> {
     write_spec(job, call)?;
     let shown = place::quote(&call.program.display().to_string());
     let mut args = call.args.to_vec();
@@ -83,7 +83,7 @@ pub(super) fn run(job: &Job<'_>, call: &Call<'_>) -> Result<(), Failure> {
     })
 }
 
-fn environment(job: &Job<'_>, call: &Call<'_>) -> Result<Vec<(OsString, OsString)>, Failure> {
+fn environment(job: &Job<'_>, call: &ProgramCall<'_>) -> Result<Vec<(OsString, OsString)>, Failure> {
     let mut env: Vec<(OsString, OsString)> =
         PASSED.iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?))).collect();
     // Python keeps back what it prints into a pipe: the log would come late, and out of order with its errors.
@@ -101,7 +101,7 @@ fn environment(job: &Job<'_>, call: &Call<'_>) -> Result<Vec<(OsString, OsString
     Ok(env)
 }
 
-fn write_spec(job: &Job<'_>, call: &Call<'_>) -> Result<(), Failure> {
+fn write_spec(job: &Job<'_>, call: &ProgramCall<'_>) -> Result<(), Failure> {
     let reads: serde_json::Map<String, serde_json::Value> =
         call.reads.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
     let args: Vec<_> = call.args.iter().map(|a| a.to_string_lossy()).collect();

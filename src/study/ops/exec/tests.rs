@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::builtin::{Builtin, Call};
+use super::builtin::{Builtin, BuiltinCall};
 use crate::ops::testing::{at, run, run_with};
 use crate::ops::{exec, exec_part, imports};
 use xpipe_base::task::{Failure, FailureKind, Job, Policy, Progress, Silent, Spec};
@@ -160,7 +160,7 @@ fn a_stop_ends_the_program_and_what_it_started() {
 
 #[test]
 fn a_built_in_program_writes_files_too() {
-    fn write(_: &Job<'_>, call: &Call<'_>) -> Result<(), Failure> {
+    fn write(_: &Job<'_>, call: &BuiltinCall<'_>) -> Result<(), Failure> {
         assert_eq!(call.args, ["x"]);
         Ok(std::fs::write(call.out.join("qrels.txt"), "1 0 a 1\n")?)
     }

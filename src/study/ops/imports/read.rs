@@ -7,13 +7,13 @@ use super::super::outcome::counted;
 use xpipe_base::task::{Failure, Job, Outcome, Progress, located};
 use xpipe_base::value::Value;
 use xpipe_data::known::{Known, Unknown};
-use xpipe_data::pairs::{self, ImportedPairs, PairOptions, Repeated, Third};
+use xpipe_data::pairs::{self, ImportedPairs, PairOptions, Repeated, ThirdColumn};
 use xpipe_data::run::RunWriter;
 use xpipe_data::scores::ScoresWriter;
 use xpipe_data::source::Source;
 use xpipe_data::store::TextStore;
 use xpipe_data::store_writer::Duplicates;
-use xpipe_data::texts::{self, Empty, TextOptions, What};
+use xpipe_data::texts::{self, Empty, TextKind, TextOptions};
 
 /// The strings of an optional list.
 pub(in super::super) fn words(job: &Job<'_>, name: &str) -> Result<Vec<String>, Failure> {
@@ -59,7 +59,12 @@ pub(super) fn known(job: &Job<'_>) -> Result<Known, Failure> {
 }
 
 /// Imports texts into a folder as the job's arguments `source`, `format` and `duplicates` say.
-pub(super) fn texts(job: &Job<'_>, what: What, fields: Vec<String>, out: &Path) -> Result<Outcome, Failure> {
+pub(super) fn texts(
+    job: &Job<'_>,
+    what: TextKind,
+    fields: Vec<String>,
+    out: &Path,
+) -> Result<Outcome, Failure> {
     let duplicates = match job.text("duplicates")? {
         "error" => Duplicates::Error,
         "first" => Duplicates::First,
@@ -133,7 +138,7 @@ pub(in super::super) fn run(
     let done = pairs::import(
         source,
         options,
-        Third::ScoreOrRank,
+        ThirdColumn::ScoreOrRank,
         known,
         progress,
         &mut || RunWriter::create(out).map(|w| drop(writer.replace(Some(w)))),
@@ -158,7 +163,7 @@ pub(in super::super) fn scores(
     let done = pairs::import(
         source,
         options,
-        Third::Score,
+        ThirdColumn::Score,
         known,
         progress,
         &mut || ScoresWriter::create(out).map(|w| drop(writer.replace(Some(w)))),

@@ -8,12 +8,12 @@ use xpipe_data::judgements::{self, QrelOptions};
 use xpipe_data::known::{Known, Unknown};
 use xpipe_data::store::TextStore;
 use xpipe_data::store_writer::TextStoreWriter;
-use xpipe_data::texts::What;
+use xpipe_data::texts::TextKind;
 use xpipe_data::triples::{self as triple_files, TripleOptions};
 
 pub(super) fn corpus(job: &Job<'_>) -> Result<Outcome, Failure> {
     let out = &job.spec.out;
-    let mut outcome = read::texts(job, What::Corpus, read::words(job, "fields")?, out)?;
+    let mut outcome = read::texts(job, TextKind::Corpus, read::words(job, "fields")?, out)?;
     let store = TextStore::open(out)?;
     let mut empty = store.iter().filter(|(_, text)| text.trim().is_empty()).map(|(id, _)| id).peekable();
     if let Some(first) = empty.peek().copied() {
@@ -32,10 +32,10 @@ pub(super) fn queries(job: &Job<'_>) -> Result<Outcome, Failure> {
         Vec::new()
     };
     if !job.has("judged_by") {
-        return read::texts(job, What::Queries, fields, &job.spec.out);
+        return read::texts(job, TextKind::Queries, fields, &job.spec.out);
     }
     let all = job.spec.scratch.join("all");
-    read::texts(job, What::Queries, fields, &all)?;
+    read::texts(job, TextKind::Queries, fields, &all)?;
     let outcome = judged(job, &TextStore::open(&all)?)?;
     std::fs::remove_dir_all(&all)?;
     Ok(outcome)

@@ -3,17 +3,17 @@
 use super::{Model, PROCESS, count, lengths, model, pairs_of_run};
 use crate::train::samples::Shape;
 use crate::train::scoring::{Batching, WINDOW};
-use xpipe_base::task::{Ask, Memory, Told, Work};
+use xpipe_base::task::{Estimate, EstimateRequest, Memory, Work};
 use xpipe_base::value::Value;
 use xpipe_nn::cpu::{BatchSize, Footprint};
 
 /// Peak memory: while loading the weights or while scoring a batch.
-pub(in crate::ops) fn memory(ask: &Ask<'_>) -> Result<Told<Memory>, String> {
+pub(in crate::ops) fn memory(ask: &EstimateRequest<'_>) -> Result<Estimate<Memory>, String> {
     let model = model(ask, "model")?;
     let lengths = lengths(ask, &model)?;
     let pairs = pairs(ask).map_or(usize::MAX, |p| p.amount as usize);
     let bytes = bytes(&model, &lengths.amount, pairs, ask.policy.batch, ask.threads)?;
-    Ok(Told { amount: Memory { bytes, less: Vec::new() }, most: lengths.most })
+    Ok(Estimate { amount: Memory { bytes, less: Vec::new() }, upper_bound: lengths.upper_bound })
 }
 
 /// Bytes for scoring this many pairs of these lengths in batches.
@@ -39,16 +39,16 @@ fn bytes(
 }
 
 /// Forward passes over all pairs.
-pub(in crate::ops) fn work(ask: &Ask<'_>) -> Result<Told<Vec<Work>>, String> {
+pub(in crate::ops) fn work(ask: &EstimateRequest<'_>) -> Result<Estimate<Vec<Work>>, String> {
     let model = model(ask, "model")?;
     let pairs = pairs(ask)?;
     let lengths = lengths(ask, &model)?;
     let work = model.work(ask, false, pairs.amount, &lengths.amount, 1.0);
-    Ok(Told { amount: vec![work], most: pairs.most || lengths.most })
+    Ok(Estimate { amount: vec![work], upper_bound: pairs.upper_bound || lengths.upper_bound })
 }
 
 /// Number of pairs to score.
-pub(super) fn pairs(ask: &Ask<'_>) -> Result<Told<f64>, String> {
+pub(super) fn pairs(ask: &EstimateRequest<'_>) -> Result<Estimate<f64>, String> {
     let samples = ask.arg("samples");
     if *samples == Value::Null {
         let depth = count(Some(ask.arg("depth")));
@@ -61,5 +61,5 @@ pub(super) fn pairs(ask: &Ask<'_>) -> Result<Told<f64>, String> {
     let unknown = "the number of samples depends on a result that does not exist yet";
     // Pairs of several samples are scored once.
     let amount = count.zip(documents).map(|(n, d)| (n * d) as f64).ok_or(unknown)?;
-    Ok(Told { amount, most: true })
+    Ok(Estimate { amount, upper_bound: true })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::*;
-use xpipe_base::task::{Memory, Policy, Told};
+use xpipe_base::task::{Estimate, Memory, Policy};
 use xpipe_base::value::{ActionId, Budget, Record};
 use xpipe_data::run::{Hit, Run, RunQuery};
 use xpipe_data::store_writer::TextStoreWriter;
@@ -26,7 +26,7 @@ impl World {
     }
 }
 
-impl Known for World {
+impl KnownValues for World {
     fn path(&self, value: &Value) -> Option<PathBuf> {
         self.get(value)?.2.clone()
     }
@@ -82,16 +82,22 @@ fn limits() -> Value {
     call("query_document", &[("query", 8), ("document", 20)])
 }
 
-fn scoring(world: &World, more: &[(&'static str, Value)]) -> Result<Told<Vec<Work>>, String> {
+fn scoring(world: &World, more: &[(&'static str, Value)]) -> Result<Estimate<Vec<Work>>, String> {
     let args = [("model", artifact(MODEL)), ("run", artifact(RUN)), ("input", limits())];
     let args = Record::of(args.into_iter().chain(more.iter().cloned()));
     let policy = Policy::default();
-    super::scoring::work(&Ask { args: &args, policy: &policy, threads: 2, sample: true, known: world })
+    super::scoring::work(&EstimateRequest {
+        args: &args,
+        policy: &policy,
+        threads: 2,
+        sample: true,
+        known: world,
+    })
 }
 
-fn pairs(told: &Result<Told<Vec<Work>>, String>) -> (f64, bool) {
+fn pairs(told: &Result<Estimate<Vec<Work>>, String>) -> (f64, bool) {
     let told = told.as_ref().unwrap();
-    (told.amount[0].pairs, told.most)
+    (told.amount[0].pairs, told.upper_bound)
 }
 
 #[test]
@@ -157,7 +163,7 @@ impl Training {
         Self { args, policy: Policy::default() }
     }
 
-    fn work(&self, world: &World) -> Result<Told<Vec<Work>>, String> {
+    fn work(&self, world: &World) -> Result<Estimate<Vec<Work>>, String> {
         super::training::work(&self.ask(world))
     }
 
@@ -165,8 +171,8 @@ impl Training {
         super::training::memory(&self.ask(world)).unwrap().amount
     }
 
-    fn ask<'a>(&'a self, world: &'a World) -> Ask<'a> {
-        Ask { args: &self.args, policy: &self.policy, threads: 2, sample: true, known: world }
+    fn ask<'a>(&'a self, world: &'a World) -> EstimateRequest<'a> {
+        EstimateRequest { args: &self.args, policy: &self.policy, threads: 2, sample: true, known: world }
     }
 }
 
@@ -176,7 +182,7 @@ fn steps_batch_documents_and_limits_make_the_work_of_a_training() {
     let told = training.work(&world).unwrap();
     let work = &told.amount[0];
     // Ten steps of five queries with four documents; 8 + 20 tokens and room for four special ones.
-    assert_eq!((work.pairs, work.tokens, told.most, told.amount.len()), (200.0, 6400.0, true, 1));
+    assert_eq!((work.pairs, work.tokens, told.upper_bound, told.amount.len()), (200.0, 6400.0, true, 1));
     assert_eq!((&*work.shape, &*work.precision, work.training), ("bert 2x32/4/64", "bf16", true));
     let model = arch::read(&fixture("bert")).unwrap();
     let one = flops::forward(&*model, 32);

@@ -5,7 +5,7 @@ use crate::train::ranker::CACHED;
 use crate::train::samples::Shape;
 use crate::train::schedule;
 use crate::train::trainer::MICRO_BATCH;
-use xpipe_base::task::{Ask, Memory, Told, Work};
+use xpipe_base::task::{Estimate, EstimateRequest, Memory, Work};
 use xpipe_base::value::{Budget, Value};
 use xpipe_nn::cpu::{BatchSize, Footprint};
 
@@ -17,14 +17,14 @@ struct Training {
     /// Pairs per step.
     pairs: usize,
     /// Whether tokens or pairs are an upper bound.
-    most: bool,
+    upper_bound: bool,
     micro_batch: usize,
     recompute: bool,
     selects: bool,
 }
 
 impl Training {
-    fn of(ask: &Ask<'_>) -> Result<Self, String> {
+    fn of(ask: &EstimateRequest<'_>) -> Result<Self, String> {
         let model = model(ask, "backbone")?;
         let lengths = lengths(ask, &model)?;
         let shape = call(ask, "shape")?;
@@ -36,7 +36,7 @@ impl Training {
             lengths: lengths.amount,
             pairs: batch * documents,
             // A list may be shorter than its maximum length.
-            most: lengths.most || &*shape.name == "ranked_list",
+            upper_bound: lengths.upper_bound || &*shape.name == "ranked_list",
             micro_batch: ask.policy.micro_batch.unwrap_or(MICRO_BATCH),
             recompute: ask.policy.activation_checkpointing == Some(true),
             selects: ask.arg("select").as_call().is_some(),
@@ -69,7 +69,7 @@ impl Training {
 }
 
 /// Memory of a step, and the settings that reduce it.
-pub(in crate::ops) fn memory(ask: &Ask<'_>) -> Result<Told<Memory>, String> {
+pub(in crate::ops) fn memory(ask: &EstimateRequest<'_>) -> Result<Estimate<Memory>, String> {
     let training = Training::of(ask)?;
     let bytes = |micro_batch, recompute| training.bytes(micro_batch, recompute, ask.threads);
     let unknown = "this model runs in the reference engine, whose memory is not estimated";
@@ -83,11 +83,11 @@ pub(in crate::ops) fn memory(ask: &Ask<'_>) -> Result<Told<Memory>, String> {
         less.extend(bytes(512, true).map(|b| (format!("{on}, micro_batch = 512"), b)));
     }
     less.retain(|(_, b)| *b < now);
-    Ok(Told { amount: Memory { bytes: now, less }, most: training.most })
+    Ok(Estimate { amount: Memory { bytes: now, less }, upper_bound: training.upper_bound })
 }
 
 /// Forward and backward passes of all steps, and the forward passes of validation.
-pub(in crate::ops) fn work(ask: &Ask<'_>) -> Result<Told<Vec<Work>>, String> {
+pub(in crate::ops) fn work(ask: &EstimateRequest<'_>) -> Result<Estimate<Vec<Work>>, String> {
     let training = Training::of(ask)?;
     let batch = count(call(ask, "batch")?.args.get("n")).unwrap_or(1).max(1) as f64;
     let known = ask.known;
@@ -108,7 +108,7 @@ pub(in crate::ops) fn work(ask: &Ask<'_>) -> Result<Told<Vec<Work>>, String> {
     let micros = training.tokens().div_ceil(training.micro_batch.max(1)).max(1) as f64;
     let passes = (2.0 * micros - 1.0) / micros + 2.0 + f64::from(u8::from(training.recompute));
     let pairs = steps * training.pairs as f64;
-    let mut most = training.most;
+    let mut most = training.upper_bound;
     let mut all = vec![training.model.work(ask, true, pairs, &training.lengths, passes)];
     if let Some(select) = ask.arg("select").as_call() {
         let every = select.args.get("every").unwrap_or(&Value::Null);
@@ -127,5 +127,5 @@ pub(in crate::ops) fn work(ask: &Ask<'_>) -> Result<Told<Vec<Work>>, String> {
         let times = (steps / every as f64).ceil();
         all.push(training.model.work(ask, false, times * pairs, &training.lengths, 1.0));
     }
-    Ok(Told { amount: all, most })
+    Ok(Estimate { amount: all, upper_bound: most })
 }

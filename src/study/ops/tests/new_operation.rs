@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::report::{Results, costs};
 use xpipe_base::diag::Diagnostics;
-use xpipe_base::task::{Demands, Failure, ReadyFn, RunFn};
+use xpipe_base::task::{Estimators, Failure, ReadyFn, RunFn};
 use xpipe_base::value::{ActionId, Input};
 use xpipe_data::run::Run;
 use xpipe_engine::cache::Store;
@@ -117,7 +117,7 @@ impl Runner for Here {
         Ok(Found { path: path.clone(), label: path.display().to_string(), digest: None, parts: None })
     }
 
-    fn demands(&self, op: &str) -> Option<Demands> {
+    fn estimators(&self, op: &str) -> Option<Estimators> {
         self.0.get(op)?.resources
     }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use xpipe_base::task::{Failure, Progress};
 use xpipe_engine::fetch::hub::{Client, Opened, Repository};
-use xpipe_nn::files::{self, Lack};
+use xpipe_nn::files::{self, MissingFile};
 
 /// The largest file, in bytes, that is searched for names of others.
 const NAMING: u64 = 64 << 20;
@@ -48,10 +48,10 @@ pub(super) fn fetch(
 }
 
 /// The failure of a repository that has other files than those that are read.
-fn missing_files(model: &str, lacks: &[Lack], names: &[&str]) -> Failure {
+fn missing_files(model: &str, lacks: &[MissingFile], names: &[&str]) -> Failure {
     let expected: Vec<&str> = lacks.iter().map(|l| l.expected()).collect();
     let failure = Failure::missing(format!("the model {model} has no {} on the hub", expected.join("; no ")));
-    match files::of_others(names.iter().copied()).filter(|_| lacks.contains(&Lack::Weights)) {
+    match files::of_others(names.iter().copied()).filter(|_| lacks.contains(&MissingFile::Weights)) {
         Some(others) => failure.help(format!(
             "its weights are for other programs: {others}. Look for the repository that this one was converted from"
         )),

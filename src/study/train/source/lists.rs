@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{Opened, Stores, depth, folder, given};
+use super::{OpenedPool, Stores, depth, folder, given};
 use crate::train::samples::{Lists, Pool};
 use xpipe_base::task::Failure;
 use xpipe_base::value::{Call, Value};
@@ -14,7 +14,7 @@ use xpipe_data::scores::Scores;
 /// `candidates { run, qrels, depth, from, scores }`: the first `depth` of each query; positives are the documents
 /// with a grade above 0, negatives the others from rank `from` on. Where the stores say so, a document with the query's
 /// id is neither. With scores, documents without a score are left out, and so are queries without any.
-pub(super) fn candidates(call: &Call, stores: &Stores) -> Result<Opened, Failure> {
+pub(super) fn candidates(call: &Call, stores: &Stores) -> Result<OpenedPool, Failure> {
     let qrels = given(call, "qrels").map(Qrels::read).transpose()?;
     let scores = given(call, "scores").map(Scores::read).transpose()?;
     let from = call.args.get("from").and_then(Value::as_int).unwrap_or(1);
@@ -23,7 +23,7 @@ pub(super) fn candidates(call: &Call, stores: &Stores) -> Result<Opened, Failure
 }
 
 /// `ranked_lists { run, depth }`.
-pub(super) fn ranked(run: &Path, depth: usize, stores: &Stores) -> Result<Opened, Failure> {
+pub(super) fn ranked(run: &Path, depth: usize, stores: &Stores) -> Result<OpenedPool, Failure> {
     read(run, depth, 0, None, None, stores)
 }
 
@@ -34,7 +34,7 @@ fn read(
     qrels: Option<&Qrels>,
     scores: Option<&Scores>,
     stores: &Stores,
-) -> Result<Opened, Failure> {
+) -> Result<OpenedPool, Failure> {
     let mut reader = RunReader::open(run)?;
     let mut lists = Lists::new();
     let (mut without_scores, mut unscored) = (0, 0);
@@ -54,7 +54,7 @@ fn read(
             left_out.insert(what, n);
         }
     }
-    Ok(Opened { pool: Pool::Lists(lists), left_out })
+    Ok(OpenedPool { pool: Pool::Lists(lists), left_out })
 }
 
 struct List {

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{Opened, Stores, finite};
+use super::{OpenedPool, Stores, finite};
 use crate::train::objectives::Form;
 use crate::train::samples::{Pool, Triple};
 use xpipe_base::task::Failure;
@@ -18,13 +18,13 @@ const IDS: [(&str, Kind); 3] =
 const SCORES: [(&str, Kind); 2] = [("positive_score", Kind::Float), ("negative_score", Kind::Float)];
 
 /// Reads imported triples.
-pub(super) fn open(folder: &Path, stores: &Stores) -> Result<Opened, Failure> {
-    Ok(Opened { pool: Pool::Triples(table(folder, stores)?), left_out: BTreeMap::new() })
+pub(super) fn open(folder: &Path, stores: &Stores) -> Result<OpenedPool, Failure> {
+    Ok(OpenedPool { pool: Pool::Triples(table(folder, stores)?), left_out: BTreeMap::new() })
 }
 
 /// Reads imported triples, or pairs drawn before, with the scores of a table instead of their own; a triple without
 /// a score for both documents is left out.
-pub(super) fn scored(folder: &Path, scores: &Scores, stores: &Stores) -> Result<Opened, Failure> {
+pub(super) fn scored(folder: &Path, scores: &Scores, stores: &Stores) -> Result<OpenedPool, Failure> {
     let mut triples =
         if folder.join(FILE).exists() { table(folder, stores)? } else { pairs(folder, stores)? };
     let all = triples.len();
@@ -38,7 +38,7 @@ pub(super) fn scored(folder: &Path, scores: &Scores, stores: &Stores) -> Result<
     if triples.len() < all {
         left_out.insert("triples without two teacher scores", (all - triples.len()) as u64);
     }
-    Ok(Opened { pool: Pool::Triples(triples), left_out })
+    Ok(OpenedPool { pool: Pool::Triples(triples), left_out })
 }
 
 fn table(folder: &Path, stores: &Stores) -> Result<Vec<Triple>, Failure> {

@@ -175,7 +175,7 @@ fn a_checkpoint_every_so_many_steps_survives_a_crash() {
     assert!(
         train(&plan, &mut Toy::new(9, 0.1), &broken, &mut no_validation, &xpipe_base::task::Silent).is_err()
     );
-    let saved: checkpoint::Saved<State> =
+    let saved: checkpoint::SavedCheckpoint<State> =
         checkpoint::load(&folder.path().join("checkpoint"), "key", 10).unwrap();
     assert_eq!(saved.state.step, 10);
     let mut resumed = Toy::new(9, 0.1);

@@ -414,9 +414,9 @@ fn two_labels_score_as_declared_and_training_goes_on_with_one() {
 
 /// Keeps the caveats.
 #[derive(Default)]
-struct Told(std::sync::Mutex<Vec<String>>);
+struct MessageLog(std::sync::Mutex<Vec<String>>);
 
-impl Progress for Told {
+impl Progress for MessageLog {
     fn progress(&self, _: u64, _: u64, _: &str, _: &str) {}
     fn note(&self, _: &str) {}
     fn caveat(&self, caveat: &xpipe_base::task::Caveat) {
@@ -444,7 +444,7 @@ fn a_head_that_is_drawn_scores_when_the_study_says_so_and_the_result_says_it_too
         |model: &str, seed: i64| call("untrained", &[("model", bench.at(model)), ("seed", Value::Int(seed))]);
     let run = |op: &str, model: Value, out: &str| {
         let of = |name: &'static str| (name, bench.at(name));
-        let told = Told::default();
+        let told = MessageLog::default();
         let ended = bench.run(
             op,
             out,

@@ -25,7 +25,7 @@ pub(super) fn fingerprint(text: &str) -> [u8; 16] {
 
 /// Texts to compare with.
 #[derive(Debug)]
-pub(super) struct Alike {
+pub(super) struct SimilarTexts {
     near: f64,
     /// The place of each word in the order of words: rare ones first.
     order: HashMap<String, u32>,
@@ -35,7 +35,7 @@ pub(super) struct Alike {
     first: HashMap<u32, Vec<u32>>,
 }
 
-impl Alike {
+impl SimilarTexts {
     /// Of texts, with the share from which on they count as nearly equal.
     pub(super) fn new<'t>(texts: impl Iterator<Item = &'t str>, near: f64) -> Self {
         let sets: Vec<BTreeSet<String>> = texts.map(|t| words(t).collect()).collect();
@@ -126,7 +126,7 @@ mod tests {
         };
         let texts: Vec<String> = (0..300).map(text).collect();
         for near in [0.34, 0.5, 0.8, 1.0] {
-            let alike = Alike::new(texts.iter().map(String::as_str), near);
+            let alike = SimilarTexts::new(texts.iter().map(String::as_str), near);
             let mut found = 0;
             for i in 0..200 {
                 let asked = format!("{} {}", text(1000 + i), if i % 3 == 0 { "never" } else { "" });
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_text_without_words_is_near_nothing() {
-        let alike = Alike::new(["", "a"].into_iter(), 0.5);
+        let alike = SimilarTexts::new(["", "a"].into_iter(), 0.5);
         assert!(alike.find("?!").is_empty() && alike.find("").is_empty());
     }
 }

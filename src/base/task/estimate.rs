@@ -8,7 +8,7 @@ use super::Policy;
 use crate::value::{Record, Value};
 
 /// What is known, before a run, of the values that an action's arguments name.
-pub trait Known {
+pub trait KnownValues {
     /// The path of an input, or of the result of a finished action.
     fn path(&self, value: &Value) -> Option<PathBuf>;
     /// The argument `name` of the action, call or record in `value`.
@@ -21,7 +21,7 @@ pub trait Known {
 
 /// The action whose resources are to be estimated.
 #[derive(Clone, Copy)]
-pub struct Ask<'a> {
+pub struct EstimateRequest<'a> {
     /// The arguments. They may name results that do not exist yet.
     pub args: &'a Record,
     /// The `with` block.
@@ -31,16 +31,16 @@ pub struct Ask<'a> {
     /// Whether texts may be read to measure their lengths, which takes longer. Else length limits serve as upper bounds.
     pub sample: bool,
     /// What is known of the arguments.
-    pub known: &'a dyn Known,
+    pub known: &'a dyn KnownValues,
 }
 
-impl std::fmt::Debug for Ask<'_> {
+impl std::fmt::Debug for EstimateRequest<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Ask({:?})", self.args)
+        write!(f, "EstimateRequest({:?})", self.args)
     }
 }
 
-impl Ask<'_> {
+impl EstimateRequest<'_> {
     /// The argument; [`Value::Null`] if it is absent.
     pub fn arg(&self, name: &str) -> &Value {
         self.args.get(name).unwrap_or(&Value::Null)
@@ -49,11 +49,11 @@ impl Ask<'_> {
 
 /// An estimated amount.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Told<T> {
+pub struct Estimate<T> {
     /// The amount.
     pub amount: T,
     /// Whether it is only an upper bound.
-    pub most: bool,
+    pub upper_bound: bool,
 }
 
 /// Peak memory of an action.
@@ -92,7 +92,7 @@ pub struct Work {
 
 /// Requests to a language model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Asked {
+pub struct LlmRequests {
     /// Number of requests.
     pub requests: f64,
     /// Approximate tokens of the prompts.
@@ -104,21 +104,21 @@ pub struct Asked {
 }
 
 /// Estimates the requests of an action to a language model, or says why it cannot.
-pub type AskedFn = fn(&Ask<'_>) -> Result<Told<Asked>, String>;
+pub type LlmRequestsFn = fn(&EstimateRequest<'_>) -> Result<Estimate<LlmRequests>, String>;
 
 /// Estimates the peak memory of an action, or says why it cannot.
-pub type MemoryFn = fn(&Ask<'_>) -> Result<Told<Memory>, String>;
+pub type MemoryFn = fn(&EstimateRequest<'_>) -> Result<Estimate<Memory>, String>;
 
 /// Estimates the compute work of an action, or says why it cannot.
-pub type WorkFn = fn(&Ask<'_>) -> Result<Told<Vec<Work>>, String>;
+pub type WorkFn = fn(&EstimateRequest<'_>) -> Result<Estimate<Vec<Work>>, String>;
 
 /// The resource estimators of an operation.
 #[derive(Clone, Copy, Debug)]
-pub struct Demands {
+pub struct Estimators {
     /// Peak memory.
     pub memory: MemoryFn,
     /// Compute work.
     pub work: WorkFn,
     /// Requests to a language model, if it makes any.
-    pub asked: Option<AskedFn>,
+    pub asked: Option<LlmRequestsFn>,
 }
