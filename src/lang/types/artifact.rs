@@ -81,3 +81,12 @@ pub enum ModelUse {
     /// Lets it generate text.
     Generate,
 }
+
+/// How many queries a result has, by an argument of its operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueryCount {
+    /// The number in an argument.
+    Exactly(&'static str),
+    /// At most as many as the queries in an argument.
+    AtMost(&'static str),
+}

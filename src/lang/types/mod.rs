@@ -3,9 +3,11 @@
 pub mod artifact;
 mod export;
 pub mod op;
+mod registry;
 pub mod ty;
 
-pub use artifact::{Artifact, Form, ModelUse, Supervision};
+pub use artifact::{Artifact, Form, ModelUse, QueryCount, Supervision};
 pub use export::Export;
-pub use op::{Kind, Op, Param, Registry};
+pub use op::{Kind, Op, Param};
+pub use registry::Registry;
 pub use ty::Type;

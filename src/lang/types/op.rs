@@ -4,9 +4,7 @@
 //! report, `export` and `describe` read it, and none of them knows an operation by its name. An argument that is not in
 //! the signature does not exist.
 
-use indexmap::IndexMap;
-
-use super::{Artifact, ModelUse, Supervision, Type};
+use super::{Artifact, ModelUse, QueryCount, Supervision, Type};
 use xpipe_base::task::{Estimators, LlmRequestsFn, MemoryFn, ReadyFn, RunFn, WorkFn};
 use xpipe_base::value::{Name, Record, Value};
 
@@ -145,6 +143,8 @@ pub struct Op {
     pub default_run: Option<DefaultRunFn>,
     /// Whether it measures results by the judgements of a collection.
     pub evaluates: bool,
+    /// How many queries its result has, where its arguments tell before it runs.
+    pub query_count: Option<QueryCount>,
 }
 
 impl Op {
@@ -178,6 +178,7 @@ impl Op {
             parts: None,
             default_run: None,
             evaluates: false,
+            query_count: None,
         }
     }
 
@@ -388,6 +389,13 @@ impl Op {
         self
     }
 
+    /// Sets how many queries its result has.
+    #[must_use]
+    pub fn query_count(mut self, count: QueryCount) -> Self {
+        self.query_count = Some(count);
+        self
+    }
+
     /// Sets the check whether it can start on this machine.
     #[must_use]
     pub fn ready(mut self, ready: ReadyFn) -> Self {
@@ -445,47 +453,6 @@ impl Op {
     /// The argument of a name.
     pub fn param(&self, name: &str) -> Option<&Param> {
         self.params.iter().find(|p| p.name == name)
-    }
-}
-
-/// All operations and constructors, by name.
-#[derive(Debug, Default)]
-pub struct Registry {
-    ops: IndexMap<&'static str, Op>,
-}
-
-impl Registry {
-    /// A registry of the operations given.
-    ///
-    /// # Panics
-    /// When two have one name, which is a defect of xpipe.
-    pub fn new(ops: impl IntoIterator<Item = Op>) -> Self {
-        let mut registry = Self::default();
-        for op in ops {
-            let name = op.name;
-            assert!(registry.ops.insert(name, op).is_none(), "BUG: operation {name} is registered twice");
-        }
-        registry
-    }
-
-    /// The operation of a name.
-    pub fn get(&self, name: &str) -> Option<&Op> {
-        self.ops.get(name)
-    }
-
-    /// The operations that import the files of data sets, in registration order.
-    pub fn imports(&self) -> impl Iterator<Item = &Op> {
-        self.iter().filter(|op| op.imports.is_some())
-    }
-
-    /// The operation that imports files as this type.
-    pub fn importer(&self, ty: &Type) -> Option<&Op> {
-        self.imports().find(|op| op.returns == *ty)
-    }
-
-    /// All, in registration order.
-    pub fn iter(&self) -> impl Iterator<Item = &Op> {
-        self.ops.values()
     }
 }
 

@@ -2,21 +2,21 @@
 
 use super::compatibility;
 use xpipe_base::value::Record;
-use xpipe_lang::types::Op;
+use xpipe_lang::types::{Op, QueryCount};
 use xpipe_lang::types::op::{Facts, Issue};
 
-pub(super) const NAME: &str = "data.answered";
 const VERSION: u32 = 1;
 
 pub(crate) fn op() -> Op {
     Op::stage(
-        NAME,
+        "data.answered",
         VERSION,
         "Queries",
         "Keeps the queries that have a relevant document in the judgements; with `run`, only those that have one in \
          its first `depth` ranks. A re-ranker cannot improve the others.",
     )
     .counts(&["queries"])
+    .query_count(QueryCount::AtMost("queries"))
     .needs("queries", "Queries", "The queries to select from; their order is kept.")
     .needs("qrels", "Qrels", "The judgements; grades ≥ 1 are relevant.")
     .optional("run", "Run", "A run that must retrieve a relevant document. Default: no such condition.")

@@ -15,6 +15,7 @@ use xpipe_base::task::{Estimate, EstimateRequest, KnownValues, Work};
 use xpipe_base::value::{Call, Value};
 use xpipe_data::run::RunReader;
 use xpipe_data::store::TextStore;
+use xpipe_lang::types::{QueryCount, Registry};
 use xpipe_nn::arch::{self, Architecture};
 use xpipe_nn::tokenizer::{Limits, Tokenizer};
 use xpipe_nn::{cpu, flops};
@@ -150,6 +151,9 @@ fn sampled(folder: &Path, corpus: &Path, queries: &Path, limits: Limits) -> Opti
     })
 }
 
+/// The operations, whose signatures tell what is known of their results.
+static OPERATIONS: LazyLock<Registry> = LazyLock::new(super::registry);
+
 /// How many queries a collection has.
 fn queries(known: &dyn KnownValues, value: &Value) -> Option<Estimate<usize>> {
     static COUNTED: Memo<PathBuf, Option<usize>> = LazyLock::new(Mutex::default);
@@ -157,15 +161,14 @@ fn queries(known: &dyn KnownValues, value: &Value) -> Option<Estimate<usize>> {
         let amount = remembered(&COUNTED, &path, || Some(TextStore::open(&path).ok()?.len()))?;
         return Some(Estimate { amount, upper_bound: false });
     }
-    match known.op(value)?.as_str() {
-        name if crate::ops::sample::NAMES.contains(&name) => {
-            Some(Estimate { amount: count(known.argument(value, "n").as_ref())?, upper_bound: false })
+    match OPERATIONS.get(&known.op(value)?)?.query_count? {
+        QueryCount::Exactly(argument) => {
+            Some(Estimate { amount: count(known.argument(value, argument).as_ref())?, upper_bound: false })
         }
-        crate::ops::data_answered::NAME => {
-            let all = queries(known, &known.argument(value, "queries")?)?;
+        QueryCount::AtMost(argument) => {
+            let all = queries(known, &known.argument(value, argument)?)?;
             Some(Estimate { upper_bound: true, ..all })
         }
-        _ => None,
     }
 }
 

@@ -1,17 +1,16 @@
 //! `data.sample`, also called `sample`: some of a collection's queries.
 
-use xpipe_lang::types::Op;
+use xpipe_lang::types::{Op, QueryCount};
 
-/// The full name, and the one that studies usually write.
-pub(super) const NAMES: [&str; 2] = ["data.sample", "sample"];
 const VERSION: u32 = 1;
 
 pub(crate) fn op() -> Op {
-    named(NAMES[0])
+    named("data.sample")
 }
 
+/// The name that studies usually write.
 pub(crate) fn short() -> Op {
-    named(NAMES[1])
+    named("sample")
 }
 
 fn named(name: &'static str) -> Op {
@@ -22,6 +21,7 @@ fn named(name: &'static str) -> Op {
         "Draws queries uniformly at random, without replacement; their order is kept.",
     )
     .counts(&["queries"])
+    .query_count(QueryCount::Exactly("n"))
     .needs("queries", "Queries", "The queries to draw from.")
     .needs("n", "Int", "Sample size (≥ 1, at most the number of queries).")
     .random()

@@ -78,7 +78,7 @@ pub fn costs(stage: &str, graph: &Graph, results: &dyn Results) -> Option<Costs>
 }
 
 /// The counts of several operations, each once, in an order that keeps that of every operation where they agree.
-fn counts_of<'c>(declared: impl Iterator<Item = &'c [&'static str]>) -> Vec<&'static str> {
+pub(super) fn counts_of<'c>(declared: impl Iterator<Item = &'c [&'static str]>) -> Vec<&'static str> {
     let mut all: Vec<&'static str> = Vec::new();
     for counts in declared {
         let mut next = all.len();

@@ -6,14 +6,13 @@ use std::collections::BTreeSet;
 use super::markup::Html;
 use super::page::{Page, Section};
 use crate::report::Costs;
+use crate::report::costs::counts_of;
 use xpipe_base::value::human;
 
 /// The most actions of a stage that are listed.
 const SHOWN: usize = 200;
 /// Stages below this share of the time have no line of their own.
 const SMALL: f64 = 0.002;
-/// The counts that are columns: of training and scoring.
-const COLUMNS: [&str; 4] = ["steps", "documents", "pairs", "tokens"];
 
 struct Line {
     stage: String,
@@ -21,12 +20,13 @@ struct Line {
     seconds: f64,
     memory: Option<u64>,
     size: u64,
-    counts: [u64; COLUMNS.len()],
+    /// The sum of each count that operations of the study declare.
+    counts: Vec<u64>,
 }
 
 impl Line {
-    fn new(stage: String) -> Self {
-        Self { stage, actions: 0, seconds: 0.0, memory: None, size: 0, counts: [0; COLUMNS.len()] }
+    fn new(stage: String, counts: usize) -> Self {
+        Self { stage, actions: 0, seconds: 0.0, memory: None, size: 0, counts: vec![0; counts] }
     }
 
     fn and(mut self, other: &Self) -> Self {
@@ -34,13 +34,16 @@ impl Line {
         self.seconds += other.seconds;
         self.memory = self.memory.max(other.memory);
         self.size += other.size;
-        self.counts.iter_mut().zip(other.counts).for_each(|(a, b)| *a += b);
+        self.counts.iter_mut().zip(&other.counts).for_each(|(a, b)| *a += b);
         self
     }
 }
 
 pub(super) fn section(page: &Page<'_>) -> Option<Section> {
-    let mut lines = lines(page);
+    let columns = counts_of(page.graph.rows.iter().flat_map(|row| {
+        row.cells.iter().map(|cell| page.graph.artifact(cell.action).counts)
+    }));
+    let mut lines = lines(page, &columns);
     if lines.is_empty() {
         return None;
     }
@@ -50,13 +53,14 @@ pub(super) fn section(page: &Page<'_>) -> Option<Section> {
     let shown = lines.iter().take_while(|l| l.seconds > all * SMALL).count();
     if lines.len() > shown + 1 {
         let rest = lines.split_off(shown);
-        lines.push(rest.iter().fold(Line::new(format!("{} other stages", rest.len())), Line::and));
+        let other = Line::new(format!("{} other stages", rest.len()), columns.len());
+        lines.push(rest.iter().fold(other, Line::and));
     }
-    let kept: Vec<usize> = (0..COLUMNS.len()).filter(|i| lines.iter().any(|l| l.counts[*i] > 0)).collect();
+    let kept: Vec<usize> = (0..columns.len()).filter(|i| lines.iter().any(|l| l.counts[*i] > 0)).collect();
     let most = lines.iter().map(|l| l.seconds).fold(0.0, f64::max);
     let body = Html::of(|h| {
         let heads = ["stage", "actions", "time", "", "peak memory", "stored"];
-        let heads = heads.into_iter().chain(kept.iter().map(|i| COLUMNS[*i]));
+        let heads = heads.into_iter().chain(kept.iter().map(|i| columns[*i]));
         list(h, heads, |h| {
             for l in &lines {
                 h.tag("tr", &[], |h| {
@@ -101,11 +105,11 @@ fn list<'t>(h: &mut Html, heads: impl Iterator<Item = &'t str>, rows: impl FnOnc
     });
 }
 
-fn lines(page: &Page<'_>) -> Vec<Line> {
+fn lines(page: &Page<'_>, columns: &[&str]) -> Vec<Line> {
     let mut counted = BTreeSet::new();
     let mut lines = Vec::new();
     for row in &page.graph.rows {
-        let mut line = Line::new(row.name.clone());
+        let mut line = Line::new(row.name.clone(), columns.len());
         for cell in row.cells.iter().filter(|c| counted.insert(c.action)) {
             let Some(made) = page.results.execution(cell.action) else { continue };
             line.actions += 1;
@@ -113,8 +117,13 @@ fn lines(page: &Page<'_>) -> Vec<Line> {
             line.memory = line.memory.max(made.peak_memory);
             line.size += made.size;
             let facts = page.results.facts(cell.action).unwrap_or_default();
-            for (sum, name) in line.counts.iter_mut().zip(COLUMNS) {
-                *sum += facts.get(name).and_then(serde_json::Value::as_u64).unwrap_or(0);
+            for name in page.graph.artifact(cell.action).counts {
+                let column = columns.iter().position(|c| c == name);
+                let sum = column.and_then(|column| line.counts.get_mut(column));
+                let count = facts.get(*name).and_then(serde_json::Value::as_u64);
+                if let (Some(sum), Some(count)) = (sum, count) {
+                    *sum += count;
+                }
             }
         }
         if line.actions > 0 {
