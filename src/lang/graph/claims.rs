@@ -1,12 +1,9 @@
 //! Claims: a condition over results at every point of their axes.
 
-use std::rc::Rc;
-
-use super::env::{Env, Stop};
+use super::env::Stop;
 use super::expander::Expander;
 use super::fields::value_of;
 use super::model::{Claim, Graph};
-use super::no_cells::CellCount;
 use super::titles::text_of;
 use crate::resolve::ModuleId;
 use crate::syntax::ast::{Field, ForClause, Ident};
@@ -34,20 +31,13 @@ impl<'a> Expander<'a> {
         if !self.countable("claim", name, &axes) {
             return;
         }
-        let mut count = CellCount::default();
-        self.each_point(&axes, &mut |e, point| {
-            let mut env = Env::at_point(ModuleId(0), &axes, point);
-            env.row = Rc::from(&*name.name);
-            let kept = e.kept_by_where(sweep, &env);
-            if kept.is_err() {
-                return count.add(&kept);
-            }
-            let text = match value_of(fields, "text").map(|t| e.eval(t, None, &env)) {
+        self.each_output(("claim", name), sweep, &axes, &mut |e, point, env, count| {
+            let text = match value_of(fields, "text").map(|t| e.eval(t, None, env)) {
                 Some(Ok(v)) => text_of(v),
                 _ => Value::Str(name.name.clone()),
             };
             let value = e
-                .eval(expect, Some(&Type::Bool), &env)
+                .eval(expect, Some(&Type::Bool), env)
                 .and_then(|v| e.conform(v, &Type::Bool, expect.span, "`expect`"));
             count.add(&value);
             let expect = match value {
@@ -58,6 +48,5 @@ impl<'a> Expander<'a> {
             let labels = e.labels_at(&axes, point);
             graph.claims.push(Claim { name: name.name.to_string(), span, labels, text, expect });
         });
-        self.nothing_left(&count, "claim", name);
     }
 }

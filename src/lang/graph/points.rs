@@ -6,6 +6,7 @@ use super::conform::an;
 use super::env::{Env, Eval, Item, Stop};
 use super::expander::Expander;
 use super::model::Cut;
+use super::no_cells::CellCount;
 use crate::resolve::{AxisId, ModuleId};
 use crate::syntax::ast::{ForClause, Ident};
 use crate::types::Type;
@@ -55,6 +56,26 @@ impl<'a> Expander<'a> {
             point.iter_mut().zip(labels.iter().zip(at)).for_each(|(p, (l, i))| *p = l[*i]);
             f(self, &point);
         });
+    }
+
+    /// Calls `f` at every point of a table or claim that its `where` keeps; warns when none is left.
+    pub(super) fn each_output(
+        &mut self,
+        (kind, name): (&str, &Ident),
+        sweep: Option<&'a ForClause>,
+        axes: &[AxisId],
+        f: &mut dyn FnMut(&mut Self, &[usize], &Env<'a>, &mut CellCount),
+    ) {
+        let mut count = CellCount::default();
+        self.each_point(axes, &mut |e, point| {
+            let mut env = Env::at_point(ModuleId(0), axes, point);
+            env.row = Rc::from(&*name.name);
+            match e.kept_by_where(sweep, &env) {
+                Ok(()) => f(e, point, &env, &mut count),
+                cut => count.add(&cut),
+            }
+        });
+        self.nothing_left(&count, kind, name);
     }
 
     /// The labels bound for some axes, or a diagnostic that names the first one free.

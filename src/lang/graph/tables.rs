@@ -49,19 +49,11 @@ impl<'a> Expander<'a> {
         }
         let Some(axes) = self.sweep_axes(sweep, ModuleId(0)) else { return };
         let Ok(item) = self.table_item(name, axes.clone(), fields, span) else { return };
-        let mut count = CellCount::default();
-        self.each_point(&axes, &mut |e, point| {
-            let mut env = Env::at_point(ModuleId(0), &axes, point);
-            env.row = Rc::from(&*name.name);
-            let kept = e.kept_by_where(sweep, &env);
-            if kept.is_err() {
-                return count.add(&kept);
-            }
-            if let Ok(table) = e.table_at(&item, point, &env, &mut count) {
+        self.each_output(("table", name), sweep, &axes, &mut |e, point, env, count| {
+            if let Ok(table) = e.table_at(&item, point, env, count) {
                 graph.tables.push(table);
             }
         });
-        self.nothing_left(&count, "table", name);
     }
 
     /// Reads the fields of a table.

@@ -61,13 +61,12 @@ mod run {
     use rayon::prelude::*;
 
     use super::super::bm25_search::searched;
-    use super::super::retrieval::ranking;
-    use super::super::threads::with_threads;
+    use super::super::retrieval::Retrieval;
     use xpipe_base::task::{Caveat, CaveatKind, Failure, Job, Outcome};
     use xpipe_data::ir::bm25::{Scratch, Searcher};
     use xpipe_data::ir::index::Index;
     use xpipe_data::ir::rm3::{self, Rm3};
-    use xpipe_data::run::{Hit, Run, RunQuery, RunWriter};
+    use xpipe_data::run::{Hit, Run, RunQuery};
     use xpipe_data::store::TextStore;
 
     /// Queries searched before their rankings are written.
@@ -103,9 +102,7 @@ mod run {
         rm3: Rm3,
         /// Documents of feedback per query.
         documents: usize,
-        depth: usize,
-        /// Whether the document with the id of the query is left out.
-        drop_own: bool,
+        retrieval: Retrieval<'j>,
         /// Documents that the filter of terms counts.
         counted: usize,
     }
@@ -145,26 +142,18 @@ mod run {
             let query = self.index.analysis().list(self.queries.text(i));
             let id = self.queries.id(i);
             let first = self.feedback.get(id).map_or(&[][..], |q| &q.hits);
-            let first: Vec<&Hit> = first.iter().filter(|hit| !self.drop_own || hit.document != id).collect();
+            let first: Vec<&Hit> =
+                first.iter().filter(|hit| !self.retrieval.drops_own() || hit.document != id).collect();
             let first = rm3::feedback(&first, self.documents, |hit| (hit.score, &hit.document));
             let first = first.into_iter().map(|hit| self.terms(hit)).collect::<Result<Vec<_>, Failure>>()?;
             let expanded = self.rm3.expand(&query, &first);
-            let depth = self.depth + usize::from(self.drop_own);
-            let found = self.searcher.search_weighted(&expanded, depth, scratch)?;
+            let found = self.searcher.search_weighted(&expanded, self.retrieval.searched_depth(), scratch)?;
             Ok(Searched {
-                run: ranking(id, &found, self.depth, self.drop_own, |d| self.index.id(d)),
+                run: self.retrieval.ranking(id, &found, |d| self.index.id(d)),
                 added: expanded.iter().filter(|(term, _)| !query.contains(term)).count(),
                 nothing_passed: !first.is_empty() && first.iter().all(|(terms, _)| terms.is_empty()),
             })
         }
-    }
-
-    /// Counts over all queries.
-    #[derive(Default)]
-    struct Totals {
-        hits: usize,
-        added: usize,
-        unchanged: u64,
     }
 
     pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
@@ -179,49 +168,33 @@ mod run {
             feedback: &feedback,
             rm3: Rm3 { terms: job.count("terms")?, original_weight: job.number("original_weight")? as f32 },
             documents: job.count("documents")?,
-            depth: job.count("depth")?,
+            retrieval: Retrieval::of(job)?,
             searcher: Searcher::new(&index, searched(job)?)?,
             counted: documents_of_anserini(&index, &corpus),
-            drop_own: super::super::own_document::dropped(job),
         };
-        let totals = with_threads(job, || search_all(job, &expander))?;
-        if totals.unchanged > 0 {
+        let (mut added, mut unchanged) = (0usize, 0u64);
+        let counts = expander.retrieval.run(queries.len(), BATCH, |batch| {
+            let search = |scratch: &mut Scratch, i: usize| expander.search(scratch, i);
+            let found: Vec<Searched> =
+                batch.into_par_iter().map_init(Scratch::default, search).collect::<Result<_, Failure>>()?;
+            for query in &found {
+                added += query.added;
+                unchanged += u64::from(query.nothing_passed);
+            }
+            Ok(found.into_iter().map(|query| query.run).collect())
+        })?;
+        if unchanged > 0 {
             let cause = "queries stay as they were: no term of their feedback passes the filter (2 to 20 ASCII letters \
                          or digits, in at most a tenth of the documents)";
             let of = queries.len() as u64;
-            job.progress.caveat(&Caveat::part(CaveatKind::Doubt, totals.unchanged, of, cause));
+            job.progress.caveat(&Caveat::part(CaveatKind::Doubt, unchanged, of, cause));
         }
         let mut outcome = Outcome::default();
         outcome.facts.insert("queries".into(), queries.len().into());
-        outcome.facts.insert("queries_not_expanded".into(), totals.unchanged.into());
-        outcome.facts.insert("hits".into(), totals.hits.into());
-        let added = totals.added as f64 / queries.len().max(1) as f64;
-        outcome.facts.insert("terms_added".into(), added.into());
+        outcome.facts.insert("queries_not_expanded".into(), unchanged.into());
+        outcome.facts.insert("hits".into(), counts.hits.into());
+        outcome.facts.insert("terms_added".into(), (added as f64 / queries.len().max(1) as f64).into());
         Ok(outcome)
-    }
-
-    /// Searches all queries and writes the run.
-    fn search_all(job: &Job<'_>, expander: &Expander<'_>) -> Result<Totals, Failure> {
-        let mut writer = RunWriter::create(&job.spec.out)?;
-        let mut totals = Totals::default();
-        let queries = expander.queries.len();
-        for start in (0..queries).step_by(BATCH) {
-            job.check_cancelled()?;
-            let end = (start + BATCH).min(queries);
-            let batch: Vec<Searched> = (start..end)
-                .into_par_iter()
-                .map_init(Scratch::default, |scratch, i| expander.search(scratch, i))
-                .collect::<Result<_, Failure>>()?;
-            for query in &batch {
-                totals.hits += query.run.hits.len();
-                totals.added += query.added;
-                totals.unchanged += u64::from(query.nothing_passed);
-                writer.push(&query.run)?;
-            }
-            job.progress.progress(end as u64, queries as u64, "queries", "");
-        }
-        writer.finish()?;
-        Ok(totals)
     }
 }
 

@@ -63,13 +63,12 @@ mod run {
 
     use rayon::prelude::*;
 
-    use super::super::retrieval::ranking;
-    use super::super::threads::with_threads;
+    use super::super::retrieval::Retrieval;
     use xpipe_base::task::{Caveat, CaveatKind, Failure, Job, Outcome, cause};
     use xpipe_data::ir::bm25::{Bm25, Scratch, Searcher};
     use xpipe_data::ir::index::Index;
     use xpipe_data::ir::lengths::Lengths;
-    use xpipe_data::run::{RunQuery, RunWriter};
+    use xpipe_data::run::RunQuery;
     use xpipe_data::store::TextStore;
 
     /// Queries searched before their rankings are written.
@@ -78,17 +77,9 @@ mod run {
     pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
         let index = Index::open(job.path("index")?)?;
         let queries = TextStore::open(job.path("queries")?)?;
-        let bm25 = searched(job)?;
-        let depth = job.count("depth")?;
-        if depth == 0 {
-            return Err(Failure::wrong("depth is 0, expected 1 or more"));
-        }
-        let searcher = Searcher::new(&index, bm25)?;
-        let own = super::super::own_document::dropped(job);
-        let mut writer = RunWriter::create(&job.spec.out)?;
+        let searcher = Searcher::new(&index, searched(job)?)?;
+        let retrieval = Retrieval::of(job)?;
         let without_terms = AtomicUsize::new(0);
-        let (mut without_hits, mut hits) = (0usize, 0u64);
-
         let search = |scratch: &mut Scratch, i: usize| -> Result<RunQuery, Failure> {
             let text = queries.text(i);
             let mut any = false;
@@ -96,27 +87,12 @@ mod run {
             if !any {
                 without_terms.fetch_add(1, Ordering::Relaxed);
             }
-            let found = searcher.search(text, depth + usize::from(own), scratch)?;
-            Ok(ranking(queries.id(i), &found, depth, own, |d| index.id(d)))
+            let found = searcher.search(text, retrieval.searched_depth(), scratch)?;
+            Ok(retrieval.ranking(queries.id(i), &found, |d| index.id(d)))
         };
-        with_threads(job, || {
-            for start in (0..queries.len()).step_by(BATCH) {
-                job.check_cancelled()?;
-                let end = (start + BATCH).min(queries.len());
-                let batch: Vec<RunQuery> = (start..end)
-                    .into_par_iter()
-                    .map_init(Scratch::default, |scratch, i| search(scratch, i))
-                    .collect::<Result<_, Failure>>()?;
-                for query in &batch {
-                    without_hits += usize::from(query.hits.is_empty());
-                    hits += query.hits.len() as u64;
-                    writer.push(query)?;
-                }
-                job.progress.progress(end as u64, queries.len() as u64, "queries", "");
-            }
-            Ok(())
+        let counts = retrieval.run(queries.len(), BATCH, |batch| {
+            batch.into_par_iter().map_init(Scratch::default, search).collect()
         })?;
-        writer.finish()?;
 
         let without_terms = without_terms.into_inner();
         if without_terms > 0 {
@@ -126,8 +102,8 @@ mod run {
         let mut outcome = Outcome::default();
         outcome.facts.insert("queries".into(), queries.len().into());
         outcome.facts.insert("queries_without_terms".into(), without_terms.into());
-        outcome.facts.insert("queries_without_hits".into(), without_hits.into());
-        outcome.facts.insert("hits".into(), hits.into());
+        outcome.facts.insert("queries_without_hits".into(), counts.queries_without_hits.into());
+        outcome.facts.insert("hits".into(), counts.hits.into());
         Ok(outcome)
     }
 

@@ -2,8 +2,8 @@
 
 use super::compatibility;
 use xpipe_base::value::Record;
-use xpipe_lang::types::{Op, QueryCount};
 use xpipe_lang::types::op::{Facts, Issue};
+use xpipe_lang::types::{Op, QueryCount};
 
 const VERSION: u32 = 1;
 

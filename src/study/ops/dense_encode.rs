@@ -110,18 +110,13 @@ mod run {
         let encoded = texts::encode(&tokenizer, &texts, &reading, job.progress, &mut compute, &mut take)?;
         writer.finish()?;
         let kinds = pooling.kinds.iter().filter_map(|kind| NAMED.iter().find(|(_, k)| k == kind));
-        let mut outcome = Outcome::default();
+        let mut outcome = encoding::outcome(texts.len(), encoded, model.kernels(), started);
         for (name, value) in [
-            ("texts", json!(texts.len())),
-            ("texts_cut", json!(encoded.cut)),
-            ("tokens", json!(encoded.tokens)),
             ("width", json!(width)),
             ("pooling", json!(kinds.map(|(name, _)| *name).collect::<Vec<_>>().join("+"))),
             ("normalise", json!(pooling.normalise)),
             ("prefix", json!(prefix)),
             ("input", json!(reading.input)),
-            ("kernels", json!(model.kernels())),
-            ("seconds", json!(started.elapsed().as_secs_f64())),
         ] {
             outcome.facts.insert(name.into(), value);
         }

@@ -36,11 +36,9 @@ mod run {
 
     use serde_json::json;
 
-    use super::super::retrieval::ranking;
-    use super::super::threads::with_threads;
+    use super::super::retrieval::Retrieval;
     use xpipe_base::task::{Failure, Job, Outcome};
     use xpipe_data::ir::dense::{self, Embeddings};
-    use xpipe_data::run::RunWriter;
     use xpipe_nn::cpu::{Level, PackedVectors};
 
     /// Queries that are searched together: their vectors stay in the second cache.
@@ -56,34 +54,23 @@ mod run {
                 format!("vectors of documents have {width} numbers, those of queries {}", queries.width());
             return Err(Failure::wrong(message).help("encode both by models that were trained together"));
         }
-        let (depth, level) = (job.count("depth")?, Level::of(job.spec.kernels)?);
-        let own = super::super::own_document::dropped(job);
-        let asked = depth + usize::from(own);
-        let mut writer = RunWriter::create(&job.spec.out)?;
-        let mut hits = 0usize;
-        with_threads(job, || {
-            for start in (0..queries.len()).step_by(BATCH) {
-                let end = (start + BATCH).min(queries.len());
-                let dots = PackedVectors::new(queries.bytes(start..end), width, level);
-                let multiply =
-                    |block: &[u8], wide: &mut Vec<f32>, out: &mut [f32]| dots.multiply(block, wide, out);
-                let found = dense::search(&documents, dots.count(), asked, &multiply, job.progress)?;
-                for (i, found) in (start..end).zip(found) {
-                    let query =
-                        ranking(queries.ids().get(i as u32), &found, depth, own, |d| documents.ids().get(d));
-                    hits += query.hits.len();
-                    writer.push(&query)?;
-                }
-                job.progress.progress(end as u64, queries.len() as u64, "queries", "");
-            }
-            Ok(())
+        let (retrieval, level) = (Retrieval::of(job)?, Level::of(job.spec.kernels)?);
+        let counts = retrieval.run(queries.len(), BATCH, |batch| {
+            let dots = PackedVectors::new(queries.bytes(batch.clone()), width, level);
+            let multiply =
+                |block: &[u8], wide: &mut Vec<f32>, out: &mut [f32]| dots.multiply(block, wide, out);
+            let depth = retrieval.searched_depth();
+            let found = dense::search(&documents, dots.count(), depth, &multiply, job.progress)?;
+            let id = |document| documents.ids().get(document);
+            let ranked =
+                batch.zip(&found).map(|(i, found)| retrieval.ranking(queries.ids().get(i as u32), found, id));
+            Ok(ranked.collect())
         })?;
-        writer.finish()?;
         let mut outcome = Outcome::default();
         for (name, value) in [
             ("queries", json!(queries.len())),
             ("documents", json!(documents.len())),
-            ("hits", json!(hits)),
+            ("hits", json!(counts.hits)),
             ("kernels", json!(level.name())),
             ("seconds", json!(started.elapsed().as_secs_f64())),
         ] {

@@ -1,9 +1,14 @@
-//! What the operations that encode texts share: the texts, and the checks of texts and model.
+//! What the operations that encode texts share: the texts, the checks of texts and model, and what is recorded.
+
+use std::time::Instant;
+
+use serde_json::json;
 
 use super::compatibility::{self, issue};
 use super::model_value;
+use crate::train::texts::Encoded;
 use xpipe_base::diag::Code;
-use xpipe_base::task::{Failure, Job};
+use xpipe_base::task::{Failure, Job, Outcome};
 use xpipe_base::value::{Record, Value};
 use xpipe_data::store::TextStore;
 use xpipe_lang::types::Op;
@@ -44,4 +49,19 @@ fn one_side(args: &Record) -> Option<Issue> {
 /// Opens the texts of a job.
 pub(super) fn open(job: &Job<'_>) -> Result<TextStore, Failure> {
     TextStore::open(job.path(if job.has("corpus") { "corpus" } else { "queries" })?)
+}
+
+/// The facts of an encoding of so many texts.
+pub(super) fn outcome(texts: usize, encoded: Encoded, kernels: &str, started: Instant) -> Outcome {
+    let mut outcome = Outcome::default();
+    for (name, value) in [
+        ("texts", json!(texts)),
+        ("texts_cut", json!(encoded.cut)),
+        ("tokens", json!(encoded.tokens)),
+        ("kernels", json!(kernels)),
+        ("seconds", json!(started.elapsed().as_secs_f64())),
+    ] {
+        outcome.facts.insert(name.into(), value);
+    }
+    outcome
 }

@@ -13,6 +13,7 @@ mod models;
 mod objectives;
 mod outcome;
 mod own_document;
+mod pair_scoring;
 mod resources;
 mod retrieval;
 mod sampling;

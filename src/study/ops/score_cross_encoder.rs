@@ -1,8 +1,6 @@
 //! `score.cross_encoder`: a model's scores of query-document pairs, for use as a teacher.
 
-use super::compatibility::PRECISION;
-use super::resources;
-use super::{compatibility, unsupported};
+use super::{compatibility, pair_scoring, resources};
 use xpipe_base::diag::Code;
 use xpipe_base::value::{Record, Value};
 use xpipe_lang::types::op::{Facts, Issue};
@@ -12,8 +10,7 @@ const VERSION: u32 = 1;
 
 /// The signature.
 pub(crate) fn op() -> Op {
-    let input = Record::of([("document", Value::Int(256)), ("query", Value::Int(32))]);
-    Op::stage(
+    let op = Op::stage(
         "score.cross_encoder",
         VERSION,
         "Scores",
@@ -26,33 +23,26 @@ pub(crate) fn op() -> Op {
     .needs("model", "Model", "The re-ranker.")
     .optional("samples", "Samples", "Finite samples (`count = n`) with the pairs to score; give either `samples` or `run`.")
     .optional("run", "Run", "A run with the pairs to score; give either `samples` or `run`.")
-    .optional("depth", "Int", "Number of documents per query of the run to score (≥ 1). Default: all.")
-    .derived(
-        "input",
-        "InputLimits",
-        "model",
-        Some(Value::call("query_document", input)),
-        "Maximum text lengths. Default: those of the model's training, if the study trained it.",
-    )
-    .takes("precision", "'fp32' | 'bf16'", Value::str("fp32"), PRECISION)
-    .derived("corpus", "Corpus", "samples | run", None, "Documents of the pairs.")
-    .derived(
-        "queries",
-        "Queries",
-        "samples | run",
-        None,
-        "Queries of the pairs. Given some of them, only their pairs are scored.",
-    )
-    .heavy()
-    .policy_keys(&["batch"])
-    .checks(check)
-    .runs(run::run).resources(resources::scoring::memory, resources::scoring::work)
+    .optional("depth", "Int", "Number of documents per query of the run to score (≥ 1). Default: all.");
+    pair_scoring::reading(op)
+        .derived("corpus", "Corpus", "samples | run", None, "Documents of the pairs.")
+        .derived(
+            "queries",
+            "Queries",
+            "samples | run",
+            None,
+            "Queries of the pairs. Given some of them, only their pairs are scored.",
+        )
+        .heavy()
+        .policy_keys(&["batch"])
+        .checks(check)
+        .runs(run::run)
+        .resources(resources::scoring::memory, resources::scoring::work)
 }
 
 fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
-    let mut issues = unsupported::model(args, "model", facts);
+    let mut issues = pair_scoring::check(args, facts);
     issues.extend(sources(args, facts));
-    issues.extend(compatibility::at_least(args, "depth", 1));
     issues
 }
 
@@ -88,47 +78,38 @@ pub(super) fn sources(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
 pub(super) use run::pairs;
 
 mod run {
-    use std::time::Instant;
-
     use indexmap::{IndexMap, IndexSet};
-    use serde_json::json;
 
     use super::super::models;
+    use super::super::pair_scoring::ScoredPairs;
     use super::super::threads::with_threads;
     use crate::train::ranker::Work;
     use crate::train::source::{Stores, finite};
     use xpipe_base::task::{Failure, Job, Outcome};
     use xpipe_data::run::RunReader;
     use xpipe_data::scores::ScoresWriter;
-    use xpipe_nn::Reranker as _;
 
     pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
         with_threads(job, || score(job))
     }
 
     fn score(job: &Job<'_>) -> Result<Outcome, Failure> {
-        let started = Instant::now();
-        let stores = Stores::open(job.path("corpus")?, job.path("queries")?)?;
-        let (work, passed_over) = pairs(job, &stores)?;
-        let mut model = models::scorer(job, "model")?;
-        let batching = models::batching(job);
-        let scores = model.score(&stores, &work, batching, job.progress)?;
-        let mut writer = ScoresWriter::create(&job.spec.out)?;
-        for (work, scores) in work.iter().zip(&scores) {
+        let mut passed_over = 0;
+        let scored = ScoredPairs::of(job, |stores| {
+            let (work, others) = pairs(job, stores)?;
+            passed_over = others;
+            Ok(work)
+        })?;
+        let (mut writer, stores) = (ScoresWriter::create(&job.spec.out)?, &scored.stores);
+        for (work, scores) in scored.work.iter().zip(&scored.scores) {
             for (document, score) in work.documents.iter().zip(scores) {
                 let query = stores.queries.id(work.query as usize);
                 writer.push(query, stores.corpus.id(*document as usize), *score)?;
             }
         }
         writer.finish()?;
-        let pairs: usize = scores.iter().map(Vec::len).sum();
-        let mut outcome = Outcome::default();
-        outcome.facts.insert("pairs".into(), json!(pairs));
-        outcome.facts.insert("queries".into(), json!(work.len()));
-        outcome.facts.insert("queries_passed_over".into(), json!(passed_over));
-        models::add_work(job, &model, &mut outcome)?;
-        outcome.facts.insert("kernels".into(), json!(model.model.kernels()));
-        outcome.facts.insert("seconds".into(), json!(started.elapsed().as_secs_f64()));
+        let mut outcome = scored.outcome(job)?;
+        outcome.facts.insert("queries_passed_over".into(), passed_over.into());
         Ok(outcome)
     }
 

@@ -81,18 +81,10 @@ mod run {
         let mut take = |i: usize, terms: &[(u32, f32)]| writer.push(texts.id(i), terms);
         let encoded = encoding::encode(model, &tokenizer, &texts, &encoding, job.progress, &mut take)?;
         let weights = writer.finish()?;
-        let mut outcome = Outcome::default();
-        for (name, value) in [
-            ("texts", json!(texts.len())),
-            ("texts_cut", json!(encoded.cut)),
-            ("tokens", json!(encoded.tokens)),
-            ("weights", json!(weights)),
-            ("terms_per_text", json!(weights as f64 / texts.len().max(1) as f64)),
-            ("kernels", json!(model.kernels())),
-            ("seconds", json!(started.elapsed().as_secs_f64())),
-        ] {
-            outcome.facts.insert(name.into(), value);
-        }
+        let mut outcome = texts_of::outcome(texts.len(), encoded, model.kernels(), started);
+        outcome.facts.insert("weights".into(), json!(weights));
+        let per_text = weights as f64 / texts.len().max(1) as f64;
+        outcome.facts.insert("terms_per_text".into(), json!(per_text));
         Ok(outcome)
     }
 }

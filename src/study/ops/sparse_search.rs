@@ -39,12 +39,10 @@ mod run {
     use rayon::prelude::*;
     use serde_json::json;
 
-    use super::super::retrieval::ranking;
-    use super::super::threads::with_threads;
+    use super::super::retrieval::Retrieval;
     use xpipe_base::task::{Failure, Job, Outcome};
     use xpipe_data::ir::impacts::{Found, Impacts, Scratch};
     use xpipe_data::ir::vectors::Vectors;
-    use xpipe_data::run::RunWriter;
 
     /// Queries searched before their rankings are written.
     const BATCH: usize = 1024;
@@ -61,41 +59,30 @@ mod run {
             ))
             .help("encode documents and queries by models that share their tokenizer"));
         }
-        let depth = job.count("depth")?;
-        let own = super::super::own_document::dropped(job);
-        let mut writer = RunWriter::create(&job.spec.out)?;
-        let (mut without_hits, mut hits, mut scored, mut touched) = (0usize, 0usize, 0u64, 0u64);
+        let retrieval = Retrieval::of(job)?;
+        let (mut scored, mut touched) = (0u64, 0u64);
         let search = |(scratch, row): &mut (Scratch, Vec<(u32, f32)>), i: usize| -> Result<Found, Failure> {
             queries.read(i, row)?;
-            index.search(row, depth + usize::from(own), scratch)
+            index.search(row, retrieval.searched_depth(), scratch)
         };
-        with_threads(job, || {
-            for start in (0..queries.len()).step_by(BATCH) {
-                job.check_cancelled()?;
-                let end = (start + BATCH).min(queries.len());
-                let batch: Vec<Found> = (start..end)
-                    .into_par_iter()
-                    .map_init(Default::default, search)
-                    .collect::<Result<_, Failure>>()?;
-                for (i, found) in (start..end).zip(&batch) {
-                    let query =
-                        ranking(queries.ids().get(i as u32), &found.hits, depth, own, |d| index.id(d));
-                    writer.push(&query)?;
-                    without_hits += usize::from(query.hits.is_empty());
-                    hits += query.hits.len();
-                    scored += found.scored;
-                    touched += found.touched;
-                }
-                job.progress.progress(end as u64, queries.len() as u64, "queries", "");
-            }
-            Ok(())
+        let counts = retrieval.run(queries.len(), BATCH, |batch| {
+            let found: Vec<Found> = batch
+                .clone()
+                .into_par_iter()
+                .map_init(Default::default, search)
+                .collect::<Result<_, Failure>>()?;
+            scored += found.iter().map(|f| f.scored).sum::<u64>();
+            touched += found.iter().map(|f| f.touched).sum::<u64>();
+            let ranked = batch.zip(&found).map(|(i, found)| {
+                retrieval.ranking(queries.ids().get(i as u32), &found.hits, |d| index.id(d))
+            });
+            Ok(ranked.collect())
         })?;
-        writer.finish()?;
         let mut outcome = Outcome::default();
         for (name, value) in [
             ("queries", json!(queries.len())),
-            ("queries_without_hits", json!(without_hits)),
-            ("hits", json!(hits)),
+            ("queries_without_hits", json!(counts.queries_without_hits)),
+            ("hits", json!(counts.hits)),
             ("blocks_scored", json!(scored as f64 / touched.max(1) as f64)),
             ("seconds", json!(started.elapsed().as_secs_f64())),
         ] {

@@ -7,7 +7,7 @@ use super::super::outcome::counted;
 use xpipe_base::task::{Failure, Job, Outcome, Progress, located};
 use xpipe_base::value::Value;
 use xpipe_data::known::{Known, Unknown};
-use xpipe_data::pairs::{self, ImportedPairs, PairOptions, Repeated, ThirdColumn};
+use xpipe_data::pairs::{self, ImportedPairs, PairOptions, QueryPairs, Repeated, ThirdColumn};
 use xpipe_data::run::RunWriter;
 use xpipe_data::scores::ScoresWriter;
 use xpipe_data::source::Source;
@@ -134,21 +134,9 @@ pub(in super::super) fn run(
     out: &Path,
     progress: &dyn Progress,
 ) -> Result<ImportedPairs, Failure> {
-    let writer: RefCell<Option<RunWriter>> = RefCell::new(None);
-    let done = pairs::import(
-        source,
-        options,
-        ThirdColumn::ScoreOrRank,
-        known,
-        progress,
-        &mut || RunWriter::create(out).map(|w| drop(writer.replace(Some(w)))),
-        &mut |group| {
-            let query = group.ranked()?;
-            writer.borrow_mut().as_mut().map_or(Ok(()), |w| w.push(&query))
-        },
-    )?;
-    writer.into_inner().map_or(Ok(()), RunWriter::finish)?;
-    Ok(done)
+    let import = PairImport { options, third: ThirdColumn::ScoreOrRank, known, progress };
+    let push = |writer: &mut RunWriter, pairs: QueryPairs| writer.push(&pairs.ranked()?);
+    import.into(source, &|| RunWriter::create(out), &push, RunWriter::finish)
 }
 
 /// Imports scores into a folder.
@@ -159,20 +147,41 @@ pub(in super::super) fn scores(
     out: &Path,
     progress: &dyn Progress,
 ) -> Result<ImportedPairs, Failure> {
-    let writer: RefCell<Option<ScoresWriter>> = RefCell::new(None);
-    let done = pairs::import(
-        source,
-        options,
-        ThirdColumn::Score,
-        known,
-        progress,
-        &mut || ScoresWriter::create(out).map(|w| drop(writer.replace(Some(w)))),
-        &mut |group| {
-            let mut writer = writer.borrow_mut();
-            let Some(writer) = writer.as_mut() else { return Ok(()) };
-            group.hits.iter().try_for_each(|h| writer.push(&group.query, &h.document, h.score))
-        },
-    )?;
-    writer.into_inner().map_or(Ok(()), ScoresWriter::finish)?;
-    Ok(done)
+    let import = PairImport { options, third: ThirdColumn::Score, known, progress };
+    let push = |writer: &mut ScoresWriter, pairs: QueryPairs| {
+        pairs.hits.iter().try_for_each(|h| writer.push(&pairs.query, &h.document, h.score))
+    };
+    import.into(source, &|| ScoresWriter::create(out), &push, ScoresWriter::finish)
+}
+
+/// How pairs are imported.
+struct PairImport<'i> {
+    options: &'i PairOptions,
+    third: ThirdColumn,
+    known: &'i Known,
+    progress: &'i dyn Progress,
+}
+
+impl PairImport<'_> {
+    /// Passes the pairs of each query to a writer. The reader may begin anew, with a new writer.
+    fn into<W>(
+        self,
+        source: impl Into<Source>,
+        create: &dyn Fn() -> Result<W, Failure>,
+        push: &dyn Fn(&mut W, QueryPairs) -> Result<(), Failure>,
+        finish: impl FnOnce(W) -> Result<(), Failure>,
+    ) -> Result<ImportedPairs, Failure> {
+        let writer: RefCell<Option<W>> = RefCell::new(None);
+        let done = pairs::import(
+            source,
+            self.options,
+            self.third,
+            self.known,
+            self.progress,
+            &mut || create().map(|w| drop(writer.replace(Some(w)))),
+            &mut |pairs| writer.borrow_mut().as_mut().map_or(Ok(()), |w| push(w, pairs)),
+        )?;
+        writer.into_inner().map_or(Ok(()), finish)?;
+        Ok(done)
+    }
 }

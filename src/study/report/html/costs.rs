@@ -40,9 +40,12 @@ impl Line {
 }
 
 pub(super) fn section(page: &Page<'_>) -> Option<Section> {
-    let columns = counts_of(page.graph.rows.iter().flat_map(|row| {
-        row.cells.iter().map(|cell| page.graph.artifact(cell.action).counts)
-    }));
+    let columns = counts_of(
+        page.graph
+            .rows
+            .iter()
+            .flat_map(|row| row.cells.iter().map(|cell| page.graph.artifact(cell.action).counts)),
+    );
     let mut lines = lines(page, &columns);
     if lines.is_empty() {
         return None;
