@@ -14,17 +14,15 @@ pub mod flops;
 pub mod layers;
 pub mod load;
 pub mod masked_lm;
-#[cfg(test)]
-mod mono_tests;
 pub mod pooling;
 pub mod preflight;
 pub mod reference;
-#[cfg(test)]
-mod roundtrip;
 pub mod sentence;
 mod sentencepiece;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 pub mod tokenizer;
 pub mod weights;
 

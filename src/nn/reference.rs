@@ -395,5 +395,4 @@ impl Reranker for Reference {
 }
 
 #[cfg(test)]
-#[path = "reference_tests.rs"]
 mod tests;

@@ -328,5 +328,4 @@ pub fn reading(folder: &Path) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-#[path = "tokenizer_tests.rs"]
 mod tests;

@@ -510,5 +510,4 @@ fn mentions_types(part: &Json) -> bool {
 }
 
 #[cfg(test)]
-#[path = "settings_tests.rs"]
 mod tests;

@@ -226,8 +226,6 @@ impl Run {
 }
 
 #[cfg(test)]
-mod engine_tests;
-#[cfg(test)]
 mod tests;
 #[cfg(test)]
 pub(crate) mod toy;

@@ -2,7 +2,7 @@
 
 usage: scores.py FOLDER < pairs.json     prints {"transformers": [...], "cross_encoder": [...] or null, "versions": {...}}
 
-Run by the test `nn::roundtrip` when XPIPE_PYTHON names a Python with torch and transformers; with XPIPE_UPDATE=1 that
+Run by the test `tests::roundtrip` of xpipe-nn when XPIPE_PYTHON names a Python with torch and transformers; with XPIPE_UPDATE=1 that
 test writes the scores to figures.json, which it compares with where there is no Python.
 """
 import json

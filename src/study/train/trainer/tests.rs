@@ -1,5 +1,7 @@
 //! The loop over the toy model: learning, micro-batches, resuming, selection, errors.
 
+mod engine;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::toy::Toy;
@@ -20,7 +22,7 @@ fn feed(position: u64) -> Result<Example, Failure> {
     })
 }
 
-pub(super) fn plan<'a>(scratch: &'a Path, objective: &'a Objective, steps: u64) -> Plan<'a> {
+fn plan<'a>(scratch: &'a Path, objective: &'a Objective, steps: u64) -> Plan<'a> {
     Plan {
         key: "key",
         seed: 1,
@@ -43,16 +45,16 @@ pub(super) fn plan<'a>(scratch: &'a Path, objective: &'a Objective, steps: u64) 
     }
 }
 
-pub(super) fn objective(name: &str) -> Objective {
+fn objective(name: &str) -> Objective {
     Objective::read(&Call { name: name.into(), args: Record::default() }).unwrap()
 }
 
-pub(super) fn no_validation(_: &mut dyn Reranker) -> Result<Vec<(String, f64)>, Failure> {
+fn no_validation(_: &mut dyn Reranker) -> Result<Vec<(String, f64)>, Failure> {
     unreachable!("nothing is validated")
 }
 
 /// Asks to stop after so many questions.
-pub(super) struct StopAfter(pub(super) AtomicU64);
+struct StopAfter(AtomicU64);
 
 impl Progress for StopAfter {
     fn progress(&self, _: u64, _: u64, _: &str, _: &str) {}

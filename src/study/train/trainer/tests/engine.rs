@@ -1,7 +1,7 @@
 //! The loop over the explicit engine, with dropout: long lists in micro-batches, stops and threads.
 
-use super::tests::{StopAfter, no_validation, objective, plan};
-use super::*;
+use super::super::*;
+use super::{StopAfter, no_validation, objective, plan};
 use xpipe_base::task::Silent;
 use xpipe_nn::cpu::CpuReranker;
 use xpipe_nn::weights::Checkpoint;

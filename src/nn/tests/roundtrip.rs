@@ -10,9 +10,9 @@ use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
-use super::load::{Options, cross_encoder};
-use super::testing;
-use super::tokenizer::{Limits, TokenCache};
+use crate::load::{Options, cross_encoder};
+use crate::testing;
+use crate::tokenizer::{Limits, TokenCache};
 
 /// Tolerance of scores.
 const SAME: f32 = 1e-4;

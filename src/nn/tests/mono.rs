@@ -8,12 +8,12 @@ use candle_core::Device;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde_json::{Value, json};
 
-use super::Reranker;
-use super::arch::lengths;
-use super::cpu::CpuReranker;
-use super::reference::Reference;
-use super::testing::{BACKWARD_TOLERANCE, FORWARD_TOLERANCE, Fixture, bce, error, fixture};
-use super::weights::{Checkpoint, Labels};
+use crate::Reranker;
+use crate::arch::lengths;
+use crate::cpu::CpuReranker;
+use crate::reference::Reference;
+use crate::testing::{BACKWARD_TOLERANCE, FORWARD_TOLERANCE, Fixture, bce, error, fixture};
+use crate::weights::{Checkpoint, Labels};
 use xpipe_base::value::rng::Stream;
 
 /// A head: whether the mean is pooled, a dense layer stands before it, it has a bias; rows of the linear layer.
