@@ -14,13 +14,11 @@ use xpipe_lang::types::{Kind, Op, Param, Registry, Type};
 /// An argument as it is described.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Argument {
-    /// Its name.
     pub name: String,
     /// Its type; empty when a form takes what fits.
     pub ty: String,
     /// What holds when it is not given; `None` when it must be given.
     pub default: Option<String>,
-    /// What it means.
     pub doc: String,
 }
 
@@ -31,7 +29,6 @@ pub(super) struct Entry {
     pub kind: &'static str,
     /// Its full name.
     pub name: String,
-    /// What it is.
     pub doc: String,
     /// Raised when results for equal arguments change; of operations.
     pub version: Option<u32>,

@@ -262,7 +262,7 @@ impl<'de> Visitor<'de> for Leaf {
                 _ => items = None,
             }
         }
-        Ok(items.map_or(Field::Other("a list of other things than strings"), Field::List))
+        Ok(items.map_or(Field::Other("a list of other values than strings and numbers"), Field::List))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Field, A::Error> {
@@ -295,7 +295,7 @@ mod tests {
             [
                 list(&["1", "b"]),
                 Some(Field::Other("an object")),
-                Some(Field::Other("a list of other things than strings"))
+                Some(Field::Other("a list of other values than strings and numbers"))
             ]
         );
         assert_eq!(

@@ -103,7 +103,7 @@ impl<'k> Checker<'k> {
                 failure.message.push_str(&format!(" ({others} with an unknown id)"));
             }
             return Err(failure.help(
-                "check that both files are of the same collection; say `unknown = drop` to leave such lines out, \
+                "check that both files are of the same collection; write `unknown = drop` to leave such lines out, \
                  or `unknown = keep` to keep them",
             ));
         }

@@ -208,7 +208,7 @@ fn third_column(source: &Source, options: &PairOptions, third: ThirdColumn) -> R
             source.display()
         ))
         .help(
-            "say `format = \"msmarco\"` to have 1 / rank as the score, or `format = \"tsv\"` when the numbers are scores",
+            "write `format = \"msmarco\"` to have 1 / rank as the score, or `format = \"tsv\"` when the numbers are scores",
         )),
     }
 }
@@ -443,7 +443,7 @@ impl Rows {
                 place::quote(query)
             );
             return Err(place::wrong_line(file, line, found, "each document once for a query").help(
-                "remove one of the two lines, or say `duplicates = max` to keep the highest score of a document, or \
+                "remove one of the two lines, or write `duplicates = max` to keep the highest score of a document, or \
                  `duplicates = first` to keep its first line",
             ));
         }

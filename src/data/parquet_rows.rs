@@ -20,7 +20,7 @@ pub const MAGIC: &[u8] = b"PAR1";
 pub struct ParquetRows<'a> {
     /// The file as messages about rows name it.
     file: &'a str,
-    /// Its path.
+    /// Its path, for messages about the whole file.
     name: String,
     columns: Vec<String>,
     iter: RowIter<'static>,
@@ -42,10 +42,10 @@ impl<'a> ParquetRows<'a> {
     pub fn open(part: &Part<'a>) -> Result<Self, Failure> {
         let Some(path) = part.path else {
             return Err(Failure::wrong(format!(
-                "{}: found a Parquet file inside an archive, expected one by itself",
+                "{}: found a Parquet file inside an archive, expected one outside of archives",
                 part.name
             ))
-            .help("unpack the archive, and point to the folder"));
+            .help("unpack the archive, and name the folder"));
         };
         let opened = File::open(path).map_err(|e| place::io(path, e))?;
         let name = path.display().to_string();
@@ -158,10 +158,10 @@ fn packed(name: &str, metadata: &ParquetMetaData) -> Result<(), Failure> {
     let other = other.to_string().to_lowercase();
     let other = other.split('(').next().unwrap_or_default();
     Err(Failure::wrong(format!(
-        "{name}: found a Parquet file packed with {other}, expected zstd, snappy or no packing"
+        "{name}: found a Parquet file compressed with {other}, expected zstd, snappy or no compression"
     ))
     .help(
-        "write it anew, for instance with pyarrow: `pq.write_table(pq.read_table(\"a.parquet\"), \"b.parquet\", \
+        "write it again, for instance with pyarrow: `pq.write_table(pq.read_table(\"a.parquet\"), \"b.parquet\", \
          compression=\"zstd\")`",
     ))
 }
@@ -200,7 +200,7 @@ fn field(cell: Cell) -> Field {
                 _ => None,
             });
             let items: Option<Vec<String>> = items.collect();
-            items.map_or(Field::Other("a list of other things than strings"), Field::List)
+            items.map_or(Field::Other("a list of other values than strings and numbers"), Field::List)
         }
         Cell::Group(_) | Cell::MapInternal(_) => Field::Other("an object"),
         _ => Field::Other("a value of another kind"),

@@ -120,7 +120,7 @@ pub fn each_part(source: impl Into<Source>, progress: &dyn Progress, each: Each<
     progress.progress(total, total, "bytes", "");
     walk.beside.tell(progress);
     if walk.parts == 0 && source.chosen() {
-        return Err(Failure::wrong(format!("{}: found no file that `include` names", source.display()))
+        return Err(Failure::wrong(format!("{}: no file matches `include`", source.display()))
             .help("a pattern without `/` is for the name of a file, one with `/` for its path in the folder or archive"));
     }
     Ok(walk.parts)
@@ -177,7 +177,7 @@ impl Walk<'_> {
                 "{}: found {kind}, expected plain text, gzip, bzip2, zstd or tar",
                 at.name
             ))
-            .help(format!("{tool}, and point to the result")));
+            .help(format!("{tool}, and name the result")));
         }
         self.parts += 1;
         each(Part { name: at.name, path: at.path, head: &head, reader: &mut reader, meter: self.meter })
@@ -483,7 +483,7 @@ mod tests {
         let chosen =
             |include: &str| Source::new(vec![dir.path().to_owned()], &[include.into()], &[]).unwrap();
         assert_eq!(names(&chosen("READ*")).unwrap(), (vec!["READMEFT".to_owned()], vec![]));
-        assert!(names(&chosen("FR*")).unwrap_err().message.contains("no file that `include` names"));
+        assert!(names(&chosen("FR*")).unwrap_err().message.contains("no file matches `include`"));
         // By itself such a file is what was asked for.
         assert_eq!(names(&dir.path().join("ft.dtd").as_path().into()).unwrap().0, ["ft.dtd"]);
         let both = vec![dir.path().join("ft.dtd"), dir.path().join("FT/FT911/FT911_1")];

@@ -70,7 +70,7 @@ impl TextFormat {
                 place::quote(word),
                 words.join(", ")
             ))
-            .help("leave `format` out to have it told by suffix and content")
+            .help("leave `format` out to detect it by suffix and content")
         })
     }
 
@@ -93,7 +93,7 @@ impl TextFormat {
             | (None, Some(Self::Csv), None | Some(Self::Tsv)) => Some(Self::Csv),
             (Some(w), _, Some(c)) if w != c => {
                 return Err(
-                    clash(w, "`format`").help(format!("say `format = \"{}\"`, or leave it out", c.word()))
+                    clash(w, "`format`").help(format!("write `format = \"{}\"`, or leave it out", c.word()))
                 );
             }
             (Some(w), ..) => Some(w),
@@ -101,7 +101,7 @@ impl TextFormat {
             (None, Some(Self::Html), _) => Some(Self::Html),
             (None, Some(s), Some(c)) if s != c => {
                 return Err(clash(s, "the file's suffix").help(format!(
-                    "say `format = \"{}\"` or `format = \"{}\"`, whichever it is",
+                    "write `format = \"{}\"` or `format = \"{}\"`, whichever it is",
                     c.word(),
                     s.word()
                 )));

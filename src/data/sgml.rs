@@ -74,7 +74,7 @@ impl<'l, 'a> Blocks<'l, 'a> {
                 };
                 return Err(self
                     .wrong(what, format!("{} outside of it", self.open()))
-                    .help("remove what is commented out, so that nobody counts on it"));
+                    .help("delete the commented-out part"));
             }
             self.rest = outside[at + 1 + self.name.len()..].to_vec();
             return self.inside().map(Some);
@@ -105,7 +105,7 @@ impl<'l, 'a> Blocks<'l, 'a> {
         loop {
             let close = find(&self.rest, b"</", self.name);
             if find(&self.rest[..close.unwrap_or(self.rest.len())], b"<", self.name).is_some() {
-                let found = format!("{} inside the one of line {line}", self.open());
+                let found = format!("{} inside that of line {line}", self.open());
                 return Err(self.wrong(found, format!("{} first", self.close())));
             }
             if let Some(at) = close {
@@ -200,7 +200,7 @@ impl<'l, 'a> Blocks<'l, 'a> {
             .collect();
         if PARTS.iter().any(|p| p.as_bytes() == name) {
             let found = format!("{} outside {}", place::quote(&decode(tag.trim_ascii())), self.open());
-            return Err(self.wrong(found, self.open()).help("each document stands between its own two tags"));
+            return Err(self.wrong(found, self.open()).help("put each document between tags of its own"));
         }
         Ok(())
     }
@@ -270,15 +270,15 @@ mod tests {
     #[test]
     fn broken_blocks_name_their_lines() {
         let cases: [(&[u8], &str); 9] = [
-            (b"<DOC>\na\n<DOC>\n</DOC>", "d.trec:3: found `<DOC>` inside the one of line 1"),
-            (b"<DOC>\na\n<doc id=2>\n</DOC>", "d.trec:3: found `<DOC>` inside the one of line 1"),
+            (b"<DOC>\na\n<DOC>\n</DOC>", "d.trec:3: found `<DOC>` inside that of line 1"),
+            (b"<DOC>\na\n<doc id=2>\n</DOC>", "d.trec:3: found `<DOC>` inside that of line 1"),
             (b"\n<DOC>\na\n", "d.trec:2: found `<DOC>` and then the end of the file, expected `</DOC>`"),
             (b"<DOC></DOC>\nwords\n", "d.trec:2: found `words` outside `<DOC>`"),
             (b"<DOC></DOC>\n<P>words</P>\n", "d.trec:2: found `<P>words</P>` outside `<DOC>`"),
             (b"<DOC></DOC>\n<DOCNO>\n", "d.trec:2: found `<DOCNO>` outside `<DOC>`"),
             (b"<DOC></DOC>\n</DOC>\n", "d.trec:2: found `</DOC>` outside `<DOC>`"),
             (b"<!-- <DOC>a</DOC> -->", "d.trec:1: found `<DOC>` in the comment of line 1"),
-            (b"<DOC/>\n<DOC>x</DOC>", "d.trec:2: found `<DOC>` inside the one of line 1"),
+            (b"<DOC/>\n<DOC>x</DOC>", "d.trec:2: found `<DOC>` inside that of line 1"),
         ];
         for (text, message) in cases {
             let e = blocks(text).unwrap_err();

@@ -159,7 +159,7 @@ impl TextStoreWriter {
             n => format!(" ({} like it)", place::count(n, "more line")),
         };
         place::wrong_line(file, u64::from(line), found, format!("each id once{more}")).help(
-            "give them different ids, or say `duplicates = first` to keep the first text of each id, or \
+            "give them different ids, or write `duplicates = first` to keep the first text of each id, or \
              `duplicates = drop` to leave out every text whose id is not its own",
         )
     }

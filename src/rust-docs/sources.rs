@@ -15,7 +15,6 @@ use xpipe_base::task::Failure;
 /// A crate and where its sources lie.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Crate {
-    /// Its name.
     pub(super) name: String,
     /// Its version.
     pub(super) version: String,

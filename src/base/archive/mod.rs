@@ -18,7 +18,7 @@ const MEMBERS: u64 = 20_000_000;
 /// The header of a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// Its path.
+    /// The path inside the archive, as its bytes.
     pub name: Vec<u8>,
     /// Whether it is a file, a link, …
     pub kind: EntryType,

@@ -13,7 +13,7 @@ pub struct FileId(pub u32);
 /// Bytes `start..end` of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Span {
-    /// The file.
+    /// The file that the bytes are in.
     pub file: FileId,
     /// First byte.
     pub start: u32,

@@ -142,7 +142,7 @@ impl Evidence {
         let of = |kind: Kind| first.get(&kind).map(|q| self.shown(q));
         let ask = |found: String| {
             Err(Failure::wrong(found).help(
-                "say `format = \"msmarco\"` when the third column is a rank (1 is the best), or `format = \"tsv\"` when \
+                "write `format = \"msmarco\"` when the third column is a rank (1 is the best), or `format = \"tsv\"` when \
                  it is a score (the highest is the best)",
             ))
         };

@@ -45,7 +45,7 @@ impl Row<'_> {
         match read_as {
             Known::Rank => rank_score(self.number).ok_or_else(|| {
                 wrong(format!("the rank {shown}"), "a whole number from 1 up")
-                    .help("say `format = tsv` when the third column is a score")
+                    .help("write `format = tsv` when the third column is a score")
             }),
             Known::Score => parse_score(self.number).ok_or_else(|| {
                 wrong(format!("the score {shown}"), "a finite number")

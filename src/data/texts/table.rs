@@ -44,7 +44,7 @@ pub(super) fn tabs(
     Ok(())
 }
 
-/// Reads a table with commas. **Source:** RFC 4180; quotes are doubled inside quotes, and ends of lines may stand there.
+/// Reads a table with commas, by csv-core instead of csv: a record may be bounded while it is read. **Source:** RFC 4180; quotes are doubled inside quotes, and ends of lines may stand there.
 pub(super) fn commas(
     part: Part<'_>,
     wanted: Wanted<'_>,
@@ -192,7 +192,7 @@ fn off(columns: &[&str], (file, line): (&str, u64), expected: &str) -> Failure {
     let shown = place::quote(&columns.join("\t"));
     let found = format!("{} in {shown}", place::count(columns.len(), "column"));
     place::wrong_line(file, line, found, expected).help(
-        "say `tabs = text` when tabs belong to the text, `fields = [\"3\", \"4\"]` to take columns by their number (`id = \
+        "write `tabs = text` when tabs belong to the text, `fields = [\"3\", \"4\"]` to take columns by their number (`id = \
          \"1\"` is the first), or `header = true` when the first line names the columns",
     )
 }
@@ -212,7 +212,7 @@ fn not_named(columns: &[&str], at: (&str, u64), missing: &str) -> Failure {
 fn doubtful_header(columns: &[&str], at: (&str, u64)) -> Failure {
     let found = format!("the first line {}", place::quote(&columns.join("\t")));
     place::wrong_line(at.0, at.1, found, "to know whether it names the columns")
-        .help("say `header = true` when it does, or `header = false` when it is a record like the others")
+        .help("write `header = true` when it does, or `header = false` when it is a record like the others")
 }
 
 impl Layout {

@@ -420,7 +420,7 @@ fn values_that_are_no_strings_are_read_as_they_are_written_and_told() {
         ]
     );
     let said = failure("c.jsonl", TextKind::Corpus, r#"{"_id": "a", "text": [{"s": 1}]}"#, &auto);
-    assert!(said.contains("a list of other things than strings in `text`"), "{said}");
+    assert!(said.contains("a list of other values than strings and numbers in `text`"), "{said}");
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub(super) struct Expander<'a> {
     pub memo: Memo,
     /// What was asked for.
     pub actions: Actions,
-    /// What is wrong.
+    /// Where diagnostics and notes go.
     pub reporter: Reporter<'a>,
     /// Items being evaluated, with the place that needs them.
     pub stack: Vec<(Item, Span)>,

@@ -3,13 +3,13 @@
 /// A field of an item's block.
 #[derive(Clone, Copy, Debug)]
 pub struct ItemField {
-    /// Its name.
+    /// The name as studies write it.
     pub name: &'static str,
     /// What it takes.
     pub ty: &'static str,
     /// What holds without it; `None` when it must be given.
     pub default: Option<&'static str>,
-    /// What it means.
+    /// Its meaning, a sentence for `describe`.
     pub doc: &'static str,
 }
 
@@ -20,7 +20,7 @@ pub struct ItemForm {
     pub word: &'static str,
     /// How it is written.
     pub form: &'static str,
-    /// What it is.
+    /// A sentence for `describe`.
     pub doc: &'static str,
     /// The fields of its block.
     pub fields: &'static [ItemField],

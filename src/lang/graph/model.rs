@@ -79,7 +79,7 @@ pub fn address(name: &str, labels: &[Name]) -> String {
 pub struct Table {
     /// The name in the study, unique among tables, claims and reports.
     pub name: String,
-    /// The declaration.
+    /// Where it is declared.
     pub span: Span,
     /// Labels of its `for` axes; a table for several points is several of these.
     pub labels: Vec<Name>,
@@ -147,7 +147,7 @@ pub struct Choice {
 pub struct Claim {
     /// The name in the study.
     pub name: String,
-    /// The declaration.
+    /// Where it is declared.
     pub span: Span,
     /// Labels of its `for` axes.
     pub labels: Vec<Name>,
@@ -162,7 +162,7 @@ pub struct Claim {
 pub struct Report {
     /// The name in the study.
     pub name: String,
-    /// The declaration.
+    /// Where it is declared.
     pub span: Span,
     /// The heading of the page. Default: the name.
     pub title: Option<Value>,

@@ -55,7 +55,7 @@ pub enum Declaration {
 pub struct Module {
     /// Its id in the source map.
     pub file: FileId,
-    /// Its text.
+    /// The source text.
     pub text: Arc<str>,
     /// The folder that relative paths start from; `None` for std.
     pub folder: Option<PathBuf>,
@@ -74,7 +74,7 @@ pub struct Module {
 /// The position of an item.
 #[derive(Clone, Copy, Debug)]
 pub struct ItemIndex {
-    /// The file.
+    /// The file that declares it.
     pub module: ModuleId,
     /// Its index among the file's items.
     pub item: usize,

@@ -29,7 +29,7 @@ pub struct Item {
     pub docs: Vec<String>,
     /// From its first keyword to its last token.
     pub span: Span,
-    /// What it is.
+    /// The item itself.
     pub kind: ItemKind,
     /// Whether a part of it has a syntax error, which is reported: missing parts are not to be reported again.
     pub broken: bool,

@@ -64,7 +64,7 @@ pub struct Issue {
     pub code: xpipe_base::diag::Code,
     /// The argument to point at.
     pub argument: &'static str,
-    /// What is wrong.
+    /// What is wrong, as a diagnostic says it.
     pub message: String,
     /// What to type.
     pub help: Option<String>,

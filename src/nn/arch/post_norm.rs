@@ -123,7 +123,7 @@ pub struct PostNorm {
     pub relative: Option<Relative>,
     /// Convolution.
     pub convolution: Option<Convolution>,
-    /// The head.
+    /// The ranking head.
     pub head: Head,
     /// The head of its masked language model.
     pub masked_lm: Option<MaskedLmHead>,

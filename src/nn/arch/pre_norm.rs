@@ -83,7 +83,7 @@ pub struct PreNorm {
     pub attention_dropout: f64,
     /// Dropout inside the feed-forward network.
     pub mlp_dropout: f64,
-    /// The head.
+    /// The ranking head.
     pub head: Head,
     /// Standard deviation of fresh weights.
     pub initializer_range: f64,

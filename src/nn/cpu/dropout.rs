@@ -51,7 +51,7 @@ pub(super) fn fill(mask: &Mask, first: u64, out: &mut [f32]) {
 
 /// Multiplies elements by their dropout factors.
 pub(super) struct ApplyDropout<'a> {
-    /// The factors.
+    /// The dropout factors.
     pub mask: &'a Mask,
     /// Index of the first element in the whole batch.
     pub first: u64,

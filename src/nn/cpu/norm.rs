@@ -10,7 +10,7 @@ use crate::layers::dropout::Mask;
 /// Dropout of a block of rows.
 #[derive(Clone, Copy)]
 pub(super) struct RowDropout<'a> {
-    /// The factors.
+    /// The dropout factors.
     pub mask: &'a Mask,
     /// Which elements of the whole batch the rows are.
     pub rows: RowIndex<'a>,

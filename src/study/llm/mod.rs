@@ -40,7 +40,7 @@ pub enum Role {
 pub struct Message {
     /// The author.
     pub role: Role,
-    /// The text.
+    /// The text of the message.
     pub content: String,
 }
 
@@ -88,7 +88,7 @@ pub struct Request {
 /// The answer of a model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
-    /// The text.
+    /// The generated text.
     pub text: String,
     /// Whether it was cut off at `max_tokens`.
     pub truncated: bool,

@@ -9,7 +9,6 @@ use xpipe_lang::types::{Form, Op, Supervision};
 pub(super) const NAME: &str = "data.samples";
 const VERSION: u32 = 1;
 
-/// The signature.
 pub(crate) fn op() -> Op {
     let op = Op::stage(
         NAME,

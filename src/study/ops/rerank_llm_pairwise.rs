@@ -10,7 +10,6 @@ use xpipe_lang::types::op::{Facts, Issue};
 /// Raised also when the text of the prompt changes.
 const VERSION: u32 = 1;
 
-/// The signature.
 pub(crate) fn op() -> Op {
     let op = Op::stage(
         "rerank.llm_pairwise",

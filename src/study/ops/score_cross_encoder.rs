@@ -8,7 +8,6 @@ use xpipe_lang::types::{ModelUse, Op};
 
 const VERSION: u32 = 1;
 
-/// The signature.
 pub(crate) fn op() -> Op {
     let op = Op::stage(
         "score.cross_encoder",

@@ -7,7 +7,6 @@ use xpipe_lang::types::op::{Facts, Issue};
 
 const VERSION: u32 = 1;
 
-/// The signature.
 pub(crate) fn op() -> Op {
     Op::stage(
         "score.mean",

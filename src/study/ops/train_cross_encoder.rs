@@ -11,7 +11,6 @@ use xpipe_lang::types::{ModelUse, Op};
 
 const VERSION: u32 = 3;
 
-/// The signature.
 pub(crate) fn op() -> Op {
     let input = Record::of([("document", Value::Int(256)), ("query", Value::Int(32))]);
     let schedule = Value::call("constant", Record::of([("warmup", Value::Percent(0.0))]));

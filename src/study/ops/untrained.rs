@@ -7,7 +7,6 @@ use xpipe_base::value::{Record, Value};
 use xpipe_lang::types::Op;
 use xpipe_lang::types::op::{Facts, Issue};
 
-/// The constructor.
 pub(crate) fn op() -> Op {
     Op::constructor(
         UNTRAINED,

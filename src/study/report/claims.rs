@@ -41,9 +41,9 @@ pub struct ClaimResult {
     pub name: String,
     /// Labels of its `for` axes.
     pub labels: Vec<Name>,
-    /// The sentence.
+    /// The claim in words.
     pub text: String,
-    /// Its outcome.
+    /// Whether it holds.
     pub outcome: ClaimOutcome,
 }
 

@@ -22,7 +22,7 @@ pub(super) struct PositionBias<'a> {
 }
 
 impl PositionBias<'_> {
-    /// Adds them.
+    /// Adds the terms to the scores.
     pub(super) fn add(self) {
         let (content, content_stride) = self.content;
         for (i, row) in self.scores.chunks_exact_mut(self.stride).enumerate() {
@@ -56,7 +56,7 @@ pub(super) struct PositionBiasBackward<'a> {
 }
 
 impl PositionBiasBackward<'_> {
-    /// Adds them.
+    /// Adds the gradients of a block.
     pub(super) fn add(self) {
         let (content, content_stride) = self.content;
         for (i, row) in self.grads.chunks_exact(self.stride).enumerate() {

@@ -8,7 +8,7 @@ use crate::layers::dropout::Mask;
 /// Dropout of a block of rows of one head's probabilities.
 #[derive(Clone, Copy)]
 pub(super) struct ProbabilityDropout<'a> {
-    /// The factors.
+    /// The dropout factors.
     pub mask: &'a Mask,
     /// Number of heads, by which elements are counted.
     pub heads: usize,

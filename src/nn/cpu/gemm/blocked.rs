@@ -15,7 +15,7 @@ use super::layout::{KC, Layout, MC, MR, NR, Store, packed_len};
 pub(crate) struct Operands<'a, T> {
     /// Left operand, `rows` by `depth`.
     pub a: &'a [T],
-    /// Its layout.
+    /// Layout of `a`.
     pub layout: Layout,
     /// Rows of the result.
     pub rows: usize,
@@ -25,7 +25,7 @@ pub(crate) struct Operands<'a, T> {
     pub depth: usize,
     /// Columns of the result.
     pub columns: usize,
-    /// The result.
+    /// The product, `rows` by `columns`.
     pub c: &'a mut [f32],
     /// Row stride of `c`.
     pub c_stride: usize,

@@ -24,7 +24,7 @@ use pack::Panels;
 pub(crate) struct Gemm<'a> {
     /// Left operand, `rows` by `depth`.
     pub a: &'a [f32],
-    /// Its layout.
+    /// Layout of `a`.
     pub layout: Layout,
     /// Rows of the result.
     pub rows: usize,
@@ -34,7 +34,7 @@ pub(crate) struct Gemm<'a> {
     pub depth: usize,
     /// Columns of the result.
     pub columns: usize,
-    /// The result.
+    /// The product, `rows` by `columns`.
     pub c: &'a mut [f32],
     /// Row stride of `c`.
     pub c_stride: usize,

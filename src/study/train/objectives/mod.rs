@@ -81,7 +81,7 @@ pub enum Range {
 /// An argument of an objective.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Argument {
-    /// Its name.
+    /// The name as studies write it.
     pub name: &'static str,
     /// Accepted values.
     pub range: Range,

@@ -105,9 +105,9 @@ pub(crate) trait Vector: Copy {
 /// Work written over [`Isa`]. `run` and all it calls are `#[inline(always)]`, so that each instruction set compiles its
 /// own.
 pub(crate) trait Kernel {
-    /// The result.
+    /// What [`Kernel::run`] returns.
     type Output;
-    /// Does the work.
+    /// Runs on an instruction set.
     fn run<I: Isa>(self, isa: I) -> Self::Output;
 }
 
