@@ -44,7 +44,9 @@ pub(super) fn tabs(
     Ok(())
 }
 
-/// Reads a table with commas, by csv-core instead of csv: a record may be bounded while it is read. **Source:** RFC 4180; quotes are doubled inside quotes, and ends of lines may stand there.
+/// Reads a table with commas. **Source:** RFC 4180; quotes are doubled inside quotes, and ends of lines may stand there.
+///
+/// The crate csv would read a record of any size, so this uses the parser below it.
 pub(super) fn commas(
     part: Part<'_>,
     wanted: Wanted<'_>,

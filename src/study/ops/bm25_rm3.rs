@@ -93,7 +93,7 @@ mod run {
     }
 
     /// What the queries of a job are expanded and searched with.
-    struct Expander<'j> {
+    struct QueryExpander<'j> {
         index: &'j Index,
         corpus: &'j TextStore,
         queries: &'j TextStore,
@@ -107,7 +107,7 @@ mod run {
         counted: usize,
     }
 
-    impl Expander<'_> {
+    impl QueryExpander<'_> {
         /// The terms of a document of feedback that pass the filter, and its score.
         fn terms(&self, hit: &Hit) -> Result<(BTreeMap<String, u32>, f32), Failure> {
             let document = self.corpus.find(&hit.document).ok_or_else(|| {
@@ -161,7 +161,7 @@ mod run {
         let (queries, corpus) =
             (TextStore::open(job.path("queries")?)?, TextStore::open(job.path("corpus")?)?);
         let feedback = Run::read(job.path("run")?)?;
-        let expander = Expander {
+        let expander = QueryExpander {
             index: &index,
             corpus: &corpus,
             queries: &queries,

@@ -136,7 +136,7 @@ pub(in super::super) fn run(
 ) -> Result<ImportedPairs, Failure> {
     let import = PairImport { options, third: ThirdColumn::ScoreOrRank, known, progress };
     let push = |writer: &mut RunWriter, pairs: QueryPairs| writer.push(&pairs.ranked()?);
-    import.into(source, &|| RunWriter::create(out), &push, RunWriter::finish)
+    import.write_with(source, &|| RunWriter::create(out), &push, RunWriter::finish)
 }
 
 /// Imports scores into a folder.
@@ -151,7 +151,7 @@ pub(in super::super) fn scores(
     let push = |writer: &mut ScoresWriter, pairs: QueryPairs| {
         pairs.hits.iter().try_for_each(|h| writer.push(&pairs.query, &h.document, h.score))
     };
-    import.into(source, &|| ScoresWriter::create(out), &push, ScoresWriter::finish)
+    import.write_with(source, &|| ScoresWriter::create(out), &push, ScoresWriter::finish)
 }
 
 /// How pairs are imported.
@@ -164,7 +164,7 @@ struct PairImport<'i> {
 
 impl PairImport<'_> {
     /// Passes the pairs of each query to a writer. The reader may begin anew, with a new writer.
-    fn into<W>(
+    fn write_with<W>(
         self,
         source: impl Into<Source>,
         create: &dyn Fn() -> Result<W, Failure>,
