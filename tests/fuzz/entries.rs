@@ -8,8 +8,8 @@ use xpipe_base::task::Silent;
 use xpipe_base::value::Digest;
 use xpipe_data::judgements::QrelOptions;
 use xpipe_data::known::Known;
-use xpipe_data::pairs::{self, PairOptions, Third};
-use xpipe_data::texts::{self, TextOptions, What};
+use xpipe_data::pairs::{self, PairOptions, ThirdColumn};
+use xpipe_data::texts::{self, TextOptions, TextKind};
 use xpipe_data::{judgements, store::TextStore};
 use xpipe_engine::cache::Store;
 use xpipe_lang::syntax;
@@ -53,8 +53,8 @@ pub(crate) fn qrels(bytes: &[u8]) {
 /// Runs and scores: every score is finite.
 pub(crate) fn run(bytes: &[u8]) {
     in_file("x.run", bytes, |path, _| {
-        for third in [Third::Score, Third::ScoreOrRank] {
-            let mut each = |group: pairs::Group| {
+        for third in [ThirdColumn::Score, ThirdColumn::ScoreOrRank] {
+            let mut each = |group: pairs::QueryPairs| {
                 assert!(!group.hits.is_empty() && group.hits.iter().all(|h| h.score.is_finite()));
                 group.ranked().map(|_| ())
             };
@@ -74,7 +74,7 @@ pub(crate) fn run(bytes: &[u8]) {
 /// Documents and queries in any format: what is stored is found by its id.
 pub(crate) fn texts(bytes: &[u8]) {
     for (name, what) in
-        [("x.jsonl", What::Queries), ("x.jsonl", What::Corpus), ("x", What::Corpus), ("x", What::Queries)]
+        [("x.jsonl", TextKind::Queries), ("x.jsonl", TextKind::Corpus), ("x", TextKind::Corpus), ("x", TextKind::Queries)]
     {
         in_file(name, bytes, |path, out| {
             let Ok(imported) = texts::import(path, what, &TextOptions::default(), out, &Silent) else {

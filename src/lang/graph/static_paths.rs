@@ -38,7 +38,7 @@ impl<'a> Expander<'a> {
                     }
                 }
             }
-            ExprKind::Call { path, args, .. } => self.static_call(path, args, scope, module),
+            ExprKind::Call { path, args, .. } => self.static_call_names(path, args, scope, module),
             ExprKind::Member { of, .. } | ExprKind::Unary { of, .. } | ExprKind::Index { of, .. } => {
                 self.static_paths(of, None, scope, module);
             }
@@ -69,7 +69,7 @@ impl<'a> Expander<'a> {
         }
     }
 
-    fn static_call(&mut self, path: &'a [Ident], args: &'a [Arg], scope: &[&'a str], module: ModuleId) {
+    fn static_call_names(&mut self, path: &'a [Ident], args: &'a [Arg], scope: &[&'a str], module: ModuleId) {
         match self.callee(path, module) {
             Ok(Callee::Op(op)) => self.static_arguments(op, args, scope, module),
             Ok(Callee::Special(name)) if is_of_values(name) => {

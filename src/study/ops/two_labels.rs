@@ -3,7 +3,7 @@
 use super::compatibility;
 use super::model_value::{self, TWO_LABELS};
 use xpipe_base::diag::Code;
-use xpipe_base::value::{Record, Value};
+use xpipe_base::value::Record;
 use xpipe_lang::types::Op;
 use xpipe_lang::types::op::{Facts, Issue};
 

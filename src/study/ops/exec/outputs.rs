@@ -24,7 +24,7 @@ use xpipe_data::judgements::{self, QrelOptions};
 use xpipe_data::known::{Known, Unknown};
 use xpipe_data::pairs::PairOptions;
 use xpipe_data::store::TextStore;
-use xpipe_data::texts::{self, TextOptions, What};
+use xpipe_data::texts::{self, TextOptions, TextKind};
 
 struct Kind {
     stems: &'static [&'static str],
@@ -44,8 +44,8 @@ type Reader = fn(&Job<'_>, &Path) -> Result<Outcome, Failure>;
 
 /// The types that a program can give, with their readers.
 pub(super) const OUTPUTS: [(&str, Reader); 7] = [
-    ("Corpus", |job, raw| texts_of(job, What::Corpus, &one(raw, &DOCS)?, &job.spec.out)),
-    ("Queries", |job, raw| texts_of(job, What::Queries, &one(raw, &QUERIES)?, &job.spec.out)),
+    ("Corpus", |job, raw| texts_of(job, TextKind::Corpus, &one(raw, &DOCS)?, &job.spec.out)),
+    ("Queries", |job, raw| texts_of(job, TextKind::Queries, &one(raw, &QUERIES)?, &job.spec.out)),
     ("Qrels", |job, raw| qrels(job, &one(raw, &QRELS)?, &known(job)?, &job.spec.out)),
     ("Run", run),
     ("Scores", scores),
@@ -86,7 +86,7 @@ fn scores(job: &Job<'_>, raw: &Path) -> Result<Outcome, Failure> {
     Ok(counted([("queries", done.queries), ("pairs", done.pairs)]))
 }
 
-fn texts_of(job: &Job<'_>, what: What, source: &Path, out: &Path) -> Result<Outcome, Failure> {
+fn texts_of(job: &Job<'_>, what: TextKind, source: &Path, out: &Path) -> Result<Outcome, Failure> {
     let done = texts::import(source, what, &TextOptions::default(), out, job.progress)?;
     Ok(counted([("texts", done.texts), ("bytes", done.bytes)]))
 }
@@ -103,8 +103,8 @@ fn collection(job: &Job<'_>, raw: &Path) -> Result<Outcome, Failure> {
     let mut add = |part: &str, done: Outcome| {
         outcome.facts.insert(part.to_owned(), serde_json::Value::Object(done.facts));
     };
-    add("corpus", texts_of(job, What::Corpus, &one(raw, &DOCS)?, &out.join("corpus"))?);
-    add("queries", texts_of(job, What::Queries, &one(raw, &QUERIES)?, &out.join("queries"))?);
+    add("corpus", texts_of(job, TextKind::Corpus, &one(raw, &DOCS)?, &out.join("corpus"))?);
+    add("queries", texts_of(job, TextKind::Queries, &one(raw, &QUERIES)?, &out.join("queries"))?);
     let known = Known {
         queries: Some(TextStore::open(&out.join("queries"))?),
         corpus: Some(TextStore::open(&out.join("corpus"))?),
