@@ -9,7 +9,7 @@ use xpipe_base::value::Digest;
 use xpipe_data::judgements::QrelOptions;
 use xpipe_data::known::Known;
 use xpipe_data::pairs::{self, PairOptions, ThirdColumn};
-use xpipe_data::texts::{self, TextOptions, TextKind};
+use xpipe_data::texts::{self, TextKind, TextOptions};
 use xpipe_data::{judgements, store::TextStore};
 use xpipe_engine::cache::Store;
 use xpipe_lang::syntax;
@@ -73,9 +73,12 @@ pub(crate) fn run(bytes: &[u8]) {
 
 /// Documents and queries in any format: what is stored is found by its id.
 pub(crate) fn texts(bytes: &[u8]) {
-    for (name, what) in
-        [("x.jsonl", TextKind::Queries), ("x.jsonl", TextKind::Corpus), ("x", TextKind::Corpus), ("x", TextKind::Queries)]
-    {
+    for (name, what) in [
+        ("x.jsonl", TextKind::Queries),
+        ("x.jsonl", TextKind::Corpus),
+        ("x", TextKind::Corpus),
+        ("x", TextKind::Queries),
+    ] {
         in_file(name, bytes, |path, out| {
             let Ok(imported) = texts::import(path, what, &TextOptions::default(), out, &Silent) else {
                 return;

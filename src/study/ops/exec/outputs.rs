@@ -24,7 +24,7 @@ use xpipe_data::judgements::{self, QrelOptions};
 use xpipe_data::known::{Known, Unknown};
 use xpipe_data::pairs::PairOptions;
 use xpipe_data::store::TextStore;
-use xpipe_data::texts::{self, TextOptions, TextKind};
+use xpipe_data::texts::{self, TextKind, TextOptions};
 
 struct Kind {
     stems: &'static [&'static str],
