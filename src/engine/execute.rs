@@ -21,7 +21,7 @@ use super::pools::Grant;
 use super::recipes::Prepared;
 use crate::cache::{Error, Manifest};
 use xpipe_base::task::retry::{Retry, wait_until};
-use xpipe_base::task::{Action, Caveat, Failure, FailureKind, Job, Progress, Spec, Throttle};
+use xpipe_base::task::{Action, Caveat, Failure, FailureKind, Job, Policy, Progress, Spec, Throttle};
 use xpipe_base::value::ActionId;
 
 /// An action to carry out, with everything that was found for it.
@@ -185,7 +185,8 @@ impl Running<'_> {
             key: self.assignment.prepared.key.hex(),
             address: self.action.address.clone(),
             args: self.assignment.prepared.recipe.args.clone(),
-            policy: self.action.policy.clone(),
+            // Nobody shares the work of one machine.
+            policy: Policy { jobs: None, ..self.action.policy.clone() },
             out: work.out.clone(),
             temp: work.temp.clone(),
             log: self.assignment.log.clone(),

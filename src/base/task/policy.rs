@@ -139,6 +139,8 @@ policy! {
     checkpoint: Value = "Budget | Percent", Operations, 1;
     /// Pairs or texts per forward pass (≥ 1). Default: as many as fit a token budget.
     batch: usize = "Int", Operations, 1;
+    /// Number of jobs that share the stage on a cluster (≥ 1); one machine ignores it. Default: 1.
+    jobs: usize = "Int", Operations, 1;
     /// Maximum tokens per forward and backward pass of a training step (≥ 1). Default: 4096.
     micro_batch: usize = "Int", Operations, 1;
     /// Recompute activations in the backward pass: less memory, more time. Default: `false`.

@@ -50,6 +50,8 @@ pub(super) struct Live {
     pub(super) told_start: bool,
     pub(super) tail: Tail,
     pub(super) cancelled: Option<CancelledBy>,
+    /// Tasks of the same submission that share the action. They only help: nothing follows from what becomes of them.
+    pub(super) helpers: Vec<u32>,
 }
 
 impl Item {

@@ -111,15 +111,24 @@ impl OnNode<'_> {
                 if self.cancel.stopping() { Verdict::Interrupted } else { Verdict::Unreadable(missing) };
             return Ok((verdict, false));
         }
-        let _lock = match self.lock(&store)? {
-            Locked::Mine(lock) => lock,
-            Locked::Found => return Ok((Verdict::Done, false)),
-            Locked::Stopped => return Ok((Verdict::Interrupted, false)),
+        // Jobs that share an action work at the same time.
+        let _lock = match self.is_shared() {
+            true => None,
+            false => match self.lock(&store)? {
+                Locked::Mine(lock) => lock,
+                Locked::Found => return Ok((Verdict::Done, false)),
+                Locked::Stopped => return Ok((Verdict::Interrupted, false)),
+            },
         };
         if let Err(e) = self.spec.find_inputs(&store, &mut prepared) {
             return Ok((Verdict::Failed(e.into()), false));
         }
         self.attempt(&store, &prepared).map(|verdict| (verdict, true))
+    }
+
+    /// Whether other jobs work on the same action.
+    fn is_shared(&self) -> bool {
+        self.spec.policy.jobs.is_some_and(|n| n > 1)
     }
 
     /// Whether the cache has the result.
@@ -193,7 +202,8 @@ impl OnNode<'_> {
             device: self.device(),
             kernels: self.spec.kernels,
         };
-        let _alone = match alone_in(&spec.scratch) {
+        let alone = if self.is_shared() { Ok(None) } else { alone_in(&spec.scratch) };
+        let _alone = match alone {
             Ok(alone) => alone,
             Err(failure) => return Ok(Verdict::Failed(failure)),
         };

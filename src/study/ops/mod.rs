@@ -17,6 +17,7 @@ mod pair_scoring;
 mod resources;
 mod retrieval;
 mod sampling;
+mod shared_scoring;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

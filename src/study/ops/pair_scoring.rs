@@ -5,6 +5,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::compatibility::{self, PRECISION};
+use super::shared_scoring::{self, Scored};
 use super::{models, unsupported};
 use crate::train::ranker::{Ranker, Work};
 use crate::train::source::Stores;
@@ -40,6 +41,8 @@ pub(super) struct ScoredPairs {
     pub(super) work: Vec<Work>,
     /// The scores of each query's documents, in their order.
     pub(super) scores: Vec<Vec<f32>>,
+    /// Pairs that other jobs, or an earlier attempt, have scored.
+    pairs_elsewhere: usize,
     ranker: Ranker,
     started: Instant,
 }
@@ -54,8 +57,8 @@ impl ScoredPairs {
         let stores = Stores::open(job.path("corpus")?, job.path("queries")?)?;
         let work = pairs(&stores)?;
         let mut ranker = models::scorer(job, "model")?;
-        let scores = ranker.score(&stores, &work, models::batching(job), job.progress)?;
-        Ok(Self { stores, work, scores, ranker, started })
+        let Scored { scores, pairs_elsewhere } = shared_scoring::score(job, &mut ranker, &stores, &work)?;
+        Ok(Self { stores, work, scores, pairs_elsewhere, ranker, started })
     }
 
     /// What is recorded of it.
@@ -64,6 +67,9 @@ impl ScoredPairs {
         let pairs: usize = self.scores.iter().map(Vec::len).sum();
         outcome.facts.insert("pairs".into(), json!(pairs));
         outcome.facts.insert("queries".into(), json!(self.work.len()));
+        if self.pairs_elsewhere > 0 {
+            outcome.facts.insert("pairs_of_other_jobs".into(), json!(self.pairs_elsewhere));
+        }
         models::add_work(job, &self.ranker, &mut outcome)?;
         outcome.facts.insert("kernels".into(), json!(self.ranker.model.kernels()));
         outcome.facts.insert("seconds".into(), json!(self.started.elapsed().as_secs_f64()));

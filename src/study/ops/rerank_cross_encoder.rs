@@ -24,7 +24,7 @@ pub(crate) fn op() -> Op {
         .derived("corpus", "Corpus", "run", None, "Documents of the run.")
         .derived("queries", "Queries", "run", None, "Queries of the run.")
         .heavy()
-        .policy_keys(&["batch"])
+        .policy_keys(&["batch", "jobs"])
         .checks(pair_scoring::check)
         .runs(run::run)
         .resources(resources::scoring::memory, resources::scoring::work)

@@ -33,7 +33,7 @@ pub(crate) fn op() -> Op {
             "Queries of the pairs. Given some of them, only their pairs are scored.",
         )
         .heavy()
-        .policy_keys(&["batch"])
+        .policy_keys(&["batch", "jobs"])
         .checks(check)
         .runs(run::run)
         .resources(resources::scoring::memory, resources::scoring::work)

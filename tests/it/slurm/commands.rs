@@ -1,5 +1,7 @@
 //! A queue that is reached by three commands: a few lines of shell.
 
+use std::process::Command;
+
 use super::{program, ran, same_as_here, slow, started};
 use crate::space::{Ended, Space};
 
@@ -14,16 +16,16 @@ const STATUS: &str = r#"#!/bin/sh
 cd "$(dirname "$0")" || exit 1
 for file in *.pid; do
     job=${file%.pid}
-    if [ -e "$job.end" ]; then echo "$job FINISHED"; else echo "$job RUNNING"; fi
+    if [ -e "$job.cancelled" ]; then echo "$job CANCELED"
+    elif [ -e "$job.end" ]; then echo "$job FINISHED"; else echo "$job RUNNING"; fi
 done
 "#;
 const CANCEL: &str = r#"#!/bin/sh
 cd "$(dirname "$0")" || exit 1
-for job in "$@"; do kill "$(cat "$job.pid")"; pkill -TERM -P "$(cat "$job.pid")"; done
-echo "$@" >> cancelled
+for job in "$@"; do [ -e "$job.end" ] || { touch "$job.cancelled"; pkill -TERM -P "$(cat "$job.pid")"; }; done
 "#;
 
-fn with_queue(space: &Space) {
+pub(super) fn with_queue(space: &Space) {
     program(space, "queue/submit", SUBMIT);
     program(space, "queue/status", STATUS);
     program(space, "queue/cancel", CANCEL);
@@ -35,11 +37,16 @@ fn with_queue(space: &Space) {
     space.write("settings.toml", &text);
 }
 
-fn run(space: &Space, more: &[&str]) -> Ended {
+pub(super) fn command(space: &Space, more: &[&str]) -> Command {
     let mut args = vec!["run", "study.xpipe", "--plain", "--executor", "slurm", "--cluster", "own"];
     args.extend(more);
     let mut command = space.command(&args);
-    Ended::of(command.env("XPIPE_SETTINGS", space.path("settings.toml")).output().unwrap())
+    command.env("XPIPE_SETTINGS", space.path("settings.toml"));
+    command
+}
+
+fn run(space: &Space, more: &[&str]) -> Ended {
+    Ended::of(command(space, more).output().unwrap())
 }
 
 #[test]

@@ -42,10 +42,27 @@ fn jobs_of_a_node_that_is_cut_off_go_on_and_are_not_run_twice() {
     let run = cluster.start(&space);
     cluster.wait_for_four(&space);
     cluster.node("part", "n1");
+    // Submitted again as lost, and then found to be done by the jobs that were thought to be lost.
+    end(run).says(0, &["its job was lost"]);
+    cluster.node("start", "n1");
+    started_again(&space, 0..=0);
+    same_as_here(&space);
+}
+
+#[test]
+#[ignore = "needs a private Slurm; run by .ci/run"]
+fn jobs_that_slurm_ends_when_their_node_returns_are_run_again() {
+    let Some(cluster) = cluster() else { return };
+    let space = slow("40");
+    cluster.settings(&space, "");
+    let run = cluster.start(&space);
+    cluster.wait_for_four(&space);
+    let on_it = cluster.busy_nodes().iter().filter(|n| *n == "n1").count();
+    cluster.node("part", "n1");
     std::thread::sleep(Duration::from_secs(20));
     cluster.node("start", "n1");
-    end(run).says(0, &[]);
-    started_again(&space, 0..=0);
+    end(run).says(0, &["its job was lost"]);
+    started_again(&space, 0..=on_it);
     same_as_here(&space);
 }
 

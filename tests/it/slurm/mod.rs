@@ -5,6 +5,7 @@ mod cluster;
 mod commands;
 mod faults;
 mod forty;
+mod verbs;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;

@@ -20,7 +20,7 @@ use super::files::{AttemptFolder, Tail};
 use super::item::{Earlier, Item, Live};
 use super::lease::Lease;
 use super::run_files::{is_asked_to_stop, recorded_id};
-use super::scheduler::{Resources, Rows, Scheduler};
+use super::scheduler::{Resources, Rows, Scheduler, Seen};
 use crate::cache::RunDir;
 use crate::context::RunContext;
 use crate::execute::Assignment;
@@ -219,11 +219,25 @@ impl<'env> Driver<'env> {
             self.claims.release(&item.assignment.prepared.key, item.next);
         }
         if let Some(live) = item.live {
+            self.end_helpers(&live);
             self.leave(&live.name);
         }
         let seconds = item.begun.elapsed().as_secs_f64();
         let _ = self.messages.send(Message::Ended { id, end, seconds, log });
         self.clock.hurry();
+    }
+
+    /// Cancels the jobs that share an action which has ended.
+    fn end_helpers(&self, live: &Live) {
+        let alive = |task: &u32| {
+            let row = self.rows.get(&(live.name.clone(), *task))?;
+            (!matches!(row.seen, Seen::Ended(_))).then(|| row.id.clone())
+        };
+        let ids: Vec<String> = live.helpers.iter().filter_map(alive).collect();
+        if !ids.is_empty() {
+            // Otherwise they find out by themselves that there is nothing to do.
+            let _ = self.scheduler.cancel(&ids);
+        }
     }
 
     /// One task fewer of a batch is under way.
@@ -263,6 +277,7 @@ impl Live {
             told_start: false,
             tail: Tail::default(),
             cancelled: None,
+            helpers: Vec::new(),
         }
     }
 }

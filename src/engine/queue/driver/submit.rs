@@ -2,6 +2,7 @@
 //! asked, then its id is recorded. After any doubt the job is looked up by its name before it is submitted again.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use crate::queue::item::{Live, gpus};
 use crate::queue::run_files::record_id;
 use crate::queue::scheduler::{Resources, Submission, Submitted};
 use crate::queue::spec::{AttemptSpec, ReadResult, TOOL};
-use xpipe_base::task::Failure;
+use xpipe_base::task::{Failure, Policy};
 use xpipe_base::value::{ActionId, human};
 
 /// What the programs of a queue say, without their names, in one line.
@@ -33,28 +34,44 @@ fn back_off(doubts: u32, poll: Duration) -> Duration {
 impl Driver<'_> {
     /// Submits what waits, as far as there may be more jobs in the queue.
     pub(super) fn submit_ready(&mut self) {
+        let counted: usize =
+            self.items.values().filter_map(|i| Some(1 + i.live.as_ref()?.helpers.len())).sum();
         let live = self.items.values().filter(|i| i.live.is_some()).count();
         let waiting = self.items.len() - live;
-        let mut room = self.options.cluster.max_jobs.saturating_sub(live);
+        let mut room = self.options.cluster.max_jobs.saturating_sub(counted);
         // A few places that became free are not worth a submission of their own while most are taken.
         if room < waiting && room < self.options.cluster.max_jobs / 4 {
             return;
         }
         let mut groups: BTreeMap<Resources, Vec<ActionId>> = BTreeMap::new();
-        for (id, item) in self.items.iter().filter(|(_, i)| i.live.is_none()).take(room) {
+        for (id, item) in self.items.iter().filter(|(_, i)| i.live.is_none()) {
+            // The first one that does not fit waits until it does, so that smaller ones do not keep it out.
+            let Some(left) = room.checked_sub(self.jobs(*id) as usize) else { break };
+            room = left;
             let policy = &self.context.job.action(*id).policy;
             let resources = item.resources(policy, &self.options.cluster, self.context.options);
             groups.entry(resources).or_default().push(*id);
         }
         for (resources, ids) in groups {
-            for some in ids.chunks(self.scheduler.max_array().max(1)) {
-                let some = &some[..some.len().min(room)];
-                room -= some.len();
-                if !some.is_empty() {
-                    self.submit(some, &resources);
-                }
+            let mut rest = ids.as_slice();
+            while !rest.is_empty() {
+                let mut tasks = 0;
+                let fits = |id: &&ActionId| {
+                    tasks += self.jobs(**id) as usize;
+                    tasks <= self.scheduler.max_array().max(1)
+                };
+                let (some, others) = rest.split_at(rest.iter().take_while(fits).count().max(1));
+                rest = others;
+                self.submit(some, &resources);
             }
         }
+    }
+
+    /// How many jobs share an action.
+    fn jobs(&self, id: ActionId) -> u32 {
+        let jobs = self.context.job.action(id).policy.jobs.unwrap_or(1).max(1);
+        let most = self.scheduler.max_array().min(self.options.cluster.max_jobs);
+        u32::try_from(jobs.min(most)).unwrap_or(1).max(1)
     }
 
     /// A new name for a job: of a stage where all are of one, unique by run and number.
@@ -82,7 +99,7 @@ impl Driver<'_> {
         let batch = Batch {
             folder: folder.clone(),
             resources: resources.clone(),
-            array: ids.len() > 1,
+            array: ids.len() > 1 || self.jobs(ids[0]) > 1,
             id: None,
             doubts: 0,
             not_before: Instant::now(),
@@ -90,8 +107,11 @@ impl Driver<'_> {
             live: 0,
         };
         self.batches.insert(name.clone(), batch);
-        for (task, id) in (0u32..).zip(ids) {
-            if let Err(e) = self.prepare(*id, &name, task, resources) {
+        let mut task = 0;
+        for id in ids {
+            let first = task;
+            task += self.jobs(*id);
+            if let Err(e) = self.prepare(*id, &name, first..task, resources) {
                 let failure =
                     Failure::missing(format!("its job cannot be prepared in {}: {e}", folder.display()));
                 self.finish(*id, End::Failed(failure.help("check the disk of the cache"), true));
@@ -108,14 +128,24 @@ impl Driver<'_> {
     }
 
     /// Writes the files of an attempt and claims it. When another run was first, its job is taken over.
-    fn prepare(&mut self, id: ActionId, name: &str, task: u32, resources: &Resources) -> std::io::Result<()> {
+    fn prepare(
+        &mut self,
+        id: ActionId,
+        name: &str,
+        tasks: Range<u32>,
+        resources: &Resources,
+    ) -> std::io::Result<()> {
         let Some(item) = self.items.get(&id) else { return Ok(()) };
         let (key, forced) = (item.assignment.prepared.key, item.assignment.forced);
+        let task = tasks.start;
         let mut claim = Claim { run: self.run.id.clone(), name: name.to_owned(), task, attempt: item.next };
-        let path = self.run.path.join("jobs").join(name).join(task.to_string());
-        let log = self.run.path.join("logs").join(format!("{name}-{task}.log"));
-        let spec = self.spec(id, claim.attempt, resources, log);
-        let folder = AttemptFolder::create(path, &spec)?;
+        let submission = self.run.path.join("jobs").join(name);
+        for task in tasks.clone() {
+            let log = self.run.path.join("logs").join(format!("{name}-{task}.log"));
+            let spec = self.spec(id, claim.attempt, resources, log);
+            AttemptFolder::create(submission.join(task.to_string()), &spec)?;
+        }
+        let folder = AttemptFolder { path: submission.join(task.to_string()) };
         loop {
             match self.claims.make(&key, &claim) {
                 Ok(()) => break,
@@ -130,7 +160,8 @@ impl Driver<'_> {
             }
         }
         if let Some(item) = self.items.get_mut(&id) {
-            item.live = Some(Live::new(claim.attempt, folder, name.to_owned(), task));
+            let live = Live::new(claim.attempt, folder, name.to_owned(), task);
+            item.live = Some(Live { helpers: tasks.skip(1).collect(), ..live });
         }
         if let Some(batch) = self.batches.get_mut(name) {
             batch.live += 1;
@@ -156,7 +187,7 @@ impl Driver<'_> {
             op: action.op.to_owned(),
             version: action.version,
             args: assignment.prepared.recipe.args.clone(),
-            policy: action.policy.clone(),
+            policy: Policy { jobs: Some(self.jobs(id) as usize), ..action.policy.clone() },
             attempt,
             forced: assignment.forced,
             threads: resources.cpus,
@@ -183,6 +214,7 @@ impl Driver<'_> {
                 // What was seen before says nothing of the new job.
                 (live.job, live.over_since) = (Job::NoAnswer, None);
                 tasks.push(live.task);
+                tasks.extend(&live.helpers);
                 ids.push(*id);
             }
         }

@@ -1,0 +1,116 @@
+//! Verbs that look at runs from outside, over the queue of shell commands; and what a run on Slurm would submit.
+
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use super::commands::{command, with_queue};
+use super::{slow, started};
+use crate::space::{Ended, Space, TRAINING};
+
+/// A run that has started its four programs.
+fn running(space: &Space) -> Child {
+    let run = command(space, &[]).spawn().unwrap();
+    let begun = Instant::now();
+    while started(space).iter().sum::<usize>() < 4 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "four programs are not started");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    run
+}
+
+fn verb(space: &Space, args: &[&str]) -> Ended {
+    let mut command = space.command(args);
+    Ended::of(command.env("XPIPE_SETTINGS", space.path("settings.toml")).output().unwrap())
+}
+
+fn end(run: Child) -> Ended {
+    Ended::of(run.wait_with_output().unwrap())
+}
+
+#[test]
+fn a_run_is_seen_and_ended_from_outside() {
+    let space = slow("60");
+    with_queue(&space);
+    let run = running(&space);
+    let status = verb(&space, &["status", "--json"]).json();
+    assert_eq!((status["state"].as_str(), status["cluster"].as_str()), (Some("running"), Some("own")));
+    let live = status["jobs"].as_array().unwrap().iter().filter(|j| j["live"] == true).count();
+    assert_eq!((live, status["actions"].as_u64()), (4, Some(4)));
+    let name = status["run"].as_str().unwrap().to_owned();
+    let shown = verb(&space, &["status"]).out;
+    assert!(shown.contains(&name) && shown.contains("slow[a]  attempt 1  running"), "{shown}");
+    // One stage is ended, and the others go on.
+    let one = verb(&space, &["cancel", &name, "slow[b]"]);
+    assert!(one.out.contains("cancelled 1 job"), "{one:?}");
+    let begun = Instant::now();
+    while verb(&space, &["status", "--json"]).json()["counts"]["failed"] != 1 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the stage does not fail");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    // The whole run.
+    let all = verb(&space, &["cancel", &name]);
+    assert!(all.out.contains("asked to stop"), "{all:?}");
+    end(run).says(130, &["cancelled by someone else", "stopped  slow[a]"]);
+    assert_eq!(verb(&space, &["status", "--json"]).json()["state"], "ended");
+    let nothing = verb(&space, &["cancel", &name]);
+    assert!(nothing.out.contains("nothing to cancel"), "{nothing:?}");
+    verb(&space, &["status", "no-such-run"]).says(2, &["there is no run `no-such-run`"]);
+}
+
+#[test]
+fn another_process_follows_a_run_to_its_end() {
+    let space = slow("2");
+    with_queue(&space);
+    let run = running(&space);
+    let attached = verb(&space, &["attach", "--plain"]);
+    attached.says(0, &["submitted job", "start    slow[a]", "4/4 done"]);
+    end(run).says(0, &[]);
+    // Of a run that was killed it is told that its jobs may go on.
+    let other = slow("4");
+    with_queue(&other);
+    let mut run = running(&other);
+    run.kill().unwrap();
+    run.wait().unwrap();
+    verb(&other, &["attach", "--plain"]).says(7, &["its process is gone"]);
+    assert_eq!(verb(&other, &["status", "--json"]).json()["state"], "abandoned");
+    end(command(&other, &[]).spawn().unwrap()).says(0, &["is taken over"]);
+    assert_eq!(started(&other), [1; 4]);
+}
+
+#[test]
+fn a_dry_run_prints_the_commands_and_submits_nothing() {
+    let space = Space::new(TRAINING);
+    space.write(
+        "settings.toml",
+        "[cluster.lab]\npartition = \"gpu\"\naccount = \"ir\"\nenvironment = [\"module load x\"]\nlight = \"job\"\n",
+    );
+    space.edit(
+        "study.xpipe",
+        "checkpoint = steps(4) }",
+        "checkpoint = steps(4), time = 2h, memory = 3GiB, cpus = 4 }",
+    );
+    let ended = verb(&space, &["run", "study.xpipe", "--executor", "slurm", "--cluster", "lab", "--dry-run"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    // The imports are all that can be submitted at once.
+    for text in [
+        "# tiny.corpus, tiny.queries, tiny.qrels",
+        "--array=0-2",
+        "--partition=gpu",
+        "--account=ir",
+        "--export=NONE",
+        "\nmodule load x\nexec ",
+        " worker --attempt ",
+        "may follow",
+    ] {
+        assert!(ended.out.contains(text), "no `{text}` in {}", ended.out);
+    }
+    assert!(!space.cache().join("v1/runs").exists() && space.contents().is_empty());
+    assert_eq!(space.run().2, 0);
+    std::fs::remove_dir_all(space.cache().join("v1/actions")).unwrap();
+    let one = verb(
+        &space,
+        &["run", "study.xpipe", "--executor", "slurm", "--cluster", "lab", "--dry-run", "--json"],
+    );
+    assert_eq!(one.json()["submissions"].as_array().unwrap().len(), 1);
+    verb(&space, &["run", "study.xpipe", "--dry-run"]).says(2, &["no effect without `--executor slurm`"]);
+}
