@@ -51,7 +51,8 @@ pub(crate) mod spec;
 
 pub use driver_job::{DriverJob, submit_driver};
 pub use job::attempt_main;
-pub use overview::{JobOverview, cancel_jobs, driver_is_alive, overview};
+pub use lease::is_alive as driver_is_alive;
+pub use overview::{JobOverview, cancel_jobs, overview};
 pub use preview::{Preview, preview};
 pub use probe::{Check, Health, probe};
 pub use run_files::{ask_to_stop, cluster_of};

@@ -6,17 +6,12 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::files::{AttemptFolder, Verdict};
-use super::lease::Lease;
+use super::lease::is_alive;
 use super::run_files::recorded_id;
 use super::scheduler::Seen;
 use super::spec::AttemptSpec;
 use crate::options::QueueOptions;
 use xpipe_base::task::Failure;
-
-/// Whether the driver of a run lives.
-pub fn driver_is_alive(run: &Path) -> bool {
-    Lease::of(run).is_alive(run)
-}
 
 /// A job of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -123,7 +118,7 @@ pub fn cancel_jobs(run: &Path, queue: &QueueOptions, asked: &dyn Fn(&str) -> boo
     if ids.is_empty() {
         return Ok(0);
     }
-    if !driver_is_alive(run) {
+    if !is_alive(run) {
         let name = run.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         for job in &jobs {
             // A run that has taken the job over submits it anew.

@@ -12,6 +12,7 @@ use crate::protocol::FromWorker;
 use crate::queue::decision::{Again, CancelledBy, Decision, Facts, Job, Limits, decide};
 use crate::queue::files::{Look, Verdict};
 use crate::queue::item::Live;
+use crate::queue::lease::is_alive;
 use crate::queue::scheduler::{Row, Seen};
 use xpipe_base::task::Failure;
 use xpipe_base::value::ActionId;
@@ -269,7 +270,7 @@ impl Driver<'_> {
         let Some(batch) = self.batches.get(name) else { return };
         match &batch.foreign {
             // Its run may just be about to submit it.
-            Some(run) if self.lease.is_alive(run) => {}
+            Some(run) if is_alive(run) => {}
             Some(_) => {
                 let of = |(id, item): (&ActionId, &crate::queue::item::Item)| {
                     item.live.as_ref().is_some_and(|l| l.name == name).then_some(*id)
