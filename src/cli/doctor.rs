@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::options::Common;
 use super::out;
 use xpipe_base::value::human;
+use xpipe_engine::cache::{Access, access_of};
 use xpipe_engine::{Heavy, Options};
 use xpipe_study::session::{Error, exit};
 
@@ -190,8 +191,35 @@ fn cache(common: &Common) -> Vec<Finding> {
             "change its permissions, or name another folder with `--cache DIR` or XPIPE_CACHE",
         )),
     }
+    found.extend(sharing(&access_of(&there)));
     found.push(space("cache space", &there));
     found
+}
+
+/// Who shares the cache, and which of its folders are closed to this user.
+fn sharing(access: &Access) -> Option<Finding> {
+    let what = "cache users";
+    if let Some(first) = access.closed.first() {
+        let folders = human::counted(access.closed.len() as u64, "folders");
+        let text = format!(
+            "{folders} of the cache cannot be written by this user, as {} of user {}",
+            first.path.display(),
+            first.owner
+        );
+        let help =
+            "their owner can open them to a group with `chgrp -R GROUP` and `chmod -R g+rwXs` on the cache";
+        return Some(Finding::problem(what, text, help));
+    }
+    let user = rustix::process::getuid().as_raw();
+    match access.group {
+        Some(group) => Some(Finding::ok(what, format!("shared by the users of group {group}"))),
+        None if access.owner != user => Some(Finding::note(
+            what,
+            format!("the cache belongs to user {}, and this is user {user}", access.owner),
+            "what is written now may be closed to its owner: share it with `chmod -R g+rwXs`, or name another with `--cache DIR`",
+        )),
+        None => None,
+    }
 }
 
 /// The nearest folder that exists.

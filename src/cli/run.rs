@@ -40,6 +40,9 @@ pub(super) struct Args {
     trace: Option<PathBuf>,
     #[command(flatten)]
     executor: ExecutorArgs,
+    /// Start ready actions in an order drawn from this seed, to test that the order changes no result.
+    #[arg(long, value_name = "SEED", hide = true)]
+    shuffle: Option<u64>,
     /// Print lines instead of progress bars.
     #[arg(long)]
     plain: bool,
@@ -99,6 +102,7 @@ fn request(args: &Args) -> Result<RunRequest, Error> {
         heavy: args.executor.heavy()?,
         output: args.output.clone(),
         trace: args.trace.clone(),
+        shuffle: args.shuffle,
     })
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::cache::{Error, InputSnapshot, Manifest, Publication, Store, Workspace};
+use crate::cache::{Error, InputSnapshot, Publication, Published, Store, Workspace};
 use crate::recipes::Prepared;
 use xpipe_base::task::{Caveat, Failure, FailureKind, Outcome, Spec};
 
@@ -14,7 +14,13 @@ pub(crate) struct Attempt<'a> {
     pub(crate) store: &'a Store,
     pub(crate) study: &'a str,
     pub(crate) prepared: &'a Prepared,
+    /// Whether to replace a result that is there.
+    pub(crate) replace: bool,
 }
+
+/// Said of an action that another process has carried out meanwhile, with another outcome.
+pub(crate) const OTHER_CONTENT: &str = "another run stored other content for the same recipe first, and that is used: the \
+                                        operation is not deterministic";
 
 /// What an operation gave, and the peak memory of its process in bytes.
 pub(crate) type Carried = Result<(Outcome, Option<u64>), Failure>;
@@ -39,7 +45,7 @@ impl Attempt<'_> {
         work: Workspace,
         spec: Spec,
         carry_out: impl FnOnce(&Spec, &Mutex<Vec<Caveat>>) -> Carried,
-    ) -> Result<Result<Manifest, Failure>, Error> {
+    ) -> Result<Result<Published, Failure>, Error> {
         let (started, begun) = (jiff::Timestamp::now(), Instant::now());
         let inputs: Result<Vec<InputSnapshot>, Error> =
             self.prepared.inputs.iter().map(|seen| self.store.recheck_input(seen)).collect();
@@ -69,7 +75,7 @@ impl Attempt<'_> {
     }
 
     /// Publishes what an attempt made.
-    fn publish(&self, work: Workspace, spec: Spec, made: Made) -> Result<Result<Manifest, Failure>, Error> {
+    fn publish(&self, work: Workspace, spec: Spec, made: Made) -> Result<Result<Published, Failure>, Error> {
         let published = self.store.publish(
             work,
             Publication {
@@ -88,12 +94,13 @@ impl Attempt<'_> {
                 kernels: spec.kernels.to_string(),
                 threads: spec.threads,
                 started: made.started,
+                replace: self.replace,
             },
         );
         match published {
-            Ok(manifest) => {
+            Ok(published) => {
                 self.store.clear_scratch(&self.prepared.key);
-                Ok(Ok(manifest))
+                Ok(Ok(published))
             }
             // What the operation made cannot be stored: its own failure.
             Err(e @ (Error::Unsupported { .. } | Error::NotFinite { .. })) => Ok(Err(e.into())),

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
-use super::attempt::{Attempt, Carried, written};
+use super::attempt::{Attempt, Carried, OTHER_CONTENT, written};
 use super::call::{call, caught};
 use super::child::{GRACE, Watch, out_of_time, run_worker};
 use super::context::RunContext;
@@ -166,8 +166,13 @@ impl Running<'_> {
             device: spec.device.clone(),
             log,
         });
-        let attempt = Attempt { store, study: &self.context.job.study, prepared };
-        attempt.run(work, spec, |spec, caveats| self.carry_out(spec, caveats))
+        let replace = self.assignment.forced;
+        let attempt = Attempt { store, study: &self.context.job.study, prepared, replace };
+        let published = attempt.run(work, spec, |spec, caveats| self.carry_out(spec, caveats))?;
+        if published.as_ref().is_ok_and(|p| p.differs) {
+            self.say(OTHER_CONTENT.to_owned());
+        }
+        Ok(published.map(|p| p.manifest))
     }
 
     /// What the operation is told.

@@ -80,6 +80,8 @@ pub struct Options {
     pub heavy: Heavy,
     /// The file of a trace in Chrome's format.
     pub trace: Option<PathBuf>,
+    /// Start ready actions in an order drawn from this seed, to test that the order changes no result.
+    pub shuffle: Option<u64>,
 }
 
 impl Options {
@@ -95,6 +97,7 @@ impl Options {
             force: BTreeSet::new(),
             heavy,
             trace: None,
+            shuffle: None,
         }
     }
 }

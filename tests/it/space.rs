@@ -188,6 +188,9 @@ pub(crate) fn contents(cache: &Path) -> BTreeMap<String, String> {
     let Ok(shards) = std::fs::read_dir(cache.join("v1/actions")) else { return found };
     for shard in shards {
         for file in std::fs::read_dir(shard.unwrap().path()).unwrap() {
+            if file.as_ref().unwrap().file_name().as_encoded_bytes().starts_with(b".") {
+                continue; // left by a process that was killed
+            }
             let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
             let json: Json = serde_json::from_str(&text).unwrap();
             let manifest = json.get("manifest").unwrap_or(&json);

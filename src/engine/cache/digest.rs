@@ -106,9 +106,24 @@ pub(crate) fn file_digest(path: &Path) -> Result<Digest, Error> {
 /// Bytes read at once. Less than this is digested on one thread.
 const PIECE: u64 = 8 << 20;
 
-/// The digest of a file, and its stamp, which was the same before and after reading. The file is read and not
-/// memory-mapped: truncating a mapped file kills the process.
+/// The digest of a file, and its stamp, which was the same before and after reading.
 fn stamped_digest(path: &Path) -> Result<(Digest, Stamp), Error> {
+    let (digest, before, after) = read_digest(path)?;
+    if before != after {
+        return Err(Error::Changing { path: path.to_owned() });
+    }
+    Ok((digest, before))
+}
+
+/// Reads and digests a blob. Other processes may link it meanwhile, which changes one of its times.
+pub(super) fn blob_digest(path: &Path) -> Result<Digest, Error> {
+    let (digest, before, after) = read_digest(path)?;
+    if before.same_content(&after) { Ok(digest) } else { Err(Error::Changing { path: path.to_owned() }) }
+}
+
+/// The digest of a file, and its stamps before and after reading. The file is read and not memory-mapped: truncating a
+/// mapped file kills the process.
+fn read_digest(path: &Path) -> Result<(Digest, Stamp, Stamp), Error> {
     let mut file = File::open(path).at("reading", path)?;
     let before = file.metadata().at("reading", path)?;
     let mut hasher = blake3::Hasher::new();
@@ -122,11 +137,8 @@ fn stamped_digest(path: &Path) -> Result<(Digest, Stamp), Error> {
             _ => hasher.update(&piece),
         };
     }
-    let (before, after) = (Stamp::of(&before), Stamp::of(&std::fs::metadata(path).at("reading", path)?));
-    if before != after {
-        return Err(Error::Changing { path: path.to_owned() });
-    }
-    Ok((Digest(*hasher.finalize().as_bytes()), before))
+    let after = std::fs::metadata(path).at("reading", path)?;
+    Ok((Digest(*hasher.finalize().as_bytes()), Stamp::of(&before), Stamp::of(&after)))
 }
 
 /// The digest of a file: from the memo if it is known, unless `read_again`.

@@ -10,9 +10,8 @@
 //! A name is a hash of address and digest, so that new content at the same address is a new download. When a file is
 //! used, its size is checked against its record always, its content once per unchanged file.
 
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::digest::{cached_digest, file_digest};
 use super::error::At;
 use super::{Error, FileLock, Store, locks};
+use xpipe_base::modes;
 use xpipe_base::value::{Checksum, Digest, InnerPath, sealed};
 
 /// Version of the record's layout. Version 1 had no checksum.
@@ -193,7 +193,7 @@ impl Store {
     /// The folder cannot be written.
     pub fn part_file(&self, url: &str, digest: Option<&Checksum>) -> Result<Option<PartFile>, Error> {
         let folder = self.dir().join(FOLDER).join("parts");
-        std::fs::create_dir_all(&folder).at("making", &folder)?;
+        modes::make_folder(&folder).at("making", &folder)?;
         let name = short(&format!("{url}\n{}", digest.map(Checksum::to_string).unwrap_or_default()));
         let lock = folder.join(format!("{name}.lock"));
         let Some(held) = locks::try_lock(&lock, true).at("locking", &lock)? else { return Ok(None) };
@@ -214,11 +214,12 @@ impl Store {
         from: &str,
     ) -> Result<Record, Error> {
         let (home, path) = (download.folder(member), download.path(member));
-        std::fs::create_dir_all(&home).at("making", &home)?;
+        modes::make_folder(&home).at("making", &home)?;
         // A file that is there was found damaged.
         let record = home.join(RECORD);
         let _ = std::fs::remove_file(&record);
-        std::fs::set_permissions(whole, Permissions::from_mode(0o444)).at("protecting", whole)?;
+        let folder = std::fs::metadata(&home).at("reading", &home)?;
+        std::fs::set_permissions(whole, modes::read_only(&folder)).at("protecting", whole)?;
         if self.durable {
             File::open(whole).and_then(|f| f.sync_all()).at("syncing", whole)?;
         }
@@ -240,6 +241,7 @@ impl Store {
         let text = sealed::seal(&serde_json::to_vec_pretty(&saved).unwrap_or_default());
         let mut file = tempfile::NamedTempFile::new_in(&home).at("writing", &home)?;
         file.write_all(&text).at("writing", &record)?;
+        modes::inherit_file(file.path()).at("protecting", &record)?;
         if self.durable {
             file.as_file().sync_all().at("syncing", &record)?;
         }
@@ -362,7 +364,7 @@ mod tests {
         assert_eq!(store.downloaded(url).unwrap().size, 5);
         // The same size, another content.
         let path = download.path(None);
-        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        modes::inherit_file(&path).unwrap();
         std::fs::write(&path, b"WHOLE").unwrap();
         assert!(!store.has_download(&download, None));
         kept(&store, url, None, b"whole");

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Error;
 use super::error::At;
+use xpipe_base::modes;
 use xpipe_base::value::Digest;
 
 /// The last failure of an action.
@@ -94,9 +95,7 @@ impl History {
             lines += usize::from(history.take(line));
         }
         if writable && lines > 1000 && lines > 3 * history.last.len() {
-            let temp = history.path.with_extension("tmp");
-            let _ =
-                std::fs::write(&temp, history.whole()).and_then(|()| std::fs::rename(&temp, &history.path));
+            let _ = super::memo::replace(&history.path, history.whole().as_bytes());
         }
         history
     }
@@ -182,6 +181,7 @@ impl History {
             .append(true)
             .open(&self.path)
             .and_then(|mut f| f.write_all(text.as_bytes()))
+            .and_then(|()| modes::inherit_file(&self.path))
             .at("writing", &self.path)
     }
 }

@@ -7,6 +7,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use xpipe_base::modes;
+
 /// A lock held by this process. Dropping it releases the lock, and removes the file if that was requested.
 #[derive(Debug)]
 pub struct FileLock {
@@ -73,12 +75,26 @@ pub(crate) fn share(path: &Path) -> io::Result<File> {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).truncate(false).write(true).read(true).open(path)
+    match OpenOptions::new().create(true).truncate(false).write(true).read(true).open(path) {
+        Ok(file) => {
+            modes::inherit_file(path).or_else(|e| if gone(&e) { Ok(()) } else { Err(e) })?;
+            Ok(file)
+        }
+        // Another user's file that only its owner may write: most file systems lock it all the same.
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => File::open(path).map_err(|_| e),
+        Err(e) => Err(e),
+    }
+}
+
+fn gone(e: &io::Error) -> bool {
+    e.kind() == io::ErrorKind::NotFound
 }
 
 fn no_locks(e: &io::Error) -> bool {
-    e.kind() == io::ErrorKind::Unsupported
-        || e.raw_os_error() == Some(rustix::io::Errno::NOLCK.raw_os_error())
+    use rustix::io::Errno;
+    // NFS version 4 refuses exclusive locks of files opened for reading only.
+    let unlockable = [Errno::NOLCK, Errno::BADF].map(|e| Some(e.raw_os_error()));
+    e.kind() == io::ErrorKind::Unsupported || unlockable.contains(&e.raw_os_error())
 }
 
 /// Whether the path still names this open file.
@@ -86,7 +102,7 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let here = file.metadata()?;
     match std::fs::metadata(path) {
         Ok(there) => Ok((here.dev(), here.ino()) == (there.dev(), there.ino())),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) if gone(&e) => Ok(false),
         Err(e) => Err(e),
     }
 }

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use xpipe_base::modes;
 use xpipe_base::value::Digest;
 
 /// Identifies a version of a file on this machine.
@@ -45,6 +46,11 @@ impl Stamp {
     pub(crate) fn moved(&self, now: &Self) -> bool {
         (self.device, self.inode) != (now.device, now.inode)
             || (self.modified == now.modified && self.changed != now.changed)
+    }
+
+    /// Whether nothing but links and permissions can have changed.
+    pub(crate) fn same_content(&self, now: &Self) -> bool {
+        Self { changed: now.changed, ..*self } == *now
     }
 
     /// Whether the file has been unchanged for so long before `now` that a further change would change its stamp.
@@ -103,7 +109,8 @@ impl Memo {
         }
         // A memo that cannot be written only costs time.
         let file = OpenOptions::new().create(true).append(true).open(&self.path);
-        let _ = file.and_then(|mut f| f.write_all(line(&stamp, &digest).as_bytes()));
+        let written = file.and_then(|mut f| f.write_all(line(&stamp, &digest).as_bytes()));
+        let _ = written.and_then(|()| modes::inherit_file(&self.path));
     }
 }
 
@@ -112,6 +119,7 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut temp = tempfile::NamedTempFile::new_in(folder)?;
     temp.write_all(bytes)?;
+    modes::inherit_file(temp.path())?;
     temp.persist(path)?;
     Ok(())
 }

@@ -27,18 +27,27 @@
 //! folder ([`xpipe_base::value::InnerPath`]).
 //!
 //! Correctness never depends on a lock: blobs are published before the manifest that names them, atomically by link or
-//! rename, and equal content has equal names. Must not know: operations, graphs, the engine.
+//! rename, and equal content has equal names. So several hosts may use one cache on a network file system (`disk.rs`,
+//! `network.rs`), and the users of a group may share it ([`xpipe_base::modes`]).
+//!
+//! Must not know: operations, graphs, the engine.
 
+mod access;
 mod diff;
 mod digest;
+mod disk;
 pub mod downloads;
 mod error;
+mod faults;
 mod history;
 mod inputs;
 mod json;
 mod locks;
+mod lookup;
 mod manifest;
 mod memo;
+mod network;
+mod owner;
 mod publish;
 mod rates;
 pub(crate) mod recipe;
@@ -47,6 +56,7 @@ mod store;
 mod usage;
 mod verify;
 
+pub use access::{Access, ClosedFolder, access_of};
 pub use diff::{Change, Difference, diff};
 pub use digest::tree_digest;
 pub use error::Error;
@@ -55,7 +65,7 @@ pub use inputs::{ExpectedInput, InputSnapshot};
 pub use json::{read as read_recipe, write as write_recipe};
 pub use locks::{FileLock, exclusive};
 pub use manifest::{InputNote, Manifest, Miss, Output};
-pub use publish::Publication;
+pub use publish::{Publication, Published};
 pub use rates::{RateEstimate, RateKey, Rates};
 pub use recipe::{KEY_FORMAT, NotConcrete, Recipe};
 pub use store::{RunDir, Store, Workspace};

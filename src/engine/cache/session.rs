@@ -5,8 +5,10 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Error;
 use super::locks::{self, FileLock};
+use super::owner::{Owner, is_old};
+use super::{Error, disk};
+use xpipe_base::modes;
 use xpipe_base::value::Digest;
 
 const FORMAT: &str = "xpipe cache format 1\n";
@@ -26,20 +28,16 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Creates the folders of a cache, removes what dead processes left, and locks a temporary folder.
-    pub(super) fn begin(root: &Path, dir: &Path) -> io::Result<Self> {
+    /// Creates the folders of a cache, removes what dead processes left, and locks a temporary folder. `local`: whether the
+    /// file system is a local one, whose locks can be trusted.
+    pub(super) fn begin(root: &Path, dir: &Path, local: bool) -> io::Result<Self> {
         for folder in FOLDERS {
-            std::fs::create_dir_all(dir.join(folder))?;
+            disk::make_folder(&dir.join(folder))?;
         }
-        let tag = root.join("CACHEDIR.TAG");
-        if !tag.exists() {
-            std::fs::write(tag, CACHEDIR_TAG)?;
-        }
-        if !dir.join("FORMAT").exists() {
-            std::fs::write(dir.join("FORMAT"), FORMAT)?;
-        }
+        complete(&root.join("CACHEDIR.TAG"), CACHEDIR_TAG)?;
+        complete(&dir.join("FORMAT"), FORMAT)?;
         let shared = locks::share(&dir.join("locks/store"))?;
-        sweep(dir);
+        sweep(dir, local);
         let (own_dir, own) = new_folder(&dir.join("tmp"))?;
         Ok(Self { dir: own_dir, _own: own, _shared: shared })
     }
@@ -49,6 +47,15 @@ impl Drop for Session {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.dir);
     }
+}
+
+/// Writes a file that always has the same text, unless it is whole. A crash may have cut it.
+fn complete(path: &Path, text: &str) -> io::Result<()> {
+    if std::fs::read(path).is_ok_and(|found| found == text.as_bytes()) {
+        return Ok(());
+    }
+    std::fs::write(path, text)?;
+    modes::inherit_file(path)
 }
 
 /// The path of a key's manifest.
@@ -90,13 +97,17 @@ pub(super) fn check_version(root: &Path) -> Result<PathBuf, Error> {
 
 /// Creates a folder for this process below `tmp`, and locks it.
 fn new_folder(tmp: &Path) -> io::Result<(PathBuf, FileLock)> {
+    let owner = Owner::this();
     for n in 0u32.. {
         let nanos =
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos());
-        let dir = tmp.join(format!("{}-{nanos:x}-{n}", std::process::id()));
+        let dir = tmp.join(format!("{owner}-{nanos:x}-{n}"));
         let Some(own) = locks::try_lock(&dir.with_extension("lock"), true)? else { continue };
         match std::fs::create_dir(&dir) {
-            Ok(()) => return Ok((dir, own)),
+            Ok(()) => {
+                modes::inherit_folder(&dir)?;
+                return Ok((dir, own));
+            }
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
             Err(e) => return Err(e),
         }
@@ -116,26 +127,36 @@ pub(super) fn remove_leftovers(dir: &Path, key: &Digest) {
     }
 }
 
-/// Removes what dead processes left: lock files, and temporary folders whose lock can be taken or does not exist.
-fn sweep(dir: &Path) {
+/// Removes what dead processes left: lock files, and temporary folders of processes that are gone.
+fn sweep(dir: &Path, local: bool) {
     let names = |folder: &str| std::fs::read_dir(dir.join(folder)).into_iter().flatten().flatten();
     // A process may have died between publishing a result and removing its checkpoints.
     for entry in names("locks").chain(names("scratch")) {
-        if let Some(key) = entry.file_name().to_str().and_then(Digest::parse) {
+        if let Some(key) = entry.file_name().to_str().and_then(Digest::parse)
+            && (local || is_old(&entry.path()))
+        {
             remove_leftovers(dir, &key);
         }
     }
-    let Ok(entries) = std::fs::read_dir(dir.join("tmp")) else { return };
-    for entry in entries.flatten() {
+    let this = Owner::this();
+    for entry in names("tmp") {
         let path = entry.path();
         let lock = path.with_extension("lock");
+        let folder = lock.with_extension("");
+        // On a network file system a lock may be granted although a process of another host holds it.
+        if !local && !Owner::of(&folder).map_or(is_old(&path), |owner| owner.is_dead(&this, &path)) {
+            continue;
+        }
         if let Ok(Some(held)) = locks::try_lock(&lock, true)
             && held.real
         {
-            let folder = lock.with_extension("");
             // Programs that outlived a run killed by SIGKILL still write here.
             crate::process::kill_orphans(&folder);
-            let _ = std::fs::remove_dir_all(folder);
+            // Moved first: should its process live after all, it finds nothing instead of a part.
+            let mut away = folder.clone().into_os_string();
+            away.push("-swept");
+            let _ = std::fs::rename(&folder, &away);
+            let _ = std::fs::remove_dir_all(away);
         }
     }
 }
@@ -160,6 +181,33 @@ mod tests {
         assert!(!tmp.join("lockless").exists());
         drop((work, living, second));
         assert_eq!(std::fs::read_dir(&tmp).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn where_locks_mean_nothing_the_work_of_living_processes_is_not_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Store::open(dir.path()).unwrap());
+        let v1 = dir.path().canonicalize().unwrap().join("v1");
+        let this = Owner::this();
+        let living = v1.join(format!("tmp/{this}-1-0"));
+        let elsewhere = v1.join("tmp/00000000-11111111-5-7-1-0");
+        let dead = v1.join("tmp").join(format!("{this}-1-0").replacen(
+            &std::process::id().to_string(),
+            "4000000000",
+            1,
+        ));
+        for folder in [&living, &elsewhere, &dead] {
+            std::fs::create_dir(folder).unwrap();
+            // As a lock that another client of the file system grants a second time.
+            std::fs::write(folder.with_extension("lock"), "").unwrap();
+        }
+        let key = Digest::of(b"k");
+        std::fs::create_dir(v1.join("scratch").join(key.hex())).unwrap();
+        sweep(&v1, false);
+        assert!(living.exists() && elsewhere.exists() && !dead.exists());
+        assert!(v1.join("scratch").join(key.hex()).exists(), "its process may just begin");
+        sweep(&v1, true);
+        assert!(!living.exists() && !elsewhere.exists());
     }
 
     #[test]

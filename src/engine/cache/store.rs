@@ -1,4 +1,4 @@
-//! The store: opening it, looking up results, and the folders that actions work in.
+//! The store: opening it, and the folders that actions work in.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -6,13 +6,16 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::digest::{cached_digest, files_digest, path_digest};
+use super::digest::{files_digest, path_digest};
 use super::error::At;
 use super::history::History;
 use super::locks::{self, FileLock};
 use super::memo::Memo;
-use super::session::{Session, check_version, manifest_path, remove_leftovers};
-use super::{Error, Manifest, Miss, Output, Recipe, json};
+use super::network::{Network, is_local};
+use super::owner::host;
+use super::session::{Session, check_version, remove_leftovers};
+use super::{Error, disk};
+use xpipe_base::modes;
 use xpipe_base::value::Digest;
 
 /// A cache, opened once per process and shared by its threads.
@@ -21,9 +24,12 @@ pub struct Store {
     root: PathBuf,
     pub(super) dir: PathBuf,
     session: Option<Session>,
+    pub(super) network: Network,
     pub(super) memo: Memo,
     /// Blobs whose content this process has checked or written.
     pub(super) verified: Mutex<BTreeSet<Digest>>,
+    /// Folders whose names this process has synced.
+    pub(super) anchored: Mutex<BTreeSet<PathBuf>>,
     /// Keys whose lock file and scratch folder may exist. They are removed when the store is closed, not before: some
     /// file systems are slow at creating files just after others were removed.
     used: Mutex<BTreeSet<Digest>>,
@@ -76,10 +82,10 @@ impl Store {
             Error::Io { path, source, .. } => Error::NotWritable { path, source },
             other => other,
         };
-        std::fs::create_dir_all(root).map_err(not_writable)?;
+        modes::make_folder(root).map_err(not_writable)?;
         let root = root.canonicalize().map_err(not_writable)?;
         let dir = check_version(&root)?;
-        let session = Session::begin(&root, &dir).map_err(not_writable)?;
+        let session = Session::begin(&root, &dir, is_local(&dir)).map_err(not_writable)?;
         Ok(Self::new(root, dir, Some(session)))
     }
 
@@ -94,12 +100,18 @@ impl Store {
     }
 
     fn new(root: PathBuf, dir: PathBuf, session: Option<Session>) -> Self {
+        let network = Network::of(&dir);
+        // Device numbers are those of a host, and appending together is not safe on a network file system.
+        let memo =
+            if network.is_local() { "memo.digests".to_owned() } else { format!("memo-{}.digests", host()) };
         Self {
-            memo: Memo::new(dir.join("memo.digests"), session.is_some()),
+            memo: Memo::new(dir.join(memo), session.is_some()),
+            network,
             root,
             dir,
             session,
             verified: Mutex::default(),
+            anchored: Mutex::default(),
             used: Mutex::default(),
             counter: AtomicU64::new(0),
             verify_always: false,
@@ -142,153 +154,6 @@ impl Store {
         path.strip_prefix(&self.dir).unwrap_or(path).to_owned()
     }
 
-    pub(super) fn blob(&self, digest: &Digest) -> PathBuf {
-        let hex = digest.hex();
-        self.dir.join("objects").join(&hex[..2]).join(&hex[2..])
-    }
-
-    pub(super) fn manifest_path(&self, key: &Digest) -> PathBuf {
-        manifest_path(&self.dir, key)
-    }
-
-    /// The result of a key, if its manifest is readable and every file exists with the right size. Content is checked on
-    /// first use, by [`Self::tree`].
-    ///
-    /// # Errors
-    /// Why it is a miss. A blob of the wrong size is quarantined.
-    pub fn get(&self, key: &Digest) -> Result<Manifest, Miss> {
-        let path = self.manifest_path(key);
-        let bytes = match std::fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(Miss::Absent),
-            Err(e) => return Err(Miss::Unreadable { path, why: e.to_string() }),
-        };
-        let manifest = Manifest::parse(&bytes, key).map_err(|why| Miss::Unreadable { path, why })?;
-        for output in &manifest.outputs {
-            self.sized(output)?;
-        }
-        Ok(manifest)
-    }
-
-    /// [`Self::get`] without the reason for a miss.
-    pub fn lookup(&self, key: &Digest) -> Option<Manifest> {
-        self.get(key).ok()
-    }
-
-    fn sized(&self, output: &Output) -> Result<(), Miss> {
-        let miss = |problem| Err(Miss::Output { name: output.name.to_string(), problem });
-        match std::fs::metadata(self.blob(&output.digest)) {
-            Ok(meta) if meta.len() == output.size => Ok(()),
-            Ok(_) => {
-                self.quarantine(&output.digest);
-                miss("does not have its recorded size")
-            }
-            Err(_) => miss("is missing"),
-        }
-    }
-
-    /// Checks the content of every file of a result. An unchanged file is read once per process.
-    ///
-    /// # Errors
-    /// The damaged file. It was quarantined, so that the action can run again.
-    pub fn check(&self, manifest: &Manifest) -> Result<(), Miss> {
-        for output in &manifest.outputs {
-            self.sized(output)?;
-            if !self.is_intact(&output.digest) {
-                self.quarantine(&output.digest);
-                return Err(Miss::Output {
-                    name: output.name.to_string(),
-                    problem: "does not have its recorded content",
-                });
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether a blob has the content that its name, a digest, promises.
-    pub(super) fn is_intact(&self, digest: &Digest) -> bool {
-        let known = |s: &Self| s.verified.lock().unwrap_or_else(PoisonError::into_inner).contains(digest);
-        if known(self) {
-            return true;
-        }
-        let path = self.blob(digest);
-        let Ok(meta) = std::fs::metadata(&path) else { return false };
-        let sound = cached_digest(&path, &meta, &self.memo, self.verify_always).is_ok_and(|d| d == *digest);
-        if sound {
-            self.verified.lock().unwrap_or_else(PoisonError::into_inner).insert(*digest);
-        }
-        sound
-    }
-
-    /// Moves a damaged blob to `damaged/`. A store opened for reading leaves it.
-    pub(super) fn quarantine(&self, digest: &Digest) {
-        if self.session.is_some() {
-            self.verified.lock().unwrap_or_else(PoisonError::into_inner).remove(digest);
-        }
-        self.quarantine_file(&self.blob(digest), &digest.hex());
-    }
-
-    /// Moves a damaged file to `damaged/`, to a name that begins with `name`. A store opened for reading leaves it.
-    pub(super) fn quarantine_file(&self, file: &Path, name: &str) {
-        if self.session.is_none() {
-            return;
-        }
-        let folder = self.dir.join("damaged");
-        let to = folder.join(format!("{name}.{}-{}", std::process::id(), self.unique()));
-        let _ = std::fs::create_dir_all(&folder).and_then(|()| std::fs::rename(file, to));
-    }
-
-    /// The folder of a result. It may not exist yet.
-    pub fn tree_path(&self, manifest: &Manifest) -> PathBuf {
-        self.dir.join("trees").join(manifest.tree.hex())
-    }
-
-    /// The folder of a result, checked and complete. It is rebuilt from the blobs when files are missing.
-    ///
-    /// # Errors
-    /// `Ok(Err(miss))` when a blob is damaged, so that the action must run again; an [`Error`] when the folder cannot be
-    /// written.
-    pub fn tree(&self, manifest: &Manifest) -> Result<Result<PathBuf, Miss>, Error> {
-        if let Err(miss) = self.check(manifest) {
-            return Ok(Err(miss));
-        }
-        let path = self.tree_path(manifest);
-        if !manifest.outputs.iter().all(|o| self.in_tree(&path, o)) || !path.is_dir() {
-            self.build_tree(manifest, &path)?;
-        }
-        Ok(Ok(path))
-    }
-
-    /// Whether a file of a tree is a link to its blob, or (on file systems without hard links) an unchanged copy.
-    fn in_tree(&self, tree: &Path, output: &Output) -> bool {
-        use std::os::unix::fs::MetadataExt;
-        let path = output.name.below(tree);
-        let (Ok(here), Ok(blob)) = (std::fs::metadata(&path), std::fs::metadata(self.blob(&output.digest)))
-        else {
-            return false;
-        };
-        (here.dev(), here.ino()) == (blob.dev(), blob.ino())
-            || (here.len() == output.size
-                && blob.nlink() == 1
-                && cached_digest(&path, &here, &self.memo, false).is_ok_and(|d| d == output.digest))
-    }
-
-    /// The recipe recorded under a key, without paths and labels.
-    pub fn recipe(&self, key: &Digest) -> Option<Recipe> {
-        #[derive(serde::Deserialize)]
-        struct Only {
-            recipe: serde_json::Value,
-        }
-        let bytes = std::fs::read(self.manifest_path(key)).ok()?;
-        Manifest::parse(&bytes, key).ok()?;
-        json::read(&serde_json::from_slice::<Only>(&bytes).ok()?.recipe)
-    }
-
-    /// The manifest of a key, whether or not its files still exist.
-    pub fn record(&self, key: &Digest) -> Option<Manifest> {
-        Manifest::parse(&std::fs::read(self.manifest_path(key)).ok()?, key).ok()
-    }
-
     /// The digest and size of an input file or folder, from the memo if that has them. Files that
     /// [`xpipe_base::task::is_ignored`] names are no part of a folder.
     ///
@@ -317,15 +182,20 @@ impl Store {
     /// They cannot be created, or the store is read-only.
     pub fn workspace(&self, key: &Digest) -> Result<Workspace, Error> {
         let out = self.temp(&key.hex()[..16])?;
-        std::fs::create_dir(&out).at("making", &out)?;
+        disk::make_folder(&out).at("making", &out)?;
         let temp = out.with_added_extension("temp");
         Ok(Workspace { out, temp })
     }
 
     /// A unique path below this process's folder in `tmp/`.
     pub(super) fn temp(&self, stem: &str) -> Result<PathBuf, Error> {
+        Ok(self.session_folder()?.join(format!("{stem}.{}", self.unique())))
+    }
+
+    /// This process's folder in `tmp/`.
+    pub(super) fn session_folder(&self) -> Result<&Path, Error> {
         match &self.session {
-            Some(session) => Ok(session.dir.join(format!("{stem}.{}", self.unique()))),
+            Some(session) => Ok(&session.dir),
             None => Err(Error::NotWritable {
                 path: self.root.clone(),
                 source: io::Error::new(io::ErrorKind::PermissionDenied, "opened for reading"),
@@ -333,7 +203,13 @@ impl Store {
         }
     }
 
-    fn unique(&self) -> u64 {
+    /// Whether this store was opened for writing.
+    pub(super) fn is_writable(&self) -> bool {
+        self.session.is_some()
+    }
+
+    /// A number that this store has not used.
+    pub(super) fn unique(&self) -> u64 {
         self.counter.fetch_add(1, Ordering::Relaxed)
     }
 
@@ -343,7 +219,7 @@ impl Store {
     /// It cannot be created.
     pub fn scratch(&self, key: &Digest) -> Result<PathBuf, Error> {
         let path = self.dir.join("scratch").join(key.hex());
-        std::fs::create_dir_all(&path).at("making", &path)?;
+        modes::make_folder(&path).at("making", &path)?;
         Ok(path)
     }
 
@@ -389,7 +265,10 @@ impl Store {
             let id = if n == 0 { base.clone() } else { format!("{base}-{n}") };
             let path = self.dir.join("runs").join(&id);
             match std::fs::create_dir(&path) {
-                Ok(()) => return Ok(RunDir { id, path }),
+                Ok(()) => {
+                    modes::inherit_folder(&path).at("making", &path)?;
+                    return Ok(RunDir { id, path });
+                }
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(Error::io("making", &path, e)),
             }
@@ -427,7 +306,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("none");
         let store = Store::reading(&root).unwrap();
-        assert_eq!(store.get(&Digest::of(b"x")), Err(Miss::Absent));
+        assert_eq!(store.get(&Digest::of(b"x")), Err(crate::cache::Miss::Absent));
         assert!(store.workspace(&Digest::of(b"x")).is_err());
         assert!(!root.exists());
     }

@@ -31,6 +31,7 @@ pub(crate) fn publication(recipe: &Recipe) -> Publication<'_> {
         threads: 2,
         started: "2026-11-24T10:00:00Z".parse().unwrap(),
         log: None,
+        replace: false,
     }
 }
 
@@ -43,7 +44,7 @@ fn fill(out: &Path, text: &str) {
 fn publish(store: &Store, recipe: &Recipe, text: &str) -> Manifest {
     let work = store.workspace(&recipe.key()).unwrap();
     fill(&work.out, text);
-    store.publish(work, publication(recipe)).unwrap()
+    store.publish(work, publication(recipe)).unwrap().manifest
 }
 
 /// Replaces a file's content behind the store's back.
@@ -252,7 +253,7 @@ fn a_result_may_have_no_files_and_a_digest_of_its_own() {
     let dir = tempfile::tempdir().unwrap();
     let (store, r) = (Store::open(dir.path()).unwrap(), recipe(1));
     let what = Publication { digest: Some(Digest::of(b"logical")), ..publication(&r) };
-    let m = store.publish(store.workspace(&r.key()).unwrap(), what).unwrap();
+    let m = store.publish(store.workspace(&r.key()).unwrap(), what).unwrap().manifest;
     assert_eq!((m.digest, m.outputs.len()), (Digest::of(b"logical"), 0));
     assert!(store.tree(&store.lookup(&r.key()).unwrap()).unwrap().unwrap().is_dir());
 }
@@ -337,4 +338,67 @@ fn a_committed_manifest_of_format_1_is_read() {
     assert!(!m.has_checksum());
     let json: serde_json::Value = serde_json::from_slice(bytes).unwrap();
     assert_eq!(read_recipe(&json["recipe"]).unwrap().key(), r.key());
+}
+
+#[test]
+fn the_first_of_two_publications_stands_and_other_content_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (a, b) = (Store::open(dir.path()).unwrap(), Store::open(dir.path()).unwrap());
+    let r = recipe(1);
+    let put = |store: &Store, text: &str, replace: bool| {
+        let work = store.workspace(&r.key()).unwrap();
+        fill(&work.out, text);
+        store.publish(work, Publication { replace, seconds: text.len() as f64, ..publication(&r) }).unwrap()
+    };
+    let first = put(&a, "one", false);
+    let same = put(&b, "one", false);
+    assert_eq!((same.differs, &same.manifest), (false, &first.manifest));
+    let other = put(&b, "another", false);
+    assert_eq!((other.differs, &other.manifest), (true, &first.manifest));
+    assert_eq!(a.lookup(&r.key()).unwrap(), first.manifest);
+    let replaced = put(&b, "another", true);
+    assert!(!replaced.differs && replaced.manifest.digest != first.manifest.digest);
+    assert_eq!(a.lookup(&r.key()).unwrap(), replaced.manifest);
+    // A damaged result does not stand.
+    tamper(&a.blob(&replaced.manifest.outputs[0].digest), b"x");
+    let mended = put(&a, "one", false);
+    assert_eq!((mended.differs, mended.manifest.digest), (false, first.manifest.digest));
+    assert_eq!(b.lookup(&r.key()).unwrap(), mended.manifest);
+    let left = std::fs::read_dir(a.manifest_path(&r.key()).parent().unwrap()).unwrap().count();
+    assert_eq!(left, 1, "temporary files are left beside the manifest");
+}
+
+#[test]
+fn a_blob_that_others_link_while_it_is_read_is_not_damaged() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let dir = tempfile::tempdir().unwrap();
+    let r = recipe(1);
+    let m = {
+        let store = Store::open(dir.path()).unwrap();
+        let work = store.workspace(&r.key()).unwrap();
+        std::fs::write(work.out.join("large"), vec![7; 24 << 20]).unwrap();
+        store.publish(work, publication(&r)).unwrap().manifest
+    };
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let store = Store::reading(dir.path()).unwrap();
+            let (blob, link) = (store.blob(&m.outputs[0].digest), dir.path().join("link"));
+            while !over.load(Ordering::Relaxed) {
+                std::fs::hard_link(&blob, &link).unwrap();
+                std::fs::remove_file(&link).unwrap();
+            }
+        });
+        for _ in 0..5 {
+            let store = Store::open(dir.path()).unwrap().verify_always(true);
+            let checked = store.check(&m);
+            if !matches!(checked, Ok(Ok(()))) {
+                over.store(true, Ordering::Relaxed);
+                panic!("{checked:?}");
+            }
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    let store = Store::open(dir.path()).unwrap();
+    assert!(verify(&store, false, &|_, _| {}).unwrap().damage.is_empty());
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::digest::file_digest;
+use super::digest::blob_digest;
 use super::usage::{blobs, files, keys};
 use super::{Error, Miss, Store, downloads};
 use xpipe_base::value::{Digest, sealed};
@@ -149,7 +149,7 @@ impl Verifier<'_> {
             .map(|digest| {
                 let path = self.store.blob(digest);
                 let size = std::fs::metadata(&path).map_or(0, |m| m.len());
-                let intact = file_digest(&path).is_ok_and(|d| d == *digest);
+                let intact = blob_digest(&path).is_ok_and(|d| d == *digest);
                 progress(done.fetch_add(1, Ordering::Relaxed) + 1, blobs.len());
                 (*digest, size, intact)
             })

@@ -20,7 +20,7 @@ impl<'a> EventBus<'a> {
     /// The sink of the caller, the file `events.jsonl` in the folder of the run, and the trace that was asked for.
     pub(super) fn open(dir: &Path, sink: &'a mut dyn EventSink, options: &Options) -> Result<Self, Error> {
         let logs = dir.join("logs");
-        std::fs::create_dir_all(&logs).map_err(|e| Error::io("making", &logs, e))?;
+        xpipe_base::modes::make_folder(&logs).map_err(|e| Error::io("making", &logs, e))?;
         let events = dir.join("events.jsonl");
         let lines = JsonLines::create(&events).map_err(|e| Error::io("writing", &events, e))?;
         let trace = match &options.trace {

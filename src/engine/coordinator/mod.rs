@@ -105,7 +105,8 @@ enum ActionState {
     Stopped,
 }
 
-/// The place in the queue: the deepest action first, so that results come early, then by number.
+/// The place in the queue: the deepest action first, so that results come early, then by number. With
+/// [`Options::shuffle`] a random number stands for the depth.
 type Urgency = (std::cmp::Reverse<usize>, ActionId);
 
 struct Coordinator<'s, 'env, 'scope> {

@@ -42,7 +42,8 @@ impl<'env: 'scope, 'scope> Coordinator<'_, 'env, 'scope> {
             Some(need) => {
                 self.states[id.0 as usize] = ActionState::Queued(prepared, need);
                 let heavy = usize::from(action.heavy);
-                self.queues[heavy].insert((std::cmp::Reverse(self.dag.depth(id)), id));
+                let urgency = self.urgency(id);
+                self.queues[heavy].insert(urgency);
             }
             // Elsewhere it waits for no resources of this machine.
             None => self.launch(id, prepared, None, memory.map_or(0, |m| m.amount.bytes)),
@@ -52,6 +53,17 @@ impl<'env: 'scope, 'scope> Coordinator<'_, 'env, 'scope> {
     /// What carries an action out.
     fn executor(&self, id: ActionId) -> &dyn Executor {
         &*self.executors[usize::from(self.context.job.action(id).heavy)]
+    }
+
+    fn urgency(&self, id: ActionId) -> Urgency {
+        let depth = match self.context.options.shuffle {
+            None => self.dag.depth(id),
+            Some(seed) => {
+                let drawn = Digest::of(&[seed.to_le_bytes(), u64::from(id.0).to_le_bytes()].concat()).0;
+                usize::from(u16::from_le_bytes([drawn[0], drawn[1]]))
+            }
+        };
+        (std::cmp::Reverse(depth), id)
     }
 
     fn emit_queued(&mut self, id: ActionId, key: Digest, reasons: Vec<Stale>) {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::files::{AttemptFolder, ProgressWriter, Report, Verdict, host};
 use super::spec::AttemptSpec;
-use crate::attempt::Attempt;
+use crate::attempt::{Attempt, OTHER_CONTENT};
 use crate::cache::{Error, FileLock, Manifest, Miss, Store};
 use crate::call::{call, caught};
 use crate::cancel::CancelToken;
@@ -176,12 +176,15 @@ impl OnNode<'_> {
     fn device(&self) -> String {
         let can = self.runner.computes_on_gpus();
         if self.spec.gpu && !can && !self.spec.gpu_required {
-            let text =
-                "this build of xpipe cannot use the GPU of its job, and computes on the CPU".to_owned();
-            self.progress.lock().unwrap_or_else(PoisonError::into_inner).say(&FromWorker::Note { text });
+            self.say("this build of xpipe cannot use the GPU of its job, and computes on the CPU");
         }
         let gpu = self.spec.gpu && (can || self.spec.gpu_required);
         (if gpu { "cuda:0" } else { "cpu" }).to_owned()
+    }
+
+    fn say(&self, text: &str) {
+        let message = FromWorker::Note { text: text.to_owned() };
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).say(&message);
     }
 
     fn attempt(&self, store: &Store, prepared: &Prepared) -> Result<Verdict, Error> {
@@ -210,7 +213,7 @@ impl OnNode<'_> {
         let begun = Instant::now();
         let deadline =
             self.spec.seconds.and_then(|s| begun.checked_add(Duration::from_secs_f64(s.clamp(0.0, 1e9))));
-        let attempt = Attempt { store, study: &self.spec.study, prepared };
+        let attempt = Attempt { store, study: &self.spec.study, prepared, replace: self.spec.forced };
         let done = attempt.run(work, spec, |spec, caveats| {
             let progress = NodeProgress { job: self, caveats, deadline, throttle: Throttle::default() };
             let run = self.runner.implementation(&spec.op).ok_or_else(|| {
@@ -220,7 +223,12 @@ impl OnNode<'_> {
                 .map(|outcome| (outcome, crate::worker::peak_memory()))
         })?;
         Ok(match done {
-            Ok(_) => Verdict::Done,
+            Ok(published) => {
+                if published.differs {
+                    self.say(OTHER_CONTENT);
+                }
+                Verdict::Done
+            }
             // SIGTERM also reaches the programs that it runs, which then fail.
             Err(f) if f.kind == FailureKind::Interrupted => Verdict::Interrupted,
             Err(f) if f.kind == FailureKind::Transient && self.cancel.stopping() => Verdict::Interrupted,
@@ -255,8 +263,7 @@ impl Progress for NodeProgress<'_> {
     }
 
     fn note(&self, text: &str) {
-        let message = FromWorker::Note { text: text.into() };
-        self.job.progress.lock().unwrap_or_else(PoisonError::into_inner).say(&message);
+        self.job.say(text);
     }
 
     fn caveat(&self, caveat: &Caveat) {

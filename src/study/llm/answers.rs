@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{Answer, Request};
+use xpipe_base::modes;
 use xpipe_base::task::Failure;
 use xpipe_base::value::{Digest, sealed};
 
@@ -80,9 +81,10 @@ impl Answers {
         let text = serde_json::to_vec(&file).map_err(|e| Failure::bug(format!("an answer: {e}")))?;
         let text = sealed::seal(&text);
         let write = || -> std::io::Result<()> {
-            std::fs::create_dir_all(folder)?;
+            modes::make_folder(folder)?;
             let mut temp = tempfile::NamedTempFile::new_in(folder)?;
             temp.write_all(&text)?;
+            modes::inherit_file(temp.path())?;
             temp.as_file().sync_all()?;
             temp.persist(&path)?;
             Ok(())

@@ -40,6 +40,8 @@ pub struct RunRequest {
     pub output: Option<PathBuf>,
     /// A file for a trace in Chrome's format.
     pub trace: Option<PathBuf>,
+    /// Start ready actions in an order drawn from this seed.
+    pub shuffle: Option<u64>,
 }
 
 /// A failed action.
@@ -149,6 +151,7 @@ impl Session {
         options.fail_fast = request.fail_fast;
         options.kernels = request.kernels;
         options.trace.clone_from(&request.trace);
+        options.shuffle = request.shuffle;
         options.device = request.device;
         options.force = cells(&self.loaded.graph, &request.force)?.into_iter().collect();
         Ok(options)

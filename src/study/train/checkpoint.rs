@@ -12,8 +12,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::optimiser::Moments;
-use xpipe_base::place;
 use xpipe_base::task::Failure;
+use xpipe_base::value::Digest;
+use xpipe_base::{modes, place};
 
 /// Names the format and its version.
 const MAGIC: &[u8; 16] = b"xpipe training 1";
@@ -63,9 +64,15 @@ pub fn save<T: Serialize>(
     let head = CheckpointHeader { key: key.to_owned(), state };
     let full = Full { head, len: weights.len(), optimiser_steps: moments.steps, best: best.is_some() };
     let json = serde_json::to_vec(&full).map_err(|e| Failure::bug(format!("checkpoint head: {e}")))?;
-    let temporary = path.with_extension("partial");
+    // On a network file system another host may carry out the same action.
+    let host = Digest::of(rustix::system::uname().nodename().to_bytes()).hex();
+    let temporary = path.with_extension(format!("{}.partial", &host[..8]));
     let arrays = [Some(weights), Some(&moments.first), Some(&moments.second), best];
-    write(&temporary, &json, arrays.into_iter().flatten())
+    // That host removes the folder when it has finished.
+    let folder = path.parent().map_or(Ok(()), modes::make_folder);
+    folder
+        .and_then(|()| write(&temporary, &json, arrays.into_iter().flatten()))
+        .and_then(|()| modes::inherit_file(&temporary))
         .and_then(|()| std::fs::rename(&temporary, path))
         .map_err(|e| {
             // Half a file helps nobody, least of all on a full disk.

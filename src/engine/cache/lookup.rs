@@ -1,0 +1,195 @@
+//! Looking up results: manifests, their files, and what is damaged.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
+
+use super::digest::{blob_digest, cached_digest};
+use super::session::manifest_path;
+use super::{Error, Manifest, Miss, Output, Recipe, Store, disk, json};
+use xpipe_base::modes;
+use xpipe_base::value::Digest;
+
+/// The state of a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BlobState {
+    Intact,
+    Damaged,
+    Missing,
+}
+
+impl Store {
+    pub(super) fn blob(&self, digest: &Digest) -> PathBuf {
+        let hex = digest.hex();
+        self.dir.join("objects").join(&hex[..2]).join(&hex[2..])
+    }
+
+    pub(super) fn manifest_path(&self, key: &Digest) -> PathBuf {
+        manifest_path(&self.dir, key)
+    }
+
+    /// The result of a key, if its manifest is readable and every file exists with the right size. Content is checked on
+    /// first use, by [`Self::tree`].
+    ///
+    /// # Errors
+    /// Why it is a miss. A blob of the wrong size is quarantined.
+    pub fn get(&self, key: &Digest) -> Result<Manifest, Miss> {
+        let path = self.manifest_path(key);
+        let read = || match std::fs::read(&path) {
+            Err(e) if is_absent(&e) => None,
+            read => Some(read),
+        };
+        let bytes = match self.network.possible(&path, read) {
+            Some(Ok(bytes)) => bytes,
+            Some(Err(e)) => return Err(Miss::Unreadable { path, why: e.to_string() }),
+            None => return Err(Miss::Absent),
+        };
+        let manifest = Manifest::parse(&bytes, key).map_err(|why| Miss::Unreadable { path, why })?;
+        for output in &manifest.outputs {
+            self.sized(output)?;
+        }
+        Ok(manifest)
+    }
+
+    /// [`Self::get`] without the reason for a miss.
+    pub fn lookup(&self, key: &Digest) -> Option<Manifest> {
+        self.get(key).ok()
+    }
+
+    fn sized(&self, output: &Output) -> Result<(), Miss> {
+        let miss = |problem| Err(Miss::Output { name: output.name.to_string(), problem });
+        let path = self.blob(&output.digest);
+        let sized = || std::fs::metadata(&path).ok().filter(|meta| meta.len() == output.size);
+        if self.network.promised(&path, sized).is_some() {
+            return Ok(());
+        }
+        if !path.exists() {
+            return miss("is missing");
+        }
+        self.quarantine(&output.digest);
+        miss("does not have its recorded size")
+    }
+
+    /// Checks the content of every file of a result. An unchanged file is read once per process.
+    ///
+    /// # Errors
+    /// `Ok(Err(miss))` for a damaged file, which was quarantined so that the action can run again; an [`Error`] when a
+    /// file cannot be read, which says nothing about its content.
+    pub fn check(&self, manifest: &Manifest) -> Result<Result<(), Miss>, Error> {
+        for output in &manifest.outputs {
+            if let Err(miss) = self.sized(output) {
+                return Ok(Err(miss));
+            }
+            let problem = match self.blob_state(&output.digest)? {
+                BlobState::Intact => continue,
+                BlobState::Missing => "is missing",
+                BlobState::Damaged => "does not have its recorded content",
+            };
+            self.quarantine(&output.digest);
+            return Ok(Err(Miss::Output { name: output.name.to_string(), problem }));
+        }
+        Ok(Ok(()))
+    }
+
+    /// Whether a blob that was published has the content that its name, a digest, promises.
+    ///
+    /// # Errors
+    /// It is there and cannot be read: too many open files, a failing disk.
+    pub(super) fn blob_state(&self, digest: &Digest) -> Result<BlobState, Error> {
+        if self.verified.lock().unwrap_or_else(PoisonError::into_inner).contains(digest) {
+            return Ok(BlobState::Intact);
+        }
+        let path = self.blob(digest);
+        let Some(meta) = self.network.promised(&path, || std::fs::metadata(&path).ok()) else {
+            return Ok(BlobState::Missing);
+        };
+        let found = match cached_digest(&path, &meta, &self.memo, self.verify_always) {
+            // Another process linked it meanwhile.
+            Err(Error::Changing { .. }) => blob_digest(&path),
+            found => found,
+        };
+        match found {
+            Ok(found) if found == *digest => {
+                self.verified.lock().unwrap_or_else(PoisonError::into_inner).insert(*digest);
+                Ok(BlobState::Intact)
+            }
+            Ok(_) => Ok(BlobState::Damaged),
+            Err(Error::Io { source, .. }) if is_absent(&source) => Ok(BlobState::Missing),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Moves a damaged blob to `damaged/`. A store opened for reading leaves it.
+    pub(super) fn quarantine(&self, digest: &Digest) {
+        if self.is_writable() {
+            self.verified.lock().unwrap_or_else(PoisonError::into_inner).remove(digest);
+        }
+        self.quarantine_file(&self.blob(digest), &digest.hex());
+    }
+
+    /// Moves a damaged file to `damaged/`, to a name that begins with `name`. A store opened for reading leaves it.
+    pub(super) fn quarantine_file(&self, file: &Path, name: &str) {
+        if !self.is_writable() {
+            return;
+        }
+        let folder = self.dir.join("damaged");
+        let to = folder.join(format!("{name}.{}-{}", std::process::id(), self.unique()));
+        let _ = modes::make_folder(&folder).and_then(|()| disk::rename(file, &to));
+    }
+
+    /// The folder of a result. It may not exist yet.
+    pub fn tree_path(&self, manifest: &Manifest) -> PathBuf {
+        self.dir.join("trees").join(manifest.tree.hex())
+    }
+
+    /// The folder of a result, checked and complete. It is rebuilt from the blobs when files are missing.
+    ///
+    /// # Errors
+    /// `Ok(Err(miss))` when a blob is damaged, so that the action must run again; an [`Error`] when the folder cannot be
+    /// written.
+    pub fn tree(&self, manifest: &Manifest) -> Result<Result<PathBuf, Miss>, Error> {
+        if let Err(miss) = self.check(manifest)? {
+            return Ok(Err(miss));
+        }
+        let path = self.tree_path(manifest);
+        if !manifest.outputs.iter().all(|o| self.in_tree(&path, o)) || !path.is_dir() {
+            self.build_tree(manifest, &path)?;
+        }
+        Ok(Ok(path))
+    }
+
+    /// Whether a file of a tree is a link to its blob, or (where hard links or stable inode numbers are missing) an equal
+    /// copy.
+    fn in_tree(&self, tree: &Path, output: &Output) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        let path = output.name.below(tree);
+        let (Ok(here), Ok(blob)) = (std::fs::metadata(&path), std::fs::metadata(self.blob(&output.digest)))
+        else {
+            return false;
+        };
+        (here.dev(), here.ino()) == (blob.dev(), blob.ino())
+            || (here.len() == output.size
+                && cached_digest(&path, &here, &self.memo, false).is_ok_and(|d| d == output.digest))
+    }
+
+    /// The recipe recorded under a key, without paths and labels.
+    pub fn recipe(&self, key: &Digest) -> Option<Recipe> {
+        #[derive(serde::Deserialize)]
+        struct Only {
+            recipe: serde_json::Value,
+        }
+        let bytes = std::fs::read(self.manifest_path(key)).ok()?;
+        Manifest::parse(&bytes, key).ok()?;
+        json::read(&serde_json::from_slice::<Only>(&bytes).ok()?.recipe)
+    }
+
+    /// The manifest of a key, whether or not its files still exist.
+    pub fn record(&self, key: &Digest) -> Option<Manifest> {
+        Manifest::parse(&std::fs::read(self.manifest_path(key)).ok()?, key).ok()
+    }
+}
+
+/// Whether nothing is at a path, as far as this host knows.
+fn is_absent(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle)
+}
