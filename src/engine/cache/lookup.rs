@@ -152,7 +152,8 @@ impl Store {
             return Ok(Err(miss));
         }
         let path = self.tree_path(manifest);
-        if !manifest.outputs.iter().all(|o| self.in_tree(&path, o)) || !path.is_dir() {
+        let complete = || manifest.outputs.iter().all(|o| self.in_tree(&path, o)) && path.is_dir();
+        if self.network.possible(&path, || complete().then_some(())).is_none() {
             self.build_tree(manifest, &path)?;
         }
         Ok(Ok(path))

@@ -251,7 +251,8 @@ impl Store {
         let old = self.temp("old")?;
         let had = disk::rename(path, &old).is_ok();
         let renamed = disk::rename(&temp, path);
-        if had {
+        // Elsewhere another host may still read it; it goes with the folder of this process.
+        if had && self.network.is_local() {
             let _ = std::fs::remove_dir_all(&old);
         }
         match renamed {
