@@ -168,7 +168,7 @@ fn users_of_a_group_share_a_cache_whatever_their_umasks() {
     for (mode, object) in [(0o2770, 0o440), (0o2775, 0o444)] {
         let Some(space) = of_a_group(mode) else { return };
         let [a, b] = USERS;
-        let run = "\"$X\" run study.xpipe --json";
+        let run = "\"$X\" run study.xpipe --json --output $(mktemp -d)";
         assert_eq!(as_user(&space, a, "077", run).counts(), (8, 0, 0));
         assert_eq!(as_user(&space, b, "022", run).counts(), (0, 8, 0));
         let edit = |from: &str, to: &str| space.edit("study.xpipe", from, to);

@@ -179,16 +179,8 @@ fn sentencepiece() -> Vec<u8> {
             [field(1, text.as_bytes()), vec![2 << 3 | 5], score.to_le_bytes().to_vec(), vec![3 << 3, kind]];
         field(1, &body.concat())
     };
-    let pieces = [
-        ("<unk>", 2),
-        ("<s>", 3),
-        ("</s>", 3),
-        ("[CLS]", 3),
-        ("[SEP]", 3),
-        ("[PAD]", 3),
-        ("▁a", 1),
-        ("b", 1),
-    ];
+    let special = ["<s>", "</s>", "<pad>", "[PAD]", "[CLS]", "[SEP]", "[MASK]"].map(|text| (text, 3));
+    let pieces = [&[("[UNK]", 2), ("<unk>", 3)][..], &special, &[("▁a", 1), ("b", 1)]].concat();
     let pieces = pieces.iter().map(|(text, kind)| piece(text, -1.0, *kind)).collect::<Vec<_>>().concat();
     // Trainer: a unigram model. Normaliser: none.
     [pieces, field(2, &[3 << 3, 1]), field(3, &field(1, b"identity"))].concat()
