@@ -144,12 +144,17 @@ pub(crate) fn parquet(bytes: &[u8]) {
     });
 }
 
-/// An archive: of documents, and of members that a study names. No member is larger than its header says.
+/// An archive: of documents, and of members that a study names. A member that is shorter than its header says is never the
+/// end without an error.
 pub(crate) fn archive(bytes: &[u8]) {
     let mut archive = Tar::new(bytes);
     while let Ok(Some(member)) = archive.next_member() {
         let read = std::io::copy(&mut archive, &mut std::io::sink());
-        assert!(read.is_err() || read.is_ok_and(|n| n == member.size));
+        // A member that is cut ends the archive, and the next call says so.
+        if read.is_ok_and(|n| n != member.size) {
+            assert!(archive.next_member().is_err());
+            break;
+        }
     }
     in_file("x.tar.gz", bytes, |path, out| {
         let _ = texts::import(path, TextKind::Corpus, &TextOptions::default(), out, &Silent);
