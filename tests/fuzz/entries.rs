@@ -19,7 +19,7 @@ use xpipe_lang::syntax;
 use xpipe_nn::config::Fields;
 use xpipe_nn::sentence::Sentence;
 use xpipe_nn::tokenizer::Tokenizer;
-use xpipe_nn::weights::{Checkpoint, Labels, Part};
+use xpipe_nn::weights::{Checkpoint, CheckpointPart, Labels};
 
 /// A study: every place of a diagnostic lies in the text.
 pub(crate) fn parser(bytes: &[u8]) {
@@ -183,7 +183,7 @@ fn model(config: &[u8], file: &str, bytes: &[u8]) {
     let folder = tempfile::tempdir().expect("a folder for the model");
     std::fs::write(folder.path().join("config.json"), config).expect("the configuration can be written");
     std::fs::write(folder.path().join(file), bytes).expect("the input can be written");
-    let checked = Checkpoint::check(folder.path(), Labels::One, Part::Reranker);
+    let checked = Checkpoint::check(folder.path(), Labels::One, CheckpointPart::Reranker);
     match Checkpoint::load(folder.path(), 1) {
         Ok(loaded) => {
             assert_eq!(checked.ok(), Some(loaded.drawn), "the check and the loader differ");
@@ -223,7 +223,7 @@ pub(crate) fn config(bytes: &[u8]) {
     if let Ok(fields) = Fields::parse("config.json", bytes) {
         let _ = xpipe_nn::arch::from_fields(&fields);
     }
-    let _ = Checkpoint::check(folder.path(), Labels::One, Part::Encoder);
+    let _ = Checkpoint::check(folder.path(), Labels::One, CheckpointPart::Encoder);
     let _ = Sentence::read(folder.path());
     let _ = xpipe_nn::sentence::check_cross_encoder(folder.path());
     model(BERT.as_bytes(), "model.safetensors.index.json", bytes);
