@@ -1,9 +1,9 @@
-//! `xpipe cache`: what the store holds, and whether it is whole.
+//! `xpipe cache`: what the store holds, and whether it is whole. What concerns remote caches is in `remote`.
 
 use clap::Subcommand;
 
 use super::options::Common;
-use super::out;
+use super::{out, remote};
 use xpipe_base::value::human;
 use xpipe_engine::cache::{Damage, Store, list, usage, verify};
 use xpipe_study::session::{Error, exit};
@@ -27,15 +27,27 @@ enum What {
         #[arg(long)]
         set_aside: bool,
     },
+    /// Send results to a remote cache.
+    Push(remote::Push),
+    /// Take what a study needs from a remote cache.
+    Pull(remote::Pull),
+    /// Trust a key of a remote cache, or list or remove trusted keys.
+    Trust(remote::Trust),
+    /// Make a key that signs the results you send.
+    Keygen,
 }
 
 pub(super) fn run(args: &Args, common: &Common) -> Result<u8, Error> {
     let settings = common.settings();
-    match args.what {
+    match &args.what {
         What::Ls => print_list(&settings.open_to_read()?, common.json),
         What::Du => print_usage(&settings.open_to_read()?, common.json),
         What::Verify { set_aside: true } => print_verification(&settings.open_to_write()?, true, common.json),
-        What::Verify { set_aside } => print_verification(&settings.open_to_read()?, set_aside, common.json),
+        What::Verify { set_aside } => print_verification(&settings.open_to_read()?, *set_aside, common.json),
+        What::Push(args) => remote::push(args, common),
+        What::Pull(args) => remote::pull(args, common),
+        What::Trust(args) => remote::trust_key(args, common),
+        What::Keygen => remote::keygen(common),
     }
 }
 

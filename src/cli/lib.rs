@@ -27,6 +27,7 @@ mod plan;
 mod printable;
 mod progress;
 mod reference;
+mod remote;
 mod report;
 mod run;
 mod show;
@@ -94,7 +95,7 @@ verbs! {
     Report in report;
     /// Draw the graph of a study.
     Graph in graph;
-    /// List, measure or verify the cache.
+    /// List, measure or verify the cache; send and take results of a remote cache.
     Cache in cache;
     /// Write a result as files that other tools read (TREC run, qrels, CSV, model folder).
     Export in export;
@@ -136,7 +137,7 @@ fn asks_for_json() -> bool {
 /// What is not UTF-8 among the arguments and the variables that hold paths: JSON, manifests and messages hold paths as
 /// text.
 fn not_utf8() -> Option<String> {
-    const PATHS: [&str; 8] = [
+    const PATHS: [&str; 11] = [
         "XPIPE_CACHE",
         "XPIPE_MODELS",
         "XPIPE_MIRROR",
@@ -145,6 +146,9 @@ fn not_utf8() -> Option<String> {
         "HF_HOME",
         "HF_HUB_CACHE",
         "HOME",
+        "XDG_CONFIG_HOME",
+        "XPIPE_SETTINGS",
+        "XPIPE_SIGNING_KEY",
     ];
     let argument = std::env::args_os().find(|a| a.to_str().is_none());
     argument.map(|a| format!("the argument {} is", a.display())).or_else(|| {

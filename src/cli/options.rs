@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::out;
-use xpipe_study::session::{Error, Network, Session, Settings, StudyRequest};
+use xpipe_study::session::{
+    Error, Listener, Network, Remote, Session, Settings, StudyRequest, no_remote, open_remote, remote_name,
+};
 
 /// Options of every verb.
 #[derive(Clone, Debug, Default, Args)]
@@ -58,7 +60,7 @@ pub(super) enum Verify {
 }
 
 /// A study and what is changed in it.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(super) struct StudyArgs {
     /// The study's file.
     pub(super) file: PathBuf,
@@ -112,5 +114,28 @@ pub(super) struct NetworkArgs {
 impl NetworkArgs {
     pub(super) fn network(&self) -> Network {
         Network { offline: self.offline, mirrors: self.mirror.clone() }
+    }
+}
+
+/// The remote cache.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct RemoteArgs {
+    /// The remote cache: a table `[remote.NAME]` of the user's settings, or `off`. Default: XPIPE_REMOTE, else none.
+    #[arg(long, value_name = "NAME|off")]
+    pub(super) remote: Option<String>,
+}
+
+impl RemoteArgs {
+    /// The remote cache, when one is named and may be used.
+    pub(super) fn open(&self, offline: bool, listener: &Listener) -> Result<Option<Remote>, Error> {
+        match remote_name(self.remote.as_deref()) {
+            Some(name) => open_remote(&name, offline, listener),
+            None => Ok(None),
+        }
+    }
+
+    /// The remote cache, for a verb that needs one.
+    pub(super) fn required(&self) -> Result<Remote, Error> {
+        self.open(false, &out::listener())?.ok_or_else(no_remote)
     }
 }

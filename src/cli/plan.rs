@@ -1,6 +1,6 @@
 //! `xpipe plan`: what a run would do.
 
-use super::options::{Common, StudyArgs};
+use super::options::{Common, RemoteArgs, StudyArgs};
 use super::{advice, out};
 use xpipe_base::value::human;
 use xpipe_engine::cache::downloads::file_name;
@@ -13,20 +13,27 @@ const SHOWN: usize = 8;
 pub(super) struct Args {
     #[command(flatten)]
     study: StudyArgs,
+    #[command(flatten)]
+    remote: RemoteArgs,
 }
 
 pub(super) fn run(args: &Args, common: &Common) -> Result<u8, Error> {
-    let plan = args.study.open(common)?.plan()?;
+    let mut session = args.study.open(common)?;
+    if let Some(remote) = args.remote.open(false, &out::listener())? {
+        session.use_remote(remote);
+    }
+    let plan = session.plan()?;
     if common.json {
         out::json(&json(&plan));
         return Ok(0);
     }
     out::say(&table(&plan.stages));
     out::line(&format!(
-        "{} {}: {} cached, {} to run, {} waiting for upstream results or missing inputs",
+        "{} {}: {} cached,{} {} to run, {} waiting for upstream results or missing inputs",
         human::thousands(plan.actions),
         human::agreeing(plan.actions, "actions"),
         human::thousands(plan.cached),
+        remotely(&plan),
         human::thousands(plan.run),
         human::thousands(plan.depends),
     ));
@@ -40,6 +47,14 @@ pub(super) fn run(args: &Args, common: &Common) -> Result<u8, Error> {
     }
     notes(&plan).iter().for_each(|note| out::line(&format!("note: {note}")));
     Ok(0)
+}
+
+/// How much the remote cache has; empty where none is used.
+fn remotely(plan: &Plan) -> String {
+    let name = plan.remote_name.as_ref();
+    name.map_or_else(String::new, |name| {
+        format!(" {} in remote cache `{name}`,", human::thousands(plan.remote))
+    })
 }
 
 /// What a reader of the plan has to know.
@@ -102,6 +117,7 @@ fn json(plan: &Plan) -> serde_json::Value {
     let mut total = estimate_json(&plan.total);
     total["actions"] = plan.actions.into();
     total["cached"] = plan.cached.into();
+    total["remote"] = plan.remote.into();
     total["run"] = plan.run.into();
     total["depends"] = plan.depends.into();
     total["to_download"] = plan.downloads_absent.clone().into();
@@ -122,6 +138,7 @@ fn stage_json(stage: &PlannedStage) -> serde_json::Value {
         ("run", stage.run),
         ("depends", stage.depends),
         ("unknown", stage.unknown),
+        ("remote", stage.remote),
     ] {
         json[name] = n.into();
     }
@@ -176,6 +193,9 @@ fn table(stages: &[PlannedStage]) -> String {
 fn row(stage: &PlannedStage) -> [String; COLUMNS.len()] {
     let n = |x: usize| human::thousands(x as u64);
     let mut notes = Vec::new();
+    if stage.remote > 0 {
+        notes.push(format!("{} remote", n(stage.remote)));
+    }
     if stage.depends > 0 {
         notes.push(format!("{} depends", n(stage.depends)));
     }

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 
 use super::console::{Console, Mode};
 use super::executor::ExecutorArgs;
-use super::options::{Common, NetworkArgs, StudyArgs};
+use super::options::{Common, NetworkArgs, RemoteArgs, StudyArgs};
 use super::signals::cancel_on_signal;
 use super::{driver_job, out, progress, tables};
 use xpipe_base::value::human;
@@ -19,6 +19,8 @@ pub(super) struct Args {
     study: StudyArgs,
     #[command(flatten)]
     network: NetworkArgs,
+    #[command(flatten)]
+    remote: RemoteArgs,
     /// Stop at the first failure. Default: go on with what does not depend on it.
     #[arg(long)]
     fail_fast: bool,
@@ -67,6 +69,9 @@ pub(super) fn run(args: &Args, common: &Common) -> Result<u8, Error> {
     }
     let console = Console::new(Mode::of(common.json, args.plain));
     let mut session = Session::of(loaded, &settings, console.listener())?;
+    if let Some(remote) = args.remote.open(args.network.offline, &console.listener())? {
+        session.use_remote(remote);
+    }
     let request = request(args)?;
     if args.executor.dry_run {
         print_preview(&session.dry_run(&request)?, common.json);
@@ -151,6 +156,7 @@ fn json(outcome: &RunOutcome) -> serde_json::Value {
         "cancelled": outcome.cancelled, "failures": failures,
         "results": xpipe_study::report::json(&outcome.evaluated), "files": files, "pages": pages,
         "run": outcome.log_folder, "cache": outcome.cache, "damaged": outcome.damaged,
+        "remote": outcome.remote.as_ref().map(|r| serde_json::json!({ "name": r.name, "outcome": r.outcome })),
         "not_written": outcome.written.as_ref().err().map(ToString::to_string),
     })
 }
@@ -169,6 +175,9 @@ fn print(outcome: &RunOutcome) {
         }
     }
     out::line(&summary(outcome));
+    if let Some(line) = outcome.remote.as_ref().and_then(|r| r.outcome.line(&r.name)) {
+        out::line(&line);
+    }
     if outcome.cancelled {
         out::line("interrupted; run again to go on from here");
     }

@@ -1,13 +1,17 @@
 //! What a run would do, told by the code that a run uses, without running anything.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 use super::dag::Dag;
 use super::job::Job;
 use super::options::Options;
 use super::recipes::{Blocker, Lookup, ResultTable, find_input};
+use super::remote::find_all;
 use super::runner::{Reach, Runner};
-use crate::cache::{Miss, Store};
+use crate::cache::{Manifest, Miss, Store};
 use xpipe_base::task::Failure;
 use xpipe_base::value::{ActionId, Digest, inputs_of};
 
@@ -18,6 +22,11 @@ pub enum Forecast {
     NotNeeded,
     /// The store has its result.
     Cached {
+        /// Its key.
+        key: Digest,
+    },
+    /// The remote cache has its result, and a run brings it.
+    Remote {
         /// Its key.
         key: Digest,
     },
@@ -38,6 +47,13 @@ pub enum Forecast {
         /// Why.
         why: Failure,
     },
+}
+
+impl Forecast {
+    /// Whether the action is needed and no cache has its result.
+    pub fn is_open(&self) -> bool {
+        !matches!(self, Self::Cached { .. } | Self::Remote { .. } | Self::NotNeeded)
+    }
 }
 
 /// What a run would do with each action, by index. Changes nothing: a store opened for reading is enough, and inputs
@@ -78,6 +94,7 @@ pub fn survey<'a>(
     for wave in waves {
         let lookups: Vec<(ActionId, Lookup)> =
             wave.into_par_iter().map(|id| (id, table.look_up(id))).collect();
+        let found = found_remotely(&lookups, runner, options);
         for (id, lookup) in lookups {
             out[id.0 as usize] = match lookup {
                 Lookup::Hit(prepared, _) if options.force.contains(&id) => {
@@ -87,11 +104,32 @@ pub fn survey<'a>(
                     table.results[id.0 as usize] = Some(manifest);
                     Forecast::Cached { key: prepared.key }
                 }
-                Lookup::Miss(prepared, miss) => Forecast::WillRun { key: prepared.key, miss: Some(miss) },
+                Lookup::Miss(prepared, miss) => match found.get(&prepared.key) {
+                    Some(manifest) if !options.force.contains(&id) => {
+                        table.results[id.0 as usize] = Some(manifest.clone());
+                        Forecast::Remote { key: prepared.key }
+                    }
+                    _ => Forecast::WillRun { key: prepared.key, miss: Some(miss) },
+                },
                 Lookup::Blocked(Blocker::Action(on)) => Forecast::Depends { on },
                 Lookup::Blocked(Blocker::Failure(why)) => Forecast::Unknown { why },
             };
         }
     }
     (table, out)
+}
+
+/// What the remote cache has of the results that the store lacks.
+fn found_remotely(
+    lookups: &[(ActionId, Lookup)],
+    runner: &dyn Runner,
+    options: &Options,
+) -> BTreeMap<Digest, Arc<Manifest>> {
+    let Some(remote) = runner.remote() else { return BTreeMap::new() };
+    let missing = lookups.iter().filter_map(|(id, lookup)| match lookup {
+        Lookup::Miss(prepared, _) if !options.force.contains(id) => Some(prepared.key),
+        _ => None,
+    });
+    let keys: BTreeSet<Digest> = missing.collect();
+    find_all(remote, keys.into_iter().collect())
 }

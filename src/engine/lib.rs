@@ -14,6 +14,7 @@
 //! | `context`, `messages` | what the coordinator and executors share, and tell |
 //! | `events`, `sinks` | the only output of a run, and the files that record it |
 //! | `report` | the outcome of a run, and its exit code |
+//! | `remote`, `prefetch` | the cache on another machine that is asked for results |
 //! | `forecast`, `preflight`, `why` | what a run would do, what it cannot do, and why |
 //!
 //! Must not know: syntax, types, the operations. Never prints.
@@ -38,11 +39,13 @@ mod messages;
 pub mod net;
 mod options;
 mod pools;
+mod prefetch;
 mod preflight;
 pub mod process;
 mod protocol;
 mod queue;
 mod recipes;
+mod remote;
 mod report;
 mod runner;
 mod shortage;
@@ -60,6 +63,7 @@ pub use forecaster::Forecaster;
 pub use job::Job;
 pub use machine::memory_limit;
 pub use options::{Device, Gpu, Heavy, Options, QueueOptions, WorkerCommand};
+pub use prefetch::bring_known;
 pub use preflight::{short_of_memory, unready};
 pub use protocol::{FromWorker, ToWorker};
 pub use queue::{
@@ -67,6 +71,7 @@ pub use queue::{
     driver_is_alive, overview, preview, probe, submit_driver,
 };
 pub use recipes::ResultTable;
+pub use remote::RemoteCache;
 pub use report::{ActionReport, Counts, Final, RunReport};
 pub use runner::{Found, Parts, Reach, Runner};
 pub use sinks::{ChromeTrace, JsonLines};

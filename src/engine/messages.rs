@@ -12,6 +12,8 @@ use xpipe_base::value::{ActionId, Input};
 pub(crate) enum Message {
     /// An input was found, or could not be.
     Input(Arc<Input>, Result<FoundInput, Failure>),
+    /// The remote cache was asked for the result of an action.
+    Brought { id: ActionId, manifest: Option<Box<Manifest>> },
     /// An attempt begins.
     Started { id: ActionId, attempt: u32, threads: usize, device: String, log: Option<PathBuf> },
     /// Units of work done.

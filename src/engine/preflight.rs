@@ -1,6 +1,6 @@
 //! What is known before a run starts: actions that this machine cannot carry out.
 
-use super::forecast::{Forecast, survey};
+use super::forecast::survey;
 use super::forecaster::{Forecaster, on_gpu};
 use super::job::Job;
 use super::options::Options;
@@ -21,9 +21,7 @@ pub fn unready(job: &Job, runner: &dyn Runner, store: &Store, options: &Options)
         (0u32..).map(ActionId).zip(job.needed()).filter_map(find).collect();
     if !found.is_empty() {
         let (_, forecasts) = survey(job, runner, store, options);
-        found.retain(|(id, _)| {
-            !matches!(forecasts[id.0 as usize], Forecast::Cached { .. } | Forecast::NotNeeded)
-        });
+        found.retain(|(id, _)| forecasts[id.0 as usize].is_open());
     }
     found
 }
@@ -53,7 +51,6 @@ pub fn short_of_memory(
     }
     // Some may be cached, and for others the results that they read make the estimate exact.
     let (table, forecasts) = survey(job, runner, store, options);
-    let open =
-        |id: &ActionId| !matches!(forecasts[id.0 as usize], Forecast::Cached { .. } | Forecast::NotNeeded);
+    let open = |id: &ActionId| forecasts[id.0 as usize].is_open();
     find(&Forecaster::new(job, runner, Some(&table)), &mut first.into_iter().map(|(id, _)| id).filter(open))
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::remote::RemoteCache;
 use xpipe_base::task::{Estimators, Failure, ReadyFn, RunFn};
 use xpipe_base::value::{Digest, Input};
 
@@ -57,6 +58,10 @@ pub trait Runner: Sync {
     /// How an operation checks that it can start on this machine; `None` when it always can.
     fn ready(&self, op: &str) -> Option<ReadyFn> {
         let _ = op;
+        None
+    }
+    /// The cache on another machine that is asked for results which the store lacks; `None` when none is used.
+    fn remote(&self) -> Option<&dyn RemoteCache> {
         None
     }
 }

@@ -107,7 +107,7 @@ pub fn why(job: &Job, id: ActionId, runner: &dyn Runner, store: &Store, options:
             }
             return why;
         }
-        Forecast::NotNeeded => return why,
+        Forecast::NotNeeded | Forecast::Remote { .. } => return why,
         Forecast::WillRun { miss, .. } => {
             why.outlook = Outlook::WillRun;
             why.reasons = reasons(&table, &history, id, miss.as_ref(), miss.is_none());

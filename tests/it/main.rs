@@ -35,6 +35,7 @@ mod paper_smoke;
 mod programs;
 mod readers;
 mod reading;
+mod remote;
 mod retrieval;
 mod runs;
 mod secrets;

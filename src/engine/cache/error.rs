@@ -84,6 +84,12 @@ pub enum Error {
         /// When it changed, as the end of a sentence.
         when: &'static str,
     },
+    /// The files of a result from another cache are not those that its manifest names.
+    #[error("`{name}` is not what the manifest of the result records")]
+    NotAsRecorded {
+        /// The first such file.
+        name: String,
+    },
     /// A published number is not finite.
     #[error("the published value `{name}` is not a finite number")]
     NotFinite {
@@ -101,6 +107,11 @@ impl Error {
             io::ErrorKind::FileTooLarge => Self::TooLarge { path, source },
             _ => Self::Io { doing, path, source },
         }
+    }
+
+    /// An error of writing a file.
+    pub fn writing(path: &Path, source: io::Error) -> Self {
+        Self::io("writing", path, source)
     }
 
     /// What the user can do.
@@ -122,7 +133,7 @@ impl Error {
             Self::Changed { .. } => {
                 "what was read is unknown, so nothing was stored; run again when no program writes to it"
             }
-            Self::Unsupported { .. } | Self::NotFinite { .. } => return None,
+            Self::Unsupported { .. } | Self::NotFinite { .. } | Self::NotAsRecorded { .. } => return None,
         })
     }
 
@@ -139,6 +150,7 @@ impl Error {
             Self::OtherVersion { .. }
             | Self::Io { .. }
             | Self::Unsupported { .. }
+            | Self::NotAsRecorded { .. }
             | Self::NotFinite { .. } => 5,
         }
     }
@@ -156,7 +168,9 @@ impl From<&Error> for Failure {
             | Error::NoInput { .. }
             | Error::Changing { .. }
             | Error::Changed { .. } => Self::missing(e.to_string()),
-            Error::Unsupported { .. } | Error::NotFinite { .. } => Self::wrong(e.to_string()),
+            Error::Unsupported { .. } | Error::NotFinite { .. } | Error::NotAsRecorded { .. } => {
+                Self::wrong(e.to_string())
+            }
         };
         match e.help() {
             Some(help) => failure.help(help),

@@ -87,6 +87,9 @@ pub struct Manifest {
     pub finished: String,
     /// The log file, relative to the store's `v1`.
     pub log: Option<PathBuf>,
+    /// Where it is from, when another cache made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
 }
 
 impl Manifest {

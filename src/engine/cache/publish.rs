@@ -105,6 +105,7 @@ impl Store {
             started: what.started.to_string(),
             finished: jiff::Timestamp::now().to_string(),
             log: what.log.map(|p| self.relative(&p)),
+            origin: None,
         };
         self.publish_manifest(manifest, what.recipe, what.replace)
     }
@@ -224,7 +225,7 @@ impl Store {
         Ok(path.with_file_name(format!(".{}.{session}.{}", name(path), name(&unique))))
     }
 
-    fn publish_tree(&self, out: &Path, tree: &Digest) -> Result<(), Error> {
+    pub(super) fn publish_tree(&self, out: &Path, tree: &Digest) -> Result<(), Error> {
         let path = self.dir.join("trees").join(tree.hex());
         match disk::rename(out, &path) {
             // Not synced: a lost view is rebuilt from its blobs, and an existing one is checked on use.
@@ -264,7 +265,7 @@ impl Store {
     }
 
     /// Writes the manifest of a key, unless a usable one is there.
-    fn publish_manifest(
+    pub(super) fn publish_manifest(
         &self,
         manifest: Manifest,
         recipe: &Recipe,
@@ -306,16 +307,21 @@ impl Store {
     /// Writes a manifest to a temporary file.
     fn write_temporary(&self, manifest: &Manifest, recipe: &Recipe) -> Result<PathBuf, Error> {
         let temp = self.temp("manifest")?;
-        let mut json = serde_json::to_value(manifest).map_err(|e| Error::io("writing", &temp, e.into()))?;
-        if let Some(fields) = json.as_object_mut() {
-            fields.insert("recipe".into(), json::write(recipe));
-        }
-        let text = serde_json::to_vec_pretty(&json).map_err(|e| Error::io("writing", &temp, e.into()))?;
-        disk::write_new(&temp, &sealed::seal(&text)).at("writing", &temp)?;
+        let text = manifest_text(manifest, recipe).map_err(|e| Error::io("writing", &temp, e))?;
+        disk::write_new(&temp, &text).at("writing", &temp)?;
         modes::inherit_file(&temp).at("protecting", &temp)?;
         self.sync(&temp)?;
         Ok(temp)
     }
+}
+
+/// The text of a manifest with its recipe and its checksum.
+pub(super) fn manifest_text(manifest: &Manifest, recipe: &Recipe) -> io::Result<Vec<u8>> {
+    let mut json = serde_json::to_value(manifest)?;
+    if let Some(fields) = json.as_object_mut() {
+        fields.insert("recipe".into(), json::write(recipe));
+    }
+    Ok(sealed::seal(&serde_json::to_vec_pretty(&json)?))
 }
 
 /// Whether a folder could not be renamed because the new name is taken.

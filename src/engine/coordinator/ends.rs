@@ -70,6 +70,9 @@ impl Coordinator<'_, '_, '_> {
             self.note(Some(id), text.into());
         }
         self.states[id.0 as usize] = ActionState::Ran;
+        if let Some(remote) = self.context.runner.remote() {
+            remote.offer(&manifest.key);
+        }
         self.done(id, Arc::new(manifest));
     }
 

@@ -1,12 +1,13 @@
 //! The state of every action, and the loop that changes it.
 //!
-//! An action goes from Waiting over Ready, Queued and Running to Ran, or ends as Cached, Failed, Blocked or Stopped.
+//! An action goes from Waiting over Ready, Asked, Queued and Running to Ran, or ends as Cached, Failed, Blocked or Stopped.
 //! *Ready* means ready to be looked up, not that it must run: its key is computed then, when the content of its inputs
 //! is known. Executors send messages; only the loop changes a state.
 
 mod bus;
 mod ends;
 mod inputs;
+mod remote;
 mod start;
 mod summary;
 
@@ -21,7 +22,8 @@ use crossbeam_channel::{Receiver, Sender};
 use rayon::prelude::*;
 
 use self::bus::EventBus;
-use crate::cache::{Error, History, RunDir, Store};
+use self::remote::Asking;
+use crate::cache::{Error, History, Miss, RunDir, Store};
 use crate::cancel::CancelToken;
 use crate::cluster::Light;
 use crate::context::RunContext;
@@ -90,6 +92,8 @@ enum ActionState {
     Waiting,
     /// To be looked up.
     Ready,
+    /// The remote cache is asked for its result.
+    Asked(Arc<Prepared>, Miss),
     /// Must run and waits for resources.
     Queued(Arc<Prepared>, Need),
     /// An executor carries it out, with what it holds of this machine.
@@ -131,6 +135,7 @@ struct Coordinator<'s, 'env, 'scope> {
     executors: [Box<dyn Executor + 'scope>; 2],
     pools: Pools,
     running: usize,
+    remote: Asking,
     busy: Vec<ActionId>,
     /// The action that produces a key in this run.
     producers: HashMap<Digest, ActionId>,
@@ -178,6 +183,7 @@ where
             executors: executors(context, &dir, scope, &tx),
             pools: Pools::new(context.options),
             running: 0,
+            remote: Asking::default(),
             busy: Vec::new(),
             producers: HashMap::new(),
             followers: BTreeMap::new(),
@@ -254,7 +260,8 @@ where
         let waiting = !self.ready.is_empty()
             || self.queues.iter().any(|q| !q.is_empty())
             || !self.busy.is_empty()
-            || self.inputs_pending > 0;
+            || self.inputs_pending > 0
+            || self.remote.open() > 0;
         self.running > 0 || (waiting && !self.stopping())
     }
 
@@ -306,7 +313,11 @@ where
                 self.previous.insert(id, manifest.digest);
                 self.enqueue(id, prepared, None);
             }
-            Lookup::Miss(prepared, miss) => self.enqueue(id, prepared, Some(miss)),
+            Lookup::Miss(prepared, miss) => {
+                if let Some((prepared, miss)) = self.ask_remote(id, prepared, miss) {
+                    self.enqueue(id, prepared, Some(miss));
+                }
+            }
             Lookup::Blocked(Blocker::Failure(failure)) => self.fail(id, &failure, false),
             Lookup::Blocked(Blocker::Action(other)) => {
                 let text = format!("{} is not among its dependencies", self.address(other));
@@ -324,6 +335,7 @@ where
                     self.arrived(id);
                 }
             }
+            Message::Brought { id, manifest } => self.brought(id, manifest),
             Message::Started { id, attempt, threads, device, log } => {
                 let action = self.context.job.action(id);
                 if let Some(log) = &log {

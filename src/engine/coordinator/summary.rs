@@ -13,6 +13,7 @@ impl Coordinator<'_, '_, '_> {
                 s,
                 ActionState::Waiting
                     | ActionState::Ready
+                    | ActionState::Asked(..)
                     | ActionState::Queued(..)
                     | ActionState::Running(..)
                     | ActionState::Follows

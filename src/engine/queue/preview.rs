@@ -47,7 +47,7 @@ pub fn preview(
                 groups.entry(asked).or_default().push(action.address.clone());
             }
             Forecast::Depends { .. } | Forecast::Unknown { .. } => later.push(action.address.clone()),
-            Forecast::NotNeeded | Forecast::Cached { .. } => {}
+            Forecast::NotNeeded | Forecast::Cached { .. } | Forecast::Remote { .. } => {}
         }
     }
     let scheduler = super::scheduler(queue);

@@ -1,6 +1,7 @@
 //! The engine over tiny operations.
 
 mod faults;
+mod remote;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -6,7 +6,6 @@ use super::Session;
 use super::error::Error;
 use super::last_failures::FailedBefore;
 use super::page::Pages;
-use super::preflight::is_open;
 use super::results::CachedResults;
 use crate::report::chosen::{ChosenPoint, chosen_for};
 use crate::report::{self, Evaluated};
@@ -54,7 +53,7 @@ impl CacheView<'_> {
 
     /// How many needed actions have no result.
     pub fn open(&self) -> usize {
-        self.forecasts.iter().filter(|f| is_open(f)).count()
+        self.forecasts.iter().filter(|f| f.is_open()).count()
     }
 
     /// How many actions a run would carry out or try to, leaving out those whose inputs are missing.

@@ -13,7 +13,6 @@ use super::Session;
 use super::error::{Error, combined};
 use super::inputs::needed;
 use super::notice::Notice;
-use super::preflight::is_open;
 use super::runner::LocalRunner;
 use xpipe_base::task::{Failure, FailureKind, Progress, Silent, Throttle};
 use xpipe_base::value::{Address, Checksum, Digest, Input, inputs_of};
@@ -96,7 +95,7 @@ impl Session {
     pub fn needed_files(&self, forecasts: &[Forecast]) -> Result<Vec<NeededFile>, Error> {
         let mut all: BTreeMap<Address, (NeededFile, BTreeMap<String, String>)> = BTreeMap::new();
         let actions = self.job.actions.iter().zip(&self.loaded.graph.call_sites).zip(forecasts);
-        for ((action, site), _) in actions.filter(|(_, forecast)| is_open(forecast)) {
+        for ((action, site), _) in actions.filter(|(_, forecast)| forecast.is_open()) {
             let place = self.loaded.position(site.span);
             inputs_of(&action.args, &mut |input| {
                 let Input::Remote { url, digest, member } = &**input else { return };

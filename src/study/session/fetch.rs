@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use super::Session;
 use super::downloads::{FetchedFile, Network, fetch_error};
 use super::error::Error;
-use super::preflight::is_open;
 use xpipe_base::task::Failure;
 use xpipe_base::value::{Input, inputs_of};
 use xpipe_engine::{CancelToken, EventSink, Forecast, Heavy, Reach, Runner as _};
@@ -74,7 +73,7 @@ impl Session {
     /// The models that would be read: each is found, or fetched from the hub.
     fn fetch_models(&self, forecasts: &[Forecast]) -> Vec<FetchedModel> {
         let mut models = BTreeSet::new();
-        let open = self.job.actions.iter().zip(forecasts).filter(|(_, forecast)| is_open(forecast));
+        let open = self.job.actions.iter().zip(forecasts).filter(|(_, forecast)| forecast.is_open());
         for (action, _) in open {
             inputs_of(&action.args, &mut |input| {
                 if matches!(**input, Input::Model { .. }) {

@@ -24,6 +24,7 @@ mod page;
 mod plan;
 mod preflight;
 mod queue_runs;
+mod remote;
 mod results;
 mod results_folder;
 mod run;
@@ -47,11 +48,16 @@ pub use notice::{Listener, Notice, ignore};
 pub use plan::{Plan, PlannedStage};
 pub use preflight::Unimplemented;
 pub use queue_runs::{Ended, RunState, RunStatus, cancel_run, event, run_folder, run_status};
+pub use remote::{
+    RemoteReport, distrust, make_signing_key, no_remote, open_remote, remote_exit_code, remote_name,
+    send_results, trust, trusted_keys,
+};
 pub use results::CachedResults;
 pub use run::{FailedAction, RunOutcome, RunRequest, Written};
 pub use runner::LocalRunner;
 pub use settings::Settings;
 pub use user_settings::UserSettings;
+pub use xpipe_remote::Remote;
 
 use xpipe_base::task::Failure;
 use xpipe_engine::cache::Store;

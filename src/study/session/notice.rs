@@ -37,6 +37,8 @@ pub enum Notice {
     },
     /// A remark about the file that is fetched.
     OfFile(String),
+    /// A remark about a remote cache.
+    OfRemote(String),
     /// A download without a declared digest was pinned in the lock file.
     Pinned {
         /// Its address.
@@ -68,6 +70,7 @@ impl fmt::Display for Notice {
                 if *total > 0 { write!(f, " of {}", human::size(*total)) } else { Ok(()) }
             }
             Self::OfFile(text) => write!(f, "  {text}"),
+            Self::OfRemote(text) => write!(f, "note: {text}"),
             Self::Pinned { url, digest, lock } => {
                 write!(f, "pinned {url} at {digest} in {lock}: the study declares no digest")
             }

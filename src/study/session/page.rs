@@ -56,9 +56,10 @@ impl<'l> Pages<'l> {
         let states = forecasts.iter().map(|f| match f {
             Forecast::NotNeeded => ActionState::NotNeeded,
             Forecast::Cached { .. } => ActionState::Cached,
-            Forecast::WillRun { .. } | Forecast::Depends { .. } | Forecast::Unknown { .. } => {
-                ActionState::Open
-            }
+            Forecast::Remote { .. }
+            | Forecast::WillRun { .. }
+            | Forecast::Depends { .. }
+            | Forecast::Unknown { .. } => ActionState::Open,
         });
         Self { loaded, context: context(loaded, states.collect(), results), keep_unchanged: false }
     }

@@ -8,7 +8,7 @@ use super::error::Error;
 use super::estimate::{Basis, Estimator, ResourceEstimate};
 use super::inputs::{self, MissingInput};
 use super::last_failures::FailedBefore;
-use super::preflight::{Unimplemented, is_open, readers};
+use super::preflight::{Unimplemented, readers};
 use super::results::CachedResults;
 use crate::report::Detectable;
 use xpipe_base::task::Policy;
@@ -30,6 +30,8 @@ pub struct PlannedStage {
     pub actions: usize,
     /// Actions with a result in the cache.
     pub cached: usize,
+    /// Actions with a result in the remote cache.
+    pub remote: usize,
     /// Actions that will run.
     pub run: usize,
     /// Actions whose inputs are made or chosen first, so that it is not known yet whether they run.
@@ -52,6 +54,10 @@ pub struct Plan {
     pub actions: u64,
     /// Actions with a result in the cache.
     pub cached: u64,
+    /// Actions with a result in the remote cache.
+    pub remote: u64,
+    /// The name of the remote cache, when one is used.
+    pub remote_name: Option<String>,
     /// Actions that will run.
     pub run: u64,
     /// Actions that depend on results of others or wait for missing inputs.
@@ -98,6 +104,8 @@ impl Session {
             total,
             actions: count(&|f| !matches!(f, Forecast::NotNeeded)),
             cached: count(&|f| matches!(f, Forecast::Cached { .. })),
+            remote: count(&|f| matches!(f, Forecast::Remote { .. })),
+            remote_name: self.runner.remote_cache().map(|r| r.name().to_owned()),
             run: count(&|f| matches!(f, Forecast::WillRun { .. })),
             depends: count(&|f| matches!(f, Forecast::Depends { .. } | Forecast::Unknown { .. })),
             basis: estimator.basis,
@@ -129,7 +137,7 @@ impl Session {
             for id in ids {
                 let (action, forecast) = (self.job.action(id), &forecasts[id.0 as usize]);
                 stage.count(forecast, &action.args);
-                if is_open(forecast) {
+                if forecast.is_open() {
                     let estimate = estimator.of(action);
                     stage.estimate.add(&estimate);
                     if counted.insert(id) {
@@ -204,6 +212,7 @@ impl PlannedStage {
     fn count(&mut self, forecast: &Forecast, args: &Record) {
         match forecast {
             Forecast::Cached { .. } => self.cached += 1,
+            Forecast::Remote { .. } => self.remote += 1,
             Forecast::WillRun { .. } => self.run += 1,
             Forecast::Depends { .. } => self.depends += 1,
             // An argument that is known only later is waited for, whatever else is missing.

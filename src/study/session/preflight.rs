@@ -167,12 +167,7 @@ fn unimplemented(graph: &Graph, job: &Job) -> Vec<Unimplemented> {
 
 /// Which actions would read their inputs, as far as it is known.
 pub(super) fn readers(forecasts: &[Forecast]) -> Vec<bool> {
-    forecasts.iter().map(is_open).collect()
-}
-
-/// Whether an action has no result yet and is needed.
-pub(super) fn is_open(forecast: &Forecast) -> bool {
-    !matches!(forecast, Forecast::Cached { .. } | Forecast::NotNeeded)
+    forecasts.iter().map(Forecast::is_open).collect()
 }
 
 /// Why a path cannot be read; `None` when it is not there, which is reported elsewhere.

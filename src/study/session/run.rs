@@ -8,7 +8,8 @@ use super::error::{Error, combined, exit};
 use super::inputs;
 use super::load::cells;
 use super::page::Pages;
-use super::preflight::{is_open, readers};
+use super::preflight::readers;
+use super::remote::RemoteReport;
 use super::results::CachedResults;
 use super::results_folder::require_writable;
 use super::{View, estimate};
@@ -88,6 +89,8 @@ pub struct RunOutcome {
     pub log_folder: Option<PathBuf>,
     /// The root of the cache.
     pub cache: PathBuf,
+    /// What the remote cache did; `None` when none is used.
+    pub remote: Option<RemoteReport>,
 }
 
 impl Session {
@@ -107,6 +110,7 @@ impl Session {
         self.runner.configure_network(sources.offline, cancel);
         let output = request.output.clone().unwrap_or_else(|| self.loaded.results_folder());
         let options = self.run_options(request)?;
+        self.bring_known(&options, cancel)?;
         self.preflight(&options, &output)?;
         let store = match self.settings.open_to_write() {
             Ok(store) => store,
@@ -114,7 +118,7 @@ impl Session {
         };
         if self.loaded.has_output()
             && let Err(error) = require_writable(&output)
-            && self.forecast(&store, &options).iter().any(is_open)
+            && self.forecast(&store, &options).iter().any(Forecast::is_open)
         {
             return Err(error.because("nothing was started"));
         }
@@ -124,7 +128,9 @@ impl Session {
         if !matches!(options.heavy, Heavy::Queue(_)) {
             refuse(&self.too_large(&store, &options))?;
         }
-        let report = engine::run(&self.job, &self.runner, &store, &options, &mut *view(), cancel)?;
+        let report = self.while_sending(&store, cancel, || {
+            engine::run(&self.job, &self.runner, &store, &options, &mut *view(), cancel)
+        })?;
         self.runner.save_lock()?;
         estimate::learn(&store, &report);
         self.conclude(&store, &report, &output)
@@ -244,6 +250,7 @@ impl Session {
             damaged,
             log_folder: Some(report.dir.clone()),
             cache: store.root().to_owned(),
+            remote: self.remote_report(),
         })
     }
 
@@ -251,7 +258,7 @@ impl Session {
     fn run_from_cache(&self, options: &Options, output: &Path, why: Error) -> Result<RunOutcome, Error> {
         let Ok(store) = self.settings.open_to_read() else { return Err(why) };
         let forecasts = self.forecast(&store, options);
-        let open = forecasts.iter().filter(|f| is_open(f)).count();
+        let open = forecasts.iter().filter(|f| f.is_open()).count();
         if open > 0 {
             let actions = if open == 1 { "action has" } else { "actions have" };
             return Err(why.because(&format!("{open} {actions} no result in this cache and must run")));
@@ -275,6 +282,7 @@ impl Session {
             damaged,
             log_folder: None,
             cache: store.root().to_owned(),
+            remote: self.remote_report(),
         })
     }
 

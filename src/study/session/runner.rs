@@ -10,8 +10,9 @@ use super::settings::{Settings, no_cache};
 use xpipe_base::task::{Estimators, Failure, ReadyFn, RunFn};
 use xpipe_base::value::{Checksum, Input};
 use xpipe_engine::cache::downloads::{Download, downloads};
-use xpipe_engine::{CancelToken, Found, Reach, Runner};
+use xpipe_engine::{CancelToken, Found, Reach, RemoteCache, Runner};
 use xpipe_lang::types::Registry;
+use xpipe_remote::Remote;
 
 /// The operations of this build over the files of this machine.
 pub struct LocalRunner {
@@ -21,6 +22,7 @@ pub struct LocalRunner {
     /// The folder of downloads; `None` where there is no place for a cache.
     downloads: Option<PathBuf>,
     listener: Listener,
+    remote: Option<Remote>,
 }
 
 impl LocalRunner {
@@ -39,7 +41,18 @@ impl LocalRunner {
             lock,
             downloads: cache.map(|root| downloads(&root)),
             listener,
+            remote: None,
         }
+    }
+
+    /// Uses a remote cache.
+    pub(super) fn use_remote(&mut self, remote: Remote) {
+        self.remote = Some(remote);
+    }
+
+    /// The remote cache that is used.
+    pub(super) fn remote_cache(&self) -> Option<&Remote> {
+        self.remote.as_ref()
     }
 
     /// Whether the hub may not be asked, and what stops a download from it.
@@ -73,7 +86,7 @@ impl LocalRunner {
     }
 
     /// Where a download is or will be. Its content is known before it is here, so the network is not asked.
-    fn remote(
+    fn download(
         &self,
         input: &Input,
         url: &str,
@@ -128,8 +141,12 @@ impl Runner for LocalRunner {
             },
             Input::Model { name, revision } => self.models.find(name, revision.as_deref(), reach),
             Input::Remote { url, digest, member } => {
-                self.remote(input, url, digest.as_deref(), member.as_deref())
+                self.download(input, url, digest.as_deref(), member.as_deref())
             }
         }
+    }
+
+    fn remote(&self) -> Option<&dyn RemoteCache> {
+        self.remote.as_ref().map(|remote| remote as &dyn RemoteCache)
     }
 }

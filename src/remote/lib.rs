@@ -1,0 +1,42 @@
+//! A cache that several machines share through an object store (S3 and its like, Google Cloud, Azure, a WebDAV server, a
+//! folder). `README.md` beside this file says how it is used, what it protects against, and how fast it is.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `settings`, `credentials`, `keys`, `trusted` | what the user gives: address, namespace, secrets, keys |
+//! | `layout` | where things are in a remote cache |
+//! | `record` | signed records |
+//! | `connect`, `transport`, `objects`, `probe` | object stores: from an address to blocking reads and writes |
+//! | `pull`, `push`, `upload` | taking and sending results |
+//! | `remote`, `outcome` | a remote cache in use, and what it did |
+//!
+//! What a remote cache holds is untrusted: a record counts when a trusted key signed it for its namespace and key, and a
+//! blob when it has its digest. Anything else is a miss that is told. Must not know: the language, operations, studies.
+//! Never prints.
+
+mod connect;
+mod credentials;
+mod error;
+mod keys;
+mod layout;
+mod objects;
+mod outcome;
+mod probe;
+mod pull;
+mod push;
+mod record;
+mod remote;
+mod settings;
+mod transport;
+mod trusted;
+mod upload;
+
+pub use error::Error;
+pub use keys::{PublicKey, SigningKey};
+pub use outcome::{Outcome, Tell};
+pub use remote::Remote;
+pub use settings::{Mode, Namespace, RemoteSettings};
+pub use trusted::{TrustedKey, TrustedKeys};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+//! A web server with PUT, MKCOL and a password, as WebDAV servers are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use super::{Machine, keeps_secrets, shared};
+
+/// Basic authorisation of `anna` with the password `s3cr3tpw`.
+const AUTHORIZATION: &str = "authorization: basic YW5uYTpzM2NyM3Rwdw==";
+
+#[derive(Default)]
+struct State {
+    files: BTreeMap<String, Vec<u8>>,
+    folders: BTreeSet<String>,
+    refused: usize,
+}
+
+/// Starts a server; its thread ends with the test process.
+fn start() -> (String, Arc<Mutex<State>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/dav/", listener.local_addr().unwrap());
+    let state = Arc::new(Mutex::new(State { folders: ["/dav".to_owned()].into(), ..State::default() }));
+    let shared = state.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let state = shared.clone();
+            std::thread::spawn(move || while answer(&stream, &state).is_some() {});
+        }
+    });
+    (address, state)
+}
+
+/// One request and its answer; `None` when the other side is gone.
+fn answer(mut stream: &TcpStream, state: &Mutex<State>) -> Option<()> {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte).ok()?;
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).ok()?;
+    let mut words = head.split_whitespace();
+    let (method, path) = (words.next()?.to_owned(), words.next()?.trim_end_matches('/').to_owned());
+    let length = head.lines().find_map(|l| l.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    stream.read_exact(&mut body).ok()?;
+    let mut state = state.lock().unwrap();
+    let known = head.lines().any(|l| {
+        let (name, value) = l.split_once(": ").unwrap_or_default();
+        format!("{}: {}", name.to_lowercase(), value.replacen("Basic", "basic", 1)) == AUTHORIZATION
+    });
+    let parent = path.rsplit_once('/').map(|(p, _)| p.to_owned()).unwrap_or_default();
+    let (status, found) = match method.as_str() {
+        _ if !known => {
+            state.refused += 1;
+            (401, None)
+        }
+        "GET" | "HEAD" => match state.files.get(&path) {
+            Some(bytes) => (200, Some(bytes.clone())),
+            None => (404, None),
+        },
+        "PUT" | "MKCOL" if !state.folders.contains(&parent) => (409, None),
+        "MKCOL" => (if state.folders.insert(path) { 201 } else { 405 }, None),
+        "PUT" => {
+            state.files.insert(path, body);
+            (201, None)
+        }
+        "DELETE" => (if state.files.remove(&path).is_some() { 204 } else { 404 }, None),
+        _ => (405, None),
+    };
+    drop(state);
+    let found = found.unwrap_or_default();
+    let modified = "Last-Modified: Mon, 30 Nov 2026 12:00:00 GMT\r\nETag: \"x\"";
+    write!(stream, "HTTP/1.1 {status} X\r\n{modified}\r\nContent-Length: {}\r\n\r\n", found.len()).ok()?;
+    if method == "GET" {
+        stream.write_all(&found).ok()?;
+    }
+    Some(())
+}
+
+fn with_password(mut machine: Machine, password: &str) -> Machine {
+    machine.variables.push(("XPIPE_REMOTE_USER".into(), "anna".into()));
+    machine.variables.push(("XPIPE_REMOTE_PASSWORD".into(), password.into()));
+    machine
+}
+
+#[test]
+fn a_web_server_with_a_password_is_a_remote_cache() {
+    let (url, state) = start();
+    let table = format!("url = \"{url}\"\nnamespace = \"lab\"");
+    let (sender, key) = Machine::sender(&table);
+    let sender = with_password(sender, "s3cr3tpw");
+    let reader = with_password(Machine::reader(&table, &key), "s3cr3tpw");
+    shared(&sender, &reader);
+    assert_eq!(state.lock().unwrap().refused, 0);
+    // With another password everything is computed here, and it is told.
+    let locked_out = with_password(Machine::reader(&table, &key), "s3cr3tpx");
+    let ((ran, cached, code), did, ended) = locked_out.run();
+    assert!(ran > 0 && cached == 0 && code == 0 && did["given_up"] == true, "{ended:#?}");
+    assert!(ended.err.contains("401"), "{}", ended.err);
+    keeps_secrets(&locked_out, &[&ended], &["s3cr3tpx"]);
+    keeps_secrets(&sender, &[], &["s3cr3tpw"]);
+}
