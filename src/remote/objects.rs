@@ -139,8 +139,17 @@ impl Objects {
 
     /// Writes a file, replacing one that is there.
     pub(crate) fn write(&self, below: &str, bytes: Bytes) -> Result<(), Error> {
-        let put = wait(self.store.put(&self.path(below), PutPayload::from_bytes(bytes)))?;
-        put.map(|_| ()).map_err(|e| self.error("writing", below, &e))
+        let payload = PutPayload::from_bytes(bytes);
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            match wait(self.store.put(&self.path(below), payload.clone()))? {
+                Ok(_) => return Ok(()),
+                // Two writers made a folder of a WebDAV server at once: the second one finds it there now.
+                Err(e) if attempts < 8 && e.to_string().contains("performing MKCOL") => {}
+                Err(e) => return Err(self.error("writing", below, &e)),
+            }
+        }
     }
 
     /// Writes a file if there is none.
