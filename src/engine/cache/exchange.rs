@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::error::At;
+use super::lookup::BlobState;
 use super::publish::manifest_text;
 use super::{Error, Manifest, Miss, Output, Recipe, Store, Workspace, json};
 use xpipe_base::value::Digest;
@@ -88,7 +89,7 @@ impl Store {
     pub fn place_known(&self, output: &Output, folder: &Path) -> Result<bool, Error> {
         let blob = self.blob(&output.digest);
         let there = std::fs::metadata(&blob).is_ok_and(|m| m.is_file() && m.len() == output.size);
-        if !there || !self.is_intact(&output.digest) {
+        if !there || !matches!(self.blob_state(&output.digest)?, BlobState::Intact) {
             return Ok(false);
         }
         let file = make_parent(output, folder)?;

@@ -52,6 +52,7 @@ impl Machine {
             threads: 1,
             started: "2026-11-24T10:00:00Z".parse().unwrap(),
             log: None,
+            replace: false,
         };
         self.store.publish(work, what).unwrap();
         recipe.key()
