@@ -7,7 +7,7 @@ use super::console::{Console, Mode};
 use super::options::Common;
 use super::out;
 use super::signals::cancel_on_signal;
-use xpipe_engine::{Event, driver_is_alive};
+use xpipe_engine::{Event, cluster_of, driver_is_alive};
 use xpipe_study::session::{Error, event, exit, run_folder};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -27,7 +27,7 @@ pub(super) fn run(args: &Args, common: &Common) -> Result<u8, Error> {
     let stop = cancel_on_signal();
     let console = Console::new(Mode::of(false, args.plain));
     let mut view = console.view();
-    let (mut at, mut gone) = (0, false);
+    let (mut at, mut gone, has_lease) = (0, false, cluster_of(&folder).is_some());
     loop {
         let mut bytes = Vec::new();
         let read = file.seek(SeekFrom::Start(at)).and_then(|_| file.read_to_end(&mut bytes));
@@ -51,8 +51,8 @@ pub(super) fn run(args: &Args, common: &Common) -> Result<u8, Error> {
             out::line("the run goes on; `xpipe cancel` ends it");
             return Ok(exit::INTERRUPTED);
         }
-        // Once more after its end, for its last lines.
-        if std::mem::replace(&mut gone, !driver_is_alive(&folder)) && gone {
+        // Once more after its end, for its last lines. Runs on one machine give no sign of life.
+        if has_lease && std::mem::replace(&mut gone, !driver_is_alive(&folder)) && gone {
             drop(view);
             out::warn("its process is gone; jobs may go on, and the next `xpipe run` takes them over");
             return Ok(exit::INCOMPLETE);

@@ -3,13 +3,14 @@
 //! The queries are divided into chunks. Every job takes the next chunk that nobody has taken, and keeps its scores in the
 //! folder for checkpoints, which all jobs of the action see. Whoever finds all chunks there has the scores of the whole
 //! action. A score does not depend on what else is in its batch, so neither the chunks nor the number of jobs changes a
-//! bit. A chunk whose job shows no sign of life is taken by another one; twins write the same file. Scores are also kept
-//! when a job is stopped or lost, so the next one goes on from there.
+//! bit. Jobs with other kernels, whose bits may differ, share nothing. A chunk whose job shows no sign of life is taken by
+//! another one; twins write the same file. Scores are also kept when a job is stopped or lost, so that the next one goes
+//! on from there.
 //!
 //! | file | says |
 //! |---|---|
-//! | `scores-FROM-TO` | the scores of these queries, after a digest of the action's key and the rest |
-//! | `scores-FROM-TO.taken` | a job computes them; its time of change is a sign of life |
+//! | `scores-FROM-TO-KERNELS` | the scores of these queries, after a digest of the action's key and the rest |
+//! | `scores-FROM-TO-KERNELS.taken` | a job computes them; its time of change is a sign of life |
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -23,6 +24,7 @@ use crate::train::ranker::{Ranker, Work};
 use crate::train::source::Stores;
 use xpipe_base::place;
 use xpipe_base::task::{Caveat, Failure, Job, Progress};
+use xpipe_nn::Reranker as _;
 
 /// The most queries of a chunk.
 const LARGEST: usize = 1000;
@@ -56,7 +58,8 @@ pub(super) fn score(
         let scores = ranker.score(stores, work, batching, job.progress)?;
         return Ok(Scored { scores, pairs_elsewhere: 0 });
     }
-    let chunks = Chunks { folder: &job.spec.scratch, key: &job.spec.key, work };
+    let kernels: String = ranker.model.kernels().chars().filter(char::is_ascii_alphanumeric).collect();
+    let chunks = Chunks { folder: &job.spec.scratch, key: &job.spec.key, kernels, work };
     let size = work.len().div_ceil(EACH * jobs).clamp(1, LARGEST);
     let ranges: Vec<Range<usize>> =
         (0..work.len()).step_by(size).map(|from| from..(from + size).min(work.len())).collect();
@@ -105,6 +108,8 @@ pub(super) fn score(
 struct Chunks<'a> {
     folder: &'a Path,
     key: &'a str,
+    /// The kernels of this job.
+    kernels: String,
     work: &'a [Work],
 }
 
@@ -114,7 +119,7 @@ impl Chunks<'_> {
     }
 
     fn path(&self, range: &Range<usize>) -> PathBuf {
-        self.folder.join(format!("scores-{}-{}", range.start, range.end))
+        self.folder.join(format!("scores-{}-{}-{}", range.start, range.end, self.kernels))
     }
 
     /// The digest in front of the scores of a chunk.
@@ -246,7 +251,7 @@ mod tests {
     fn a_chunk_is_computed_once_and_read_by_all() {
         let dir = tempfile::tempdir().unwrap();
         let work = work();
-        let chunks = Chunks { folder: dir.path(), key: "k", work: &work };
+        let chunks = Chunks { folder: dir.path(), key: "k", kernels: "avx2".into(), work: &work };
         let range = 1..3;
         assert_eq!((chunks.read(&range).unwrap(), chunks.pairs(&range)), (None, 5));
         let taken = chunks.take(&range).unwrap().unwrap();
@@ -258,10 +263,12 @@ mod tests {
         let back = chunks.read(&range).unwrap().unwrap();
         assert_eq!(back.map_bits(), scores.to_vec().map_bits());
         // Of another action, or damaged: nothing is read, and it is computed again.
-        let other = Chunks { key: "other", ..chunks };
+        let other = Chunks { key: "other", kernels: "avx2".into(), ..chunks };
+        let elsewhere = Chunks { folder: dir.path(), key: "k", kernels: "portable".into(), work: &work };
+        assert_eq!(elsewhere.read(&range).unwrap(), None, "of other kernels");
         assert_eq!(other.read(&range).unwrap(), None);
         assert!(!other.path(&range).exists());
-        let chunks = Chunks { folder: dir.path(), key: "k", work: &work };
+        let chunks = Chunks { folder: dir.path(), key: "k", kernels: "avx2".into(), work: &work };
         chunks.write(&range, &scores).unwrap();
         let mut bytes = std::fs::read(chunks.path(&range)).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
@@ -273,7 +280,7 @@ mod tests {
     fn a_chunk_of_a_lost_job_is_taken_by_another_one() {
         let dir = tempfile::tempdir().unwrap();
         let work = work();
-        let chunks = Chunks { folder: dir.path(), key: "k", work: &work };
+        let chunks = Chunks { folder: dir.path(), key: "k", kernels: "avx2".into(), work: &work };
         let lost = chunks.take(&(0..2)).unwrap().unwrap();
         lost.file.set_modified(SystemTime::now() - 2 * LOST).unwrap();
         assert!(chunks.take(&(0..2)).unwrap().is_none(), "first it is set free");

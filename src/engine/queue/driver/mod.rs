@@ -132,6 +132,7 @@ impl<'env> Driver<'env> {
 
     /// Serves until the coordinator is gone.
     pub(super) fn serve(mut self, assignments: &Receiver<Assignment>) {
+        self.lease.renew();
         loop {
             match assignments.recv_timeout(Duration::from_millis(100)) {
                 Ok(assignment) => {
@@ -143,10 +144,10 @@ impl<'env> Driver<'env> {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+            self.lease.renew();
             if self.items.is_empty() {
                 continue;
             }
-            self.lease.renew();
             if self.clock.is_due() && is_asked_to_stop(&self.run.path) && !self.context.cancel.stopping() {
                 self.context.cancel.request();
             }
