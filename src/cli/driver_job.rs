@@ -11,6 +11,23 @@ use xpipe_study::session::{Error, exit};
 /// The option that this file carries out.
 const OPTION: &str = "--driver-job";
 
+/// Variables that the job gets: places and settings, no secrets. A queue keeps what it is given.
+const PASSED: [&str; 13] = [
+    "XPIPE_SETTINGS",
+    "XPIPE_MODELS",
+    "XPIPE_MIRROR",
+    "XDG_CONFIG_HOME",
+    "XDG_CACHE_HOME",
+    "HF_HOME",
+    "HF_HUB_CACHE",
+    "HF_HUB_OFFLINE",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "SLURM_CONF",
+    "PATH",
+    "HOME",
+];
+
 /// Submits this command line without the option, and follows it to its end.
 pub(super) fn run(queue: &QueueOptions, common: &Common, stop: &CancelToken) -> Result<u8, Error> {
     let store = common.settings().open_to_write()?;
@@ -26,7 +43,9 @@ pub(super) fn run(queue: &QueueOptions, common: &Common, stop: &CancelToken) -> 
         // The job has another environment.
         words.extend(["--cache".into(), store.root().display().to_string()]);
     }
-    let job = submit_driver(queue, &folder, &directory, &words)?;
+    let variable = |name: &&str| Some(((*name).to_owned(), std::env::var(name).ok()?));
+    let variables: Vec<(String, String)> = PASSED.iter().filter_map(variable).collect();
+    let job = submit_driver(queue, &folder, &directory, &variables, &words)?;
     out::warn(&format!("the run is job {}; Ctrl-C leaves it running, `scancel {}` ends it", job.id, job.id));
     let mut at = 0;
     loop {

@@ -18,7 +18,8 @@ pub struct DriverJob {
     pub exit: PathBuf,
 }
 
-/// Submits a command line, to be run in `directory`, as a job of one CPU. `folder` is an empty one on the shared file system.
+/// Submits a command line, to be run in `directory` with more variables, as a job of one CPU. `folder` is an empty one on
+/// the shared file system.
 ///
 /// # Errors
 /// The queue does not accept it, or the folder cannot be written.
@@ -26,6 +27,7 @@ pub fn submit_driver(
     queue: &QueueOptions,
     folder: &Path,
     directory: &Path,
+    variables: &[(String, String)],
     words: &[String],
 ) -> Result<DriverJob, Failure> {
     let name = format!("xpipe-run-{}", folder.file_name().unwrap_or_default().to_string_lossy());
@@ -35,6 +37,8 @@ pub fn submit_driver(
     let word = |path: &Path| shell_word(&path.display().to_string());
     let line: Vec<String> = words.iter().map(|w| shell_word(w)).collect();
     let mut asking = queue.clone();
+    let export = |(name, value): &(String, String)| format!("export {name}={}", shell_word(value));
+    asking.cluster.environment.extend(variables.iter().map(export));
     asking.cluster.environment.extend([
         // The run ends its jobs at SIGTERM and needs a moment, in which its shell must not end.
         "trap '' TERM".to_owned(),

@@ -57,12 +57,13 @@ impl Cluster {
     /// A program of Slurm; its output.
     #[track_caller]
     pub(super) fn slurm(&self, program: &str, args: &[&str]) -> String {
-        let output = Command::new(program)
-            .args(args)
-            .env("SLURM_CONF", self.home.join("slurm.conf"))
-            .output()
-            .unwrap();
+        let output = Command::new(program).args(args).env("SLURM_CONF", self.conf()).output().unwrap();
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The file of its settings.
+    pub(super) fn conf(&self) -> PathBuf {
+        self.home.join("slurm.conf")
     }
 
     /// No job, and all nodes are idle.
@@ -119,7 +120,7 @@ impl Cluster {
         let path = format!("{}:{}", space.path("bin").display(), std::env::var("PATH").unwrap());
         command
             .env("PATH", path)
-            .env("SLURM_CONF", self.home.join("slurm.conf"))
+            .env("SLURM_CONF", self.conf())
             .env("XPIPE_SETTINGS", space.path("settings.toml"));
         command
     }

@@ -5,6 +5,7 @@ mod cluster;
 mod commands;
 mod faults;
 mod forty;
+mod outside;
 mod verbs;
 
 use std::os::unix::fs::PermissionsExt as _;
