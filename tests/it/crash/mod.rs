@@ -72,6 +72,21 @@ fn a_run_killed_between_two_calls_of_a_publication_loses_nothing() {
 }
 
 #[test]
+fn power_failures_would_damage_a_cache_that_is_not_synced() {
+    // Otherwise the tests here would show nothing.
+    let damaged = (0..6).filter(|seed| {
+        let space = Space::new(RETRIEVAL);
+        assert_eq!(run(&space, None).counts(), (8, 0, 0));
+        let calls = space.read("calls");
+        let unsynced: Vec<&str> = calls.lines().filter(|line| !line.contains("\"sync\"")).collect();
+        space.write("calls", &unsynced.join("\n"));
+        lose_power(&space, &Loss::seeded(*seed));
+        space.xpipe(&["cache", "verify"]).code == Some(5)
+    });
+    assert!(damaged.count() >= 3);
+}
+
+#[test]
 #[ignore = "takes minutes: every call"]
 fn crash_matrix_of_every_call() {
     let unbroken = unbroken();

@@ -34,7 +34,8 @@ pub(super) fn queries(job: &Job<'_>) -> Result<Outcome, Failure> {
     if !job.has("judged_by") {
         return read::texts(job, TextKind::Queries, fields, &job.spec.out);
     }
-    let all = job.spec.scratch.join("all");
+    // Of this attempt alone: another host may carry out the same action.
+    let all = job.spec.temp.join("all");
     read::texts(job, TextKind::Queries, fields, &all)?;
     let outcome = judged(job, &TextStore::open(&all)?)?;
     std::fs::remove_dir_all(&all)?;
