@@ -184,7 +184,7 @@ fn users_of_a_group_share_a_cache_whatever_their_umasks() {
                 (true, _) => assert_eq!(bits, mode, "{}", path.display()),
                 (false, true) => assert_eq!(bits, object, "{}", path.display()),
                 (false, false) => {
-                    assert!(within("runs") || bits & 0o060 == 0o060, "{bits:o} {}", path.display())
+                    assert!(within("runs") || bits & 0o060 == 0o060, "{bits:o} {}", path.display());
                 }
             }
         }

@@ -122,6 +122,11 @@ fn seconds() -> u64 {
     std::env::var("XPIPE_FUZZ_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(20)
 }
 
+#[expect(clippy::print_stdout, reason = "the parent reads it, and shows it with --nocapture")]
+fn tell(text: &str) {
+    println!("{text}");
+}
+
 /// The child: changes good input until its time is over. The current input is in a file.
 fn work(input: &Path, good: &[Vec<u8>], target: fn(&[u8])) {
     let mut random = Random(u64::from(std::process::id()) << 20 | 1);
@@ -136,7 +141,7 @@ fn work(input: &Path, good: &[Vec<u8>], target: fn(&[u8])) {
         target(&bytes);
         count += 1;
     }
-    println!("{count} inputs in {} s", begun.elapsed().as_secs());
+    tell(&format!("{count} inputs in {} s", begun.elapsed().as_secs()));
 }
 
 /// Runs a target in a child, which is this test again.
@@ -172,7 +177,8 @@ fn fuzz(name: &str, good: &[Vec<u8>], target: fn(&[u8])) {
     let output = watched.join().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status.success() && said.contains("inputs in") {
-        return println!("{name}: {}", said.lines().find(|l| l.contains("inputs in")).unwrap_or_default());
+        let counted = said.lines().find(|l| l.contains("inputs in")).unwrap_or_default();
+        return tell(&format!("{name}: {counted}"));
     }
     let kept = kept(name, &input);
     let errors = String::from_utf8_lossy(&output.stderr);
