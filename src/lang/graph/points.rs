@@ -13,6 +13,9 @@ use crate::types::Type;
 use xpipe_base::diag::{Code, Diagnostic, Span};
 use xpipe_base::value::{Name, Value};
 
+/// Callback for a point of a table or claim.
+type EachOutput<'f, 'a> = &'f mut dyn FnMut(&mut Expander<'a>, &[usize], &Env<'a>, &mut CellCount);
+
 impl<'a> Expander<'a> {
     /// The axes of a `for`, or `None` when one is unknown (reported).
     pub(super) fn sweep_axes(
@@ -64,7 +67,7 @@ impl<'a> Expander<'a> {
         (kind, name): (&str, &Ident),
         sweep: Option<&'a ForClause>,
         axes: &[AxisId],
-        f: &mut dyn FnMut(&mut Self, &[usize], &Env<'a>, &mut CellCount),
+        f: EachOutput<'_, 'a>,
     ) {
         let mut count = CellCount::default();
         self.each_point(axes, &mut |e, point| {
