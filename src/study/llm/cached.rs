@@ -144,7 +144,7 @@ impl<'a> CachedModel<'a> {
 #[cfg(test)]
 pub(super) mod testing {
     use super::*;
-    use crate::llm::spending::Limits;
+    use crate::llm::spending::SpendingLimits;
     use xpipe_base::task::Silent;
 
     /// A model that is a function of the last message.
@@ -168,7 +168,7 @@ pub(super) mod testing {
     ) -> (T, u64) {
         let model = Says(says, AtomicU64::new(0));
         let options = RequestOptions { max_tokens: 10, logprobs: false, seed: 0 };
-        let spending = Spending::new(Limits::default());
+        let spending = Spending::new(SpendingLimits::default());
         let cached = CachedModel::new(&model, Answers::new(folder), spending, options, 0, &Silent);
         let result = f(&cached);
         (result, model.1.load(Ordering::SeqCst))

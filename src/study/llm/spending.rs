@@ -10,7 +10,7 @@ use xpipe_base::value::human;
 
 /// Limits, and prices per million tokens in any currency.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Limits {
+pub struct SpendingLimits {
     /// Maximum tokens of prompts and answers together.
     pub tokens: Option<u64>,
     /// Maximum cost.
@@ -21,7 +21,7 @@ pub struct Limits {
     pub output_price: f64,
 }
 
-impl Limits {
+impl SpendingLimits {
     /// The cost of a number of tokens.
     pub fn cost(&self, prompt_tokens: f64, completion_tokens: f64) -> f64 {
         (prompt_tokens * self.input_price + completion_tokens * self.output_price) / 1e6
@@ -68,7 +68,7 @@ struct State {
 /// The spending of a stage. Stored answers count as well, so that a restarted stage stays within its limit.
 #[derive(Debug, Default)]
 pub struct Spending {
-    limits: Limits,
+    limits: SpendingLimits,
     state: Mutex<State>,
 }
 
@@ -78,7 +78,7 @@ pub struct Reserved(u64, u64);
 
 impl Spending {
     /// Nothing spent yet.
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: SpendingLimits) -> Self {
         Self { limits, state: Mutex::default() }
     }
 
@@ -151,7 +151,7 @@ impl Spending {
     }
 
     /// The limits.
-    pub fn limits(&self) -> Limits {
+    pub fn limits(&self) -> SpendingLimits {
         self.limits
     }
 }
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn requests_under_way_count_and_kept_answers_do() {
-        let spending = Spending::new(Limits { tokens: Some(300), ..Limits::default() });
+        let spending = Spending::new(SpendingLimits { tokens: Some(300), ..SpendingLimits::default() });
         let first = spending.reserve(&request()).unwrap();
         let second = spending.reserve(&request()).unwrap();
         assert!(spending.reserve(&request()).is_err());
@@ -199,7 +199,12 @@ mod tests {
 
     #[test]
     fn money_is_counted_by_the_prices() {
-        let limits = Limits { cost: Some(0.0005), input_price: 2.0, output_price: 10.0, ..Limits::default() };
+        let limits = SpendingLimits {
+            cost: Some(0.0005),
+            input_price: 2.0,
+            output_price: 10.0,
+            ..SpendingLimits::default()
+        };
         // 104 × 2 + 16 × 10 = 368 millionths.
         let spending = Spending::new(limits);
         let first = spending.reserve(&request()).unwrap();

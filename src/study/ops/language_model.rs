@@ -162,7 +162,7 @@ mod run {
     use crate::llm::cached::{CachedModel, RequestOptions};
     use crate::llm::permutation::Repairs;
     use crate::llm::prompts;
-    use crate::llm::spending::{Limits, Spending};
+    use crate::llm::spending::{Spending, SpendingLimits};
     use crate::llm::{Model, Prompt};
     use crate::train::source::Stores;
     use xpipe_base::task::{Caveat, CaveatKind, Failure, Job, Outcome, Policy, cause};
@@ -174,8 +174,8 @@ mod run {
     const AT_ONCE: usize = 4;
 
     /// The limits and prices in `with`.
-    pub(in super::super) fn limits(policy: &Policy) -> Limits {
-        Limits {
+    pub(in super::super) fn limits(policy: &Policy) -> SpendingLimits {
+        SpendingLimits {
             tokens: policy.token_limit,
             cost: policy.cost_limit,
             input_price: policy.input_price.unwrap_or(0.0),

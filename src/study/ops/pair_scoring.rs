@@ -7,7 +7,7 @@ use serde_json::json;
 use super::compatibility::{self, PRECISION};
 use super::shared_scoring::{self, Scored};
 use super::{models, unsupported};
-use crate::train::ranker::{Ranker, Work};
+use crate::train::ranker::{QueryDocuments, Ranker};
 use crate::train::source::Stores;
 use xpipe_base::task::{Failure, Job, Outcome};
 use xpipe_base::value::{Record, Value};
@@ -38,7 +38,7 @@ pub(super) fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
 /// Pairs with their scores.
 pub(super) struct ScoredPairs {
     pub(super) stores: Stores,
-    pub(super) work: Vec<Work>,
+    pub(super) work: Vec<QueryDocuments>,
     /// The scores of each query's documents, in their order.
     pub(super) scores: Vec<Vec<f32>>,
     /// Pairs that other jobs, or an earlier attempt, have scored.
@@ -51,7 +51,7 @@ impl ScoredPairs {
     /// Scores the pairs that `pairs` finds, by the model of the job.
     pub(super) fn of(
         job: &Job<'_>,
-        pairs: impl FnOnce(&Stores) -> Result<Vec<Work>, Failure>,
+        pairs: impl FnOnce(&Stores) -> Result<Vec<QueryDocuments>, Failure>,
     ) -> Result<Self, Failure> {
         let started = Instant::now();
         let stores = Stores::open(job.path("corpus")?, job.path("queries")?)?;

@@ -34,7 +34,7 @@ mod run {
     use super::super::models;
     use super::super::pair_scoring::ScoredPairs;
     use super::super::threads::with_threads;
-    use crate::train::ranker::{self, Work};
+    use crate::train::ranker::{self, QueryDocuments};
     use crate::train::source::Stores;
     use xpipe_base::task::{Failure, Job, Outcome};
     use xpipe_data::run::{RunReader, RunWriter};
@@ -54,11 +54,11 @@ mod run {
     }
 
     /// The documents to re-rank of each query of the run.
-    fn pairs(job: &Job<'_>, stores: &Stores) -> Result<Vec<Work>, Failure> {
+    fn pairs(job: &Job<'_>, stores: &Stores) -> Result<Vec<QueryDocuments>, Failure> {
         let (mut reader, depth) = (RunReader::open(job.path("run")?)?, models::depth(job));
         let mut work = Vec::new();
         while let Some(query) = reader.query()? {
-            work.push(Work::of(&query, depth, stores)?);
+            work.push(QueryDocuments::of(&query, depth, stores)?);
         }
         Ok(work)
     }

@@ -66,7 +66,7 @@ mod run {
     use crate::llm::listwise::{Sliding, windows};
     use crate::llm::permutation::Repairs;
     use crate::llm::prompts::Listwise;
-    use crate::train::ranker::Work;
+    use crate::train::ranker::QueryDocuments;
     use xpipe_base::task::{Failure, Job, Outcome};
     use xpipe_data::run::{Hit, RunQuery, RunReader, RunWriter};
 
@@ -91,11 +91,11 @@ mod run {
     pub(in super::super) fn read(
         job: &Job<'_>,
         asking: &language_model::Asking<'_>,
-    ) -> Result<Vec<Work>, Failure> {
+    ) -> Result<Vec<QueryDocuments>, Failure> {
         let (mut reader, depth) = (RunReader::open(job.path("run")?)?, models::depth(job));
         let mut work = Vec::new();
         while let Some(query) = reader.query()? {
-            work.push(Work::of(&query, depth, &asking.stores)?);
+            work.push(QueryDocuments::of(&query, depth, &asking.stores)?);
         }
         Ok(work)
     }
@@ -104,7 +104,7 @@ mod run {
     pub(in super::super) fn write(
         job: &Job<'_>,
         asking: &language_model::Asking<'_>,
-        work: &[Work],
+        work: &[QueryDocuments],
         ranked: &[(Vec<usize>, Repairs)],
     ) -> Result<(usize, Repairs), Failure> {
         let mut writer = RunWriter::create(&job.spec.out)?;

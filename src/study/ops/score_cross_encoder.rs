@@ -82,7 +82,7 @@ mod run {
     use super::super::models;
     use super::super::pair_scoring::ScoredPairs;
     use super::super::threads::with_threads;
-    use crate::train::ranker::Work;
+    use crate::train::ranker::QueryDocuments;
     use crate::train::source::{Stores, finite};
     use xpipe_base::task::{Failure, Job, Outcome};
     use xpipe_data::run::RunReader;
@@ -113,7 +113,10 @@ mod run {
     }
 
     /// The pairs to score, by query, and the number of queries skipped because `queries` lacks them.
-    pub(in super::super) fn pairs(job: &Job<'_>, stores: &Stores) -> Result<(Vec<Work>, u64), Failure> {
+    pub(in super::super) fn pairs(
+        job: &Job<'_>,
+        stores: &Stores,
+    ) -> Result<(Vec<QueryDocuments>, u64), Failure> {
         let found = if job.has("run") { of_run(job, stores)? } else { of_samples(job, stores)? };
         if found.0.is_empty() {
             return Err(Failure::wrong(
@@ -125,21 +128,21 @@ mod run {
     }
 
     /// The pairs of a run for the queries in `queries`, and the number of other queries.
-    fn of_run(job: &Job<'_>, stores: &Stores) -> Result<(Vec<Work>, u64), Failure> {
+    fn of_run(job: &Job<'_>, stores: &Stores) -> Result<(Vec<QueryDocuments>, u64), Failure> {
         let (mut reader, depth) = (RunReader::open(job.path("run")?)?, models::depth(job));
         let (mut work, mut passed_over) = (Vec::new(), 0);
         while let Some(query) = reader.query()? {
             if stores.queries.find(&query.id).is_none() {
                 passed_over += 1;
             } else if !query.hits.is_empty() {
-                work.push(Work::of(&query, depth, stores)?);
+                work.push(QueryDocuments::of(&query, depth, stores)?);
             }
         }
         Ok((work, passed_over))
     }
 
     /// The different pairs of finite samples, by query in the order of their first appearance.
-    fn of_samples(job: &Job<'_>, stores: &Stores) -> Result<(Vec<Work>, u64), Failure> {
+    fn of_samples(job: &Job<'_>, stores: &Stores) -> Result<(Vec<QueryDocuments>, u64), Failure> {
         let mut pairs: IndexMap<u32, IndexSet<u32>> = IndexMap::new();
         let mut passed_over = IndexSet::new();
         finite::pairs(job.path("samples")?, &mut |query, document| {
@@ -153,7 +156,7 @@ mod run {
             }
             Ok(())
         })?;
-        let work = |(query, documents): (u32, IndexSet<u32>)| Work {
+        let work = |(query, documents): (u32, IndexSet<u32>)| QueryDocuments {
             query,
             documents: documents.into_iter().collect(),
         };

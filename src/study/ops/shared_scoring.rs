@@ -20,7 +20,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::models;
-use crate::train::ranker::{Ranker, Work};
+use crate::train::ranker::{QueryDocuments, Ranker};
 use crate::train::source::Stores;
 use xpipe_base::place;
 use xpipe_base::task::{Caveat, Failure, Job, Progress};
@@ -50,7 +50,7 @@ pub(super) fn score(
     job: &Job<'_>,
     ranker: &mut Ranker,
     stores: &Stores,
-    work: &[Work],
+    work: &[QueryDocuments],
 ) -> Result<Scored, Failure> {
     let batching = models::batching(job);
     let jobs = job.spec.policy.jobs.unwrap_or(1);
@@ -110,7 +110,7 @@ struct Chunks<'a> {
     key: &'a str,
     /// The kernels of this job.
     kernels: String,
-    work: &'a [Work],
+    work: &'a [QueryDocuments],
 }
 
 impl Chunks<'_> {
@@ -243,8 +243,8 @@ impl Progress for Beating<'_> {
 mod tests {
     use super::*;
 
-    fn work() -> Vec<Work> {
-        (0..5u32).map(|query| Work { query, documents: (0..=query).collect() }).collect()
+    fn work() -> Vec<QueryDocuments> {
+        (0..5u32).map(|query| QueryDocuments { query, documents: (0..=query).collect() }).collect()
     }
 
     #[test]

@@ -55,7 +55,7 @@ impl Ranker {
     pub fn score(
         &mut self,
         stores: &Stores,
-        work: &[Work],
+        work: &[QueryDocuments],
         batching: Batching,
         progress: &dyn Progress,
     ) -> Result<Vec<Vec<f32>>, Failure> {
@@ -114,14 +114,14 @@ impl Reader {
 
 /// A query and the documents to score, by numbers of the stores.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Work {
+pub struct QueryDocuments {
     /// The query.
     pub query: u32,
     /// Its documents.
     pub documents: Vec<u32>,
 }
 
-impl Work {
+impl QueryDocuments {
     /// The first `depth` documents of a ranking.
     ///
     /// # Errors
@@ -143,7 +143,7 @@ pub fn score(
     model: &mut dyn Reranker,
     reader: &Reader,
     stores: &Stores,
-    work: &[Work],
+    work: &[QueryDocuments],
     batching: Batching,
     progress: &dyn Progress,
 ) -> Result<Vec<Vec<f32>>, Failure> {
@@ -172,7 +172,7 @@ pub fn score(
 ///
 /// # Errors
 /// As [`RunQuery::new`].
-pub fn ranking(work: &Work, scores: &[f32], stores: &Stores) -> Result<RunQuery, Failure> {
+pub fn ranking(work: &QueryDocuments, scores: &[f32], stores: &Stores) -> Result<RunQuery, Failure> {
     let hit = |(document, score): (&u32, &f32)| Hit {
         document: stores.corpus.id(*document as usize).to_owned(),
         score: *score,

@@ -26,7 +26,7 @@ pub const MICRO_BATCH: usize = 4096;
 
 /// What one training is.
 #[derive(Clone, Copy, Debug)]
-pub struct Plan<'a> {
+pub struct TrainingPlan<'a> {
     /// The key of the action, which checkpoints carry.
     pub key: &'a str,
     /// The seed of dropout.
@@ -66,7 +66,7 @@ const CHECKPOINT_SECONDS: u64 = 60;
 /// [`xpipe_base::task::FailureKind::Interrupted`] after cancellation, with a checkpoint written; a loss or gradient
 /// that is not finite; what the feed, the model and the validation report.
 pub fn train(
-    plan: &Plan<'_>,
+    plan: &TrainingPlan<'_>,
     model: &mut dyn Reranker,
     feed: &Feed<'_>,
     validate: &mut Validate<'_>,
@@ -119,7 +119,7 @@ pub fn train(
 }
 
 /// The examples of a step; none past the end.
-fn batch_at(plan: &Plan<'_>, feed: &Feed<'_>, step: u64) -> Result<Vec<Example>, Failure> {
+fn batch_at(plan: &TrainingPlan<'_>, feed: &Feed<'_>, step: u64) -> Result<Vec<Example>, Failure> {
     use rayon::prelude::*;
     if step >= plan.steps {
         return Ok(Vec::new());
@@ -137,7 +137,12 @@ struct Run {
 }
 
 impl Run {
-    fn start(plan: &Plan<'_>, model: &mut dyn Reranker, path: &Path, progress: &dyn Progress) -> Self {
+    fn start(
+        plan: &TrainingPlan<'_>,
+        model: &mut dyn Reranker,
+        path: &Path,
+        progress: &dyn Progress,
+    ) -> Self {
         let dropout = Stream::new(plan.seed, &["train.cross_encoder", "dropout"]);
         let len = model.weights().len();
         model.gradients_mut().0.fill(0.0);
@@ -151,14 +156,14 @@ impl Run {
         }
     }
 
-    fn save(&self, plan: &Plan<'_>, model: &dyn Reranker, path: &Path) -> Result<(), Failure> {
+    fn save(&self, plan: &TrainingPlan<'_>, model: &dyn Reranker, path: &Path) -> Result<(), Failure> {
         checkpoint::save(path, plan.key, &self.state, model.weights(), &self.moments, self.best.as_deref())
     }
 
     /// One optimiser step over `examples`; the loss.
     fn step(
         &mut self,
-        plan: &Plan<'_>,
+        plan: &TrainingPlan<'_>,
         model: &mut dyn Reranker,
         examples: &[Example],
     ) -> Result<f64, Failure> {
@@ -190,7 +195,7 @@ impl Run {
     }
 
     /// Whether the step just done is to be validated and was not yet (a stop may have come between).
-    fn validation_due(&self, plan: &Plan<'_>) -> bool {
+    fn validation_due(&self, plan: &TrainingPlan<'_>) -> bool {
         let step = self.state.step;
         let done = self.state.validation.last().is_some_and(|v| v.step == step);
         step > 0 && !done && plan.every.is_some_and(|n| step.is_multiple_of(n.max(1)) || step == plan.steps)
@@ -215,7 +220,7 @@ impl Run {
         Ok(())
     }
 
-    fn finish(mut self, plan: &Plan<'_>, model: &mut dyn Reranker) -> State {
+    fn finish(mut self, plan: &TrainingPlan<'_>, model: &mut dyn Reranker) -> State {
         self.state.selected = plan.steps;
         if let (Some((step, _)), Some(best)) = (self.state.best, &self.best) {
             self.state.selected = step;

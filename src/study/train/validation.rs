@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::ranker::{self, Reader, Work};
+use super::ranker::{self, QueryDocuments, Reader};
 use super::scoring::Batching;
 use super::source::Stores;
 use xpipe_base::task::{Caveat, Failure, Progress};
@@ -19,7 +19,7 @@ pub struct Collection {
     stores: Stores,
     qrels: Qrels,
     /// The judged queries that the run has.
-    work: Vec<Work>,
+    work: Vec<QueryDocuments>,
 }
 
 impl Collection {
@@ -38,7 +38,8 @@ impl Collection {
         let qrels = Qrels::read(qrels)?;
         let run = Run::read(run)?;
         let judged = run.queries().iter().filter(|q| qrels.get(&q.id).is_some());
-        let work: Vec<Work> = judged.map(|q| Work::of(q, usize::MAX, &stores)).collect::<Result<_, _>>()?;
+        let work: Vec<QueryDocuments> =
+            judged.map(|q| QueryDocuments::of(q, usize::MAX, &stores)).collect::<Result<_, _>>()?;
         if work.is_empty() {
             return Err(Failure::wrong(format!(
                 "the run of the validation collection {name} has no judged query"

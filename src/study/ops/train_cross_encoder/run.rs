@@ -14,7 +14,7 @@ use crate::train::samples::Samples;
 use crate::train::schedule::{self, Schedule};
 use crate::train::scoring::Batching;
 use crate::train::source::{self, Stores};
-use crate::train::trainer::{self, Example, MICRO_BATCH, Plan, State};
+use crate::train::trainer::{self, Example, MICRO_BATCH, State, TrainingPlan};
 use crate::train::validation::Collection;
 use xpipe_base::task::{Failure, Job, Outcome, Progress, located};
 use xpipe_base::value::{Budget, Call, Record, Value};
@@ -42,7 +42,7 @@ fn train(job: &Job<'_>) -> Result<Outcome, Failure> {
     let mut ranker = models::open(job, "backbone", seed)?;
     note_ignored(job, &ranker.facts.ignored);
     let select = Select::read(job.arg("select"), steps, epoch)?;
-    let plan = Plan {
+    let plan = TrainingPlan {
         key: &job.spec.key,
         seed,
         steps,
@@ -185,7 +185,7 @@ impl Select {
 /// `training.json`: no times and no paths, so that equal recipes give equal bytes.
 fn record(
     call: &Call,
-    plan: &Plan<'_>,
+    plan: &TrainingPlan<'_>,
     state: &State,
     select: Option<&Select>,
     samples: &Samples,

@@ -1,6 +1,6 @@
 //! A batch, split into micro-batches whose gradients add up to the gradient of the whole.
 
-use super::Plan;
+use super::TrainingPlan;
 use crate::train::objectives::Group;
 use xpipe_base::task::Failure;
 use xpipe_base::value::rng::Stream;
@@ -35,7 +35,7 @@ pub struct Example {
 /// once, and so is the last of several. Neither masks nor sums depend on the split: masks are addressed by places in
 /// the whole batch, and gradients are added by [`Packed::blocks`], from the last block to the first.
 pub(super) fn accumulate(
-    plan: &Plan<'_>,
+    plan: &TrainingPlan<'_>,
     model: &mut dyn Reranker,
     examples: &[Example],
     dropout: Stream,

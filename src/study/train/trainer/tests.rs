@@ -22,8 +22,8 @@ fn feed(position: u64) -> Result<Example, Failure> {
     })
 }
 
-fn plan<'a>(scratch: &'a Path, objective: &'a Objective, steps: u64) -> Plan<'a> {
-    Plan {
+fn plan<'a>(scratch: &'a Path, objective: &'a Objective, steps: u64) -> TrainingPlan<'a> {
+    TrainingPlan {
         key: "key",
         seed: 1,
         steps,
@@ -99,7 +99,7 @@ fn micro_batches_change_no_bit() {
         let objective = objective(name);
         let run = |micro_batch| {
             let mut model = Toy::new(9, 0.3);
-            let plan = Plan { micro_batch, ..plan(folder.path(), &objective, 10) };
+            let plan = TrainingPlan { micro_batch, ..plan(folder.path(), &objective, 10) };
             train(&plan, &mut model, &long, &mut no_validation, &xpipe_base::task::Silent).unwrap();
             (bits(&model), model.forwards)
         };
@@ -122,7 +122,7 @@ fn a_stopped_and_resumed_training_ends_with_the_same_bits() {
     let mut unbroken = Toy::new(9, 0.3);
     let every = Some(4);
     let wanted = train(
-        &Plan { every, ..plan(whole.path(), &objective, 30) },
+        &TrainingPlan { every, ..plan(whole.path(), &objective, 30) },
         &mut unbroken,
         &feed,
         &mut { validate },
@@ -131,7 +131,7 @@ fn a_stopped_and_resumed_training_ends_with_the_same_bits() {
     .unwrap();
     for stop in [0u64, 1, 7, 8, 29] {
         let folder = tempfile::tempdir().unwrap();
-        let plan = Plan { every, ..plan(folder.path(), &objective, 30) };
+        let plan = TrainingPlan { every, ..plan(folder.path(), &objective, 30) };
         let failure =
             train(&plan, &mut Toy::new(9, 0.3), &feed, &mut { validate }, &StopAfter(AtomicU64::new(stop)))
                 .unwrap_err();
@@ -149,7 +149,7 @@ fn a_stop_during_a_validation_loses_nothing() {
     let objective = objective("objective.bce");
     let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let figure = |model: &mut dyn Reranker| Ok(vec![("v".to_owned(), f64::from(model.weights()[1]))]);
-    let broken = Plan { every: Some(4), ..plan(folder.path(), &objective, 10) };
+    let broken = TrainingPlan { every: Some(4), ..plan(folder.path(), &objective, 10) };
     let mut asked = 0;
     let mut stop = |model: &mut dyn Reranker| {
         asked += 1;
@@ -158,7 +158,7 @@ fn a_stop_during_a_validation_loses_nothing() {
     assert!(train(&broken, &mut Toy::new(9, 0.1), &feed, &mut stop, &xpipe_base::task::Silent).is_err());
     let mut resumed = Toy::new(9, 0.1);
     let state = train(&broken, &mut resumed, &feed, &mut { figure }, &xpipe_base::task::Silent).unwrap();
-    let unbroken = Plan { every: Some(4), ..plan(other.path(), &objective, 10) };
+    let unbroken = TrainingPlan { every: Some(4), ..plan(other.path(), &objective, 10) };
     let mut model = Toy::new(9, 0.1);
     assert_eq!(
         train(&unbroken, &mut model, &feed, &mut { figure }, &xpipe_base::task::Silent).unwrap(),
@@ -172,7 +172,7 @@ fn a_stop_during_a_validation_loses_nothing() {
 fn a_checkpoint_every_so_many_steps_survives_a_crash() {
     let objective = objective("objective.bce");
     let folder = tempfile::tempdir().unwrap();
-    let plan = Plan { checkpoint: Some(5), ..plan(folder.path(), &objective, 20) };
+    let plan = TrainingPlan { checkpoint: Some(5), ..plan(folder.path(), &objective, 20) };
     let broken = |position| if position >= 4 * 13 { Err(Failure::wrong("crash")) } else { feed(position) };
     assert!(
         train(&plan, &mut Toy::new(9, 0.1), &broken, &mut no_validation, &xpipe_base::task::Silent).is_err()
@@ -184,7 +184,7 @@ fn a_checkpoint_every_so_many_steps_survives_a_crash() {
     train(&plan, &mut resumed, &feed, &mut no_validation, &xpipe_base::task::Silent).unwrap();
     let other = tempfile::tempdir().unwrap();
     let mut unbroken = Toy::new(9, 0.1);
-    let plan = Plan { scratch: other.path(), ..plan };
+    let plan = TrainingPlan { scratch: other.path(), ..plan };
     train(&plan, &mut unbroken, &feed, &mut no_validation, &xpipe_base::task::Silent).unwrap();
     assert_eq!(bits(&resumed), bits(&unbroken));
 }
@@ -193,7 +193,7 @@ fn a_checkpoint_every_so_many_steps_survives_a_crash() {
 fn the_best_mean_wins_and_ties_go_to_the_earlier_step() {
     let objective = objective("objective.bce");
     let folder = tempfile::tempdir().unwrap();
-    let plan = Plan { every: Some(4), ..plan(folder.path(), &objective, 18) };
+    let plan = TrainingPlan { every: Some(4), ..plan(folder.path(), &objective, 18) };
     // Steps 4, 8, 12, 16 and the last, 18. Each collection's own best step is not the best mean.
     let figures = [(0.9, 0.1), (0.5, 0.7), (0.7, 0.5), (0.1, 0.8), (0.2, 0.2)];
     let mut seen = Vec::new();
@@ -257,7 +257,7 @@ fn the_next_batch_is_read_while_a_step_is_computed() {
         assert!(farthest.load(Ordering::SeqCst) >= 4, "the second batch was not read");
         Ok(vec![("v".to_owned(), 0.5)])
     };
-    let plan = Plan { every: Some(1), ..plan(folder.path(), &objective, 2) };
+    let plan = TrainingPlan { every: Some(1), ..plan(folder.path(), &objective, 2) };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
     let mut model = Toy::new(9, 0.3);
     pool.install(|| train(&plan, &mut model, &told, &mut validate, &xpipe_base::task::Silent)).unwrap();

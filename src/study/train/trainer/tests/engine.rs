@@ -39,7 +39,7 @@ fn a_list_of_fifty_documents_trains_in_bounded_memory_with_the_same_gradient() {
         let objective = objective(name);
         let run = |micro_batch, recompute| {
             let mut model = engine(2).recomputing(recompute);
-            let plan = Plan { micro_batch, batch: 2, ..plan(folder.path(), &objective, 3) };
+            let plan = TrainingPlan { micro_batch, batch: 2, ..plan(folder.path(), &objective, 3) };
             // The sums of one batch before the optimiser sees them, then three steps.
             let examples = [list(0).unwrap(), list(1).unwrap()];
             let loss = batch::accumulate(&plan, &mut model, &examples, Stream::new(1, &["dropout"])).unwrap();
@@ -67,7 +67,7 @@ fn a_training_stopped_and_resumed_with_other_threads_ends_with_the_same_bits() {
     // Each part but the last is stopped after two of seven steps.
     let run = |parts: &[usize]| {
         let folder = tempfile::tempdir().unwrap();
-        let plan = Plan { batch: 1, micro_batch: 700, ..plan(folder.path(), &objective, 7) };
+        let plan = TrainingPlan { batch: 1, micro_batch: 700, ..plan(folder.path(), &objective, 7) };
         let mut models = parts.iter().enumerate().map(|(i, threads)| {
             let (last, mut model) = (i + 1 == parts.len(), engine(*threads));
             let stop = StopAfter((if last { u64::MAX } else { 2 }).into());
