@@ -30,7 +30,8 @@ enum ExecutorArg {
     Process,
     /// On threads of this process.
     Thread,
-    /// Each as a job of a cluster's queue.
+    /// Each as a job of a cluster's queue; also called `queue`.
+    #[value(alias = "queue")]
     Slurm,
 }
 

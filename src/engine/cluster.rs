@@ -218,6 +218,13 @@ mod tests {
     }
 
     #[test]
+    fn the_list_of_names_is_that_of_the_fields() {
+        let told = read(r#"{"no_such_setting": 1}"#).unwrap_err();
+        let names: Vec<&str> = told.split('`').skip(3).step_by(2).collect();
+        assert_eq!(names, Cluster::FIELDS);
+    }
+
+    #[test]
     fn settings_that_contradict_each_other_are_refused() {
         let check = |json: &str| read(json).unwrap().check();
         assert_eq!(check("{}"), Ok(()));
