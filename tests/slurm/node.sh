@@ -6,6 +6,10 @@
 set -euo pipefail
 home=${XPIPE_SLURM:-/tmp/xpipe-slurm-tests} node=$2
 export SLURM_CONF=$home/slurm.conf
+for fd in /proc/$$/fd/*; do # as in up.sh
+    fd=${fd##*/}
+    if [ "$fd" -gt 2 ] && [ "$fd" != 255 ]; then eval "exec $fd>&-"; fi
+done
 pid_file=$home/run/slurmd.$node.pid
 steps() { # the step daemons of the node: they hold its log open
     for pid in $(pgrep -x slurmstepd); do

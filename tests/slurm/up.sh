@@ -9,6 +9,12 @@ home=${XPIPE_SLURM:-/tmp/xpipe-slurm-tests} nodes=${SLURM_NODES:-2} cpus=${SLURM
 say() { printf 'up.sh: %s\n' "$*" >&2; }
 [ "$(id -u)" = 0 ] || { say "needs root"; exit 1; }
 
+# Daemons must not hold open files, such as locks, of whoever starts them. Bash reads this script through 255.
+for fd in /proc/$$/fd/*; do
+    fd=${fd##*/}
+    if [ "$fd" -gt 2 ] && [ "$fd" != 255 ]; then eval "exec $fd>&-"; fi
+done
+
 missing=()
 for pair in munged:munge slurmctld:slurmctld slurmd:slurmd sbatch:slurm-client; do
     command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")

@@ -1,10 +1,11 @@
 //! The Slurm that tests/slurm/up.sh starts on this machine. One test has it at a time.
 
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::Run;
 use crate::space::{Ended, Space, repository};
 
 /// The cluster, for one test.
@@ -125,17 +126,11 @@ impl Cluster {
         command
     }
 
-    pub(super) fn start(&self, space: &Space) -> Child {
-        self.command(space, &[]).spawn().unwrap()
+    pub(super) fn start(&self, space: &Space) -> Run {
+        Run::start(&mut self.command(space, &[]))
     }
 
     pub(super) fn run(&self, space: &Space) -> Ended {
         Ended::of(self.command(space, &[]).output().unwrap())
     }
-}
-
-/// The end of a run that was started.
-#[track_caller]
-pub(super) fn end(run: Child) -> Ended {
-    Ended::of(run.wait_with_output().unwrap())
 }

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Signal, kill_process};
 
-use super::cluster::{cluster, end};
+use super::cluster::cluster;
 use super::{program, reports, same_as_here, slow, started};
 use crate::space::{Space, TRAINING};
 
@@ -27,7 +27,7 @@ fn a_node_that_crashes_loses_its_jobs_only() {
     cluster.wait_for_four(&space);
     let lost = cluster.busy_nodes().iter().filter(|n| *n == "n1").count();
     cluster.node("crash", "n1");
-    end(run).says(0, &["its job was lost (NODE_FAIL on n1)"]);
+    run.end().says(0, &["its job was lost (NODE_FAIL on n1)"]);
     assert!(lost > 0);
     started_again(&space, lost..=lost);
     same_as_here(&space);
@@ -43,7 +43,7 @@ fn jobs_of_a_node_that_is_cut_off_go_on_and_are_not_run_twice() {
     cluster.wait_for_four(&space);
     cluster.node("part", "n1");
     // Submitted again as lost, and then found to be done by the jobs that were thought to be lost.
-    end(run).says(0, &["its job was lost"]);
+    run.end().says(0, &["its job was lost"]);
     cluster.node("start", "n1");
     started_again(&space, 0..=0);
     same_as_here(&space);
@@ -61,7 +61,7 @@ fn jobs_that_slurm_ends_when_their_node_returns_are_run_again() {
     cluster.node("part", "n1");
     std::thread::sleep(Duration::from_secs(20));
     cluster.node("start", "n1");
-    end(run).says(0, &["its job was lost"]);
+    run.end().says(0, &["its job was lost"]);
     started_again(&space, 0..=on_it);
     same_as_here(&space);
 }
@@ -78,7 +78,7 @@ fn a_node_that_reboots_loses_its_jobs_only() {
     cluster.node("crash", "n1");
     std::thread::sleep(Duration::from_secs(1));
     cluster.node("start", "n1");
-    end(run).says(0, &["its job was lost"]);
+    run.end().says(0, &["its job was lost"]);
     started_again(&space, lost..=lost);
     same_as_here(&space);
 }
@@ -93,7 +93,7 @@ fn a_controller_that_hangs_during_a_submission_leaves_no_second_job() {
     let run = cluster.start(&space);
     std::thread::sleep(Duration::from_secs(7));
     kill_process(cluster.controller(), Signal::CONT).unwrap();
-    end(run).says(0, &["no clear answer to the submission", "was accepted after all"]);
+    run.end().says(0, &["no clear answer to the submission", "was accepted after all"]);
     started_again(&space, 0..=0);
     same_as_here(&space);
 }
@@ -131,8 +131,8 @@ fn jobs_outlive_a_run_that_is_killed_or_hung_up_and_the_next_run_takes_them_over
         cluster.settings(&space, "");
         let run = cluster.start(&space);
         cluster.wait_for_four(&space);
-        kill_process(Pid::from_child(&run), signal).unwrap();
-        assert_ne!(end(run).code, Some(0));
+        kill_process(run.pid(), signal).unwrap();
+        assert_ne!(run.end().code, Some(0));
         cluster.run(&space).says(0, &[]);
         started_again(&space, 0..=0);
         same_as_here(&space);
@@ -147,8 +147,8 @@ fn ctrl_c_cancels_all_jobs_and_the_next_run_starts_them_anew() {
     cluster.settings(&space, "");
     let run = cluster.start(&space);
     cluster.wait_for_four(&space);
-    kill_process(Pid::from_child(&run), Signal::INT).unwrap();
-    end(run).says(130, &["cancelled 1 job"]);
+    kill_process(run.pid(), Signal::INT).unwrap();
+    run.end().says(130, &["cancelled 1 job"]);
     cluster.wait("jobs are left", || cluster.slurm("squeue", &["-h"]).trim().is_empty());
     assert!(reports(&space).iter().all(|r| r["verdict"] == "interrupted"), "{:?}", reports(&space));
     space.edit("study.xpipe", "\"30\"", "\"0\"");
@@ -210,7 +210,7 @@ fn preempted_jobs_come_back() {
     let run = cluster.start(&space);
     cluster.wait_for_four(&space);
     cluster.slurm("sbatch", &["-p", "main", "-N2", "-n2", "-c2", "-o", "/dev/null", "--wrap", "sleep 4"]);
-    end(run).says(0, &["its job was ended from outside (PREEMPTED"]);
+    run.end().says(0, &["its job was ended from outside (PREEMPTED"]);
     started_again(&space, 1..=4);
     same_as_here(&space);
 }
@@ -251,7 +251,7 @@ fn a_log_folder_that_is_gone_costs_one_attempt() {
         cluster.slurm("squeue", &["-h", "-r", "-o", "%j"]).contains("xpipe-slow")
     });
     std::fs::remove_dir_all(logs().unwrap()).unwrap();
-    end(run).says(0, &["its job was lost"]);
+    run.end().says(0, &["its job was lost"]);
     started_again(&space, 0..=0);
     same_as_here(&space);
 }

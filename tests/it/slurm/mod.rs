@@ -10,6 +10,9 @@ mod verbs;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::process::{Child, Command};
+
+use rustix::process::Pid;
 
 use crate::space::{Ended, Space};
 
@@ -25,6 +28,33 @@ echo "$n" >> "$HERE/ran"
 sleep "$PAUSE"
 printf 'q%s\tbread %s\n' "$n" "$n" > "$XPIPE_OUT/queries.tsv"
 "#;
+
+/// A run that was started. It does not outlive its test, also when that fails.
+pub(super) struct Run(Option<Child>);
+
+impl Run {
+    pub(super) fn start(command: &mut Command) -> Self {
+        Self(Some(command.spawn().unwrap()))
+    }
+
+    pub(super) fn pid(&self) -> Pid {
+        Pid::from_child(self.0.as_ref().unwrap())
+    }
+
+    /// Waits for its end.
+    pub(super) fn end(mut self) -> Ended {
+        Ended::of(self.0.take().unwrap().wait_with_output().unwrap())
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
 
 /// A space with the study of four slow stages.
 pub(super) fn slow(seconds: &str) -> Space {

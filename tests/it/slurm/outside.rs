@@ -1,7 +1,7 @@
 //! A run as a job, and the checks of a cluster, with a real Slurm.
 
-use super::cluster::{cluster, end};
-use super::{same_as_here, slow, started};
+use super::cluster::cluster;
+use super::{Run, same_as_here, slow, started};
 use crate::space::Ended;
 
 #[test]
@@ -18,12 +18,12 @@ fn a_run_that_is_a_job_itself_shows_what_it_prints_and_ends_with_its_jobs() {
     // Its end is that of its jobs. With three CPUs for programs, one of the four waits.
     let space = slow("60");
     cluster.settings(&space, "");
-    let run = cluster.command(&space, &["--driver-job"]).spawn().unwrap();
+    let run = Run::start(&mut cluster.command(&space, &["--driver-job"]));
     cluster.wait("no three programs run", || started(&space).iter().sum::<usize>() == 3);
     let jobs = cluster.slurm("squeue", &["-h", "-o", "%A %j"]);
     let driver = jobs.lines().find_map(|l| l.split_once(" xpipe-run-")).unwrap().0.to_owned();
     cluster.slurm("scancel", &[&driver]);
-    let ended = end(run);
+    let ended = run.end();
     assert_eq!(ended.code, Some(130), "{ended:?}");
     assert!(ended.out.contains("cancelled 1 job"), "{ended:?}");
     cluster.wait("jobs are left", || cluster.slurm("squeue", &["-h"]).trim().is_empty());

@@ -1,15 +1,14 @@
 //! Verbs that look at runs from outside, over the queue of shell commands; and what a run on Slurm would submit.
 
-use std::process::Child;
 use std::time::{Duration, Instant};
 
 use super::commands::{command, with_queue};
-use super::{slow, started};
+use super::{Run, slow, started};
 use crate::space::{Ended, Space, TRAINING};
 
 /// A run that has started its four programs.
-fn running(space: &Space) -> Child {
-    let run = command(space, &[]).spawn().unwrap();
+fn running(space: &Space) -> Run {
+    let run = Run::start(&mut command(space, &[]));
     let begun = Instant::now();
     while started(space).iter().sum::<usize>() < 4 {
         assert!(begun.elapsed() < Duration::from_secs(60), "four programs are not started");
@@ -21,10 +20,6 @@ fn running(space: &Space) -> Child {
 fn verb(space: &Space, args: &[&str]) -> Ended {
     let mut command = space.command(args);
     Ended::of(command.env("XPIPE_SETTINGS", space.path("settings.toml")).output().unwrap())
-}
-
-fn end(run: Child) -> Ended {
-    Ended::of(run.wait_with_output().unwrap())
 }
 
 #[test]
@@ -50,7 +45,7 @@ fn a_run_is_seen_and_ended_from_outside() {
     // The whole run.
     let all = verb(&space, &["cancel", &name]);
     assert!(all.out.contains("asked to stop"), "{all:?}");
-    end(run).says(130, &["cancelled by someone else", "stopped  slow[a]"]);
+    run.end().says(130, &["cancelled by someone else", "stopped  slow[a]"]);
     assert_eq!(verb(&space, &["status", "--json"]).json()["state"], "ended");
     let nothing = verb(&space, &["cancel", &name]);
     assert!(nothing.out.contains("nothing to cancel"), "{nothing:?}");
@@ -64,16 +59,14 @@ fn another_process_follows_a_run_to_its_end() {
     let run = running(&space);
     let attached = verb(&space, &["attach", "--plain"]);
     attached.says(0, &["submitted job", "start    slow[a]", "4/4 done"]);
-    end(run).says(0, &[]);
+    run.end().says(0, &[]);
     // Of a run that was killed it is told that its jobs may go on.
     let other = slow("4");
     with_queue(&other);
-    let mut run = running(&other);
-    run.kill().unwrap();
-    run.wait().unwrap();
+    drop(running(&other));
     verb(&other, &["attach", "--plain"]).says(7, &["its process is gone"]);
     assert_eq!(verb(&other, &["status", "--json"]).json()["state"], "abandoned");
-    end(command(&other, &[]).spawn().unwrap()).says(0, &["is taken over"]);
+    Run::start(&mut command(&other, &[])).end().says(0, &["is taken over"]);
     assert_eq!(started(&other), [1; 4]);
 }
 
