@@ -1,4 +1,9 @@
-//! `xpipe cache`: what the store holds, and whether it is whole. What concerns remote caches is in `remote`.
+//! `xpipe cache`: what the store holds, whether it is whole, and what of it may go. What concerns remote caches is in
+//! `remote`.
+
+mod gc;
+mod pins;
+mod rerun;
 
 use clap::Subcommand;
 
@@ -26,6 +31,12 @@ enum What {
         /// Move damaged files away, so that their results are computed again.
         #[arg(long)]
         set_aside: bool,
+        /// Instead, run N stored actions again and compare the results. Nothing is stored.
+        #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "5", conflicts_with = "set_aside")]
+        rerun: Option<usize>,
+        /// Seed of the choice of actions.
+        #[arg(long, value_name = "S", default_value_t = 0, requires = "rerun")]
+        seed: u64,
     },
     /// Send results to a remote cache.
     Push(remote::Push),
@@ -35,6 +46,14 @@ enum What {
     Trust(remote::Trust),
     /// Make a key that signs the results you send.
     Keygen,
+    /// Remove what nothing uses; without `--yes`, print it.
+    Gc(gc::Args),
+    /// Keep results, and what they were made from, from `cache gc`.
+    Pin(pins::PinArgs),
+    /// Remove a pin.
+    Unpin(pins::UnpinArgs),
+    /// List pins.
+    Pins,
 }
 
 pub(super) fn run(args: &Args, common: &Common) -> Result<u8, Error> {
@@ -42,12 +61,21 @@ pub(super) fn run(args: &Args, common: &Common) -> Result<u8, Error> {
     match &args.what {
         What::Ls => print_list(&settings.open_to_read()?, common.json),
         What::Du => print_usage(&settings.open_to_read()?, common.json),
-        What::Verify { set_aside: true } => print_verification(&settings.open_to_write()?, true, common.json),
-        What::Verify { set_aside } => print_verification(&settings.open_to_read()?, *set_aside, common.json),
         What::Push(args) => remote::push(args, common),
         What::Pull(args) => remote::pull(args, common),
         What::Trust(args) => remote::trust_key(args, common),
         What::Keygen => remote::keygen(common),
+        What::Verify { rerun: Some(count), seed, .. } => rerun::run(*count, *seed, common),
+        What::Verify { set_aside: true, .. } => {
+            print_verification(&settings.open_to_write()?, true, common.json)
+        }
+        What::Verify { set_aside: false, .. } => {
+            print_verification(&settings.open_to_read()?, false, common.json)
+        }
+        What::Gc(args) => gc::run(args, common),
+        What::Pin(args) => pins::pin(args, common),
+        What::Unpin(args) => pins::unpin(args, common),
+        What::Pins => pins::list(common),
     }
 }
 

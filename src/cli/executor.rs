@@ -2,7 +2,8 @@
 
 use clap::ValueEnum;
 
-use xpipe_engine::{Heavy, WorkerCommand};
+use super::options::worker_command;
+use xpipe_engine::Heavy;
 use xpipe_study::session::{Error, UserSettings, queue_options};
 
 /// Where heavy stages are carried out.
@@ -38,10 +39,6 @@ enum ExecutorArg {
 impl ExecutorArgs {
     /// Where heavy stages are carried out.
     pub(super) fn heavy(&self) -> Result<Heavy, Error> {
-        let program = || {
-            std::env::current_exe()
-                .map_err(|e| Error::missing(format!("cannot find the file of this program: {e}")))
-        };
         let given = [("--cluster", self.cluster.is_some()), ("--driver-job", self.driver_job)];
         if let Some((option, _)) = given.iter().find(|(_, given)| *given)
             && self.executor != ExecutorArg::Slurm
@@ -50,9 +47,7 @@ impl ExecutorArgs {
         }
         Ok(match self.executor {
             ExecutorArg::Thread => Heavy::Thread,
-            ExecutorArg::Process => {
-                Heavy::Process(WorkerCommand { program: program()?, args: vec!["worker".into()] })
-            }
+            ExecutorArg::Process => Heavy::Process(worker_command()?),
             ExecutorArg::Slurm => {
                 Heavy::Queue(Box::new(queue_options(&UserSettings::read()?, self.cluster.as_deref())?))
             }

@@ -5,6 +5,7 @@
 
 mod advice;
 mod attach;
+mod bundle;
 mod cache;
 mod cancel;
 mod check;
@@ -21,6 +22,7 @@ mod fetch;
 mod fmt;
 mod graph;
 mod init;
+mod logs;
 mod options;
 mod out;
 mod plan;
@@ -34,6 +36,8 @@ mod show;
 mod signals;
 mod status;
 mod tables;
+mod unbundle;
+mod watch;
 mod why;
 mod worker;
 
@@ -95,10 +99,16 @@ verbs! {
     Report in report;
     /// Draw the graph of a study.
     Graph in graph;
-    /// List, measure or verify the cache; send and take results of a remote cache.
+    /// Print what happened in a run, and what its programs and workers wrote.
+    Logs in logs;
+    /// List, measure, verify, clean or pin the cache; send and take results of a remote cache.
     Cache in cache;
     /// Write a result as files that other tools read (TREC run, qrels, CSV, model folder).
     Export in export;
+    /// Write a study with its results to one archive, for a reviewer or another lab.
+    Bundle in bundle;
+    /// Put the results of a bundle into the cache, and its study into a folder.
+    Unbundle in unbundle;
     /// Explain a diagnostic code, or list all codes.
     Explain in explain;
     /// Format studies; comments stay.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::out;
+use xpipe_engine::WorkerCommand;
 use xpipe_study::session::{
     Error, Listener, Network, Remote, Session, Settings, StudyRequest, no_remote, open_remote, remote_name,
 };
@@ -98,6 +99,13 @@ impl StudyArgs {
     pub(super) fn open(&self, common: &Common) -> Result<Session, Error> {
         Session::open(&self.request(), &common.settings(), out::listener())
     }
+}
+
+/// The command that runs one heavy action: this program.
+pub(super) fn worker_command() -> Result<WorkerCommand, Error> {
+    let program = std::env::current_exe()
+        .map_err(|e| Error::missing(format!("cannot find the file of this program: {e}")))?;
+    Ok(WorkerCommand { program, args: vec!["worker".into()] })
 }
 
 /// Where downloads may come from.

@@ -1,5 +1,6 @@
 //! `xpipe run`: everything that a study asks for, then its tables.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
@@ -8,10 +9,10 @@ use super::console::{Console, Mode};
 use super::executor::ExecutorArgs;
 use super::options::{Common, NetworkArgs, RemoteArgs, StudyArgs};
 use super::signals::cancel_on_signal;
-use super::{driver_job, out, progress, tables};
+use super::{driver_job, out, progress, tables, watch};
 use xpipe_base::value::human;
-use xpipe_engine::{Device, Heavy, Preview};
-use xpipe_study::session::{Error, Loaded, RunOutcome, RunRequest, Session};
+use xpipe_engine::{CancelToken, Device, Heavy, Preview};
+use xpipe_study::session::{Error, Loaded, NotifyRequest, RunOutcome, RunRequest, Session, ignore};
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
@@ -45,6 +46,21 @@ pub(super) struct Args {
     /// Start ready actions in an order drawn from this seed, to test that the order changes no result.
     #[arg(long, value_name = "SEED", hide = true)]
     shuffle: Option<u64>,
+    /// Let `xpipe cache gc` remove the results N days after the run, unless something else uses them. Default: no limit.
+    #[arg(long, value_name = "N")]
+    keep_days: Option<u32>,
+    /// Let at most N stages run at once of those with `with { pool = "NAME" }`. Default: 1.
+    #[arg(long, value_name = "NAME=N", value_parser = read_pool)]
+    pool: Vec<(String, usize)>,
+    /// Run COMMAND at the first failure and at the end, with a JSON object on its standard input.
+    #[arg(long, value_name = "COMMAND")]
+    notify: Option<String>,
+    /// Send that object to a web address by POST.
+    #[arg(long, value_name = "URL", value_parser = read_url)]
+    notify_url: Option<String>,
+    /// Run again whenever a file of the study, or one that it reads, changes.
+    #[arg(long, conflicts_with = "force")]
+    watch: bool,
     /// Print lines instead of progress bars.
     #[arg(long)]
     plain: bool,
@@ -61,9 +77,59 @@ enum DeviceArg {
     Cuda,
 }
 
+/// Reads `NAME=N`.
+fn read_pool(text: &str) -> Result<(String, usize), String> {
+    let expected = || "expected `NAME=N` with N at least 1, for instance `api=2`".to_owned();
+    let (name, n) = text.split_once('=').ok_or_else(expected)?;
+    match n.trim().parse() {
+        Ok(n) if n > 0 && !name.trim().is_empty() => Ok((name.trim().to_owned(), n)),
+        _ => Err(expected()),
+    }
+}
+
+/// Reads a web address, which is not repeated in messages.
+fn read_url(text: &str) -> Result<String, String> {
+    match text.starts_with("https://") || text.starts_with("http://") {
+        true => Ok(text.to_owned()),
+        false => Err("expected an address that begins with `https://` or `http://`".to_owned()),
+    }
+}
+
 pub(super) fn run(args: &Args, common: &Common) -> Result<u8, Error> {
+    let cancel = cancel_on_signal();
+    if !args.watch {
+        return once(args, common, &cancel, &mut |_| ());
+    }
+    if common.json {
+        return Err(Error::usage(
+            "`--watch` runs many times, and `--json` prints one value; leave one of them out",
+        ));
+    }
+    watch::watch(&cancel, |begin| {
+        // Also where the study is wrong, and so has no inputs.
+        let read = Loaded::read(&args.study.request(), &common.settings().model_folders());
+        let mut files = BTreeSet::from([args.study.file.clone()]);
+        files.extend(read.map(|loaded| loaded.files).unwrap_or_default());
+        begin(files);
+        once(args, common, &cancel, begin)
+    })
+}
+
+/// One run. `begin` gets the files that it depends on, before it starts.
+fn once(
+    args: &Args,
+    common: &Common,
+    cancel: &CancelToken,
+    begin: &mut dyn FnMut(BTreeSet<PathBuf>),
+) -> Result<u8, Error> {
     let settings = common.settings();
-    let loaded = Loaded::correct(&args.study.request(), &settings.model_folders())?;
+    let load = || Loaded::correct(&args.study.request(), &settings.model_folders());
+    let mut loaded = load()?;
+    if args.watch {
+        // The study that runs is read after the look at its files, so that no change in between is lost.
+        begin(Session::of(loaded, &settings, ignore())?.watched());
+        loaded = load()?;
+    }
     if !common.json {
         out::print_diagnostics(&loaded.diagnostics, &loaded.sources, false);
     }
@@ -77,15 +143,14 @@ pub(super) fn run(args: &Args, common: &Common) -> Result<u8, Error> {
         print_preview(&session.dry_run(&request)?, common.json);
         return Ok(0);
     }
-    let cancel = cancel_on_signal();
     if let Heavy::Queue(queue) = &request.heavy {
         if args.executor.driver_job {
-            return driver_job::run(queue, common, &cancel);
+            return driver_job::run(queue, common, cancel);
         }
         // Jobs go on without this process; the next run takes them over.
         xpipe_engine::process::end_when_hung_up();
     }
-    let outcome = session.run(&request, &|| console.view(), &cancel)?;
+    let outcome = session.run(&request, &|| console.view(), cancel)?;
     match common.json {
         true => out::json(&json(&outcome)),
         false => print(&outcome),
@@ -108,6 +173,9 @@ fn request(args: &Args) -> Result<RunRequest, Error> {
         output: args.output.clone(),
         trace: args.trace.clone(),
         shuffle: args.shuffle,
+        keep_days: args.keep_days,
+        pools: args.pool.iter().cloned().collect(),
+        notify: NotifyRequest { command: args.notify.clone(), url: args.notify_url.clone() },
     })
 }
 

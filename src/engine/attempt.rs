@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::cache::{Error, InputSnapshot, Publication, Published, Store, Workspace};
+use crate::cache::{Error, InputSnapshot, Publication, Published, Store, WatchedReads, Workspace};
 use crate::recipes::Prepared;
 use xpipe_base::task::{Caveat, Failure, FailureKind, Outcome, Spec};
+use xpipe_base::value::Digest;
 
 /// An action to be attempted.
 pub(crate) struct Attempt<'a> {
@@ -16,6 +17,18 @@ pub(crate) struct Attempt<'a> {
     pub(crate) prepared: &'a Prepared,
     /// Whether to replace a result that is there.
     pub(crate) replace: bool,
+    /// The results that it reads.
+    pub(crate) reads: &'a WatchedReads<'a>,
+}
+
+/// What an attempt came to.
+pub(crate) enum Attempted {
+    /// Its result is in the store.
+    Published(Box<Published>),
+    /// The operation failed, or its inputs have changed.
+    Failed(Failure),
+    /// A result that it reads, of this key, was removed meanwhile: what it made is not used.
+    Removed(Digest),
 }
 
 /// Said of an action that another process has carried out meanwhile, with another outcome.
@@ -39,19 +52,19 @@ impl Attempt<'_> {
     /// when the inputs are still the same.
     ///
     /// # Errors
-    /// The store cannot be written. Failures of the operation are `Ok(Err(…))`.
+    /// The store cannot be written.
     pub(crate) fn run(
         &self,
         work: Workspace,
         spec: Spec,
         carry_out: impl FnOnce(&Spec, &Mutex<Vec<Caveat>>) -> Carried,
-    ) -> Result<Result<Published, Failure>, Error> {
+    ) -> Result<Attempted, Error> {
         let (started, begun) = (jiff::Timestamp::now(), Instant::now());
         let inputs: Result<Vec<InputSnapshot>, Error> =
             self.prepared.inputs.iter().map(|seen| self.store.recheck_input(seen)).collect();
         let inputs = match inputs {
             Ok(inputs) => inputs,
-            Err(e) => return Ok(Err(e.into())),
+            Err(e) => return Ok(Attempted::Failed(e.into())),
         };
         let caveats = Mutex::default();
         let done = carry_out(&spec, &caveats);
@@ -62,7 +75,10 @@ impl Attempt<'_> {
             if let Err(why) = &done {
                 failure.message = format!("{} (which may be why: {})", failure.message, why.message);
             }
-            return Ok(Err(failure));
+            return Ok(Attempted::Failed(failure));
+        }
+        if !interrupted && let Some(key) = self.reads.removed() {
+            return Ok(Attempted::Removed(key));
         }
         match done {
             Ok((outcome, peak_memory)) => {
@@ -70,12 +86,12 @@ impl Attempt<'_> {
                 let seconds = begun.elapsed().as_secs_f64();
                 self.publish(work, spec, Made { outcome, peak_memory, caveats, started, seconds })
             }
-            Err(failure) => Ok(Err(failure)),
+            Err(failure) => Ok(Attempted::Failed(failure)),
         }
     }
 
     /// Publishes what an attempt made.
-    fn publish(&self, work: Workspace, spec: Spec, made: Made) -> Result<Result<Published, Failure>, Error> {
+    fn publish(&self, work: Workspace, spec: Spec, made: Made) -> Result<Attempted, Error> {
         let published = self.store.publish(
             work,
             Publication {
@@ -100,10 +116,10 @@ impl Attempt<'_> {
         match published {
             Ok(published) => {
                 self.store.clear_scratch(&self.prepared.key);
-                Ok(Ok(published))
+                Ok(Attempted::Published(Box::new(published)))
             }
             // What the operation made cannot be stored: its own failure.
-            Err(e @ (Error::Unsupported { .. } | Error::NotFinite { .. })) => Ok(Err(e.into())),
+            Err(e @ (Error::Unsupported { .. } | Error::NotFinite { .. })) => Ok(Attempted::Failed(e.into())),
             Err(e) => Err(e),
         }
     }

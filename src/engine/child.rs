@@ -1,16 +1,17 @@
 //! The parent's side of a heavy action: a child process with its own group, its standard error in a log file.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, Sender};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::options::{Gpu, WorkerCommand};
+use super::process::BoundedLog;
 use super::protocol::{FromWorker, ToWorker};
 use xpipe_base::task::{Failure, FailureKind, Outcome, Progress, Spec};
 use xpipe_base::value::human;
@@ -41,25 +42,26 @@ pub(crate) fn run_worker(
     gpus: &[Gpu],
     watch: &Watch<'_>,
 ) -> Result<(Outcome, Option<u64>), Failure> {
-    let log =
-        OpenOptions::new().create(true).append(true).open(watch.log).map_err(|e| {
-            Failure::missing(format!("the log {} cannot be written: {e}", watch.log.display()))
-        })?;
-    let mut child = start(command, spec, gpus, &log)?;
+    let log = BoundedLog::open(watch.log)
+        .map_err(|e| Failure::missing(format!("the log {} cannot be written: {e}", watch.log.display())))?;
+    let log = Log(Arc::new(Mutex::new(log)));
+    let mut child = start(command, spec, gpus)?;
     if let Some(Err(e)) = watch.ceiling.map(|bytes| limit_memory(&child, bytes)) {
-        let _ = writeln!(&log, "the memory of this worker is not limited: {e}");
+        log.write(format!("the memory of this worker is not limited: {e}\n").as_bytes());
     }
     let (tx, rx) = crossbeam_channel::unbounded();
     let ended = std::thread::scope(|scope| {
         let stdin = child.stdin.take();
-        if let Some(out) = child.stdout.take() {
-            let log = log.try_clone().ok();
-            let hear = move || listen(BufReader::new(out), &tx, log);
-            if let Err(e) = std::thread::Builder::new().spawn_scoped(scope, hear) {
-                let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
-                let status = child.wait();
-                return (Ended::Said(Err(Failure::no_threads(e))), status);
-            }
+        let (messages, errors) = (child.stdout.take(), child.stderr.take());
+        let (of_messages, of_errors) = (log.clone(), log);
+        let hear = move || messages.map_or((), |out| listen(BufReader::new(out), &tx, &of_messages));
+        let copy = move || errors.map_or((), |out| of_errors.copy(out));
+        let thread = std::thread::Builder::new;
+        let started = thread().spawn_scoped(scope, hear).and_then(|_| thread().spawn_scoped(scope, copy));
+        if let Err(e) = started {
+            let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
+            let status = child.wait();
+            return (Ended::Said(Err(Failure::no_threads(e))), status);
         }
         let ended = attend(&mut child, stdin, spec, watch, &rx);
         // Whatever it started goes with it, also what still holds its output open.
@@ -91,12 +93,13 @@ enum Ended {
     Silent(Option<ExitStatus>),
 }
 
-fn start(command: &WorkerCommand, spec: &Spec, gpus: &[Gpu], log: &File) -> Result<Child, Failure> {
+fn start(command: &WorkerCommand, spec: &Spec, gpus: &[Gpu]) -> Result<Child, Failure> {
     let ids: Vec<String> = gpus.iter().map(|g| g.id.to_string()).collect();
     let mut c = Command::new(&command.program);
     c.args(&command.args)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .env("RAYON_NUM_THREADS", spec.threads.to_string())
         // candle has one global pool of spinning threads, which fights with ours.
         .env("CANDLE_NUM_THREADS", "1")
@@ -105,10 +108,6 @@ fn start(command: &WorkerCommand, spec: &Spec, gpus: &[Gpu], log: &File) -> Resu
     if !gpus.is_empty() {
         c.env("CUDA_VISIBLE_DEVICES", ids.join(","));
     }
-    match log.try_clone() {
-        Ok(log) => c.stderr(log),
-        Err(_) => c.stderr(Stdio::null()),
-    };
     c.spawn().map_err(|e| {
         Failure::missing(format!("the worker {} cannot be started: {e}", command.program.display()))
     })
@@ -132,10 +131,33 @@ fn limit_memory(_: &Child, _: u64) -> std::io::Result<()> {
     Ok(())
 }
 
+/// The log of a worker, which several threads write to. A full disk is reported by whatever needs it; the worker goes on.
+#[derive(Clone)]
+struct Log(Arc<Mutex<BoundedLog>>);
+
+impl Log {
+    fn write(&self, bytes: &[u8]) {
+        let _ = self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes);
+    }
+
+    /// Copies a stream to its end.
+    fn copy(&self, mut from: impl Read) {
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            match from.read(&mut buffer) {
+                Ok(0) => return,
+                Ok(n) => self.write(&buffer[..n]),
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(_) => return,
+            }
+        }
+    }
+}
+
 /// Reads what the worker says; what is no message goes to the log.
-fn listen(out: impl BufRead, tx: &Sender<FromWorker>, mut log: Option<File>) {
+fn listen(out: impl BufRead, tx: &Sender<FromWorker>, log: &Log) {
     for line in out.split(b'\n') {
-        let Ok(line) = line else { return };
+        let Ok(mut line) = line else { return };
         match serde_json::from_slice(&line) {
             Ok(message) => {
                 if tx.send(message).is_err() {
@@ -143,9 +165,8 @@ fn listen(out: impl BufRead, tx: &Sender<FromWorker>, mut log: Option<File>) {
                 }
             }
             Err(_) => {
-                if let Some(log) = &mut log {
-                    let _ = log.write_all(&line).and_then(|()| log.write_all(b"\n"));
-                }
+                line.push(b'\n');
+                log.write(&line);
             }
         }
     }

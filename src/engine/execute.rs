@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
-use super::attempt::{Attempt, Carried, OTHER_CONTENT, written};
+use super::attempt::{Attempt, Attempted, Carried, OTHER_CONTENT, written};
 use super::call::{call, caught};
 use super::child::{GRACE, Watch, out_of_time, run_worker};
 use super::context::RunContext;
@@ -19,7 +19,7 @@ use super::messages::{End, Message};
 use super::options::WorkerCommand;
 use super::pools::Grant;
 use super::recipes::Prepared;
-use crate::cache::{Error, Manifest};
+use crate::cache::{Error, Manifest, Miss, WatchedReads};
 use xpipe_base::task::retry::{Retry, wait_until};
 use xpipe_base::task::{Action, Caveat, Failure, FailureKind, Job, Policy, Progress, Spec, Throttle};
 use xpipe_base::value::ActionId;
@@ -135,14 +135,19 @@ impl Running<'_> {
                 return Ok(End::Damaged(*id, miss));
             }
         }
+        let reads = WatchedReads::new(store, self.assignment.reads.iter().map(|(_, m)| &**m));
         let retries = self.action.policy.retries.unwrap_or(0);
         let max_attempts = u32::try_from(retries).unwrap_or(u32::MAX).saturating_add(1);
         let mut retry = Retry::new(max_attempts);
         loop {
             let attempt = retry.attempts() + 1;
-            let failure = match self.attempt(attempt)? {
-                Ok(manifest) => return Ok(End::Ran(Box::new(manifest))),
-                Err(failure) => failure,
+            let failure = match self.attempt(attempt, &reads)? {
+                Attempted::Published(published) => return Ok(End::Ran(Box::new(published.manifest))),
+                Attempted::Removed(key) => {
+                    let read = self.assignment.reads.iter().find(|(_, m)| m.key == key);
+                    return Ok(End::Damaged(read.map_or(self.assignment.id, |(id, _)| *id), Miss::Removed));
+                }
+                Attempted::Failed(failure) => failure,
             };
             if failure.kind != FailureKind::Transient || self.context.stopping() {
                 return Ok(End::Failed(failure, false));
@@ -154,7 +159,7 @@ impl Running<'_> {
     }
 
     /// One attempt.
-    fn attempt(&self, attempt: u32) -> Result<Result<Manifest, Failure>, Error> {
+    fn attempt(&self, attempt: u32, reads: &WatchedReads<'_>) -> Result<Attempted, Error> {
         let (store, prepared) = (self.context.store, &self.assignment.prepared);
         let work = store.workspace(&prepared.key)?;
         let spec = self.spec(&work, store.scratch(&prepared.key)?);
@@ -167,12 +172,12 @@ impl Running<'_> {
             log,
         });
         let replace = self.assignment.forced;
-        let attempt = Attempt { store, study: &self.context.job.study, prepared, replace };
-        let published = attempt.run(work, spec, |spec, caveats| self.carry_out(spec, caveats))?;
-        if published.as_ref().is_ok_and(|p| p.differs) {
+        let attempt = Attempt { store, study: &self.context.job.study, prepared, reads, replace };
+        let attempted = attempt.run(work, spec, |spec, caveats| self.carry_out(spec, caveats))?;
+        if matches!(&attempted, Attempted::Published(published) if published.differs) {
             self.say(OTHER_CONTENT.to_owned());
         }
-        Ok(published.map(|p| p.manifest))
+        Ok(attempted)
     }
 
     /// What the operation is told.

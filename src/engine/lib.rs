@@ -15,6 +15,7 @@
 //! | `events`, `sinks` | the only output of a run, and the files that record it |
 //! | `report` | the outcome of a run, and its exit code |
 //! | `remote`, `prefetch` | the cache on another machine that is asked for results |
+//! | `rerun` | a stored action once more, to compare |
 //! | `forecast`, `preflight`, `why` | what a run would do, what it cannot do, and why |
 //!
 //! Must not know: syntax, types, the operations. Never prints.
@@ -47,6 +48,7 @@ mod queue;
 mod recipes;
 mod remote;
 mod report;
+mod rerun;
 mod runner;
 mod shortage;
 mod sinks;
@@ -73,6 +75,7 @@ pub use queue::{
 pub use recipes::ResultTable;
 pub use remote::RemoteCache;
 pub use report::{ActionReport, Counts, Final, RunReport};
+pub use rerun::{Reason, Rerun, StoredAction};
 pub use runner::{Found, Parts, Reach, Runner};
 pub use sinks::{ChromeTrace, JsonLines};
 pub use why::{Outlook, Stale, Why, last_failure, local_time, why};

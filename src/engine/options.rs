@@ -1,6 +1,6 @@
 //! How a run is carried out: none of it changes a result.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::cluster::Cluster;
@@ -82,6 +82,10 @@ pub struct Options {
     pub trace: Option<PathBuf>,
     /// Start ready actions in an order drawn from this seed, to test that the order changes no result.
     pub shuffle: Option<u64>,
+    /// How many actions of a pool may run at once, by its name (`with { pool }`). Others: 1.
+    pub pools: BTreeMap<String, usize>,
+    /// Days after which `cache gc` may remove what only this run used. Default: no limit.
+    pub keep_days: Option<u32>,
 }
 
 impl Options {
@@ -98,6 +102,8 @@ impl Options {
             heavy,
             trace: None,
             shuffle: None,
+            pools: BTreeMap::new(),
+            keep_days: None,
         }
     }
 }

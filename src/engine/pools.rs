@@ -5,12 +5,18 @@
 //! heavy actions hold every thread, one light action at a time may run beside them, so that results do not wait behind
 //! a long training. What the first waiting action lacks is reserved for it, so that small ones cannot starve it.
 //!
+//! Besides, a study may put stages into a pool by name (`with { pool = "api" }`), which bounds how many of them run at
+//! once.
+//!
 //! Memory is what `with { memory = … }` declares, else the estimate of the operation ([`super::forecaster`]). A worker may
 //! use that with head-room and no more, so that a faulty one does not take the machine down.
+
+use std::collections::BTreeMap;
 
 use super::options::{Device, Gpu, Options};
 use super::shortage::shortage;
 use xpipe_base::task::{Action, Estimate, Failure, Memory};
+use xpipe_base::value::Digest;
 
 /// The resources that an action needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +28,14 @@ pub(crate) struct Need {
     gpus: usize,
     vram: u64,
     heavy: bool,
+    pool: Option<PoolId>,
+}
+
+/// A pool that studies name: the digest of its name.
+type PoolId = u128;
+
+fn pool_id(name: &str) -> PoolId {
+    Digest::of(name.as_bytes()).short()
 }
 
 /// The resources that an action holds.
@@ -37,6 +51,7 @@ pub(crate) struct Grant {
     /// GPUs it holds.
     pub(crate) gpus: Vec<Gpu>,
     heavy: bool,
+    pool: Option<PoolId>,
 }
 
 /// The resources that are free.
@@ -48,6 +63,8 @@ pub(crate) struct Pools {
     memory: u64,
     gpus: Vec<Gpu>,
     light_running: usize,
+    /// How many more actions of a pool may start; 1 of a pool that is not here.
+    named: BTreeMap<PoolId, usize>,
 }
 
 impl Need {
@@ -94,6 +111,7 @@ impl Need {
             gpus,
             vram,
             heavy: action.heavy,
+            pool: policy.pool.as_deref().map(pool_id),
         })
     }
 }
@@ -119,6 +137,7 @@ impl Pools {
             memory: options.memory,
             gpus: options.gpus.clone(),
             light_running: 0,
+            named: options.pools.iter().map(|(name, n)| (pool_id(name), *n)).collect(),
         }
     }
 
@@ -128,6 +147,10 @@ impl Pools {
         // What is free after reserving what waiting actions lack.
         let mut open = self.clone();
         for (i, need) in waiting.iter().enumerate().filter(|(_, n)| n.heavy) {
+            // It waits for its pool only, and nothing is reserved for it.
+            if open.is_full(need) {
+                continue;
+            }
             let threads = need.cpus.unwrap_or(self.all_threads);
             if let Some(grant) = open.take(need, threads, threads) {
                 self.subtract(&grant);
@@ -141,6 +164,9 @@ impl Pools {
         for (i, need) in light {
             let share = (open.threads / left.max(1)).max(1);
             left -= 1;
+            if open.is_full(need) {
+                continue;
+            }
             let threads = need.cpus.unwrap_or(share);
             let grant = if threads <= open.threads {
                 open.take(need, threads, threads)
@@ -159,6 +185,18 @@ impl Pools {
         granted
     }
 
+    /// Whether as many actions of a pool run as may.
+    pub(crate) fn is_full(&self, need: &Need) -> bool {
+        need.pool.is_some_and(|pool| self.named.get(&pool) == Some(&0))
+    }
+
+    fn take_place(&mut self, pool: Option<PoolId>) {
+        if let Some(pool) = pool {
+            let free = self.named.entry(pool).or_insert(1);
+            *free = free.saturating_sub(1);
+        }
+    }
+
     /// Takes what is needed when it is there.
     fn take(&mut self, need: &Need, threads: usize, held: usize) -> Option<Grant> {
         let idle = self.threads == self.all_threads && self.memory == self.all_memory;
@@ -175,7 +213,9 @@ impl Pools {
         self.memory -= memory;
         self.gpus.retain(|g| !gpus.contains(g));
         self.light_running += usize::from(!need.heavy);
-        Some(Grant { threads, held, memory, ceiling: need.ceiling, gpus, heavy: need.heavy })
+        self.take_place(need.pool);
+        let (ceiling, heavy, pool) = (need.ceiling, need.heavy, need.pool);
+        Some(Grant { threads, held, memory, ceiling, gpus, heavy, pool })
     }
 
     fn subtract(&mut self, grant: &Grant) {
@@ -183,6 +223,7 @@ impl Pools {
         self.memory -= grant.memory;
         self.gpus.retain(|g| !grant.gpus.contains(g));
         self.light_running += usize::from(!grant.heavy);
+        self.take_place(grant.pool);
     }
 
     /// Reserves what is free for an action that must wait for more.
@@ -201,6 +242,9 @@ impl Pools {
         self.gpus.extend(&grant.gpus);
         self.gpus.sort_unstable_by_key(|g| g.id);
         self.light_running -= usize::from(!grant.heavy);
+        if let Some(pool) = grant.pool {
+            *self.named.entry(pool).or_default() += 1;
+        }
     }
 }
 
@@ -260,6 +304,36 @@ mod tests {
         assert_eq!(shape(&second), [(0, 1)]);
         pools.release(&first[0].1);
         assert_eq!(shape(&pools.grant(&[h, l])), [(0, 4)]);
+    }
+
+    #[test]
+    fn a_pool_bounds_its_actions_and_holds_nobody_else_up() {
+        let mut o = options(8);
+        o.pools.insert("api".into(), 2);
+        let of = |pool: &str| need(false, Policy { pool: Some(pool.into()), ..cpus(1) }, &o);
+        let (api, other, plain) = (of("api"), of("other"), need(false, cpus(1), &o));
+        let mut pools = Pools::new(&o);
+        let first = pools.grant(&[api, api, api, other, other, plain]);
+        assert_eq!(
+            first.iter().map(|(i, _)| *i).collect::<Vec<_>>(),
+            [0, 1, 3, 5],
+            "a pool without a number has 1"
+        );
+        assert!(pools.is_full(&api) && pools.is_full(&other) && !pools.is_full(&plain));
+        assert_eq!(shape(&pools.grant(&[api, other, plain])), [(2, 1)]);
+        pools.release(&first[0].1);
+        pools.release(&first[2].1);
+        assert_eq!(shape(&pools.grant(&[api, api, other])), [(0, 1), (2, 1)]);
+        let heavy = need(true, Policy { pool: Some("api".into()), ..Policy::default() }, &o);
+        let free = need(true, Policy::default(), &o);
+        let mut pools = Pools::new(&o);
+        let held = pools.grant(&[api, api]);
+        assert_eq!(held.len(), 2);
+        pools.release(&held[0].1);
+        pools.release(&held[1].1);
+        let mut o = o.clone();
+        o.pools.insert("api".into(), 0);
+        assert_eq!(shape(&Pools::new(&o).grant(&[heavy, free])), [(1, 8)], "nothing is reserved for it");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::remote::RemoteCache;
 use xpipe_base::task::{Estimators, Failure, ReadyFn, RunFn};
-use xpipe_base::value::{Digest, Input};
+use xpipe_base::value::{Digest, Input, Located};
 
 /// An input on this machine.
 #[derive(Clone, Debug)]
@@ -54,6 +54,11 @@ pub trait Runner: Sync {
     /// Whether this build computes on GPUs.
     fn computes_on_gpus(&self) -> bool {
         false
+    }
+    /// The program inside this binary that has an identity; `None` when there is none.
+    fn built_in(&self, identity: &Digest) -> Option<Located> {
+        let _ = identity;
+        None
     }
     /// How an operation checks that it can start on this machine; `None` when it always can.
     fn ready(&self, op: &str) -> Option<ReadyFn> {

@@ -3,6 +3,7 @@
 
 mod adapters;
 mod bad_input;
+mod bundles;
 mod certificates;
 mod changing;
 mod chat_server;
@@ -18,6 +19,7 @@ mod estimates;
 mod fetching;
 mod full_disk;
 mod fuzzed;
+mod garbage;
 mod golden;
 mod graph;
 mod hostile;
@@ -30,6 +32,7 @@ mod large_study;
 mod messages;
 mod model_folders;
 mod objectives;
+mod operators;
 mod page;
 mod paper_smoke;
 mod programs;

@@ -97,3 +97,71 @@ fn secrets_are_in_no_error() {
         nothing_kept(&space);
     }
 }
+
+/// A program that prints and uses a token, and writes it into its output when told to.
+const PROGRAM: &str = r#"#!/bin/sh
+echo "the token is $TOKEN" >&2
+printf '%s' "$TOKEN" | cut -c1-4 >&2
+[ "$LEAK" = yes ] && printf 'q1\t%s\n' "$TOKEN" > "$XPIPE_OUT/queries.tsv"
+[ ${#TOKEN} = 8 ] || exit 3
+[ "$LEAK" = fail ] && { echo "refused: $TOKEN" >&2; exit 4; }
+[ "$LEAK" = yes ] || printf 'q1\tbread\n' > "$XPIPE_OUT/queries.tsv"
+"#;
+
+#[test]
+fn a_secret_of_a_program_is_in_no_key_file_or_message() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let study = r#"edition 2026
+stage q = exec {
+    program = "tool.sh", gives = "Queries", env = { TOKEN = secret("LAB_TOKEN"), LEAK = "no" }
+}
+"#;
+    let space = Space::new(study);
+    space.write("tool.sh", PROGRAM);
+    std::fs::set_permissions(space.path("tool.sh"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut said = String::new();
+    let mut run = |args: &[&str], token: Option<&str>, code: i32| {
+        let mut command = space.command(args);
+        match token {
+            Some(token) => command.env("LAB_TOKEN", token),
+            None => command.env_remove("LAB_TOKEN"),
+        };
+        let ended = crate::space::Ended::of(command.output().unwrap());
+        assert_eq!(ended.code, Some(code), "{args:?} {ended:#?}");
+        said.push_str(&ended.out);
+        said.push_str(&ended.err);
+        ended
+    };
+    let missing = run(&["run", "study.xpipe"], None, 4);
+    missing.says(4, &["the environment variable LAB_TOKEN is not set", "help: set it where"]);
+    run(&["run", "study.xpipe"], Some("short"), 4).says(4, &["has fewer than 6 characters"]);
+    assert_eq!(run(&["run", "study.xpipe", "--json"], Some(SECRETS[0]), 0).counts(), (1, 0, 0));
+    // The result does not depend on the value, which is needed for a run only.
+    assert_eq!(run(&["run", "study.xpipe", "--json"], None, 0).counts(), (0, 1, 0));
+    assert_eq!(run(&["run", "study.xpipe", "--json"], Some(SECRETS[1]), 0).counts(), (0, 1, 0));
+    let mut logs = Vec::new();
+    files(&space.cache().join("v1/runs"), &mut logs);
+    logs.retain(|path| path.extension().is_some_and(|e| e == "log"));
+    assert_eq!(logs.len(), 1, "{logs:?}");
+    let log = std::fs::read_to_string(&logs[0]).unwrap();
+    assert_eq!(log, "the token is [LAB_TOKEN]\ns3cr\n", "{log}");
+    space.edit("study.xpipe", "LEAK = \"no\"", "LEAK = \"fail\"");
+    let failed = run(&["run", "study.xpipe"], Some(SECRETS[0]), 1);
+    assert!(failed.err.contains("refused: [LAB_TOKEN]"), "{failed:?}");
+    space.edit("study.xpipe", "LEAK = \"fail\"", "LEAK = \"yes\"");
+    let leaked = run(&["run", "study.xpipe"], Some(SECRETS[0]), 1);
+    assert!(leaked.err.contains("the program wrote the value of LAB_TOKEN into queries.tsv"), "{leaked:?}");
+    for args in [
+        &["plan", "study.xpipe"][..],
+        &["why", "study.xpipe", "q"],
+        &["show", "study.xpipe"],
+        &["graph", "study.xpipe"],
+        &["cache", "ls", "--json"],
+        &["cache", "verify", "--json"],
+        &["diff", "study.xpipe", "study.xpipe"],
+    ] {
+        run(args, Some(SECRETS[0]), 0);
+    }
+    assert!(!said.contains(SECRETS[0]), "{said}");
+    nothing_kept(&space);
+}

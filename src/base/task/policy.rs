@@ -133,6 +133,9 @@ policy! {
     memory: u64 = "Bytes", Engine, 1;
     /// Time limit of an attempt. Default: none.
     time: f64 = "Duration", Engine, 1;
+    /// Name of a pool: as many stages of one pool run at once as `run --pool NAME=N` says. Default: no pool; of a pool that
+    /// `run` does not name, 1.
+    pool: String = "String", Engine, 1;
     /// Maximum number of retries after a transient failure (≥ 0). Default: 0.
     retries: usize = "Int", Engine, 0;
     /// Interval between training checkpoints. Default: by time.

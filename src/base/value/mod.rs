@@ -338,7 +338,11 @@ impl Record {
         Self::new(self.0.iter().cloned().chain([(Arc::from(name), value)]))
     }
 
-    fn map_leaves<E>(&self, f: &mut dyn FnMut(&Value) -> Result<Value, E>) -> Result<Self, E> {
+    /// Rebuilds this record with every leaf replaced by `f(leaf)`, as [`Value::map_leaves`] does.
+    ///
+    /// # Errors
+    /// The first error of `f`.
+    pub fn map_leaves<E>(&self, f: &mut dyn FnMut(&Value) -> Result<Value, E>) -> Result<Self, E> {
         let fields: Vec<(Name, Value)> =
             self.0.iter().map(|(n, v)| Ok((n.clone(), v.map_leaves(f)?))).collect::<Result<_, E>>()?;
         Ok(Self(fields.into()))

@@ -98,6 +98,16 @@ fn enter(folder: &Path, prefix: &str, how: Walk, depth: u32, walked: &mut Walked
     Ok(())
 }
 
+/// The digest of the files in a folder that an operation has made.
+///
+/// # Errors
+/// A file cannot be read, or is of a kind that cannot be kept.
+pub(crate) fn result_digest(folder: &Path) -> Result<Digest, Error> {
+    let (files, _) = walk(folder, Walk::Result)?;
+    let digests = files.iter().map(|f| Ok((f.name.as_str(), file_digest(&f.path)?)));
+    Ok(tree_digest(digests.collect::<Result<Vec<_>, Error>>()?))
+}
+
 /// Reads and digests a file.
 pub(crate) fn file_digest(path: &Path) -> Result<Digest, Error> {
     stamped_digest(path).map(|(digest, _)| digest)

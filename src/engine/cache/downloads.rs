@@ -140,6 +140,12 @@ impl Download {
 }
 
 impl Record {
+    /// The digest that keys see of it; `None` where the recorded digest cannot be read.
+    pub(super) fn identity(&self) -> Option<Digest> {
+        let digest = Checksum::parse(&self.digest).ok()?;
+        Some(Download::identity(&digest, self.member.as_deref()))
+    }
+
     /// Whether it has a checksum of itself; version 1 had none.
     pub(super) fn has_checksum(&self) -> bool {
         self.format >= SEALED
@@ -185,6 +191,16 @@ impl Store {
         found.retain(|r| r.member.is_none());
         found.sort_by(|a, b| a.time.cmp(&b.time));
         found.pop()
+    }
+
+    /// The file of a download, or of a member, by the digest that keys see; `None` if it is not here as a whole.
+    pub fn download_of(&self, identity: &Digest) -> Option<PathBuf> {
+        let (home, record) = records(self).into_iter().find(|(_, r)| r.identity() == Some(*identity))?;
+        let path = record.file.below(&home);
+        let meta = std::fs::metadata(&path).ok()?;
+        let same =
+            cached_digest(&path, &meta, &self.memo, self.verify_always).is_ok_and(|d| d == record.content);
+        same.then_some(path)
     }
 
     /// The part file of an address; `None` while another process holds its lock.

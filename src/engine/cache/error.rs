@@ -90,6 +90,28 @@ pub enum Error {
         /// The first such file.
         name: String,
     },
+    /// A result that is asked for is damaged.
+    #[error("the result of {address} is damaged: {why}")]
+    DamagedResult {
+        /// Its address.
+        address: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A folder that should be empty is not.
+    #[error("{} exists and is not empty", path.display())]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A bundle that cannot be used.
+    #[error("{} is no bundle that can be used: {why}; nothing was changed", path.display())]
+    BadBundle {
+        /// The archive.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A published number is not finite.
     #[error("the published value `{name}` is not a finite number")]
     NotFinite {
@@ -133,6 +155,9 @@ impl Error {
             Self::Changed { .. } => {
                 "what was read is unknown, so nothing was stored; run again when no program writes to it"
             }
+            Self::DamagedResult { .. } => "run the study again, which makes it again",
+            Self::Occupied { .. } => "give another folder",
+            Self::BadBundle { .. } => "get the file again, from whoever made it with `xpipe bundle`",
             Self::Unsupported { .. } | Self::NotFinite { .. } | Self::NotAsRecorded { .. } => return None,
         })
     }
@@ -146,8 +171,11 @@ impl Error {
             | Self::Full { .. }
             | Self::NoInput { .. }
             | Self::Changing { .. }
+            | Self::BadBundle { .. }
             | Self::Changed { .. } => 4,
+            Self::Occupied { .. } => 2,
             Self::OtherVersion { .. }
+            | Self::DamagedResult { .. }
             | Self::Io { .. }
             | Self::Unsupported { .. }
             | Self::NotAsRecorded { .. }
@@ -167,6 +195,9 @@ impl From<&Error> for Failure {
             | Error::Io { .. }
             | Error::NoInput { .. }
             | Error::Changing { .. }
+            | Error::DamagedResult { .. }
+            | Error::Occupied { .. }
+            | Error::BadBundle { .. }
             | Error::Changed { .. } => Self::missing(e.to_string()),
             Error::Unsupported { .. } | Error::NotFinite { .. } | Error::NotAsRecorded { .. } => {
                 Self::wrong(e.to_string())

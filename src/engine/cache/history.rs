@@ -81,6 +81,24 @@ impl History {
         history
     }
 
+    /// Every history in a folder, sorted by file name.
+    pub(crate) fn all(folder: &Path) -> Vec<Self> {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path());
+        let mut files: Vec<PathBuf> = entries.filter(|p| p.extension().is_none_or(|e| e != "tmp")).collect();
+        files.sort();
+        files.into_iter().map(|path| Self::load(path, false)).collect()
+    }
+
+    /// The path of the study, where the history names it.
+    pub fn study(&self) -> Option<&str> {
+        self.owner.as_ref().map(|o| o.path.as_str())
+    }
+
+    /// The file of the history.
+    pub fn file(&self) -> &Path {
+        &self.path
+    }
+
     fn load(path: PathBuf, writable: bool) -> Self {
         let bytes = std::fs::read(&path).unwrap_or_default();
         let mut history = Self {

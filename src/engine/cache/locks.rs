@@ -74,6 +74,11 @@ pub(crate) fn share(path: &Path) -> io::Result<File> {
     }
 }
 
+/// Whether nobody holds the exclusive lock of an existing file. False where that cannot be known.
+pub(crate) fn is_free(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| file.try_lock().is_ok())
+}
+
 fn open(path: &Path) -> io::Result<File> {
     match OpenOptions::new().create(true).truncate(false).write(true).read(true).open(path) {
         Ok(file) => {

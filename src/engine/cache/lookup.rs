@@ -29,7 +29,7 @@ impl Store {
     }
 
     /// The result of a key, if its manifest is readable and every file exists with the right size. Content is checked on
-    /// first use, by [`Self::tree`].
+    /// first use, by [`Self::tree`]. Of a result that a bundle brought without its files, the manifest alone.
     ///
     /// # Errors
     /// Why it is a miss. A blob of the wrong size is quarantined.
@@ -42,7 +42,7 @@ impl Store {
         let bytes = match self.network.possible(&path, read) {
             Some(Ok(bytes)) => bytes,
             Some(Err(e)) => return Err(Miss::Unreadable { path, why: e.to_string() }),
-            None => return Err(Miss::Absent),
+            None => return self.left_out(key),
         };
         let manifest = Manifest::parse(&bytes, key).map_err(|why| Miss::Unreadable { path, why })?;
         for output in &manifest.outputs {
@@ -77,6 +77,9 @@ impl Store {
     /// file cannot be read, which says nothing about its content.
     pub fn check(&self, manifest: &Manifest) -> Result<Result<(), Miss>, Error> {
         for output in &manifest.outputs {
+            if self.is_record(&manifest.key) && !self.blob(&output.digest).exists() {
+                return Ok(Err(Miss::LeftOut));
+            }
             if let Err(miss) = self.sized(output) {
                 return Ok(Err(miss));
             }
@@ -179,14 +182,14 @@ impl Store {
         struct Only {
             recipe: serde_json::Value,
         }
-        let bytes = std::fs::read(self.manifest_path(key)).ok()?;
+        let bytes = std::fs::read(self.existing_manifest(key)).ok()?;
         Manifest::parse(&bytes, key).ok()?;
         json::read(&serde_json::from_slice::<Only>(&bytes).ok()?.recipe)
     }
 
     /// The manifest of a key, whether or not its files still exist.
     pub fn record(&self, key: &Digest) -> Option<Manifest> {
-        Manifest::parse(&std::fs::read(self.manifest_path(key)).ok()?, key).ok()
+        Manifest::parse(&std::fs::read(self.existing_manifest(key)).ok()?, key).ok()
     }
 }
 

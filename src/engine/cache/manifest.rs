@@ -149,11 +149,17 @@ pub enum Miss {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// The result was removed while an action read it.
+    #[error("the stored result was removed while it was read")]
+    Removed,
+    /// A bundle brought the result without its files.
+    #[error("its files are not here, since they were left out of the bundle that brought it")]
+    LeftOut,
 }
 
 impl Miss {
     /// Whether a result exists and is damaged, which is worth a message.
     pub fn is_damage(&self) -> bool {
-        *self != Self::Absent
+        !matches!(self, Self::Absent | Self::LeftOut)
     }
 }

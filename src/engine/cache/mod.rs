@@ -11,6 +11,8 @@
 //! | `objects/ab/…` | blobs by blake3 digest, read-only |
 //! | `trees/<digest>/` | the files of an artifact under their names, hard links to blobs: what operations read |
 //! | `actions/ab/<key>.json` | manifests, written last: no manifest, no hit |
+//! | `pins/` | results that `cache gc` keeps in any case |
+//! | `records/ab/…` | manifests that a bundle brought without the files of the result |
 //! | `runs/` | events and logs of each run; `studies/`: which key an address had last |
 //! | `downloads/` | downloaded files by address and digest, and members of archives (`downloads.rs`) |
 //! | `scratch/<key>/` | checkpoints, kept until the action succeeds |
@@ -33,6 +35,7 @@
 //! Must not know: operations, graphs, the engine.
 
 mod access;
+mod bundle;
 mod diff;
 mod digest;
 mod disk;
@@ -40,6 +43,7 @@ pub mod downloads;
 mod error;
 mod exchange;
 mod faults;
+mod gc;
 mod history;
 mod inputs;
 mod json;
@@ -49,26 +53,37 @@ mod manifest;
 mod memo;
 mod network;
 mod owner;
+mod pins;
 mod publish;
 mod rates;
+mod reading;
 pub(crate) mod recipe;
+mod records;
 mod session;
 mod store;
 mod usage;
 mod verify;
 
 pub use access::{Access, ClosedFolder, access_of};
+pub use bundle::{Attachment, BundledResult, Unbundled, bundle, unbundle};
 pub use diff::{Change, Difference, diff};
+pub(crate) use digest::result_digest;
 pub use digest::tree_digest;
 pub use error::Error;
 pub use exchange::PortableManifest;
+pub(crate) use gc::keep_days;
+pub use gc::{
+    Garbage, GarbageFile, GarbageKind, GarbageResult, GcRequest, Hold, Removed, find_garbage, remove_garbage,
+};
 pub use history::{History, LastFailure};
 pub use inputs::{ExpectedInput, InputSnapshot};
 pub use json::{read as read_recipe, write as write_recipe};
 pub use locks::{FileLock, exclusive};
 pub use manifest::{InputNote, Manifest, Miss, Output};
+pub use pins::Pin;
 pub use publish::{Publication, Published};
 pub use rates::{RateEstimate, RateKey, Rates};
+pub use reading::WatchedReads;
 pub use recipe::{KEY_FORMAT, NotConcrete, Recipe};
 pub use store::{RunDir, Store, Workspace};
 pub use usage::{Entry, Usage, UsageRow, list, usage};

@@ -111,13 +111,13 @@ impl Store {
     }
 
     /// Syncs a file or folder to disk.
-    fn sync(&self, path: &Path) -> Result<(), Error> {
+    pub(super) fn sync(&self, path: &Path) -> Result<(), Error> {
         if self.durable { disk::sync(path).at("syncing", path) } else { Ok(()) }
     }
 
     /// Creates a folder of the store, and makes sure that it is found after a power failure: another process may have
     /// created it without having synced its parent yet.
-    fn make_durable(&self, folder: &Path) -> Result<(), Error> {
+    pub(super) fn make_durable(&self, folder: &Path) -> Result<(), Error> {
         disk::make_folder(folder).at("making", folder)?;
         let known = |s: &Self| s.anchored.lock().unwrap_or_else(PoisonError::into_inner).contains(folder);
         if !self.durable || known(self) {

@@ -254,6 +254,11 @@ impl Store {
         History::of(&self.dir.join("studies"), study, self.session.is_some())
     }
 
+    /// The histories of all studies that were run with this cache.
+    pub fn histories(&self) -> Vec<History> {
+        History::all(&self.dir.join("studies"))
+    }
+
     /// Creates a folder for the events and logs of a run.
     ///
     /// # Errors

@@ -146,7 +146,8 @@ pub(super) fn files(folder: &Path) -> impl Iterator<Item = std::path::PathBuf> {
     entries(folder).flat_map(move |p| entries(&p).collect::<Vec<_>>())
 }
 
-fn size(path: &Path) -> u64 {
+/// The size of a file, or of all files in a folder, in bytes.
+pub(super) fn size(path: &Path) -> u64 {
     match std::fs::symlink_metadata(path) {
         Ok(meta) if meta.is_dir() => {
             std::fs::read_dir(path).into_iter().flatten().flatten().map(|e| size(&e.path())).sum()

@@ -119,6 +119,10 @@ impl Coordinator<'_, '_, '_> {
         if let Some(prepared_key) = self.keys[id.0 as usize] {
             self.producers.remove(&prepared_key);
         }
+        if let Some(result) = self.table.results[read.0 as usize].as_ref().filter(|_| *miss == Miss::LeftOut)
+        {
+            self.context.store.forget_record(&result.key);
+        }
         match self.states[read.0 as usize] {
             ActionState::Failed | ActionState::Stopped => return self.block(id, read),
             ActionState::Blocked(by) => return self.block(id, by),

@@ -54,6 +54,9 @@ pub fn run(
     cancel: &CancelToken,
 ) -> Result<RunReport, Error> {
     let dir = store.new_run()?;
+    if let Some(days) = options.keep_days {
+        crate::cache::keep_days(&dir.path, days)?;
+    }
     let events = EventBus::open(&dir.path, sink, options)?;
     let halt = AtomicBool::new(false);
     let context = RunContext { job, runner, store, options, cancel, halt: &halt };

@@ -84,10 +84,13 @@ impl<'env: 'scope, 'scope> Coordinator<'_, 'env, 'scope> {
         let (queued, needs): (Vec<Urgency>, Vec<Need>) = self
             .queues
             .iter()
-            .flat_map(|queue| queue.iter().take(most))
-            .filter_map(|entry| match &self.states[entry.1.0 as usize] {
-                ActionState::Queued(_, need) => Some((*entry, *need)),
-                _ => None,
+            .flat_map(|queue| {
+                let queued = queue.iter().filter_map(|entry| match &self.states[entry.1.0 as usize] {
+                    // What waits for its pool must not keep others from being looked at.
+                    ActionState::Queued(_, need) if !self.pools.is_full(need) => Some((*entry, *need)),
+                    _ => None,
+                });
+                queued.take(most)
             })
             .unzip();
         for (i, grant) in self.pools.grant(&needs) {

@@ -17,6 +17,7 @@
 //! | `guard` | the guard process |
 //! | `program` | the run's side: starting a program and waiting for it |
 //! | `hangup` | what the end of a terminal does |
+//! | `log` | log files of bounded size |
 //! | `limits` | limits of the system on threads and file sizes |
 //! | `family` | finding processes: descendants, and writers to a folder |
 
@@ -24,6 +25,7 @@ mod family;
 mod guard;
 mod hangup;
 mod limits;
+mod log;
 mod program;
 
 use std::ffi::OsString;
@@ -34,6 +36,7 @@ pub use family::kill_orphans;
 pub use guard::main as guard_main;
 pub use hangup::{end_when_hung_up, remember_hangup};
 pub use limits::{file_size_limit_as_error, is_thread_panic, start_global_pool};
+pub use log::BoundedLog;
 pub use program::{Call, End, Program, guard_arguments};
 
 /// The argument that makes this binary a guard.

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::files::{AttemptFolder, ProgressWriter, Report, Verdict, host};
 use super::spec::AttemptSpec;
-use crate::attempt::{Attempt, OTHER_CONTENT};
-use crate::cache::{Error, FileLock, Manifest, Miss, Store};
+use crate::attempt::{Attempt, Attempted, OTHER_CONTENT};
+use crate::cache::{Error, FileLock, Manifest, Store, WatchedReads};
 use crate::call::{call, caught};
 use crate::cancel::CancelToken;
 use crate::protocol::FromWorker;
@@ -106,11 +106,12 @@ impl OnNode<'_> {
         if self.found(&store) {
             return Ok((Verdict::Done, false));
         }
-        if let Some(missing) = self.unreadable(&store)? {
-            let verdict =
-                if self.cancel.stopping() { Verdict::Interrupted } else { Verdict::Unreadable(missing) };
-            return Ok((verdict, false));
-        }
+        let manifests = match self.reads(&store)? {
+            Ok(manifests) => manifests,
+            Err(_) if self.cancel.stopping() => return Ok((Verdict::Interrupted, false)),
+            Err(missing) => return Ok((Verdict::Unreadable(missing), false)),
+        };
+        let reads = WatchedReads::new(&store, &manifests);
         // Jobs that share an action work at the same time.
         let _lock = match self.is_shared() {
             true => None,
@@ -123,7 +124,7 @@ impl OnNode<'_> {
         if let Err(e) = self.spec.find_inputs(&store, &mut prepared) {
             return Ok((Verdict::Failed(e.into()), false));
         }
-        self.attempt(&store, &prepared).map(|verdict| (verdict, true))
+        self.attempt(&store, &prepared, &reads).map(|verdict| (verdict, true))
     }
 
     /// Whether other jobs work on the same action.
@@ -136,22 +137,22 @@ impl OnNode<'_> {
         !self.spec.forced && store.get(&self.spec.key).is_ok()
     }
 
-    /// The key of a result that the action reads and that is not there with the expected content.
-    fn unreadable(&self, store: &Store) -> Result<Option<String>, Error> {
+    /// The results that the action reads; or the key of one that is not there with the expected content.
+    fn reads(&self, store: &Store) -> Result<Result<Vec<Manifest>, String>, Error> {
+        let mut manifests = Vec::with_capacity(self.spec.reads.len());
         let patience = Duration::from_secs_f64(self.spec.patience.clamp(0.0, 3600.0));
         for read in &self.spec.reads {
             let look =
                 || -> Option<Manifest> { store.get(&read.key).ok().filter(|m| m.digest == read.digest) };
             let Some(manifest) = patiently(patience, self.cancel, look) else {
-                return Ok(Some(read.key.hex()));
+                return Ok(Err(read.key.hex()));
             };
-            if let Err(Miss::Unreadable { .. } | Miss::Output { .. } | Miss::Absent) =
-                store.tree(&manifest)?
-            {
-                return Ok(Some(read.key.hex()));
+            if store.tree(&manifest)?.is_err() {
+                return Ok(Err(read.key.hex()));
             }
+            manifests.push(manifest);
         }
-        Ok(None)
+        Ok(Ok(manifests))
     }
 
     /// Waits while another process makes the same result.
@@ -187,7 +188,12 @@ impl OnNode<'_> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).say(&message);
     }
 
-    fn attempt(&self, store: &Store, prepared: &Prepared) -> Result<Verdict, Error> {
+    fn attempt(
+        &self,
+        store: &Store,
+        prepared: &Prepared,
+        reads: &WatchedReads<'_>,
+    ) -> Result<Verdict, Error> {
         let work = store.workspace(&prepared.key)?;
         let spec = Spec {
             op: self.spec.op.clone(),
@@ -213,7 +219,7 @@ impl OnNode<'_> {
         let begun = Instant::now();
         let deadline =
             self.spec.seconds.and_then(|s| begun.checked_add(Duration::from_secs_f64(s.clamp(0.0, 1e9))));
-        let attempt = Attempt { store, study: &self.spec.study, prepared, replace: self.spec.forced };
+        let attempt = Attempt { store, study: &self.spec.study, prepared, reads, replace: self.spec.forced };
         let done = attempt.run(work, spec, |spec, caveats| {
             let progress = NodeProgress { job: self, caveats, deadline, throttle: Throttle::default() };
             let run = self.runner.implementation(&spec.op).ok_or_else(|| {
@@ -223,16 +229,19 @@ impl OnNode<'_> {
                 .map(|outcome| (outcome, crate::worker::peak_memory()))
         })?;
         Ok(match done {
-            Ok(published) => {
+            Attempted::Published(published) => {
                 if published.differs {
                     self.say(OTHER_CONTENT);
                 }
                 Verdict::Done
             }
+            Attempted::Removed(key) => Verdict::Unreadable(key.hex()),
             // SIGTERM also reaches the programs that it runs, which then fail.
-            Err(f) if f.kind == FailureKind::Interrupted => Verdict::Interrupted,
-            Err(f) if f.kind == FailureKind::Transient && self.cancel.stopping() => Verdict::Interrupted,
-            Err(failure) => Verdict::Failed(failure),
+            Attempted::Failed(f) if f.kind == FailureKind::Interrupted => Verdict::Interrupted,
+            Attempted::Failed(f) if f.kind == FailureKind::Transient && self.cancel.stopping() => {
+                Verdict::Interrupted
+            }
+            Attempted::Failed(failure) => Verdict::Failed(failure),
         })
     }
 }

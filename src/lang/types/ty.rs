@@ -88,6 +88,7 @@ types! {
     Test: "A significance test of a table.";
     Mark: "A mark of the best values of a table.";
     Section: "A section of a report.";
+    Secret: "A password or key from the environment: `secret(\"HF_TOKEN\")`.";
     Any: "Any type.";
 }
 

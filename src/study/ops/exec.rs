@@ -16,7 +16,7 @@
 //! **Its log** is kept with the run, in bounded size (see [`output`]).
 //!
 //! **Its key** holds the digest of the program's file, of every file in `files`, of everything in `reads`, and
-//! `args`, `gives`, `env` as they are. A program inside this binary (`self:NAME`) has no file: [`builtin`] says
+//! `args`, `gives`, `env` as they are; a `secret` is its variable's name. A program inside this binary (`self:NAME`) has no file: [`builtin`] says
 //! what stands for it. A program on `PATH` is in the key by its name and the version that the study declares.
 //!
 //! **When it fails.** A program that ends with another code than 0, or by a signal, may succeed another time: it is
@@ -28,6 +28,7 @@ pub mod inputs;
 mod output;
 pub mod outputs;
 mod process;
+mod redact;
 
 pub use contract::advice;
 
@@ -66,7 +67,7 @@ pub(crate) fn op() -> Op {
         "String",
         "The type of the output: Corpus, Queries, Qrels, Run, Scores, TestCollection or Model.",
     )
-    .takes("env", "Record", Value::Record(Record::default()), "Environment variables.")
+    .takes("env", "Record", Value::Record(Record::default()), "Environment variables: text, numbers, and passwords as `secret(\"VARIABLE\")`.")
     .takes("files", "List<Path>", Value::list(Vec::new()), "Other files that the program uses; their content is part of the key.")
     .added(
         "version",
@@ -98,7 +99,7 @@ mod run {
 
     use super::builtin::{self, Builtin};
     use super::contract::{self, Installed};
-    use super::{inputs, outputs, process};
+    use super::{inputs, outputs, process, redact};
     use crate::ops::imports;
     use xpipe_base::place;
     use xpipe_base::task::{Caveat, CaveatKind, Failure, Job, Outcome, located};
@@ -144,6 +145,7 @@ mod run {
             Some(installed) => &installed.path,
             None => job.path("program")?,
         };
+        let secrets = process::secrets(job)?;
         let call = process::ProgramCall {
             program,
             args: &arguments(job)?,
@@ -151,8 +153,10 @@ mod run {
             spec: &given.join("spec.json"),
             out: &raw,
             folder: &here,
+            secrets: &secrets,
         };
         process::run(job, &call)?;
+        redact::refuse_secrets(&raw, &secrets)?;
         let mut outcome = read_output(job, &label, &raw)?;
         if let Some(installed) = &installed {
             tell(job, installed, &mut outcome);

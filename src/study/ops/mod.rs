@@ -68,6 +68,7 @@ operations! {
     evaluate: op;
     measures: ndcg rr mrr ap p recall success judged;
     sample: op short;
+    secret: op;
     exec_part: op;
     best: op;
     significance_tests: paired_t randomisation bootstrap;

@@ -16,7 +16,7 @@ use crate::report::Lines;
 use crate::report::{file_name, write_file};
 use xpipe_base::value::{ActionId, Digest, Name};
 use xpipe_data::store::TextStore;
-use xpipe_engine::cache::Store;
+use xpipe_engine::cache::{Miss, Store};
 use xpipe_engine::{Forecast, Heavy};
 use xpipe_lang::graph::{Graph, select};
 use xpipe_lang::types::Export;
@@ -85,7 +85,12 @@ impl Session {
             match &forecasts[one.id.0 as usize] {
                 Forecast::Cached { key } => {
                     let manifest = store.get(key).map_err(|miss| damaged(&one.address, &miss))?;
-                    folders.push(store.tree(&manifest)?.map_err(|miss| damaged(&one.address, &miss))?);
+                    let folder = store.tree(&manifest)?.map_err(|miss| match miss {
+                        Miss::LeftOut => Error::missing(format!("the result of {}: {miss}", one.address))
+                            .help(format!("make it here: {command} with `--force '{}'`", one.address)),
+                        miss => damaged(&one.address, &miss),
+                    })?;
+                    folders.push(folder);
                     keys.push(*key);
                 }
                 Forecast::WillRun { miss: Some(miss), .. } if miss.is_damage() => {

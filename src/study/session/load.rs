@@ -1,13 +1,15 @@
 //! From a path and what is changed on the command line to the graph of a study.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use super::error::Error;
 use xpipe_base::diag::suggest::did_you_mean;
 use xpipe_base::diag::{Code, Diagnostic, Diagnostics, FileId, Span};
 use xpipe_base::value::ActionId;
 use xpipe_lang::graph::{Graph, Overrides, expand, select};
-use xpipe_lang::resolve::{Declaration, Disk, ModuleId, Study};
+use xpipe_lang::resolve::{Declaration, Disk, ModuleId, Study, World};
 use xpipe_lang::syntax::ast::ItemKind;
 use xpipe_lang::syntax::source::{SourceMap, reading_help};
 
@@ -43,6 +45,8 @@ pub struct Loaded {
     pub path: PathBuf,
     /// The texts that were read.
     pub sources: SourceMap,
+    /// The files of the study that were read, sorted: texts, and tables of numbers.
+    pub files: Vec<PathBuf>,
     /// What is wrong, or deserves a warning.
     pub diagnostics: Diagnostics,
     /// The graph, as far as the study is correct.
@@ -66,7 +70,7 @@ impl Loaded {
                 path.display()
             )));
         }
-        let world = Disk { models: models.to_vec() };
+        let world = Recorded { disk: Disk { models: models.to_vec() }, read: Mutex::default() };
         let mut sources = SourceMap::new();
         let mut diagnostics = Diagnostics::new();
         let study =
@@ -76,7 +80,8 @@ impl Loaded {
             })?;
         let overrides = overrides(request, &study, cwd, &mut sources, &mut diagnostics)?;
         let graph = expand(&study, &crate::ops::registry(), &world, &overrides, &mut diagnostics);
-        Ok(Self { request: request.clone(), path, sources, diagnostics, graph, wanted: Vec::new() })
+        let files = world.read.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().collect();
+        Ok(Self { request: request.clone(), path, sources, files, diagnostics, graph, wanted: Vec::new() })
     }
 
     /// Reads and expands a correct study, and finds the actions that are asked for.
@@ -127,6 +132,29 @@ impl Loaded {
     pub fn has_output(&self) -> bool {
         let graph = &self.graph;
         !(graph.tables.is_empty() && graph.claims.is_empty() && graph.reports.is_empty())
+    }
+}
+
+/// The disk, which remembers what was read.
+struct Recorded {
+    disk: Disk,
+    read: Mutex<BTreeSet<PathBuf>>,
+}
+
+impl World for Recorded {
+    fn read(&self, path: &Path) -> std::io::Result<String> {
+        let text = self.disk.read(path)?;
+        let path = xpipe_lang::resolve::modules::normal(path);
+        self.read.lock().unwrap_or_else(PoisonError::into_inner).insert(path);
+        Ok(text)
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        self.disk.exists(path)
+    }
+
+    fn model_config(&self, name: &str) -> Option<String> {
+        self.disk.model_config(name)
     }
 }
 

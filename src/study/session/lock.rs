@@ -133,6 +133,11 @@ impl Lock {
         Ok(true)
     }
 
+    /// All pinned digests of downloads.
+    pub(super) fn download_digests(&self) -> impl Iterator<Item = &str> {
+        self.content.downloads.values().map(String::as_str)
+    }
+
     /// The file's name, for messages.
     pub(super) fn name(&self) -> String {
         let name = self.path.as_ref().and_then(|p| p.file_name()).map(|n| n.to_string_lossy().into_owned());

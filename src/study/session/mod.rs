@@ -5,6 +5,7 @@
 //! codes ([`Error`]); while they work they report to an event sink ([`View`]) and a [`Listener`]. Nothing here prints or
 //! knows of arguments.
 
+mod bundle;
 mod cached;
 mod clusters;
 mod diff;
@@ -13,18 +14,22 @@ mod error;
 mod estimate;
 mod export;
 mod fetch;
+mod garbage;
 mod inputs;
 mod job;
 mod last_failures;
 mod load;
 mod lock;
+mod logs;
 mod models;
 mod notice;
+mod notify;
 mod page;
 mod plan;
 mod preflight;
 mod queue_runs;
 mod remote;
+mod rerun;
 mod results;
 mod results_folder;
 mod run;
@@ -33,6 +38,7 @@ mod settings;
 mod small_files;
 mod user_settings;
 
+pub use bundle::{BundleRequest, Bundled, unbundle};
 pub use cached::CacheView;
 pub use clusters::queue_options;
 pub use diff::{Differences, MeasuredChange, differences};
@@ -41,10 +47,13 @@ pub use error::{Error, exit};
 pub use estimate::{Basis, ResourceEstimate};
 pub use export::Exported;
 pub use fetch::{FetchReport, FetchedModel};
+pub use garbage::{GcOptions, pin, unpin};
 pub use last_failures::FailedBefore;
 pub use load::{Loaded, StudyRequest, cells};
 pub use lock::Lock;
+pub use logs::{ActionLog, LogQuery, RunFolder, TimedEvent, find_logs};
 pub use notice::{Listener, Notice, ignore};
+pub use notify::NotifyRequest;
 pub use plan::{Plan, PlannedStage};
 pub use preflight::Unimplemented;
 pub use queue_runs::{Ended, RunState, RunStatus, cancel_run, event, run_folder, run_status};
@@ -52,6 +61,7 @@ pub use remote::{
     RemoteReport, distrust, make_signing_key, no_remote, open_remote, remote_exit_code, remote_name,
     send_results, trust, trusted_keys,
 };
+pub use rerun::{RerunOf, rerun_sample};
 pub use results::CachedResults;
 pub use run::{FailedAction, RunOutcome, RunRequest, Written};
 pub use runner::LocalRunner;
@@ -59,7 +69,11 @@ pub use settings::Settings;
 pub use user_settings::UserSettings;
 pub use xpipe_remote::Remote;
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
 use xpipe_base::task::Failure;
+use xpipe_base::value::{Input, inputs_of};
 use xpipe_engine::cache::Store;
 use xpipe_engine::{self as engine, EventSink, Forecast, Heavy, Job, Options};
 use xpipe_lang::graph::select;
@@ -94,6 +108,19 @@ impl Session {
         let lock = Lock::beside(&loaded.path, settings.locked)?;
         let runner = LocalRunner::new(settings, lock, listener);
         Ok(Self { loaded, settings: settings.clone(), job, runner })
+    }
+
+    /// The files that a run depends on: the study's texts, and local files and folders that its stages read.
+    pub fn watched(&self) -> BTreeSet<PathBuf> {
+        let mut files: BTreeSet<PathBuf> = self.loaded.files.iter().cloned().collect();
+        for id in inputs::needed(&self.job) {
+            inputs_of(&self.job.action(id).args, &mut |input| {
+                if let Input::File(path) = &**input {
+                    files.insert(path.clone());
+                }
+            });
+        }
+        files
     }
 
     /// What would become of every action.

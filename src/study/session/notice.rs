@@ -57,6 +57,13 @@ pub enum Notice {
         /// Why the hub did not answer.
         why: String,
     },
+    /// Somebody was not told of the run.
+    NotNotified {
+        /// Who.
+        to: &'static str,
+        /// Why not.
+        why: String,
+    },
 }
 
 impl fmt::Display for Notice {
@@ -77,6 +84,7 @@ impl fmt::Display for Notice {
             Self::FilesUnknown { model, files, why } => {
                 write!(f, "note: {model}: cannot ask the hub whether it has {files}: {why}")
             }
+            Self::NotNotified { to, why } => write!(f, "note: {to} was not told: {why}"),
         }
     }
 }

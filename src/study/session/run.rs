@@ -1,5 +1,6 @@
 //! `run`: everything that a study asks for, then its tables, claims and pages.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::Session;
@@ -7,6 +8,7 @@ use super::downloads::{Network, fetch_error};
 use super::error::{Error, combined, exit};
 use super::inputs;
 use super::load::cells;
+use super::notify::{Notifier, NotifyRequest};
 use super::page::Pages;
 use super::preflight::readers;
 use super::remote::RemoteReport;
@@ -14,12 +16,14 @@ use super::results::CachedResults;
 use super::results_folder::require_writable;
 use super::{View, estimate};
 use crate::report::{self, Evaluated};
+use xpipe_base::diag::suggest::did_you_mean;
 use xpipe_base::task::{Failure, Kernels};
 use xpipe_base::value::ActionId;
 use xpipe_engine::cache::Store;
 use xpipe_engine::fetch::Sources;
 use xpipe_engine::{
-    self as engine, CancelToken, Counts, Device, Final, Forecast, Heavy, Options, Preview, Reach, RunReport,
+    self as engine, CancelToken, Counts, Device, Fanout, Final, Forecast, Heavy, Options, Preview, Reach,
+    RunReport,
 };
 
 /// How to run.
@@ -43,6 +47,12 @@ pub struct RunRequest {
     pub trace: Option<PathBuf>,
     /// Start ready actions in an order drawn from this seed.
     pub shuffle: Option<u64>,
+    /// Days after which `cache gc` may remove what only this run used. Default: no limit.
+    pub keep_days: Option<u32>,
+    /// How many stages of a pool may run at once, by the pool's name.
+    pub pools: BTreeMap<String, usize>,
+    /// Who is told of the run.
+    pub notify: NotifyRequest,
 }
 
 /// A failed action.
@@ -105,6 +115,19 @@ impl Session {
         view: &View<'_>,
         cancel: &CancelToken,
     ) -> Result<RunOutcome, Error> {
+        let mut notifier = Notifier::new(request.notify.clone(), &self.job.study, self.runner.listener());
+        let outcome = self.carry_out(request, view, cancel, &mut notifier);
+        notifier.end(&outcome);
+        outcome
+    }
+
+    fn carry_out(
+        &mut self,
+        request: &RunRequest,
+        view: &View<'_>,
+        cancel: &CancelToken,
+        notifier: &mut Notifier,
+    ) -> Result<RunOutcome, Error> {
         self.require_implemented()?;
         let sources = request.network.sources()?;
         self.runner.configure_network(sources.offline, cancel);
@@ -128,9 +151,12 @@ impl Session {
         if !matches!(options.heavy, Heavy::Queue(_)) {
             refuse(&self.too_large(&store, &options))?;
         }
+        let mut shown = view();
+        let mut sinks = Fanout(vec![&mut *shown, notifier]);
         let report = self.while_sending(&store, cancel, || {
-            engine::run(&self.job, &self.runner, &store, &options, &mut *view(), cancel)
+            engine::run(&self.job, &self.runner, &store, &options, &mut sinks, cancel)
         })?;
+        drop(shown);
         self.runner.save_lock()?;
         estimate::learn(&store, &report);
         self.conclude(&store, &report, &output)
@@ -159,8 +185,23 @@ impl Session {
         options.trace.clone_from(&request.trace);
         options.shuffle = request.shuffle;
         options.device = request.device;
+        options.keep_days = request.keep_days;
+        self.require_pools(&request.pools)?;
+        options.pools.clone_from(&request.pools);
         options.force = cells(&self.loaded.graph, &request.force)?.into_iter().collect();
         Ok(options)
+    }
+
+    /// Refuses a pool that no stage is in.
+    fn require_pools(&self, pools: &BTreeMap<String, usize>) -> Result<(), Error> {
+        let known: BTreeSet<&str> =
+            self.job.actions.iter().filter_map(|a| a.policy.pool.as_deref()).collect();
+        let Some(name) = pools.keys().find(|name| !known.contains(name.as_str())) else { return Ok(()) };
+        let help = did_you_mean(name, known.iter().copied()).unwrap_or_else(|| match known.is_empty() {
+            true => "put stages into it with `with { pool = \"…\" }`".into(),
+            false => format!("its pools are {}", known.into_iter().collect::<Vec<_>>().join(", ")),
+        });
+        Err(Error::usage(format!("no stage of the study is in the pool `{name}`")).help(help))
     }
 
     /// Refuses a study that needs an operation without an implementation.

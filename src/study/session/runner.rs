@@ -7,11 +7,12 @@ use super::lock::Lock;
 use super::models::{Models, poisoned};
 use super::notice::{Listener, Notice};
 use super::settings::{Settings, no_cache};
+use crate::ops::exec::builtin;
 use xpipe_base::task::{Estimators, Failure, ReadyFn, RunFn};
-use xpipe_base::value::{Checksum, Input};
+use xpipe_base::value::{Checksum, Digest, Input, Located};
 use xpipe_engine::cache::downloads::{Download, downloads};
 use xpipe_engine::{CancelToken, Found, Reach, RemoteCache, Runner};
-use xpipe_lang::types::Registry;
+use xpipe_lang::types::{Op, Registry};
 use xpipe_remote::Remote;
 
 /// The operations of this build over the files of this machine.
@@ -63,6 +64,16 @@ impl LocalRunner {
     /// Tells what is worth knowing.
     pub(super) fn notify(&self, notice: &Notice) {
         (self.listener)(notice);
+    }
+
+    /// An operation of this build.
+    pub(super) fn operation(&self, name: &str) -> Option<&Op> {
+        self.registry.get(name)
+    }
+
+    /// What takes notices.
+    pub(super) fn listener(&self) -> Listener {
+        Arc::clone(&self.listener)
     }
 
     /// The study's lock file.
@@ -124,6 +135,12 @@ impl Runner for LocalRunner {
 
     fn ready(&self, op: &str) -> Option<ReadyFn> {
         self.registry.get(op)?.ready
+    }
+
+    fn built_in(&self, identity: &Digest) -> Option<Located> {
+        let names = builtin::all().iter().map(|b| format!("self:{}", b.name));
+        let mut located = names.filter_map(|name| builtin::located(&name).ok().flatten());
+        located.find(|l| l.digest == *identity)
     }
 
     fn find_input(&self, input: &Input, reach: Reach) -> Result<Found, Failure> {

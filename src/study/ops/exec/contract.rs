@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::super::compatibility::issue;
+use super::super::secret;
 use super::outputs::types;
 use xpipe_base::diag::Code;
 use xpipe_base::diag::suggest::did_you_mean;
@@ -52,7 +53,7 @@ pub(super) fn check(args: &Record, _: &dyn Facts) -> Vec<Issue> {
             Code::Mismatch,
             "env",
             format!("`{name}` is no text and no number"),
-            "write it as text; files belong into `reads` or `files`",
+            "write it as text, a password as `secret(\"VARIABLE\")`; files belong into `reads` or `files`",
         ));
     }
     issues.extend(version(args));
@@ -96,6 +97,7 @@ fn strange(prefix: &str, record: &Record, found: bool) -> Option<String> {
             Value::Record(inside) if found => strange(&name, inside, found),
             Value::Input(_) | Value::Artifact(_) | Value::Located(_) => (!found).then_some(name),
             Value::Null | Value::Pending(_) => None,
+            Value::Call(_) if !found && secret::is(value) => None,
             other => super::plain(other).is_none().then_some(name),
         }
     })
@@ -103,6 +105,9 @@ fn strange(prefix: &str, record: &Record, found: bool) -> Option<String> {
 
 /// Whether the program can start on this machine.
 pub(super) fn ready(args: &Record, _: &Policy) -> Result<(), Failure> {
+    if let Some(env) = args.get("env").and_then(Value::as_record) {
+        env.values().try_for_each(|value| secret::read(value).map(|_| ()))?;
+    }
     match (args.get("program"), args.get("version").and_then(Value::as_str)) {
         (Some(Value::Input(input)), _) => match &**input {
             // One that is not there is named with the other inputs that are missing.

@@ -2,14 +2,14 @@
 //! failure.
 
 use std::collections::VecDeque;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io;
 use std::path::Path;
 
-use xpipe_data::lines::decode;
+use super::super::secret::Secret;
+use super::redact::Redactor;
 
-/// Bytes of a log that are kept from its beginning and from its end, once it exceeds four times this.
-const KEPT: u64 = 4 << 20;
+use xpipe_data::lines::decode;
+use xpipe_engine::process::BoundedLog;
 
 /// Lines of the end, and of an error before it.
 const LAST: usize = 10;
@@ -21,7 +21,8 @@ const LONGEST: usize = 4096;
 /// The output so far.
 #[derive(Debug)]
 pub(super) struct Output {
-    log: Option<Log>,
+    log: Option<BoundedLog>,
+    redactor: Redactor,
     lines: u64,
     /// The line that has not ended yet.
     open: Vec<u8>,
@@ -33,10 +34,11 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// Into a log file, which is appended to.
-    pub(super) fn new(log: &Path) -> io::Result<Self> {
+    /// Into a log file, which is appended to; without the values of secrets.
+    pub(super) fn new(log: &Path, secrets: &[Secret]) -> io::Result<Self> {
         Ok(Self {
-            log: Some(Log::open(log)?),
+            log: Some(BoundedLog::open(log)?),
+            redactor: Redactor::new(secrets),
             lines: 0,
             open: Vec::new(),
             last: VecDeque::new(),
@@ -48,6 +50,11 @@ impl Output {
 
     /// Appends what a program wrote.
     pub(super) fn take(&mut self, bytes: &[u8]) {
+        let clean = self.redactor.pass(bytes);
+        self.append(&clean);
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
         if let Some(log) = &mut self.log
             && log.write(bytes).is_err()
         {
@@ -65,6 +72,8 @@ impl Output {
 
     /// The last line may have no end.
     pub(super) fn end(&mut self) {
+        let rest = self.redactor.end();
+        self.append(&rest);
         if !self.open.is_empty() {
             self.line();
         }
@@ -144,55 +153,13 @@ fn speaks_of_an_error(line: &str) -> bool {
     WORDS.iter().any(|word| line.contains(word))
 }
 
-/// A file that is cut in its middle when it gets long: it never holds more than four times [`KEPT`].
-#[derive(Debug)]
-struct Log {
-    file: File,
-    len: u64,
-    left_out: u64,
-}
-
-impl Log {
-    fn open(path: &Path) -> io::Result<Self> {
-        let mut file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
-        let len = file.seek(SeekFrom::End(0))?;
-        Ok(Self { file, len, left_out: 0 })
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        for piece in bytes.chunks(1 << 20) {
-            self.file.write_all(piece)?;
-            self.len += piece.len() as u64;
-            if self.len > 4 * KEPT {
-                self.cut()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Cuts out the middle, including the note of an earlier cut.
-    fn cut(&mut self) -> io::Result<()> {
-        self.file.seek(SeekFrom::Start(self.len - KEPT))?;
-        let mut end = Vec::new();
-        self.file.read_to_end(&mut end)?;
-        self.left_out += self.len - 2 * KEPT;
-        let said = format!("\n[about {} bytes are left out here]\n", self.left_out);
-        self.file.set_len(KEPT)?;
-        self.file.seek(SeekFrom::Start(KEPT))?;
-        self.file.write_all(said.as_bytes())?;
-        self.file.write_all(&end)?;
-        self.len = self.file.stream_position()?;
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn output() -> (Output, tempfile::TempDir) {
         let dir = tempfile::tempdir().unwrap();
-        (Output::new(&dir.path().join("log")).unwrap(), dir)
+        (Output::new(&dir.path().join("log"), &[]).unwrap(), dir)
     }
 
     #[test]
@@ -222,22 +189,5 @@ mod tests {
         assert_eq!(output.told(), "the last it said:\n  one\n  100%\n  ERROR: two");
         assert_eq!(output.now(), (4, "ERROR: two"));
         assert_eq!(super::Output::told(&self::output().0), "it said nothing");
-    }
-
-    #[test]
-    fn a_log_keeps_its_beginning_and_its_end_within_bounds() {
-        let (mut output, dir) = output();
-        output.take(b"the first line\n");
-        let line = [b"x".repeat(1023), b"\n".to_vec()].concat();
-        for _ in 0..40 << 10 {
-            output.take(&line);
-        }
-        output.take(b"the last line\n");
-        let text = std::fs::read(dir.path().join("log")).unwrap();
-        assert!((2 * KEPT..=4 * KEPT + 100).contains(&(text.len() as u64)), "{}", text.len());
-        assert!(text.starts_with(b"the first line\n") && text.ends_with(b"\nthe last line\n"));
-        let text = String::from_utf8(text).unwrap();
-        assert_eq!(text.matches("bytes are left out here]").count(), 1);
-        assert_eq!(output.now().0, (40 << 10) + 2);
     }
 }

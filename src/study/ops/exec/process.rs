@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::super::secret::{self, Secret};
 use super::output::Output;
 use super::plain;
 use xpipe_base::place;
@@ -25,6 +26,19 @@ pub(super) struct ProgramCall<'a> {
     pub(super) spec: &'a Path,
     pub(super) out: &'a Path,
     pub(super) folder: &'a Path,
+    pub(super) secrets: &'a [Secret],
+}
+
+/// The secrets that a job's program gets.
+///
+/// # Errors
+/// A variable is not set.
+pub(super) fn secrets(job: &Job<'_>) -> Result<Vec<Secret>, Failure> {
+    let mut secrets = Vec::new();
+    for value in job.arg("env").as_record().into_iter().flat_map(|env| env.values()) {
+        secrets.extend(secret::read(value)?);
+    }
+    Ok(secrets)
 }
 
 /// Runs the program to its end.
@@ -39,7 +53,7 @@ pub(super) fn run(job: &Job<'_>, call: &ProgramCall<'_>) -> Result<(), Failure> 
     args.extend(call.reads.iter().map(|(name, value)| OsString::from(format!("{name}={value}"))));
     let env = environment(job, call)?;
     let log = &job.spec.log;
-    let output = Output::new(log).map_err(|e| place::io(log, e))?;
+    let output = Output::new(log, call.secrets).map_err(|e| place::io(log, e))?;
     let output = Arc::new(Mutex::new(output));
     let start = process::Call { program: call.program, args, env, folder: call.folder };
     #[cfg(test)]
@@ -90,9 +104,12 @@ fn environment(job: &Job<'_>, call: &ProgramCall<'_>) -> Result<Vec<(OsString, O
     env.push(("PYTHONUNBUFFERED".into(), "1".into()));
     if let Some(declared) = job.arg("env").as_record() {
         for (name, value) in declared.iter() {
-            let text = plain(value).ok_or_else(|| {
-                Failure::wrong(format!("env.{name}: found a value that is no text or number"))
-            })?;
+            let text = match secret::read(value)? {
+                Some(secret) => secret.value,
+                None => plain(value).ok_or_else(|| {
+                    Failure::wrong(format!("env.{name}: found a value that is no text or number"))
+                })?,
+            };
             env.push(((&**name).into(), text.into()));
         }
     }

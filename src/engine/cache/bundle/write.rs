@@ -1,0 +1,177 @@
+//! Writing a bundle.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Read, Write};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::super::digest::file_digest;
+use super::super::error::At;
+use super::super::{Error, Store};
+use super::{FORMAT, INDEX, Index, MANIFESTS, MemberEntry, OBJECTS, ResultEntry};
+use xpipe_base::value::{Digest, InnerPath};
+
+/// A file beside the results.
+#[derive(Clone, Debug)]
+pub struct Attachment {
+    /// Its name in the bundle, below `study/` or `results/`.
+    pub name: InnerPath,
+    /// The file.
+    pub path: PathBuf,
+    /// Whether it may be executed.
+    pub executable: bool,
+}
+
+/// A result in a bundle.
+#[derive(Clone, Debug)]
+pub struct BundledResult {
+    /// Its address in the study.
+    pub address: String,
+    /// Its key.
+    pub key: Digest,
+    /// Whether its files are included.
+    pub files: bool,
+}
+
+/// The source of a member.
+enum Source {
+    Bytes(Vec<u8>),
+    File(PathBuf),
+}
+
+/// Writes a bundle of results, each of which must be in the store. `study` is the main file below `study/`, `missing` what
+/// the study needs and the bundle does not have.
+///
+/// # Errors
+/// A result is damaged, a file cannot be read or changes meanwhile, or the bundle cannot be written.
+pub fn bundle(
+    store: &Store,
+    study: InnerPath,
+    attachments: &[Attachment],
+    results: &[BundledResult],
+    missing: Vec<String>,
+    out: &Path,
+) -> Result<(), Error> {
+    let mut members: BTreeMap<String, (MemberEntry, Source)> = BTreeMap::new();
+    let mut add = |name: String, size: u64, digest: Digest, executable: bool, source: Source| {
+        let Ok(name) = InnerPath::parse(name.as_str()) else {
+            return Err(Error::Unsupported { path: name.into(), what: "a name that cannot be kept" });
+        };
+        let entry = MemberEntry { name: name.clone(), size, digest, executable };
+        members.insert(name.as_str().to_owned(), (entry, source));
+        Ok(())
+    };
+    for file in attachments {
+        let size = std::fs::metadata(&file.path).at("reading", &file.path)?.len();
+        let digest = file_digest(&file.path)?;
+        let source = Source::File(file.path.clone());
+        add(file.name.as_str().to_owned(), size, digest, file.executable, source)?;
+    }
+    let mut entries: BTreeMap<Digest, ResultEntry> = BTreeMap::new();
+    for result in results {
+        let key = result.key;
+        let damaged = |e: &dyn std::fmt::Display| Error::DamagedResult {
+            address: result.address.clone(),
+            why: e.to_string(),
+        };
+        let portable = store.portable(&key).map_err(|miss| damaged(&miss))?;
+        let (manifest, text) = (portable.manifest(), portable.text().as_bytes().to_vec());
+        add(
+            format!("{MANIFESTS}{}.json", key.hex()),
+            text.len() as u64,
+            Digest::of(&text),
+            false,
+            Source::Bytes(text),
+        )?;
+        if result.files {
+            store.check(manifest)?.map_err(|miss| damaged(&miss))?;
+            for output in &manifest.outputs {
+                let source = Source::File(store.blob(&output.digest));
+                add(format!("{OBJECTS}{}", output.digest.hex()), output.size, output.digest, false, source)?;
+            }
+        }
+        let entry = ResultEntry { address: result.address.clone(), key, files: result.files };
+        // An action of several cells is one result, with its files if one of them asks for these.
+        entries.entry(key).and_modify(|e| e.files |= result.files).or_insert(entry);
+    }
+    let index = Index {
+        format: FORMAT,
+        tool: concat!("xpipe ", env!("CARGO_PKG_VERSION")).to_owned(),
+        study,
+        members: members.values().map(|(entry, _)| entry.clone()).collect(),
+        results: entries.into_values().collect(),
+        missing,
+    };
+    let index = serde_json::to_vec_pretty(&index).map_err(|e| Error::io("writing", out, e.into()))?;
+    write_tar(out, &index, members.into_values())
+}
+
+/// Writes to a temporary file beside the place, so that a bundle is there as a whole or not at all.
+fn write_tar(
+    out: &Path,
+    index: &[u8],
+    members: impl Iterator<Item = (MemberEntry, Source)>,
+) -> Result<(), Error> {
+    let folder = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let temp = tempfile::NamedTempFile::new_in(folder).at("writing", out)?;
+    let mut tar = tar::Builder::new(BufWriter::with_capacity(1 << 20, temp));
+    append(&mut tar, INDEX, index.len() as u64, false, index).at("writing", out)?;
+    for (entry, source) in members {
+        match source {
+            Source::Bytes(bytes) => {
+                append(&mut tar, entry.name.as_str(), entry.size, entry.executable, &bytes[..])
+            }
+            Source::File(path) => {
+                let mut hasher =
+                    Hashing { from: File::open(&path).at("reading", &path)?, hasher: blake3::Hasher::new() };
+                let added = append(&mut tar, entry.name.as_str(), entry.size, entry.executable, &mut hasher);
+                if added.is_ok() && Digest(*hasher.hasher.finalize().as_bytes()) != entry.digest {
+                    return Err(Error::Changing { path });
+                }
+                added
+            }
+        }
+        .at("writing", out)?;
+    }
+    let temp = tar.into_inner().and_then(|writer| Ok(writer.into_inner()?)).at("writing", out)?;
+    temp.as_file().sync_all().at("syncing", out)?;
+    // As any other file that is written: the mode of temporary files is for this user only.
+    let mode = std::fs::Permissions::from_mode(0o644);
+    std::fs::set_permissions(temp.path(), mode).at("writing", out)?;
+    temp.persist(out).map_err(|e| Error::io("writing", out, e.error))?;
+    Ok(())
+}
+
+/// Adds a member whose header depends on name, size and content only.
+fn append<W: Write>(
+    tar: &mut tar::Builder<W>,
+    name: &str,
+    size: u64,
+    executable: bool,
+    from: impl Read,
+) -> std::io::Result<()> {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(size);
+    header.set_mode(if executable { 0o755 } else { 0o644 });
+    header.set_mtime(0);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_entry_type(tar::EntryType::Regular);
+    // A file that became longer must not spoil the archive; one that became shorter is found by its digest.
+    let mut limited = from.take(size);
+    tar.append_data(&mut header, name, &mut limited)
+}
+
+struct Hashing {
+    from: File,
+    hasher: blake3::Hasher,
+}
+
+impl Read for Hashing {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let n = self.from.read(buffer)?;
+        self.hasher.update(&buffer[..n]);
+        Ok(n)
+    }
+}

@@ -1,0 +1,137 @@
+//! Removing what may go: manifests first, then the folders and files that no manifest names any more.
+//!
+//! Everything is renamed into this process's temporary folder, so that it disappears at once and as a whole, and removed
+//! at the end. If this process is killed, the next one that opens the store removes the rest.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::super::error::At;
+use super::super::usage::keys;
+use super::super::{Error, Store};
+use super::census::{self, Census};
+use super::{Garbage, GarbageKind};
+use xpipe_base::value::Digest;
+
+/// What was removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Removed {
+    /// Number of results.
+    pub results: usize,
+    /// Number of other files and folders.
+    pub files: usize,
+    /// Bytes of both.
+    pub bytes: u64,
+    /// Number of results and files that the search had found and that are in use by now.
+    pub in_use: usize,
+}
+
+/// Removes what a search has found, except for what is in use by now.
+///
+/// # Errors
+/// The store cannot be written.
+pub fn remove_garbage(store: &Store, garbage: &Garbage) -> Result<Removed, Error> {
+    let away = store.temp("gc")?;
+    std::fs::create_dir(&away).at("making", &away)?;
+    // What a process that began since the search has written, linked or found stays.
+    let census = Census::take(store)?;
+    let mut remover = Remover { store, census, away, moved: 0, removed: Removed::default() };
+    let gone = remover.manifests(garbage)?;
+    remover.contents(garbage, &gone)?;
+    remover.files(garbage)?;
+    std::fs::remove_dir_all(&remover.away).at("removing", &remover.away)?;
+    Ok(remover.removed)
+}
+
+struct Remover<'a> {
+    store: &'a Store,
+    census: Census,
+    /// The folder that everything is moved to.
+    away: PathBuf,
+    moved: u64,
+    removed: Removed,
+}
+
+impl Remover<'_> {
+    /// Moves something away; whether it was there.
+    fn take(&mut self, path: &Path) -> Result<bool, Error> {
+        self.moved += 1;
+        match std::fs::rename(path, self.away.join(self.moved.to_string())) {
+            Ok(()) => Ok(true),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(Error::io("removing", path, e)),
+        }
+    }
+
+    /// Removes manifests; returns the keys of those that are gone.
+    fn manifests(&mut self, garbage: &Garbage) -> Result<BTreeSet<Digest>, Error> {
+        let live = self.census.runs.iter().filter(|r| self.census.in_use_since(r.last));
+        let used: BTreeSet<Digest> = live.flat_map(|r| r.keys.iter().copied()).collect();
+        let mut gone = BTreeSet::new();
+        for result in &garbage.results {
+            let key = result.key;
+            let Some(written) = self.census.results.get(&key).map(|r| r.written) else { continue };
+            // While its lock is held, another process makes it.
+            let lock = self.store.try_lock(&key)?;
+            if lock.is_none() || used.contains(&key) || self.census.in_use_since(written) {
+                self.removed.in_use += 1;
+            } else if self.take(&self.store.manifest_path(&key))? {
+                self.removed.results += 1;
+                gone.insert(key);
+            }
+        }
+        Ok(gone)
+    }
+
+    /// Removes the folders and blobs of results that are gone, and orphaned blobs, unless a manifest names them by now
+    /// or they were written or linked meanwhile.
+    fn contents(&mut self, garbage: &Garbage, gone: &BTreeSet<Digest>) -> Result<(), Error> {
+        let (mut trees, mut named) = (BTreeSet::new(), self.census.doubtful.clone());
+        for manifest in keys(self.store).iter().filter_map(|key| self.store.record(key)) {
+            trees.insert(manifest.tree);
+            named.extend(manifest.outputs.iter().map(|o| o.digest));
+        }
+        let folders = garbage.results.iter().filter(|r| gone.contains(&r.key)).map(|r| r.tree);
+        let folders: BTreeSet<Digest> = folders.filter(|tree| !trees.contains(tree)).collect();
+        for tree in folders {
+            self.take(&self.store.dir().join("trees").join(tree.hex()))?;
+        }
+        let results = gone.iter().filter_map(|key| self.census.results.get(key));
+        let of_results = results.flat_map(|r| r.blobs.keys().copied());
+        let orphans = garbage.files.iter().filter_map(|f| f.blob);
+        let blobs: BTreeSet<Digest> = of_results.chain(orphans).filter(|d| !named.contains(d)).collect();
+        for digest in blobs {
+            let path = self.store.blob(&digest);
+            let known = self.census.blobs.get(&digest).copied();
+            match (known, census::blob(&path)) {
+                (Some(known), Some(now)) if known.changed == now.changed => {
+                    if self.take(&path)? {
+                        self.removed.bytes += now.bytes;
+                    }
+                }
+                (_, Some(_)) => self.removed.in_use += 1,
+                (_, None) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn files(&mut self, garbage: &Garbage) -> Result<(), Error> {
+        for file in garbage.files.iter().filter(|f| f.blob.is_none()) {
+            let key = file.path.file_name().and_then(|n| Digest::parse(n.to_str()?));
+            let lock = match key.filter(|_| file.kind == GarbageKind::Checkpoints) {
+                Some(key) => self.store.try_lock(&key)?.map(Some),
+                None => Some(None),
+            };
+            if lock.is_none() {
+                self.removed.in_use += 1;
+            } else if self.take(&file.path)? {
+                self.removed.files += 1;
+                self.removed.bytes += file.bytes;
+            }
+        }
+        Ok(())
+    }
+}
