@@ -203,7 +203,7 @@ fn a_changed_bundle_changes_nothing() {
         *p.bytes("manifests/") = text.replace("0.25", "0.75").into_bytes();
         p.relist();
     });
-    refused("the recipe of model[", &|p| {
+    refused("its recipe has another key", &|p| {
         // Another recipe under the key, with a checksum that fits.
         let mut json: serde_json::Value = serde_json::from_slice(p.bytes("manifests/")).unwrap();
         json["recipe"]["args"]["seed"] = 7.into();

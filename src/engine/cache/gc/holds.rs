@@ -132,11 +132,13 @@ fn old_runs(census: &Census, request: &GcRequest) -> BTreeSet<usize> {
     (0..).zip(&census.runs).filter(|(_, run)| may_go(run)).map(|(i, _)| i).collect()
 }
 
-/// Studies whose file is no longer there, where it was asked to forget these.
+/// Studies whose file is no longer there and that do not run, where it was asked to forget these.
 fn gone(census: &Census, request: &GcRequest) -> BTreeSet<usize> {
     if !request.forget_gone {
         return BTreeSet::new();
     }
-    let is_gone = |s: &str| !Path::new(s).exists();
+    let live = census.runs.iter().filter(|r| census.in_use_since(r.last));
+    let running: BTreeSet<&str> = live.map(|r| r.study.as_str()).collect();
+    let is_gone = |s: &str| !Path::new(s).exists() && !running.contains(s);
     (0..).zip(&census.studies).filter(|(_, s)| s.study().is_some_and(is_gone)).map(|(i, _)| i).collect()
 }
