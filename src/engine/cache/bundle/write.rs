@@ -53,58 +53,73 @@ pub fn bundle(
     missing: Vec<String>,
     out: &Path,
 ) -> Result<(), Error> {
-    let mut members: BTreeMap<String, (MemberEntry, Source)> = BTreeMap::new();
-    let mut add = |name: String, size: u64, digest: Digest, executable: bool, source: Source| {
-        let Ok(name) = InnerPath::parse(name.as_str()) else {
-            return Err(Error::Unsupported { path: name.into(), what: "a name that cannot be kept" });
-        };
-        let entry = MemberEntry { name: name.clone(), size, digest, executable };
-        members.insert(name.as_str().to_owned(), (entry, source));
-        Ok(())
-    };
+    let mut members = Members::default();
     for file in attachments {
         let size = std::fs::metadata(&file.path).at("reading", &file.path)?.len();
         let digest = file_digest(&file.path)?;
         let source = Source::File(file.path.clone());
-        add(file.name.as_str().to_owned(), size, digest, file.executable, source)?;
+        members.add(file.name.as_str().to_owned(), size, digest, file.executable, source)?;
     }
     let mut entries: BTreeMap<Digest, ResultEntry> = BTreeMap::new();
     for result in results {
-        let key = result.key;
-        let damaged = |e: &dyn std::fmt::Display| Error::DamagedResult {
-            address: result.address.clone(),
-            why: e.to_string(),
-        };
-        let portable = store.portable(&key).map_err(|miss| damaged(&miss))?;
-        let (manifest, text) = (portable.manifest(), portable.text().as_bytes().to_vec());
-        add(
-            format!("{MANIFESTS}{}.json", key.hex()),
-            text.len() as u64,
-            Digest::of(&text),
-            false,
-            Source::Bytes(text),
-        )?;
-        if result.files {
-            store.check(manifest)?.map_err(|miss| damaged(&miss))?;
-            for output in &manifest.outputs {
-                let source = Source::File(store.blob(&output.digest));
-                add(format!("{OBJECTS}{}", output.digest.hex()), output.size, output.digest, false, source)?;
-            }
-        }
-        let entry = ResultEntry { address: result.address.clone(), key, files: result.files };
+        members.add_result(store, result)?;
+        let entry = ResultEntry { address: result.address.clone(), key: result.key, files: result.files };
         // An action of several cells is one result, with its files if one of them asks for these.
-        entries.entry(key).and_modify(|e| e.files |= result.files).or_insert(entry);
+        entries.entry(result.key).and_modify(|e| e.files |= result.files).or_insert(entry);
     }
     let index = Index {
         format: FORMAT,
         tool: concat!("xpipe ", env!("CARGO_PKG_VERSION")).to_owned(),
         study,
-        members: members.values().map(|(entry, _)| entry.clone()).collect(),
+        members: members.0.values().map(|(entry, _)| entry.clone()).collect(),
         results: entries.into_values().collect(),
         missing,
     };
     let index = serde_json::to_vec_pretty(&index).map_err(|e| Error::io("writing", out, e.into()))?;
-    write_tar(out, &index, members.into_values())
+    write_tar(out, &index, members.0.into_values())
+}
+
+/// Members of a bundle by name.
+#[derive(Default)]
+struct Members(BTreeMap<String, (MemberEntry, Source)>);
+
+impl Members {
+    fn add(
+        &mut self,
+        name: String,
+        size: u64,
+        digest: Digest,
+        executable: bool,
+        source: Source,
+    ) -> Result<(), Error> {
+        let Ok(inner) = InnerPath::parse(name.as_str()) else {
+            return Err(Error::Unsupported { path: name.into(), what: "a name that cannot be kept" });
+        };
+        let entry = MemberEntry { name: inner, size, digest, executable };
+        self.0.insert(name, (entry, source));
+        Ok(())
+    }
+
+    /// Adds the manifest of a result, and its files where they are asked for.
+    fn add_result(&mut self, store: &Store, result: &BundledResult) -> Result<(), Error> {
+        let damaged = |miss: &dyn std::fmt::Display| Error::DamagedResult {
+            address: result.address.clone(),
+            why: miss.to_string(),
+        };
+        let portable = store.portable(&result.key).map_err(|miss| damaged(&miss))?;
+        let (manifest, text) = (portable.manifest(), portable.text().as_bytes().to_vec());
+        let name = format!("{MANIFESTS}{}.json", result.key.hex());
+        self.add(name, text.len() as u64, Digest::of(&text), false, Source::Bytes(text))?;
+        if result.files {
+            store.check(manifest)?.map_err(|miss| damaged(&miss))?;
+            for output in &manifest.outputs {
+                let source = Source::File(store.blob(&output.digest));
+                let name = format!("{OBJECTS}{}", output.digest.hex());
+                self.add(name, output.size, output.digest, false, source)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Writes to a temporary file beside the place, so that a bundle is there as a whole or not at all.
