@@ -8,6 +8,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use xpipe_base::modes;
 use xpipe_base::value::Digest;
 
 use super::files::read;
@@ -64,10 +65,11 @@ impl Claims {
     pub(crate) fn make(&self, key: &Digest, claim: &Claim) -> Result<(), io::Result<Claim>> {
         let path = self.path(key, claim.attempt);
         let make = || -> io::Result<bool> {
-            std::fs::create_dir_all(&self.folder)?;
+            modes::make_folder(&self.folder)?;
             let mut temp = tempfile::Builder::new().prefix(".new-").tempfile_in(&self.folder)?;
             serde_json::to_writer(&mut temp, claim)?;
             temp.flush()?;
+            modes::inherit_file(temp.path())?;
             temp.as_file().sync_all()?;
             match std::fs::hard_link(temp.path(), &path) {
                 Ok(()) => Ok(true),

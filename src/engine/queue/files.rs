@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::FromWorker;
+use xpipe_base::modes;
 use xpipe_base::task::Failure;
 
 /// What a job needs: `spec.json`.
@@ -78,7 +79,7 @@ pub(crate) struct AttemptFolder {
 impl AttemptFolder {
     /// Makes the folder with its specification.
     pub(crate) fn create<S: Serialize>(path: PathBuf, spec: &S) -> io::Result<Self> {
-        std::fs::create_dir_all(&path)?;
+        modes::make_folder(&path)?;
         write(&path.join(SPEC), spec, false)?;
         Ok(Self { path })
     }
@@ -140,12 +141,11 @@ pub(crate) fn write<S: Serialize>(path: &Path, content: &S, durable: bool) -> io
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut temp = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
     serde_json::to_writer(&mut temp, content)?;
+    modes::inherit_file(temp.path())?;
     if durable {
         temp.as_file().sync_all()?;
     }
-    let file = temp.persist(path)?;
-    // Readable by the group like every file of the cache.
-    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+    temp.persist(path)?;
     if durable { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 

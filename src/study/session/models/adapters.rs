@@ -68,7 +68,7 @@ pub(super) fn joined(adapter: &Path, base: &Path, root: &Path) -> Result<PathBuf
     if place.join(files::JOINED).is_file() {
         return Ok(place);
     }
-    std::fs::create_dir_all(root).map_err(|e| at(root, &e))?;
+    xpipe_base::modes::make_folder(root).map_err(|e| at(root, &e))?;
     let grows = tempfile::tempdir_in(root).map_err(|e| at(root, &e))?;
     for (name, to) in links {
         let link = grows.path().join(name);
