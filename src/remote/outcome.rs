@@ -56,7 +56,7 @@ impl Outcome {
             count(self.known, "already there"),
             count(self.not_made_here, "from other caches not sent"),
             count(self.differing, "there with another result"),
-            count(self.unsent, "not sent"),
+            count(self.unsent, "not sent (`xpipe cache push` sends them)"),
             count(self.refused, "refused"),
             count(self.failed, "failed requests"),
         ]

@@ -17,6 +17,7 @@
 //! | `downloads/` | downloaded files by address and digest, and members of archives (`downloads.rs`) |
 //! | `scratch/<key>/` | checkpoints, kept until the action succeeds |
 //! | `answers/ab/…` | answers of language models by request; kept for good |
+//! | `uploads/` | files that are being sent to a remote cache in parts: which parts it has |
 //! | `tmp/<session>/` | work of a running process; removed when the process is dead |
 //! | `claims/` | attempts that runs have submitted to queues; they only avoid duplicate work |
 //! | `locks/` | files locked by running processes; they only avoid duplicate work |
