@@ -109,8 +109,9 @@ fn print_list(store: &Store, json: bool) -> Result<u8, Error> {
         return Ok(0);
     }
     for e in &entries {
+        let from = e.origin.as_ref().map(|origin| format!("  from {origin}")).unwrap_or_default();
         out::line(&format!(
-            "{}  {:>10}  {:>8}  {:<20}  {}",
+            "{}  {:>10}  {:>8}  {:<20}  {}{from}",
             &e.key.hex()[..12],
             human::size(e.size),
             human::duration(e.seconds),

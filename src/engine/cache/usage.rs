@@ -28,6 +28,9 @@ pub struct Entry {
     pub finished: String,
     /// Whether every file exists with its size.
     pub complete: bool,
+    /// Where it is from, when another cache made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
 }
 
 /// A line of `cache du`.
@@ -75,6 +78,7 @@ pub fn list(store: &Store) -> Result<Vec<Entry>, Error> {
             address: m.address,
             seconds: m.seconds,
             finished: m.finished,
+            origin: m.origin,
         })
         .collect();
     entries.sort_by(|a, b| (&b.finished, &a.address, a.key).cmp(&(&a.finished, &b.address, b.key)));

@@ -104,6 +104,12 @@ fn what_one_machine_computed_another_takes() {
     shared(&sender, &reader);
     let listed = reader.xpipe(&["cache", "trust", "--list"]);
     assert_eq!(listed.out.trim(), format!("lab  {key}  Anna"));
+    let results = reader.xpipe(&["cache", "ls"]);
+    assert!(
+        results.out.contains(&format!("scores[high]  from remote cache `lab`, signed by {key}")),
+        "{}",
+        results.out
+    );
     // Nothing of the sender's folder is in the remote cache or at the reader's.
     let home = sender.space.folder.path().display().to_string();
     let manifest = std::fs::read_dir(reader.space.cache().join("v1/actions")).unwrap();
