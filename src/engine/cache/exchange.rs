@@ -2,6 +2,7 @@
 //! result that another cache made. What comes from another cache is untrusted until every digest is checked.
 
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -88,12 +89,17 @@ impl Store {
     /// The file cannot be written.
     pub fn place_known(&self, output: &Output, folder: &Path) -> Result<bool, Error> {
         let blob = self.blob(&output.digest);
-        let there = std::fs::metadata(&blob).is_ok_and(|m| m.is_file() && m.len() == output.size);
-        if !there || !matches!(self.blob_state(&output.digest)?, BlobState::Intact) {
+        let Some(meta) = std::fs::metadata(&blob).ok().filter(|m| m.is_file() && m.len() == output.size)
+        else {
+            return Ok(false);
+        };
+        if !matches!(self.blob_state(&output.digest)?, BlobState::Intact) {
             return Ok(false);
         }
         let file = make_parent(output, folder)?;
-        if std::fs::hard_link(&blob, &file).is_err() {
+        // The permissions of another user's file cannot be set when it is published.
+        let own = meta.uid() == rustix::process::geteuid().as_raw();
+        if !own || std::fs::hard_link(&blob, &file).is_err() {
             std::fs::copy(&blob, &file).at("writing", &file)?;
         }
         Ok(true)
