@@ -8,7 +8,7 @@ use std::io::Read;
 use std::path::Path;
 
 use self::notes::Notes;
-use self::record::{Record, Wanted};
+use self::record::{FieldRecord, Wanted};
 use super::html::{html_text, sgml_document};
 use super::json;
 use super::lines::{Lines, MAX_LINE, decode};
@@ -253,7 +253,7 @@ impl<'o> Reading<'o> {
             notes.repaired(line.file, line.number, repaired);
             let has = || json::names(&line);
             let record =
-                Record { file: line.file, line: line.number, wanted: &names, found: &found, has: &has };
+                FieldRecord { file: line.file, line: line.number, wanted: &names, found: &found, has: &has };
             let (id, text) = wanted.read(&record, notes)?;
             emit(&id, &text, line.number, notes)?;
         }
@@ -266,8 +266,13 @@ impl<'o> Reading<'o> {
         let mut rows = ParquetRows::open(part)?;
         while let Some(row) = rows.next(&names)? {
             let has = || rows.names();
-            let record =
-                Record { file: part.name, line: row.number, wanted: &names, found: &row.fields, has: &has };
+            let record = FieldRecord {
+                file: part.name,
+                line: row.number,
+                wanted: &names,
+                found: &row.fields,
+                has: &has,
+            };
             let (id, text) = wanted.read(&record, notes)?;
             emit(&id, &text, row.number, notes)?;
         }

@@ -6,7 +6,7 @@
 use candle_core::{Device, Tensor};
 
 use super::Packed;
-use super::arch::Form;
+use super::arch::EncoderForm;
 use super::pooling::Pooling;
 use super::reference::Reference;
 use super::weights::Checkpoint;
@@ -59,8 +59,8 @@ impl ReferenceBiEncoder {
     fn states(&mut self, batch: &Packed) -> Result<Vec<f32>, Failure> {
         let states = self.encoder.hidden(batch)?.pop().unwrap_or_default();
         let (final_norm, epsilon, width) = match self.encoder.model().form() {
-            Form::PostNorm(_) => return Ok(states),
-            Form::PreNorm(model) => (model.names.final_norm, model.epsilon, model.hidden),
+            EncoderForm::PostNorm(_) => return Ok(states),
+            EncoderForm::PreNorm(model) => (model.names.final_norm, model.epsilon, model.hidden),
         };
         let tensors = self.encoder.tensors()?;
         let graph = self.encoder.graph(&tensors, batch, None);

@@ -3,13 +3,13 @@
 //! Everything else (norms, activations, softmax, look-ups) is a few per cent of it.
 
 use super::arch::head::{Head, HeadPooling};
-use super::arch::{Architecture, Form};
+use super::arch::{Architecture, EncoderForm};
 
 /// The key of measured speeds: architecture, layers, hidden width, heads, feed-forward width.
 pub fn shape(model: &dyn Architecture) -> String {
     let (heads, inner) = match model.form() {
-        Form::PostNorm(m) => (m.heads, m.intermediate),
-        Form::PreNorm(m) => (m.heads, m.intermediate),
+        EncoderForm::PostNorm(m) => (m.heads, m.intermediate),
+        EncoderForm::PreNorm(m) => (m.heads, m.intermediate),
     };
     format!("{} {}x{}/{heads}/{inner}", model.name(), model.layers(), model.hidden())
 }
@@ -21,7 +21,7 @@ pub fn forward(model: &dyn Architecture, n: usize) -> f64 {
     let product = |inputs: usize, outputs: usize| 2.0 * inputs as f64 * outputs as f64;
     let head = |head: &Head| product(model.hidden(), 1 + head.dense.map_or(0, |_| model.hidden()));
     match model.form() {
-        Form::PostNorm(m) => {
+        EncoderForm::PostNorm(m) => {
             // Relative positions score each token with the distances that occur.
             let terms = if m.relative.is_some() { 4.0 } else { 2.0 };
             let attention = |queries: f64| queries * terms * 2.0 * tokens * m.hidden as f64;
@@ -36,7 +36,7 @@ pub fn forward(model: &dyn Architecture, n: usize) -> f64 {
             let narrow = if m.width == m.hidden { 0.0 } else { tokens * product(m.width, m.hidden) };
             (m.layers as f64 - 1.0) * whole + last + narrow + head(&m.head)
         }
-        Form::PreNorm(m) => {
+        EncoderForm::PreNorm(m) => {
             let each = product(m.hidden, 4 * m.hidden) + 3.0 * product(m.hidden, m.intermediate);
             let attention = m.layers.iter().map(|sight| {
                 let keys = sight.window.map_or(n, |w| n.min(2 * w + 1)) as f64;

@@ -15,7 +15,7 @@ use candle_core::{Device, Tensor, Var};
 use rayon::prelude::*;
 
 use super::arch::Architecture;
-use super::layers::{EmbeddingRows, Graph};
+use super::layers::{EmbeddingRows, ForwardGraph};
 use super::weights::{self, Checkpoint};
 use super::{Packed, Parameter, Reranker};
 use xpipe_base::task::Failure;
@@ -138,8 +138,8 @@ impl Reference {
         tensors: &'a BTreeMap<String, Tensor>,
         batch: &'a Packed,
         dropout: Option<Stream>,
-    ) -> Graph<'a> {
-        Graph { tensors, batch, dropout, bf16: self.bf16, kept: None }
+    ) -> ForwardGraph<'a> {
+        ForwardGraph { tensors, batch, dropout, bf16: self.bf16, kept: None }
     }
 
     /// The model.
@@ -159,7 +159,7 @@ impl Reference {
             let one = batch.slice(i..i + 1);
             let embedded = self.embed(&one, &self.model.lookups(&one)).map_err(off)?;
             let kept = Some(RefCell::default());
-            let graph = Graph { kept, ..self.graph(&variables.detached, &one, None) };
+            let graph = ForwardGraph { kept, ..self.graph(&variables.detached, &one, None) };
             self.model.logits(&graph, embedded).map_err(off)?;
             let kept = graph.kept.map(RefCell::into_inner).unwrap_or_default();
             for (all, x) in all.iter_mut().zip(&kept) {

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 pub use build::build;
 use memmap2::Mmap;
-pub use search::{Found, Scratch};
+pub use search::{Scratch, SearchResult};
 use serde::{Deserialize, Serialize};
 
 use super::ids::Ids;

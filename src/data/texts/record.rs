@@ -99,7 +99,11 @@ impl<'f> Wanted<'f> {
     ///
     /// # Errors
     /// None or several that may be meant, or a value that is no text.
-    pub(super) fn read(self, record: &Record<'_>, notes: &mut Notes) -> Result<(String, String), Failure> {
+    pub(super) fn read(
+        self,
+        record: &FieldRecord<'_>,
+        notes: &mut Notes,
+    ) -> Result<(String, String), Failure> {
         let id = self.id_of(record)?;
         let mut joined = String::new();
         let mut any = false;
@@ -143,7 +147,7 @@ impl<'f> Wanted<'f> {
             .help(format!("name the fields that hold the text, `{argument}`")))
     }
 
-    fn id_of(self, record: &Record<'_>) -> Result<String, Failure> {
+    fn id_of(self, record: &FieldRecord<'_>) -> Result<String, Failure> {
         let found = match self.id {
             Some(name) => record.get(name).map(|field| (name, field)),
             None => record.first(self.ids(), "an id", "id = \"…\"")?,
@@ -170,7 +174,7 @@ impl<'f> Wanted<'f> {
 }
 
 /// One record.
-pub(super) struct Record<'r> {
+pub(super) struct FieldRecord<'r> {
     pub(super) file: &'r str,
     pub(super) line: u64,
     /// The names of the fields that were looked for, and what was found.
@@ -180,7 +184,7 @@ pub(super) struct Record<'r> {
     pub(super) has: &'r dyn Fn() -> String,
 }
 
-impl Record<'_> {
+impl FieldRecord<'_> {
     fn get(&self, name: &str) -> Option<&Field> {
         self.wanted.iter().position(|w| *w == name).and_then(|i| self.found[i].as_ref())
     }

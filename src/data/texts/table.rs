@@ -6,7 +6,7 @@ use super::super::json::Field;
 use super::super::lines::{Lines, MAX_LINE};
 use super::super::parts::{Part, read_failed};
 use super::notes::Notes;
-use super::record::{Record, Wanted};
+use super::record::{FieldRecord, Wanted};
 use super::{Emit, TextOptions};
 use xpipe_base::place;
 use xpipe_base::task::Failure;
@@ -180,7 +180,7 @@ fn by_name(
     };
     let found: Vec<Option<Field>> = wanted_names.iter().map(at).collect();
     let has = || listed(names);
-    let record = Record { file, line, wanted: &wanted_names, found: &found, has: &has };
+    let record = FieldRecord { file, line, wanted: &wanted_names, found: &found, has: &has };
     let (id, text) = wanted.read(&record, notes)?;
     Ok((id.into(), text))
 }

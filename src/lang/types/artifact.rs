@@ -14,7 +14,7 @@ pub struct Artifact {
 
 /// The form of training samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum SampleForm {
     /// One positive and one negative document of a query.
     Pairs,
     /// Positives and several negatives of a query.
@@ -23,7 +23,7 @@ pub enum Form {
     RankedList,
 }
 
-impl Form {
+impl SampleForm {
     /// The name as studies write it.
     pub fn name(self) -> &'static str {
         match self {
@@ -43,7 +43,7 @@ impl Form {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Supervision {
     /// The forms of samples that can be drawn.
-    pub forms: Option<Vec<Form>>,
+    pub forms: Option<Vec<SampleForm>>,
     /// Whether documents carry teacher scores.
     pub scored: Option<bool>,
     /// Whether positives are known.
@@ -63,7 +63,7 @@ impl Default for Supervision {
 impl Supervision {
     /// A ranking: its order is the teacher, and its scores are not read.
     pub fn ranking(depth: Option<i64>) -> Self {
-        Self { forms: Some(vec![Form::RankedList]), scored: Some(false), depth, ..Self::default() }
+        Self { forms: Some(vec![SampleForm::RankedList]), scored: Some(false), depth, ..Self::default() }
     }
 }
 

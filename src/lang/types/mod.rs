@@ -6,7 +6,7 @@ pub mod op;
 mod registry;
 pub mod ty;
 
-pub use artifact::{Artifact, Form, ModelUse, QueryCount, Supervision};
+pub use artifact::{Artifact, ModelUse, QueryCount, SampleForm, Supervision};
 pub use export::Export;
 pub use op::{Kind, Op, Param};
 pub use registry::Registry;

@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 
 use super::{Declared, Init};
-use crate::layers::Graph;
+use crate::layers::ForwardGraph;
 use crate::layers::activation::Activation;
 use crate::layers::dropout::Site;
 
@@ -85,7 +85,7 @@ impl Head {
     ///
     /// # Errors
     /// A defect of the graph.
-    pub fn logits(&self, g: &Graph<'_>, x: &Tensor) -> Result<Tensor> {
+    pub fn logits(&self, g: &ForwardGraph<'_>, x: &Tensor) -> Result<Tensor> {
         let pooled = match self.pooling {
             HeadPooling::First => g.first_tokens(x)?,
             HeadPooling::Mean => g.mean_tokens(x)?,

@@ -8,7 +8,7 @@
 use candle_core::{Result, Tensor};
 
 use super::{Declared, Init, TensorRole, regular};
-use crate::layers::Graph;
+use crate::layers::ForwardGraph;
 use crate::layers::activation::Activation;
 
 /// The head of an architecture's masked language model.
@@ -69,7 +69,7 @@ impl MaskedLmHead {
     ///
     /// # Errors
     /// A defect of the graph.
-    pub fn logits(&self, g: &Graph<'_>, states: &Tensor, table: &Tensor) -> Result<Tensor> {
+    pub fn logits(&self, g: &ForwardGraph<'_>, states: &Tensor, table: &Tensor) -> Result<Tensor> {
         let y = self.activation.apply(&g.linear(self.dense, states)?)?;
         let y = g.layer_norm(self.norm, &y, self.epsilon)?;
         g.product(&y, &table.t()?)?.broadcast_add(g.parameter(self.bias)?)

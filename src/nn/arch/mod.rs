@@ -27,7 +27,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::config::Fields;
-use super::layers::{EmbeddingRows, Graph};
+use super::layers::{EmbeddingRows, ForwardGraph};
 use super::{Packed, Parameter};
 use xpipe_base::task::Failure;
 
@@ -97,7 +97,7 @@ pub enum TensorRole {
 
 /// The description of an encoder for engines.
 #[derive(Clone, Copy, Debug)]
-pub enum Form<'a> {
+pub enum EncoderForm<'a> {
     /// A norm after every sub-layer.
     PostNorm(&'a post_norm::PostNorm),
     /// A norm before every sub-layer.
@@ -113,7 +113,7 @@ pub trait Architecture: Send + Sync + std::fmt::Debug {
     /// The configuration as it was read.
     fn config(&self) -> &Map<String, Value>;
     /// The description of its encoder.
-    fn form(&self) -> Form<'_>;
+    fn form(&self) -> EncoderForm<'_>;
     /// The tensors in the order of the flat buffer.
     fn declared(&self) -> Vec<Declared>;
     /// The role of a checkpoint's tensor.
@@ -145,7 +145,7 @@ pub trait Architecture: Send + Sync + std::fmt::Debug {
     /// A defect of the graph.
     fn logits(
         &self,
-        graph: &Graph<'_>,
+        graph: &ForwardGraph<'_>,
         embedded: candle_core::Tensor,
     ) -> candle_core::Result<candle_core::Tensor>;
 }

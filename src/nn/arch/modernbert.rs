@@ -148,7 +148,7 @@ fn layers(fields: &Fields, count: usize) -> Result<Vec<LayerAttention>, Failure>
 
 #[cfg(test)]
 mod tests {
-    use super::super::Form;
+    use super::super::EncoderForm;
     use super::*;
 
     fn read(more: &str) -> Result<Vec<LayerAttention>, Failure> {
@@ -156,8 +156,8 @@ mod tests {
             "num_attention_heads": 2, "intermediate_size": 8 @}"#;
         let fields = Fields::parse("config.json", text.replace('@', more).as_bytes())?;
         match super::super::from_fields(&fields)?.form() {
-            Form::PreNorm(m) => Ok(m.layers.clone()),
-            Form::PostNorm(_) => Err(Failure::bug("another form")),
+            EncoderForm::PreNorm(m) => Ok(m.layers.clone()),
+            EncoderForm::PostNorm(_) => Err(Failure::bug("another form")),
         }
     }
 

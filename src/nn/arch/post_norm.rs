@@ -8,13 +8,13 @@ use serde_json::{Map, Value};
 
 use super::head::Head;
 use super::masked_lm::MaskedLmHead;
-use super::{Architecture, Declared, Form, Init, TensorRole};
+use super::{Architecture, Declared, EncoderForm, Init, TensorRole};
 use crate::Packed;
 use crate::config::Fields;
 use crate::layers::activation::Activation;
 use crate::layers::disentangled::Relative;
 use crate::layers::dropout::Site;
-use crate::layers::{EmbeddingRows, Graph};
+use crate::layers::{EmbeddingRows, ForwardGraph};
 use xpipe_base::task::Failure;
 
 /// The names of an architecture and its tensors.
@@ -157,7 +157,7 @@ impl PostNorm {
 
     fn convolved(
         &self,
-        g: &Graph<'_>,
+        g: &ForwardGraph<'_>,
         c: &Convolution,
         embedded: &Tensor,
         x: &Tensor,
@@ -182,8 +182,8 @@ impl Architecture for PostNorm {
         &self.config
     }
 
-    fn form(&self) -> Form<'_> {
-        Form::PostNorm(self)
+    fn form(&self) -> EncoderForm<'_> {
+        EncoderForm::PostNorm(self)
     }
 
     fn declared(&self) -> Vec<Declared> {
@@ -294,7 +294,7 @@ impl Architecture for PostNorm {
         list
     }
 
-    fn logits(&self, g: &Graph<'_>, embedded: Tensor) -> CandleResult<Tensor> {
+    fn logits(&self, g: &ForwardGraph<'_>, embedded: Tensor) -> CandleResult<Tensor> {
         let names = self.names;
         let x = match self.projection {
             Projection::BeforeNorm => g.linear(names.projection, &embedded)?,

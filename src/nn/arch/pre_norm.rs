@@ -7,12 +7,12 @@ use candle_core::{Result as CandleResult, Tensor};
 use serde_json::{Map, Value};
 
 use super::head::Head;
-use super::{Architecture, Declared, Form, Init, TensorRole};
+use super::{Architecture, Declared, EncoderForm, Init, TensorRole};
 use crate::Packed;
 use crate::config::Fields;
 use crate::layers::activation::Activation;
 use crate::layers::dropout::Site;
-use crate::layers::{EmbeddingRows, Graph};
+use crate::layers::{EmbeddingRows, ForwardGraph};
 use xpipe_base::task::Failure;
 
 /// The names of an architecture and its tensors.
@@ -127,8 +127,8 @@ impl Architecture for PreNorm {
         &self.config
     }
 
-    fn form(&self) -> Form<'_> {
-        Form::PreNorm(self)
+    fn form(&self) -> EncoderForm<'_> {
+        EncoderForm::PreNorm(self)
     }
 
     fn under(&self, head: Head, config: Map<String, Value>) -> Arc<dyn Architecture> {
@@ -194,7 +194,7 @@ impl Architecture for PreNorm {
         vec![EmbeddingRows { parameter: self.names.words, rows: batch.ids.clone() }]
     }
 
-    fn logits(&self, g: &Graph<'_>, embedded: Tensor) -> CandleResult<Tensor> {
+    fn logits(&self, g: &ForwardGraph<'_>, embedded: Tensor) -> CandleResult<Tensor> {
         let (h, i, e) = (self.hidden, self.intermediate, self.epsilon);
         let x = g.layer_norm(self.names.norm, &embedded, e)?;
         let mut x = g.dropout(&x, Site::Embeddings, self.embedding_dropout)?;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::arch::head::Head;
 use crate::arch::post_norm::{PostNorm, Projection};
 use crate::arch::pre_norm::PreNorm;
-use crate::arch::{Architecture, Form};
+use crate::arch::{Architecture, EncoderForm};
 use crate::{Packed, Parameter};
 use xpipe_base::task::Failure;
 
@@ -94,8 +94,8 @@ impl ParamLayout {
         let lookups = model.lookups(&Packed::new());
         let embeddings = lookups.iter().map(|l| by_name.range(l.parameter)).collect::<Result<_, _>>()?;
         match model.form() {
-            Form::PostNorm(m) => Self::post_norm(&by_name, m, embeddings),
-            Form::PreNorm(m) => Self::pre_norm(&by_name, m, embeddings),
+            EncoderForm::PostNorm(m) => Self::post_norm(&by_name, m, embeddings),
+            EncoderForm::PreNorm(m) => Self::pre_norm(&by_name, m, embeddings),
         }
     }
 

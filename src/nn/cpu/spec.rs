@@ -6,7 +6,7 @@ use super::shape::Shape;
 use crate::arch::head::{Head, HeadPooling};
 use crate::arch::post_norm::{PostNorm, Projection};
 use crate::arch::pre_norm::{LayerAttention, PreNorm};
-use crate::arch::{Architecture, Form};
+use crate::arch::{Architecture, EncoderForm};
 use crate::layers::disentangled::Relative;
 use crate::layers::dropout::{Mask, Site};
 use crate::layers::rotary;
@@ -38,8 +38,8 @@ impl EncoderSpec {
     /// convolution, or a projection before the embeddings' norm.
     pub(super) fn of(model: &dyn Architecture) -> Option<Self> {
         let spec = match model.form() {
-            Form::PostNorm(m) => Self::post_norm(m)?,
-            Form::PreNorm(m) => Self::pre_norm(m),
+            EncoderForm::PostNorm(m) => Self::post_norm(m)?,
+            EncoderForm::PreNorm(m) => Self::pre_norm(m),
         };
         let Shape { embedding_width, hidden, intermediate, .. } = spec.shape;
         [embedding_width, hidden, intermediate].iter().all(|n| n.is_multiple_of(8)).then_some(spec)

@@ -2,11 +2,11 @@
 
 use candle_core::{Result, Tensor};
 
-use super::Graph;
+use super::ForwardGraph;
 use super::dropout::{Mask, Site};
 use super::norm::softmax;
 
-impl Graph<'_> {
+impl ForwardGraph<'_> {
     /// `softmax(Q Kᵀ / √d) V` for every head of every pair; `q`, `k`, `v` and the result are `[tokens, width]`. With a
     /// window, a token sees tokens at most so far away. Dropout of the probabilities is addressed as
     /// [`Mask::attention`] says.

@@ -2,9 +2,9 @@
 
 use candle_core::{Result, Tensor};
 
-use super::Graph;
+use super::ForwardGraph;
 
-impl Graph<'_> {
+impl ForwardGraph<'_> {
     /// out(t) = b + Σₖ W[·, ·, k] x(t + k − ⌊kernel/2⌋) with zeros beyond a pair's ends; `name.weight` is
     /// `[out, in, kernel]` and the kernel odd.
     ///

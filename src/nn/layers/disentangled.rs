@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
-use super::Graph;
+use super::ForwardGraph;
 use super::dropout::Site;
 
 /// Relative positions of a model.
@@ -47,7 +47,7 @@ impl Relative {
     }
 }
 
-impl Graph<'_> {
+impl ForwardGraph<'_> {
     /// `softmax((Q Kᵀ + Q PKᵀ[row(i − j)] + K PQᵀ[row(i − j)]) / √(3d)) V`, with `pk` and `pq` the projected table of
     /// relative positions `[2 span, width]`.
     ///

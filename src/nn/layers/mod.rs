@@ -1,7 +1,7 @@
 //! Layers of the reference engine: plain differentiable candle operations over a packed part of a batch.
 //!
 //! candle's fused layer norm, softmax, rotary embedding and attention silently cut the gradient and are not used. A
-//! [`Graph`] is one forward pass over a few pairs: it finds parameters by name, knows where pairs begin, and draws dropout.
+//! [`ForwardGraph`] is one forward pass over a few pairs: it finds parameters by name, knows where pairs begin, and draws dropout.
 //! Must not know: architectures, files, the flat buffer.
 
 pub mod activation;
@@ -31,7 +31,7 @@ pub struct EmbeddingRows {
 
 /// One forward pass over some pairs of a batch.
 #[derive(Debug)]
-pub struct Graph<'a> {
+pub struct ForwardGraph<'a> {
     /// Parameters by name.
     pub tensors: &'a BTreeMap<String, Tensor>,
     /// The pairs.
@@ -44,7 +44,7 @@ pub struct Graph<'a> {
     pub kept: Option<RefCell<Vec<Tensor>>>,
 }
 
-impl Graph<'_> {
+impl ForwardGraph<'_> {
     /// The parameter of a name.
     ///
     /// # Errors

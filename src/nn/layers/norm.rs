@@ -2,9 +2,9 @@
 
 use candle_core::{D, Result, Tensor};
 
-use super::Graph;
+use super::ForwardGraph;
 
-impl Graph<'_> {
+impl ForwardGraph<'_> {
     /// `(x - mean) / √(variance + ε) · name.weight + name.bias` over the last dimension, with the biased variance; without
     /// a bias if the model declares none.
     ///

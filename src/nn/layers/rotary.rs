@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
-use super::Graph;
+use super::ForwardGraph;
 
 /// cos and sin of position · θ^(−2i/d) for each position and i < d/2, in f32 as in transformers.
 ///
@@ -15,7 +15,7 @@ pub fn angles(places: impl Iterator<Item = usize>, size: usize, theta: f64) -> (
     (all.iter().map(|a| a.cos() as f32).collect(), all.iter().map(|a| a.sin() as f32).collect())
 }
 
-impl Graph<'_> {
+impl ForwardGraph<'_> {
     /// Rotates `[tokens, heads · d]`: column i < d/2 of a head with column i + d/2.
     ///
     /// # Errors

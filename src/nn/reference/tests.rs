@@ -120,7 +120,7 @@ fn exact(e: &Reference, weights: &[f64], batch: &Packed, slope: &[f32], dropout:
         })
         .reduce(|a, b| (a + b).unwrap())
         .unwrap();
-    let graph = Graph { tensors: &tensors, batch, dropout, bf16: false, kept: None };
+    let graph = ForwardGraph { tensors: &tensors, batch, dropout, bf16: false, kept: None };
     let logits = e.model.logits(&graph, embedded).unwrap();
     assert_eq!(logits.dtype(), DType::F64);
     logits.to_vec1::<f64>().unwrap().iter().zip(slope).map(|(x, s)| x * f64::from(*s)).sum()

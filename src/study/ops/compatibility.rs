@@ -7,7 +7,7 @@
 use crate::train::objectives::{Definition, Teacher};
 use xpipe_base::diag::Code;
 use xpipe_base::value::{Call, Record, Value};
-use xpipe_lang::types::Form;
+use xpipe_lang::types::SampleForm;
 use xpipe_lang::types::op::{Facts, Issue};
 
 /// The documentation of the argument `precision`.
@@ -65,7 +65,7 @@ pub(super) fn derived(args: &Record, facts: &dyn Facts, name: &str, from: &str) 
 /// Issues of a shape over a source.
 pub(super) fn shape_over_source(shape: &Call, source: &Value, facts: &dyn Facts) -> Vec<Issue> {
     let mut issues = Vec::new();
-    let Some(form) = Form::of(&shape.name) else {
+    let Some(form) = SampleForm::of(&shape.name) else {
         issues.push(issue(
             Code::OpShapeFit,
             "shape",
@@ -74,7 +74,7 @@ pub(super) fn shape_over_source(shape: &Call, source: &Value, facts: &dyn Facts)
         ));
         return issues;
     };
-    if form == Form::Pairs && shape.args.get("n").is_some_and(|n| *n != Value::Null) {
+    if form == SampleForm::Pairs && shape.args.get("n").is_some_and(|n| *n != Value::Null) {
         issues.push(issue(
             Code::OpShapeFit,
             "shape",
@@ -94,7 +94,7 @@ pub(super) fn shape_over_source(shape: &Call, source: &Value, facts: &dyn Facts)
         ));
         return issues;
     }
-    if form != Form::RankedList && offered.judged == Some(false) {
+    if form != SampleForm::RankedList && offered.judged == Some(false) {
         issues.push(issue(
             Code::OpShapeFit,
             "source",
@@ -102,7 +102,7 @@ pub(super) fn shape_over_source(shape: &Call, source: &Value, facts: &dyn Facts)
             "give `candidates` the `qrels` of the collection",
         ));
     }
-    if let (Form::Group | Form::Pairs, Some(depth)) = (form, offered.depth) {
+    if let (SampleForm::Group | SampleForm::Pairs, Some(depth)) = (form, offered.depth) {
         let positives = size("positives").unwrap_or(1);
         let negatives = size("negatives").unwrap_or(1);
         let window = (depth - offered.first_rank + 1).max(0);
@@ -126,7 +126,7 @@ pub(super) fn objective_over_samples(
     source: &Value,
     facts: &dyn Facts,
 ) -> Vec<Issue> {
-    let Some(form) = Form::of(&shape.name) else { return Vec::new() };
+    let Some(form) = SampleForm::of(&shape.name) else { return Vec::new() };
     let unfit: Vec<&Definition> =
         parts.iter().map(|(d, _)| *d).filter(|d| !d.forms.contains(&form)).collect();
     if let [first, others @ ..] = unfit.as_slice() {
@@ -153,16 +153,16 @@ pub(super) fn objective_over_samples(
         return Vec::new();
     }
     // The order of a ranked list is a preference in itself.
-    let most = if form == Form::RankedList { Teacher::Order } else { Teacher::Nothing };
+    let most = if form == SampleForm::RankedList { Teacher::Order } else { Teacher::Nothing };
     let asking: Vec<&Definition> =
         parts.iter().filter(|(d, call)| d.asks(Some(call)) > most).map(|(d, _)| *d).collect();
     if asking.is_empty() {
         return Vec::new();
     }
     let (documents, given) = match form {
-        Form::Pairs => ("both documents of a pair", "the source has none"),
-        Form::Group => ("each document of a group", "the source has none"),
-        Form::RankedList => ("each document of a list", "the source gives only an order"),
+        SampleForm::Pairs => ("both documents of a pair", "the source has none"),
+        SampleForm::Group => ("each document of a group", "the source has none"),
+        SampleForm::RankedList => ("each document of a list", "the source gives only an order"),
     };
     vec![issue(
         Code::OpNeedsTeacher,
@@ -191,8 +191,8 @@ pub(super) fn batch_over_shape(batch: &Call, shape: Option<&Call>) -> Vec<Issue>
         let help = "write `pairs(32)` or `queries(8)`";
         return vec![issue(Code::OpShapeFit, "batch", "the batch has no size", help)];
     }
-    let Some(form) = shape.and_then(|s| Form::of(&s.name)) else { return Vec::new() };
-    let wanted = if form == Form::Pairs { "pairs" } else { "queries" };
+    let Some(form) = shape.and_then(|s| SampleForm::of(&s.name)) else { return Vec::new() };
+    let wanted = if form == SampleForm::Pairs { "pairs" } else { "queries" };
     if &*batch.name == wanted {
         return Vec::new();
     }

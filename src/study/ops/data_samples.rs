@@ -4,7 +4,7 @@ use super::compatibility;
 use xpipe_base::diag::Code;
 use xpipe_base::value::{Record, Value};
 use xpipe_lang::types::op::{Facts, Issue};
-use xpipe_lang::types::{Form, Op, Supervision};
+use xpipe_lang::types::{Op, SampleForm, Supervision};
 
 pub(super) const NAME: &str = "data.samples";
 const VERSION: u32 = 1;
@@ -32,7 +32,7 @@ pub(crate) fn op() -> Op {
 /// Samples of one shape, with what their source offers besides.
 fn supervision(args: &Record, facts: &dyn Facts) -> Supervision {
     let source = args.get("source").map(|source| facts.supervision(source)).unwrap_or_default();
-    let form = args.get("shape").and_then(Value::as_call).and_then(|shape| Form::of(&shape.name));
+    let form = args.get("shape").and_then(Value::as_call).and_then(|shape| SampleForm::of(&shape.name));
     Supervision { forms: form.map(|form| vec![form]), judged: Some(true), depth: None, ..source }
 }
 

@@ -3,7 +3,7 @@
 use super::compatibility::at_least;
 use xpipe_base::value::{Record, Value};
 use xpipe_lang::types::op::{Facts, Issue};
-use xpipe_lang::types::{Form, Op, Supervision};
+use xpipe_lang::types::{Op, SampleForm, Supervision};
 
 /// `pairs`, `group`, `ranked_list`, `queries`, `candidates`, `ranked_lists`, `scored_triples`.
 pub(crate) fn ops() -> impl Iterator<Item = Op> {
@@ -66,7 +66,7 @@ pub(crate) fn ops() -> impl Iterator<Item = Op> {
 fn candidates(args: &Record, facts: &dyn Facts) -> Supervision {
     let given = |name| args.get(name).is_some_and(|v| *v != Value::Null);
     Supervision {
-        forms: Some(vec![Form::Pairs, Form::Group, Form::RankedList]),
+        forms: Some(vec![SampleForm::Pairs, SampleForm::Group, SampleForm::RankedList]),
         scored: Some(given("scores")),
         judged: Some(given("qrels")),
         depth: depth(args, facts),
@@ -76,7 +76,7 @@ fn candidates(args: &Record, facts: &dyn Facts) -> Supervision {
 
 /// Triples, with teacher scores or without, as far as that is known.
 pub(super) fn triples(scored: Option<bool>) -> Supervision {
-    Supervision { forms: Some(vec![Form::Pairs]), scored, judged: Some(true), ..Supervision::default() }
+    Supervision { forms: Some(vec![SampleForm::Pairs]), scored, judged: Some(true), ..Supervision::default() }
 }
 
 /// The depth of a source: its own, or that of its run, if that is less.

@@ -41,7 +41,7 @@ mod run {
 
     use super::super::retrieval::Retrieval;
     use xpipe_base::task::{Failure, Job, Outcome};
-    use xpipe_data::ir::impacts::{Found, Impacts, Scratch};
+    use xpipe_data::ir::impacts::{Impacts, Scratch, SearchResult};
     use xpipe_data::ir::vectors::Vectors;
 
     /// Queries searched before their rankings are written.
@@ -61,12 +61,13 @@ mod run {
         }
         let retrieval = Retrieval::of(job)?;
         let (mut scored, mut touched) = (0u64, 0u64);
-        let search = |(scratch, row): &mut (Scratch, Vec<(u32, f32)>), i: usize| -> Result<Found, Failure> {
-            queries.read(i, row)?;
-            index.search(row, retrieval.searched_depth(), scratch)
-        };
+        let search =
+            |(scratch, row): &mut (Scratch, Vec<(u32, f32)>), i: usize| -> Result<SearchResult, Failure> {
+                queries.read(i, row)?;
+                index.search(row, retrieval.searched_depth(), scratch)
+            };
         let counts = retrieval.run(queries.len(), BATCH, |batch| {
-            let found: Vec<Found> = batch
+            let found: Vec<SearchResult> = batch
                 .clone()
                 .into_par_iter()
                 .map_init(Default::default, search)

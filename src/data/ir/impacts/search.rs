@@ -35,7 +35,7 @@ impl Default for Scratch {
 
 /// What a query found.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Found {
+pub struct SearchResult {
     /// The best documents, best first.
     pub hits: Vec<Hit>,
     /// Blocks whose documents were scored.
@@ -54,7 +54,7 @@ impl Impacts {
         query: &[(u32, f32)],
         depth: usize,
         scratch: &mut Scratch,
-    ) -> Result<Found, Failure> {
+    ) -> Result<SearchResult, Failure> {
         let lists =
             query.iter().map(|(term, weight)| ((f64::from(*weight) * ONE).round() as u64, self.list(*term)));
         let lists: Vec<(u64, List<'_>)> =
@@ -96,7 +96,7 @@ impl Impacts {
             sums.fill(0);
             scored += 1;
         }
-        Ok(Found { hits: top.finish(), scored, touched })
+        Ok(SearchResult { hits: top.finish(), scored, touched })
     }
 
     /// What a sum is divided by.

@@ -1,6 +1,8 @@
 //! Squared error of smooth ranks against the teacher's ranks.
 
-use super::{Argument, Arguments, Definition, Form, Group, Loss, Range, Teacher, order, sigmoid, teacher};
+use super::{
+    Argument, Arguments, Definition, Group, Loss, Range, SampleForm, Teacher, order, sigmoid, teacher,
+};
 use xpipe_base::task::Failure;
 
 pub(super) const DEFINITION: Definition = Definition {
@@ -20,7 +22,7 @@ pub(super) const DEFINITION: Definition = Definition {
             doc: "T: differences of scores are divided by it.",
         },
     ],
-    forms: &[Form::RankedList, Form::Group],
+    forms: &[SampleForm::RankedList, SampleForm::Group],
     teacher: |_| Teacher::Order,
     loss,
 };

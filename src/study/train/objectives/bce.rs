@@ -1,6 +1,6 @@
 //! Pointwise binary cross-entropy.
 
-use super::{Arguments, Definition, Form, Group, Loss, TEMPERATURE, Teacher, sigmoid, softplus};
+use super::{Arguments, Definition, Group, Loss, SampleForm, TEMPERATURE, Teacher, sigmoid, softplus};
 use xpipe_base::task::Failure;
 
 pub(super) const DEFINITION: Definition = Definition {
@@ -8,7 +8,7 @@ pub(super) const DEFINITION: Definition = Definition {
     doc: "Pointwise binary cross-entropy: -1/(2B) Σ [log σ(s+/T) + log(1 - σ(s-/T))] over B pairs; over groups, the \
           mean over all documents of the batch.",
     arguments: &[TEMPERATURE],
-    forms: &[Form::Pairs, Form::Group],
+    forms: &[SampleForm::Pairs, SampleForm::Group],
     teacher: |_| Teacher::Nothing,
     loss,
 };

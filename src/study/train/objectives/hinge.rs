@@ -1,6 +1,6 @@
 //! Pairwise hinge loss.
 
-use super::{Argument, Arguments, Definition, Form, Group, Loss, Range, Teacher};
+use super::{Argument, Arguments, Definition, Group, Loss, Range, SampleForm, Teacher};
 use xpipe_base::task::Failure;
 
 pub(super) const DEFINITION: Definition = Definition {
@@ -12,7 +12,7 @@ pub(super) const DEFINITION: Definition = Definition {
         range: Range::NotNegative(1.0),
         doc: "The difference of scores from which on a pair costs nothing.",
     }],
-    forms: &[Form::Pairs, Form::Group],
+    forms: &[SampleForm::Pairs, SampleForm::Group],
     teacher: |_| Teacher::Nothing,
     loss,
 };

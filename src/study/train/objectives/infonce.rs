@@ -1,6 +1,6 @@
 //! Softmax cross-entropy of a positive against the negatives of its own group.
 
-use super::{Argument, Arguments, Definition, Form, Group, Loss, Range, Teacher};
+use super::{Argument, Arguments, Definition, Group, Loss, Range, SampleForm, Teacher};
 use xpipe_base::task::Failure;
 
 pub(super) const DEFINITION: Definition = Definition {
@@ -13,7 +13,7 @@ pub(super) const DEFINITION: Definition = Definition {
         range: Range::Positive(1.0),
         doc: "T: scores are divided by it before the softmax.",
     }],
-    forms: &[Form::Pairs, Form::Group],
+    forms: &[SampleForm::Pairs, SampleForm::Group],
     teacher: |_| Teacher::Nothing,
     loss,
 };

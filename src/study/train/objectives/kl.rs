@@ -1,6 +1,6 @@
 //! Kullback-Leibler divergence of the model's distribution over a query's documents from the teacher's.
 
-use super::{Arguments, Definition, Form, Group, Loss, TEMPERATURE, Teacher, log_softmax, teacher};
+use super::{Arguments, Definition, Group, Loss, SampleForm, TEMPERATURE, Teacher, log_softmax, teacher};
 use xpipe_base::task::Failure;
 
 pub(super) const DEFINITION: Definition = Definition {
@@ -8,7 +8,7 @@ pub(super) const DEFINITION: Definition = Definition {
     doc: "Softmax distillation (Hinton et al. 2015): T²/Q Σ_q Σ_i p_i log(p_i / q_i) with p = softmax(t/T) and q = \
           softmax(s/T) over the documents of the query. T² keeps the size of gradients when T changes.",
     arguments: &[TEMPERATURE],
-    forms: &[Form::Group, Form::RankedList, Form::Pairs],
+    forms: &[SampleForm::Group, SampleForm::RankedList, SampleForm::Pairs],
     teacher: |_| Teacher::Scores,
     loss,
 };

@@ -1,6 +1,6 @@
 //! LambdaLoss with the weights of NDCG-Loss2++.
 
-use super::{Argument, Arguments, Definition, Form, Group, Loss, Range, TEMPERATURE, Teacher};
+use super::{Argument, Arguments, Definition, Group, Loss, Range, SampleForm, TEMPERATURE, Teacher};
 use super::{order, sigmoid, softplus, teacher};
 use xpipe_base::task::Failure;
 
@@ -24,7 +24,7 @@ pub(super) const DEFINITION: Definition = Definition {
         },
         TEMPERATURE,
     ],
-    forms: &[Form::RankedList, Form::Group],
+    forms: &[SampleForm::RankedList, SampleForm::Group],
     teacher: |arguments| if by_score(arguments) { Teacher::Scores } else { Teacher::Order },
     loss,
 };

@@ -1,6 +1,6 @@
 //! ListMLE: the likelihood of the teacher's ranking.
 
-use super::{Arguments, Definition, Form, Group, Loss, TEMPERATURE, Teacher, log_add, order, teacher};
+use super::{Arguments, Definition, Group, Loss, SampleForm, TEMPERATURE, Teacher, log_add, order, teacher};
 use xpipe_base::task::Failure;
 
 pub(super) const DEFINITION: Definition = Definition {
@@ -9,7 +9,7 @@ pub(super) const DEFINITION: Definition = Definition {
           order (documents it ties keep the order of the list): the negative log-likelihood of that order under the \
           Plackett-Luce model of the scores.",
     arguments: &[TEMPERATURE],
-    forms: &[Form::RankedList, Form::Group],
+    forms: &[SampleForm::RankedList, SampleForm::Group],
     teacher: |_| Teacher::Order,
     loss,
 };

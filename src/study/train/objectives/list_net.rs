@@ -1,6 +1,6 @@
 //! ListNet: cross-entropy between top-one probabilities.
 
-use super::{Arguments, Definition, Form, Group, Loss, TEMPERATURE, Teacher, log_softmax, teacher};
+use super::{Arguments, Definition, Group, Loss, SampleForm, TEMPERATURE, Teacher, log_softmax, teacher};
 use xpipe_base::task::Failure;
 
 pub(super) const DEFINITION: Definition = Definition {
@@ -8,7 +8,7 @@ pub(super) const DEFINITION: Definition = Definition {
     doc: "ListNet (Cao et al. 2007): -1/Q Σ_q Σ_i p_i log q_i, the cross-entropy between the probabilities of each \
           document to be first, p = softmax(t/T) by the teacher and q = softmax(s/T) by the model.",
     arguments: &[TEMPERATURE],
-    forms: &[Form::RankedList, Form::Group],
+    forms: &[SampleForm::RankedList, SampleForm::Group],
     teacher: |_| Teacher::Scores,
     loss,
 };

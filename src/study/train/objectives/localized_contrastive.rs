@@ -2,7 +2,8 @@
 //! of its list.
 
 use super::{
-    Arguments, Definition, Form, Group, Loss, TEMPERATURE, Teacher, infonce, log_softmax, order, teacher,
+    Arguments, Definition, Group, Loss, SampleForm, TEMPERATURE, Teacher, infonce, log_softmax, order,
+    teacher,
 };
 use xpipe_base::task::Failure;
 
@@ -13,7 +14,7 @@ pub(super) const DEFINITION: Definition = Definition {
           the teacher ranks first (of tied ones the first of the list); over pairs and groups, where it is the judged \
           one, this is `infonce`.",
     arguments: &[TEMPERATURE],
-    forms: &[Form::RankedList, Form::Group, Form::Pairs],
+    forms: &[SampleForm::RankedList, SampleForm::Group, SampleForm::Pairs],
     teacher: |_| Teacher::Nothing,
     loss,
 };

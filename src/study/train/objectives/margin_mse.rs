@@ -1,6 +1,6 @@
 //! Regression of the teacher's margins.
 
-use super::{Arguments, Definition, Form, Group, Loss, Teacher, teacher};
+use super::{Arguments, Definition, Group, Loss, SampleForm, Teacher, teacher};
 use xpipe_base::task::Failure;
 
 pub(super) const DEFINITION: Definition = Definition {
@@ -8,7 +8,7 @@ pub(super) const DEFINITION: Definition = Definition {
     doc: "Pairwise distillation (Hofstätter et al. 2020): 1/B Σ ((s+ - s-) - (t+ - t-))² over B pairs; over groups, \
           the mean over all (positive, negative) pairs of the batch.",
     arguments: &[],
-    forms: &[Form::Pairs, Form::Group],
+    forms: &[SampleForm::Pairs, SampleForm::Group],
     teacher: |_| Teacher::Scores,
     loss,
 };

@@ -11,7 +11,7 @@ pub mod sum;
 
 pub use sum::Objective;
 
-pub use xpipe_lang::types::Form;
+pub use xpipe_lang::types::SampleForm;
 
 use xpipe_base::task::Failure;
 use xpipe_base::value::{Call, Value};
@@ -103,7 +103,7 @@ pub struct Definition {
     /// Its arguments in positional order.
     pub arguments: &'static [Argument],
     /// The forms of data it can use.
-    pub forms: &'static [Form],
+    pub forms: &'static [SampleForm],
     /// What it asks of the teacher, under its arguments.
     pub teacher: fn(&Arguments<'_>) -> Teacher,
     /// The loss of a whole batch.

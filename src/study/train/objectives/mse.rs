@@ -1,6 +1,6 @@
 //! Regression of the teacher's scores.
 
-use super::{Arguments, Definition, Form, Group, Loss, Teacher, teacher};
+use super::{Arguments, Definition, Group, Loss, SampleForm, Teacher, teacher};
 use xpipe_base::task::Failure;
 
 pub(super) const DEFINITION: Definition = Definition {
@@ -8,7 +8,7 @@ pub(super) const DEFINITION: Definition = Definition {
     doc: "Pointwise distillation (Hinton et al. 2015, section 2.1: logits matched directly): the mean over all documents \
           of the batch of (s - t)². The model learns the teacher's scale too.",
     arguments: &[],
-    forms: &[Form::Pairs, Form::Group, Form::RankedList],
+    forms: &[SampleForm::Pairs, SampleForm::Group, SampleForm::RankedList],
     teacher: |_| Teacher::Scores,
     loss,
 };

@@ -1,7 +1,7 @@
 //! Position-aware ListMLE: the likelihood of the teacher's ranking, whose first places count most.
 
 use super::list_mle::plackett_luce;
-use super::{Arguments, Definition, Form, Group, Loss, TEMPERATURE, Teacher};
+use super::{Arguments, Definition, Group, Loss, SampleForm, TEMPERATURE, Teacher};
 use xpipe_base::task::Failure;
 
 pub(super) const DEFINITION: Definition = Definition {
@@ -10,7 +10,7 @@ pub(super) const DEFINITION: Definition = Definition {
           documents in the teacher's order (documents it ties keep the order of the list), α_i in proportion to \
           2^{n-i} - 1 with a sum of 1, so that long lists do not outweigh short ones.",
     arguments: &[TEMPERATURE],
-    forms: &[Form::RankedList, Form::Group],
+    forms: &[SampleForm::RankedList, SampleForm::Group],
     teacher: |_| Teacher::Order,
     loss,
 };

@@ -1,6 +1,8 @@
 //! RankNet on the teacher's order.
 
-use super::{Argument, Arguments, Definition, Form, Group, Loss, Range, Teacher, sigmoid, softplus, teacher};
+use super::{
+    Argument, Arguments, Definition, Group, Loss, Range, SampleForm, Teacher, sigmoid, softplus, teacher,
+};
 use xpipe_base::task::Failure;
 
 pub(super) const DEFINITION: Definition = Definition {
@@ -19,7 +21,7 @@ pub(super) const DEFINITION: Definition = Definition {
             doc: "T: differences of scores are divided by it.",
         },
     ],
-    forms: &[Form::RankedList, Form::Group],
+    forms: &[SampleForm::RankedList, SampleForm::Group],
     teacher: |_| Teacher::Order,
     loss,
 };

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Definition, Form, Group, Loss, Teacher, find};
+use super::{Definition, Group, Loss, SampleForm, Teacher, find};
 use xpipe_base::task::Failure;
 use xpipe_base::value::{Call, Record, Value};
 
@@ -59,8 +59,8 @@ impl Objective {
     }
 
     /// The forms of data that every part can use.
-    pub fn forms(&self) -> Vec<Form> {
-        let all = [Form::Pairs, Form::Group, Form::RankedList];
+    pub fn forms(&self) -> Vec<SampleForm> {
+        let all = [SampleForm::Pairs, SampleForm::Group, SampleForm::RankedList];
         all.into_iter().filter(|f| self.parts.iter().all(|(_, d, _)| d.forms.contains(f))).collect()
     }
 

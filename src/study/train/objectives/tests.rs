@@ -113,7 +113,7 @@ fn gradients_agree_with_finite_differences() {
             args: Record::of([("temperature", Value::Float(0.7)), ("mu", Value::Float(0.4))]),
         };
         for positives in [true, false] {
-            if positives || definition.forms.contains(&Form::RankedList) {
+            if positives || definition.forms.contains(&SampleForm::RankedList) {
                 for call in [None, Some(&cooler)] {
                     let loss = |batch: &[Group]| definition.loss(batch, call).unwrap();
                     differences_agree(definition.name, &mut random(positives), &loss);
@@ -156,7 +156,7 @@ fn what_an_objective_asks_of_the_teacher() {
         let definition = find(&format!("objective.{name}")).unwrap();
         assert_eq!(definition.asks(None), wanted, "{name}");
         // What asks for an order only does not see the size of scores; what asks for nothing does not see them at all.
-        let lists = definition.forms.contains(&Form::RankedList);
+        let lists = definition.forms.contains(&SampleForm::RankedList);
         let batch = random(!lists);
         let stretched = |change: &dyn Fn(f64) -> f64| {
             let mut batch = batch.clone();
@@ -178,7 +178,7 @@ fn long_lists_do_not_overflow() {
         teacher: Some((0..n).map(|i| f64::from(n - i)).collect()),
         positives: 0,
     };
-    for definition in ALL.iter().filter(|d| d.forms.contains(&Form::RankedList)) {
+    for definition in ALL.iter().filter(|d| d.forms.contains(&SampleForm::RankedList)) {
         let loss = definition.loss(std::slice::from_ref(&list), None).unwrap();
         assert!(loss.value.is_finite() && loss.value > 0.0, "{}", definition.name);
         assert!(loss.gradients[0].iter().all(|g| (*g as f32).is_finite()), "{}", definition.name);
@@ -188,7 +188,7 @@ fn long_lists_do_not_overflow() {
 #[test]
 fn a_list_of_one_costs_nothing_where_order_is_learned() {
     let one = [Group { scores: vec![0.3], teacher: Some(vec![2.0]), positives: 0 }];
-    for definition in ALL.iter().filter(|d| d.forms.contains(&Form::RankedList)) {
+    for definition in ALL.iter().filter(|d| d.forms.contains(&SampleForm::RankedList)) {
         let loss = definition.loss(&one, None).unwrap();
         let pointwise = definition.name == "objective.mse";
         let expected =

@@ -1,6 +1,6 @@
 //! What samples are drawn from: candidate lists, triples, or samples that were drawn before.
 
-use super::super::objectives::Form;
+use super::super::objectives::SampleForm;
 
 /// One sample: a query and its documents.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -122,17 +122,17 @@ pub enum Pool {
     /// Triples; only pairs.
     Triples(Vec<Triple>),
     /// Samples drawn before, all of one form; only that form.
-    Fixed(Form, Vec<Sample>),
+    Fixed(SampleForm, Vec<Sample>),
 }
 
 impl Pool {
     /// The forms that can be drawn.
-    pub fn forms(&self) -> Vec<Form> {
+    pub fn forms(&self) -> Vec<SampleForm> {
         match self {
-            Self::Lists(_) => vec![Form::Pairs, Form::Group, Form::RankedList],
-            Self::Triples(_) => vec![Form::Pairs],
+            Self::Lists(_) => vec![SampleForm::Pairs, SampleForm::Group, SampleForm::RankedList],
+            Self::Triples(_) => vec![SampleForm::Pairs],
             // A pair is a group of one and one.
-            Self::Fixed(Form::Pairs, _) => vec![Form::Pairs, Form::Group],
+            Self::Fixed(SampleForm::Pairs, _) => vec![SampleForm::Pairs, SampleForm::Group],
             Self::Fixed(form, _) => vec![*form],
         }
     }
@@ -159,7 +159,7 @@ impl Pool {
             Self::Fixed(form, samples) => {
                 for s in samples {
                     let negatives: &[u32] =
-                        if *form == Form::RankedList { &[] } else { &s.documents[s.positives..] };
+                        if *form == SampleForm::RankedList { &[] } else { &s.documents[s.positives..] };
                     f(s.query, negatives);
                 }
             }

@@ -1,6 +1,6 @@
 //! The shapes in which a source is fed to a training.
 
-use crate::train::objectives::Form;
+use crate::train::objectives::SampleForm;
 use xpipe_base::task::Failure;
 use xpipe_base::value::Call;
 
@@ -36,22 +36,22 @@ impl Shape {
                 Failure::wrong(format!("`{name}` of {} is {n}, and must be at least {least}", call.name))
             })
         };
-        match Form::of(&call.name) {
-            Some(Form::Pairs) => Ok(Self::Pairs),
-            Some(Form::Group) => {
+        match SampleForm::of(&call.name) {
+            Some(SampleForm::Pairs) => Ok(Self::Pairs),
+            Some(SampleForm::Group) => {
                 Ok(Self::Group { positives: size("positives", 1)?, negatives: size("negatives", 1)? })
             }
-            Some(Form::RankedList) => Ok(Self::RankedList { depth: size("depth", 2)? }),
+            Some(SampleForm::RankedList) => Ok(Self::RankedList { depth: size("depth", 2)? }),
             None => Err(Failure::bug(format!("`{}` is not a shape", call.name))),
         }
     }
 
     /// The form, without sizes.
-    pub fn form(self) -> Form {
+    pub fn form(self) -> SampleForm {
         match self {
-            Self::Pairs => Form::Pairs,
-            Self::Group { .. } => Form::Group,
-            Self::RankedList { .. } => Form::RankedList,
+            Self::Pairs => SampleForm::Pairs,
+            Self::Group { .. } => SampleForm::Group,
+            Self::RankedList { .. } => SampleForm::RankedList,
         }
     }
 

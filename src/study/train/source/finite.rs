@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Stores;
-use crate::train::objectives::Form;
+use crate::train::objectives::SampleForm;
 use crate::train::samples::{Pool, Sample, Samples};
 use xpipe_base::task::Failure;
 use xpipe_data::table::{Cell, Kind, TableReader, TableWriter};
@@ -89,9 +89,9 @@ pub fn read(folder: &Path, stores: &Stores) -> Result<Pool, Failure> {
         }
     }
     let form = match samples.first() {
-        Some(s) if s.positives == 0 => Form::RankedList,
-        Some(_) if samples.iter().all(|s| s.positives == 1 && s.documents.len() == 2) => Form::Pairs,
-        _ => Form::Group,
+        Some(s) if s.positives == 0 => SampleForm::RankedList,
+        Some(_) if samples.iter().all(|s| s.positives == 1 && s.documents.len() == 2) => SampleForm::Pairs,
+        _ => SampleForm::Group,
     };
     Ok(Pool::Fixed(form, samples))
 }

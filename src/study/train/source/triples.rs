@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{OpenedPool, Stores, finite};
-use crate::train::objectives::Form;
+use crate::train::objectives::SampleForm;
 use crate::train::samples::{Pool, Triple};
 use xpipe_base::task::Failure;
 use xpipe_data::scores::Scores;
@@ -63,7 +63,7 @@ fn table(folder: &Path, stores: &Stores) -> Result<Vec<Triple>, Failure> {
 
 fn pairs(folder: &Path, stores: &Stores) -> Result<Vec<Triple>, Failure> {
     match finite::read(folder, stores)? {
-        Pool::Fixed(Form::Pairs, samples) => Ok(samples
+        Pool::Fixed(SampleForm::Pairs, samples) => Ok(samples
             .iter()
             .map(|s| Triple {
                 query: s.query,

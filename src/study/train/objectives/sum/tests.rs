@@ -64,7 +64,7 @@ fn an_objective_alone_is_read_as_it_is() {
 fn a_sum_needs_what_its_parts_need() {
     let parts = ["objective.infonce", "objective.ranknet"].map(|name| call(name, &[]));
     let read = Objective::read(&sum(&parts, &[1.0, 0.5])).unwrap();
-    assert_eq!((read.forms(), read.asks()), (vec![Form::Group], Teacher::Order));
+    assert_eq!((read.forms(), read.asks()), (vec![SampleForm::Group], Teacher::Order));
     assert_eq!(read.to_string(), "1 objective.infonce + 0.5 objective.ranknet");
     let bare = [Group { teacher: None, ..batch()[0].clone() }];
     assert!(read.loss(&bare).unwrap_err().message.contains("objective.ranknet needs a teacher score"));
