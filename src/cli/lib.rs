@@ -61,7 +61,7 @@ macro_rules! verbs {
     ($($(#[$help:meta])* $name:ident in $file:ident;)*) => {
         #[derive(Debug, Subcommand)]
         enum Verb {
-            $($(#[$help])* $name($file::Args),)*
+            $($(#[$help])* $name(Box<$file::Args>),)*
             /// Carry out one action; used by `run` itself.
             #[command(hide = true)]
             Worker(worker::Args),

@@ -38,10 +38,11 @@ pub(super) fn run(args: &Args, common: &Common) -> Result<u8, Error> {
         LogQuery::Run(run) if args.follow => follow_run(&store, &run)?,
         LogQuery::Run(run) => print_run(&run, common.json)?,
         LogQuery::Stage(run, logs) if common.json => out::json(&json(&run, &logs)),
-        LogQuery::Stage(run, logs) if args.follow => match logs.last() {
-            Some(log) => follow_log(&store, &run, &log.path)?,
-            None => {}
-        },
+        LogQuery::Stage(run, logs) if args.follow => {
+            if let Some(log) = logs.last() {
+                follow_log(&store, &run, &log.path)?;
+            }
+        }
         LogQuery::Stage(_, logs) => print_logs(&logs)?,
     }
     Ok(0)

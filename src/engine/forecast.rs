@@ -131,5 +131,5 @@ fn found_remotely(
         _ => None,
     });
     let keys: BTreeSet<Digest> = missing.collect();
-    find_all(remote, keys.into_iter().collect())
+    find_all(remote, &keys.into_iter().collect::<Vec<_>>())
 }

@@ -24,9 +24,9 @@ pub trait RemoteCache: Sync {
 }
 
 /// What the remote cache has of some keys.
-pub(crate) fn find_all(remote: &dyn RemoteCache, keys: Vec<Digest>) -> BTreeMap<Digest, Arc<Manifest>> {
+pub(crate) fn find_all(remote: &dyn RemoteCache, keys: &[Digest]) -> BTreeMap<Digest, Arc<Manifest>> {
     let found = Mutex::new(BTreeMap::new());
-    at_once(&keys, &|key| {
+    at_once(keys, &|key| {
         if let Some(manifest) = remote.find(key) {
             found.lock().unwrap_or_else(PoisonError::into_inner).insert(*key, manifest);
         }

@@ -55,6 +55,7 @@ pub(crate) fn connect(settings: &RemoteSettings, credentials: Credentials) -> Re
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is an argument of map_err")]
 fn wrong(e: object_store::Error) -> Error {
     Error::settings(match std::error::Error::source(&e) {
         Some(cause) => cause.to_string(),

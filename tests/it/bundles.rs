@@ -116,7 +116,10 @@ fn metadata_has_recipes_digests_and_measures_and_no_place_of_this_machine() {
     assert_eq!(scores["recipe"]["op"], "evaluate");
     assert!(scores["values"]["ndcg_10"].as_f64().unwrap() > 0.0);
     let contents = space.contents();
-    assert!(results.iter().all(|r| contents[&r["key"].to_string()] == r["digest"].to_string()));
+    for result in results {
+        let (key, digest) = (result["key"].to_string(), result["digest"].to_string());
+        assert_eq!(contents[&key], digest);
+    }
     assert_eq!(json["report"]["tables"].as_array().unwrap().len(), 1);
     let files: Vec<&str> =
         json["study"]["files"].as_array().unwrap().iter().map(|f| f["name"].as_str().unwrap()).collect();

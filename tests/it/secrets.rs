@@ -133,7 +133,8 @@ stage q = exec {
         ended
     };
     let missing = run(&["run", "study.xpipe"], None, 4);
-    missing.says(4, &["the environment variable LAB_TOKEN is not set", "set it where `xpipe run` is started"]);
+    missing
+        .says(4, &["the environment variable LAB_TOKEN is not set", "set it where `xpipe run` is started"]);
     run(&["run", "study.xpipe"], Some("short"), 4).says(4, &["has fewer than 6 characters"]);
     assert_eq!(run(&["run", "study.xpipe", "--json"], Some(SECRETS[0]), 0).counts(), (1, 0, 0));
     // The result does not depend on the value, which is needed for a run only.

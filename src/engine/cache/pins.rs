@@ -116,7 +116,7 @@ mod tests {
         let pin = Pin::new("model[1]", vec![b, a, b], Some("for the paper".into()));
         assert_eq!(pin.keys.len(), 2);
         store.pin(&pin).unwrap();
-        assert_eq!(store.pins().unwrap(), [pin.clone()]);
+        assert_eq!(store.pins().unwrap(), *std::slice::from_ref(&pin));
         let later = Pin { note: None, ..pin };
         store.pin(&later).unwrap();
         assert_eq!(store.pins().unwrap(), [later], "one pin of one thing");

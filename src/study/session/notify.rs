@@ -53,7 +53,7 @@ impl Notifier {
                     .collect();
                 self.send(
                     "finished",
-                    json!({
+                    &json!({
                         "exit": done.code, "seconds": done.seconds, "counts": done.counts,
                         "cancelled": done.cancelled, "failures": failures, "results": done.output,
                     }),
@@ -61,7 +61,7 @@ impl Notifier {
             }
             Err(error) => {
                 let details = json!({ "exit": error.exit_code(), "message": error.to_string() });
-                self.send("refused", details);
+                self.send("refused", &details);
             }
         }
         for thread in self.sending {
@@ -69,7 +69,7 @@ impl Notifier {
         }
     }
 
-    fn send(&mut self, event: &'static str, details: Json) {
+    fn send(&mut self, event: &'static str, details: &Json) {
         let mut message = json!({
             "event": event, "study": self.study, "run": self.run, "time": jiff::Timestamp::now().to_string(),
         });
@@ -110,7 +110,7 @@ impl EventSink for Notifier {
                 let details = json!({
                     "address": address, "message": failure.message, "help": failure.help, "log": log,
                 });
-                self.send("failed", details);
+                self.send("failed", &details);
             }
             _ => {}
         }

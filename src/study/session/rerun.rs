@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::error::Error;
 use super::runner::LocalRunner;
-use xpipe_base::value::{Digest, Record};
+use xpipe_base::value::Digest;
 use xpipe_engine::cache::{Entry, Store, list};
 use xpipe_engine::{CancelToken, Options, Rerun, StoredAction};
 
@@ -97,7 +97,7 @@ fn rerun(
             manifest.version, manifest.op, op.version
         ));
     }
-    let args = store.recipe(key).map(|recipe| recipe.args).unwrap_or_else(Record::default);
+    let args = store.recipe(key).map(|recipe| recipe.args).unwrap_or_default();
     if op.is_remote(&args) {
         return skipped("it asks a model on another machine".into());
     }

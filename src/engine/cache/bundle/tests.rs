@@ -221,7 +221,7 @@ fn a_changed_bundle_changes_nothing() {
         p.relist();
     });
     refused("does not list its member evil", &|p| {
-        p.0.push(("evil".into(), tar::EntryType::Regular, vec![1]))
+        p.0.push(("evil".into(), tar::EntryType::Regular, vec![1]));
     });
     refused("lists", &|p| p.edit_index(|i| i["members"][0]["size"] = (1u64 << 50).into()));
     refused("bundle.json: ", &|p| p.edit_index(|i| i["members"][0]["name"] = "../evil".into()));
