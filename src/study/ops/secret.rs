@@ -24,7 +24,7 @@ pub(crate) fn op() -> Op {
          replaced, and in its output it is an error. What changes a result is no secret: write it as text in `env`.",
     )
     .example("secret(\"HF_TOKEN\")")
-    .needs("variable", "String", "Name of the environment variable, at least six characters of value.")
+    .needs("variable", "String", "Name of the environment variable. Its value has at least six characters.")
     .checks(check)
 }
 
