@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 
 use super::error::Error;
 use super::notice::{Listener, Notice};
-use super::run::RunOutcome;
+use super::outcome::RunOutcome;
 use xpipe_engine::{Event, EventSink, net};
 
 /// How long a command or a request may take.

@@ -74,16 +74,16 @@ fn a_run_killed_between_two_calls_of_a_publication_loses_nothing() {
 #[test]
 fn power_failures_would_damage_a_cache_that_is_not_synced() {
     // Otherwise the tests here would show nothing.
-    let damaged = (0..6).filter(|seed| {
+    let damaged = (0..24).any(|seed| {
         let space = Space::new(RETRIEVAL);
         assert_eq!(run(&space, None).counts(), (8, 0, 0));
         let calls = space.read("calls");
         let unsynced: Vec<&str> = calls.lines().filter(|line| !line.contains("\"sync\"")).collect();
         space.write("calls", &unsynced.join("\n"));
-        lose_power(&space, &Loss::seeded(*seed));
+        lose_power(&space, &Loss::seeded(seed));
         space.xpipe(&["cache", "verify"]).code == Some(5)
     });
-    assert!(damaged.count() >= 3);
+    assert!(damaged);
 }
 
 /// Crashes before each call; the number of calls.

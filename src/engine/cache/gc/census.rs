@@ -43,6 +43,8 @@ pub(super) struct Run {
     pub(super) last: SystemTime,
     /// When its results may go.
     pub(super) until: Option<SystemTime>,
+    /// Whether a job of a queue may still need its folder.
+    pub(super) has_jobs: bool,
 }
 
 /// A blob.
@@ -204,7 +206,23 @@ fn runs(store: &Store) -> Vec<Run> {
     let mut paths: Vec<PathBuf> =
         std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()).collect();
     paths.sort();
-    paths.into_par_iter().filter_map(run).collect()
+    let claimed = with_jobs(store);
+    let has_jobs = |run: Run| {
+        let name = run.path.file_name().and_then(|n| n.to_str());
+        Run { has_jobs: name.is_some_and(|n| claimed.contains(n)), ..run }
+    };
+    paths.into_par_iter().filter_map(run).map(has_jobs).collect()
+}
+
+/// The runs that claims of jobs name: their jobs may wait in a queue, whether or not a process of the run is alive.
+fn with_jobs(store: &Store) -> BTreeSet<String> {
+    #[derive(Deserialize)]
+    struct Claim {
+        run: String,
+    }
+    let claims = std::fs::read_dir(store.dir().join("claims")).into_iter().flatten().flatten();
+    let read = |path: PathBuf| serde_json::from_slice::<Claim>(&std::fs::read(path).ok()?).ok();
+    claims.filter_map(|entry| Some(read(entry.path())?.run)).collect()
 }
 
 fn run(path: PathBuf) -> Option<Run> {
@@ -240,7 +258,7 @@ fn run(path: PathBuf) -> Option<Run> {
         let keep: Keep = serde_json::from_slice(&text).ok()?;
         last.checked_add(Duration::from_secs(u64::from(keep.days) * 86_400))
     });
-    Some(Run { path, study, keys, last, until })
+    Some(Run { path, study, keys, last, until, has_jobs: false })
 }
 
 /// When the oldest process began that has this store open for writing, this one left out. The time is that of its lock

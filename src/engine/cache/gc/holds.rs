@@ -125,7 +125,7 @@ fn old_runs(census: &Census, request: &GcRequest) -> BTreeSet<usize> {
         .flat_map(|r| r.keys.iter().copied())
         .collect();
     let may_go = |run: &Run| match run.until {
-        _ if census.in_use_since(run.last) => false,
+        _ if run.has_jobs || census.in_use_since(run.last) => false,
         Some(until) => until <= census.now,
         None => census.is_older(run.last, request.older) && run.keys.is_disjoint(&limited),
     };

@@ -152,6 +152,22 @@ fn results_of_runs_with_a_limit_go_when_it_is_over_unless_another_run_has_none()
 }
 
 #[test]
+fn a_run_whose_jobs_may_wait_in_a_queue_stays_without_a_living_process() {
+    let bench = Bench::new();
+    let result = bench.result(1, "read by a job", &[]);
+    age(&bench.store.manifest_path(&result.key), 90);
+    let run = bench.run(90, &[&result], None);
+    let claim = bench.store.dir().join("claims").join(format!("{}.1", recipe(2).key().hex()));
+    std::fs::create_dir_all(claim.parent().unwrap()).unwrap();
+    let name = run.file_name().unwrap().to_str().unwrap();
+    std::fs::write(&claim, format!("{{\"run\":\"{name}\",\"name\":\"x\",\"task\":0,\"attempt\":1}}"))
+        .unwrap();
+    assert_eq!(bench.finds(&request(30 * DAY)), (names(&[]), 0));
+    std::fs::remove_file(claim).unwrap();
+    assert_eq!(bench.finds(&request(30 * DAY)), (names(&[1]), 1));
+}
+
+#[test]
 fn what_a_living_process_made_or_uses_stays() {
     let bench = Bench::new();
     let (idle, used, of_study) =
