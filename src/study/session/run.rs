@@ -12,7 +12,6 @@ use super::notify::{Notifier, NotifyRequest};
 use super::outcome::{FailedAction, RunOutcome, Written};
 use super::page::Pages;
 use super::preflight::readers;
-use super::remote::RemoteReport;
 use super::results::CachedResults;
 use super::results_folder::require_writable;
 use super::{View, estimate};
