@@ -4,6 +4,7 @@
 
 use std::fs::File;
 
+use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field as Cell, reader::RowIter};
@@ -11,7 +12,7 @@ use parquet::record::{Field as Cell, reader::RowIter};
 use super::json::Field;
 use super::parts::{Meter, Part};
 use xpipe_base::place;
-use xpipe_base::task::Failure;
+use xpipe_base::task::{Failure, caught};
 
 /// How a Parquet file begins.
 pub const MAGIC: &[u8] = b"PAR1";
@@ -49,11 +50,11 @@ impl<'a> ParquetRows<'a> {
         };
         let opened = File::open(path).map_err(|e| place::io(path, e))?;
         let name = path.display().to_string();
-        let reader = SerializedFileReader::new(opened).map_err(|e| damaged(&name, &e))?;
+        let reader = intact(&name, || SerializedFileReader::new(opened))?;
         packed(&name, reader.metadata())?;
         let schema = reader.metadata().file_metadata().schema().clone();
         let columns = schema.get_fields().iter().map(|f| f.name().to_owned()).collect();
-        let iter = RowIter::from_file_into(Box::new(reader));
+        let iter = intact(&name, || Ok(RowIter::from_file_into(Box::new(reader))))?;
         Ok(Self { file: part.name, name, columns, iter, number: 0, meter: part.meter })
     }
 
@@ -84,8 +85,7 @@ impl<'a> ParquetRows<'a> {
         if self.number.is_multiple_of(4096) {
             self.meter.check()?;
         }
-        let Some(row) = self.iter.next() else { return Ok(None) };
-        let row = row.map_err(|e| damaged(&self.name, &e))?;
+        let Some(row) = intact(&self.name, || self.iter.next().transpose())? else { return Ok(None) };
         self.number += 1;
         let mut fields = vec![None; wanted.len()];
         for (column, cell) in row.into_columns() {
@@ -166,7 +166,15 @@ fn packed(name: &str, metadata: &ParquetMetaData) -> Result<(), Failure> {
     ))
 }
 
-fn damaged(name: &str, e: &parquet::errors::ParquetError) -> Failure {
+/// What the library reads. It panics on some damaged files.
+fn intact<T>(name: &str, read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, Failure> {
+    match caught(read) {
+        Ok(result) => result.map_err(|e| damaged(name, &e)),
+        Err(panic) => Err(damaged(name, &panic.message)),
+    }
+}
+
+fn damaged(name: &str, e: &dyn std::fmt::Display) -> Failure {
     Failure::wrong(format!("{name}: the Parquet file is damaged or cut short: {e}"))
         .help("copy or download the file again")
 }

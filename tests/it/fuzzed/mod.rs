@@ -25,6 +25,20 @@ fn bytes(good: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![1 => prop::collection::vec(any::<u8>(), 0..200), 3 => spoiled(good)]
 }
 
+/// A file that fuzzing found: the library panics on its dictionary.
+#[test]
+fn a_panic_of_the_parquet_library_is_a_damaged_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("x.parquet");
+    std::fs::write(&file, include_bytes!("../../data/damaged/dictionary.parquet")).unwrap();
+    let (out, options) = (folder.path().join("out"), xpipe_data::texts::TextOptions::default());
+    std::fs::create_dir(&out).unwrap();
+    let kind = xpipe_data::texts::TextKind::Queries;
+    let failure =
+        xpipe_data::texts::import(&file, kind, &options, &out, &xpipe_base::task::Silent).unwrap_err();
+    assert!(failure.message.contains("the Parquet file is damaged or cut short"), "{failure}");
+}
+
 /// Otherwise a target would only test its first check.
 #[test]
 fn what_is_changed_was_good() {
