@@ -3,25 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::space::{Ended, RETRIEVAL, Space, TRAINING, events};
-
-/// Runs the study by a shell line in which `$X` is the program.
-fn shell(space: &Space, line: &str) -> Ended {
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", line])
-        .env("X", env!("CARGO_BIN_EXE_xpipe"))
-        .env("XPIPE_CACHE", space.cache())
-        .env_remove("XPIPE_MODELS")
-        .current_dir(space.folder.path())
-        .stdin(Stdio::null());
-    Ended::of(command.output().unwrap())
-}
 
 #[test]
 fn without_file_handles_a_run_ends_with_a_message_and_spoils_nothing() {
@@ -31,7 +18,7 @@ fn without_file_handles_a_run_ends_with_a_message_and_spoils_nothing() {
     let mut short = 0;
     for limit in [5, 8, 11, 14, 17, 20, 24, 28, 34, 40, 60, 100] {
         let ended =
-            shell(&space, &format!("ulimit -n {limit}; exec \"$X\" run study.xpipe --plain --threads 2"));
+            space.shell(&format!("ulimit -n {limit}; exec \"$X\" run study.xpipe --plain --threads 2"));
         assert!(matches!(ended.code, Some(0 | 1 | 4 | 5 | 7)), "{limit}: {ended:?}");
         assert!(!ended.err.contains("panicked") && !ended.err.contains("defect"), "{limit}: {ended:?}");
         if ended.code != Some(0) {

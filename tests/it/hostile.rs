@@ -3,7 +3,7 @@
 
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::space::{Ended, RETRIEVAL, Space};
 
@@ -18,19 +18,6 @@ fn of_a_program(text: &str) -> Space {
     );
     program(&space, "p.sh", text);
     space
-}
-
-/// Runs the program by a shell line in which `$X` is it, in the space.
-fn shell(space: &Space, line: &str) -> Ended {
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", line])
-        .env("X", env!("CARGO_BIN_EXE_xpipe"))
-        .env("XPIPE_CACHE", space.cache())
-        .env_remove("XPIPE_MODELS")
-        .current_dir(space.folder.path())
-        .stdin(Stdio::null());
-    Ended::of(command.output().unwrap())
 }
 
 #[test]
@@ -153,14 +140,14 @@ fn what_cannot_be_printed_is_an_error_and_a_closed_pipe_is_none() {
         "export study.xpipe 'first[low]' out.run",
         "diff study.xpipe study.xpipe",
     ] {
-        let full = shell(&space, &format!("\"$X\" {line} > /dev/full"));
+        let full = space.shell(&format!("\"$X\" {line} > /dev/full"));
         assert!(
             full.code == Some(4) && full.err.contains("standard output cannot be written"),
             "{line}: {full:?}"
         );
         let _ = std::fs::remove_file(space.path("out.run"));
     }
-    let closed = shell(&space, "{ \"$X\" show study.xpipe; echo code $? >&2; } | true");
+    let closed = space.shell("{ \"$X\" show study.xpipe; echo code $? >&2; } | true");
     assert!(closed.err.contains("code 0"), "{closed:?}");
 }
 
@@ -224,7 +211,7 @@ fn a_cache_that_cannot_be_written_serves_what_it_holds() {
     assert_eq!(space.run().2, 0);
     let read_only = |line: &str| {
         let script = format!("mount --bind cache cache && mount -o remount,ro,bind cache && {line}");
-        shell(&space, &format!("unshare -rm sh -c '{script}'"))
+        space.shell(&format!("unshare -rm sh -c '{script}'"))
     };
     let served = read_only("\"$X\" run study.xpipe");
     assert!(served.code == Some(0) && served.out.contains("nDCG@10"), "{served:?}");
@@ -252,7 +239,7 @@ fn a_limit_of_threads_is_a_message() {
     // A user of its own, whose processes alone count; only root may become one.
     let user = "setpriv --reuid=61234 --regid=61234 --clear-groups";
     let space = Space::new(RETRIEVAL);
-    let may = shell(&space, &format!("chmod -R a+rwX . && {user} true"));
+    let may = space.shell(&format!("chmod -R a+rwX . && {user} true"));
     if may.code != Some(0) {
         return xpipe_testing::skip("cannot become another user");
     }
@@ -262,7 +249,7 @@ fn a_limit_of_threads_is_a_message() {
         let line = format!(
             "mkdir -m 777 c{limit}; chmod a+rx . && {user} sh -c 'ulimit -u {limit}; exec ./xpipe run study.xpipe --plain --threads 2 --cache c{limit}'"
         );
-        let ended = shell(&space, &line);
+        let ended = space.shell(&line);
         let code = ended.code.unwrap_or(-1);
         assert!([0, 1, 4, 7].contains(&code), "{limit}: {ended:?}");
         assert!(!ended.err.contains("panicked") && !ended.err.contains("defect"), "{limit}: {ended:?}");
@@ -280,7 +267,7 @@ fn a_limit_of_file_sizes_is_a_message() {
     let space = Space::new(RETRIEVAL);
     for blocks in [0, 1, 2] {
         let ended =
-            shell(&space, &format!("ulimit -f {blocks}; \"$X\" run study.xpipe --plain 2>&1 | cat; exit 0"));
+            space.shell(&format!("ulimit -f {blocks}; \"$X\" run study.xpipe --plain 2>&1 | cat; exit 0"));
         let said = ended.out;
         assert!(said.contains("file-size limit"), "{blocks}: {said}");
         assert!(!said.contains("panicked") && !said.contains("defect"), "{blocks}: {said}");

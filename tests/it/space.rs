@@ -157,6 +157,19 @@ impl Space {
         command
     }
 
+    /// A shell line in this folder, in which `$X` is the program.
+    pub(crate) fn shell(&self, line: &str) -> Ended {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", line])
+            .env("X", env!("CARGO_BIN_EXE_xpipe"))
+            .env("XPIPE_CACHE", self.cache())
+            .env_remove("XPIPE_MODELS")
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null());
+        Ended::of(command.output().unwrap())
+    }
+
     pub(crate) fn xpipe(&self, args: &[&str]) -> Ended {
         Ended::of(self.command(args).output().unwrap())
     }
