@@ -5,9 +5,10 @@ use std::path::Path;
 use super::options::{Common, RemoteArgs, StudyArgs};
 use super::out;
 use super::signals::cancel_on_signal;
+use xpipe_base::value::human;
 use xpipe_study::session::{
-    Error, RemoteReport, distrust, make_signing_key, no_remote, remote_exit_code, remote_name, send_results,
-    trust, trusted_keys,
+    Error, Pulled, RemoteReport, distrust, make_signing_key, no_remote, remote_exit_code, remote_name,
+    send_results, trust, trusted_keys,
 };
 
 /// What to send.
@@ -16,6 +17,9 @@ pub(super) struct Push {
     /// A study and stages of it; or addresses and keys of results in the cache. Default: every result in the cache.
     #[arg(value_name = "STUDY|ADDRESS|KEY")]
     what: Vec<String>,
+    /// Replace what the remote cache has of these results, for instance records that are refused.
+    #[arg(long, requires = "what")]
+    replace: bool,
     #[command(flatten)]
     remote: RemoteArgs,
 }
@@ -51,16 +55,20 @@ pub(super) struct Trust {
 /// Sends results.
 pub(super) fn push(args: &Push, common: &Common) -> Result<u8, Error> {
     let cancel = cancel_on_signal();
+    let remote = args.remote.required()?.replacing(args.replace);
     let report = match args.what.split_first() {
         Some((file, stages)) if is_study(file) => {
             let study = StudyArgs { file: file.into(), target: stages.to_vec(), ..StudyArgs::default() };
-            let mut session = study.open(common)?;
-            session.use_remote(args.remote.required()?);
-            session.push(&cancel)?
+            study.open(common)?.push(&remote, &cancel)?
         }
-        _ => send_results(&common.settings(), &args.remote.required()?, &args.what, &cancel)?,
+        _ => send_results(&common.settings(), &remote, &args.what, &cancel)?,
     };
-    Ok(print(&report, common.json, cancel.stopping()))
+    let code = remote_exit_code(&report.outcome, cancel.stopping());
+    match common.json {
+        true => out::json(&json(&report, code)),
+        false => out::line(&line(&report)),
+    }
+    Ok(code)
 }
 
 /// Takes results.
@@ -68,8 +76,27 @@ pub(super) fn pull(args: &Pull, common: &Common) -> Result<u8, Error> {
     let cancel = cancel_on_signal();
     let mut session = args.study.open(common)?;
     session.use_remote(args.remote.required()?);
-    let report = session.pull(&cancel)?;
-    Ok(print(&report, common.json, cancel.stopping()))
+    let pulled = session.pull(&cancel)?;
+    let code = pulled.exit_code(cancel.stopping());
+    match common.json {
+        true => {
+            let mut json = json(&pulled.report, code);
+            json["missing"] = pulled.missing.into();
+            out::json(&json);
+        }
+        false => {
+            out::line(&line(&pulled.report));
+            if let Some(text) = missing(&pulled) {
+                out::line(&text);
+            }
+        }
+    }
+    Ok(code)
+}
+
+fn missing(pulled: &Pulled) -> Option<String> {
+    let n = human::counted(pulled.missing as u64, "results");
+    (pulled.missing > 0).then(|| format!("missing: {n} that the study needs; `xpipe run` computes them"))
 }
 
 /// Lists, adds or removes trusted keys.
@@ -133,18 +160,9 @@ fn done(common: &Common, word: &str, text: &str) {
     }
 }
 
-fn print(report: &RemoteReport, json: bool, cancelled: bool) -> u8 {
-    let code = remote_exit_code(&report.outcome, cancelled);
-    match json {
-        true => out::json(&self::json(report, code)),
-        false => out::line(
-            &report
-                .outcome
-                .line(&report.name)
-                .unwrap_or_else(|| format!("remote cache `{}`: nothing to do", report.name)),
-        ),
-    }
-    code
+fn line(report: &RemoteReport) -> String {
+    let line = report.outcome.line(&report.name);
+    line.unwrap_or_else(|| format!("remote cache `{}`: nothing to do", report.name))
 }
 
 fn json(report: &RemoteReport, code: u8) -> serde_json::Value {

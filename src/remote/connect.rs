@@ -3,21 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::http::HttpBuilder;
-use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{BackoffConfig, ClientOptions, RetryConfig};
 use url::Url;
 
 use super::Error;
 use super::credentials::Credentials;
+use super::folder::Folder;
 use super::objects::{Large, Objects};
-use super::settings::{Mode, RemoteSettings};
+use super::settings::RemoteSettings;
 use super::transport::Transport;
 use ureq::http::header::HeaderValue;
 
@@ -26,28 +24,39 @@ use ureq::http::header::HeaderValue;
 /// # Errors
 /// The settings and the credentials do not fit together.
 pub(crate) fn connect(settings: &RemoteSettings, credentials: Credentials) -> Result<Objects, Error> {
+    connect_with(settings, credentials, retry())
+}
+
+/// The same with another number of attempts.
+pub(crate) fn connect_with(
+    settings: &RemoteSettings,
+    credentials: Credentials,
+    retry: RetryConfig,
+) -> Result<Objects, Error> {
     let url = &settings.url;
     let prefix = Path::from_url_path(url.path()).map_err(|e| Error::settings(format!("{url}: {e}")))?;
     match url.scheme() {
         "s3" => {
-            let store = Arc::new(amazon(settings, &credentials)?);
+            let store = Arc::new(amazon(settings, &credentials, retry)?);
             Ok(Objects::new(store.clone(), Large::Parts(store), prefix, credentials))
         }
         "gs" => {
-            let store = Arc::new(google(url, &credentials)?);
+            let store = Arc::new(google(url, &credentials, retry)?);
             Ok(Objects::new(store.clone(), Large::Parts(store), prefix, credentials))
         }
         "az" => {
-            let store = Arc::new(azure(url, &credentials)?);
+            let store = Arc::new(azure(url, &credentials, retry)?);
             Ok(Objects::new(store.clone(), Large::Parts(store), prefix, credentials))
         }
         "file" => {
-            let store = Arc::new(local(url, settings.mode)?);
-            Ok(Objects::new(store, Large::Pieces, Path::default(), credentials))
+            let path = url
+                .to_file_path()
+                .map_err(|()| Error::settings(format!("{url}: expected `file:///FOLDER`")))?;
+            Ok(Objects::in_folder(Folder::new(path)))
         }
         _ => {
             let transport = Transport { authorization: authorization(url, &credentials)? };
-            let builder = HttpBuilder::new().with_url(url.as_str().trim_end_matches('/')).with_retry(retry());
+            let builder = HttpBuilder::new().with_url(url.as_str().trim_end_matches('/')).with_retry(retry);
             let builder = builder.with_client_options(options(url)).with_http_connector(transport);
             let store = Arc::new(builder.build().map_err(wrong)?);
             Ok(Objects::new(store, Large::Whole, Path::default(), credentials))
@@ -63,14 +72,15 @@ fn wrong(e: object_store::Error) -> Error {
     })
 }
 
-/// Three more attempts within half a minute: a run must not wait long for a cache.
+/// Up to eight more attempts within half a minute: long enough for a server that starts again, and no longer, since a run
+/// waits for it.
 fn retry() -> RetryConfig {
     let backoff = BackoffConfig {
-        init_backoff: Duration::from_millis(100),
+        init_backoff: Duration::from_millis(500),
         max_backoff: Duration::from_secs(5),
         base: 2.0,
     };
-    RetryConfig { backoff, max_retries: 3, retry_timeout: Duration::from_secs(30) }
+    RetryConfig { backoff, max_retries: 8, retry_timeout: Duration::from_secs(30) }
 }
 
 fn options(address: &Url) -> ClientOptions {
@@ -80,6 +90,7 @@ fn options(address: &Url) -> ClientOptions {
 fn amazon(
     settings: &RemoteSettings,
     credentials: &Credentials,
+    retry: RetryConfig,
 ) -> Result<object_store::aws::AmazonS3, Error> {
     const SOURCES: [&str; 4] = [
         "AWS_ACCESS_KEY_ID",
@@ -106,11 +117,15 @@ fn amazon(
     }
     let bucket = settings.url.host_str().unwrap_or_default();
     // Not every server has the request that removes several files.
-    builder = builder.with_bucket_name(bucket).with_retry(retry()).with_disable_bulk_delete(true);
+    builder = builder.with_bucket_name(bucket).with_retry(retry).with_disable_bulk_delete(true);
     builder.with_http_connector(Transport::default()).build().map_err(wrong)
 }
 
-fn google(url: &Url, credentials: &Credentials) -> Result<object_store::gcp::GoogleCloudStorage, Error> {
+fn google(
+    url: &Url,
+    credentials: &Credentials,
+    retry: RetryConfig,
+) -> Result<object_store::gcp::GoogleCloudStorage, Error> {
     let mut builder = GoogleCloudStorageBuilder::new();
     let mut known = false;
     for (name, value) in credentials.with_prefix("GOOGLE_") {
@@ -120,11 +135,15 @@ fn google(url: &Url, credentials: &Credentials) -> Result<object_store::gcp::Goo
         }
     }
     let bucket = url.host_str().unwrap_or_default();
-    builder = builder.with_bucket_name(bucket).with_retry(retry()).with_skip_signature(!known);
+    builder = builder.with_bucket_name(bucket).with_retry(retry).with_skip_signature(!known);
     builder.with_http_connector(Transport::default()).build().map_err(wrong)
 }
 
-fn azure(url: &Url, credentials: &Credentials) -> Result<object_store::azure::MicrosoftAzure, Error> {
+fn azure(
+    url: &Url,
+    credentials: &Credentials,
+    retry: RetryConfig,
+) -> Result<object_store::azure::MicrosoftAzure, Error> {
     let mut builder = MicrosoftAzureBuilder::new();
     let mut signs = false;
     for (name, value) in credentials.with_prefix("AZURE_") {
@@ -138,31 +157,15 @@ fn azure(url: &Url, credentials: &Credentials) -> Result<object_store::azure::Mi
             .help("set AZURE_STORAGE_ACCOUNT_NAME to the name of the storage account"));
     }
     let container = url.host_str().unwrap_or_default();
-    builder = builder.with_container_name(container).with_retry(retry()).with_skip_signature(!signs);
+    builder = builder.with_container_name(container).with_retry(retry).with_skip_signature(!signs);
     builder.with_http_connector(Transport::default()).build().map_err(wrong)
-}
-
-fn local(url: &Url, mode: Mode) -> Result<LocalFileSystem, Error> {
-    let folder =
-        url.to_file_path().map_err(|()| Error::settings(format!("{url}: expected `file:///FOLDER`")))?;
-    let named = |what: String| Error::settings(format!("the remote cache {}: {what}", folder.display()));
-    if mode == Mode::ReadWrite {
-        std::fs::create_dir_all(&folder).map_err(|e| named(format!("cannot be made: {e}")))?;
-    }
-    if !folder.is_dir() {
-        return Err(named("is no folder".to_owned()));
-    }
-    Ok(LocalFileSystem::new_with_prefix(&folder).map_err(wrong)?.with_fsync(true))
 }
 
 /// The header of a server without a scheme of signatures: a token, or user and password.
 fn authorization(url: &Url, credentials: &Credentials) -> Result<Option<HeaderValue>, Error> {
-    let text = match (credentials.get("XPIPE_REMOTE_TOKEN"), credentials.get("XPIPE_REMOTE_USER")) {
+    let text = match (credentials.get("XPIPE_REMOTE_TOKEN"), credentials.basic()) {
         (Some(token), _) => format!("Bearer {token}"),
-        (None, Some(user)) => {
-            let password = credentials.get("XPIPE_REMOTE_PASSWORD").unwrap_or_default();
-            format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
-        }
+        (None, Some(pair)) => format!("Basic {pair}"),
         (None, None) => return Ok(None),
     };
     let here = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
@@ -200,11 +203,28 @@ mod tests {
             let settings = settings(serde_json::json!({"url": url, "namespace": "lab", "mode": "readwrite"}));
             connect(&settings, with).unwrap_or_else(|e| panic!("{url}: {e}"));
         }
+        // It is opened although the folder is absent, which is told when it is used.
         let gone = settings(serde_json::json!({"url": "file:///no/such/folder", "namespace": "lab"}));
-        assert!(connect(&gone, Credentials::default()).unwrap_err().to_string().contains("is no folder"));
+        let error = connect(&gone, Credentials::default()).unwrap().size("x").unwrap_err();
+        assert!(error.to_string().contains("mkdir -p /no/such/folder"), "{error}");
+        assert!(!dir.path().join("remote").exists(), "no folder is made");
         let azure = settings(serde_json::json!({"url": "az://container/a", "namespace": "lab"}));
         let error = connect(&azure, Credentials::default()).unwrap_err();
         assert!(error.to_string().contains("the account is not known"), "{error}");
+    }
+
+    #[test]
+    fn a_request_is_tried_for_half_a_minute() {
+        let RetryConfig { backoff, max_retries, retry_timeout } = retry();
+        let mut waits = backoff.init_backoff;
+        let longest: Duration = (0..max_retries)
+            .map(|_| {
+                let wait = waits;
+                waits = (waits * 2).min(backoff.max_backoff);
+                wait
+            })
+            .sum();
+        assert!((20..=30).contains(&longest.as_secs()) && retry_timeout.as_secs() == 30, "{longest:?}");
     }
 
     #[test]

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::Error;
 use super::keys::require_private;
 
@@ -61,8 +64,17 @@ impl Credentials {
             |name: &str| SECRET.iter().any(|part| name.contains(part)) && name != "AWS_ACCESS_KEY_ID";
         let mut values: Vec<&String> =
             self.0.iter().filter(|(n, v)| secret(n) && v.len() > 3).map(|(_, v)| v).collect();
+        let pair = self.basic();
+        values.extend(&pair);
         values.sort_by_key(|v| std::cmp::Reverse(v.len()));
         values.iter().fold(text.to_owned(), |text, value| text.replace(value.as_str(), "***"))
+    }
+
+    /// User and password of a web server as they are sent: base64 of `USER:PASSWORD`.
+    pub(crate) fn basic(&self) -> Option<String> {
+        let user = self.get("XPIPE_REMOTE_USER")?;
+        let password = self.get("XPIPE_REMOTE_PASSWORD").unwrap_or_default();
+        Some(STANDARD.encode(format!("{user}:{password}")))
     }
 
     #[cfg(test)]
@@ -120,6 +132,8 @@ mod tests {
         assert_eq!(found.get("XPIPE_REMOTE_TOKEN"), Some("abcdef"));
         assert!(!format!("{found:?}").contains("s3cr3t"));
         assert_eq!(found.clean("wrong s3cr3t or abcdef"), "wrong *** or ***");
+        let pair = Credentials::of([("XPIPE_REMOTE_USER", "anna"), ("XPIPE_REMOTE_PASSWORD", "pw")]);
+        assert_eq!(pair.clean("authorization: Basic YW5uYTpwdw=="), "authorization: Basic ***");
         std::fs::write(&path, "PATH=/bin\n").unwrap();
         assert!(read(&path).unwrap_err().to_string().contains("line 1: expected NAME=VALUE"));
     }

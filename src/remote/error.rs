@@ -23,6 +23,14 @@ pub enum Error {
         /// What it answered, without credentials.
         why: String,
     },
+    /// The store no longer has the parts of an upload that was begun.
+    #[error("{doing} {path}: the store no longer has the parts that were sent")]
+    UploadGone {
+        /// The operation.
+        doing: &'static str,
+        /// The path in the object store.
+        path: String,
+    },
     /// What the remote cache holds is not used.
     #[error("{0}")]
     Refused(String),

@@ -15,6 +15,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::Error;
 use super::credentials::Credentials;
+use super::folder::Folder;
 
 /// Bytes of a local file that are read at once.
 const PIECE: usize = 1 << 20;
@@ -34,10 +35,17 @@ pub(crate) enum Large {
 pub(crate) trait PartStore: MultipartStore + std::fmt::Debug {}
 impl<T: MultipartStore + std::fmt::Debug> PartStore for T {}
 
+/// Where the files are.
+#[derive(Clone, Debug)]
+enum Place {
+    Store(Arc<dyn ObjectStore>),
+    Folder(Arc<Folder>),
+}
+
 /// An object store below a prefix.
 #[derive(Clone, Debug)]
 pub(crate) struct Objects {
-    store: Arc<dyn ObjectStore>,
+    place: Place,
     pub(crate) large: Large,
     prefix: Path,
     credentials: Credentials,
@@ -61,7 +69,35 @@ impl Objects {
         prefix: Path,
         credentials: Credentials,
     ) -> Self {
-        Self { store, large, prefix, credentials }
+        Self { place: Place::Store(store), large, prefix, credentials }
+    }
+
+    /// The object store in a folder, which need not be there yet.
+    pub(crate) fn in_folder(folder: Folder) -> Self {
+        Self {
+            place: Place::Folder(Arc::new(folder)),
+            large: Large::Pieces,
+            prefix: Path::default(),
+            credentials: Credentials::default(),
+        }
+    }
+
+    fn store(&self, doing: &'static str, below: &str) -> Result<Arc<dyn ObjectStore>, Error> {
+        match &self.place {
+            Place::Store(store) => Ok(Arc::clone(store)),
+            Place::Folder(folder) => {
+                folder.store().map_err(|why| Error::Store { doing, path: below.to_owned(), why })
+            }
+        }
+    }
+
+    /// The store, about to write a file.
+    fn store_to_write(&self, below: &str) -> Result<Arc<dyn ObjectStore>, Error> {
+        let store = self.store("writing", below)?;
+        if let Place::Folder(folder) = &self.place {
+            folder.remove_leftovers(below);
+        }
+        Ok(store)
     }
 
     fn path(&self, below: &str) -> Path {
@@ -74,9 +110,21 @@ impl Objects {
             Some(cause) => cause.to_string(),
             None => e.to_string(),
         };
+        // Cleaned whole: in a text that was cut, the first part of a secret would no longer be found.
+        let text = self.credentials.clean(&text);
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let short: String = text.chars().take(400).collect();
-        Error::Store { doing, path: below.to_owned(), why: self.credentials.clean(&short) }
+        Error::Store { doing, path: below.to_owned(), why: text.chars().take(400).collect() }
+    }
+
+    /// The error of an operation on a part of an upload.
+    fn part_error(&self, below: &str, e: &object_store::Error) -> Error {
+        /// How stores say that they do not have an upload or a part of it, apart from "not found".
+        const GONE: [&str; 3] = ["<Code>NoSuchUpload", "<Code>InvalidPart", "<Code>InvalidBlockList"];
+        let text = std::error::Error::source(e).map(ToString::to_string).unwrap_or_default();
+        if matches!(e, object_store::Error::NotFound { .. }) || GONE.iter().any(|code| text.contains(code)) {
+            return Error::UploadGone { doing: "writing", path: below.to_owned() };
+        }
+        self.error("writing", below, e)
     }
 
     /// A small file; `None` when it is not there.
@@ -99,7 +147,8 @@ impl Objects {
         each: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
     ) -> Result<bool, Error> {
         let failed = |e: &object_store::Error| self.error("reading", below, e);
-        let found = match wait(self.store.get_opts(&self.path(below), GetOptions::default()))? {
+        let store = self.store("reading", below)?;
+        let found = match wait(store.get_opts(&self.path(below), GetOptions::default()))? {
             Ok(found) => found,
             Err(object_store::Error::NotFound { .. }) => return Ok(false),
             Err(e) => return Err(failed(&e)),
@@ -130,7 +179,7 @@ impl Objects {
 
     /// The size of a file; `None` when it is not there.
     pub(crate) fn size(&self, below: &str) -> Result<Option<u64>, Error> {
-        match wait(self.store.head(&self.path(below)))? {
+        match wait(self.store("looking for", below)?.head(&self.path(below)))? {
             Ok(meta) => Ok(Some(meta.size)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(e) => Err(self.error("looking for", below, &e)),
@@ -140,10 +189,11 @@ impl Objects {
     /// Writes a file, replacing one that is there.
     pub(crate) fn write(&self, below: &str, bytes: Bytes) -> Result<(), Error> {
         let payload = PutPayload::from_bytes(bytes);
+        let store = self.store_to_write(below)?;
         let mut attempts = 0;
         loop {
             attempts += 1;
-            match wait(self.store.put(&self.path(below), payload.clone()))? {
+            match wait(store.put(&self.path(below), payload.clone()))? {
                 Ok(_) => return Ok(()),
                 // Two writers made a folder of a WebDAV server at once: the second one finds it there now.
                 Err(e) if attempts < 8 && e.to_string().contains("performing MKCOL") => {}
@@ -156,7 +206,8 @@ impl Objects {
     pub(crate) fn write_new(&self, below: &str, bytes: Bytes) -> Result<Written, Error> {
         use object_store::Error as E;
         let payload = PutPayload::from_bytes(bytes);
-        match wait(self.store.put_opts(&self.path(below), payload, PutMode::Create.into()))? {
+        let store = self.store_to_write(below)?;
+        match wait(store.put_opts(&self.path(below), payload, PutMode::Create.into()))? {
             Ok(_) => Ok(Written::New),
             Err(E::AlreadyExists { .. } | E::Precondition { .. }) => Ok(Written::Existed),
             Err(E::NotImplemented { .. } | E::NotSupported { .. }) => Ok(Written::NoCondition),
@@ -166,7 +217,8 @@ impl Objects {
 
     /// Removes a file.
     pub(crate) fn remove(&self, below: &str) -> Result<(), Error> {
-        wait(self.store.delete(&self.path(below)))?.map_err(|e| self.error("removing", below, &e))
+        let store = self.store("removing", below)?;
+        wait(store.delete(&self.path(below)))?.map_err(|e| self.error("removing", below, &e))
     }
 
     /// Writes a file from pieces as they come; nothing is there until the last one.
@@ -176,7 +228,8 @@ impl Objects {
         next: &mut dyn FnMut() -> Result<Option<Bytes>, Error>,
     ) -> Result<(), Error> {
         let failed = |e: &object_store::Error| self.error("writing", below, e);
-        let mut upload = wait(self.store.put_multipart(&self.path(below)))?.map_err(|e| failed(&e))?;
+        let store = self.store_to_write(below)?;
+        let mut upload = wait(store.put_multipart(&self.path(below)))?.map_err(|e| failed(&e))?;
         let mut write = || -> Result<(), Error> {
             while let Some(piece) = next()? {
                 wait(upload.put_part(piece.into()))?.map_err(|e| failed(&e))?;
@@ -206,7 +259,7 @@ impl Objects {
         bytes: Bytes,
     ) -> Result<String, Error> {
         let part = wait(store.put_part(&self.path(below), upload, n, bytes.into()))?;
-        part.map(|p| p.content_id).map_err(|e| self.error("writing", below, &e))
+        part.map(|p| p.content_id).map_err(|e| self.part_error(below, &e))
     }
 
     /// Ends a file in parts: it is there now.
@@ -219,7 +272,7 @@ impl Objects {
     ) -> Result<(), Error> {
         let parts = parts.iter().map(|id| PartId { content_id: id.clone() }).collect();
         let done = wait(store.complete_multipart(&self.path(below), upload, parts))?;
-        done.map(|_| ()).map_err(|e| self.error("writing", below, &e))
+        done.map(|_| ()).map_err(|e| self.part_error(below, &e))
     }
 
     /// Gives up a file in parts.
@@ -246,4 +299,23 @@ fn wait<T>(future: impl Future<Output = T>) -> Result<T, Error> {
             None => Err(Error::settings("no runtime for requests")),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::memory::InMemory;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_is_removed_before_a_long_answer_is_cut() {
+        let credentials = Credentials::of([("XPIPE_REMOTE_PASSWORD", "s3cr3tpassword")]);
+        let objects = Objects::new(Arc::new(InMemory::new()), Large::Whole, Path::default(), credentials);
+        for before in 380..400 {
+            let answer = format!("{}s3cr3tpassword", "x".repeat(before));
+            let error = object_store::Error::Generic { store: "test", source: answer.into() };
+            let told = objects.error("reading", "a", &error).to_string();
+            assert!(told.contains("x*") && !told.contains("s3c"), "{before}: {told}");
+        }
+    }
 }

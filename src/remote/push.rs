@@ -1,5 +1,5 @@
 //! Sending results: blobs first, the signed record last, so that a record never names what is not there. The first record
-//! of a key stays.
+//! of a key stays, unless its blobs are damaged or gone, or the user asks to replace it.
 
 use std::collections::BTreeSet;
 
@@ -23,6 +23,8 @@ pub(crate) struct Pusher<'a> {
     pub(crate) conditional: bool,
     /// Blobs that were found damaged in the remote cache, to be replaced.
     pub(crate) damaged: &'a BTreeSet<Digest>,
+    /// Whether to send everything anew, whatever is there.
+    pub(crate) replaces: bool,
 }
 
 /// What became of sending a result.
@@ -30,6 +32,11 @@ pub(crate) struct Pusher<'a> {
 pub(crate) enum Pushed {
     /// It was sent: number of bytes of its blobs that were not there.
     Sent(u64),
+    /// It was sent in the place of a record that is no longer used.
+    Replaced {
+        /// What was wrong with that.
+        why: String,
+    },
     /// It was there.
     Known,
     /// The remote cache has another result of the same recipe, which stays.
@@ -57,18 +64,70 @@ impl Pusher<'_> {
                 local.address
             )));
         }
-        let replace = local.outputs.iter().any(|o| self.damaged.contains(&o.digest));
-        if let Some(there) = self.puller.find(key)?
-            && (!replace || !same(&there, &local))
-        {
-            return Ok(compared(&there, &local));
-        }
         let portable = store.portable(key).map_err(|miss| damaged(&miss))?;
+        if self.replaces {
+            return self.overwrite(&portable, "as asked with `--replace`".to_owned());
+        }
+        let there = self.puller.find(key).map_err(|e| match e {
+            Error::Refused(why) => {
+                Error::Refused(format!("{why}; `xpipe cache push {key} --replace` replaces it"))
+            }
+            other => other,
+        })?;
+        let Some(there) = there else {
+            let sent = self.send_blobs(&portable)?;
+            return self.write_record(&portable, &local, sent);
+        };
+        match (same(&there, &local), self.broken(&there)?) {
+            (true, None) => Ok(Pushed::Known),
+            (true, Some(_)) => Ok(Pushed::Sent(self.send_blobs(&portable)?)),
+            (false, None) => Ok(Pushed::Differs),
+            (false, Some(why)) => self.overwrite(&portable, why),
+        }
+    }
+
+    fn send_blobs(&self, portable: &PortableManifest) -> Result<u64, Error> {
         let mut sent = 0;
         for output in &portable.manifest().outputs {
-            sent += self.uploader.send(output, self.damaged.contains(&output.digest))?;
+            let again = self.replaces || self.damaged.contains(&output.digest);
+            sent += self.uploader.send(output, again)?;
         }
-        self.write_record(&portable, &local, sent)
+        Ok(sent)
+    }
+
+    /// What is wrong with the blobs of a record: `None` when each is there with its size, and none was found damaged.
+    fn broken(&self, there: &Record) -> Result<Option<String>, Error> {
+        for output in &there.manifest.manifest().outputs {
+            let what = match self.objects.size(&layout::blob(&output.digest))? {
+                None => "missing",
+                Some(size) if size != output.size => "of another size than its record says",
+                Some(_) if self.damaged.contains(&output.digest) => "damaged",
+                Some(_) => continue,
+            };
+            return Ok(Some(format!("`{}` of the result that was there is {what}", output.name)));
+        }
+        Ok(None)
+    }
+
+    /// Sends blobs and record, in the place of a record that may be there.
+    fn overwrite(&self, portable: &PortableManifest, why: String) -> Result<Pushed, Error> {
+        self.send_blobs(portable)?;
+        let manifest = portable.manifest();
+        let path = layout::record(self.puller.namespace, &manifest.key);
+        self.objects.write(&path, self.signed(portable)?.into())?;
+        Ok(Pushed::Replaced { why })
+    }
+
+    /// The bytes of a new record.
+    fn signed(&self, portable: &PortableManifest) -> Result<Vec<u8>, Error> {
+        let bytes = record::sign(portable, self.puller.namespace, self.key);
+        match bytes.len() as u64 > record::LONGEST {
+            false => Ok(bytes),
+            true => Err(Error::Refused(format!(
+                "{} is not sent: its manifest is too long",
+                portable.manifest().address
+            ))),
+        }
     }
 
     fn write_record(
@@ -78,10 +137,7 @@ impl Pusher<'_> {
         sent: u64,
     ) -> Result<Pushed, Error> {
         let path = layout::record(self.puller.namespace, &local.key);
-        let bytes = record::sign(portable, self.puller.namespace, self.key);
-        if bytes.len() as u64 > record::LONGEST {
-            return Err(Error::Refused(format!("{} is not sent: its manifest is too long", local.address)));
-        }
+        let bytes = self.signed(portable)?;
         if self.conditional {
             match self.objects.write_new(&path, bytes.into())? {
                 Written::New => return Ok(Pushed::Sent(sent)),

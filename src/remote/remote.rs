@@ -1,32 +1,28 @@
 //! A remote cache in use: what was found is remembered, what is offered is sent in the background.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, Sender};
 
 use super::Error;
 use super::connect::connect;
 use super::credentials::Credentials;
+use super::in_flight::InFlight;
 use super::keys::{PublicKey, SigningKey};
 use super::objects::Objects;
-use super::outcome::{Outcome, Reporter, Tell};
+use super::outcome::Outcome;
 use super::probe;
 use super::pull::Puller;
 use super::push::Pusher;
 use super::record::{Record, Trust};
+use super::reporter::{Reporter, Tell};
+use super::sending::Sending;
 use super::settings::{Mode, RemoteSettings};
 use super::upload::{Sizes, Uploader};
-use xpipe_base::value::{Digest, human};
+use xpipe_base::value::Digest;
 use xpipe_engine::RemoteCache;
 use xpipe_engine::cache::{Manifest, Store};
-
-/// Maximum number of results that are sent at once.
-const SENDERS: usize = 2;
-/// Time between two sentences while something is sent after the end of a run.
-const INTERVAL: Duration = Duration::from_secs(5);
 
 /// A remote cache that is open.
 #[derive(Debug)]
@@ -44,6 +40,9 @@ pub struct Remote {
     /// Whether the store honours conditions, when that was tried.
     conditional: Mutex<Option<bool>>,
     offered: (Sender<Digest>, Receiver<Digest>),
+    in_flight: InFlight,
+    /// Whether records that are there are replaced.
+    replaces: bool,
 }
 
 impl Remote {
@@ -100,7 +99,15 @@ impl Remote {
             damaged: Mutex::default(),
             conditional: Mutex::default(),
             offered: crossbeam_channel::unbounded(),
+            in_flight: InFlight::default(),
+            replaces: false,
         }
+    }
+
+    /// Sends results anew, files and record, whatever the remote cache has of them.
+    #[must_use]
+    pub fn replacing(self, replaces: bool) -> Self {
+        Self { replaces, ..self }
     }
 
     /// Its name in the settings.
@@ -128,57 +135,9 @@ impl Remote {
         if !self.takes_results() {
             return work();
         }
-        let (ending, active) = (AtomicBool::new(false), AtomicUsize::new(0));
-        std::thread::scope(|scope| {
-            let send = || {
-                while let Some(key) = self.next_offered(&ending) {
-                    self.send(&key, store, stop);
-                }
-                active.fetch_sub(1, Ordering::SeqCst);
-            };
-            for _ in 0..SENDERS {
-                active.fetch_add(1, Ordering::SeqCst);
-                if std::thread::Builder::new().spawn_scoped(scope, send).is_err() {
-                    active.fetch_sub(1, Ordering::SeqCst);
-                }
-            }
-            let done = {
-                let _end = SetWhenDropped(&ending);
-                work()
-            };
-            self.wait_for(&active);
-            // Without threads nothing was sent.
-            let left = self.offered.1.try_iter().count();
-            self.reporter.count(|outcome| outcome.unsent += left);
-            done
-        })
-    }
-
-    /// The next result to send; `None` when there will be no more.
-    fn next_offered(&self, ending: &AtomicBool) -> Option<Digest> {
-        loop {
-            let ends = ending.load(Ordering::SeqCst);
-            match self.offered.1.recv_timeout(Duration::from_millis(if ends { 0 } else { 50 })) {
-                Ok(key) => return Some(key),
-                Err(RecvTimeoutError::Timeout) if !ends => {}
-                Err(_) => return None,
-            }
-        }
-    }
-
-    /// Waits for the senders, and tells how far they are.
-    fn wait_for(&self, active: &AtomicUsize) {
-        let mut told = Instant::now();
-        while active.load(Ordering::SeqCst) > 0 {
-            std::thread::sleep(Duration::from_millis(20));
-            if told.elapsed() >= INTERVAL {
-                told = Instant::now();
-                let left = self.offered.1.len() + active.load(Ordering::SeqCst);
-                let sent = human::size(self.outcome().sent_bytes);
-                let left = human::counted(left as u64, "results");
-                self.reporter.say(&format!("sending: {sent} sent, {left} left; Ctrl-C stops it"));
-            }
-        }
+        let send = |key: &Digest| self.send(key, store, stop);
+        let (offered, reporter) = (&self.offered.1, &self.reporter);
+        Sending { offered, reporter, stop, send: &send }.meanwhile(work)
     }
 
     /// Sends the results of some keys and waits for it.
@@ -189,15 +148,13 @@ impl Remote {
 
     fn send(&self, key: &Digest, store: &Store, stop: &(dyn Fn() -> bool + Sync)) {
         let unsent = || self.reporter.count(|outcome| outcome.unsent += 1);
-        if stop() || self.reporter.given_up() {
+        if stop() {
             return unsent();
         }
-        match self.try_to_send(key, store, stop) {
-            Ok(()) => {}
-            Err(e) => {
-                unsent();
-                self.reporter.error(&e);
-            }
+        let Some(begun) = self.reporter.begin() else { return unsent() };
+        if let Err(e) = self.try_to_send(key, store, stop) {
+            unsent();
+            self.reporter.error(&e, begun);
         }
     }
 
@@ -214,11 +171,17 @@ impl Remote {
         let states = store.dir().join("uploads").join(&Digest::of(address.as_bytes()).hex()[..16]);
         let sent = |bytes: u64| self.reporter.count(|outcome| outcome.sent_bytes += bytes);
         let sizes = Sizes::USUAL;
-        let uploader = Uploader { objects: &self.objects, store, sizes, states, stop, sent: &sent };
-        let puller = self.puller();
-        let (objects, damaged) = (&self.objects, &damaged);
-        let pusher =
-            Pusher { objects, puller: &puller, uploader: &uploader, key: signing, conditional, damaged };
+        let (objects, in_flight) = (&self.objects, &self.in_flight);
+        let uploader = Uploader { objects, store, sizes, states, in_flight, stop, sent: &sent };
+        let pusher = Pusher {
+            objects,
+            puller: &self.puller(),
+            uploader: &uploader,
+            key: signing,
+            conditional,
+            damaged: &damaged,
+            replaces: self.replaces,
+        };
         let pushed = pusher.send(key)?;
         let what = store.record(key).map_or_else(|| key.to_string(), |m| m.address);
         self.reporter.pushed(&pushed, &what);
@@ -251,22 +214,23 @@ impl Remote {
         }
     }
 
-    /// The record of a key, asked for once.
+    /// The record of a key. It is asked for until the store has answered.
     fn record(&self, key: &Digest) -> Option<Arc<Record>> {
         let found = || self.found.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = found().get(key) {
             return known.clone();
         }
-        if self.reporter.given_up() {
-            return None;
-        }
+        let begun = self.reporter.begin()?;
         let record = match self.puller().find(key) {
             Ok(record) => {
                 self.reporter.answered();
                 record.map(Arc::new)
             }
             Err(e) => {
-                self.reporter.error(&e);
+                self.reporter.error(&e, begun);
+                if !matches!(e, Error::Refused(_)) {
+                    return None;
+                }
                 None
             }
         };
@@ -282,9 +246,7 @@ impl RemoteCache for Remote {
 
     fn bring(&self, key: &Digest, store: &Store, stop: &(dyn Fn() -> bool + Sync)) -> Option<Manifest> {
         let record = self.record(key)?;
-        if self.reporter.given_up() {
-            return None;
-        }
+        let begun = self.reporter.begin()?;
         let origin = format!("remote cache `{}`, signed by {}", self.name, record.signer);
         let came = |bytes: u64| self.reporter.count(|outcome| outcome.taken_bytes += bytes);
         match self.puller().bring(&record, store, &origin, stop, &came) {
@@ -294,7 +256,7 @@ impl RemoteCache for Remote {
                 Some(manifest)
             }
             Err(not_taken) => {
-                self.reporter.error(&not_taken.error);
+                self.reporter.error(&not_taken.error, begun);
                 self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(*key, None);
                 let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
                 damaged.extend(not_taken.damaged);
@@ -307,14 +269,5 @@ impl RemoteCache for Remote {
         if self.takes_results() {
             let _ = self.offered.0.send(*key);
         }
-    }
-}
-
-/// Sets a flag when it goes, also after a panic.
-struct SetWhenDropped<'a>(&'a AtomicBool);
-
-impl Drop for SetWhenDropped<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
     }
 }

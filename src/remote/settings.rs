@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use url::Url;
 
-use super::PublicKey;
+use super::{Error, PublicKey};
 
 /// What may be done with a remote cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -41,6 +41,22 @@ impl TryFrom<String> for Namespace {
                 text.escape_debug()
             )),
         }
+    }
+}
+
+/// Refuses a name of a remote cache with other characters than letters, digits, `.`, `_` and `-`: the file of trusted keys
+/// has it as a word.
+///
+/// # Errors
+/// The name is empty or has another character.
+pub fn require_name(name: &str) -> Result<(), Error> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    match !name.is_empty() && name.chars().all(plain) {
+        true => Ok(()),
+        false => Err(Error::settings(format!(
+            "the name `{}` of a remote cache: expected letters (a to z), digits, `.`, `_` and `-`",
+            name.escape_debug()
+        ))),
     }
 }
 
@@ -168,6 +184,16 @@ mod tests {
         }));
         let settings = settings.unwrap();
         assert_eq!((settings.mode, settings.largest), (Mode::ReadWrite, 2 << 30));
+    }
+
+    #[test]
+    fn a_name_is_one_plain_word() {
+        for name in ["lab", "Lab-2", "a.b_c"] {
+            require_name(name).unwrap();
+        }
+        for name in ["", "my lab", "#lab", "lab\nx", "läb", "a/b"] {
+            assert!(require_name(name).unwrap_err().to_string().contains("expected letters"), "{name}");
+        }
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use super::settings::require_name;
 use super::{Error, PublicKey};
+use xpipe_engine::cache::exclusive;
 
 /// A key that this user trusts for one remote cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,36 +69,51 @@ impl TrustedKeys {
         self.keys.iter().filter(move |k| k.remote == remote).map(|k| k.key)
     }
 
-    /// Adds a key; `false` when it was there.
+    /// Adds a key to the file; `false` when it was there. Another process that changes the file waits.
     ///
     /// # Errors
-    /// The file cannot be written.
-    pub fn add(&mut self, key: TrustedKey) -> Result<bool, Error> {
-        if self.keys.iter().any(|k| (&k.remote, k.key) == (&key.remote, key.key)) {
-            return Ok(false);
-        }
-        let note = key.note.split_whitespace().collect::<Vec<_>>().join(" ");
-        self.keys.push(TrustedKey { note, ..key });
-        self.write().map(|()| true)
+    /// The name of the remote cache cannot be used, or the file cannot be read or written.
+    pub fn add(path: &Path, key: TrustedKey) -> Result<bool, Error> {
+        require_name(&key.remote)?;
+        Self::change(path, |keys| {
+            if keys.iter().any(|k| (&k.remote, k.key) == (&key.remote, key.key)) {
+                return false;
+            }
+            let note = key.note.split_whitespace().collect::<Vec<_>>().join(" ");
+            keys.push(TrustedKey { note, ..key });
+            true
+        })
     }
 
-    /// Removes a key; `false` when it was not there.
+    /// Removes a key from the file; `false` when it was not there. Another process that changes the file waits.
     ///
     /// # Errors
-    /// The file cannot be written.
-    pub fn remove(&mut self, remote: &str, key: PublicKey) -> Result<bool, Error> {
-        let before = self.keys.len();
-        self.keys.retain(|k| (k.remote.as_str(), k.key) != (remote, key));
-        if self.keys.len() == before {
-            return Ok(false);
+    /// The file cannot be read or written.
+    pub fn remove(path: &Path, remote: &str, key: PublicKey) -> Result<bool, Error> {
+        Self::change(path, |keys| {
+            let before = keys.len();
+            keys.retain(|k| (k.remote.as_str(), k.key) != (remote, key));
+            keys.len() < before
+        })
+    }
+
+    /// Reads the file, changes the keys, and writes it if `change` says that they are others now.
+    fn change(path: &Path, change: impl FnOnce(&mut Vec<TrustedKey>) -> bool) -> Result<bool, Error> {
+        let failed =
+            |e: std::io::Error| Error::settings(format!("{} cannot be written: {e}", path.display()));
+        std::fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(failed)?;
+        let _held = exclusive(&path.with_extension("lock")).map_err(failed)?;
+        let mut all = Self::read(path)?;
+        let changed = change(&mut all.keys);
+        if changed {
+            all.write()?;
         }
-        self.write().map(|()| true)
+        Ok(changed)
     }
 
     fn write(&self) -> Result<(), Error> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         let write = || -> std::io::Result<()> {
-            std::fs::create_dir_all(folder)?;
             let mut temp = tempfile::NamedTempFile::new_in(folder)?;
             writeln!(temp, "# keys whose results xpipe takes from remote caches: NAME KEY NOTE")?;
             for k in &self.keys {
@@ -120,15 +137,35 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sub/trusted-keys");
         let key = SigningKey::generate().unwrap().public();
-        let mut keys = TrustedKeys::read(&path).unwrap();
+        let add = |entry: &TrustedKey| TrustedKeys::add(&path, entry.clone()).unwrap();
         let entry = TrustedKey { remote: "lab".into(), key, note: "Anna\n  at home".into() };
-        assert!(keys.add(entry.clone()).unwrap() && !keys.add(entry).unwrap());
-        let mut again = TrustedKeys::read(&path).unwrap();
+        assert!(add(&entry) && !add(&entry));
+        let spaced = TrustedKey { remote: "my lab".into(), ..entry.clone() };
+        assert!(TrustedKeys::add(&path, spaced).unwrap_err().to_string().contains("`my lab`"));
+        let again = TrustedKeys::read(&path).unwrap();
         assert_eq!(again.all()[0].note, "Anna at home");
         assert_eq!((again.of("lab").count(), again.of("other").count()), (1, 0));
-        assert!(!again.remove("other", key).unwrap() && again.remove("lab", key).unwrap());
+        let remove = |remote: &str| TrustedKeys::remove(&path, remote, key).unwrap();
+        assert!(!remove("other") && remove("lab"));
         assert!(TrustedKeys::read(&path).unwrap().all().is_empty());
         std::fs::write(&path, "lab ed25519:12 x\n").unwrap();
         assert!(TrustedKeys::read(&path).unwrap_err().to_string().contains("line 1: `ed25519:12` is not"));
+    }
+
+    #[test]
+    fn keys_that_are_added_at_once_are_all_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("trusted-keys");
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let key = SigningKey::generate().unwrap().public();
+                    let entry = TrustedKey { remote: "lab".into(), key, note: String::new() };
+                    assert!(TrustedKeys::add(&path, entry).unwrap());
+                });
+            }
+        });
+        assert_eq!(TrustedKeys::read(&path).unwrap().all().len(), 8);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no lock file is left");
     }
 }

@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
 use super::Error;
+use super::in_flight::InFlight;
 use super::layout;
 use super::objects::{Large, Objects, PartStore};
-use xpipe_base::value::{Digest, human};
-use xpipe_engine::cache::{Output, Store};
+use super::upload_state::{State, StateFile};
+use xpipe_base::value::human;
+use xpipe_engine::cache::{self, Output, Store};
 
 /// Sizes in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -41,32 +42,27 @@ pub(crate) struct Uploader<'a> {
     pub(crate) sizes: Sizes,
     /// The folder of states of uploads, one for each remote cache.
     pub(crate) states: PathBuf,
+    /// What other threads of this process are sending.
+    pub(crate) in_flight: &'a InFlight,
     /// Whether to stop.
     pub(crate) stop: &'a (dyn Fn() -> bool + Sync),
     /// Gets the number of bytes that were sent.
     pub(crate) sent: &'a (dyn Fn(u64) + Sync),
 }
 
-/// An upload in parts.
-#[derive(Serialize, Deserialize)]
-struct State {
-    upload: String,
-    part: u64,
-    parts: Vec<String>,
-}
-
 impl Uploader<'_> {
     /// Sends a blob unless the remote cache has it; `replace` sends it anyway. Returns the number of bytes sent.
     pub(crate) fn send(&self, output: &Output, replace: bool) -> Result<u64, Error> {
         let path = layout::blob(&output.digest);
-        if !replace && self.objects.size(&path)? == Some(output.size) {
+        let _alone = self.in_flight.enter(&output.digest, self.stop)?;
+        if !replace && self.is_there(&path, output)? {
             return Ok(0);
         }
         if output.size <= self.sizes.whole {
             return self.send_whole(&path, output);
         }
         match &self.objects.large {
-            Large::Parts(parts) => self.send_parts(&Arc::clone(parts), &path, output),
+            Large::Parts(parts) => self.send_parts(parts, &path, output, replace),
             Large::Pieces => self.send_pieces(&path, output),
             Large::Whole if output.size <= FROM_MEMORY => self.send_whole(&path, output),
             Large::Whole => Err(Error::Refused(format!(
@@ -76,6 +72,10 @@ impl Uploader<'_> {
                 human::size(FROM_MEMORY)
             ))),
         }
+    }
+
+    fn is_there(&self, path: &str, output: &Output) -> Result<bool, Error> {
+        Ok(self.objects.size(path)? == Some(output.size))
     }
 
     fn send_whole(&self, path: &str, output: &Output) -> Result<u64, Error> {
@@ -101,27 +101,45 @@ impl Uploader<'_> {
         Ok(output.size)
     }
 
-    fn send_parts(&self, store: &Arc<dyn PartStore>, path: &str, output: &Output) -> Result<u64, Error> {
-        let lock = Digest::of(format!("upload {} {}", self.states.display(), output.digest).as_bytes());
+    fn send_parts(
+        &self,
+        store: &Arc<dyn PartStore>,
+        path: &str,
+        output: &Output,
+        replace: bool,
+    ) -> Result<u64, Error> {
+        let file = StateFile::of(&self.states, &output.digest);
         // Another process of this machine may be sending the same blob.
         let _held = loop {
-            if let Some(held) = self.store.try_lock(&lock)? {
+            let held = file.try_lock().map_err(|e| cache::Error::writing(file.path(), e))?;
+            if let Some(held) = held {
                 break held;
             }
             self.go_on()?;
             std::thread::sleep(std::time::Duration::from_millis(200));
         };
-        let file = self.states.join(format!("{}.json", output.digest));
+        let ended = || -> Result<bool, Error> {
+            let ended = !replace && self.is_there(path, output)?;
+            if ended {
+                file.remove();
+            }
+            Ok(ended)
+        };
+        if ended()? {
+            return Ok(0);
+        }
         let part = self.sizes.part.max(output.size.div_ceil(MOST_PARTS));
-        let kept = std::fs::read(&file).ok().and_then(|b| serde_json::from_slice::<State>(&b).ok());
-        let (mut state, resumed) = match kept.filter(|s| s.part == part) {
+        let (mut state, resumed) = match file.read(part) {
             Some(state) => (state, true),
             None => (self.begin(store.as_ref(), path, part)?, false),
         };
         match self.go_on_with(store.as_ref(), path, output, &mut state, &file) {
-            // The store may have given up the parts that were sent before.
-            Err(Error::Store { .. }) if resumed => {
-                let _ = std::fs::remove_file(&file);
+            // The store gave up the parts that were sent before; or a push that was killed had sent the last one.
+            Err(Error::UploadGone { .. }) if resumed => {
+                file.remove();
+                if ended()? {
+                    return Ok(0);
+                }
                 let mut state = self.begin(store.as_ref(), path, part)?;
                 self.go_on_with(store.as_ref(), path, output, &mut state, &file)
             }
@@ -139,7 +157,7 @@ impl Uploader<'_> {
         path: &str,
         output: &Output,
         state: &mut State,
-        file: &std::path::Path,
+        file: &StateFile,
     ) -> Result<u64, Error> {
         let mut pieces = Pieces::open(self, output, state.part)?;
         let mut sent = 0;
@@ -150,37 +168,24 @@ impl Uploader<'_> {
             if n >= state.parts.len() {
                 let size = piece.len() as u64;
                 state.parts.push(self.objects.write_part(store, path, &state.upload, n, piece)?);
-                keep(file, state);
+                file.keep(state);
                 sent += size;
                 (self.sent)(size);
             }
         }
         if let Err(e) = pieces.require_end() {
             self.objects.abort_parts(store, path, &state.upload);
-            let _ = std::fs::remove_file(file);
+            file.remove();
             return Err(e);
         }
         self.objects.complete_parts(store, path, &state.upload, &state.parts)?;
-        let _ = std::fs::remove_file(file);
+        file.remove();
         Ok(sent)
     }
 
     fn go_on(&self) -> Result<(), Error> {
         if (self.stop)() { Err(Error::Stopped) } else { Ok(()) }
     }
-}
-
-/// Keeps the state of an upload. Without it a push that is killed begins anew, which is no error.
-fn keep(file: &std::path::Path, state: &State) {
-    let write = || -> std::io::Result<()> {
-        let folder = file.parent().unwrap_or(file);
-        std::fs::create_dir_all(folder)?;
-        let mut temp = tempfile::NamedTempFile::new_in(folder)?;
-        serde_json::to_writer(&mut temp, state)?;
-        temp.persist(file)?;
-        Ok(())
-    };
-    let _ = write();
 }
 
 /// The content of a blob in pieces, digested as it is read.

@@ -48,6 +48,14 @@ pub(crate) fn try_lock(path: &Path, remove: bool) -> io::Result<Option<FileLock>
     }
 }
 
+/// Takes the exclusive lock of a path; `None` if another process holds it. The file is removed with the lock.
+///
+/// # Errors
+/// The file cannot be opened.
+pub fn lock_if_free(path: &Path) -> io::Result<Option<FileLock>> {
+    try_lock(path, true)
+}
+
 /// Waits for the exclusive lock of a path. The file is removed with the lock. For critical sections of milliseconds.
 ///
 /// # Errors

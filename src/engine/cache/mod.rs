@@ -79,7 +79,7 @@ pub use gc::{
 pub use history::{History, LastFailure};
 pub use inputs::{ExpectedInput, InputSnapshot};
 pub use json::{read as read_recipe, write as write_recipe};
-pub use locks::{FileLock, exclusive};
+pub use locks::{FileLock, exclusive, lock_if_free};
 pub use manifest::{InputNote, Manifest, Miss, Output};
 pub use pins::Pin;
 pub use publish::{Publication, Published};

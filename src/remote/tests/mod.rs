@@ -1,5 +1,7 @@
 //! Remote caches in memory: what is sent is taken, and nothing that was tampered with is.
 
+mod parts;
+mod replacing;
 mod sending;
 mod threats;
 

@@ -60,7 +60,7 @@ pub use plan::{Plan, PlannedStage};
 pub use preflight::Unimplemented;
 pub use queue_runs::{Ended, RunState, RunStatus, cancel_run, event, run_folder, run_status};
 pub use remote::{
-    RemoteReport, distrust, make_signing_key, no_remote, open_remote, remote_exit_code, remote_name,
+    Pulled, RemoteReport, distrust, make_signing_key, no_remote, open_remote, remote_exit_code, remote_name,
     send_results, trust, trusted_keys,
 };
 pub use rerun::{RerunOf, rerun_sample};

@@ -34,17 +34,29 @@ pub(super) struct Notifier {
     study: String,
     run: Option<String>,
     told_failure: bool,
+    told_end: bool,
     sending: Vec<JoinHandle<()>>,
 }
 
 impl Notifier {
     pub(super) fn new(request: NotifyRequest, study: &str, listener: Listener) -> Self {
         let study = study.to_owned();
-        Self { request, listener, study, run: None, told_failure: false, sending: Vec::new() }
+        Self {
+            request,
+            listener,
+            study,
+            run: None,
+            told_failure: false,
+            told_end: false,
+            sending: Vec::new(),
+        }
     }
 
-    /// Tells the end of a run, or why it did not begin, and waits until everything is sent.
-    pub(super) fn end(mut self, outcome: &Result<RunOutcome, Error>) {
+    /// Tells the end of a run, or why it did not begin, if that was not told yet.
+    pub(super) fn end(&mut self, outcome: &Result<RunOutcome, Error>) {
+        if std::mem::replace(&mut self.told_end, true) {
+            return;
+        }
         match outcome {
             Ok(done) => {
                 let failures = done.failures.iter();
@@ -64,6 +76,10 @@ impl Notifier {
                 self.send("refused", &details);
             }
         }
+    }
+
+    /// Waits until everything is sent.
+    pub(super) fn wait(self) {
         for thread in self.sending {
             let _ = thread.join();
         }

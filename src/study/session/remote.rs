@@ -11,7 +11,9 @@ use super::user_settings::UserSettings;
 use xpipe_base::value::{Digest, human};
 use xpipe_engine::cache::{Store, list};
 use xpipe_engine::{self as engine, CancelToken, Forecast, Heavy, Options};
-use xpipe_remote::{Mode, Outcome, PublicKey, Remote, RemoteSettings, SigningKey, TrustedKey, TrustedKeys};
+use xpipe_remote::{
+    Mode, Outcome, PublicKey, Remote, RemoteSettings, SigningKey, TrustedKey, TrustedKeys, require_name,
+};
 
 /// What a remote cache did.
 #[derive(Clone, Debug)]
@@ -20,6 +22,25 @@ pub struct RemoteReport {
     pub name: String,
     /// What came and went.
     pub outcome: Outcome,
+}
+
+/// What `cache pull` came to.
+#[derive(Clone, Debug)]
+pub struct Pulled {
+    /// What came.
+    pub report: RemoteReport,
+    /// Number of results that the study needs and the cache still lacks.
+    pub missing: usize,
+}
+
+impl Pulled {
+    /// The exit code: 0 when everything that the study needs is in the cache now.
+    pub fn exit_code(&self, cancelled: bool) -> u8 {
+        match remote_exit_code(&self.report.outcome, cancelled) {
+            0 if self.missing > 0 => exit::INCOMPLETE,
+            code => code,
+        }
+    }
 }
 
 /// The name of the remote cache to use: the option `--remote`, else XPIPE_REMOTE; `off` is none.
@@ -42,7 +63,11 @@ fn signing_key_file() -> Result<PathBuf, Error> {
 /// # Errors
 /// Their file cannot be read.
 pub fn trusted_keys() -> Result<TrustedKeys, Error> {
-    Ok(TrustedKeys::read(&user_file("trusted-keys")?)?)
+    Ok(TrustedKeys::read(&trusted_keys_file()?)?)
+}
+
+fn trusted_keys_file() -> Result<PathBuf, Error> {
+    user_file("trusted-keys")
 }
 
 /// Makes a new signing key in its file; returns the file and the public key.
@@ -62,7 +87,8 @@ pub fn make_signing_key() -> Result<(PathBuf, PublicKey), Error> {
 pub fn trust(remote: &str, key: &str, note: &str) -> Result<bool, Error> {
     UserSettings::read()?.table::<RemoteSettings>("remote", remote)?;
     let key: PublicKey = key.parse().map_err(Error::usage)?;
-    Ok(trusted_keys()?.add(TrustedKey { remote: remote.to_owned(), key, note: note.to_owned() })?)
+    let key = TrustedKey { remote: remote.to_owned(), key, note: note.to_owned() };
+    Ok(TrustedKeys::add(&trusted_keys_file()?, key)?)
 }
 
 /// Ends the trust in a key.
@@ -71,7 +97,7 @@ pub fn trust(remote: &str, key: &str, note: &str) -> Result<bool, Error> {
 /// It was not trusted, or the file cannot be written.
 pub fn distrust(remote: &str, key: &str) -> Result<(), Error> {
     let key: PublicKey = key.parse().map_err(Error::usage)?;
-    match trusted_keys()?.remove(remote, key)? {
+    match TrustedKeys::remove(&trusted_keys_file()?, remote, key)? {
         true => Ok(()),
         false => Err(Error::usage(format!("{key} is not among the trusted keys of `{remote}`"))
             .help("`xpipe cache trust --list` lists them; keys in the settings file are removed there")),
@@ -83,6 +109,7 @@ pub fn distrust(remote: &str, key: &str) -> Result<(), Error> {
 /// # Errors
 /// It is not in the settings, or they are wrong.
 pub fn open_remote(name: &str, offline: bool, listener: &Listener) -> Result<Option<Remote>, Error> {
+    require_name(name)?;
     let settings: RemoteSettings = UserSettings::read()?.table("remote", name)?;
     if offline && settings.url.scheme() != "file" {
         listener(&Notice::OfRemote(format!("remote cache `{name}` is not used without the network")));
@@ -209,19 +236,21 @@ impl Session {
     ///
     /// # Errors
     /// No remote cache is used, or the cache cannot be written.
-    pub fn pull(&self, cancel: &CancelToken) -> Result<RemoteReport, Error> {
-        let remote = self.required_remote()?;
-        drop(self.settings.open_to_write()?);
-        self.bring_known(&self.settings.options(Heavy::Thread), cancel)?;
-        Ok(report(remote))
+    pub fn pull(&self, cancel: &CancelToken) -> Result<Pulled, Error> {
+        let remote = self.runner.remote_cache().ok_or_else(no_remote)?;
+        let store = self.settings.open_to_write()?;
+        let options = self.settings.options(Heavy::Thread);
+        self.bring_known(&options, cancel)?;
+        let here = |f: &Forecast| matches!(f, Forecast::Cached { .. } | Forecast::NotNeeded);
+        let missing = self.forecast(&store, &options).iter().filter(|f| !here(f)).count();
+        Ok(Pulled { report: report(remote), missing })
     }
 
-    /// Sends the results of the study that the cache has.
+    /// Sends the results of the study that the cache has. What else the study needs is not looked for there.
     ///
     /// # Errors
-    /// No remote cache is used, it takes no results, or the cache cannot be read.
-    pub fn push(&self, cancel: &CancelToken) -> Result<RemoteReport, Error> {
-        let remote = self.required_remote()?;
+    /// The remote cache takes no results, the cache cannot be read, or it has none.
+    pub fn push(&self, remote: &Remote, cancel: &CancelToken) -> Result<RemoteReport, Error> {
         require_write(remote)?;
         let store = self.settings.open_to_write()?;
         let forecasts = self.forecast(&store, &self.settings.options(Heavy::Thread));
@@ -237,10 +266,6 @@ impl Session {
         }
         remote.send_all(&keys, &store, &|| cancel.stopping());
         Ok(report(remote))
-    }
-
-    fn required_remote(&self) -> Result<&Remote, Error> {
-        self.runner.remote_cache().ok_or_else(no_remote)
     }
 }
 

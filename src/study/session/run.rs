@@ -70,6 +70,7 @@ impl Session {
         let mut notifier = Notifier::new(request.notify.clone(), &self.job.study, self.runner.listener());
         let outcome = self.carry_out(request, view, cancel, &mut notifier);
         notifier.end(&outcome);
+        notifier.wait();
         outcome
     }
 
@@ -103,15 +104,20 @@ impl Session {
         if !matches!(options.heavy, Heavy::Queue(_)) {
             refuse(&self.too_large(&store, &options))?;
         }
-        let mut shown = view();
-        let mut sinks = Fanout(vec![&mut *shown, notifier]);
-        let report = self.while_sending(&store, cancel, || {
-            engine::run(&self.job, &self.runner, &store, &options, &mut sinks, cancel)
+        // Tables, pages and notifications do not wait for what is still to be sent.
+        let mut outcome = self.while_sending(&store, cancel, || {
+            let mut shown = view();
+            let mut sinks = Fanout(vec![&mut *shown, notifier]);
+            let report = engine::run(&self.job, &self.runner, &store, &options, &mut sinks, cancel)?;
+            drop(shown);
+            self.runner.save_lock()?;
+            estimate::learn(&store, &report);
+            let outcome = self.conclude(&store, &report, &output);
+            notifier.end(&outcome);
+            outcome
         })?;
-        drop(shown);
-        self.runner.save_lock()?;
-        estimate::learn(&store, &report);
-        self.conclude(&store, &report, &output)
+        outcome.remote = self.remote_report();
+        Ok(outcome)
     }
 
     /// What a run on a cluster would submit. Starts nothing.

@@ -75,6 +75,7 @@ impl Machine {
 /// A folder as remote cache, and its table.
 fn folder() -> (tempfile::TempDir, String) {
     let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("shared")).unwrap();
     let table = format!("url = \"file://{}\"\nnamespace = \"lab\"", dir.path().join("shared").display());
     (dir, table)
 }
@@ -192,12 +193,67 @@ fn a_remote_cache_that_is_gone_never_fails_a_run() {
     let ((ran, cached, code), did, ended) = sender.run();
     assert!(ran > 0 && cached == 0 && code == 0, "{ended:#?}");
     assert_eq!((did["sent"].as_u64(), did["unsent"].as_u64()), (Some(0), Some(ran)));
-    assert!(ended.err.contains("not asked any more"), "{}", ended.err);
+    assert!(ended.err.contains("not asked for 2 minutes"), "{}", ended.err);
     // Online again: `cache push` sends what was not sent.
     std::fs::remove_file(dir.path().join("shared/v1/actions")).unwrap();
     std::fs::remove_file(dir.path().join("shared/v1/probe")).unwrap();
     let pushed = sender.xpipe(&["cache", "push", "study.xpipe", "--remote", "lab", "--json"]);
     assert_eq!((pushed.code, pushed.json()["sent"].as_u64()), (Some(0), Some(ran)), "{pushed:#?}");
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_told_and_never_made() {
+    let (dir, table) = folder();
+    let (sender, _) = Machine::sender(&table);
+    std::fs::remove_dir(dir.path().join("shared")).unwrap();
+    let ((ran, cached, code), did, ended) = sender.run();
+    assert!(ran > 0 && cached == 0 && code == 0 && did["failed"].as_u64() > Some(0), "{ended:#?}");
+    assert!(ended.err.contains("does not exist") && ended.err.contains("mkdir -p"), "{}", ended.err);
+    assert!(!dir.path().join("shared").exists());
+    sender.xpipe(&["cache", "push", "study.xpipe", "--remote", "lab"]).says(7, &["mkdir -p"]);
+}
+
+#[test]
+fn a_pull_says_what_is_still_missing() {
+    let (_dir, table) = folder();
+    let (sender, key) = Machine::sender(&table);
+    let (ran, ..) = sender.space.run();
+    sender.xpipe(&["cache", "push", "study.xpipe", "first", "--remote", "lab"]).says(0, &[]);
+    let reader = Machine::reader(&table, &key);
+    let pull =
+        |args: &[&str]| reader.xpipe(&[&["cache", "pull", "study.xpipe", "--remote", "lab"], args].concat());
+    let pulled = pull(&["--json"]);
+    let did = pulled.json();
+    assert_eq!((pulled.code, did["exit"].as_u64(), did["missing"].as_u64()), (Some(7), Some(7), Some(2)));
+    assert_eq!(did["taken"].as_u64(), Some(ran - 2), "{did}");
+    assert!(pull(&[]).out.contains("missing: 2 results that the study needs"), "the scores");
+    sender.xpipe(&["cache", "push", "study.xpipe", "--remote", "lab"]).says(0, &[]);
+    let pulled = pull(&["--json"]);
+    assert_eq!((pulled.code, pulled.json()["missing"].as_u64()), (Some(0), Some(0)), "{pulled:#?}");
+}
+
+#[test]
+fn a_record_that_is_refused_is_replaced_when_asked() {
+    let (dir, table) = folder();
+    let (sender, key) = Machine::sender(&table);
+    let (ran, ..) = sender.space.run();
+    let push =
+        |args: &[&str]| sender.xpipe(&[&["cache", "push", "--remote", "lab", "--json"], args].concat());
+    assert_eq!(push(&[]).code, Some(0));
+    for record in files(dir.path().join("shared/v1/actions")) {
+        std::fs::write(record, "{}").unwrap();
+    }
+    let refused = push(&["scores[low]"]);
+    refused.says(7, &["`xpipe cache push ", " --replace` replaces it"]);
+    let advice = refused.err.split("`xpipe cache push ").nth(1).unwrap().split('`').next().unwrap();
+    let (of, option) = advice.split_once(' ').unwrap();
+    let replaced = push(&[of, option]);
+    assert_eq!((replaced.code, replaced.json()["replaced"].as_u64()), (Some(0), Some(1)), "{replaced:#?}");
+    push(&["--replace"]).says(2, &["required"]);
+    let all = push(&["study.xpipe", "--replace"]);
+    assert_eq!((all.code, all.json()["replaced"].as_u64()), (Some(0), Some(ran)), "{all:#?}");
+    let ((again, taken, code), ..) = Machine::reader(&table, &key).run();
+    assert_eq!((again, taken, code), (0, ran, 0));
 }
 
 #[test]
@@ -217,7 +273,8 @@ fn results_are_pushed_and_pulled_by_name() {
     sender.xpipe(&["cache", "push", "none", "--remote", "lab"]).says(4, &["has no result of `none`"]);
     let reader = Machine::reader(&table, &key);
     let pulled = reader.xpipe(&["cache", "pull", "study.xpipe", "--remote", "lab", "--json"]);
-    assert_eq!(pulled.json()["taken"].as_u64(), Some(ran), "{pulled:#?}");
+    let did = pulled.json();
+    assert_eq!((pulled.code, did["taken"].as_u64(), did["missing"].as_u64()), (Some(0), Some(ran), Some(0)));
     assert_eq!(reader.space.run(), (0, ran, 0));
     reader.xpipe(&["cache", "push", "--remote", "lab"]).says(2, &["remote cache `lab` is read-only"]);
 }
@@ -234,6 +291,7 @@ fn wrong_settings_are_told_before_anything_starts() {
     let (_dir, table) = folder();
     let run =
         |table: &str, remote: &str| Machine::new(table).xpipe(&["run", "study.xpipe", "--remote", remote]);
+    run("", "my lab").says(2, &["the name `my lab` of a remote cache"]);
     run(&table, "home").says(2, &["there is no `[remote.home]`", "it has `lab`"]);
     run(&format!("{table}\nkey = 1"), "lab").says(2, &["unknown field `key`"]);
     run("url = \"s3://anna:pw@bucket\"\nnamespace = \"lab\"", "lab").says(2, &["without user, password"]);
