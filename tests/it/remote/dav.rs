@@ -147,7 +147,7 @@ fn tables_pages_and_notifications_do_not_wait_for_sending() {
     command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     let mut child = command.spawn().unwrap();
     let begun = Instant::now();
-    for file in ["told", "results/study/t.csv", "results/study/report.html"] {
+    for file in ["told", "results/study/tables/t.csv", "results/study/report.html"] {
         while !sender.space.path(file).exists() {
             assert!(begun.elapsed() < Duration::from_secs(60), "no {file} while files of results are sent");
             std::thread::sleep(Duration::from_millis(10));

