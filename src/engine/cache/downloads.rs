@@ -275,12 +275,24 @@ pub(super) fn records(store: &Store) -> Vec<(PathBuf, Record)> {
 }
 
 /// The folders with a damaged record, and why.
-pub(super) fn damaged_records(store: &Store) -> Vec<(PathBuf, String)> {
-    let wrong = |home: PathBuf| {
-        let text = std::fs::read(home.join(RECORD)).ok()?;
-        parse(&text).err().map(|why| (home, why))
-    };
-    homes(store).into_iter().filter_map(wrong).collect()
+///
+/// # Errors
+/// A record cannot be read, which says nothing about its content.
+pub(super) fn damaged_records(store: &Store) -> Result<Vec<(PathBuf, String)>, Error> {
+    let mut wrong = Vec::new();
+    for home in homes(store) {
+        let record = home.join(RECORD);
+        match std::fs::read(&record) {
+            Ok(text) => wrong.extend(parse(&text).err().map(|why| (home, why))),
+            Err(e) if is_gone(&e) => {}
+            Err(e) => return Err(Error::io("reading", &record, e)),
+        }
+    }
+    Ok(wrong)
+}
+
+fn is_gone(e: &std::io::Error) -> bool {
+    matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
 }
 
 /// The folders of all downloads and members, sorted.
@@ -306,18 +318,22 @@ pub(super) fn recorded(path: &Path) -> Option<Digest> {
 }
 
 /// Reads a recorded file and says what is wrong with it.
-pub(super) fn damage(home: &Path, record: &Record) -> Option<String> {
+///
+/// # Errors
+/// It is there and cannot be read, which says nothing about its content.
+pub(super) fn damage(home: &Path, record: &Record) -> Result<Option<String>, Error> {
     let path = record.file.below(home);
     match std::fs::metadata(&path) {
-        Err(_) => Some("its file is gone".into()),
+        Err(e) if is_gone(&e) => return Ok(Some("its file is gone".into())),
+        Err(e) => return Err(Error::io("reading", &path, e)),
         Ok(meta) if meta.len() != record.size => {
-            Some(format!("its file has {} bytes and its record says {}", meta.len(), record.size))
+            let why = format!("its file has {} bytes and its record says {}", meta.len(), record.size);
+            return Ok(Some(why));
         }
-        Ok(_) => match file_digest(&path) {
-            Ok(digest) if digest == record.content => None,
-            _ => Some("its content is not what was recorded".into()),
-        },
+        Ok(_) => {}
     }
+    let same = file_digest(&path)? == record.content;
+    Ok((!same).then(|| "its content is not what was recorded".into()))
 }
 
 /// Forgets a damaged file, so that it is brought again.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
 use super::digest::{blob_digest, cached_digest};
+use super::disk::Linked;
 use super::session::manifest_path;
 use super::{Error, Manifest, Miss, Output, Recipe, Store, disk, json};
 use xpipe_base::modes;
@@ -41,7 +42,7 @@ impl Store {
         };
         let bytes = match self.network.possible(&path, read) {
             Some(Ok(bytes)) => bytes,
-            Some(Err(e)) => return Err(Miss::Unreadable { path, why: e.to_string() }),
+            Some(Err(e)) => return Err(Miss::NotRead { path, why: e.to_string() }),
             None => return self.left_out(key),
         };
         let manifest = Manifest::parse(&bytes, key).map_err(|why| Miss::Unreadable { path, why })?;
@@ -59,14 +60,16 @@ impl Store {
     fn sized(&self, output: &Output) -> Result<(), Miss> {
         let miss = |problem| Err(Miss::Output { name: output.name.to_string(), problem });
         let path = self.blob(&output.digest);
-        let sized = || std::fs::metadata(&path).ok().filter(|meta| meta.len() == output.size);
-        if self.network.promised(&path, sized).is_some() {
+        if self.network.promised(&path, || has_size(&path, output)).is_some() {
             return Ok(());
         }
         if !path.exists() {
             return miss("is missing");
         }
-        self.quarantine(&output.digest);
+        // On a network file system the size that this host sees may be an old one.
+        if self.network.is_local() || blob_digest(&path).is_ok_and(|found| found != output.digest) {
+            self.quarantine(&output.digest);
+        }
         miss("does not have its recorded size")
     }
 
@@ -77,18 +80,23 @@ impl Store {
     /// file cannot be read, which says nothing about its content.
     pub fn check(&self, manifest: &Manifest) -> Result<Result<(), Miss>, Error> {
         for output in &manifest.outputs {
-            if self.is_record(&manifest.key) && !self.blob(&output.digest).exists() {
-                return Ok(Err(Miss::LeftOut));
-            }
-            if let Err(miss) = self.sized(output) {
-                return Ok(Err(miss));
+            let blob = self.blob(&output.digest);
+            if has_size(&blob, output).is_none() {
+                if self.is_record(&manifest.key) && !blob.exists() {
+                    return Ok(Err(Miss::LeftOut));
+                }
+                if let Err(miss) = self.sized(output) {
+                    return Ok(Err(miss));
+                }
             }
             let problem = match self.blob_state(&output.digest)? {
                 BlobState::Intact => continue,
                 BlobState::Missing => "is missing",
-                BlobState::Damaged => "does not have its recorded content",
+                BlobState::Damaged => {
+                    self.quarantine(&output.digest);
+                    "does not have its recorded content"
+                }
             };
-            self.quarantine(&output.digest);
             return Ok(Err(Miss::Output { name: output.name.to_string(), problem }));
         }
         Ok(Ok(()))
@@ -127,17 +135,29 @@ impl Store {
         if self.is_writable() {
             self.verified.lock().unwrap_or_else(PoisonError::into_inner).remove(digest);
         }
-        self.quarantine_file(&self.blob(digest), &digest.hex());
+        let blob = self.blob(digest);
+        let Some(moved) = self.quarantine_file(&blob, &digest.hex()) else { return };
+        // Another process may have replaced the damaged one just before it was moved.
+        if blob_digest(&moved).is_ok_and(|found| found == *digest) {
+            match disk::link(&moved, &blob) {
+                Ok(Linked::New | Linked::Taken) => disk::remove(&moved),
+                Ok(Linked::Impossible) | Err(_) => {
+                    let _ = disk::rename(&moved, &blob);
+                }
+            }
+        }
     }
 
-    /// Moves a damaged file to `damaged/`, to a name that begins with `name`. A store opened for reading leaves it.
-    pub(super) fn quarantine_file(&self, file: &Path, name: &str) {
+    /// Moves a damaged file to `damaged/`, to a name that begins with `name`; its new place. A store opened for reading
+    /// leaves it.
+    pub(super) fn quarantine_file(&self, file: &Path, name: &str) -> Option<PathBuf> {
         if !self.is_writable() {
-            return;
+            return None;
         }
         let folder = self.dir.join("damaged");
         let to = folder.join(format!("{name}.{}-{}", std::process::id(), self.unique()));
-        let _ = modes::make_folder(&folder).and_then(|()| disk::rename(file, &to));
+        modes::make_folder(&folder).and_then(|()| disk::rename(file, &to)).ok()?;
+        Some(to)
     }
 
     /// The folder of a result. It may not exist yet.
@@ -155,11 +175,17 @@ impl Store {
             return Ok(Err(miss));
         }
         let path = self.tree_path(manifest);
-        let complete = || manifest.outputs.iter().all(|o| self.in_tree(&path, o)) && path.is_dir();
-        if self.network.possible(&path, || complete().then_some(())).is_none() {
+        // A folder that is there without all files is not waited for: it is built anew.
+        let there = self.network.possible(&path, || path.is_dir().then_some(())).is_some();
+        if !there || !self.is_complete(manifest, &path) {
             self.build_tree(manifest, &path)?;
         }
         Ok(Ok(path))
+    }
+
+    /// Whether a folder holds every file of a result.
+    pub(super) fn is_complete(&self, manifest: &Manifest, folder: &Path) -> bool {
+        manifest.outputs.iter().all(|o| self.in_tree(folder, o)) && folder.is_dir()
     }
 
     /// Whether a file of a tree is a link to its blob, or (where hard links or stable inode numbers are missing) an equal
@@ -191,6 +217,11 @@ impl Store {
     pub fn record(&self, key: &Digest) -> Option<Manifest> {
         Manifest::parse(&std::fs::read(self.existing_manifest(key)).ok()?, key).ok()
     }
+}
+
+/// The metadata of a blob that has the recorded size.
+fn has_size(blob: &Path, output: &Output) -> Option<std::fs::Metadata> {
+    std::fs::metadata(blob).ok().filter(|meta| meta.len() == output.size)
 }
 
 /// Whether nothing is at a path, as far as this host knows.

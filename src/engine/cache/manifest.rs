@@ -141,6 +141,14 @@ pub enum Miss {
         /// Why.
         why: String,
     },
+    /// The manifest exists, and the system gives an error instead of its content.
+    #[error("the manifest {} cannot be read: {why}", path.display())]
+    NotRead {
+        /// Path of the manifest.
+        path: PathBuf,
+        /// The system's error.
+        why: String,
+    },
     /// A file of the result is missing or damaged.
     #[error("`{name}` of the stored result {problem}")]
     Output {

@@ -235,8 +235,37 @@ impl Store {
         }
     }
 
-    /// Builds the folder view of a result from its blobs.
+    /// Builds the folder view of a result from its blobs. Of several builders the first one's stands: who reads it
+    /// finds it unchanged.
     pub(super) fn build_tree(&self, manifest: &Manifest, path: &Path) -> Result<(), Error> {
+        // Saves work only: another process may build it too.
+        let _one = self.building.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_complete(manifest, path) {
+            return Ok(());
+        }
+        let temp = self.link_tree(manifest)?;
+        for _ in 0..5 {
+            match disk::rename(&temp, path) {
+                Ok(()) => return Ok(()),
+                Err(e) if !is_taken(&e, path) => return Err(Error::io("writing", path, e)),
+                Err(_) if self.is_complete(manifest, path) => {
+                    let _ = std::fs::remove_dir_all(&temp);
+                    return Ok(());
+                }
+                Err(_) => {}
+            }
+            let old = self.temp("old")?;
+            // Elsewhere another host may still read it; it goes with the folder of this process.
+            if disk::rename(path, &old).is_ok() && self.network.is_local() {
+                let _ = std::fs::remove_dir_all(&old);
+            }
+        }
+        let why = io::Error::other("the folder is incomplete and cannot be replaced");
+        Err(Error::io("writing", path, why))
+    }
+
+    /// A temporary folder with the files of a result.
+    fn link_tree(&self, manifest: &Manifest) -> Result<PathBuf, Error> {
         let temp = self.temp("tree")?;
         disk::make_folder(&temp).at("making", &temp)?;
         for output in &manifest.outputs {
@@ -249,19 +278,7 @@ impl Store {
                 disk::copy(&blob, &file).at("writing", &file)?;
             }
         }
-        let old = self.temp("old")?;
-        let had = disk::rename(path, &old).is_ok();
-        let renamed = disk::rename(&temp, path);
-        // Elsewhere another host may still read it; it goes with the folder of this process.
-        if had && self.network.is_local() {
-            let _ = std::fs::remove_dir_all(&old);
-        }
-        match renamed {
-            Ok(()) => Ok(()),
-            // Another process has just created it.
-            Err(e) if is_taken(&e, path) => Ok(()),
-            Err(e) => Err(Error::io("writing", path, e)),
-        }
+        Ok(temp)
     }
 
     /// Writes the manifest of a key, unless a usable one is there.

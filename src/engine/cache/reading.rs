@@ -29,11 +29,20 @@ impl<'a> WatchedReads<'a> {
     }
 
     /// The key of a result whose folder is not the one that it was: whoever read it meanwhile may have found files
-    /// missing. A folder that was removed and made again is another one.
+    /// missing. A folder that was removed and made again is another one. What a program leaves beside the files, such as
+    /// a lock file or compiled code, does not matter.
     pub fn removed(&self) -> Option<Digest> {
-        let gone = self.reads.iter().find(|(_, folder, before)| before.is_none() || stamp(folder) != *before);
+        let gone =
+            self.reads.iter().find(|(manifest, folder, before)| !stayed(manifest, folder, before.as_ref()));
         gone.map(|(manifest, ..)| manifest.key)
     }
+}
+
+/// Whether a folder is the one that it was, and holds every file.
+fn stayed(manifest: &Manifest, folder: &Path, before: Option<&Stamp>) -> bool {
+    let (Some(before), Some(now)) = (before, stamp(folder)) else { return false };
+    let holds = || manifest.outputs.iter().all(|o| o.name.below(folder).symlink_metadata().is_ok());
+    *before == now || (!before.moved(&now) && holds())
 }
 
 #[cfg(test)]
@@ -53,6 +62,13 @@ mod tests {
         let reads = WatchedReads::new(&store, [&manifest]);
         assert_eq!(std::fs::read(tree.join("a")).unwrap(), b"a");
         assert_eq!(reads.removed(), None);
+        std::fs::create_dir(tree.join("__pycache__")).unwrap();
+        assert_eq!(reads.removed(), None, "a program may leave files");
+        std::fs::rename(tree.join("a"), dir.path().join("a")).unwrap();
+        assert_eq!(reads.removed(), Some(manifest.key), "a file is gone");
+        std::fs::rename(dir.path().join("a"), tree.join("a")).unwrap();
+        assert_eq!(reads.removed(), None);
+        let reads = WatchedReads::new(&store, [&manifest]);
         std::fs::rename(&tree, dir.path().join("away")).unwrap();
         assert_eq!(reads.removed(), Some(manifest.key));
         // Made again from its blobs, it is another folder.

@@ -33,8 +33,15 @@ impl Store {
     }
 
     /// Drops the record of a result whose files are needed, so that it is made here.
-    pub(crate) fn forget_record(&self, key: &Digest) {
-        let _ = std::fs::remove_file(self.record_path(key));
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub(crate) fn forget_record(&self, key: &Digest) -> Result<(), Error> {
+        let path = self.record_path(key);
+        match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("removing", &path, e)),
+            _ => Ok(()),
+        }
     }
 
     /// Adds the manifest of a result without its files.

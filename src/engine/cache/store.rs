@@ -30,6 +30,8 @@ pub struct Store {
     pub(super) verified: Mutex<BTreeSet<Digest>>,
     /// Folders whose names this process has synced.
     pub(super) anchored: Mutex<BTreeSet<PathBuf>>,
+    /// Held while a folder of a result is built.
+    pub(super) building: Mutex<()>,
     /// Keys whose lock file and scratch folder may exist. They are removed when the store is closed, not before: some
     /// file systems are slow at creating files just after others were removed.
     used: Mutex<BTreeSet<Digest>>,
@@ -112,6 +114,7 @@ impl Store {
             session,
             verified: Mutex::default(),
             anchored: Mutex::default(),
+            building: Mutex::default(),
             used: Mutex::default(),
             counter: AtomicU64::new(0),
             verify_always: false,

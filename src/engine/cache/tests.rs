@@ -10,6 +10,8 @@ use super::*;
 use xpipe_base::task::{Caveat, CaveatKind};
 use xpipe_base::value::{Digest, Record, Value};
 
+mod damage;
+
 pub(crate) fn recipe(seed: i64) -> Recipe {
     Recipe::new("test.op", 1, Record::of([("seed", Value::Int(seed))])).unwrap()
 }

@@ -1,13 +1,14 @@
 //! Checking the whole store: `cache verify`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 use serde::Serialize;
 
 use super::digest::blob_digest;
+use super::error::At;
 use super::usage::{blobs, files, keys};
 use super::{Error, Miss, Store, downloads};
 use xpipe_base::value::{Digest, sealed};
@@ -83,17 +84,17 @@ pub struct Verification {
 /// their total.
 ///
 /// # Errors
-/// The store cannot be read.
+/// Something in the store cannot be read, which says nothing about its content: a failing disk, too many open files.
 pub fn verify(
     store: &Store,
     quarantine: bool,
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<Verification, Error> {
     let mut verifier = Verifier { store, quarantine, found: Verification::default() };
-    let users = verifier.manifests();
-    verifier.blobs(&users, progress);
-    verifier.downloads();
-    verifier.answers();
+    let users = verifier.manifests()?;
+    verifier.blobs(&users, progress)?;
+    verifier.downloads()?;
+    verifier.answers()?;
     Ok(verifier.found)
 }
 
@@ -107,12 +108,17 @@ struct Verifier<'a> {
 }
 
 impl Verifier<'_> {
-    fn manifests(&mut self) -> Users {
+    fn manifests(&mut self) -> Result<Users, Error> {
         let mut users = Users::new();
         for key in keys(self.store) {
             self.found.manifests += 1;
             let bad = |why: &str| Damage::Manifest { key, why: why.to_owned() };
             match self.store.get(&key) {
+                // Removed since the folder was listed.
+                Err(Miss::Absent) => self.found.manifests -= 1,
+                Err(Miss::NotRead { path, why }) => {
+                    return Err(Error::io("reading", &path, std::io::Error::other(why)));
+                }
                 Err(Miss::Unreadable { why, path }) => {
                     self.found.damage.push(bad(&why));
                     if self.quarantine {
@@ -138,23 +144,23 @@ impl Verifier<'_> {
                 }
             }
         }
-        users
+        Ok(users)
     }
 
-    fn blobs(&mut self, users: &Users, progress: &(dyn Fn(usize, usize) + Sync)) {
+    fn blobs(&mut self, users: &Users, progress: &(dyn Fn(usize, usize) + Sync)) -> Result<(), Error> {
         let blobs = blobs(self.store);
         let done = AtomicUsize::new(0);
-        let read: Vec<(Digest, u64, bool)> = blobs
+        let read = blobs
             .par_iter()
             .map(|digest| {
                 let path = self.store.blob(digest);
                 let size = std::fs::metadata(&path).map_or(0, |m| m.len());
-                let intact = blob_digest(&path).is_ok_and(|d| d == *digest);
+                let found = present(blob_digest(&path))?;
                 progress(done.fetch_add(1, Ordering::Relaxed) + 1, blobs.len());
-                (*digest, size, intact)
+                Ok(found.map(|found| (*digest, size, found == *digest)))
             })
-            .collect();
-        for (digest, size, intact) in read {
+            .collect::<Result<Vec<_>, Error>>()?;
+        for (digest, size, intact) in read.into_iter().flatten() {
             self.found.blobs += 1;
             self.found.bytes += size;
             if !intact {
@@ -165,13 +171,14 @@ impl Verifier<'_> {
                 self.found.damage.push(Damage::Blob { digest, used_by });
             }
         }
+        Ok(())
     }
 
-    fn downloads(&mut self) {
-        let read: Vec<_> = downloads::records(self.store)
+    fn downloads(&mut self) -> Result<(), Error> {
+        let read = downloads::records(self.store)
             .into_par_iter()
-            .map(|(folder, record)| (downloads::damage(&folder, &record), folder, record))
-            .collect();
+            .map(|(folder, record)| Ok((downloads::damage(&folder, &record)?, folder, record)))
+            .collect::<Result<Vec<_>, Error>>()?;
         for (why, folder, record) in read {
             self.found.downloads += 1;
             self.found.bytes += record.size;
@@ -184,19 +191,25 @@ impl Verifier<'_> {
                 self.found.damage.push(Damage::Download { address: format!("{}{member}", record.url), why });
             }
         }
-        for (folder, why) in downloads::damaged_records(self.store) {
+        for (folder, why) in downloads::damaged_records(self.store)? {
             self.found.damage.push(Damage::Download { address: folder.display().to_string(), why });
             if self.quarantine {
                 downloads::forget_record(&folder);
             }
         }
+        Ok(())
     }
 
-    fn answers(&mut self) {
+    fn answers(&mut self) -> Result<(), Error> {
         let mut answers: Vec<PathBuf> = files(&self.store.answers()).collect();
         answers.sort_unstable();
-        let read: Vec<_> = answers.into_par_iter().map(|file| (answer(&file), file)).collect();
-        for (state, file) in read {
+        let read = answers
+            .into_par_iter()
+            .map(|file| {
+                Ok(present(std::fs::read(&file).at("reading", &file))?.map(|text| (answer(&text), file)))
+            })
+            .collect::<Result<Vec<_>, Error>>()?;
+        for (state, file) in read.into_iter().flatten() {
             self.found.answers += 1;
             match state {
                 Ok(checked) => self.found.without_checksum += usize::from(!checked),
@@ -208,17 +221,25 @@ impl Verifier<'_> {
                 }
             }
         }
+        Ok(())
+    }
+}
+
+/// What was read; `None` when it was removed since its folder was listed.
+fn present<T>(read: Result<T, Error>) -> Result<Option<T>, Error> {
+    match read {
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
     }
 }
 
 /// Whether a kept answer has a checksum. Fails when the answer is damaged.
-fn answer(file: &Path) -> Result<bool, String> {
+fn answer(text: &[u8]) -> Result<bool, String> {
     #[derive(serde::Deserialize)]
     struct Only {
         format: u32,
     }
-    let text = std::fs::read(file).map_err(|e| e.to_string())?;
-    let only: Only = serde_json::from_slice(&text).map_err(|e| e.to_string())?;
-    sealed::check(&text, only.format, ANSWERS_SEALED)?;
+    let only: Only = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+    sealed::check(text, only.format, ANSWERS_SEALED)?;
     Ok(only.format >= ANSWERS_SEALED)
 }

@@ -10,6 +10,9 @@ use crate::messages::End;
 use xpipe_base::task::{Failure, FailureKind};
 use xpipe_base::value::ActionId;
 
+/// So often a result that an action reads may be removed while it runs.
+const MAX_REMOVALS: u32 = 3;
+
 impl Coordinator<'_, '_, '_> {
     /// One of the results or inputs that an action waits for is there.
     pub(super) fn arrived(&mut self, id: ActionId) {
@@ -119,9 +122,8 @@ impl Coordinator<'_, '_, '_> {
         if let Some(prepared_key) = self.keys[id.0 as usize] {
             self.producers.remove(&prepared_key);
         }
-        if let Some(result) = self.table.results[read.0 as usize].as_ref().filter(|_| *miss == Miss::LeftOut)
-        {
-            self.context.store.forget_record(&result.key);
+        if let Err((failure, store)) = self.can_remake(id, read, miss) {
+            return self.fail(id, &failure, store);
         }
         match self.states[read.0 as usize] {
             ActionState::Failed | ActionState::Stopped => return self.block(id, read),
@@ -136,6 +138,37 @@ impl Coordinator<'_, '_, '_> {
         self.states[id.0 as usize] = ActionState::Waiting;
         self.waiting_for[id.0 as usize] += 1;
         self.remaking.entry(read).or_default().push(id);
+    }
+
+    /// Whether making a result again can help an action that reads it. Else the action's failure, and whether the store
+    /// is the cause.
+    fn can_remake(&mut self, id: ActionId, read: ActionId, miss: &Miss) -> Result<(), (Failure, bool)> {
+        match miss {
+            Miss::LeftOut => {
+                let Some(result) = &self.table.results[read.0 as usize] else { return Ok(()) };
+                let key = result.key;
+                self.context.store.forget_record(&key).map_err(|e| ((&e).into(), e.exit_code() == 5))
+            }
+            Miss::Removed => {
+                let times = self.removals.entry(id).or_default();
+                *times += 1;
+                if *times < MAX_REMOVALS {
+                    return Ok(());
+                }
+                let failure = Failure::missing(format!(
+                    "found the stored folder of {} removed, replaced or without a file {MAX_REMOVALS} times while this \
+                     ran, expected it to stay",
+                    self.address(read)
+                ));
+                Err((
+                    failure.help(
+                        "change no files in the folders that a program reads, and nothing in the cache",
+                    ),
+                    false,
+                ))
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn fail(&mut self, id: ActionId, failure: &Failure, store: bool) {

@@ -146,6 +146,8 @@ struct Coordinator<'s, 'env, 'scope> {
     followers: BTreeMap<ActionId, Vec<ActionId>>,
     /// Actions that wait until a damaged result has been produced again.
     remaking: BTreeMap<ActionId, Vec<ActionId>>,
+    /// How often a result that an action reads was removed while it ran.
+    removals: BTreeMap<ActionId, u32>,
     /// Actions that run although the store has their result; each once.
     forced: BTreeSet<ActionId>,
     keys: Vec<Option<Digest>>,
@@ -191,6 +193,7 @@ where
             producers: HashMap::new(),
             followers: BTreeMap::new(),
             remaking: BTreeMap::new(),
+            removals: BTreeMap::new(),
             forced: context.options.force.clone(),
             keys: vec![None; n],
             failures: BTreeMap::new(),

@@ -146,3 +146,29 @@ fn a_missing_result_is_made_again_and_why_says_so() {
     );
     assert_eq!(states(&bench.run(&job(study()))), [Cached, Ran, Cached, Cached, Cached]);
 }
+
+#[test]
+fn an_operation_that_leaves_a_file_beside_its_input_runs_once() {
+    let bench = Bench::new();
+    let mark = bench.dir.path().join("mark");
+    let args = Record::of([
+        ("text", Value::str("u")),
+        ("from", Value::list(vec![Value::Artifact(ActionId(0))])),
+        ("mark", Value::str(&mark.display().to_string())),
+    ]);
+    let actions = job(vec![made("data", "d", &[]), action("untidy", "untidy", args)]);
+    let report = bench.run(&actions);
+    assert_eq!(states(&report), [Ran, Ran]);
+    assert_eq!(std::fs::read_to_string(&mark).unwrap().lines().count(), 1);
+    assert_eq!(counts(&bench.run(&actions)), (0, 2));
+}
+
+#[test]
+fn an_operation_that_removes_files_of_its_input_fails_with_a_message() {
+    let bench = Bench::new();
+    let report = bench.run(&job(vec![made("data", "d", &[]), action("untidy", "u", of("robs", &[0]))]));
+    assert_eq!(states(&report)[1], Failed);
+    let failure = report.actions[1].failure.clone().unwrap();
+    assert!(failure.message.starts_with("found the stored folder of data removed"), "{failure}");
+    assert!(failure.help.is_some());
+}

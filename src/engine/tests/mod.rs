@@ -39,6 +39,19 @@ fn differs(change: Change) -> Stale {
     Stale::Changed { change, label: String::new() }
 }
 
+/// As `make`, and leaves a lock file in each folder that it reads; or removes a file there, which no operation may do.
+fn untidy(job: &Task<'_>) -> Result<Outcome, Failure> {
+    let outcome = make(job)?;
+    for located in job.arg("from").as_list().unwrap_or_default() {
+        let Value::Located(l) = located else { return Err(Failure::bug("not located")) };
+        match job.arg("text").as_str() {
+            Some("robs") => std::fs::remove_file(l.path.join("value"))?,
+            _ => std::fs::write(l.path.join(".lock"), job.spec.out.display().to_string())?,
+        }
+    }
+    Ok(outcome)
+}
+
 /// Gives the same whatever it reads.
 fn constant(job: &Task<'_>) -> Result<Outcome, Failure> {
     std::fs::write(job.spec.out.join("value"), "same")?;
@@ -102,6 +115,7 @@ impl Runner for Fake {
         Some(match op {
             "make" => make,
             "constant" => constant,
+            "untidy" => untidy,
             "fail" => fail,
             "panics" => panics,
             "flaky" => flaky,

@@ -153,7 +153,7 @@ fn results_arrive_with_and_without_their_files() {
     assert_eq!(store.tree(&record).unwrap(), Err(Miss::LeftOut));
     assert!(!Miss::LeftOut.is_damage());
     assert_eq!(verify(&store, false, &|_, _| {}).unwrap().damage, []);
-    store.forget_record(&second.key);
+    store.forget_record(&second.key).unwrap();
     assert_eq!(store.get(&second.key), Err(Miss::Absent));
     // Again: what is known stays, and a study is not written over.
     let folder = done.study.parent().unwrap().to_owned();
