@@ -15,6 +15,7 @@ mod names;
 mod noted;
 pub mod order;
 pub mod pairs;
+mod parquet_footer;
 pub mod parquet_rows;
 pub mod parts;
 pub mod qrels;

@@ -8,14 +8,17 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field as Cell, reader::RowIter};
+use parquet::schema::types::Type;
 
 use super::json::Field;
+use super::parquet_footer;
 use super::parts::{Meter, Part};
 use xpipe_base::place;
 use xpipe_base::task::{Failure, caught};
+use xpipe_base::value::human;
 
-/// How a Parquet file begins.
-pub const MAGIC: &[u8] = b"PAR1";
+/// The most bytes of one column in one row group, unpacked.
+const MAX_CHUNK: u64 = 4 << 30;
 
 /// The rows of a Parquet file, one after another.
 pub struct ParquetRows<'a> {
@@ -24,7 +27,9 @@ pub struct ParquetRows<'a> {
     /// Its path, for messages about the whole file.
     name: String,
     columns: Vec<String>,
-    iter: RowIter<'static>,
+    /// The file, until the first row is asked for.
+    unread: Option<SerializedFileReader<File>>,
+    rows: Option<RowIter<'static>>,
     number: u64,
     meter: &'a Meter<'a>,
 }
@@ -50,12 +55,11 @@ impl<'a> ParquetRows<'a> {
         };
         let opened = File::open(path).map_err(|e| place::io(path, e))?;
         let name = path.display().to_string();
-        let reader = intact(&name, || SerializedFileReader::new(opened))?;
-        packed(&name, reader.metadata())?;
-        let schema = reader.metadata().file_metadata().schema().clone();
+        let reader = intact(&name, || parquet_footer::open(opened))?;
+        let schema = reader.metadata().file_metadata().schema();
         let columns = schema.get_fields().iter().map(|f| f.name().to_owned()).collect();
-        let iter = intact(&name, || Ok(RowIter::from_file_into(Box::new(reader))))?;
-        Ok(Self { file: part.name, name, columns, iter, number: 0, meter: part.meter })
+        let (unread, rows) = (Some(reader), None);
+        Ok(Self { file: part.name, name, columns, unread, rows, number: 0, meter: part.meter })
     }
 
     /// The names of the columns, for messages.
@@ -74,10 +78,11 @@ impl<'a> ParquetRows<'a> {
         place::wrong_line(self.file, self.number.max(1), self.names(), expected)
     }
 
-    /// The wanted columns of the next row; `None` after the last row.
+    /// The wanted columns of the next row; `None` after the last row. Only these columns are unpacked; every call names
+    /// the same.
     ///
     /// # Errors
-    /// The file is damaged, or the run was cancelled.
+    /// The file is damaged, or a wanted column cannot be unpacked here, or the run was cancelled.
     pub fn next<'w>(&mut self, wanted: &'w [&'w str]) -> Result<Option<ParquetRow<'w>>, Failure>
     where
         'a: 'w,
@@ -85,7 +90,12 @@ impl<'a> ParquetRows<'a> {
         if self.number.is_multiple_of(4096) {
             self.meter.check()?;
         }
-        let Some(row) = intact(&self.name, || self.iter.next().transpose())? else { return Ok(None) };
+        if let Some(file) = self.unread.take() {
+            self.rows = Some(select(&self.name, file, wanted)?);
+        }
+        let rows = &mut self.rows;
+        let next = || rows.as_mut().and_then(Iterator::next).transpose();
+        let Some(row) = intact(&self.name, next)? else { return Ok(None) };
         self.number += 1;
         let mut fields = vec![None; wanted.len()];
         for (column, cell) in row.into_columns() {
@@ -147,12 +157,62 @@ impl ParquetRow<'_> {
     }
 }
 
+/// The rows of a file with the wanted columns alone.
+fn select(
+    name: &str,
+    file: SerializedFileReader<File>,
+    wanted: &[&str],
+) -> Result<RowIter<'static>, Failure> {
+    let chunks = wanted_chunks(file.metadata(), wanted);
+    packed(name, &chunks)?;
+    unpackable(name, &chunks, MAX_CHUNK)?;
+    intact(name, || {
+        let schema = file.metadata().file_metadata().schema();
+        let all = schema.get_fields();
+        // Of columns of one name the library takes the last.
+        let last = |name: &str| all.iter().rfind(|field| field.name() == name).cloned();
+        let mut fields = Vec::new();
+        for (i, column) in wanted.iter().enumerate() {
+            if !wanted[..i].contains(column) {
+                fields.extend(last(column));
+            }
+        }
+        let projection = Type::group_type_builder(schema.name()).with_fields(fields).build()?;
+        RowIter::from_file_into(Box::new(file)).project(Some(projection))
+    })
+}
+
+/// The parts of a file that hold wanted columns.
+fn wanted_chunks<'m>(metadata: &'m ParquetMetaData, wanted: &[&str]) -> Vec<&'m ColumnChunkMetaData> {
+    let chunks = metadata.row_groups().iter().flat_map(RowGroupMetaData::columns);
+    let is_wanted = |chunk: &&ColumnChunkMetaData| {
+        chunk.column_path().parts().first().is_some_and(|name| wanted.contains(&name.as_str()))
+    };
+    chunks.filter(is_wanted).collect()
+}
+
+/// Refuses chunks that may need too much memory.
+fn unpackable(name: &str, chunks: &[&ColumnChunkMetaData], limit: u64) -> Result<(), Failure> {
+    let size = |chunk: &ColumnChunkMetaData| u64::try_from(chunk.uncompressed_size()).unwrap_or(u64::MAX);
+    let Some(large) = chunks.iter().find(|chunk| size(chunk) > limit) else { return Ok(()) };
+    Err(Failure::wrong(format!(
+        "{name}: found {} of the column {} in one row group, expected at most {}",
+        human::size(size(large)),
+        place::quote(&large.column_path().string()),
+        human::size(limit),
+    ))
+    .help(
+        "write it again with smaller row groups, for instance with pyarrow: `pq.write_table(pq.read_table(\"a.parquet\"), \
+         \"b.parquet\", row_group_size=100_000)`",
+    ))
+}
+
 /// Refuses pages that this build cannot unpack.
-fn packed(name: &str, metadata: &ParquetMetaData) -> Result<(), Failure> {
+fn packed(name: &str, chunks: &[&ColumnChunkMetaData]) -> Result<(), Failure> {
     use parquet::basic::Compression as C;
-    let columns = metadata.row_groups().iter().flat_map(RowGroupMetaData::columns);
-    let other = columns
-        .map(ColumnChunkMetaData::compression)
+    let other = chunks
+        .iter()
+        .map(|chunk| chunk.compression())
         .find(|c| !matches!(c, C::UNCOMPRESSED | C::SNAPPY | C::ZSTD(_)));
     let Some(other) = other else { return Ok(()) };
     let other = other.to_string().to_lowercase();
@@ -214,3 +274,6 @@ fn field(cell: Cell) -> Field {
         _ => Field::Other("a value of another kind"),
     }
 }
+
+#[cfg(test)]
+mod tests;

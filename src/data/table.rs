@@ -17,6 +17,7 @@ use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 
+use super::parquet_footer;
 use xpipe_base::place;
 use xpipe_base::task::Failure;
 
@@ -285,7 +286,7 @@ impl TableReader {
     /// The file is missing, is no Parquet file, or lacks a column of that name and type.
     pub fn open(path: &Path, columns: Columns<'_>) -> Result<Self, Failure> {
         let file = File::open(path).map_err(|e| place::io(path, e))?;
-        let file = SerializedFileReader::new(file).map_err(|e| failed(path, e))?;
+        let file = parquet_footer::open(file).map_err(|e| failed(path, e))?;
         let schema = file.metadata().file_metadata().schema_descr_ptr();
         let mut wanted = Vec::new();
         for (name, kind) in columns {
@@ -333,7 +334,7 @@ impl TableReader {
     /// The file is missing or is no Parquet file.
     pub fn has(path: &Path, name: &str) -> Result<bool, Failure> {
         let file = File::open(path).map_err(|e| place::io(path, e))?;
-        let file = SerializedFileReader::new(file).map_err(|e| failed(path, e))?;
+        let file = parquet_footer::open(file).map_err(|e| failed(path, e))?;
         Ok(file.metadata().file_metadata().schema_descr().columns().iter().any(|c| c.name() == name))
     }
 

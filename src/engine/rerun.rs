@@ -11,8 +11,8 @@ use super::child::{GRACE, Watch, run_worker};
 use super::options::{Heavy, Options};
 use super::recipes::find_input;
 use super::runner::{Reach, Runner};
-use crate::cache::{Error, InputNote, Manifest, Store, result_digest};
-use xpipe_base::task::{Failure, Job, Outcome, Policy, Progress, Spec};
+use crate::cache::{Error, InputNote, InputSnapshot, Manifest, Store, WatchedReads, result_digest};
+use xpipe_base::task::{Failure, FailureKind, Job, Outcome, Policy, Progress, Spec};
 use xpipe_base::value::{Digest, Input, Located, Record, Value};
 
 /// What an action gave when it was carried out again.
@@ -26,11 +26,25 @@ pub enum Rerun {
         /// The reasons.
         reasons: Vec<Reason>,
     },
-    /// It was not carried out, or failed.
+    /// It fails now.
+    Failed {
+        /// Why.
+        why: String,
+    },
+    /// It was not carried out, or not to its end, or what it read was changed meanwhile.
     Skipped {
         /// Why.
         why: String,
     },
+}
+
+impl From<Failure> for Rerun {
+    fn from(failure: Failure) -> Self {
+        match failure.kind {
+            FailureKind::Interrupted => Self::Skipped { why: failure.message },
+            _ => Self::Failed { why: failure.message },
+        }
+    }
 }
 
 /// Why an action may give another result than is stored.
@@ -112,6 +126,14 @@ impl Given {
     }
 }
 
+/// What an action reads, as it was when its arguments were found.
+#[derive(Default)]
+struct Arguments {
+    args: Record,
+    inputs: Vec<InputSnapshot>,
+    results: Vec<Manifest>,
+}
+
 impl StoredAction<'_> {
     /// Carries the action out again and compares; where the result differs, once more, to see whether that is the same.
     ///
@@ -124,17 +146,16 @@ impl StoredAction<'_> {
             Err(why) => return skipped(why),
         };
         if let Some(ready) = self.runner.ready(&self.manifest.op)
-            && let Err(failure) = ready(&args, &Policy::default())
+            && let Err(failure) = ready(&args.args, &Policy::default())
         {
             return skipped(failure.message);
         }
         let stored = Given::new(self.manifest.digest, &self.manifest.values, &self.manifest.facts);
         let first = match self.attempt(&args)? {
             Ok(given) => given,
-            Err(failure) => return skipped(format!("it failed: {}", failure.message)),
+            Err(end) => return Ok(end),
         };
-        let damage =
-            self.store.check(self.manifest)?.err().map(|miss| Reason::Damage { what: miss.to_string() });
+        let damage = self.store.damage(self.manifest)?.map(|miss| Reason::Damage { what: miss.to_string() });
         if first.is(&stored) {
             return Ok(match damage {
                 None => Rerun::Same,
@@ -145,7 +166,10 @@ impl StoredAction<'_> {
         match self.attempt(&args)? {
             Ok(second) if second.is(&first) => reasons.extend(self.recorded(&stored, &first)),
             Ok(_) => reasons.push(Reason::NotDeterministic),
-            Err(failure) => return skipped(format!("it failed the second time: {}", failure.message)),
+            Err(Rerun::Failed { why }) => {
+                return Ok(Rerun::Failed { why: format!("only the second time: {why}") });
+            }
+            Err(end) => return Ok(end),
         }
         if reasons.is_empty() {
             reasons.push(Reason::Unknown);
@@ -172,18 +196,18 @@ impl StoredAction<'_> {
     }
 
     /// The arguments, with the places of results and inputs; or why one of them is not here.
-    fn args(&self) -> Result<Result<Record, String>, Error> {
+    fn args(&self) -> Result<Result<Arguments, String>, Error> {
         let Some(recipe) = self.store.recipe(&self.manifest.key) else {
             return Ok(Err("its recipe cannot be read".into()));
         };
-        let mut places = BTreeMap::new();
+        let (mut places, mut found) = (BTreeMap::new(), Arguments::default());
         for note in &self.manifest.inputs {
-            match self.place(note)? {
+            match self.place(note, &mut found)? {
                 Some(located) => places.insert(note.digest, located),
                 None => return Ok(Err(format!("{} is not here, or has changed", note.label))),
             };
         }
-        Ok(recipe.args.map_leaves(&mut |leaf| match leaf {
+        let args = recipe.args.map_leaves(&mut |leaf| match leaf {
             Value::Located(l) => {
                 match places.get(&l.digest).cloned().or_else(|| self.runner.built_in(&l.digest)) {
                     Some(located) => Ok(Value::Located(located.into())),
@@ -194,30 +218,64 @@ impl StoredAction<'_> {
                 }
             }
             other => Ok(other.clone()),
-        }))
+        });
+        Ok(args.map(|args| Arguments { args, ..found }))
     }
 
-    /// Where an input is, with the content that it had.
-    fn place(&self, note: &InputNote) -> Result<Option<Located>, Error> {
+    /// Where an input is, with the content that it had. Adds it to those that are watched.
+    fn place(&self, note: &InputNote, found: &mut Arguments) -> Result<Option<Located>, Error> {
         let at = |path: PathBuf| Located { path, digest: note.digest, label: note.label.clone() };
         if let Some(key) = &note.key {
-            let Ok(manifest) = self.store.get(key) else { return Ok(None) };
-            return Ok(self.store.tree(&manifest)?.ok().filter(|_| manifest.digest == note.digest).map(at));
+            let result = self.store.record(key).filter(|result| result.digest == note.digest);
+            let Some(result) = result else { return Ok(None) };
+            // Looked at first: nothing is set aside here.
+            if self.store.damage(&result)?.is_some() {
+                return Ok(None);
+            }
+            let place = self.store.tree(&result)?.ok().map(at);
+            found.results.push(result);
+            return Ok(place);
         }
         if let Some(path) = self.store.download_of(&note.digest) {
+            found.inputs.push(self.store.snapshot_download(&path)?);
             return Ok(Some(at(path)));
         }
         let name = note.label.split('@').next().unwrap_or_default();
         let inputs =
             [Input::File(note.label.clone().into()), Input::Model { name: name.into(), revision: None }];
-        let found = |input: &Input| {
+        let same = |input: &Input| {
             let found = find_input(input, self.runner, self.store, Reach::Local).ok()?;
-            (found.located.digest == note.digest).then(|| at(found.located.path.clone()))
+            (found.located.digest == note.digest).then_some(found)
         };
-        Ok(inputs.iter().find_map(found))
+        let Some(input) = inputs.iter().find_map(same) else { return Ok(None) };
+        found.inputs.extend(input.seen.as_deref().cloned());
+        Ok(Some(at(input.located.path.clone())))
     }
 
-    fn attempt(&self, args: &Record) -> Result<Result<Given, Failure>, Error> {
+    /// One attempt, whose inputs are checked before and after.
+    fn attempt(&self, args: &Arguments) -> Result<Result<Given, Rerun>, Error> {
+        let changed = |e: Error| Ok(Err(Rerun::Skipped { why: e.to_string() }));
+        let before: Result<Vec<_>, Error> =
+            args.inputs.iter().map(|seen| self.store.recheck_input(seen)).collect();
+        let before = match before {
+            Ok(before) => before,
+            Err(e) => return changed(e),
+        };
+        let reads = WatchedReads::new(self.store, &args.results);
+        let given = self.run(&args.args)?;
+        if let Some(e) = before.iter().find_map(|seen| self.store.check_unchanged(seen).err()) {
+            return changed(e);
+        }
+        if let Some(key) = reads.removed() {
+            let of = args.results.iter().find(|result| result.key == key).map(|result| &result.address);
+            let why =
+                format!("the stored result of {} was removed while it was in use", of.map_or("?", |a| a));
+            return Ok(Err(Rerun::Skipped { why }));
+        }
+        Ok(given.map_err(Rerun::from))
+    }
+
+    fn run(&self, args: &Record) -> Result<Result<Given, Failure>, Error> {
         let key = &self.manifest.key;
         let work = self.store.workspace(key)?;
         let scratch = work.out.with_added_extension("scratch");
@@ -241,13 +299,12 @@ impl StoredAction<'_> {
         let made = std::fs::create_dir_all(&scratch).map_err(Failure::from);
         let done = made.and_then(|()| self.carry_out(&spec, &log));
         let given = match done {
-            Ok(outcome) => {
-                let content = match outcome.digest {
-                    Some(digest) => digest,
-                    None => result_digest(&work.out)?,
-                };
-                Ok(Given::new(content, &outcome.values, &outcome.facts))
-            }
+            Ok(outcome) => match outcome.digest.map_or_else(|| result_digest(&work.out), Ok) {
+                Ok(content) => Ok(Given::new(content, &outcome.values, &outcome.facts)),
+                // What the operation made could not be stored: its own failure.
+                Err(e @ Error::Unsupported { .. }) => Err(e.into()),
+                Err(e) => return Err(e),
+            },
             Err(failure) => Err(failure),
         };
         let _ = std::fs::remove_dir_all(scratch);

@@ -243,6 +243,10 @@ stage gone = exec { program = "gone.sh", gives = "Queries" }
     assert_eq!(json["first_different"], "random");
     let text = space.xpipe(&["cache", "verify", "--rerun"]);
     assert!(text.out.contains("the first that differs: different  random"), "{text:?}");
+    assert!(
+        text.out.contains("2 actions of a sample of 3 (seed 0): 0 gave the same, 2 something else, 0 failed"),
+        "{text:?}"
+    );
 
     // A stored file that was changed.
     program(&space, "gone.sh", "#!/bin/sh\nprintf 'q1\\tbread\\n' > \"$XPIPE_OUT/queries.tsv\"\n");
@@ -260,4 +264,39 @@ stage gone = exec { program = "gone.sh", gives = "Queries" }
     let steady =
         damaged["actions"].as_array().unwrap().iter().find(|a| a["address"] == "steady").unwrap().clone();
     assert_eq!(steady["reasons"][0]["reason"], "damage", "{damaged:#}");
+}
+
+#[test]
+fn a_rerun_that_fails_or_compares_nothing_is_no_success() {
+    let study = r#"edition 2026
+stage made = exec { program = "made.sh", gives = "Queries", env = { SAY = "SAID" } }
+"#;
+    let space = Space::new(study);
+    space.edit("study.xpipe", "SAID", &space.path("said").display().to_string());
+    space.write("said", "bread");
+    program(
+        &space,
+        "made.sh",
+        "#!/bin/sh\nset -e\nsaid=$(cat $SAY)\nprintf 'q1\\t%s\\n' \"$said\" > \"$XPIPE_OUT/queries.tsv\"\n",
+    );
+    // Nothing is stored yet.
+    let rerun = || space.xpipe(&["cache", "verify", "--rerun"]);
+    assert!(rerun().code == Some(1) && rerun().out.contains("nothing was compared"), "{:?}", rerun());
+    assert_eq!(space.run(), (1, 0, 0));
+    assert_eq!(rerun().code, Some(0), "{:?}", rerun());
+    std::fs::remove_file(space.path("said")).unwrap();
+    let text = rerun();
+    assert_eq!(text.code, Some(1), "{text:?}");
+    assert!(text.out.contains("failed     made (exec)") && text.out.contains("1 failed"), "{text:?}");
+    let json = space.xpipe(&["cache", "verify", "--rerun", "--json"]).json();
+    assert_eq!(
+        (&json["compared"], &json["failed"], &json["exit"]),
+        (&0.into(), &1.into(), &1.into()),
+        "{json:#}"
+    );
+    assert_eq!(json["actions"][0]["rerun"], "failed", "{json:#}");
+    // What cannot be carried out here is no failure, and no success.
+    std::fs::remove_file(space.path("made.sh")).unwrap();
+    let json = space.xpipe(&["cache", "verify", "--rerun", "--json"]).json();
+    assert_eq!((&json["failed"], &json["exit"]), (&0.into(), &1.into()), "{json:#}");
 }

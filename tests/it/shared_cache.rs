@@ -204,6 +204,36 @@ fn users_of_a_group_share_a_cache_whatever_their_umasks() {
 }
 
 #[test]
+fn a_folder_that_a_killed_run_left_closed_is_opened_by_the_next_run_of_its_user() {
+    let Some(space) = of_a_group(0o2770) else { return };
+    let [a, b] = USERS;
+    let run = "\"$X\" run study.xpipe --json --threads 1 --output $(mktemp -d)";
+    let one = |more: &str| format!("RAYON_NUM_THREADS=1 {more} {run}");
+    let calls = space.path("calls");
+    let told = one(&format!("XPIPE_TEST_CALLS='{}'", calls.display()));
+    assert_eq!(as_user(&space, a, "077", &told).counts(), (8, 0, 0));
+    let text = std::fs::read_to_string(&calls).unwrap();
+    let begun: Vec<&str> = text.lines().filter(|line| line.contains("\"begun\"")).collect();
+    let opens = |below: &str| {
+        let wanted = |line: &&str| line.contains("\"begun\":\"open\"") && line.contains(below);
+        begun.iter().position(wanted).unwrap_or_else(|| panic!("{below}: {begun:#?}"))
+    };
+    for at in [opens("/v1\""), opens("/v1/trees\""), opens("/v1/objects/"), opens("/v1/actions/")] {
+        std::fs::remove_dir_all(space.cache().join("v1")).unwrap();
+        let killed = as_user(&space, a, "077", &one(&format!("XPIPE_TEST_CRASH_AT={at}")));
+        assert!(!matches!(killed.code, Some(0..=7)), "call {at}: {killed:?}");
+        let closed = || {
+            let all = below(&space.cache().join("v1")).into_iter();
+            all.filter(|p| p.is_dir() && std::fs::metadata(p).unwrap().mode() & 0o7777 != 0o2770).count()
+        };
+        assert!(closed() > 0, "call {at}");
+        assert_eq!(as_user(&space, a, "077", run).counts().2, 0);
+        assert_eq!(closed(), 0, "call {at}");
+        assert_eq!(as_user(&space, b, "077", run).counts(), (0, 8, 0), "call {at}");
+    }
+}
+
+#[test]
 fn doctor_tells_of_folders_that_are_closed_to_this_user() {
     let Some(space) = of_a_group(0o2775) else { return };
     let [a, b] = USERS;

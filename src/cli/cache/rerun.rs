@@ -7,7 +7,7 @@ use xpipe_base::value::human;
 use xpipe_engine::{Heavy, Reason, Rerun};
 use xpipe_study::session::{Error, LocalRunner, Lock, RerunOf, exit, rerun_sample};
 
-/// Runs the sample; exit code 5 if a result differs.
+/// Runs the sample. The exit code is 5 if a result differs, 1 if an action fails, or if nothing was compared.
 pub(super) fn run(count: usize, seed: u64, common: &Common) -> Result<u8, Error> {
     let settings = common.settings();
     let store = settings.open_to_write()?;
@@ -22,24 +22,34 @@ pub(super) fn run(count: usize, seed: u64, common: &Common) -> Result<u8, Error>
     let all = rerun_sample(&store, &runner, &options, &cancel, count, seed, &mut told)?;
     let count_of = |is: fn(&Rerun) -> bool| all.iter().filter(|r| is(&r.rerun)).count();
     let different = count_of(|r| matches!(r, Rerun::Different { .. }));
-    let code = match (cancel.stopping(), different) {
-        (true, _) => exit::INTERRUPTED,
-        (false, 0) => 0,
-        (false, _) => exit::DAMAGED,
+    let failed = count_of(|r| matches!(r, Rerun::Failed { .. }));
+    let same = count_of(|r| matches!(r, Rerun::Same));
+    let code = match (cancel.stopping(), different, failed) {
+        (true, ..) => exit::INTERRUPTED,
+        (false, 0, 0) if same > 0 => 0,
+        (false, 0, _) => exit::FAILED,
+        (false, ..) => exit::DAMAGED,
     };
     if common.json {
         let first = all.iter().find(|r| matches!(r.rerun, Rerun::Different { .. })).map(|r| &r.address);
-        out::json(
-            &serde_json::json!({ "seed": seed, "actions": all, "first_different": first, "exit": code }),
-        );
+        out::json(&serde_json::json!({
+            "seed": seed,
+            "actions": all,
+            "compared": same + different,
+            "failed": failed,
+            "first_different": first,
+            "exit": code,
+        }));
         return Ok(code);
     }
-    let same = count_of(|r| matches!(r, Rerun::Same));
     out::line(&format!(
-        "{} of a sample of {} (seed {seed}): {same} gave the same, {different} something else",
-        human::counted((same + different) as u64, "actions"),
+        "{} of a sample of {} (seed {seed}): {same} gave the same, {different} something else, {failed} failed",
+        human::counted((same + different + failed) as u64, "actions"),
         human::thousands(all.len() as u64),
     ));
+    if same + different == 0 {
+        out::line("nothing was compared");
+    }
     if let Some(first) = all.iter().find(|r| matches!(r.rerun, Rerun::Different { .. })) {
         out::line(&format!("the first that differs: {}", line(first)));
     }
@@ -50,6 +60,7 @@ fn line(done: &RerunOf) -> String {
     let RerunOf { address, op, key, .. } = done;
     match &done.rerun {
         Rerun::Same => format!("same       {address} ({op})"),
+        Rerun::Failed { why } => format!("failed     {address} ({op}): {why}"),
         Rerun::Skipped { why } => format!("skipped    {address} ({op}): {why}"),
         Rerun::Different { reasons } => {
             let reasons: Vec<String> = reasons.iter().map(reason).collect();

@@ -101,9 +101,24 @@ pub(super) fn make_folder(path: &Path) -> io::Result<()> {
     if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
         make_folder(parent)?;
     }
-    let step = step("folder", path);
-    again(|| modes::make_folder(path))?;
-    step.done();
+    let made = step("folder", path);
+    match again(|| std::fs::create_dir(path)) {
+        Ok(()) => made.done(),
+        // Another process was faster; or a lost reply, so that it is given its permissions below.
+        Err(_) if path.is_dir() => made.done(),
+        Err(e) => return Err(e),
+    }
+    open_to_group(path)
+}
+
+/// Gives a folder of this user the permissions of a shared cache. A process may have been killed after it had made the
+/// folder, which then is closed to the others.
+pub(super) fn open_to_group(path: &Path) -> io::Result<()> {
+    if let Some(permissions) = modes::inherited(path)? {
+        let opened = step("open", path);
+        again(|| modes::set(path, permissions.clone()))?;
+        opened.done();
+    }
     Ok(())
 }
 

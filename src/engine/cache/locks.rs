@@ -69,19 +69,6 @@ pub fn exclusive(path: &Path) -> io::Result<FileLock> {
     }
 }
 
-/// Waits for a shared lock of a path. The file stays.
-///
-/// # Errors
-/// The file cannot be opened.
-pub(crate) fn share(path: &Path) -> io::Result<File> {
-    let file = open(path)?;
-    match file.lock_shared() {
-        Ok(()) => Ok(file),
-        Err(e) if no_locks(&e) => Ok(file),
-        Err(e) => Err(e),
-    }
-}
-
 /// Whether nobody holds the exclusive lock of an existing file. False where that cannot be known.
 pub(crate) fn is_free(path: &Path) -> bool {
     File::open(path).is_ok_and(|file| file.try_lock().is_ok())

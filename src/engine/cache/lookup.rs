@@ -19,6 +19,28 @@ pub(super) enum BlobState {
     Missing,
 }
 
+/// What is wrong with a file of a result.
+struct Problem<'m> {
+    /// `None` when all files were left out of a bundle.
+    output: Option<&'m Output>,
+    what: &'static str,
+    /// Whether it is known to have another content.
+    damaged: bool,
+}
+
+impl<'m> Problem<'m> {
+    fn of(output: &'m Output, what: &'static str, damaged: bool) -> Self {
+        Self { output: Some(output), what, damaged }
+    }
+
+    fn miss(&self) -> Miss {
+        match self.output {
+            None => Miss::LeftOut,
+            Some(output) => Miss::Output { name: output.name.to_string(), problem: self.what },
+        }
+    }
+}
+
 impl Store {
     pub(super) fn blob(&self, digest: &Digest) -> PathBuf {
         let hex = digest.hex();
@@ -46,10 +68,10 @@ impl Store {
             None => return self.left_out(key),
         };
         let manifest = Manifest::parse(&bytes, key).map_err(|why| Miss::Unreadable { path, why })?;
-        for output in &manifest.outputs {
-            self.sized(output)?;
+        match manifest.outputs.iter().find_map(|output| self.size_problem(output)) {
+            Some(problem) => Err(self.set_aside(&problem)),
+            None => Ok(manifest),
         }
-        Ok(manifest)
     }
 
     /// [`Self::get`] without the reason for a miss.
@@ -57,20 +79,25 @@ impl Store {
         self.get(key).ok()
     }
 
-    fn sized(&self, output: &Output) -> Result<(), Miss> {
-        let miss = |problem| Err(Miss::Output { name: output.name.to_string(), problem });
+    fn size_problem<'m>(&self, output: &'m Output) -> Option<Problem<'m>> {
         let path = self.blob(&output.digest);
         if self.network.promised(&path, || has_size(&path, output)).is_some() {
-            return Ok(());
+            return None;
         }
         if !path.exists() {
-            return miss("is missing");
+            return Some(Problem::of(output, "is missing", false));
         }
         // On a network file system the size that this host sees may be an old one.
-        if self.network.is_local() || blob_digest(&path).is_ok_and(|found| found != output.digest) {
+        let damaged = self.network.is_local() || blob_digest(&path).is_ok_and(|found| found != output.digest);
+        Some(Problem::of(output, "does not have its recorded size", damaged))
+    }
+
+    /// Moves a damaged file away; what the result misses then.
+    fn set_aside(&self, problem: &Problem<'_>) -> Miss {
+        if let Some(output) = problem.output.filter(|_| problem.damaged) {
             self.quarantine(&output.digest);
         }
-        miss("does not have its recorded size")
+        problem.miss()
     }
 
     /// Checks the content of every file of a result. An unchanged file is read once per process.
@@ -79,27 +106,38 @@ impl Store {
     /// `Ok(Err(miss))` for a damaged file, which was quarantined so that the action can run again; an [`Error`] when a
     /// file cannot be read, which says nothing about its content.
     pub fn check(&self, manifest: &Manifest) -> Result<Result<(), Miss>, Error> {
+        Ok(self.problem(manifest)?.map_or(Ok(()), |problem| Err(self.set_aside(&problem))))
+    }
+
+    /// What is wrong with the files of a result, as [`Self::check`] finds it. Nothing is moved.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn damage(&self, manifest: &Manifest) -> Result<Option<Miss>, Error> {
+        Ok(self.problem(manifest)?.map(|problem| problem.miss()))
+    }
+
+    /// The first file of a result that is not as recorded.
+    fn problem<'m>(&self, manifest: &'m Manifest) -> Result<Option<Problem<'m>>, Error> {
         for output in &manifest.outputs {
             let blob = self.blob(&output.digest);
             if has_size(&blob, output).is_none() {
                 if self.is_record(&manifest.key) && !blob.exists() {
-                    return Ok(Err(Miss::LeftOut));
+                    return Ok(Some(Problem { output: None, what: "was left out", damaged: false }));
                 }
-                if let Err(miss) = self.sized(output) {
-                    return Ok(Err(miss));
+                if let Some(problem) = self.size_problem(output) {
+                    return Ok(Some(problem));
                 }
             }
-            let problem = match self.blob_state(&output.digest)? {
-                BlobState::Intact => continue,
-                BlobState::Missing => "is missing",
+            match self.blob_state(&output.digest)? {
+                BlobState::Intact => {}
+                BlobState::Missing => return Ok(Some(Problem::of(output, "is missing", false))),
                 BlobState::Damaged => {
-                    self.quarantine(&output.digest);
-                    "does not have its recorded content"
+                    return Ok(Some(Problem::of(output, "does not have its recorded content", true)));
                 }
-            };
-            return Ok(Err(Miss::Output { name: output.name.to_string(), problem }));
+            }
         }
-        Ok(Ok(()))
+        Ok(None)
     }
 
     /// Whether a blob that was published has the content that its name, a digest, promises.

@@ -9,16 +9,42 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-/// How long one store waits in vain, in all: somewhat more than NFS remembers the entries of a folder by default (60 s).
+/// How long one store waits in vain: somewhat more than NFS remembers the entries of a folder by default (60 s).
 const PATIENCE: Duration = Duration::from_secs(90);
+/// The part of the time passed by which the patience grows again, so that waiting in vain takes no more than this part of
+/// a long run.
+const RENEWED: u32 = 10;
 
 /// Waits for what other hosts wrote.
 #[derive(Debug)]
 pub(super) struct Network {
     /// Whether the file system is local: then nothing is waited for.
     local: bool,
-    /// How much longer to wait in vain.
-    left: Mutex<Duration>,
+    patience: Mutex<Patience>,
+}
+
+/// How long to wait in vain.
+#[derive(Debug)]
+struct Patience {
+    /// At the beginning, and at most.
+    full: Duration,
+    left: Duration,
+    /// When `left` was counted.
+    at: Instant,
+}
+
+impl Patience {
+    fn new(full: Duration, at: Instant) -> Self {
+        Self { full, left: full, at }
+    }
+
+    /// What is left at a time, after some of it was spent.
+    fn left(&mut self, now: Instant, spent: Duration) -> Duration {
+        let renewed = now.saturating_duration_since(self.at) / RENEWED;
+        self.left = (self.left + renewed).min(self.full).saturating_sub(spent);
+        self.at = now;
+        self.left
+    }
 }
 
 impl Network {
@@ -28,7 +54,7 @@ impl Network {
     }
 
     fn new(local: bool, patience: Duration) -> Self {
-        Self { local, left: Mutex::new(patience) }
+        Self { local, patience: Mutex::new(Patience::new(patience, Instant::now())) }
     }
 
     /// Whether the file system is local.
@@ -42,9 +68,10 @@ impl Network {
         if self.local || found.is_some() {
             return found;
         }
-        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         let (begun, mut pause) = (Instant::now(), Duration::from_millis(10));
-        while begun.elapsed() < *left {
+        // Threads wait side by side.
+        let left = self.left(Duration::ZERO);
+        while begun.elapsed() < left {
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_secs(1));
             // Reading the folder makes the client ask the server.
@@ -53,8 +80,13 @@ impl Network {
                 return Some(found);
             }
         }
-        *left = left.saturating_sub(begun.elapsed());
+        self.left(begun.elapsed());
         None
+    }
+
+    /// What is left of the patience after some of it was spent.
+    fn left(&self, spent: Duration) -> Duration {
+        self.patience.lock().unwrap_or_else(PoisonError::into_inner).left(Instant::now(), spent)
     }
 
     /// What is found at a path that may well not exist: it is only waited for when its folder lists it.
@@ -122,7 +154,55 @@ mod tests {
         let short = Network::new(false, Duration::from_millis(50));
         let never = || -> Option<()> { None };
         assert_eq!(short.promised(&path, never), None);
-        assert_eq!(*short.left.lock().unwrap(), Duration::ZERO, "the next one is not waited for");
+        assert!(
+            short.left(Duration::ZERO) < Duration::from_millis(25),
+            "the next one is not waited for as long"
+        );
+    }
+
+    #[test]
+    fn patience_grows_again_by_a_tenth_of_the_time_and_not_beyond_its_beginning() {
+        let begun = Instant::now();
+        let seconds = Duration::from_secs;
+        let mut patience = Patience::new(seconds(90), begun);
+        assert_eq!(patience.left(begun + seconds(90), seconds(90)), Duration::ZERO);
+        assert_eq!(patience.left(begun + seconds(190), Duration::ZERO), seconds(10));
+        assert_eq!(patience.left(begun + seconds(200), seconds(10)), seconds(1));
+        assert_eq!(patience.left(begun + seconds(9000), Duration::ZERO), seconds(90));
+        // A time before the last one, of another thread.
+        assert_eq!(patience.left(begun, seconds(1)), seconds(89));
+    }
+
+    #[test]
+    fn threads_wait_side_by_side() {
+        let dir = tempfile::tempdir().unwrap();
+        let network = Network::new(false, Duration::from_secs(60));
+        let (waiting, found) = (std::sync::Barrier::new(2), dir.path().join("found"));
+        std::thread::scope(|scope| {
+            let late = dir.path().join("late");
+            let network = &network;
+            let (waiting, seen) = (&waiting, &found);
+            scope.spawn(move || {
+                let first = Cell::new(true);
+                let look = || {
+                    // Once it has begun to wait.
+                    if !first.replace(false) && !seen.exists() {
+                        std::fs::write(seen, "").unwrap();
+                        waiting.wait();
+                    }
+                    late.exists().then_some(())
+                };
+                assert_eq!(network.promised(&late, look), Some(()));
+            });
+            waiting.wait();
+            let second = Cell::new(0);
+            let look = || {
+                second.set(second.get() + 1);
+                (second.get() >= 2).then_some(())
+            };
+            assert_eq!(network.promised(&found, look), Some(()));
+            std::fs::write(dir.path().join("late"), "").unwrap();
+        });
     }
 
     #[test]

@@ -115,19 +115,21 @@ impl Store {
         if self.durable { disk::sync(path).at("syncing", path) } else { Ok(()) }
     }
 
-    /// Creates a folder of the store, and makes sure that it is found after a power failure: another process may have
-    /// created it without having synced its parent yet.
+    /// Creates a folder of the store, and makes sure that it is found after a power failure and open to those who share
+    /// the cache: another process may have created it without having come as far.
     pub(super) fn make_durable(&self, folder: &Path) -> Result<(), Error> {
         disk::make_folder(folder).at("making", folder)?;
         let known = |s: &Self| s.anchored.lock().unwrap_or_else(PoisonError::into_inner).contains(folder);
-        if !self.durable || known(self) {
+        if known(self) {
             return Ok(());
         }
+        disk::open_to_group(folder).at("protecting", folder)?;
         match folder.parent() {
             Some(parent) if folder != self.dir() => {
                 self.make_durable(parent)?;
                 self.sync(parent)?;
             }
+            _ if !self.durable => {}
             // The folders above may belong to others.
             _ => {
                 let _ = disk::sync(self.root());

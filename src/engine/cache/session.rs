@@ -1,8 +1,8 @@
 //! What a process that writes to a cache holds and leaves: the format version, its temporary folder, locks, and the
 //! removal of what dead processes left.
 
-use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::locks::{self, FileLock};
@@ -23,23 +23,21 @@ pub(super) struct Session {
     pub(super) dir: PathBuf,
     /// The lock of that folder: whoever can take it knows that the process is dead.
     _own: FileLock,
-    /// Keeps a future `gc` away.
-    _shared: File,
 }
 
 impl Session {
     /// Creates the folders of a cache, removes what dead processes left, and locks a temporary folder. `local`: whether the
     /// file system is a local one, whose locks can be trusted.
     pub(super) fn begin(root: &Path, dir: &Path, local: bool) -> io::Result<Self> {
-        for folder in FOLDERS {
-            disk::make_folder(&dir.join(folder))?;
+        for path in std::iter::once(dir.to_owned()).chain(FOLDERS.map(|folder| dir.join(folder))) {
+            disk::make_folder(&path)?;
+            disk::open_to_group(&path)?;
         }
         complete(&root.join("CACHEDIR.TAG"), CACHEDIR_TAG)?;
         complete(&dir.join("FORMAT"), FORMAT)?;
-        let shared = locks::share(&dir.join("locks/store"))?;
-        sweep(dir, local);
+        sweep(dir, local, &|path| locks::try_lock(path, true));
         let (own_dir, own) = new_folder(&dir.join("tmp"))?;
-        Ok(Self { dir: own_dir, _own: own, _shared: shared })
+        Ok(Self { dir: own_dir, _own: own })
     }
 }
 
@@ -127,8 +125,11 @@ pub(super) fn remove_leftovers(dir: &Path, key: &Digest) {
     }
 }
 
+/// How the lock of a temporary folder is taken.
+type TryLock<'a> = &'a dyn Fn(&Path) -> io::Result<Option<FileLock>>;
+
 /// Removes what dead processes left: lock files, and temporary folders of processes that are gone.
-fn sweep(dir: &Path, local: bool) {
+fn sweep(dir: &Path, local: bool, try_lock: TryLock<'_>) {
     let names = |folder: &str| std::fs::read_dir(dir.join(folder)).into_iter().flatten().flatten();
     // A process may have died between publishing a result and removing its checkpoints.
     for entry in names("locks").chain(names("scratch")) {
@@ -143,12 +144,16 @@ fn sweep(dir: &Path, local: bool) {
         let path = entry.path();
         let lock = path.with_extension("lock");
         let folder = lock.with_extension("");
+        let owner = Owner::of(&folder);
+        let dead = owner.as_ref().map_or(is_old(&path), |owner| owner.is_dead(&this, &path));
         // On a network file system a lock may be granted although a process of another host holds it.
-        if !local && !Owner::of(&folder).map_or(is_old(&path), |owner| owner.is_dead(&this, &path)) {
+        if !local && !dead {
             continue;
         }
-        if let Ok(Some(held)) = locks::try_lock(&lock, true)
-            && held.real
+        // Without locks, what this user's dead processes left is known by its name.
+        let known = !local && owner.is_some() && is_own(&folder);
+        if let Ok(Some(held)) = try_lock(&lock)
+            && (held.real || known)
         {
             // Programs that outlived a run killed by SIGKILL still write here.
             crate::process::kill_orphans(&folder);
@@ -159,6 +164,11 @@ fn sweep(dir: &Path, local: bool) {
             let _ = std::fs::remove_dir_all(away);
         }
     }
+}
+
+/// Whether a folder belongs to the user of this process.
+fn is_own(folder: &Path) -> bool {
+    std::fs::symlink_metadata(folder).is_ok_and(|meta| meta.uid() == rustix::process::geteuid().as_raw())
 }
 
 #[cfg(test)]
@@ -183,6 +193,64 @@ mod tests {
         assert_eq!(std::fs::read_dir(&tmp).unwrap().count(), 0);
     }
 
+    fn really(path: &Path) -> io::Result<Option<FileLock>> {
+        locks::try_lock(path, true)
+    }
+
+    /// As on a file system without locks.
+    fn in_name(path: &Path) -> io::Result<Option<FileLock>> {
+        Ok(really(path)?.map(|mut lock| {
+            lock.real = false;
+            lock
+        }))
+    }
+
+    /// The name of a folder of a process of this host that is gone.
+    fn of_a_dead_process() -> String {
+        let this = Owner::this().to_string();
+        format!("{this}-1-0").replacen(&std::process::id().to_string(), "4000000000", 1)
+    }
+
+    #[test]
+    fn where_there_are_no_locks_the_work_of_dead_processes_is_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let living = Store::open(dir.path()).unwrap();
+        let work = living.workspace(&Digest::of(b"k")).unwrap();
+        let v1 = dir.path().canonicalize().unwrap().join("v1");
+        let [dead, unnamed, other] =
+            [of_a_dead_process(), "99999-dead-0".into(), "00000000-11111111-5-7-1-0".into()]
+                .map(|name| v1.join("tmp").join(name));
+        for folder in [&dead, &unnamed, &other] {
+            std::fs::create_dir(folder).unwrap();
+            std::fs::write(folder.join("half"), "").unwrap();
+        }
+        let left = || [&dead, &unnamed, &other].map(|folder| folder.exists());
+        // A local file system without locks says nothing of other processes.
+        sweep(&v1, true, &in_name);
+        assert_eq!((left(), work.out.is_dir()), ([true; 3], true));
+        sweep(&v1, false, &in_name);
+        assert_eq!((left(), work.out.is_dir()), ([false, true, true], true));
+        assert!(!dead.with_extension("lock").exists());
+        // Root can give a folder to another user, whose work it then is.
+        std::fs::create_dir(&dead).unwrap();
+        if std::os::unix::fs::chown(&dead, Some(61_231), None).is_ok() {
+            assert!(!is_own(&dead));
+            sweep(&v1, false, &in_name);
+            assert!(dead.exists());
+        }
+    }
+
+    #[test]
+    fn a_lock_that_others_hold_stops_no_process() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Store::open(dir.path()).unwrap());
+        let path = dir.path().join("v1/locks/store");
+        assert!(!path.exists());
+        // As an older version may hold it.
+        let _held = locks::try_lock(&path, false).unwrap().unwrap();
+        assert!(Store::open(dir.path()).unwrap().is_writable());
+    }
+
     #[test]
     fn where_locks_mean_nothing_the_work_of_living_processes_is_not_swept() {
         let dir = tempfile::tempdir().unwrap();
@@ -191,11 +259,7 @@ mod tests {
         let this = Owner::this();
         let living = v1.join(format!("tmp/{this}-1-0"));
         let elsewhere = v1.join("tmp/00000000-11111111-5-7-1-0");
-        let dead = v1.join("tmp").join(format!("{this}-1-0").replacen(
-            &std::process::id().to_string(),
-            "4000000000",
-            1,
-        ));
+        let dead = v1.join("tmp").join(of_a_dead_process());
         for folder in [&living, &elsewhere, &dead] {
             std::fs::create_dir(folder).unwrap();
             // As a lock that another client of the file system grants a second time.
@@ -203,10 +267,10 @@ mod tests {
         }
         let key = Digest::of(b"k");
         std::fs::create_dir(v1.join("scratch").join(key.hex())).unwrap();
-        sweep(&v1, false);
+        sweep(&v1, false, &really);
         assert!(living.exists() && elsewhere.exists() && !dead.exists());
         assert!(v1.join("scratch").join(key.hex()).exists(), "its process may just begin");
-        sweep(&v1, true);
+        sweep(&v1, true, &really);
         assert!(!living.exists() && !elsewhere.exists());
     }
 

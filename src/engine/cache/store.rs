@@ -28,7 +28,7 @@ pub struct Store {
     pub(super) memo: Memo,
     /// Blobs whose content this process has checked or written.
     pub(super) verified: Mutex<BTreeSet<Digest>>,
-    /// Folders whose names this process has synced.
+    /// Folders that this process has opened to those who share the cache, and whose names it has synced.
     pub(super) anchored: Mutex<BTreeSet<PathBuf>>,
     /// Held while a folder of a result is built.
     pub(super) building: Mutex<()>,
@@ -75,7 +75,7 @@ pub struct RunDir {
 }
 
 impl Store {
-    /// Opens a cache for writing: creates missing folders, takes the shared lock, removes leftovers of dead processes.
+    /// Opens a cache for writing: creates missing folders, removes leftovers of dead processes.
     ///
     /// # Errors
     /// The root cannot be written, or has another format version.

@@ -2,6 +2,7 @@
 
 mod faults;
 mod remote;
+mod rerun;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -116,6 +117,7 @@ impl Runner for Fake {
             "make" => make,
             "constant" => constant,
             "untidy" => untidy,
+            "moody" => rerun::moody,
             "fail" => fail,
             "panics" => panics,
             "flaky" => flaky,

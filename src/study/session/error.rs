@@ -9,6 +9,8 @@ use xpipe_lang::syntax::source::SourceMap;
 
 /// Exit codes of the program.
 pub mod exit {
+    /// A claim failed, or nothing succeeded.
+    pub const FAILED: u8 = 1;
     /// The command line is wrong.
     pub const USAGE: u8 = 2;
     /// The study is wrong.
@@ -109,7 +111,7 @@ impl From<Failure> for Error {
             FailureKind::Missing => exit::MISSING,
             FailureKind::Bug => exit::BUG,
             FailureKind::Interrupted => exit::INTERRUPTED,
-            FailureKind::Wrong | FailureKind::Transient => 1,
+            FailureKind::Wrong | FailureKind::Transient => exit::FAILED,
         };
         Self::Other { code, message: f.message, help: f.help }
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::space::{Ended, RETRIEVAL, Space};
 use power::{Loss, lose_power};
 
-/// The results of a run that nothing interrupts, and the number of its calls.
+/// The results of a run that nothing interrupts, and the number of calls that it begins.
 struct Unbroken {
     contents: BTreeMap<String, String>,
     calls: usize,
@@ -31,7 +31,9 @@ fn unbroken() -> Unbroken {
     for kind in ["folder", "protect", "sync", "link", "rename", "write", "remove"] {
         assert!(calls.iter().any(|c| c.call == kind), "no call `{kind}`: {calls:?}");
     }
-    Unbroken { contents: space.contents(), calls: calls.len() }
+    let begun = power::begun(&space);
+    assert!(begun >= calls.len(), "{begun} calls begun, and {} returned", calls.len());
+    Unbroken { contents: space.contents(), calls: begun }
 }
 
 /// Kills a run before a call, loses what a power failure would, and runs again; `false` if there are fewer calls.
@@ -67,7 +69,7 @@ fn a_run_killed_between_two_calls_of_a_publication_loses_nothing() {
     for i in 0..8 {
         let at = unbroken.calls * i / 8;
         let loss = [None, Some(Loss::everything()), Some(Loss::seeded(i as u64))];
-        crash(&unbroken, at, loss[i % 3].as_ref());
+        assert!(crash(&unbroken, at, loss[i % 3].as_ref()));
     }
 }
 
@@ -89,7 +91,9 @@ fn power_failures_would_damage_a_cache_that_is_not_synced() {
 /// Crashes before each call; the number of calls.
 fn crash_before_each(loss: Option<&Loss>) -> usize {
     let unbroken = unbroken();
-    (0..).take_while(|at| crash(&unbroken, *at, loss)).count()
+    let crashed = (0..).take_while(|at| crash(&unbroken, *at, loss)).count();
+    assert_eq!(crashed, unbroken.calls);
+    crashed
 }
 
 #[test]
@@ -111,7 +115,7 @@ fn crash_matrix_of_seeded_power_failures() {
     let unbroken = unbroken();
     for seed in 0..200 {
         let at = power::drawn(seed, "at") as usize % unbroken.calls;
-        crash(&unbroken, at, Some(&Loss::seeded(seed)));
+        assert!(crash(&unbroken, at, Some(&Loss::seeded(seed))));
     }
     println!("200 seeded power failures over {} calls: nothing lost", unbroken.calls);
 }

@@ -20,15 +20,24 @@ pub(super) struct Call {
     inode: u64,
 }
 
-/// The calls of the runs in a space.
-pub(super) fn calls(space: &Space) -> Vec<Call> {
+/// The lines about the calls of the runs in a space.
+fn lines(space: &Space) -> Vec<Json> {
     let text = std::fs::read_to_string(space.path("calls")).unwrap_or_default();
-    let call = |line: &str| {
-        let json: Json = serde_json::from_str(line).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The number of calls that were begun, whether or not they returned: a run can be killed before each of them.
+pub(super) fn begun(space: &Space) -> usize {
+    lines(space).iter().filter(|line| line.get("begun").is_some()).count()
+}
+
+/// The calls of the runs in a space that returned.
+pub(super) fn calls(space: &Space) -> Vec<Call> {
+    let call = |json: Json| {
         let text = |name: &str| json[name].as_str().unwrap().to_owned();
         Call { call: text("call"), path: text("path").into(), inode: json["inode"].as_u64().unwrap() }
     };
-    text.lines().map(call).collect()
+    lines(space).into_iter().filter(|line| line.get("begun").is_none()).map(call).collect()
 }
 
 /// Which of the things that may be lost are lost.
