@@ -76,14 +76,13 @@ impl Need {
     ) -> Result<Self, Failure> {
         let policy = &action.policy;
         let vram = policy.vram.unwrap_or(0);
-        let asked = policy.gpu.unwrap_or(usize::from(vram > 0));
+        let asked = gpus_asked(action, options.device);
         let enough = |n: usize| options.gpus.iter().filter(|g| g.memory >= vram).count() >= n;
         let gpus = match options.device {
             Device::Cpu => 0,
             Device::Auto if enough(asked) => asked,
             Device::Auto => 0,
             Device::Cuda => {
-                let asked = if action.heavy { asked.max(1) } else { asked };
                 if !enough(asked) {
                     let of = if vram > 0 {
                         format!(" of {}", xpipe_base::value::text::bytes(vram))
@@ -113,6 +112,17 @@ impl Need {
             heavy: action.heavy,
             pool: policy.pool.as_deref().map(pool_id),
         })
+    }
+}
+
+/// How many GPUs an action asks for, here and on a cluster: none with `--device cpu`, and with `--device cuda` a heavy one
+/// at least one.
+pub(crate) fn gpus_asked(action: &Action, device: Device) -> usize {
+    let named = action.policy.gpu.unwrap_or(usize::from(action.policy.vram.is_some_and(|bytes| bytes > 0)));
+    match device {
+        Device::Cpu => 0,
+        Device::Auto => named,
+        Device::Cuda => named.max(usize::from(action.heavy)),
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use xpipe_base::modes;
@@ -25,6 +26,9 @@ pub(crate) struct Claim {
     /// The number of the attempt, from 1.
     pub(crate) attempt: u32,
 }
+
+/// How often a claim is tried anew that another run released between the link and the look at it.
+const RELEASED: u32 = 100;
 
 /// The folder of claims of a cache.
 #[derive(Clone, Debug)]
@@ -64,6 +68,7 @@ impl Claims {
     /// Makes a claim. `Err(Ok(other))` when another run has made that one.
     pub(crate) fn make(&self, key: &Digest, claim: &Claim) -> Result<(), io::Result<Claim>> {
         let path = self.path(key, claim.attempt);
+        let mut last = None;
         let make = || -> io::Result<bool> {
             modes::make_folder(&self.folder)?;
             let mut temp = tempfile::Builder::new().prefix(".new-").tempfile_in(&self.folder)?;
@@ -85,11 +90,21 @@ impl Claims {
                 Err(e) => Err(e),
             }
         };
-        match make() {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(read(&path)),
-            Err(e) => Err(Err(e)),
+        for _ in 0..RELEASED {
+            let gone = match make() {
+                Ok(true) => return Ok(()),
+                Ok(false) => match read(&path) {
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => e,
+                    other => return Err(other),
+                },
+                Err(e) if e.kind() == io::ErrorKind::NotFound => e,
+                Err(e) => return Err(Err(e)),
+            };
+            // Released by the other run before it could be read: it may be made now.
+            last = Some(gone);
+            std::thread::sleep(Duration::from_millis(10));
         }
+        Err(Err(last.unwrap_or_else(|| io::ErrorKind::NotFound.into())))
     }
 
     /// Makes the claims so far survive a power failure.
@@ -128,6 +143,25 @@ mod tests {
         assert_eq!(claims.latest()[&key], claim("b", 2));
         claims.release(&key, 2);
         assert!(claims.latest().is_empty());
+    }
+
+    #[test]
+    fn a_claim_that_is_released_at_once_disturbs_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let (claims, key) = (Claims::of(dir.path()), Digest::of(b"k"));
+        std::thread::scope(|s| {
+            for run in ["a", "b", "c"] {
+                let claims = &claims;
+                s.spawn(move || {
+                    for _ in 0..200 {
+                        match claims.make(&key, &claim(run, 1)) {
+                            Ok(()) => claims.release(&key, 1),
+                            Err(other) => assert_ne!(other.unwrap().run, run),
+                        }
+                    }
+                });
+            }
+        });
     }
 
     #[test]

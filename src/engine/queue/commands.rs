@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::command::{Silent, call, shell_word};
-use super::scheduler::{Ending, Row, Rows, Scheduler, Seen, Submission, Submitted};
+use super::scheduler::{Ending, Names, Row, Rows, Scheduler, Seen, Submission, Submitted};
 use crate::cluster::Cluster;
 
 /// A queue that is reached by commands.
@@ -119,7 +119,7 @@ impl Scheduler for Commands {
         }
     }
 
-    fn poll(&self, known: &BTreeMap<String, String>) -> Result<Rows, String> {
+    fn poll(&self, asked: &Names) -> Result<Rows, String> {
         let said = shell(self.cluster.status.as_deref().unwrap_or_default()).map_err(|e| e.to_string())?;
         if !said.ok {
             return Err(said.err);
@@ -132,13 +132,14 @@ impl Scheduler for Commands {
                 Some((words.next()?, words.next()?))
             })
             .collect();
-        let row = |(name, id): (&String, &String)| {
+        let row = |(name, id): (&String, &Option<String>)| {
+            let id = id.as_ref()?;
             let word = *words.get(id.as_str())?;
             let upper = word.to_uppercase();
             let seen = WORDS.iter().find(|(w, _)| *w == upper).map_or(Seen::Alive, |(_, seen)| seen.clone());
             Some(((name.clone(), 0), Row { id: id.clone(), seen, word: word.to_owned(), node: None }))
         };
-        Ok(known.iter().filter_map(row).collect())
+        Ok(asked.iter().filter_map(row).collect())
     }
 
     fn cancel(&self, ids: &[String]) -> Result<(), String> {
@@ -184,7 +185,7 @@ mod tests {
         let submission = Submission { name: "x-1", tasks: None, resources: &resources, folder, logs };
         assert_eq!(commands.submit(&submission), Submitted::Accepted("7".into()));
         let known = [("x-1", "7"), ("x-2", "8"), ("x-3", "10")];
-        let known = known.iter().map(|(n, i)| ((*n).to_owned(), (*i).to_owned())).collect();
+        let known = known.iter().map(|(n, i)| ((*n).to_owned(), Some((*i).to_owned()))).collect();
         let rows = commands.poll(&known).unwrap();
         assert_eq!(rows.len(), 2);
         assert_eq!(rows[&("x-1".into(), 0)].seen, Seen::Alive);

@@ -1,6 +1,5 @@
 //! An action that was handed to a queue, and the attempt at it that is under way.
 
-use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::decision::{Again, CancelledBy, Job, Tries};
@@ -8,8 +7,9 @@ use super::files::{AttemptFolder, Tail};
 use super::scheduler::Resources;
 use crate::cluster::Cluster;
 use crate::execute::Assignment;
-use crate::options::{Device, Options};
-use xpipe_base::task::Policy;
+use crate::options::Options;
+use crate::pools::gpus_asked;
+use xpipe_base::task::Action;
 
 const MIB: u64 = 1 << 20;
 
@@ -18,8 +18,8 @@ pub(super) struct Item {
     pub(super) assignment: Assignment,
     pub(super) begun: Instant,
     pub(super) tries: Tries,
-    /// Nodes that failed under it.
-    pub(super) exclude: BTreeSet<String>,
+    /// The last node that failed under it, which the next job avoids.
+    pub(super) exclude: Option<String>,
     /// The most units of work that an attempt has done.
     pub(super) reached: u64,
     /// The number of the next attempt.
@@ -33,6 +33,8 @@ pub(super) struct Item {
 /// An attempt before the one that is under way.
 pub(super) struct Earlier {
     pub(super) name: String,
+    /// The id of the job or array.
+    pub(super) id: Option<String>,
     pub(super) task: u32,
     pub(super) folder: AttemptFolder,
 }
@@ -60,7 +62,7 @@ impl Item {
             assignment,
             begun: Instant::now(),
             tries: Tries::default(),
-            exclude: BTreeSet::new(),
+            exclude: None,
             reached: 0,
             next: 1,
             earlier: Vec::new(),
@@ -68,12 +70,12 @@ impl Item {
         }
     }
 
-    /// Prepares for another attempt. `node` is where the last one was.
-    pub(super) fn again(&mut self, again: Again, node: Option<String>) {
+    /// Prepares for another attempt. `node` is where the last one was, `id` the job or array.
+    pub(super) fn again(&mut self, again: Again, node: Option<String>, id: Option<String>) {
         match again {
             Again::Lost { node_failed } => {
                 self.tries.lost += 1;
-                self.exclude.extend(node.filter(|_| node_failed));
+                self.exclude = node.filter(|_| node_failed).or(self.exclude.take());
             }
             Again::MoreMemory => self.tries.memory += 1,
             Again::Failed => self.tries.failed += 1,
@@ -82,13 +84,13 @@ impl Item {
         if let Some(live) = self.live.take() {
             self.reached = self.reached.max(live.tail.reached);
             self.next = self.next.max(live.attempt + 1);
-            self.earlier.push(Earlier { name: live.name, task: live.task, folder: live.folder });
+            self.earlier.push(Earlier { name: live.name, id, task: live.task, folder: live.folder });
         }
     }
 
     /// What a job for it asks for.
-    pub(super) fn resources(&self, policy: &Policy, cluster: &Cluster, options: &Options) -> Resources {
-        let first = resources(policy, self.assignment.memory, cluster, options);
+    pub(super) fn resources(&self, action: &Action, cluster: &Cluster, options: &Options) -> Resources {
+        let first = resources(action, self.assignment.memory, cluster, options);
         let factor = cluster.memory_factor.powi(i32::try_from(self.tries.memory).unwrap_or(i32::MAX));
         Resources {
             memory: first.memory.map(|bytes| (bytes as f64 * factor) as u64),
@@ -99,8 +101,9 @@ impl Item {
 }
 
 /// What the first job for an action asks for. `estimated`: bytes of memory, 0 when unknown.
-pub(super) fn resources(policy: &Policy, estimated: u64, cluster: &Cluster, options: &Options) -> Resources {
-    let gpus = gpus(policy, options);
+pub(super) fn resources(action: &Action, estimated: u64, cluster: &Cluster, options: &Options) -> Resources {
+    let policy = &action.policy;
+    let gpus = gpus_asked(action, options.device);
     // Estimates count the large buffers of a computation on the CPU.
     let estimated = Some(estimated).filter(|n| *n > 0 && gpus == 0).map(|n| n + n / 2 + 512 * MIB);
     Resources {
@@ -108,14 +111,40 @@ pub(super) fn resources(policy: &Policy, estimated: u64, cluster: &Cluster, opti
         memory: policy.memory.or(estimated).or(cluster.memory),
         gpus,
         seconds: policy.time.filter(|s| *s > 0.0).or(cluster.time).map(|s| s.min(1e9).ceil() as u64),
-        exclude: BTreeSet::new(),
+        exclude: None,
     }
 }
 
-/// How many GPUs an action asks for.
-pub(super) fn gpus(policy: &Policy, options: &Options) -> usize {
-    match options.device {
-        Device::Cpu => 0,
-        Device::Auto | Device::Cuda => policy.gpu.unwrap_or(usize::from(policy.vram.is_some())),
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Heavy;
+    use crate::options::Device;
+    use xpipe_base::task::Policy;
+    use xpipe_base::value::Record;
+
+    #[test]
+    fn a_heavy_stage_asks_for_a_gpu_where_gpus_are_demanded() {
+        let asked = |device, heavy, policy: Policy| {
+            let action = Action {
+                op: "op",
+                version: 1,
+                heavy,
+                address: "a".into(),
+                also: vec![],
+                args: Record::default(),
+                policy,
+                deps: vec![],
+            };
+            let options = Options { device, ..Options::new(1, Heavy::Thread) };
+            resources(&action, 0, &Cluster::default(), &options).gpus
+        };
+        let two = || Policy { gpu: Some(2), ..Policy::default() };
+        assert_eq!(asked(Device::Cuda, true, Policy::default()), 1);
+        assert_eq!(asked(Device::Cuda, false, Policy::default()), 0);
+        assert_eq!(asked(Device::Cuda, true, two()), 2);
+        assert_eq!(asked(Device::Auto, true, Policy::default()), 0);
+        assert_eq!(asked(Device::Auto, true, two()), 2);
+        assert_eq!(asked(Device::Cpu, true, two()), 0);
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::files::{AttemptFolder, Verdict};
 use super::lease::is_alive;
 use super::run_files::recorded_id;
-use super::scheduler::Seen;
+use super::scheduler::{Names, Seen};
 use super::spec::AttemptSpec;
 use crate::options::QueueOptions;
 use xpipe_base::task::Failure;
@@ -47,9 +47,8 @@ pub fn overview(run: &Path, queue: &QueueOptions) -> std::io::Result<(Vec<JobOve
         let entry = entry?;
         batches.insert(entry.file_name().to_string_lossy().into_owned(), entry.path());
     }
-    let known: BTreeMap<String, String> =
-        batches.iter().filter_map(|(name, path)| Some((name.clone(), recorded_id(path)?))).collect();
-    let (rows, silent) = match super::scheduler(queue).poll(&known) {
+    let asked: Names = batches.iter().map(|(name, path)| (name.clone(), recorded_id(path))).collect();
+    let (rows, silent) = match super::scheduler(queue).poll(&asked) {
         Ok(rows) => (rows, None),
         Err(why) => (BTreeMap::new(), Some(why)),
     };

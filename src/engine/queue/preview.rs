@@ -43,7 +43,7 @@ pub fn preview(
         match forecast {
             Forecast::WillRun { .. } => {
                 let memory = forecaster.memory(action, options).map_or(0, |m| m.amount.bytes);
-                let asked = resources(&action.policy, memory, &queue.cluster, options);
+                let asked = resources(action, memory, &queue.cluster, options);
                 groups.entry(asked).or_default().push(action.address.clone());
             }
             Forecast::Depends { .. } | Forecast::Unknown { .. } => later.push(action.address.clone()),

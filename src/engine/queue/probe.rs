@@ -170,7 +170,7 @@ fn on_node(queue: &QueueOptions, run: &Path) -> Vec<Check> {
         let _ = std::fs::read_dir(&task).map(Iterator::count);
         std::thread::sleep(Duration::from_millis(200));
     }
-    let state = scheduler.poll(&[(name.clone(), id.clone())].into()).ok();
+    let state = scheduler.poll(&[(name.clone(), Some(id.clone()))].into()).ok();
     let state = state.and_then(|rows| rows.get(&(name, 0)).map(|row| row.word.to_lowercase()));
     let _ = scheduler.cancel(&[id]);
     let state = state.unwrap_or_else(|| "gone".into());

@@ -1,6 +1,6 @@
 //! A queue of a cluster as the driver sees it: it takes jobs, says what became of them, and cancels them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What a job asks for. Actions with equal resources share an array.
@@ -13,8 +13,8 @@ pub(crate) struct Resources {
     pub(crate) gpus: usize,
     /// Seconds; `None` leaves it to the cluster.
     pub(crate) seconds: Option<u64>,
-    /// Nodes that it must not run on.
-    pub(crate) exclude: BTreeSet<String>,
+    /// A node that it must not run on.
+    pub(crate) exclude: Option<String>,
 }
 
 /// Jobs to submit.
@@ -81,6 +81,9 @@ pub(crate) struct Row {
     pub(crate) node: Option<String>,
 }
 
+/// Names of jobs, with their ids where these are known.
+pub(crate) type Names = BTreeMap<String, Option<String>>;
+
 /// Jobs by name and task.
 pub(crate) type Rows = BTreeMap<(String, u32), Row>;
 
@@ -88,11 +91,12 @@ pub(crate) type Rows = BTreeMap<(String, u32), Row>;
 pub(crate) trait Scheduler: Send {
     /// Submits jobs.
     fn submit(&self, submission: &Submission<'_>) -> Submitted;
-    /// What became of all jobs of ours that it still knows. `known`: names with the ids that were recorded.
+    /// What became of jobs, as far as it still knows them, whoever submitted them. `asked`: their names, with the ids
+    /// that were recorded.
     ///
     /// # Errors
     /// It did not answer, which says nothing of any job.
-    fn poll(&self, known: &BTreeMap<String, String>) -> Result<Rows, String>;
+    fn poll(&self, asked: &Names) -> Result<Rows, String>;
     /// Cancels jobs. Those that have ended are no error.
     ///
     /// # Errors

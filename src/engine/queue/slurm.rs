@@ -1,11 +1,10 @@
 //! Slurm, by its programs `sbatch`, `squeue` and `scancel`, in their text formats: the JSON of `squeue` ignores its
 //! filters and changes between versions.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::command::{Silent, call, shell_word};
-use super::scheduler::{Ending, Resources, Row, Rows, Scheduler, Seen, Submission, Submitted};
+use super::scheduler::{Ending, Names, Resources, Row, Rows, Scheduler, Seen, Submission, Submitted};
 use crate::cluster::Cluster;
 
 /// Slurm with the settings of a cluster.
@@ -94,10 +93,7 @@ fn wishes(resources: &Resources, cluster: &Cluster) -> Vec<String> {
     }
     // Slurm counts minutes. xpipe ends an action itself, so that it can keep a checkpoint.
     args.extend(resources.seconds.map(|s| format!("--time={}", (s + 2 * WARNING).div_ceil(60))));
-    if !resources.exclude.is_empty() {
-        let nodes: Vec<&str> = resources.exclude.iter().map(String::as_str).collect();
-        args.push(format!("--exclude={}", nodes.join(",")));
-    }
+    args.extend(resources.exclude.as_ref().map(|node| format!("--exclude={node}")));
     args
 }
 
@@ -135,10 +131,16 @@ impl Scheduler for Slurm {
         }
     }
 
-    fn poll(&self, _: &BTreeMap<String, String>) -> Result<Rows, String> {
-        let args = ["--me", "--noheader", "--array", "--states=all", "--format=%j|%K|%i|%T|%N|%r"];
-        let said = call("squeue", &args.map(str::to_owned), "").map_err(|e| e.to_string())?;
-        if said.ok { Ok(rows(&said.out)) } else { Err(said.err) }
+    fn poll(&self, asked: &Names) -> Result<Rows, String> {
+        let mut all = Rows::new();
+        for args in questions(asked) {
+            let said = call("squeue", &args, "").map_err(|e| e.to_string())?;
+            if !said.ok {
+                return Err(said.err);
+            }
+            all.extend(rows(&said.out));
+        }
+        Ok(all)
     }
 
     fn cancel(&self, ids: &[String]) -> Result<(), String> {
@@ -160,6 +162,22 @@ impl Scheduler for Slurm {
         let words: Vec<String> = self.arguments(submission).iter().map(|a| shell_word(a)).collect();
         format!("sbatch {} <<'END'\n{}END", words.join(" "), self.script(submission))
     }
+}
+
+/// The most names in one call of `squeue`: the system bounds the length of an argument.
+const NAMES: usize = 500;
+
+/// The arguments of `squeue` that ask for jobs by their names, of all users: those of a shared cache take over each
+/// other's jobs.
+fn questions(asked: &Names) -> Vec<Vec<String>> {
+    let names: Vec<&str> = asked.keys().map(String::as_str).collect();
+    let question = |names: &[&str]| {
+        let format = "--format=%j|%K|%i|%T|%N|%r";
+        let mut args = ["--noheader", "--array", "--states=all", format].map(str::to_owned).to_vec();
+        args.push(format!("--name={}", names.join(",")));
+        args
+    };
+    names.chunks(NAMES).map(question).collect()
 }
 
 /// The jobs in the answer of `squeue`.
@@ -218,7 +236,7 @@ mod tests {
             memory: Some((32 << 30) + 1),
             gpus: 2,
             seconds: Some(3600),
-            exclude: ["n2".to_owned()].into(),
+            exclude: Some("n2".to_owned()),
         };
         let (folder, logs) = (std::path::Path::new("/c/jobs/j"), std::path::Path::new("/c/logs"));
         let of = |tasks| Submission { name: "j", tasks, resources: &resources, folder, logs };
@@ -243,6 +261,17 @@ mod tests {
     fn what_is_not_said_is_left_to_the_cluster() {
         let args = wishes(&Resources { cpus: 1, ..Resources::default() }, &Cluster::default());
         assert_eq!(args, ["--cpus-per-task=1"]);
+    }
+
+    #[test]
+    fn jobs_are_asked_for_by_name_whoever_submitted_them() {
+        assert!(questions(&Names::new()).is_empty());
+        let asked: Names = (0..NAMES + 1).map(|i| (format!("j{i:03}"), None)).collect();
+        let calls = questions(&asked);
+        assert_eq!(calls.len(), 2);
+        assert!(calls.iter().flatten().all(|word| *word != "--me"), "{calls:?}");
+        assert!(calls[0].last().unwrap().starts_with("--name=j000,j001,"), "{calls:?}");
+        assert_eq!(calls[1].last().unwrap(), "--name=j500");
     }
 
     #[test]

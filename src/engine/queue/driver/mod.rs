@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::claims::{Claim, Claims};
-use super::decision::Job;
+use super::decision::{Again, Job};
 use super::files::{AttemptFolder, Tail};
 use super::item::{Earlier, Item, Live};
 use super::lease::Lease;
@@ -100,6 +100,8 @@ pub(super) struct Driver<'env> {
     /// Since when the queue does not answer.
     silent: bool,
     submissions: u32,
+    /// When the queue was last asked to take jobs.
+    submitted: Option<Instant>,
     messages: Sender<Message>,
 }
 
@@ -122,6 +124,7 @@ impl<'env> Driver<'env> {
             clock: Clock::new(options.cluster.poll),
             silent: false,
             submissions: 0,
+            submitted: None,
             run: run.clone(),
             context,
             options,
@@ -191,7 +194,8 @@ impl<'env> Driver<'env> {
         let attempt = AttemptFolder { path: folder.join(claim.task.to_string()) };
         let ended = !attempt.look().reports.is_empty();
         if ended || !folder.is_dir() {
-            item.earlier.push(Earlier { name: claim.name, task: claim.task, folder: attempt });
+            let id = recorded_id(&folder);
+            item.earlier.push(Earlier { name: claim.name, id, task: claim.task, folder: attempt });
             return;
         }
         let batch = self.batches.entry(claim.name.clone()).or_insert_with(|| Batch {
@@ -239,6 +243,14 @@ impl<'env> Driver<'env> {
             // Otherwise they find out by themselves that there is nothing to do.
             let _ = self.scheduler.cancel(&ids);
         }
+    }
+
+    /// Lets an action wait for another attempt.
+    fn again(&mut self, id: ActionId, why: Again, node: Option<String>) {
+        let Some(item) = self.items.get_mut(&id) else { return };
+        let Some(name) = item.live.as_ref().map(|live| live.name.clone()) else { return };
+        item.again(why, node, self.batches.get(&name).and_then(|batch| batch.id.clone()));
+        self.leave(&name);
     }
 
     /// One task fewer of a batch is under way.

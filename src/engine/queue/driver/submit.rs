@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use super::{Batch, Driver};
 use crate::messages::End;
 use crate::options::Device;
+use crate::pools::gpus_asked;
 use crate::queue::claims::Claim;
-use crate::queue::decision::Job;
+use crate::queue::decision::{Again, Job};
 use crate::queue::files::AttemptFolder;
-use crate::queue::item::{Live, gpus};
+use crate::queue::item::Live;
 use crate::queue::run_files::record_id;
 use crate::queue::scheduler::{Resources, Submission, Submitted};
 use crate::queue::spec::{AttemptSpec, ReadResult, TOOL};
@@ -36,21 +37,22 @@ impl Driver<'_> {
     pub(super) fn submit_ready(&mut self) {
         let counted: usize =
             self.items.values().filter_map(|i| Some(1 + i.live.as_ref()?.helpers.len())).sum();
-        let live = self.items.values().filter(|i| i.live.is_some()).count();
-        let waiting = self.items.len() - live;
-        let mut room = self.options.cluster.max_jobs.saturating_sub(counted);
-        // A few places that became free are not worth a submission of their own while most are taken.
-        if room < waiting && room < self.options.cluster.max_jobs / 4 {
+        let waiting = self.may_start();
+        let cluster = &self.options.cluster;
+        let mut room = cluster.max_jobs.saturating_sub(counted);
+        // A few places that became free are not worth a submission of their own, for a while.
+        let recent = self.submitted.is_some_and(|at| at.elapsed() < cluster.poll);
+        if recent && room < waiting.len() && room < cluster.max_jobs / 4 {
             return;
         }
         let mut groups: BTreeMap<Resources, Vec<ActionId>> = BTreeMap::new();
-        for (id, item) in self.items.iter().filter(|(_, i)| i.live.is_none()) {
+        for id in waiting {
             // The first one that does not fit waits until it does, so that smaller ones do not keep it out.
-            let Some(left) = room.checked_sub(self.jobs(*id) as usize) else { break };
+            let Some(left) = room.checked_sub(self.jobs(id) as usize) else { break };
             room = left;
-            let policy = &self.context.job.action(*id).policy;
-            let resources = item.resources(policy, &self.options.cluster, self.context.options);
-            groups.entry(resources).or_default().push(*id);
+            let resources =
+                self.items[&id].resources(self.context.job.action(id), cluster, self.context.options);
+            groups.entry(resources).or_default().push(id);
         }
         for (resources, ids) in groups {
             let mut rest = ids.as_slice();
@@ -65,6 +67,26 @@ impl Driver<'_> {
                 self.submit(some, &resources);
             }
         }
+    }
+
+    /// The actions that wait to be submitted, in their order, without those whose pool is full.
+    fn may_start(&self) -> Vec<ActionId> {
+        let options = self.context.options;
+        let pool = |id: &ActionId| self.context.job.action(*id).policy.pool.as_deref();
+        let mut taken: BTreeMap<&str, usize> = BTreeMap::new();
+        for name in self.items.iter().filter(|(_, i)| i.live.is_some()).filter_map(|(id, _)| pool(id)) {
+            *taken.entry(name).or_default() += 1;
+        }
+        let mut has_place = |id: &ActionId| {
+            let Some(name) = pool(id) else { return true };
+            let (taken, most) =
+                (taken.entry(name).or_default(), options.pools.get(name).copied().unwrap_or(1));
+            let free = *taken < most;
+            *taken += usize::from(free);
+            free
+        };
+        let waiting = self.items.iter().filter(|(_, i)| i.live.is_none()).map(|(id, _)| *id);
+        waiting.filter(|id| has_place(id)).collect()
     }
 
     /// How many jobs share an action.
@@ -191,7 +213,7 @@ impl Driver<'_> {
             attempt,
             forced: assignment.forced,
             threads: resources.cpus,
-            gpu: gpus(&action.policy, options) > 0,
+            gpu: gpus_asked(action, options.device) > 0,
             gpu_required: options.device == Device::Cuda,
             kernels: options.kernels,
             seconds: action.policy.time.filter(|s| *s > 0.0).or(self.options.cluster.time),
@@ -231,11 +253,27 @@ impl Driver<'_> {
         };
         let answer = self.scheduler.submit(&submission);
         self.clock.hurry();
+        self.submitted = Some(Instant::now());
         match answer {
             Submitted::Accepted(job) => {
                 self.record(name, &job);
                 let stages = human::counted(ids.len() as u64, "actions");
                 self.say(None, format!("submitted job {job} ({name}) with {stages}"));
+            }
+            // Perhaps because no other node is left.
+            Submitted::Refused(why) if batch.resources.exclude.is_some() => {
+                let node = batch.resources.exclude.clone().unwrap_or_default();
+                let why = one_line(&why);
+                self.say(
+                    None,
+                    format!("the queue refuses {name} without {node} ({why}); it may run there again"),
+                );
+                for id in ids {
+                    if let Some(item) = self.items.get_mut(&id) {
+                        item.exclude = None;
+                    }
+                    self.again(id, Again::Outside, None);
+                }
             }
             Submitted::Refused(why) => {
                 let failure = Failure::missing(format!("the queue refuses its job: {}", one_line(&why)))

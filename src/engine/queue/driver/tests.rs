@@ -1,5 +1,7 @@
 //! The driver over a queue in memory, whose jobs run at once, are lost, or are accepted without an answer.
 
+mod limits;
+
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -12,7 +14,7 @@ use crate::cluster::Cluster;
 use crate::job::Job as Study;
 use crate::options::{Heavy, Options};
 use crate::queue::attempt_main;
-use crate::queue::scheduler::{Ending, Row, Seen, Submission, Submitted};
+use crate::queue::scheduler::{Ending, Names, Row, Seen, Submission, Submitted};
 use crate::recipes::{Lookup, ResultTable};
 use crate::runner::{Found, Reach, Runner};
 use xpipe_base::task::{Action, FailureKind, Job as Task, Outcome, Policy, RunFn};
@@ -140,13 +142,18 @@ impl Scheduler for Memory {
         }
     }
 
-    fn poll(&self, _: &BTreeMap<String, String>) -> Result<Rows, String> {
+    fn poll(&self, asked: &Names) -> Result<Rows, String> {
         let mut state = self.0.lock().unwrap();
         if state.mute_polls > 0 {
             state.mute_polls -= 1;
             return Err("Unable to contact slurm controller".into());
         }
-        Ok(state.rows.clone())
+        Ok(state
+            .rows
+            .iter()
+            .filter(|((name, _), _)| asked.contains_key(name))
+            .map(|(at, r)| (at.clone(), r.clone()))
+            .collect())
     }
 
     fn cancel(&self, ids: &[String]) -> Result<(), String> {
@@ -177,6 +184,7 @@ struct Bench {
     cluster: Cluster,
     cancel: CancelToken,
     forced: bool,
+    pools: BTreeMap<String, usize>,
 }
 
 /// How the actions of a run ended, in order, and what was said.
@@ -191,14 +199,15 @@ impl Bench {
         queue.0.lock().unwrap().acts = acts.iter().cloned().collect();
         let cluster =
             Cluster { poll: Duration::from_millis(100), grace: Duration::ZERO, ..Cluster::default() };
-        Self { dir: tempfile::tempdir().unwrap(), queue, cluster, cancel: CancelToken::new(), forced: false }
+        let (dir, cancel) = (tempfile::tempdir().unwrap(), CancelToken::new());
+        Self { dir, queue, cluster, cancel, forced: false, pools: BTreeMap::new() }
     }
 
     fn run(&self, actions: Vec<Action>) -> Outcomes {
         let count = actions.len();
         let job = Study { study: "study.xpipe".into(), actions, wanted: Vec::new() };
         let store = Store::open(&self.dir.path().join("cache")).unwrap().durable(false);
-        let options = Options::new(1, Heavy::Thread);
+        let options = Options { pools: self.pools.clone(), ..Options::new(1, Heavy::Thread) };
         let queue =
             QueueOptions { name: "own".into(), cluster: self.cluster.clone(), program: "xpipe".into() };
         let halt = AtomicBool::new(false);

@@ -1,6 +1,6 @@
 //! Watching: the queue is asked once for all jobs, then each attempt is judged by its files and the answer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use crate::queue::decision::{Again, CancelledBy, Decision, Facts, Job, Limits, d
 use crate::queue::files::{Look, Verdict};
 use crate::queue::item::Live;
 use crate::queue::lease::is_alive;
-use crate::queue::scheduler::{Row, Seen};
+use crate::queue::scheduler::{Names, Row, Seen};
 use xpipe_base::task::Failure;
 use xpipe_base::value::ActionId;
 
@@ -41,11 +41,16 @@ impl Driver<'_> {
         self.clock.asked();
     }
 
+    /// The jobs of the run that are under way, those that were taken over, and those of earlier attempts.
+    fn names(&self) -> Names {
+        let earlier = self.items.values().flat_map(|i| &i.earlier).map(|e| (e.name.clone(), e.id.clone()));
+        let live = self.batches.iter().map(|(name, batch)| (name.clone(), batch.id.clone()));
+        earlier.chain(live).collect()
+    }
+
     /// Asks the queue about all jobs of the run, once.
     pub(super) fn ask(&mut self) {
-        let known: BTreeMap<String, String> =
-            self.batches.iter().filter_map(|(name, b)| Some((name.clone(), b.id.clone()?))).collect();
-        match self.scheduler.poll(&known) {
+        match self.scheduler.poll(&self.names()) {
             Ok(rows) => self.rows = rows,
             Err(why) => {
                 if !std::mem::replace(&mut self.silent, true) {
@@ -226,7 +231,7 @@ impl Driver<'_> {
     /// Prepares another attempt.
     fn retry(&mut self, id: ActionId, why: Again) {
         let Some(live) = self.live(id) else { return };
-        let (name, node) = (live.name.clone(), self.row(live).and_then(|row| row.node.clone()));
+        let node = self.row(live).and_then(|row| row.node.clone());
         let how = self.row(live).map_or("gone from the queue", |row| row.word.as_str()).to_owned();
         let on = node.as_ref().map(|n| format!(" on {n}")).unwrap_or_default();
         let next = match why {
@@ -237,10 +242,7 @@ impl Driver<'_> {
             Again::Outside => "its job was ended from outside",
         };
         self.say(Some(id), format!("{next} ({how}{on}); another attempt follows"));
-        if let Some(item) = self.items.get_mut(&id) {
-            item.again(why, node);
-        }
-        self.leave(&name);
+        self.again(id, why, node);
     }
 
     /// A job could not read a result. When that is damaged here too it is made again.
