@@ -58,8 +58,11 @@ pub(super) struct Args {
     /// Send that object to a web address by POST.
     #[arg(long, value_name = "URL", value_parser = read_url)]
     notify_url: Option<String>,
+    /// Read these two from a file, and remove it: others can read the command line of a job.
+    #[arg(long, value_name = "FILE", hide = true, conflicts_with_all = ["notify", "notify_url"])]
+    notify_from: Option<PathBuf>,
     /// Run again whenever a file of the study, or one that it reads, changes.
-    #[arg(long, conflicts_with = "force")]
+    #[arg(long, conflicts_with_all = ["force", "driver_job"])]
     watch: bool,
     /// Print lines instead of progress bars.
     #[arg(long)]
@@ -145,7 +148,7 @@ fn once(
     }
     if let Heavy::Queue(queue) = &request.heavy {
         if args.executor.driver_job {
-            return driver_job::run(queue, common, cancel);
+            return driver_job::run(queue, common, &request.notify, cancel);
         }
         // Jobs go on without this process; the next run takes them over.
         xpipe_engine::process::end_when_hung_up();
@@ -175,7 +178,10 @@ fn request(args: &Args) -> Result<RunRequest, Error> {
         shuffle: args.shuffle,
         keep_days: args.keep_days,
         pools: args.pool.iter().cloned().collect(),
-        notify: NotifyRequest { command: args.notify.clone(), url: args.notify_url.clone() },
+        notify: match &args.notify_from {
+            Some(file) => driver_job::read_notify(file)?,
+            None => NotifyRequest { command: args.notify.clone(), url: args.notify_url.clone() },
+        },
     })
 }
 

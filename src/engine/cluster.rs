@@ -55,6 +55,12 @@ pub struct Cluster {
     /// Time limit of an action without `with { time }`, in seconds. Default: what the cluster gives.
     #[serde(deserialize_with = "seconds")]
     pub time: Option<f64>,
+    /// Memory of a run that is itself a job, in bytes. Default: `memory`.
+    #[serde(deserialize_with = "bytes")]
+    pub driver_memory: Option<u64>,
+    /// Time limit of a run that is itself a job, in seconds. Default: `time`.
+    #[serde(deserialize_with = "seconds")]
+    pub driver_time: Option<f64>,
     /// Longest time between two questions to the queue, in seconds. Default: 30 s.
     #[serde(deserialize_with = "duration")]
     pub poll: Duration,
@@ -99,6 +105,8 @@ impl Default for Cluster {
             cpus: 1,
             memory: None,
             time: None,
+            driver_memory: None,
+            driver_time: None,
             poll: Duration::from_secs(30),
             grace: Duration::from_secs(60),
             max_jobs: 200,
@@ -118,7 +126,7 @@ impl Default for Cluster {
 
 impl Cluster {
     /// The names of the settings.
-    pub const FIELDS: [&str; 23] = [
+    pub const FIELDS: [&str; 25] = [
         "kind",
         "partition",
         "account",
@@ -129,6 +137,8 @@ impl Cluster {
         "cpus",
         "memory",
         "time",
+        "driver_memory",
+        "driver_time",
         "poll",
         "grace",
         "max_jobs",

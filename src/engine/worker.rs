@@ -118,24 +118,33 @@ const ALONE_WITHIN: Duration = Duration::from_secs(20);
 
 /// Locks the folder for checkpoints while this process lives: the worker of a killed run may end a moment after its run
 /// has released the key. `None` where there is no such folder, or no locks.
-pub(crate) fn alone_in(scratch: &std::path::Path) -> Result<Option<std::fs::File>, Failure> {
-    let Ok(folder) = std::fs::File::open(scratch) else { return Ok(None) };
+fn alone_in(scratch: &std::path::Path) -> Result<Option<std::fs::File>, Failure> {
     let begun = Instant::now();
     loop {
-        match folder.try_lock() {
-            Ok(()) => return Ok(Some(folder)),
-            Err(std::fs::TryLockError::WouldBlock) if begun.elapsed() < ALONE_WITHIN => {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            Err(std::fs::TryLockError::WouldBlock) => {
+        match try_alone_in(scratch) {
+            Ok(lock) => return Ok(lock),
+            Err(Taken) if begun.elapsed() < ALONE_WITHIN => std::thread::sleep(Duration::from_millis(10)),
+            Err(Taken) => {
                 return Err(Failure {
                     kind: FailureKind::Transient,
                     message: format!("the worker of another run still uses {}", scratch.display()),
                     help: Some("end that process (`xpipe worker`), and run again".into()),
                 });
             }
-            Err(std::fs::TryLockError::Error(_)) => return Ok(None),
         }
+    }
+}
+
+/// Another process works in the folder for checkpoints.
+pub(crate) struct Taken;
+
+/// Locks the folder for checkpoints, if nobody else has. `None` where there is no such folder, or no locks.
+pub(crate) fn try_alone_in(scratch: &std::path::Path) -> Result<Option<std::fs::File>, Taken> {
+    let Ok(folder) = std::fs::File::open(scratch) else { return Ok(None) };
+    match folder.try_lock() {
+        Ok(()) => Ok(Some(folder)),
+        Err(std::fs::TryLockError::WouldBlock) => Err(Taken),
+        Err(std::fs::TryLockError::Error(_)) => Ok(None),
     }
 }
 

@@ -16,6 +16,8 @@ const KEPT: &str = "SLURM_CONF";
 #[derive(Debug)]
 pub(super) struct Said {
     pub(super) ok: bool,
+    /// Its exit code; `None` after a signal.
+    pub(super) code: Option<i32>,
     pub(super) out: String,
     pub(super) err: String,
 }
@@ -76,7 +78,7 @@ pub(super) fn call(program: &str, args: &[String], input: &str) -> Result<Said, 
         let bytes = thread.and_then(|t| t.join().ok()).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     };
-    Ok(Said { ok: status.success(), out: text(out), err: text(err).trim().to_owned() })
+    Ok(Said { ok: status.success(), code: status.code(), out: text(out), err: text(err).trim().to_owned() })
 }
 
 /// Reads a stream to its end on a thread of its own.
@@ -105,7 +107,8 @@ mod tests {
     fn a_program_reads_its_input_and_its_end_is_told() {
         let args = |text: &str| vec!["-c".to_owned(), text.to_owned()];
         let said = call("sh", &args("cat; echo no >&2; exit 3"), "hello").unwrap();
-        assert_eq!((said.ok, said.out.as_str(), said.err.as_str()), (false, "hello", "no"));
+        assert_eq!((said.ok, said.code), (false, Some(3)));
+        assert_eq!((said.out.as_str(), said.err.as_str()), ("hello", "no"));
         assert!(matches!(call("xpipe-no-such-program", &[], ""), Err(Silent::Absent(_))));
     }
 

@@ -8,7 +8,10 @@
 //!
 //! A word in braces stands for its value; a part in brackets, such as `[-l mem={memory_mib}mb]`, is left out when a value
 //! in it is not known. A state that is not known is that of a living job, and a job that is not listed has ended: what it
-//! did is read from its files.
+//! did is read from its files. A job whose id is not known cannot be asked for: it has begun when its files say so.
+//!
+//! Exit codes 126 and 127 of `submit` are those of a shell that finds no such program: the stages fail at once. After any
+//! other failure `submit` is called again, five times at most.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -114,6 +117,9 @@ impl Scheduler for Commands {
                     None => Submitted::Unknown("`submit` printed no id".into()),
                 }
             }
+            // Of a shell: the program cannot be run, or is not there.
+            Ok(said) if matches!(said.code, Some(126 | 127)) => Submitted::Refused(said.err),
+            Ok(said) if said.code.is_some() => Submitted::Failed(said.err),
             Ok(said) => Submitted::Unknown(said.err),
             Err(e) => Submitted::Unknown(e.to_string()),
         }
@@ -150,6 +156,10 @@ impl Scheduler for Commands {
         if said.ok { Ok(()) } else { Err(said.err) }
     }
 
+    fn finds_names(&self) -> bool {
+        false
+    }
+
     fn max_array(&self) -> usize {
         1
     }
@@ -168,6 +178,30 @@ mod tests {
     fn a_template_leaves_out_what_is_not_known() {
         let values = [("a", Some("1".to_owned())), ("b", None)];
         assert_eq!(fill("q -n {a} [-m {b}mb] [-x {a}] end", &values), "q -n 1  -x 1 end");
+    }
+
+    #[test]
+    fn a_submission_that_fails_says_whether_it_is_worth_another_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let resources = Resources::default();
+        let submission = Submission {
+            name: "x",
+            tasks: None,
+            resources: &resources,
+            folder: dir.path(),
+            logs: dir.path(),
+        };
+        let said = |command: &str| {
+            let cluster = Cluster { submit: Some(command.into()), ..Cluster::default() };
+            Commands { cluster, program: "/bin/xpipe".into() }.submit(&submission)
+        };
+        assert!(
+            matches!(said("xpipe-no-such-program {script}"), Submitted::Refused(why) if why.contains("xpipe-no-such"))
+        );
+        assert!(matches!(said("{script}"), Submitted::Refused(_)), "a file that is no program");
+        assert_eq!(said("echo full >&2; exit 3"), Submitted::Failed("full".into()));
+        assert!(matches!(said("kill -9 $$"), Submitted::Unknown(_)));
+        assert!(matches!(said("true"), Submitted::Unknown(why) if why.contains("no id")));
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(super) enum Job {
 pub(super) enum CancelledBy {
     /// This run.
     Us,
+    /// The user, by `xpipe cancel` for its stage.
+    User,
     /// Another run of xpipe that shared the job.
     Other,
 }
@@ -36,6 +38,8 @@ pub(super) struct Facts<'a> {
     pub(super) published: bool,
     /// Whether the queue has certainly accepted the job.
     pub(super) submitted: bool,
+    /// Whether the queue finds a job by its name alone.
+    pub(super) named: bool,
     pub(super) job: Job,
     /// The latest report of the job.
     pub(super) report: Option<&'a Report>,
@@ -147,19 +151,29 @@ pub(super) fn decide(facts: &Facts<'_>) -> Decision {
         let reported = facts.report.is_some();
         return if over || reported { Decision::Stopped } else { Decision::Wait };
     }
+    if facts.cancelled == Some(CancelledBy::User) {
+        let reported = facts.report.is_some();
+        return if over || reported { cancelled("with `xpipe cancel`") } else { Decision::Wait };
+    }
     match facts.report.map(|r| &r.verdict) {
+        // Only the end of the job tells whether it was short of memory.
+        Some(Verdict::Failed(failure)) if failure.kind == FailureKind::Transient && !over => {
+            return Decision::Wait;
+        }
         Some(Verdict::Failed(failure)) => return failed(facts, failure),
         Some(Verdict::Unreadable(what)) => return Decision::Unreadable(what.clone()),
         // A job that the queue started again has not ended with its first report.
         Some(Verdict::Interrupted) if over => return interrupted(facts),
+        Some(Verdict::OutOfTime) if over => return out_of_time(facts),
         Some(Verdict::Done) if over => return unseen(facts),
         _ => {}
     }
     match &facts.job {
         Job::NoAnswer => Decision::Wait,
         Job::Absent(_) if !over => Decision::Wait,
-        Job::Absent(_) if !facts.submitted => Decision::SubmitAgain,
+        Job::Absent(_) if !facts.submitted && facts.named => Decision::SubmitAgain,
         Job::Absent(_) if facts.silence < facts.limits.grace => Decision::Wait,
+        Job::Absent(_) if !facts.submitted => Decision::SubmitAgain,
         Job::Absent(_) => lost(facts, false, "is no longer in the queue and left no report"),
         Job::Listed(Seen::Pending(reason)) => pending(reason),
         Job::Listed(Seen::Alive) => Decision::Wait,
@@ -170,6 +184,11 @@ pub(super) fn decide(facts: &Facts<'_>) -> Decision {
 
 /// The operation failed.
 fn failed(facts: &Facts<'_>, failure: &Failure) -> Decision {
+    // A program that was killed for its memory only looks like one that failed.
+    let killed = facts.log_says_memory || facts.job == Job::Listed(Seen::Ended(Ending::Memory));
+    if failure.kind == FailureKind::Transient && killed {
+        return memory(facts);
+    }
     match failure.kind == FailureKind::Transient && facts.tries.failed < facts.limits.failed {
         true => Decision::Retry(Again::Failed),
         false => Decision::Fail(failure.clone()),
@@ -183,7 +202,7 @@ fn interrupted(facts: &Facts<'_>) -> Decision {
         return Decision::Retry(Again::Outside);
     }
     if facts.job == Job::Listed(Seen::Ended(Ending::Cancelled)) {
-        return cancelled();
+        return cancelled("by someone else");
     }
     if facts.advanced {
         return Decision::Retry(Again::Resume);
@@ -193,6 +212,22 @@ fn interrupted(facts: &Facts<'_>) -> Decision {
         false => Decision::Fail(
             Failure::wrong("its job was stopped before it got any further than the one before").help(
                 "raise `time` in the stage's `with`, or make checkpoints more frequent with `checkpoint`",
+            ),
+        ),
+    }
+}
+
+/// The stage's own time was over. Another job would need as much again, unless this one has kept more than those before.
+fn out_of_time(facts: &Facts<'_>) -> Decision {
+    if facts.cancelled == Some(CancelledBy::Other) {
+        return Decision::Retry(Again::Outside);
+    }
+    match facts.advanced {
+        true => Decision::Retry(Again::Resume),
+        false => Decision::Fail(
+            Failure::wrong("its time is over, and it was stopped before it kept a newer checkpoint").help(
+                "raise `time` in the stage's `with`, or in the cluster's settings; or make checkpoints more \
+                 frequent with `checkpoint`",
             ),
         ),
     }
@@ -242,9 +277,9 @@ fn pending(reason: &str) -> Decision {
     }
 }
 
-fn cancelled() -> Decision {
+fn cancelled(how: &str) -> Decision {
     Decision::Fail(
-        Failure::missing("its job was cancelled by someone else")
+        Failure::missing(format!("its job was cancelled {how}"))
             .help("run again to go on from its last checkpoint"),
     )
 }
@@ -258,7 +293,7 @@ fn ended(facts: &Facts<'_>, ending: Ending) -> Decision {
         Ending::Node => lost(facts, true, "was on a node that failed"),
         Ending::Preempted => Decision::Retry(Again::Outside),
         Ending::Cancelled if facts.cancelled == Some(CancelledBy::Other) => Decision::Retry(Again::Outside),
-        Ending::Cancelled => cancelled(),
+        Ending::Cancelled => cancelled("by someone else"),
         Ending::Time if facts.advanced => Decision::Retry(Again::Resume),
         Ending::Time => Decision::Fail(
             Failure::wrong("the time limit of its job is over, and it kept no newer checkpoint")

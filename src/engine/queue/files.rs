@@ -32,6 +32,8 @@ pub(crate) enum Verdict {
     Failed(Failure),
     /// It was stopped, and kept a checkpoint if it could.
     Interrupted,
+    /// The stage's own `time` was over; it kept a checkpoint if it could.
+    OutOfTime,
     /// A result that it reads is missing or damaged: the key of that result.
     Unreadable(String),
 }

@@ -5,11 +5,13 @@ use std::time::Instant;
 use super::decision::{Again, CancelledBy, Job, Tries};
 use super::files::{AttemptFolder, Tail};
 use super::scheduler::Resources;
+use super::spec::AttemptSpec;
 use crate::cluster::Cluster;
 use crate::execute::Assignment;
 use crate::options::Options;
 use crate::pools::gpus_asked;
 use xpipe_base::task::Action;
+use xpipe_base::value::Digest;
 
 const MIB: u64 = 1 << 20;
 
@@ -51,9 +53,52 @@ pub(super) struct Live {
     pub(super) over_since: Option<Instant>,
     pub(super) told_start: bool,
     pub(super) tail: Tail,
+    /// The most units of work that its progress or one of its reports told.
+    pub(super) reached: u64,
     pub(super) cancelled: Option<CancelledBy>,
     /// Tasks of the same submission that share the action. They only help: nothing follows from what becomes of them.
     pub(super) helpers: Vec<u32>,
+}
+
+impl Live {
+    pub(super) fn new(attempt: u32, folder: AttemptFolder, name: String, task: u32) -> Self {
+        Self {
+            attempt,
+            folder,
+            name,
+            task,
+            job: Job::NoAnswer,
+            over_since: None,
+            told_start: false,
+            tail: Tail::default(),
+            reached: 0,
+            cancelled: None,
+            helpers: Vec::new(),
+        }
+    }
+
+    /// With the tasks after it that share its action, as the files of their submission tell.
+    pub(super) fn with_helpers(self, key: &Digest) -> Self {
+        let shares = |folder: AttemptFolder| {
+            let spec = folder.spec::<AttemptSpec>().ok();
+            spec.is_some_and(|spec| spec.key == *key && spec.policy.jobs.is_some_and(|n| n > 1))
+        };
+        let helpers = match shares(self.folder.clone()) {
+            true => (self.task + 1..).take_while(|task| shares(self.folder_of(*task))).collect(),
+            false => Vec::new(),
+        };
+        Self { helpers, ..self }
+    }
+
+    /// Its task, and those that share the action.
+    pub(super) fn tasks(&self) -> impl Iterator<Item = u32> + '_ {
+        std::iter::once(self.task).chain(self.helpers.iter().copied())
+    }
+
+    /// The folder of a task of the same submission.
+    pub(super) fn folder_of(&self, task: u32) -> AttemptFolder {
+        AttemptFolder { path: self.folder.path.with_file_name(task.to_string()) }
+    }
 }
 
 impl Item {
@@ -82,9 +127,17 @@ impl Item {
             Again::Resume | Again::Outside => {}
         }
         if let Some(live) = self.live.take() {
-            self.reached = self.reached.max(live.tail.reached);
-            self.next = self.next.max(live.attempt + 1);
-            self.earlier.push(Earlier { name: live.name, id, task: live.task, folder: live.folder });
+            self.put_aside(&live, id);
+        }
+    }
+
+    /// Makes an attempt an earlier one, with the jobs that share it.
+    pub(super) fn put_aside(&mut self, live: &Live, id: Option<String>) {
+        self.reached = self.reached.max(live.reached);
+        self.next = self.next.max(live.attempt + 1);
+        for task in live.tasks() {
+            let (name, id) = (live.name.clone(), id.clone());
+            self.earlier.push(Earlier { name, id, task, folder: live.folder_of(task) });
         }
     }
 

@@ -1,6 +1,7 @@
 //! The job's side: `xpipe worker --attempt FOLDER` on some node. It publishes the result itself, objects first, so that a
 //! job that outlives its run loses nothing; its report follows.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,16 +15,16 @@ use crate::cancel::CancelToken;
 use crate::protocol::FromWorker;
 use crate::recipes::Prepared;
 use crate::runner::Runner;
-use crate::worker::alone_in;
+use crate::worker::try_alone_in;
 use xpipe_base::task::{Caveat, Failure, FailureKind, Job, Progress, Spec, Throttle};
 
-/// How long a job waits for another process that makes the same result. Then it goes on: the lock may be one of a machine
-/// that is gone, and twins publish the same result.
+/// How long a job waits for the lock of its key. Then it goes on without: the lock may be one of a machine that is gone, and
+/// twins publish the same result. Two of them never work in one folder for checkpoints.
 const LOCKED: Duration = Duration::from_secs(600);
 
 /// The exit code of a job that could not read what it needs.
 const UNREADABLE: i32 = 64;
-/// The exit code of a job that was stopped by SIGTERM.
+/// The exit code of a job that was stopped by SIGTERM, or whose time was over.
 const STOPPED: i32 = 143;
 
 /// Carries out the attempt in a folder; returns the exit code. `cancel` is requested by SIGTERM.
@@ -53,7 +54,7 @@ pub fn attempt_main(runner: &dyn Runner, folder: PathBuf, cancel: &CancelToken) 
     match report.verdict {
         Verdict::Done => 0,
         Verdict::Failed(_) => 1,
-        Verdict::Interrupted => STOPPED,
+        Verdict::Interrupted | Verdict::OutOfTime => STOPPED,
         Verdict::Unreadable(_) => UNREADABLE,
     }
 }
@@ -113,10 +114,10 @@ impl OnNode<'_> {
         };
         let reads = WatchedReads::new(&store, &manifests);
         // Jobs that share an action work at the same time.
-        let _lock = match self.is_shared() {
+        let _held = match self.is_shared() {
             true => None,
             false => match self.lock(&store)? {
-                Locked::Mine(lock) => lock,
+                Locked::Mine(held) => Some(held),
                 Locked::Found => return Ok((Verdict::Done, false)),
                 Locked::Stopped => return Ok((Verdict::Interrupted, false)),
             },
@@ -158,13 +159,23 @@ impl OnNode<'_> {
     /// Waits while another process makes the same result.
     fn lock(&self, store: &Store) -> Result<Locked, Error> {
         let begun = Instant::now();
+        let (mut key, mut told) = (None, false);
         loop {
-            let lock = store.try_lock(&self.spec.key)?;
+            if key.is_none() {
+                key = store.try_lock(&self.spec.key)?;
+            }
             if self.found(store) {
                 return Ok(Locked::Found);
             }
-            if lock.is_some() || begun.elapsed() > LOCKED {
-                return Ok(Locked::Mine(lock));
+            if key.is_some() || begun.elapsed() > LOCKED {
+                let scratch = store.scratch(&self.spec.key)?;
+                if let Ok(scratch) = try_alone_in(&scratch) {
+                    return Ok(Locked::Mine(Held { _scratch: scratch, _key: key }));
+                }
+                if !std::mem::replace(&mut told, true) {
+                    let at = scratch.display();
+                    self.say(&format!("another process computes this in {at}; waiting for its end"));
+                }
             }
             if self.cancel.stopping() {
                 return Ok(Locked::Stopped);
@@ -211,11 +222,6 @@ impl OnNode<'_> {
             device: self.device(),
             kernels: self.spec.kernels,
         };
-        let alone = if self.is_shared() { Ok(None) } else { alone_in(&spec.scratch) };
-        let _alone = match alone {
-            Ok(alone) => alone,
-            Err(failure) => return Ok(Verdict::Failed(failure)),
-        };
         let begun = Instant::now();
         let deadline =
             self.spec.seconds.and_then(|s| begun.checked_add(Duration::from_secs_f64(s.clamp(0.0, 1e9))));
@@ -237,7 +243,10 @@ impl OnNode<'_> {
             }
             Attempted::Removed(key) => Verdict::Unreadable(key.hex()),
             // SIGTERM also reaches the programs that it runs, which then fail.
-            Attempted::Failed(f) if f.kind == FailureKind::Interrupted => Verdict::Interrupted,
+            Attempted::Failed(f) if f.kind == FailureKind::Interrupted => {
+                let late = deadline.is_some_and(|at| Instant::now() >= at) && !self.cancel.stopping();
+                if late { Verdict::OutOfTime } else { Verdict::Interrupted }
+            }
             Attempted::Failed(f) if f.kind == FailureKind::Transient && self.cancel.stopping() => {
                 Verdict::Interrupted
             }
@@ -246,10 +255,16 @@ impl OnNode<'_> {
     }
 }
 
+/// What a job holds while it computes. The key may be held by another process that shows no sign of life.
+struct Held {
+    _scratch: Option<File>,
+    _key: Option<FileLock>,
+}
+
 /// What came of waiting for the lock of a key.
 enum Locked {
-    /// It is held, or nobody should wait for it any longer.
-    Mine(Option<FileLock>),
+    /// This job computes it.
+    Mine(Held),
     /// Another process has made the result.
     Found,
     Stopped,
@@ -284,3 +299,6 @@ impl Progress for NodeProgress<'_> {
         self.job.cancel.stopping() || self.deadline.is_some_and(|d| Instant::now() >= d)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,11 @@
 //! The jobs of a run as its files and the queue tell, from outside of it: `status` and `cancel`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::files::{AttemptFolder, Verdict};
-use super::lease::is_alive;
 use super::run_files::recorded_id;
 use super::scheduler::{Names, Seen};
 use super::spec::AttemptSpec;
@@ -91,6 +90,7 @@ fn told(verdict: &Verdict) -> String {
         Verdict::Done => "done".into(),
         Verdict::Failed(failure) => format!("failed: {failure}"),
         Verdict::Interrupted => "interrupted".into(),
+        Verdict::OutOfTime => "its time is over".into(),
         Verdict::Unreadable(_) => "could not read a result".into(),
     }
 }
@@ -102,8 +102,8 @@ fn queue_state(word: &str, seen: &Seen) -> String {
     }
 }
 
-/// Cancels the jobs of a run whose addresses are asked for. A living run takes the end of single jobs for the user's
-/// wish: their actions fail, and the others go on. Gives how many were cancelled.
+/// Cancels the jobs of a run whose addresses are asked for, and says so in their folders: in a living run their actions
+/// fail, without another attempt, and the others go on. Gives how many were cancelled.
 ///
 /// # Errors
 /// The queue does not answer.
@@ -112,17 +112,19 @@ pub fn cancel_jobs(run: &Path, queue: &QueueOptions, asked: &dyn Fn(&str) -> boo
     if let Some(why) = silent {
         return Err(Failure::missing(format!("the queue does not answer: {why}")).help("try again later"));
     }
-    let jobs: Vec<&JobOverview> = jobs.iter().filter(|j| j.live && asked(&j.address)).collect();
-    let ids: Vec<String> = jobs.iter().filter_map(|j| j.id.clone()).collect();
+    let alive: BTreeSet<(&str, &str)> =
+        jobs.iter().filter(|j| j.live).map(|j| (j.name.as_str(), j.address.as_str())).collect();
+    // With those that share a living one's stage: the run reads the folder of the first.
+    let asked = |j: &&JobOverview| asked(&j.address) && alive.contains(&(&j.name, &j.address));
+    let jobs: Vec<&JobOverview> = jobs.iter().filter(asked).collect();
+    let ids: Vec<String> = jobs.iter().filter(|j| j.live).filter_map(|j| j.id.clone()).collect();
     if ids.is_empty() {
         return Ok(0);
     }
-    if !is_alive(run) {
-        let name = run.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        for job in &jobs {
-            // A run that has taken the job over submits it anew.
-            AttemptFolder { path: job.folder.clone() }.cancel(&name)?;
-        }
+    let name = run.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    for job in &jobs {
+        // The run takes it for the end of the stage; another one that has taken the job over submits it anew.
+        AttemptFolder { path: job.folder.clone() }.cancel(&name)?;
     }
     super::scheduler(queue).cancel(&ids).map_err(|why| {
         Failure::missing(format!("the queue does not cancel jobs: {why}")).help("try again later")

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::command::call;
-use super::scheduler::{Resources, Submission};
+use super::scheduler::{Resources, Submission, Submitted};
 use crate::cache::Store;
 use crate::cluster::QueueKind;
 use crate::options::QueueOptions;
@@ -148,8 +148,8 @@ fn on_node(queue: &QueueOptions, run: &Path) -> Vec<Check> {
     let submission =
         Submission { name: &name, tasks: None, resources: &resources, folder: &folder, logs: &logs };
     let id = match scheduler.submit(&submission) {
-        super::scheduler::Submitted::Accepted(id) => id,
-        super::scheduler::Submitted::Refused(why) | super::scheduler::Submitted::Unknown(why) => {
+        Submitted::Accepted(id) => id,
+        Submitted::Refused(why) | Submitted::Failed(why) | Submitted::Unknown(why) => {
             return vec![check(
                 "node",
                 Health::Problem,

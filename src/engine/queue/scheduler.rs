@@ -38,6 +38,8 @@ pub(crate) enum Submitted {
     Accepted(String),
     /// The queue refuses such a job, with its reason.
     Refused(String),
+    /// The program that submits jobs failed, perhaps for a reason that passes.
+    Failed(String),
     /// Nobody knows whether it was accepted.
     Unknown(String),
 }
@@ -102,6 +104,8 @@ pub(crate) trait Scheduler: Send {
     /// # Errors
     /// It did not answer.
     fn cancel(&self, ids: &[String]) -> Result<(), String>;
+    /// Whether it finds jobs by their names alone, so that one whose submission had no answer is found.
+    fn finds_names(&self) -> bool;
     /// The highest number of tasks of an array; 1 without arrays.
     fn max_array(&self) -> usize;
     /// The command line and the script of a submission, for people.

@@ -154,6 +154,10 @@ impl Scheduler for Slurm {
         Ok(())
     }
 
+    fn finds_names(&self) -> bool {
+        true
+    }
+
     fn max_array(&self) -> usize {
         self.cluster.max_array
     }

@@ -63,45 +63,16 @@ pub(super) fn score(
     let size = work.len().div_ceil(EACH * jobs).clamp(1, LARGEST);
     let ranges: Vec<Range<usize>> =
         (0..work.len()).step_by(size).map(|from| from..(from + size).min(work.len())).collect();
-    let total = chunks.pairs(&(0..work.len()));
-    let (mut found, mut mine): (Vec<Option<Vec<f32>>>, usize) = (vec![None; ranges.len()], 0);
-    loop {
-        let before = found.iter().flatten().count();
-        for (range, scores) in ranges.iter().zip(&mut found).filter(|(_, scores)| scores.is_none()) {
-            job.check_cancelled()?;
-            *scores = chunks.read(range)?;
-            if scores.is_some() {
-                continue;
-            }
-            let Some(taken) = chunks.take(range)? else { continue };
-            let progress = Beating {
-                inner: job.progress,
-                taken: &taken,
-                done: mine as u64,
-                total: total as u64,
-                last: Mutex::new(Instant::now()),
-            };
-            let made = ranker.score(stores, &work[range.clone()], batching, &progress)?.concat();
-            chunks.write(range, &made)?;
-            mine += made.len();
-            *scores = Some(made);
-        }
-        if found.iter().all(Option::is_some) {
-            break;
-        }
-        if found.iter().flatten().count() == before {
-            // The rest is with other jobs.
-            std::thread::sleep(Duration::from_millis(200));
-        }
-    }
-    let flat: Vec<f32> = found.into_iter().flatten().flatten().collect();
+    let (flat, mine) = chunks.share(&ranges, job.progress, |range, progress| {
+        Ok(ranker.score(stores, &work[range.clone()], batching, progress)?.concat())
+    })?;
     let mut rest = flat.as_slice();
     let scores = work.iter().map(|w| {
         let (these, others) = rest.split_at(w.documents.len());
         rest = others;
         these.to_vec()
     });
-    Ok(Scored { scores: scores.collect(), pairs_elsewhere: total - mine })
+    Ok(Scored { scores: scores.collect(), pairs_elsewhere: flat.len() - mine })
 }
 
 /// The chunks of an action in its folder for checkpoints.
@@ -114,6 +85,48 @@ struct Chunks<'a> {
 }
 
 impl Chunks<'_> {
+    /// The scores of all chunks, one after another, and how many pairs this job has scored. `score` scores the pairs of a
+    /// chunk.
+    fn share(
+        &self,
+        ranges: &[Range<usize>],
+        progress: &dyn Progress,
+        mut score: impl FnMut(&Range<usize>, &dyn Progress) -> Result<Vec<f32>, Failure>,
+    ) -> Result<(Vec<f32>, usize), Failure> {
+        let total = self.pairs(&(0..self.work.len())) as u64;
+        let mut found: Vec<Option<Vec<f32>>> =
+            ranges.iter().map(|range| self.read(range)).collect::<Result<_, _>>()?;
+        // Pairs that have a score, whoever made it: only more of these is progress.
+        let mut there: usize = found.iter().flatten().map(Vec::len).sum();
+        let mut mine = 0;
+        while found.iter().any(Option::is_none) {
+            let before = found.iter().flatten().count();
+            for (range, scores) in ranges.iter().zip(&mut found).filter(|(_, scores)| scores.is_none()) {
+                if progress.cancelled() {
+                    return Err(Failure::interrupted());
+                }
+                *scores = self.read(range)?;
+                if let Some(scores) = scores {
+                    there += scores.len();
+                    continue;
+                }
+                let Some(taken) = self.take(range)? else { continue };
+                let last = Mutex::new(Instant::now());
+                let beating = Beating { inner: progress, taken: &taken, done: there as u64, total, last };
+                let made = score(range, &beating)?;
+                self.write(range, &made)?;
+                mine += made.len();
+                there += made.len();
+                *scores = Some(made);
+            }
+            if found.iter().flatten().count() == before {
+                // The rest is with other jobs.
+                std::thread::sleep(Duration::from_millis(200));
+            }
+        }
+        Ok((found.into_iter().flatten().flatten().collect(), mine))
+    }
+
     fn pairs(&self, range: &Range<usize>) -> usize {
         self.work[range.clone()].iter().map(|w| w.documents.len()).sum()
     }
@@ -274,6 +287,40 @@ mod tests {
         *bytes.last_mut().unwrap() ^= 1;
         std::fs::write(chunks.path(&range), bytes).unwrap();
         assert_eq!(chunks.read(&range).unwrap(), None);
+    }
+
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<(u64, u64)>>);
+
+    impl Progress for Heard {
+        fn progress(&self, done: u64, total: u64, _: &str, _: &str) {
+            self.0.lock().unwrap().push((done, total));
+        }
+        fn note(&self, _: &str) {}
+        fn caveat(&self, _: &Caveat) {}
+        fn cancelled(&self) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn progress_counts_every_pair_that_has_a_score_whoever_made_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let work = work();
+        let chunks = Chunks { folder: dir.path(), key: "k", kernels: "avx2".into(), work: &work };
+        chunks.write(&(3..5), &[1.0; 9]).unwrap();
+        let heard = Heard::default();
+        let share = || {
+            chunks.share(&[0..2, 2..3, 3..5], &heard, |range, progress| {
+                let pairs = chunks.pairs(range);
+                progress.progress(pairs as u64, pairs as u64, "pairs", "");
+                Ok(vec![0.5; pairs])
+            })
+        };
+        let (scores, mine) = share().unwrap();
+        assert_eq!((scores, mine), ([vec![0.5; 6], vec![1.0; 9]].concat(), 6));
+        assert_eq!(*heard.0.lock().unwrap(), [(12, 15), (15, 15)]);
+        assert_eq!(share().unwrap().1, 0, "all is there");
     }
 
     #[test]

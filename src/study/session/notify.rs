@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::error::Error;
@@ -19,7 +20,7 @@ use xpipe_engine::{Event, EventSink, net};
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Who is told of a run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct NotifyRequest {
     /// A command for `sh -c`: the object is on its standard input, the event in XPIPE_EVENT.
     pub command: Option<String>,

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod commands;
+mod driver;
 mod faults;
 mod forty;
 mod outside;

@@ -45,7 +45,7 @@ fn a_run_is_seen_and_ended_from_outside() {
     // The whole run.
     let all = verb(&space, &["cancel", &name]);
     assert!(all.out.contains("asked to stop"), "{all:?}");
-    run.end().says(130, &["cancelled by someone else", "stopped  slow[a]"]);
+    run.end().says(130, &["cancelled with `xpipe cancel`", "stopped  slow[a]"]);
     assert_eq!(verb(&space, &["status", "--json"]).json()["state"], "ended");
     let nothing = verb(&space, &["cancel", &name]);
     assert!(nothing.out.contains("nothing to cancel"), "{nothing:?}");

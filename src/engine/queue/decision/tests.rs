@@ -8,6 +8,7 @@ fn base() -> Facts<'static> {
     Facts {
         published: false,
         submitted: true,
+        named: true,
         job: Job::Listed(Seen::Alive),
         report: None,
         silence: Duration::ZERO,
@@ -95,6 +96,10 @@ fn a_job_that_is_not_listed_had_time_to_appear_before_it_is_lost() {
     let doubtful = |polls| Facts { submitted: false, ..absent(polls, Duration::ZERO) };
     assert_eq!(decide(&doubtful(1)), Decision::Wait);
     assert_eq!(decide(&doubtful(2)), Decision::SubmitAgain);
+    // Where answers prove nothing, when it had time to begin.
+    let nameless = |silence| Facts { named: false, silence, ..doubtful(9) };
+    assert_eq!(decide(&nameless(GRACE / 2)), Decision::Wait);
+    assert_eq!(decide(&nameless(GRACE)), Decision::SubmitAgain);
 }
 
 #[test]
@@ -126,7 +131,9 @@ fn a_failed_operation_is_tried_as_often_as_the_study_says() {
     fails(&Facts { report: Some(&wrong), ..base() }, FailureKind::Wrong, "line 3");
     let network = Failure { kind: FailureKind::Transient, message: "no network".into(), help: None };
     let network = report(Verdict::Failed(network));
-    let again = Facts { report: Some(&network), ..base() };
+    // A retry only when the job is over, which may then turn out to have been short of memory.
+    assert_eq!(decide(&Facts { report: Some(&network), ..base() }), Decision::Wait);
+    let again = Facts { report: Some(&network), ..ended(Ending::Failed) };
     assert_eq!(decide(&again), Decision::Retry(Again::Failed));
     let spent = Facts { tries: Tries { failed: 1, ..Tries::default() }, ..again };
     fails(&spent, FailureKind::Transient, "no network");
@@ -174,6 +181,14 @@ fn memory_is_raised_where_that_is_allowed() {
     assert_eq!(decide(&ended(Ending::Memory)), more);
     // Without control groups Slurm says it in the log only.
     assert_eq!(decide(&Facts { log_says_memory: true, ..ended(Ending::Failed) }), more);
+    // A program of the stage was killed, which its worker reports as a failure.
+    let killed = Failure { kind: FailureKind::Transient, message: "signal 9".into(), help: None };
+    let killed = report(Verdict::Failed(killed));
+    assert_eq!(decide(&Facts { report: Some(&killed), ..ended(Ending::Memory) }), more);
+    let said = Facts { log_says_memory: true, report: Some(&killed), ..ended(Ending::Failed) };
+    assert_eq!(decide(&said), more);
+    let wrong = report(Verdict::Failed(Failure::wrong("line 3")));
+    fails(&Facts { report: Some(&wrong), ..said }, FailureKind::Wrong, "line 3");
     let spent = Tries { memory: 1, ..Tries::default() };
     fails(&Facts { tries: spent, ..ended(Ending::Memory) }, FailureKind::Missing, "out of memory");
 }
@@ -183,6 +198,14 @@ fn a_time_limit_is_gone_over_only_with_a_newer_checkpoint() {
     let late = ended(Ending::Time);
     assert_eq!(decide(&Facts { advanced: true, ..late.clone() }), Decision::Retry(Again::Resume));
     fails(&late, FailureKind::Wrong, "time limit");
+    // The stage's own time, which its worker watches.
+    let told = report(Verdict::OutOfTime);
+    let late = Facts { report: Some(&told), ..ended(Ending::Failed) };
+    assert_eq!(decide(&Facts { advanced: true, ..late.clone() }), Decision::Retry(Again::Resume));
+    fails(&late, FailureKind::Wrong, "its time is over");
+    assert_eq!(decide(&Facts { job: Job::Listed(Seen::Alive), ..late.clone() }), Decision::Wait);
+    let other = Facts { cancelled: Some(CancelledBy::Other), ..late };
+    assert_eq!(decide(&other), Decision::Retry(Again::Outside));
 }
 
 #[test]
@@ -190,6 +213,13 @@ fn who_cancelled_a_job_decides_what_follows() {
     fails(&ended(Ending::Cancelled), FailureKind::Missing, "cancelled by someone else");
     let other = Facts { cancelled: Some(CancelledBy::Other), ..ended(Ending::Cancelled) };
     assert_eq!(decide(&other), Decision::Retry(Again::Outside));
+    let told = report(Verdict::Interrupted);
+    let user = |job| Facts { cancelled: Some(CancelledBy::User), job, advanced: true, ..base() };
+    assert_eq!(decide(&user(Job::Listed(Seen::Alive))), Decision::Wait);
+    for job in [Job::Absent(2), Job::Listed(Seen::Ended(Ending::Failed))] {
+        fails(&Facts { report: Some(&told), ..user(job.clone()) }, FailureKind::Missing, "`xpipe cancel`");
+        fails(&user(job), FailureKind::Missing, "`xpipe cancel`");
+    }
     let us = |job| Facts { cancelled: Some(CancelledBy::Us), job, ..base() };
     assert_eq!(decide(&us(Job::Listed(Seen::Alive))), Decision::Wait);
     assert_eq!(decide(&us(Job::Listed(Seen::Ended(Ending::Cancelled)))), Decision::Stopped);

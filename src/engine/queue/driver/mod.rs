@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::claims::{Claim, Claims};
-use super::decision::{Again, Job};
-use super::files::{AttemptFolder, Tail};
-use super::item::{Earlier, Item, Live};
+use super::decision::Again;
+use super::files::AttemptFolder;
+use super::item::{Item, Live};
 use super::lease::Lease;
 use super::run_files::{is_asked_to_stop, recorded_id};
 use super::scheduler::{Resources, Rows, Scheduler, Seen};
@@ -183,6 +183,7 @@ impl<'env> Driver<'env> {
     /// Takes over the job of another run, unless that has ended.
     fn adopt(&mut self, id: ActionId, claim: Claim) {
         let Some(item) = self.items.get_mut(&id) else { return };
+        let key = item.assignment.prepared.key;
         item.next = claim.attempt + 1;
         // A claim names folders; one that leads elsewhere is none of ours.
         let is_name = |text: &str| !text.is_empty() && !text.contains(['/', '\0']) && !text.starts_with('.');
@@ -193,10 +194,9 @@ impl<'env> Driver<'env> {
         let folder = run.join("jobs").join(&claim.name);
         let attempt = AttemptFolder { path: folder.join(claim.task.to_string()) };
         let ended = !attempt.look().reports.is_empty();
+        let live = Live::new(claim.attempt, attempt, claim.name.clone(), claim.task).with_helpers(&key);
         if ended || !folder.is_dir() {
-            let id = recorded_id(&folder);
-            item.earlier.push(Earlier { name: claim.name, id, task: claim.task, folder: attempt });
-            return;
+            return item.put_aside(&live, recorded_id(&folder));
         }
         let batch = self.batches.entry(claim.name.clone()).or_insert_with(|| Batch {
             resources: Resources::default(),
@@ -209,7 +209,7 @@ impl<'env> Driver<'env> {
             live: 0,
         });
         batch.live += 1;
-        item.live = Some(Live::new(claim.attempt, attempt, claim.name.clone(), claim.task));
+        item.live = Some(live);
         self.say(Some(id), format!("its job {} of run {} is taken over", claim.name, claim.run));
         self.clock.hurry();
     }
@@ -223,8 +223,8 @@ impl<'env> Driver<'env> {
         if settled {
             self.claims.release(&item.assignment.prepared.key, item.next);
         }
+        self.end_others(&item);
         if let Some(live) = item.live {
-            self.end_helpers(&live);
             self.leave(&live.name);
         }
         let seconds = item.begun.elapsed().as_secs_f64();
@@ -232,13 +232,17 @@ impl<'env> Driver<'env> {
         self.clock.hurry();
     }
 
-    /// Cancels the jobs that share an action which has ended.
-    fn end_helpers(&self, live: &Live) {
-        let alive = |task: &u32| {
-            let row = self.rows.get(&(live.name.clone(), *task))?;
-            (!matches!(row.seen, Seen::Ended(_))).then(|| row.id.clone())
-        };
-        let ids: Vec<String> = live.helpers.iter().filter_map(alive).collect();
+    /// The id of a task that the queue lists as not ended.
+    fn alive(&self, name: &str, task: u32) -> Option<String> {
+        let row = self.rows.get(&(name.to_owned(), task))?;
+        (!matches!(row.seen, Seen::Ended(_))).then(|| row.id.clone())
+    }
+
+    /// Cancels the other jobs of an action which has ended: those that share it, and those of earlier attempts.
+    fn end_others(&self, item: &Item) {
+        let helpers = item.live.iter().flat_map(|l| l.helpers.iter().filter_map(|t| self.alive(&l.name, *t)));
+        let earlier = item.earlier.iter().filter_map(|e| self.alive(&e.name, e.task));
+        let ids: Vec<String> = helpers.chain(earlier).collect();
         if !ids.is_empty() {
             // Otherwise they find out by themselves that there is nothing to do.
             let _ = self.scheduler.cancel(&ids);
@@ -275,22 +279,5 @@ impl<'env> Driver<'env> {
     fn log(&self, live: &Live) -> PathBuf {
         let run = self.batches.get(&live.name).and_then(|b| b.foreign.as_deref()).unwrap_or(&self.run.path);
         run.join("logs").join(format!("{}-{}.log", live.name, live.task))
-    }
-}
-
-impl Live {
-    fn new(attempt: u32, folder: AttemptFolder, name: String, task: u32) -> Self {
-        Self {
-            attempt,
-            folder,
-            name,
-            task,
-            job: Job::NoAnswer,
-            over_since: None,
-            told_start: false,
-            tail: Tail::default(),
-            cancelled: None,
-            helpers: Vec::new(),
-        }
     }
 }

@@ -58,13 +58,16 @@ impl Driver<'_> {
             let Some(live) = &mut item.live else { continue };
             live.cancelled = Some(CancelledBy::Us);
             let _ = live.folder.cancel(&self.run.id);
-            let batch = self.batches.get(&live.name);
-            let row = self.rows.get(&(live.name.clone(), live.task));
-            match (&live.job, batch.filter(|b| b.foreign.is_none()).and_then(|b| b.id.clone())) {
-                (Job::Listed(Seen::Ended(_)), _) => {}
+        }
+        for item in self.items.values() {
+            ids.extend(item.earlier.iter().filter_map(|e| self.alive(&e.name, e.task)));
+            let Some(live) = &item.live else { continue };
+            let ended = matches!(live.job, Job::Listed(Seen::Ended(_)));
+            let batch = self.batches.get(&live.name).filter(|b| b.foreign.is_none() && !ended);
+            match batch.and_then(|b| b.id.clone()) {
                 // All tasks of an array of ours are to end. Of another run's array only those that were taken over.
-                (_, Some(id)) => _ = ids.insert(id),
-                (_, None) => ids.extend(row.map(|r| r.id.clone())),
+                Some(id) => _ = ids.insert(id),
+                None => ids.extend(live.tasks().filter_map(|task| self.alive(&live.name, task))),
             }
         }
         let ids: Vec<String> = ids.into_iter().collect();

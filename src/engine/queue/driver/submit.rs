@@ -26,6 +26,10 @@ pub(in crate::queue) fn one_line(text: &str) -> String {
     text.lines().map(bare).filter(|l| !l.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
+/// How often a submission is tried without a clear answer before one more failure of its program counts as a refusal, that
+/// one included.
+const FAILED: u32 = 5;
+
 /// Between two submissions of a job for which the queue gave no clear answer.
 fn back_off(doubts: u32, poll: Duration) -> Duration {
     let first = poll.min(Duration::from_secs(5));
@@ -254,48 +258,60 @@ impl Driver<'_> {
         let answer = self.scheduler.submit(&submission);
         self.clock.hurry();
         self.submitted = Some(Instant::now());
+        self.answered(name, &ids, answer);
+    }
+
+    /// Acts on the answer to a submission of actions.
+    fn answered(&mut self, name: &str, ids: &[ActionId], answer: Submitted) {
+        let Some(batch) = self.batches.get(name) else { return };
+        let node = batch.resources.exclude.clone();
         match answer {
             Submitted::Accepted(job) => {
                 self.record(name, &job);
                 let stages = human::counted(ids.len() as u64, "actions");
                 self.say(None, format!("submitted job {job} ({name}) with {stages}"));
             }
-            // Perhaps because no other node is left.
-            Submitted::Refused(why) if batch.resources.exclude.is_some() => {
-                let node = batch.resources.exclude.clone().unwrap_or_default();
-                let why = one_line(&why);
-                self.say(
-                    None,
-                    format!("the queue refuses {name} without {node} ({why}); it may run there again"),
-                );
-                for id in ids {
-                    if let Some(item) = self.items.get_mut(&id) {
-                        item.exclude = None;
-                    }
-                    self.again(id, Again::Outside, None);
-                }
+            Submitted::Refused(why) => self.refused(name, ids, node, &one_line(&why)),
+            Submitted::Failed(why) if batch.doubts + 1 >= FAILED => {
+                self.refused(name, ids, node, &one_line(&why));
             }
-            Submitted::Refused(why) => {
-                let failure = Failure::missing(format!("the queue refuses its job: {}", one_line(&why)))
-                    .help("change the cluster's settings, or the stage's `with`; `run --dry-run` prints the command");
-                for id in ids {
-                    self.fail(id, failure.clone());
-                }
-            }
-            Submitted::Unknown(why) => {
-                if let Some(batch) = self.batches.get_mut(name) {
-                    batch.doubts += 1;
-                    batch.not_before = Instant::now() + back_off(batch.doubts, self.options.cluster.poll);
-                }
-                let why = one_line(&why);
-                self.say(
-                    None,
-                    format!(
-                        "no clear answer to the submission of {name} ({why}); it is looked up by its name"
-                    ),
-                );
-            }
+            Submitted::Failed(why) | Submitted::Unknown(why) => self.doubt(name, &one_line(&why)),
         }
+    }
+
+    /// The queue takes no such job. Perhaps because no node is left but the one that is excluded.
+    fn refused(&mut self, name: &str, ids: &[ActionId], excluded: Option<String>, why: &str) {
+        if let Some(node) = excluded {
+            self.say(
+                None,
+                format!("the queue refuses {name} without {node} ({why}); it may run there again"),
+            );
+            for id in ids {
+                if let Some(item) = self.items.get_mut(id) {
+                    item.exclude = None;
+                }
+                self.again(*id, Again::Outside, None);
+            }
+            return;
+        }
+        let failure = Failure::missing(format!("the queue refuses its job: {why}"))
+            .help("change the cluster's settings, or the stage's `with`; `run --dry-run` prints the command");
+        for id in ids {
+            self.fail(*id, failure.clone());
+        }
+    }
+
+    /// Nobody knows whether the queue has taken a batch.
+    fn doubt(&mut self, name: &str, why: &str) {
+        if let Some(batch) = self.batches.get_mut(name) {
+            batch.doubts += 1;
+            batch.not_before = Instant::now() + back_off(batch.doubts, self.options.cluster.poll);
+        }
+        let how = match self.scheduler.finds_names() {
+            true => "it is looked up by its name",
+            false => "it is submitted again, unless its files say that it has begun",
+        };
+        self.say(None, format!("no clear answer to the submission of {name} ({why}); {how}"));
     }
 
     /// Records the id of a batch.

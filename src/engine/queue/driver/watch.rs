@@ -10,7 +10,7 @@ use crate::cache::Manifest;
 use crate::messages::{End, Message};
 use crate::protocol::FromWorker;
 use crate::queue::decision::{Again, CancelledBy, Decision, Facts, Job, Limits, decide};
-use crate::queue::files::{Look, Verdict};
+use crate::queue::files::{Look, Report, Verdict};
 use crate::queue::item::Live;
 use crate::queue::lease::is_alive;
 use crate::queue::scheduler::{Names, Row, Seen};
@@ -98,10 +98,18 @@ impl Driver<'_> {
         let waits = matches!(live.job, Job::Listed(Seen::Pending(_)));
         let look = if waits { Look::default() } else { live.folder.look() };
         let said = look.progress().map(|path| live.tail.read(path)).unwrap_or_default();
+        let told = look.reports.iter().map(|r| r.reached).max().unwrap_or(0);
+        live.reached = live.reached.max(live.tail.reached).max(told);
         let runs = live.job == Job::Listed(Seen::Alive) || !said.is_empty() || !look.reports.is_empty();
         let started = runs && !std::mem::replace(&mut live.told_start, runs);
-        if live.cancelled.is_none() && look.cancelled_by.iter().any(|run| *run != self.run.id) {
-            live.cancelled = Some(CancelledBy::Other);
+        if live.cancelled.is_none() && !look.cancelled_by.is_empty() {
+            // This run has not asked for it: it was asked for from outside, in its name.
+            let ours = look.cancelled_by.contains(&self.run.id);
+            live.cancelled = Some(if ours { CancelledBy::User } else { CancelledBy::Other });
+        }
+        // A file that grows is a sign of life also when the queue does not list the job.
+        if !said.is_empty() && matches!(live.job, Job::Absent(_)) {
+            live.over_since = Some(Instant::now());
         }
         if started {
             self.tell_start(id);
@@ -117,23 +125,25 @@ impl Driver<'_> {
         let live = item.live.as_ref()?;
         let report = look.reports.last();
         let over = live.over_since.is_some();
-        let done =
-            look.reports.iter().any(|r| r.verdict == Verdict::Done && (r.ran || !item.assignment.forced));
+        let makes = |r: &Report| r.verdict == Verdict::Done && (r.ran || !item.assignment.forced);
+        let helped = |task: &u32| live.folder_of(*task).look().reports.iter().any(makes);
+        let done = look.reports.iter().any(makes) || live.helpers.iter().any(helped);
         let looks = done || (over && !item.assignment.forced);
         let published = looks && self.context.store.get(&key).is_ok();
-        let reached = look.reports.iter().map(|r| r.reached).max().unwrap_or(0).max(live.tail.reached);
-        let ended_badly = over && matches!(live.job, Job::Listed(Seen::Ended(_)));
         let retries = self.context.job.action(id).policy.retries.unwrap_or(0);
         let cluster = &self.options.cluster;
         Some(Facts {
             published,
-            submitted: self.batches.get(&live.name).is_some_and(|b| b.id.is_some()),
+            // What has written files was accepted.
+            submitted: look.progress().is_some()
+                || self.batches.get(&live.name).is_some_and(|b| b.id.is_some()),
+            named: self.scheduler.finds_names(),
             job: live.job.clone(),
             report,
             silence: live.over_since.map(|at| at.elapsed()).unwrap_or_default(),
-            log_says_memory: ended_badly && log_says_memory(&self.log(live)),
+            log_says_memory: over && log_says_memory(&self.log(live)),
             cancelled: live.cancelled,
-            advanced: reached > item.reached && self.has_checkpoint(&key.hex()),
+            advanced: live.reached > item.reached && self.has_checkpoint(&key.hex()),
             tries: item.tries,
             limits: Limits {
                 lost: cluster.retries,
@@ -197,30 +207,25 @@ impl Driver<'_> {
         self.rows.get(&(live.name.clone(), live.task))
     }
 
-    /// The result is there. Jobs of earlier attempts that are still alive have nothing to do any more.
+    /// The result is there.
     pub(super) fn done(&mut self, id: ActionId) {
         let Some(item) = self.items.get(&id) else { return };
         let Ok(manifest) = self.context.store.get(&item.assignment.prepared.key) else { return };
-        let folders = item.earlier.iter().map(|e| &e.folder).chain(item.live.iter().map(|l| &l.folder));
+        let live = item.live.iter().flat_map(|l| l.tasks().map(|task| l.folder_of(task)));
+        let folders = item.earlier.iter().map(|e| e.folder.clone()).chain(live);
         let ran = folders
             .flat_map(|folder| folder.look().reports)
             .any(|report| report.verdict == Verdict::Done && report.ran);
-        let twins: Vec<String> = item
-            .earlier
-            .iter()
-            .filter_map(|e| self.rows.get(&(e.name.clone(), e.task)))
-            .filter(|row| !matches!(row.seen, Seen::Ended(_)))
-            .map(|row| row.id.clone())
-            .collect();
-        if !twins.is_empty() {
-            let _ = self.scheduler.cancel(&twins);
+        // One that shared the action was faster.
+        if item.live.as_ref().is_some_and(|live| live.folder.look().reports.is_empty()) {
+            self.cancel_job(id);
         }
         let manifest: Box<Manifest> = Box::new(manifest);
         self.finish(id, if ran { End::Ran(manifest) } else { End::Hit(manifest) });
     }
 
     fn cancel_job(&mut self, id: ActionId) {
-        let row = self.live(id).and_then(|live| self.row(live)).map(|row| row.id.clone());
+        let row = self.live(id).and_then(|live| self.alive(&live.name, live.task));
         if let Some(row) = row
             && let Err(why) = self.scheduler.cancel(std::slice::from_ref(&row))
         {

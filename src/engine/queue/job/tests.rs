@@ -79,17 +79,19 @@ impl Node {
         self.folder.look().reports.pop().unwrap().verdict
     }
 
-    /// The lock of another process that works in the folder for checkpoints.
-    fn other(&self) -> File {
-        let scratch = Store::open(&self.spec.cache).unwrap().scratch(&self.spec.key).unwrap();
-        try_alone_in(&scratch).ok().flatten().unwrap()
+    /// Another process that works in the folder for checkpoints.
+    fn other(&self) -> (File, Store) {
+        let store = Store::open(&self.spec.cache).unwrap();
+        let scratch = store.scratch(&self.spec.key).unwrap();
+        (try_alone_in(&scratch).ok().flatten().unwrap(), store)
     }
 
     /// Waits until the job has said that it waits.
     fn wait_until_it_waits(&self) {
         let told = || {
             let look = self.folder.look();
-            look.progress().is_some_and(|p| std::fs::read_to_string(p).unwrap().contains("waiting for its end"))
+            look.progress()
+                .is_some_and(|p| std::fs::read_to_string(p).unwrap().contains("waiting for its end"))
         };
         let begun = Instant::now();
         while !told() {
