@@ -146,9 +146,24 @@ impl TryFrom<Table> for RemoteSettings {
     }
 }
 
+/// Whether the name of the host is written in ASCII: the program has no tables of other host names.
+fn has_ascii_host(text: &str) -> bool {
+    let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+    let rest = if scheme == "file" { rest } else { rest.trim_start_matches(['/', '\\']) };
+    let authority = rest.split(['/', '\\', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    host.is_ascii() && !host.contains('%')
+}
+
 /// An address of one of some schemes, without credentials.
 fn address(name: &str, text: &str, schemes: &[&str]) -> Result<Url, String> {
     let shown = xpipe_base::value::address::public(text);
+    if !has_ascii_host(text) {
+        return Err(format!(
+            "{name} `{shown}`: the name of the host has other characters than ASCII; write it as browsers send it \
+             (`xn--…`)"
+        ));
+    }
     let url = Url::parse(text).map_err(|e| format!("{name} `{shown}`: {e}"))?;
     if !schemes.contains(&url.scheme()) {
         let known: Vec<String> = schemes.iter().map(|s| format!("`{s}://`")).collect();
@@ -193,6 +208,28 @@ mod tests {
         }
         for name in ["", "my lab", "#lab", "lab\nx", "läb", "a/b"] {
             assert!(require_name(name).unwrap_err().to_string().contains("expected letters"), "{name}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_written_in_ascii() {
+        let table = |url: &str| serde_json::json!({"url": url, "namespace": "lab"});
+        for url in [
+            "https://b\u{fc}cher.example/x",
+            "https://B\u{dc}CHER.example",
+            "https://%C3%9C.example",
+            "https:///\u{dc}/x",
+        ] {
+            let error = read(&table(url)).unwrap_err();
+            assert!(error.contains("other characters than ASCII"), "{url}: {error}");
+        }
+        for (url, host) in [
+            ("https://xn--bcher-kva.example/\u{fc}", Some("xn--bcher-kva.example")),
+            ("https://A.Example/%20x", Some("a.example")),
+            ("s3://bucket/\u{fc}", Some("bucket")),
+            ("file:///home/\u{dc}/x", None),
+        ] {
+            assert_eq!(read(&table(url)).unwrap().url.host_str(), host, "{url}");
         }
     }
 
