@@ -1,19 +1,14 @@
 //! `xpipe logs`: what programs and workers of a run wrote, and what happened in it.
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+mod follow;
+
 use std::path::Path;
-use std::time::Duration;
 
 use super::options::Common;
 use super::{out, progress};
 use xpipe_base::value::human;
-use xpipe_engine::cache::Store;
-use xpipe_engine::{Event, EventSink as _};
-use xpipe_study::session::{ActionLog, Error, LogQuery, RunFolder, TimedEvent, find_logs};
-
-/// How long `-f` waits between two looks.
-const POLL: Duration = Duration::from_millis(250);
+use xpipe_engine::EventSink as _;
+use xpipe_study::session::{ActionLog, Error, LogQuery, RunFolder, find_logs};
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
@@ -35,13 +30,11 @@ pub(super) fn run(args: &Args, common: &Common) -> Result<u8, Error> {
     }
     let store = common.settings().open_to_read()?;
     match find_logs(&store, args.what.as_deref(), args.run.as_deref())? {
-        LogQuery::Run(run) if args.follow => follow_run(&store, &run)?,
+        LogQuery::Run(run) if args.follow => follow::follow_run(&store, &run)?,
         LogQuery::Run(run) => print_run(&run, common.json)?,
         LogQuery::Stage(run, logs) if common.json => out::json(&json(&run, &logs)),
-        LogQuery::Stage(run, logs) if args.follow => {
-            if let Some(log) = logs.last() {
-                follow_log(&store, &run, &log.path)?;
-            }
+        LogQuery::Stage(run, _) if args.follow => {
+            follow::follow_logs(&store, &run, args.what.as_deref().unwrap_or_default())?;
         }
         LogQuery::Stage(_, logs) => print_logs(&logs)?,
     }
@@ -106,68 +99,5 @@ impl std::io::Write for Lines {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
-    }
-}
-
-/// A file that is read as it grows.
-struct Growing {
-    file: File,
-    at: u64,
-}
-
-impl Growing {
-    fn open(path: &Path) -> Result<Self, Error> {
-        Ok(Self { file: File::open(path).map_err(|e| unreadable(path, &e))?, at: 0 })
-    }
-
-    /// What was added since the last call. A file that became shorter was cut in its middle: its new end is given.
-    fn more(&mut self) -> Result<Vec<u8>, Error> {
-        let len = self.file.metadata()?.len();
-        self.at = self.at.min(len);
-        self.file.seek(SeekFrom::Start(self.at))?;
-        let mut text = Vec::new();
-        self.at += self.file.by_ref().take(len - self.at).read_to_end(&mut text)? as u64;
-        Ok(text)
-    }
-}
-
-/// Whether a run has ended, or no process is left that could go on with it.
-fn is_over(store: &Store, run: &RunFolder) -> Result<bool, Error> {
-    let ended = |e: &TimedEvent| matches!(e.what, Event::RunFinished { .. });
-    Ok(!store.has_live_processes() || run.events()?.iter().any(ended))
-}
-
-fn follow_log(store: &Store, run: &RunFolder, path: &Path) -> Result<(), Error> {
-    let mut log = Growing::open(path)?;
-    loop {
-        // Asked before the last look, so that nothing is missed.
-        let over = is_over(store, run)?;
-        out::say(&String::from_utf8_lossy(&log.more()?));
-        if over {
-            return Ok(());
-        }
-        std::thread::sleep(POLL);
-    }
-}
-
-fn follow_run(store: &Store, run: &RunFolder) -> Result<(), Error> {
-    let mut events = Growing::open(&run.events_file())?;
-    let (mut view, mut rest) = (progress::Plain::new(Lines), Vec::new());
-    loop {
-        let alive = store.has_live_processes();
-        rest.extend(events.more()?);
-        while let Some(end) = rest.iter().position(|b| *b == b'\n') {
-            let line: Vec<u8> = rest.drain(..=end).collect();
-            let Ok(event) = serde_json::from_slice::<TimedEvent>(&line) else { continue };
-            view.event(event.at, &event.what);
-            if matches!(event.what, Event::RunFinished { .. }) {
-                return Ok(());
-            }
-        }
-        if !alive {
-            out::line("the process of this run is gone");
-            return Ok(());
-        }
-        std::thread::sleep(POLL);
     }
 }

@@ -55,7 +55,7 @@ pub(super) struct Args {
     /// Run COMMAND at the first failure and at the end, with a JSON object on its standard input.
     #[arg(long, value_name = "COMMAND")]
     notify: Option<String>,
-    /// Send that object to a web address by POST.
+    /// Send that object to a web address by POST. Default: XPIPE_NOTIFY_URL, which other users of the machine do not see.
     #[arg(long, value_name = "URL", value_parser = read_url)]
     notify_url: Option<String>,
     /// Read these two from a file, and remove it: others can read the command line of a job.
@@ -96,6 +96,19 @@ fn read_url(text: &str) -> Result<String, String> {
         true => Ok(text.to_owned()),
         false => Err("expected an address that begins with `https://` or `http://`".to_owned()),
     }
+}
+
+/// The address for messages: the argument, else the variable. Messages of errors have no part of it.
+fn notify_url(args: &Args) -> Result<Option<String>, Error> {
+    if args.notify_url.is_some() {
+        return Ok(args.notify_url.clone());
+    }
+    let Some(url) = std::env::var_os("XPIPE_NOTIFY_URL").filter(|url| !url.is_empty()) else {
+        return Ok(None);
+    };
+    let url = url.into_string().map_err(|_| "expected an address, found what is not UTF-8".to_owned());
+    let url = url.and_then(|url| read_url(&url));
+    url.map(Some).map_err(|why| Error::usage(format!("XPIPE_NOTIFY_URL: {why}")))
 }
 
 pub(super) fn run(args: &Args, common: &Common) -> Result<u8, Error> {
@@ -180,7 +193,7 @@ fn request(args: &Args) -> Result<RunRequest, Error> {
         pools: args.pool.iter().cloned().collect(),
         notify: match &args.notify_from {
             Some(file) => driver_job::read_notify(file)?,
-            None => NotifyRequest { command: args.notify.clone(), url: args.notify_url.clone() },
+            None => NotifyRequest { command: args.notify.clone(), url: notify_url(args)? },
         },
     })
 }

@@ -125,3 +125,35 @@ fn metadata_has_recipes_digests_and_measures_and_no_place_of_this_machine() {
         json["study"]["files"].as_array().unwrap().iter().map(|f| f["name"].as_str().unwrap()).collect();
     assert_eq!(files, ["parts/more.xpipe", "s.xpipe"]);
 }
+
+#[test]
+fn a_bundle_does_not_say_where_a_program_of_the_machine_is_and_the_umask_decides_who_reads_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let space = Space::new(
+        "edition 2026\nstage q = exec { program = \"ranker\", version = \"2.1\", args = [\"rank.sh\"], files = [\"rank.sh\"], \
+         gives = \"Queries\" }\n",
+    );
+    space.write("rank.sh", "printf 'q1\\tbread\\n' > \"$XPIPE_OUT/queries.tsv\"\n");
+    std::fs::create_dir(space.path("machine-bin")).unwrap();
+    space.write(
+        "machine-bin/ranker",
+        "#!/bin/sh\nif [ \"$1\" = --version ]; then echo 'ranker 2.1.4'; exit; fi\nexec /bin/sh \"$@\"\n",
+    );
+    let executable = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(space.path("machine-bin/ranker"), executable).unwrap();
+    let ran = space.shell("PATH=\"$PWD/machine-bin:$PATH\" \"$X\" run study.xpipe --json");
+    assert_eq!(ran.counts(), (1, 0, 0), "{ran:?}");
+    let manifests = space.shell("cat cache/v1/actions/*/*.json").out;
+    assert!(manifests.contains("machine-bin/ranker"), "the cache of this machine has it: {manifests}");
+    space.xpipe(&["bundle", "study.xpipe", "s.json", "--metadata"]).says(0, &[]);
+    space.shell("umask 077; \"$X\" bundle study.xpipe private.tar --all").says(0, &[]);
+    space.shell("umask 022; \"$X\" bundle study.xpipe open.tar --all").says(0, &[]);
+    for (name, mode) in [("private.tar", 0o600), ("open.tar", 0o644)] {
+        let found = std::fs::metadata(space.path(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(found, mode, "{name} {found:o}");
+    }
+    for name in ["s.json", "open.tar"] {
+        let text = String::from_utf8_lossy(&std::fs::read(space.path(name)).unwrap()).into_owned();
+        assert!(text.contains("ranker 2.1.4") && !text.contains("machine-bin"), "{name}: {text}");
+    }
+}

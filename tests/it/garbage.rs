@@ -66,6 +66,13 @@ fn pins_and_days_decide_what_stays() {
     space.xpipe(&["cache", "unpin", "study.xpipe"]).says(0, &[]);
     space.xpipe(&["cache", "gc", "--yes"]).says(0, &[]);
     assert_eq!(space.contents().len(), 0);
+
+    // What a run without days made stays, also when its folder is gone and a run with days used it.
+    assert_eq!(space.run(), (8, 0, 0));
+    std::fs::remove_dir_all(space.cache().join("v1/runs")).unwrap();
+    assert_eq!(space.xpipe(&["run", "study.xpipe", "--json", "--keep-days", "0"]).counts(), (0, 8, 0));
+    space.xpipe(&["cache", "gc", "--yes"]).says(0, &[]);
+    assert_eq!(space.contents().len(), 8);
 }
 
 #[test]

@@ -109,6 +109,22 @@ fn an_address_is_told_and_never_shown() {
     ended.says(0, &["note: the address of `--notify-url` was not told"]);
     assert!(!ended.err.contains("s3cr3t"), "{}", ended.err);
     space.xpipe(&["run", "study.xpipe", "--notify-url", "me@lab"]).says(2, &["begins with `https://`"]);
+    // The variable keeps the address out of the arguments, which other users of the machine see.
+    let run = |value: &str, more: &[&str]| {
+        let mut command = space.command(&[&["run", "study.xpipe", "--target", "good"], more].concat());
+        Ended::of(command.env("XPIPE_NOTIFY_URL", value).output().unwrap())
+    };
+    let other = server.put("/hook/t0k3n", "told");
+    run(&other, &[]).says(0, &[]);
+    assert_eq!(server.asked().last().unwrap().path, "/hook/t0k3n");
+    run(&other, &["--notify-url", &url]).says(0, &[]);
+    assert_eq!(server.asked().last().unwrap().path, "/hook/s3cr3t", "the argument goes first");
+    let told = server.asked().len();
+    run("", &[]).says(0, &[]);
+    assert_eq!(server.asked().len(), told, "an empty variable is none");
+    let wrong = run("s3cr3t@lab", &[]);
+    wrong.says(2, &["XPIPE_NOTIFY_URL", "begins with `https://`"]);
+    assert!(!wrong.err.contains("s3cr3t"), "{}", wrong.err);
 }
 
 #[test]

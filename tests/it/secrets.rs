@@ -166,3 +166,34 @@ stage q = exec {
     assert!(!said.contains(SECRETS[0]), "{said}");
     nothing_kept(&space);
 }
+
+#[test]
+fn a_secret_that_a_program_packs_or_escapes_or_misspells_is_kept_nowhere() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let space = Space::new(
+        "edition 2026\nstage r = exec { program = \"tool.sh\", gives = \"Run\", env = { TOKEN = secret(\"LAB_TOKEN\") } }\n",
+    );
+    space.write("tool.sh", "");
+    std::fs::set_permissions(space.path("tool.sh"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let of = |gives: &str, line: &str| {
+        space.write("tool.sh", &format!("#!/bin/sh\n{line}\n"));
+        let study = space.read("study.xpipe");
+        let (before, rest) = study.split_once("gives = \"").unwrap();
+        let (_, after) = rest.split_once('"').unwrap();
+        space.write("study.xpipe", &format!("{before}gives = \"{gives}\"{after}"));
+        let mut command = space.command(&["run", "study.xpipe"]);
+        let ended = crate::space::Ended::of(command.env("LAB_TOKEN", SECRETS[0]).output().unwrap());
+        assert!(!ended.out.contains(SECRETS[0]) && !ended.err.contains(SECRETS[0]), "{ended:?}");
+        nothing_kept(&space);
+        ended
+    };
+    let packed = of("Run", "echo \"q1 Q0 $TOKEN 1 1.0 x\" | gzip > \"$XPIPE_OUT/run.txt.gz\"");
+    packed.says(1, &["the program wrote the value of LAB_TOKEN into run.txt.gz"]);
+    let escaped =
+        r#"printf '{"_id": "q", "text": "%s\\u0074pw"}\n' "${TOKEN%tpw}" > "$XPIPE_OUT/queries.jsonl""#;
+    of("Queries", escaped).says(1, &["the program wrote the value of LAB_TOKEN into"]);
+    let elsewhere = "echo \"q1 Q0 $TOKEN 1 1.0 x\" > ../run; ln -s \"$PWD/../run\" \"$XPIPE_OUT/run.txt\"";
+    of("Run", elsewhere).says(1, &["run.txt", "which is no file or folder"]);
+    let clean = of("Run", "echo 'q1 Q0 d1 1 1.0 x' > \"$XPIPE_OUT/run.txt\"");
+    assert_eq!(clean.code, Some(0), "{clean:?}");
+}

@@ -175,6 +175,10 @@ fn users_of_a_group_share_a_cache_whatever_their_umasks() {
         edit("high = 1.2", "high = 1.4");
         assert_eq!(as_user(&space, b, "077", run).counts().2, 0);
         assert_eq!(as_user(&space, a, "022", run).counts(), (0, 8, 0));
+        let pinned = as_user(&space, b, "077", "\"$X\" cache pin study.xpipe");
+        assert_eq!(pinned.code, Some(0), "{pinned:?}");
+        let listed = as_user(&space, a, "077", "\"$X\" cache pins");
+        assert!(listed.code == Some(0) && listed.out.contains("study.xpipe"), "{listed:?}");
         for path in below(&space.cache().join("v1")) {
             let meta = std::fs::metadata(&path).unwrap();
             assert_eq!(meta.gid(), GROUP, "{}", path.display());
@@ -183,9 +187,7 @@ fn users_of_a_group_share_a_cache_whatever_their_umasks() {
             match (meta.is_dir(), within("objects") || within("trees")) {
                 (true, _) => assert_eq!(bits, mode, "{}", path.display()),
                 (false, true) => assert_eq!(bits, object, "{}", path.display()),
-                (false, false) => {
-                    assert!(within("runs") || bits & 0o060 == 0o060, "{bits:o} {}", path.display());
-                }
+                (false, false) => assert!(bits & 0o060 == 0o060, "{bits:o} {}", path.display()),
             }
         }
         // One user's damage is mended by the other.

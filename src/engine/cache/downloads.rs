@@ -11,14 +11,14 @@
 //! used, its size is checked against its record always, its content once per unchanged file.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::digest::{cached_digest, file_digest};
 use super::error::At;
-use super::{Error, FileLock, Store, locks};
+use super::{Error, FileLock, Store, folders, locks};
 use xpipe_base::modes;
 use xpipe_base::value::{Checksum, Digest, InnerPath, sealed};
 
@@ -187,7 +187,7 @@ impl Store {
     /// The newest record of an address, whatever the digest.
     pub fn downloaded(&self, url: &str) -> Option<Record> {
         let mut found: Vec<Record> =
-            records(self).into_iter().map(|(_, r)| r).filter(|r| r.url == url).collect();
+            records(self).ok()?.into_iter().map(|(_, r)| r).filter(|r| r.url == url).collect();
         found.retain(|r| r.member.is_none());
         found.sort_by(|a, b| a.time.cmp(&b.time));
         found.pop()
@@ -195,7 +195,8 @@ impl Store {
 
     /// The file of a download, or of a member, by the digest that keys see; `None` if it is not here as a whole.
     pub fn download_of(&self, identity: &Digest) -> Option<PathBuf> {
-        let (home, record) = records(self).into_iter().find(|(_, r)| r.identity() == Some(*identity))?;
+        let (home, record) =
+            records(self).ok()?.into_iter().find(|(_, r)| r.identity() == Some(*identity))?;
         let path = record.file.below(&home);
         let meta = std::fs::metadata(&path).ok()?;
         let same =
@@ -269,41 +270,52 @@ impl Store {
     }
 }
 
-/// Every record with the folder of its file, sorted by folder.
-pub(super) fn records(store: &Store) -> Vec<(PathBuf, Record)> {
-    homes(store).into_iter().filter_map(|home| read(&home).map(|r| (home, r))).collect()
+/// Every record with the folder of its file, sorted by folder. Damaged ones are left out.
+///
+/// # Errors
+/// A folder or record is there and cannot be read.
+pub(super) fn records(store: &Store) -> Result<Vec<(PathBuf, Record)>, Error> {
+    let all = texts(store)?.into_iter();
+    Ok(all.filter_map(|(home, text)| Some((home, parse(&text).ok()?))).collect())
 }
 
 /// The folders with a damaged record, and why.
 ///
 /// # Errors
-/// A record cannot be read, which says nothing about its content.
+/// As [`records`].
 pub(super) fn damaged_records(store: &Store) -> Result<Vec<(PathBuf, String)>, Error> {
-    let mut wrong = Vec::new();
-    for home in homes(store) {
-        let record = home.join(RECORD);
-        match std::fs::read(&record) {
-            Ok(text) => wrong.extend(parse(&text).err().map(|why| (home, why))),
-            Err(e) if is_gone(&e) => {}
-            Err(e) => return Err(Error::io("reading", &record, e)),
-        }
-    }
-    Ok(wrong)
+    let all = texts(store)?.into_iter();
+    Ok(all.filter_map(|(home, text)| Some((home, parse(&text).err()?))).collect())
 }
 
 fn is_gone(e: &std::io::Error) -> bool {
-    matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+    matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
-/// The folders of all downloads and members, sorted.
-fn homes(store: &Store) -> Vec<PathBuf> {
-    let entries = |p: &Path| -> Vec<PathBuf> {
-        std::fs::read_dir(p).into_iter().flatten().flatten().map(|e| e.path()).collect()
-    };
-    let mut homes = entries(&store.dir().join(FOLDER));
-    homes.extend(homes.clone().iter().flat_map(|h| entries(&h.join("members"))));
+/// The folders of all downloads and members that have a record, sorted, each with the text of its record.
+fn texts(store: &Store) -> Result<Vec<(PathBuf, Vec<u8>)>, Error> {
+    let mut homes = folders::entries(&store.dir().join(FOLDER))?;
+    homes.retain(|home| !home.is_file());
+    for home in homes.clone() {
+        homes.extend(folders::entries(&home.join("members"))?);
+    }
     homes.sort();
-    homes
+    let mut texts = Vec::new();
+    for home in homes {
+        match std::fs::read(home.join(RECORD)) {
+            Err(e) if is_gone(&e) => {}
+            text => texts.push((home.clone(), text.at("reading", &home.join(RECORD))?)),
+        }
+    }
+    Ok(texts)
+}
+
+/// The folder of a whole download, given its folder or that of a member.
+pub(super) fn whole(home: &Path) -> &Path {
+    match home.parent() {
+        Some(members) if members.ends_with("members") => members.parent().unwrap_or(home),
+        _ => home,
+    }
 }
 
 /// The folder of incomplete files.

@@ -77,6 +77,10 @@ impl Store {
         for input in manifest.inputs.iter_mut().filter(|i| i.key.is_none() && i.label.starts_with('/')) {
             input.label = file_name(&input.label);
         }
+        // Where this machine has the program that was run; what it says about itself stays.
+        if let Some(program) = manifest.facts.get_mut("program").and_then(serde_json::Value::as_object_mut) {
+            program.remove("path");
+        }
         let text = manifest_text(&manifest, &recipe).map_err(|e| unreadable(e.to_string()))?;
         let text = String::from_utf8(text).map_err(|e| unreadable(e.to_string()))?;
         PortableManifest::parse(&text, key).map_err(unreadable)
@@ -184,6 +188,10 @@ mod tests {
             study: "/home/anna/work/study.xpipe",
             inputs: vec![note],
             log: Some("/home/anna/x.log".into()),
+            facts: serde_json::json!({ "program": { "path": "/home/anna/bin/ranker", "says": "ranker 2" } })
+                .as_object()
+                .cloned()
+                .unwrap(),
             ..publication(&recipe)
         };
         store.publish(work, what).unwrap();
@@ -208,6 +216,7 @@ mod tests {
         let (_a, from, key) = store_with_result();
         let portable = from.portable(&key).unwrap();
         assert!(!portable.text().contains("anna"), "{}", portable.text());
+        assert_eq!(portable.manifest().facts["program"], serde_json::json!({ "says": "ranker 2" }));
         let again = PortableManifest::parse(portable.text(), &key).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let to = Store::open(dir.path()).unwrap();

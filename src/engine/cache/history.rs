@@ -1,13 +1,14 @@
 //! The history of a study: for each address the key of its last result, and the failure since, if any. `why` compares
 //! with the first and prints the second.
 //!
-//! One append-only file per study. A line is `KEY "address"` (a result), `failed {…}` or `study {…}` (the owner of the
-//! file). Later lines win; lines cut by a crash are skipped. Older versions skip all lines but results.
+//! One append-only file per study. A line is `KEY "address"` (a result), `limited {…}` (the result before it may go with
+//! the run that used it), `failed {…}` or `study {…}` (the owner of the file). Later lines win; lines cut by a crash are
+//! skipped. Older versions skip all lines but results.
 //!
 //! The file is named after the study's path. The history of a moved study is found by the study's text, or, if that was
 //! edited too, by a name whose old path no longer exists.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -41,6 +42,13 @@ struct Owner {
     digest: Digest,
 }
 
+/// A result that only runs with `--keep-days` used.
+#[derive(Serialize, Deserialize)]
+struct Limited {
+    address: String,
+    key: Digest,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Failed {
     address: String,
@@ -53,6 +61,8 @@ struct Failed {
 pub struct History {
     path: PathBuf,
     last: BTreeMap<String, Digest>,
+    /// Addresses whose last result only runs with `--keep-days` used.
+    limited: BTreeSet<String>,
     failed: BTreeMap<String, LastFailure>,
     owner: Option<Owner>,
     pending: String,
@@ -82,11 +92,21 @@ impl History {
     }
 
     /// Every history in a folder, sorted by file name.
-    pub(crate) fn all(folder: &Path) -> Vec<Self> {
-        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path());
-        let mut files: Vec<PathBuf> = entries.filter(|p| p.extension().is_none_or(|e| e != "tmp")).collect();
+    ///
+    /// # Errors
+    /// The folder or a history is there and cannot be read.
+    pub(crate) fn all(folder: &Path) -> Result<Vec<Self>, Error> {
+        let mut files = super::folders::entries(folder)?;
+        files.retain(|p| p.extension().is_none_or(|e| e != "tmp"));
         files.sort();
-        files.into_iter().map(|path| Self::load(path, false)).collect()
+        let mut all = Vec::new();
+        for path in files {
+            match std::fs::read(&path) {
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                bytes => all.push(Self::parse(path.clone(), &bytes.at("reading", &path)?).0),
+            }
+        }
+        Ok(all)
     }
 
     /// The path of the study, where the history names it.
@@ -101,9 +121,19 @@ impl History {
 
     fn load(path: PathBuf, writable: bool) -> Self {
         let bytes = std::fs::read(&path).unwrap_or_default();
+        let (history, lines) = Self::parse(path, &bytes);
+        if writable && lines > 1000 && lines > 3 * history.last.len() {
+            let _ = super::memo::replace(&history.path, history.whole().as_bytes());
+        }
+        history
+    }
+
+    /// A history of its file's content, and the number of lines that are valid.
+    fn parse(path: PathBuf, bytes: &[u8]) -> (Self, usize) {
         let mut history = Self {
             path,
             last: BTreeMap::new(),
+            limited: BTreeSet::new(),
             failed: BTreeMap::new(),
             owner: None,
             pending: String::new(),
@@ -112,10 +142,7 @@ impl History {
         for line in bytes.split(|b| *b == b'\n').filter_map(|line| std::str::from_utf8(line).ok()) {
             lines += usize::from(history.take(line));
         }
-        if writable && lines > 1000 && lines > 3 * history.last.len() {
-            let _ = super::memo::replace(&history.path, history.whole().as_bytes());
-        }
-        history
+        (history, lines)
     }
 
     /// Applies a line; whether it is valid.
@@ -132,9 +159,18 @@ impl History {
                 }
                 Err(_) => return false,
             },
+            "limited" => match serde_json::from_str::<Limited>(rest) {
+                Ok(limited) => {
+                    if self.last.get(&limited.address) == Some(&limited.key) {
+                        self.limited.insert(limited.address);
+                    }
+                }
+                Err(_) => return false,
+            },
             key => match (Digest::parse(key), serde_json::from_str::<String>(rest)) {
                 (Some(key), Ok(address)) => {
                     self.failed.remove(&address);
+                    self.limited.remove(&address);
                     self.last.insert(address, key);
                 }
                 _ => return false,
@@ -145,7 +181,10 @@ impl History {
 
     fn whole(&self) -> String {
         let owner = self.owner.iter().map(study_line);
-        let results = self.last.iter().map(|(address, key)| result_line(address, key));
+        let results = self.last.iter().map(|(address, key)| {
+            let limited = self.limited.contains(address).then(|| limited_line(address, *key));
+            result_line(address, key) + &limited.unwrap_or_default()
+        });
         let failures = self.failed.iter().map(|(address, failure)| failed_line(address, failure));
         owner.chain(results).chain(failures).collect()
     }
@@ -165,12 +204,28 @@ impl History {
         self.last.iter().map(|(a, k)| (a.as_str(), k))
     }
 
-    /// Records a result. [`Self::save`] writes it.
-    pub fn record(&mut self, address: &str, key: Digest) {
+    /// The last keys that a run without `--keep-days` used: `cache gc` holds them.
+    pub fn held(&self) -> impl Iterator<Item = &Digest> {
+        self.last.iter().filter(|(address, _)| !self.limited.contains(*address)).map(|(_, key)| key)
+    }
+
+    /// Records a result; `limited` says whether only a run with `--keep-days` uses it. What a run without a limit used
+    /// stays without one. [`Self::save`] writes it.
+    pub fn record(&mut self, address: &str, key: Digest, limited: bool) {
         let failed = self.failed.remove(address).is_some();
-        if failed || self.last.get(address) != Some(&key) {
-            self.pending.push_str(&result_line(address, &key));
-            self.last.insert(address.to_owned(), key);
+        let same = self.last.get(address) == Some(&key);
+        let was_limited = self.limited.contains(address);
+        let limited = limited && (!same || was_limited);
+        if !failed && same && limited == was_limited {
+            return;
+        }
+        self.pending.push_str(&result_line(address, &key));
+        self.last.insert(address.to_owned(), key);
+        if limited {
+            self.pending.push_str(&limited_line(address, key));
+            self.limited.insert(address.to_owned());
+        } else {
+            self.limited.remove(address);
         }
     }
 
@@ -232,6 +287,11 @@ fn result_line(address: &str, key: &Digest) -> String {
     format!("{} {}\n", key.hex(), serde_json::Value::from(address))
 }
 
+fn limited_line(address: &str, key: Digest) -> String {
+    let limited = Limited { address: address.to_owned(), key };
+    format!("limited {}\n", serde_json::to_string(&limited).unwrap_or_default())
+}
+
 fn failed_line(address: &str, failure: &LastFailure) -> String {
     let failed = Failed { address: address.to_owned(), failure: failure.clone() };
     format!("failed {}\n", serde_json::to_string(&failed).unwrap_or_default())
@@ -242,96 +302,4 @@ fn study_line(owner: &Owner) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn failure(message: &str) -> LastFailure {
-        LastFailure {
-            at: "2026-11-30T10:00:00Z".into(),
-            message: message.into(),
-            log: Some("runs/r/logs/1".into()),
-        }
-    }
-
-    #[test]
-    fn the_last_key_of_an_address_counts() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("study");
-        let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
-        let mut history = History::load(path.clone(), true);
-        history.record("model[infonce, \"x y\", 1]", a);
-        history.record("other", a);
-        history.save().unwrap();
-        history.record("other", b);
-        history.save().unwrap();
-        std::fs::write(&path, [std::fs::read(&path).unwrap(), b"12ab \"torn".to_vec()].concat()).unwrap();
-        let mut again = History::load(path.clone(), true);
-        assert_eq!(again.last("model[infonce, \"x y\", 1]"), Some(a));
-        assert_eq!(again.last("other"), Some(b));
-        again.record("third", a);
-        again.save().unwrap();
-        assert_eq!(History::load(path, true).iter().count(), 3);
-    }
-
-    #[test]
-    fn a_failure_is_kept_until_there_is_a_result_again() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("study");
-        let key = Digest::of(b"k");
-        let mut history = History::load(path.clone(), true);
-        history.record("f", key);
-        history.record_failure("f", failure("line 3 has\n2 columns"));
-        history.save().unwrap();
-        let mut again = History::load(path.clone(), true);
-        assert_eq!(
-            (again.last("f"), again.failure("f")),
-            (Some(key), Some(&failure("line 3 has\n2 columns")))
-        );
-        again.record("f", key);
-        again.record_failure("g", failure(&"x".repeat(9_000)));
-        again.save().unwrap();
-        let last = History::load(path, true);
-        assert_eq!((last.last("f"), last.failure("f")), (Some(key), None));
-        assert_eq!(last.failure("g").unwrap().message.chars().count(), MAX_MESSAGE + 1);
-    }
-
-    #[test]
-    fn what_the_first_version_wrote_is_read() {
-        let dir = tempfile::tempdir().unwrap();
-        let key = Digest::of(b"k");
-        let path = dir.path().join("study");
-        std::fs::write(&path, format!("\n{} \"model[1]\"\n\n{} \"other\"\n", key.hex(), key.hex())).unwrap();
-        let history = History::load(path, true);
-        assert_eq!((history.last("model[1]"), history.iter().count()), (Some(key), 2));
-    }
-
-    #[test]
-    fn a_study_that_moves_keeps_its_history_and_a_copy_has_its_own() {
-        let dir = tempfile::tempdir().unwrap();
-        let studies = dir.path().join("studies");
-        let at = |name: &str, text: &str| {
-            let path = dir.path().join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(&path, text).unwrap();
-            path.display().to_string()
-        };
-        std::fs::create_dir(&studies).unwrap();
-        let of = |study: &str| History::of(&studies, study, true);
-        let key = Digest::of(b"k");
-        let first = at("a/main.xpipe", "one");
-        let mut history = of(&first);
-        history.record("f", key);
-        history.save().unwrap();
-        // Copied and renamed, with the same text.
-        assert_eq!(of(&at("b/copy.xpipe", "one")).last("f"), Some(key));
-        // Another study of the same name: the first is still there.
-        assert_eq!(of(&at("c/main.xpipe", "two")).last("f"), None);
-        // Moved, then edited.
-        std::fs::remove_file(&first).unwrap();
-        let mut moved = of(&at("d/main.xpipe", "three"));
-        assert_eq!(moved.last("f"), Some(key));
-        moved.record("g", key);
-        moved.save().unwrap();
-        assert_eq!(of(&at("d/main.xpipe", "four")).iter().count(), 2);
-    }
-}
+mod tests;

@@ -44,6 +44,7 @@ pub mod downloads;
 mod error;
 mod exchange;
 mod faults;
+mod folders;
 mod gc;
 mod history;
 mod inputs;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::At;
 use super::{Error, Store};
+use xpipe_base::modes;
 use xpipe_base::value::{Digest, sealed};
 
 const FORMAT: u32 = 1;
@@ -50,10 +51,11 @@ impl Store {
     pub fn pin(&self, pin: &Pin) -> Result<(), Error> {
         let path = self.pin_path(&pin.what);
         let folder = self.dir().join("pins");
-        std::fs::create_dir_all(&folder).at("making", &folder)?;
+        modes::make_folder(&folder).at("making", &folder)?;
         let text = serde_json::to_vec_pretty(pin).map_err(|e| Error::io("writing", &path, e.into()))?;
         let mut file = tempfile::NamedTempFile::new_in(&folder).at("writing", &path)?;
         file.write_all(&sealed::seal(&text)).at("writing", &path)?;
+        modes::inherit_file(file.path()).at("protecting", &path)?;
         file.as_file().sync_all().at("syncing", &path)?;
         file.persist(&path).map_err(|e| Error::io("writing", &path, e.error))?;
         Ok(())
@@ -106,6 +108,19 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_pins_of_a_shared_cache_are_shared() {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt};
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let set = |mode| std::fs::set_permissions(store.dir(), std::fs::Permissions::from_mode(mode));
+        set(0o2770).unwrap();
+        store.pin(&Pin::new("model[1]", vec![Digest::of(b"a")], None)).unwrap();
+        let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().mode() & 0o7777;
+        assert_eq!(mode(&store.dir().join("pins")), 0o2770);
+        assert_eq!(mode(&store.pin_path("model[1]")), 0o660);
+    }
 
     #[test]
     fn a_pin_is_kept_until_it_is_removed_and_a_damaged_one_is_an_error() {

@@ -9,7 +9,7 @@ use xpipe_base::modes;
 use xpipe_base::value::Digest;
 
 impl Store {
-    fn record_path(&self, key: &Digest) -> PathBuf {
+    pub(super) fn record_path(&self, key: &Digest) -> PathBuf {
         let hex = key.hex();
         self.dir().join("records").join(&hex[..2]).join(format!("{hex}.json"))
     }
@@ -23,7 +23,11 @@ impl Store {
     /// The manifest of a key that has a record only.
     pub(super) fn left_out(&self, key: &Digest) -> Result<Manifest, Miss> {
         let path = self.record_path(key);
-        let bytes = std::fs::read(&path).map_err(|_| Miss::Absent)?;
+        let bytes = match std::fs::read(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(Miss::Absent),
+            Err(e) => return Err(Miss::NotRead { path, why: e.to_string() }),
+            Ok(bytes) => bytes,
+        };
         Manifest::parse(&bytes, key).map_err(|why| Miss::Unreadable { path, why })
     }
 

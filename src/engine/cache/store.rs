@@ -258,7 +258,10 @@ impl Store {
     }
 
     /// The histories of all studies that were run with this cache.
-    pub fn histories(&self) -> Vec<History> {
+    ///
+    /// # Errors
+    /// A history is there and cannot be read.
+    pub fn histories(&self) -> Result<Vec<History>, Error> {
         History::all(&self.dir.join("studies"))
     }
 

@@ -1,11 +1,12 @@
 //! Contents and size of the store: the data behind `cache ls` and `cache du`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use serde::Serialize;
 
+use super::folders::files;
 use super::{Error, Manifest, Store, downloads};
 use xpipe_base::value::Digest;
 
@@ -67,7 +68,7 @@ pub struct Usage {
 /// # Errors
 /// The store cannot be read.
 pub fn list(store: &Store) -> Result<Vec<Entry>, Error> {
-    let mut entries: Vec<Entry> = manifests(store)
+    let mut entries: Vec<Entry> = manifests(store)?
         .into_par_iter()
         .map(|m| Entry {
             key: m.key,
@@ -92,7 +93,7 @@ pub fn list(store: &Store) -> Result<Vec<Entry>, Error> {
 pub fn usage(store: &Store) -> Result<Usage, Error> {
     let mut usage = Usage::default();
     let mut blobs = BTreeSet::new();
-    for m in manifests(store) {
+    for m in manifests(store)? {
         let stage = m.address.split('[').next().unwrap_or_default().to_owned();
         let rows = [
             usage.ops.entry(m.op.clone()).or_default(),
@@ -107,7 +108,7 @@ pub fn usage(store: &Store) -> Result<Usage, Error> {
         blobs.extend(m.outputs.into_iter().map(|o| (o.digest, o.size)));
     }
     usage.unique = blobs.iter().map(|(_, size)| size).sum();
-    for (_, record) in downloads::records(store) {
+    for (_, record) in downloads::records(store)? {
         usage.downloads.results += 1;
         usage.downloads.bytes += record.size;
     }
@@ -120,34 +121,37 @@ pub fn usage(store: &Store) -> Result<Usage, Error> {
 }
 
 /// Every readable manifest, by key.
-fn manifests(store: &Store) -> Vec<Manifest> {
-    keys(store).into_par_iter().filter_map(|key| store.record(&key)).collect()
+fn manifests(store: &Store) -> Result<Vec<Manifest>, Error> {
+    Ok(keys(store)?.into_par_iter().filter_map(|key| store.record(&key)).collect())
 }
 
 /// The keys of all manifests, sorted.
-pub(super) fn keys(store: &Store) -> Vec<Digest> {
-    let mut keys: Vec<Digest> =
-        files(&store.dir().join("actions")).filter_map(|p| Digest::parse(p.file_stem()?.to_str()?)).collect();
+pub(super) fn keys(store: &Store) -> Result<Vec<Digest>, Error> {
+    keys_in(&store.dir().join("actions"))
+}
+
+/// The keys of all records, whose files were left out, sorted.
+pub(super) fn record_keys(store: &Store) -> Result<Vec<Digest>, Error> {
+    keys_in(&store.dir().join("records"))
+}
+
+fn keys_in(folder: &Path) -> Result<Vec<Digest>, Error> {
+    let key = |p: PathBuf| Digest::parse(p.file_stem()?.to_str()?);
+    let mut keys: Vec<Digest> = files(folder)?.into_iter().filter_map(key).collect();
     keys.sort_unstable();
-    keys
+    Ok(keys)
 }
 
 /// The digests of all blobs, sorted.
-pub(super) fn blobs(store: &Store) -> Vec<Digest> {
-    let mut blobs: Vec<Digest> = files(&store.dir().join("objects"))
-        .filter_map(|p| {
-            let first = p.parent()?.file_name()?.to_str()?;
-            Digest::parse(&format!("{first}{}", p.file_name()?.to_str()?))
-        })
-        .collect();
+pub(super) fn blobs(store: &Store) -> Result<Vec<Digest>, Error> {
+    let digest = |p: PathBuf| {
+        let first = p.parent()?.file_name()?.to_str()?;
+        Digest::parse(&format!("{first}{}", p.file_name()?.to_str()?))
+    };
+    let mut blobs: Vec<Digest> =
+        files(&store.dir().join("objects"))?.into_iter().filter_map(digest).collect();
     blobs.sort_unstable();
-    blobs
-}
-
-/// The files in the subfolders of a folder.
-pub(super) fn files(folder: &Path) -> impl Iterator<Item = std::path::PathBuf> {
-    let entries = |p: &Path| std::fs::read_dir(p).into_iter().flatten().flatten().map(|e| e.path());
-    entries(folder).flat_map(move |p| entries(&p).collect::<Vec<_>>())
+    Ok(blobs)
 }
 
 /// The size of a file, or of all files in a folder, in bytes.

@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use super::digest::blob_digest;
 use super::error::At;
-use super::usage::{blobs, files, keys};
+use super::folders::files;
+use super::usage::{blobs, keys, record_keys};
 use super::{Error, Miss, Store, downloads};
 use xpipe_base::value::{Digest, sealed};
 
@@ -92,6 +93,7 @@ pub fn verify(
 ) -> Result<Verification, Error> {
     let mut verifier = Verifier { store, quarantine, found: Verification::default() };
     let users = verifier.manifests()?;
+    verifier.records()?;
     verifier.blobs(&users, progress)?;
     verifier.downloads()?;
     verifier.answers()?;
@@ -110,7 +112,7 @@ struct Verifier<'a> {
 impl Verifier<'_> {
     fn manifests(&mut self) -> Result<Users, Error> {
         let mut users = Users::new();
-        for key in keys(self.store) {
+        for key in keys(self.store)? {
             self.found.manifests += 1;
             let bad = |why: &str| Damage::Manifest { key, why: why.to_owned() };
             match self.store.get(&key) {
@@ -147,8 +149,31 @@ impl Verifier<'_> {
         Ok(users)
     }
 
+    /// Results whose files were left out: their records.
+    fn records(&mut self) -> Result<(), Error> {
+        for key in record_keys(self.store)? {
+            match self.store.left_out(&key) {
+                // Dropped meanwhile, since its files were needed.
+                Err(Miss::Absent) => continue,
+                Err(Miss::NotRead { path, why }) => {
+                    return Err(Error::io("reading", &path, std::io::Error::other(why)));
+                }
+                Err(miss) => {
+                    self.found.damage.push(Damage::Manifest { key, why: miss.to_string() });
+                    if self.quarantine {
+                        let name = format!("{}.json", key.hex());
+                        self.store.quarantine_file(&self.store.record_path(&key), &name);
+                    }
+                }
+                Ok(record) => self.found.without_checksum += usize::from(!record.has_checksum()),
+            }
+            self.found.manifests += 1;
+        }
+        Ok(())
+    }
+
     fn blobs(&mut self, users: &Users, progress: &(dyn Fn(usize, usize) + Sync)) -> Result<(), Error> {
-        let blobs = blobs(self.store);
+        let blobs = blobs(self.store)?;
         let done = AtomicUsize::new(0);
         let read = blobs
             .par_iter()
@@ -175,7 +200,7 @@ impl Verifier<'_> {
     }
 
     fn downloads(&mut self) -> Result<(), Error> {
-        let read = downloads::records(self.store)
+        let read = downloads::records(self.store)?
             .into_par_iter()
             .map(|(folder, record)| Ok((downloads::damage(&folder, &record)?, folder, record)))
             .collect::<Result<Vec<_>, Error>>()?;
@@ -201,7 +226,7 @@ impl Verifier<'_> {
     }
 
     fn answers(&mut self) -> Result<(), Error> {
-        let mut answers: Vec<PathBuf> = files(&self.store.answers()).collect();
+        let mut answers = files(&self.store.answers())?;
         answers.sort_unstable();
         let read = answers
             .into_par_iter()

@@ -23,6 +23,7 @@ impl<'a> EventBus<'a> {
         xpipe_base::modes::make_folder(&logs).map_err(|e| Error::io("making", &logs, e))?;
         let events = dir.join("events.jsonl");
         let lines = JsonLines::create(&events).map_err(|e| Error::io("writing", &events, e))?;
+        xpipe_base::modes::inherit_file(&events).map_err(|e| Error::io("protecting", &events, e))?;
         let trace = match &options.trace {
             Some(path) => Some(ChromeTrace::create(path).map_err(|e| Error::io("writing", path, e))?),
             None => None,

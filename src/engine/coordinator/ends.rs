@@ -94,8 +94,9 @@ impl Coordinator<'_, '_, '_> {
     fn done(&mut self, id: ActionId, manifest: Arc<Manifest>) {
         let at = id.0 as usize;
         let action = self.context.job.action(id);
+        let limited = self.context.options.keep_days.is_some();
         for address in action.addresses() {
-            self.history.record(address, manifest.key);
+            self.history.record(address, manifest.key, limited);
         }
         self.forced.remove(&id);
         self.producers.remove(&manifest.key);

@@ -16,12 +16,13 @@ pub struct BoundedLog {
 }
 
 impl BoundedLog {
-    /// Opens a log, which is appended to.
+    /// Opens a log, which is appended to. Whoever may use its folder may use it.
     ///
     /// # Errors
     /// The file cannot be opened for reading and writing.
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).read(true).open(path)?;
+        xpipe_base::modes::inherit_file(path)?;
         let len = file.metadata()?.len();
         Ok(Self { file, len, left_out: 0 })
     }

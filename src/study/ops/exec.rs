@@ -157,7 +157,10 @@ mod run {
         };
         process::run(job, &call)?;
         redact::refuse_secrets(&raw, &secrets)?;
-        let mut outcome = read_output(job, &label, &raw)?;
+        let mut outcome =
+            read_output(job, &label, &raw).map_err(|failure| redact::redacted(failure, &secrets))?;
+        // What was escaped is plain now.
+        redact::refuse_secrets(&job.spec.out, &secrets)?;
         if let Some(installed) = &installed {
             tell(job, installed, &mut outcome);
         }

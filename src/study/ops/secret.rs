@@ -21,7 +21,9 @@ pub(crate) fn op() -> Op {
         "Secret",
         "The value that an environment variable has at the time of the run: a password or key, for the `env` of `exec`. The \
          study, the key and every record have the name of the variable only; in the log of the program the value is \
-         replaced, and in its output it is an error. What changes a result is no secret: write it as text in `env`.",
+         replaced, and in its output it is an error, also in a compressed file. An encoding of the value (base64, \
+         percent-encoding) and a part of it are not found. What changes a result is no secret: write it as \
+         text in `env`.",
     )
     .example("secret(\"HF_TOKEN\")")
     .needs("variable", "String", "Name of the environment variable. Its value has at least six characters.")

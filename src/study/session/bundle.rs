@@ -11,6 +11,7 @@ use super::error::{Error, exit};
 use super::inputs;
 use super::load::cells;
 use crate::report;
+use xpipe_base::place;
 use xpipe_base::task::is_ignored;
 use xpipe_base::value::{ActionId, Digest, InnerPath, Input, Value, dependencies, inputs_of};
 use xpipe_engine::cache::{self, Attachment, BundledResult, Store};
@@ -59,7 +60,7 @@ impl Session {
                 files: request.all || wanted.contains(id),
             })
             .collect();
-        let home = self.home();
+        let home = self.home()?;
         let evaluated = view.evaluate()?;
         refuse_damage(&view)?;
         let (mut attachments, missing) = self.attachments(&home, request.max_input)?;
@@ -86,7 +87,7 @@ impl Session {
     pub fn metadata(&self) -> Result<Json, Error> {
         let store = self.open_cache()?;
         let view = self.cached(&store);
-        let home = self.home();
+        let home = self.home()?;
         let mut results = Vec::new();
         for (id, key) in self.keys(&view)? {
             let address = &self.job.action(id).address;
@@ -151,12 +152,11 @@ impl Session {
     }
 
     /// The folder of the study: the lowest that all its texts are in.
-    fn home(&self) -> PathBuf {
-        let mut home = self.loaded.path.parent().unwrap_or(Path::new("/")).to_owned();
-        for file in &self.loaded.files {
-            while !file.starts_with(&home) && home.pop() {}
-        }
-        home
+    ///
+    /// # Errors
+    /// They have no folder in common but the root of the file system.
+    fn home(&self) -> Result<PathBuf, Error> {
+        common_folder(&self.loaded.path, &self.loaded.files)
     }
 
     /// The files of the study, and the local files and models below its folder that it reads; and what is left out.
@@ -236,9 +236,30 @@ fn pretty(json: &Json) -> Result<Vec<u8>, Error> {
     Ok(text)
 }
 
+/// The lowest folder that a study and its files are in; `/` is an error.
+fn common_folder(study: &Path, files: &[PathBuf]) -> Result<PathBuf, Error> {
+    let mut home = study.parent().unwrap_or(Path::new("/")).to_owned();
+    for file in files {
+        while !file.starts_with(&home) && home.pop() {}
+    }
+    if home.parent().is_some() {
+        return Ok(home);
+    }
+    let found = "the files of the study have no folder in common but `/`, so a bundle would name everything by its \
+                 place on this machine";
+    Err(Error::usage(found).help("put the study and the files that it uses into one folder"))
+}
+
 /// The name of a file in the bundle.
 fn inner(under: &str, home: &Path, path: &Path) -> Result<InnerPath, Error> {
-    let inside = path.strip_prefix(home).unwrap_or(path).display();
+    let inside = path.strip_prefix(home).unwrap_or(path);
+    let Some(inside) = inside.to_str() else {
+        return Err(Error::missing(format!(
+            "{} cannot be put into a bundle: its name is not UTF-8, so another file could have the same name there",
+            place::quote(&path.display().to_string())
+        ))
+        .help("rename it"));
+    };
     let name = if under.is_empty() { inside.to_string() } else { format!("{under}/{inside}") };
     InnerPath::parse(name)
         .map_err(|why| Error::missing(format!("{} cannot be put into a bundle: {why}", path.display())))
@@ -246,18 +267,31 @@ fn inner(under: &str, home: &Path, path: &Path) -> Result<InnerPath, Error> {
 
 fn attachment(under: &str, home: &Path, path: &Path) -> Result<Attachment, Error> {
     use std::os::unix::fs::PermissionsExt as _;
-    let executable = std::fs::metadata(path)?.permissions().mode() & 0o111 != 0;
+    let executable =
+        std::fs::metadata(path).map_err(|e| unreadable(path, &e))?.permissions().mode() & 0o111 != 0;
     Ok(Attachment { name: inner(under, home, path)?, path: path.to_owned(), executable })
 }
 
-/// Adds the files of a folder, those left out that no reader sees.
-fn add_folder(home: &Path, folder: &Path, under: &str, all: &mut Vec<Attachment>) -> Result<(), Error> {
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
+fn unreadable(path: &Path, e: &std::io::Error) -> Error {
+    Error::missing(format!("cannot read {}: {e}", path.display()))
+}
+
+/// What is in a folder, that left out which no reader sees.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|e| unreadable(folder, &e))? {
+        let path = entry.map_err(|e| unreadable(folder, &e))?.path();
         let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        if is_ignored(&name) {
-            continue;
+        if !is_ignored(&name) {
+            found.push(path);
         }
+    }
+    Ok(found)
+}
+
+/// Adds the files of a folder.
+fn add_folder(home: &Path, folder: &Path, under: &str, all: &mut Vec<Attachment>) -> Result<(), Error> {
+    for path in entries(folder)? {
         if path.is_dir() {
             add_folder(home, &path, under, all)?;
         } else {
@@ -267,15 +301,15 @@ fn add_folder(home: &Path, folder: &Path, under: &str, all: &mut Vec<Attachment>
     Ok(())
 }
 
-/// The size of a file or folder in bytes.
+/// The size in bytes of a file, or of what a bundle takes of a folder.
 fn size(path: &Path) -> Result<u64, Error> {
-    let meta = std::fs::metadata(path)?;
+    let meta = std::fs::metadata(path).map_err(|e| unreadable(path, &e))?;
     if !meta.is_dir() {
         return Ok(meta.len());
     }
     let mut sum = 0;
-    for entry in std::fs::read_dir(path)? {
-        sum += size(&entry?.path())?;
+    for path in entries(path)? {
+        sum += size(&path)?;
     }
     Ok(sum)
 }
@@ -287,3 +321,6 @@ fn size(path: &Path) -> Result<u64, Error> {
 pub fn unbundle(store: &Store, archive: &Path, folder: &Path) -> Result<cache::Unbundled, Error> {
     Ok(cache::unbundle(store, archive, folder)?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,10 +26,10 @@ impl GcOptions {
     /// The request to the cache. Downloads that the lock file of a known study pins stay.
     ///
     /// # Errors
-    /// A lock file cannot be read, so what it pins is not known.
+    /// A history or lock file cannot be read, so what it needs is not known.
     pub fn request(&self, store: &Store) -> Result<GcRequest, Error> {
         let mut pinned_downloads = BTreeSet::new();
-        for study in store.histories() {
+        for study in store.histories()? {
             let Some(path) = study.study().map(Path::new).filter(|p| p.exists()) else { continue };
             let lock = Lock::beside(path, true)?;
             let digests = lock.download_digests().filter_map(|text| Checksum::parse(text).ok());
@@ -114,7 +114,7 @@ fn of_address(store: &Store, address: &str, of: Option<&str>) -> Result<Vec<Dige
     let wanted = plain(address);
     let named = |cell: &str| plain(cell) == wanted || cell.split('[').next() == Some(address.trim());
     let mut found: Vec<(String, Vec<Digest>)> = Vec::new();
-    for history in store.histories() {
+    for history in store.histories()? {
         let study = history.study().unwrap_or_default().to_owned();
         if of.is_some_and(|of| of != study) {
             continue;

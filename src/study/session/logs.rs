@@ -74,31 +74,56 @@ impl RunFolder {
     /// # Errors
     /// The events cannot be read.
     pub fn logs(&self) -> Result<Vec<ActionLog>, Error> {
-        let mut states: BTreeMap<u32, (String, &'static str)> = BTreeMap::new();
+        let mut states = ActionStates::default();
         for event in self.events()? {
-            let (id, address, state) = match event.what {
-                Event::Started { id, address, .. } => (id, address, "running"),
-                Event::Finished { id, address, .. } => (id, address, "finished"),
-                Event::Failed { id, address, .. } => (id, address, "failed"),
-                Event::Stopped { id, address } => (id, address, "stopped"),
-                _ => continue,
-            };
-            states.insert(id, (address, state));
+            states.take(&event.what);
         }
+        Ok(self.logs_among(&states, |_, _| true))
+    }
+
+    /// The logs that are wanted by address and file, of actions that events have named; in order of their numbers.
+    pub fn logs_among(&self, states: &ActionStates, wanted: impl Fn(&str, &Path) -> bool) -> Vec<ActionLog> {
         let mut logs = Vec::new();
         for entry in std::fs::read_dir(self.path.join("logs")).into_iter().flatten().flatten() {
             let path = entry.path();
             let name = entry.file_name().to_string_lossy().into_owned();
             let id = name.split('-').next().and_then(|n| n.parse::<u32>().ok());
-            let Some((id, (address, state))) = id.and_then(|id| Some((id, states.get(&id)?))) else {
+            let Some((id, (address, state))) = id.and_then(|id| Some((id, states.0.get(&id)?))) else {
                 continue;
             };
+            if !wanted(address, &path) {
+                continue;
+            }
             let bytes = entry.metadata().map_or(0, |m| m.len());
             logs.push((id, ActionLog { address: address.clone(), path, state, bytes }));
         }
         logs.sort_by_key(|(id, log)| (*id, log.path.clone()));
-        Ok(logs.into_iter().map(|(_, log)| log).collect())
+        logs.into_iter().map(|(_, log)| log).collect()
     }
+}
+
+/// The addresses and states of the actions of a run, by their numbers, from its events so far.
+#[derive(Clone, Debug, Default)]
+pub struct ActionStates(BTreeMap<u32, (String, &'static str)>);
+
+impl ActionStates {
+    /// Takes the next event.
+    pub fn take(&mut self, event: &Event) {
+        let (id, address, state) = match event {
+            Event::Started { id, address, .. } => (id, address, "running"),
+            Event::Finished { id, address, .. } => (id, address, "finished"),
+            Event::Failed { id, address, .. } => (id, address, "failed"),
+            Event::Stopped { id, address } => (id, address, "stopped"),
+            _ => return,
+        };
+        self.0.insert(*id, (address.clone(), state));
+    }
+}
+
+/// Whether a text names a cell by its address, whatever its spaces, or by its stage.
+pub fn names_address(what: &str, address: &str) -> bool {
+    let plain = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+    plain(address) == plain(what) || address.split('[').next() == Some(what.trim())
 }
 
 /// Finds what a text names: nothing means the newest run, else a run by the beginning of its name, else a stage or cell in
@@ -120,14 +145,10 @@ pub fn find_logs(store: &Store, what: Option<&str>, run: Option<&str>) -> Result
     if let Some(run) = named(what).filter(|_| what.starts_with(|c: char| c.is_ascii_digit())) {
         return Ok(LogQuery::Run(run));
     }
-    let plain = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
-    let wanted = plain(what);
-    let is =
-        |log: &ActionLog| plain(&log.address) == wanted || log.address.split('[').next() == Some(what.trim());
     for run in among.iter().rev() {
         // A run that has just begun may have no events yet.
         let Ok(logs) = run.logs() else { continue };
-        let logs: Vec<ActionLog> = logs.into_iter().filter(|l| is(l)).collect();
+        let logs: Vec<ActionLog> = logs.into_iter().filter(|l| names_address(what, &l.address)).collect();
         if !logs.is_empty() {
             return Ok(LogQuery::Stage(run.clone(), logs));
         }

@@ -52,7 +52,7 @@ pub use garbage::{GcOptions, pin, unpin};
 pub use last_failures::FailedBefore;
 pub use load::{Loaded, StudyRequest, cells};
 pub use lock::Lock;
-pub use logs::{ActionLog, LogQuery, RunFolder, TimedEvent, find_logs};
+pub use logs::{ActionLog, ActionStates, LogQuery, RunFolder, TimedEvent, find_logs, names_address};
 pub use notice::{Listener, Notice, ignore};
 pub use notify::NotifyRequest;
 pub use outcome::{FailedAction, RunOutcome, Written};

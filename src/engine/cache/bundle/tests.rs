@@ -63,7 +63,7 @@ impl Bench {
         if done.is_err() {
             assert!(!there.join("study").exists(), "nothing was changed");
             assert_eq!(super::super::usage(&store).unwrap().total.results, 0);
-            assert_eq!(super::super::usage::blobs(&store).len(), 0);
+            assert_eq!(super::super::usage::blobs(&store).unwrap().len(), 0);
         }
         done.map(|done| (store, done))
     }

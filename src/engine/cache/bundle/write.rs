@@ -129,7 +129,9 @@ fn write_tar(
     members: impl Iterator<Item = (MemberEntry, Source)>,
 ) -> Result<(), Error> {
     let folder = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let temp = tempfile::NamedTempFile::new_in(folder).at("writing", out)?;
+    // As any other file that is written: the umask decides who may read it.
+    let everybody = std::fs::Permissions::from_mode(0o666);
+    let temp = tempfile::Builder::new().permissions(everybody).tempfile_in(folder).at("writing", out)?;
     let mut tar = tar::Builder::new(BufWriter::with_capacity(1 << 20, temp));
     append(&mut tar, INDEX, index.len() as u64, false, index).at("writing", out)?;
     for (entry, source) in members {
@@ -151,9 +153,6 @@ fn write_tar(
     }
     let temp = tar.into_inner().and_then(|writer| Ok(writer.into_inner()?)).at("writing", out)?;
     temp.as_file().sync_all().at("syncing", out)?;
-    // As any other file that is written: the mode of temporary files is for this user only.
-    let mode = std::fs::Permissions::from_mode(0o644);
-    std::fs::set_permissions(temp.path(), mode).at("writing", out)?;
     temp.persist(out).map_err(|e| Error::io("writing", out, e.error))?;
     Ok(())
 }

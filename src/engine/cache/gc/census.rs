@@ -1,7 +1,7 @@
 //! What is in the store, as far as `gc` needs it: results, blobs, runs, studies, pins, and which processes are alive.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -10,16 +10,17 @@ use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::super::error::At;
+use super::super::folders::{self, files};
 use super::super::owner::{Owner, is_old};
-use super::super::usage::{blobs, files, keys};
-use super::super::{Error, History, Miss, Pin, Store, locks};
+use super::super::usage::{blobs, keys, record_keys};
+use super::super::{Error, History, Manifest, Pin, Store, locks};
 use xpipe_base::value::Digest;
 
 /// A stored result.
 pub(super) struct StoredResult {
     pub(super) study: String,
     pub(super) address: String,
-    /// Its blobs with their sizes, each once.
+    /// Its blobs with their sizes, each once; of a record, whose files were left out, those that are here nevertheless.
     pub(super) blobs: BTreeMap<Digest, u64>,
     pub(super) tree: Digest,
     /// The results that it was made from.
@@ -30,6 +31,8 @@ pub(super) struct StoredResult {
     pub(super) seconds: f64,
     /// When its manifest was written, by the clock of the file system.
     pub(super) written: SystemTime,
+    /// Its manifest.
+    pub(super) manifest: PathBuf,
 }
 
 /// The folder of a run.
@@ -76,24 +79,26 @@ pub(super) struct Keep {
 }
 
 pub(super) const KEEP: &str = "keep.json";
+const EVENTS: &str = "events.jsonl";
 
 impl Census {
     /// Reads the store.
     ///
     /// # Errors
-    /// A pin or manifest says something that this version does not understand.
+    /// Something is there and cannot be read: what it holds is not known then. Or a pin, manifest or claim says something
+    /// that this version does not understand.
     pub(super) fn take(store: &Store) -> Result<Self, Error> {
         let (results, doubtful) = results(store)?;
         let found: Vec<(Digest, Blob)> =
-            blobs(store).into_par_iter().filter_map(|d| Some((d, blob(&store.blob(&d))?))).collect();
+            blobs(store)?.into_par_iter().filter_map(|d| Some((d, blob(&store.blob(&d))?))).collect();
         Ok(Self {
             now: SystemTime::now(),
-            live_since: live_since(store),
+            live_since: live_since(store)?,
             results,
             doubtful,
             blobs: found.into_iter().collect(),
-            runs: runs(store),
-            studies: store.histories(),
+            runs: runs(store)?,
+            studies: store.histories()?,
             pins: store.pins()?,
         })
     }
@@ -116,6 +121,13 @@ pub(super) fn blob(path: &Path) -> Option<Blob> {
     Some(Blob { bytes: meta.len(), changed })
 }
 
+/// When a file, or a folder with anything below it, last changed, in nanoseconds since 1970; `None` if it is gone.
+pub(super) fn changed(path: &Path) -> Option<i128> {
+    let own = blob(path)?.changed;
+    let below = std::fs::read_dir(path).into_iter().flatten().flatten();
+    below.filter_map(|entry| changed(&entry.path())).chain([own]).max()
+}
+
 /// The time of nanoseconds since 1970.
 pub(super) fn time_of(nanos: i128) -> SystemTime {
     let since = Duration::from_nanos(u64::try_from(nanos).unwrap_or(0));
@@ -127,58 +139,83 @@ pub(super) fn written(path: &Path) -> Option<SystemTime> {
     std::fs::symlink_metadata(path).ok()?.modified().ok()
 }
 
-type Results = (BTreeMap<Digest, StoredResult>, BTreeSet<Digest>);
+/// What a reader of something found there; `None` if nothing is there.
+///
+/// # Errors
+/// It is there and cannot be read.
+fn there<T>(read: io::Result<T>, path: &Path) -> Result<Option<T>, Error> {
+    match read {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => read.at("reading", path).map(Some),
+    }
+}
+
+/// When a file was last written; `None` if it is gone.
+fn last_written(path: &Path) -> Result<Option<SystemTime>, Error> {
+    there(std::fs::symlink_metadata(path).and_then(|m| m.modified()), path)
+}
 
 /// Every result, and the blobs of manifests that cannot be used.
-fn results(store: &Store) -> Result<Results, Error> {
-    enum Found {
-        Result(Digest, Box<StoredResult>),
-        Doubtful(Vec<Digest>),
-        Newer(PathBuf, String),
-        Gone,
-    }
-    let read = |key: Digest| {
-        let path = store.manifest_path(&key);
-        let Some(written) = written(&path) else { return Found::Gone };
-        let Some(m) = store.record(&key) else {
-            let text = std::fs::read(&path).unwrap_or_default();
-            return match Loose::read(&text) {
-                Loose { format, .. } if format > super::super::manifest::FORMAT => {
-                    let why = match store.get(&key) {
-                        Err(Miss::Unreadable { why, .. }) => why,
-                        _ => String::new(),
-                    };
-                    Found::Newer(path, why)
-                }
-                loose => Found::Doubtful(loose.outputs.into_iter().map(|o| o.digest).collect()),
-            };
-        };
-        Found::Result(
-            key,
-            Box::new(StoredResult {
-                study: m.study,
-                address: m.address,
-                blobs: m.outputs.into_iter().map(|o| (o.digest, o.size)).collect(),
-                tree: m.tree,
-                made_from: m.inputs.iter().filter_map(|i| i.key).collect(),
-                inputs: m.inputs.iter().filter(|i| i.key.is_none()).map(|i| i.digest).collect(),
-                seconds: m.seconds,
-                written,
-            }),
-        )
-    };
+type Results = (BTreeMap<Digest, StoredResult>, BTreeSet<Digest>);
+
+/// A manifest in the store.
+enum Found {
+    Result(Digest, Box<StoredResult>),
+    Doubtful(Vec<Digest>),
+    Gone,
+}
+
+/// Every result, and the blobs of manifests that cannot be used.
+///
+/// # Errors
+/// A manifest cannot be read, or is of a newer version.
+pub(super) fn results(store: &Store) -> Result<Results, Error> {
+    let of_results = keys(store)?.into_iter().map(|key| (key, store.manifest_path(&key), true));
+    let of_records = record_keys(store)?.into_iter().map(|key| (key, store.record_path(&key), false));
+    // A result goes before a record of the same key.
+    let all: Vec<(Digest, PathBuf, bool)> = of_records.chain(of_results).collect();
+    let found: Result<Vec<Found>, Error> =
+        all.into_par_iter().map(|(key, path, files)| result(store, key, path, files)).collect();
     let (mut all, mut doubtful) = (BTreeMap::new(), BTreeSet::new());
-    for found in keys(store).into_par_iter().map(read).collect::<Vec<_>>() {
+    for found in found? {
         match found {
             Found::Result(key, result) => {
                 all.insert(key, *result);
             }
             Found::Doubtful(blobs) => doubtful.extend(blobs),
-            Found::Newer(path, why) => return Err(Error::io("reading", &path, std::io::Error::other(why))),
             Found::Gone => {}
         }
     }
     Ok((all, doubtful))
+}
+
+/// Reads a manifest; without `files`, that of a result whose files were left out.
+fn result(store: &Store, key: Digest, path: PathBuf, files: bool) -> Result<Found, Error> {
+    let Some(written) = last_written(&path)? else { return Ok(Found::Gone) };
+    let Some(text) = there(std::fs::read(&path), &path)? else { return Ok(Found::Gone) };
+    let m = match Manifest::parse(&text, &key) {
+        Ok(manifest) => manifest,
+        Err(why) => {
+            let loose = Loose::read(&text);
+            if loose.format > super::super::manifest::FORMAT {
+                return Err(Error::io("reading", &path, io::Error::other(why)));
+            }
+            return Ok(Found::Doubtful(loose.outputs.into_iter().map(|o| o.digest).collect()));
+        }
+    };
+    let here = |digest: &Digest| files || store.blob(digest).exists();
+    let result = StoredResult {
+        study: m.study,
+        address: m.address,
+        blobs: m.outputs.into_iter().map(|o| (o.digest, o.size)).filter(|(d, _)| here(d)).collect(),
+        tree: m.tree,
+        made_from: m.inputs.iter().filter_map(|i| i.key).collect(),
+        inputs: m.inputs.iter().filter(|i| i.key.is_none()).map(|i| i.digest).collect(),
+        seconds: m.seconds,
+        written,
+        manifest: path,
+    };
+    Ok(Found::Result(key, Box::new(result)))
 }
 
 /// What can be read of a manifest that is damaged.
@@ -201,31 +238,59 @@ impl Loose {
 }
 
 /// Every folder of a run, by name.
-fn runs(store: &Store) -> Vec<Run> {
-    let folder = store.dir().join("runs");
-    let mut paths: Vec<PathBuf> =
-        std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()).collect();
+fn runs(store: &Store) -> Result<Vec<Run>, Error> {
+    let mut paths = folders::entries(&store.dir().join("runs"))?;
     paths.sort();
-    let claimed = with_jobs(store);
-    let has_jobs = |run: Run| {
-        let name = run.path.file_name().and_then(|n| n.to_str());
-        Run { has_jobs: name.is_some_and(|n| claimed.contains(n)), ..run }
-    };
-    paths.into_par_iter().filter_map(run).map(has_jobs).collect()
+    let claimed = with_jobs(store)?;
+    let runs: Result<Vec<Option<Run>>, Error> = paths.into_par_iter().map(|p| run(p, &claimed)).collect();
+    Ok(runs?.into_iter().flatten().collect())
 }
 
 /// The runs that claims of jobs name: their jobs may wait in a queue, whether or not a process of the run is alive.
-fn with_jobs(store: &Store) -> BTreeSet<String> {
+///
+/// # Errors
+/// A claim cannot be read.
+pub(super) fn with_jobs(store: &Store) -> Result<BTreeSet<String>, Error> {
     #[derive(Deserialize)]
     struct Claim {
         run: String,
     }
-    let claims = std::fs::read_dir(store.dir().join("claims")).into_iter().flatten().flatten();
-    let read = |path: PathBuf| serde_json::from_slice::<Claim>(&std::fs::read(path).ok()?).ok();
-    claims.filter_map(|entry| Some(read(entry.path())?.run)).collect()
+    let mut runs = BTreeSet::new();
+    for path in folders::entries(&store.dir().join("claims"))? {
+        // A claim gets its name when it is complete.
+        if path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b".")) {
+            continue;
+        }
+        let Some(text) = there(std::fs::read(&path), &path)? else { continue };
+        let claim: Claim =
+            serde_json::from_slice(&text).map_err(|e| Error::io("reading", &path, e.into()))?;
+        runs.insert(claim.run);
+    }
+    Ok(runs)
 }
 
-fn run(path: PathBuf) -> Option<Run> {
+/// When a run last wrote an event; `None` if its folder is gone.
+pub(super) fn last_event(run: &Path) -> Result<Option<SystemTime>, Error> {
+    Ok(match last_written(&run.join(EVENTS))? {
+        None => last_written(run)?,
+        last => last,
+    })
+}
+
+fn run(path: PathBuf, claimed: &BTreeSet<String>) -> Result<Option<Run>, Error> {
+    let Some(last) = last_event(&path)? else { return Ok(None) };
+    let (study, keys) = told(&path.join(EVENTS))?;
+    let keep = path.join(KEEP);
+    let until = there(std::fs::read(&keep), &keep)?.and_then(|text| {
+        let keep: Keep = serde_json::from_slice(&text).ok()?;
+        last.checked_add(Duration::from_secs(u64::from(keep.days) * 86_400))
+    });
+    let has_jobs = path.file_name().and_then(|n| n.to_str()).is_some_and(|n| claimed.contains(n));
+    Ok(Some(Run { path, study, keys, last, until, has_jobs }))
+}
+
+/// The study and the results that the events of a run name.
+fn told(events: &Path) -> Result<(String, BTreeSet<Digest>), Error> {
     #[derive(Deserialize)]
     struct Line {
         what: What,
@@ -236,46 +301,51 @@ fn run(path: PathBuf) -> Option<Run> {
         study: Option<String>,
         key: Option<Digest>,
     }
-    let events = path.join("events.jsonl");
-    let last = written(&events).or_else(|| written(&path))?;
     let (mut study, mut keys) = (String::new(), BTreeSet::new());
-    if let Ok(file) = std::fs::File::open(&events) {
-        for line in BufReader::new(file).split(b'\n').map_while(Result::ok) {
-            // Most lines of a long run are about progress.
-            let has = |part: &[u8]| line.windows(part.len()).any(|w| w == part);
-            if !has(b"\"key\"") && !has(b"\"run_started\"") {
-                continue;
-            }
-            let Ok(Line { what }) = serde_json::from_slice(&line) else { continue };
-            match what.event.as_str() {
-                "run_started" => study = what.study.unwrap_or_default(),
-                "cached" | "finished" => keys.extend(what.key),
-                _ => {}
-            }
+    let Some(file) = there(std::fs::File::open(events), events)? else { return Ok((study, keys)) };
+    for line in BufReader::new(file).split(b'\n') {
+        let line = line.at("reading", events)?;
+        // Most lines of a long run are about progress.
+        let has = |part: &[u8]| line.windows(part.len()).any(|w| w == part);
+        if !has(b"\"key\"") && !has(b"\"run_started\"") {
+            continue;
+        }
+        // A line that a crash cut.
+        let Ok(Line { what }) = serde_json::from_slice(&line) else { continue };
+        match what.event.as_str() {
+            "run_started" => study = what.study.unwrap_or_default(),
+            "cached" | "finished" => keys.extend(what.key),
+            _ => {}
         }
     }
-    let until = std::fs::read(path.join(KEEP)).ok().and_then(|text| {
-        let keep: Keep = serde_json::from_slice(&text).ok()?;
-        last.checked_add(Duration::from_secs(u64::from(keep.days) * 86_400))
-    });
-    Some(Run { path, study, keys, last, until, has_jobs: false })
+    Ok((study, keys))
 }
 
 /// When the oldest process began that has this store open for writing, this one left out. The time is that of its lock
 /// file. A process whose lock cannot be asked for counts as alive.
-pub(super) fn live_since(store: &Store) -> Option<SystemTime> {
-    let entries = std::fs::read_dir(store.dir().join("tmp")).ok()?;
+///
+/// # Errors
+/// The folders of processes cannot be read.
+pub(super) fn live_since(store: &Store) -> Result<Option<SystemTime>, Error> {
+    let entries = folders::entries(&store.dir().join("tmp"))?;
     let (own, this, local) = (store.session_folder().ok(), Owner::this(), store.network.is_local());
-    let sessions = entries.flatten().map(|e| e.path()).filter(|path| path.is_dir());
-    let alive = sessions.filter(|path| own != Some(path.as_path())).filter_map(|path| {
+    let sessions = entries.into_iter().filter(|path| path.is_dir());
+    let mut oldest: Option<SystemTime> = None;
+    for path in sessions.filter(|path| own != Some(path.as_path())) {
         let lock = path.with_extension("lock");
-        let began = written(&lock).or_else(|| written(&path))?;
+        let began = match last_written(&lock)? {
+            None => last_written(&path)?,
+            began => began,
+        };
+        let Some(began) = began else { continue };
         // On a network file system a lock may be granted although a process of another host holds it.
         let may_be_dead =
             local || Owner::of(&path).map_or(is_old(&path), |owner| owner.is_dead(&this, &path));
-        (!may_be_dead || !locks::is_free(&lock)).then_some(began)
-    });
-    alive.min()
+        if !may_be_dead || !locks::is_free(&lock) {
+            oldest = Some(oldest.map_or(began, |o| o.min(began)));
+        }
+    }
+    Ok(oldest)
 }
 
 /// The keys whose checkpoints are in the store.
@@ -297,24 +367,21 @@ pub(super) fn trees(store: &Store) -> Vec<(Digest, PathBuf)> {
 }
 
 /// The files of kept answers.
-pub(super) fn answers(store: &Store) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = files(&store.answers()).collect();
-    found.sort();
-    found
-}
-
-/// The names in a folder, sorted.
 ///
 /// # Errors
-/// The folder exists and cannot be read.
-pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    if !folder.is_dir() {
-        return Ok(Vec::new());
-    }
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).at("reading", folder)? {
-        found.push(entry.at("reading", folder)?.path());
-    }
+/// They cannot be read.
+pub(super) fn answers(store: &Store) -> Result<Vec<PathBuf>, Error> {
+    let mut found = files(&store.answers())?;
+    found.sort();
+    Ok(found)
+}
+
+/// What is in a folder, sorted.
+///
+/// # Errors
+/// The folder is there and cannot be read.
+pub(super) fn sorted(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut found = folders::entries(folder)?;
     found.sort();
     Ok(found)
 }

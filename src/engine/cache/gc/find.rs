@@ -29,7 +29,7 @@ pub fn find_garbage(store: &Store, request: &GcRequest) -> Result<Garbage, Error
     finder.runs_and_histories();
     finder.leftovers()?;
     finder.orphans();
-    finder.downloads();
+    finder.downloads()?;
     let total = finder.total();
     let above = finder.down_to_size(total);
     let results = finder.results();
@@ -54,8 +54,12 @@ struct Finder<'a> {
 
 impl Finder<'_> {
     fn add(&mut self, kind: GarbageKind, path: PathBuf) {
-        let bytes = size(&path);
-        self.files.push(GarbageFile { kind, path, bytes, blob: None });
+        self.add_with(kind, path, Vec::new());
+    }
+
+    fn add_with(&mut self, kind: GarbageKind, path: PathBuf, content: Vec<Digest>) {
+        let (bytes, changed) = (size(&path), census::changed(&path));
+        self.files.push(GarbageFile { kind, path, bytes, blob: None, changed, content });
     }
 
     /// Whether something last written then is old enough, and written before every living process.
@@ -84,25 +88,25 @@ impl Finder<'_> {
     fn leftovers(&mut self) -> Result<(), Error> {
         for (key, path) in census::checkpoints(self.store) {
             let done = self.census.results.contains_key(&key);
-            let last = census::entries(&path)?.iter().filter_map(|p| census::written(p)).max();
+            let last = census::sorted(&path)?.iter().filter_map(|p| census::written(p)).max();
             let last = last.or_else(|| census::written(&path));
             let old = |time| if done { !self.census.in_use_since(time) } else { self.is_old(time) };
             if last.is_some_and(old) {
                 self.add(GarbageKind::Checkpoints, path);
             }
         }
-        for path in census::entries(&downloads::part_files(self.store))? {
+        for path in census::sorted(&downloads::part_files(self.store))? {
             if path.extension().is_some_and(|e| e == "part" || e == "json") && self.is_old_file(&path) {
                 self.add(GarbageKind::Partial, path);
             }
         }
-        for path in census::entries(&self.store.dir().join("damaged"))? {
+        for path in census::sorted(&self.store.dir().join("damaged"))? {
             if self.is_old_file(&path) {
                 self.add(GarbageKind::Damaged, path);
             }
         }
         if self.request.answers {
-            for path in census::answers(self.store) {
+            for path in census::answers(self.store)? {
                 if self.is_old_file(&path) {
                     self.add(GarbageKind::Answer, path);
                 }
@@ -125,36 +129,43 @@ impl Finder<'_> {
                     path: self.store.blob(digest),
                     bytes: blob.bytes,
                     blob: Some(*digest),
+                    changed: Some(blob.changed),
+                    content: Vec::new(),
                 });
             }
         }
         let trees: BTreeSet<Digest> = self.census.results.values().map(|r| r.tree).collect();
         for (digest, path) in census::trees(self.store) {
-            let changed = census::blob(&path).map(|b| census::time_of(b.changed));
-            if !trees.contains(&digest) && changed.is_some_and(|time| old(self.census, time)) {
+            let changed = census::blob(&path).map(|b| b.changed);
+            if !trees.contains(&digest) && changed.is_some_and(|at| old(self.census, census::time_of(at))) {
                 // Links to blobs, whose bytes are counted there.
-                self.files.push(GarbageFile { kind: GarbageKind::Orphan, path, bytes: 0, blob: None });
+                let (kind, content) = (GarbageKind::Orphan, vec![digest]);
+                self.files.push(GarbageFile { kind, path, bytes: 0, blob: None, changed, content });
             }
         }
     }
 
-    /// Downloads that no result that stays was made from, and no lock file pins.
-    fn downloads(&mut self) {
+    /// Downloads that no result that stays was made from, and no lock file pins. One with a damaged record stays: what it
+    /// is for is not known.
+    fn downloads(&mut self) -> Result<(), Error> {
         let read: BTreeSet<Digest> = self.stays().flat_map(|(_, r)| r.inputs.iter().copied()).collect();
-        let mut folders: BTreeMap<PathBuf, bool> = BTreeMap::new();
-        for (home, record) in downloads::records(self.store) {
-            let folder = match &record.member {
-                Some(_) => home.ancestors().nth(2).map_or_else(|| home.clone(), Path::to_owned),
-                None => home.clone(),
-            };
+        let damaged = downloads::damaged_records(self.store)?;
+        let mut folders: BTreeMap<PathBuf, (bool, Vec<Digest>)> = BTreeMap::new();
+        for (home, _) in &damaged {
+            folders.entry(downloads::whole(home).to_owned()).or_default().0 = true;
+        }
+        for (home, record) in downloads::records(self.store)? {
             let wanted = self.request.pinned_downloads.contains(&record.digest)
                 || record.identity().is_none_or(|identity| read.contains(&identity))
                 || !self.is_old_file(&home);
-            *folders.entry(folder).or_default() |= wanted;
+            let (any, content) = folders.entry(downloads::whole(&home).to_owned()).or_default();
+            *any |= wanted;
+            content.extend(record.identity());
         }
-        for (folder, _) in folders.into_iter().filter(|(_, wanted)| !wanted) {
-            self.add(GarbageKind::Download, folder);
+        for (folder, (_, content)) in folders.into_iter().filter(|(_, (wanted, _))| !wanted) {
+            self.add_with(GarbageKind::Download, folder, content);
         }
+        Ok(())
     }
 
     /// The size of the store now, each file once.

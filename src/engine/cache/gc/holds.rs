@@ -54,11 +54,10 @@ pub(super) fn decide(census: &Census, request: &GcRequest) -> Decision {
     holds.add(Hold::Running, running(census));
     holds.add(Hold::Pinned, census.pins.iter().flat_map(|p| p.keys.iter().copied()).collect());
     let of_studies = (0..).zip(&census.studies).filter(|(i, _)| !gone_studies.contains(i));
-    let of_studies = of_studies.flat_map(|(_, s)| s.iter().map(|(_, key)| *key));
+    let of_studies = of_studies.flat_map(|(_, s)| s.held().copied());
     let of_runs = (0..).zip(&census.runs).filter(|(i, _)| !old_runs.contains(i));
     let of_runs = of_runs.flat_map(|(_, run)| run.keys.iter().copied());
-    let used = of_studies.chain(of_runs).filter(|key| !over.contains(key)).collect();
-    holds.add(Hold::Used, used);
+    holds.add(Hold::Used, of_studies.chain(of_runs).collect());
     let young = |(key, time): (&Digest, &SystemTime)| {
         (!over.contains(key) && !census.is_older(*time, request.older)).then_some(*key)
     };
@@ -101,7 +100,8 @@ fn running(census: &Census) -> Vec<Digest> {
     keys
 }
 
-/// Results that only runs with `--keep-days` used, all of which are over.
+/// Results that need not stay because they are young: among the runs that are left, only those with `--keep-days` used
+/// them, all of which are over. That a run without a limit used them is in the history of its study, which holds them.
 fn over(census: &Census) -> BTreeSet<Digest> {
     let mut until: BTreeMap<Digest, Option<SystemTime>> = BTreeMap::new();
     for run in &census.runs {
@@ -115,19 +115,12 @@ fn over(census: &Census) -> BTreeSet<Digest> {
     until.into_iter().filter_map(over).collect()
 }
 
-/// Runs whose folders may go: those whose days are over, and those older than what was asked for. The latter stay while a
-/// run with a limit shares a result with them, since they say that the result has none.
+/// Runs whose folders may go: those whose days are over, and those older than what was asked for.
 fn old_runs(census: &Census, request: &GcRequest) -> BTreeSet<usize> {
-    let limited: BTreeSet<Digest> = census
-        .runs
-        .iter()
-        .filter(|r| r.until.is_some_and(|until| until > census.now))
-        .flat_map(|r| r.keys.iter().copied())
-        .collect();
     let may_go = |run: &Run| match run.until {
         _ if run.has_jobs || census.in_use_since(run.last) => false,
         Some(until) => until <= census.now,
-        None => census.is_older(run.last, request.older) && run.keys.is_disjoint(&limited),
+        None => census.is_older(run.last, request.older),
     };
     (0..).zip(&census.runs).filter(|(_, run)| may_go(run)).map(|(i, _)| i).collect()
 }

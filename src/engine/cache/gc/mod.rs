@@ -101,6 +101,12 @@ pub struct GarbageFile {
     /// Its digest, if it is a blob.
     #[serde(skip)]
     blob: Option<Digest>,
+    /// When it last changed, in nanoseconds since 1970.
+    #[serde(skip)]
+    changed: Option<i128>,
+    /// Its content: that of a download as results name it, or the digest of a folder of a result.
+    #[serde(skip)]
+    content: Vec<Digest>,
 }
 
 /// What may go.
@@ -121,9 +127,9 @@ pub struct Garbage {
 }
 
 impl super::Store {
-    /// Whether another process has this store open for writing.
+    /// Whether another process has this store open for writing, or may have.
     pub fn has_live_processes(&self) -> bool {
-        census::live_since(self).is_some()
+        census::live_since(self).map_or(true, |since| since.is_some())
     }
 }
 

@@ -9,10 +9,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::super::error::At;
-use super::super::usage::keys;
 use super::super::{Error, Store};
 use super::census::{self, Census};
-use super::{Garbage, GarbageKind};
+use super::{Garbage, GarbageFile, GarbageKind};
 use xpipe_base::value::Digest;
 
 /// What was removed.
@@ -39,10 +38,18 @@ pub fn remove_garbage(store: &Store, garbage: &Garbage) -> Result<Removed, Error
     let census = Census::take(store)?;
     let mut remover = Remover { store, census, away, moved: 0, removed: Removed::default() };
     let gone = remover.manifests(garbage)?;
-    remover.contents(garbage, &gone)?;
-    remover.files(garbage)?;
+    let named = remover.contents(garbage, &gone)?;
+    remover.files(garbage, &named)?;
     std::fs::remove_dir_all(&remover.away).at("removing", &remover.away)?;
     Ok(remover.removed)
+}
+
+/// What results that stay name.
+struct Named {
+    trees: BTreeSet<Digest>,
+    blobs: BTreeSet<Digest>,
+    /// The content of inputs that are no results.
+    inputs: BTreeSet<Digest>,
 }
 
 struct Remover<'a> {
@@ -72,12 +79,13 @@ impl Remover<'_> {
         let mut gone = BTreeSet::new();
         for result in &garbage.results {
             let key = result.key;
-            let Some(written) = self.census.results.get(&key).map(|r| r.written) else { continue };
+            let Some(result) = self.census.results.get(&key) else { continue };
+            let (written, manifest) = (result.written, result.manifest.clone());
             // While its lock is held, another process makes it.
             let lock = self.store.try_lock(&key)?;
             if lock.is_none() || used.contains(&key) || self.census.in_use_since(written) {
                 self.removed.in_use += 1;
-            } else if self.take(&self.store.manifest_path(&key))? {
+            } else if self.take(&manifest)? {
                 self.removed.results += 1;
                 gone.insert(key);
             }
@@ -87,21 +95,25 @@ impl Remover<'_> {
 
     /// Removes the folders and blobs of results that are gone, and orphaned blobs, unless a manifest names them by now
     /// or they were written or linked meanwhile.
-    fn contents(&mut self, garbage: &Garbage, gone: &BTreeSet<Digest>) -> Result<(), Error> {
-        let (mut trees, mut named) = (BTreeSet::new(), self.census.doubtful.clone());
-        for manifest in keys(self.store).iter().filter_map(|key| self.store.record(key)) {
-            trees.insert(manifest.tree);
-            named.extend(manifest.outputs.iter().map(|o| o.digest));
-        }
+    fn contents(&mut self, garbage: &Garbage, gone: &BTreeSet<Digest>) -> Result<Named, Error> {
+        let (now, doubtful) = census::results(self.store)?;
+        let mut named = Named {
+            trees: now.values().map(|r| r.tree).collect(),
+            blobs: now.values().flat_map(|r| r.blobs.keys().copied()).collect(),
+            inputs: now.values().flat_map(|r| r.inputs.iter().copied()).collect(),
+        };
+        named.blobs.extend(&self.census.doubtful);
+        named.blobs.extend(doubtful);
         let folders = garbage.results.iter().filter(|r| gone.contains(&r.key)).map(|r| r.tree);
-        let folders: BTreeSet<Digest> = folders.filter(|tree| !trees.contains(tree)).collect();
+        let folders: BTreeSet<Digest> = folders.filter(|tree| !named.trees.contains(tree)).collect();
         for tree in folders {
             self.take(&self.store.dir().join("trees").join(tree.hex()))?;
         }
         let results = gone.iter().filter_map(|key| self.census.results.get(key));
         let of_results = results.flat_map(|r| r.blobs.keys().copied());
         let orphans = garbage.files.iter().filter_map(|f| f.blob);
-        let blobs: BTreeSet<Digest> = of_results.chain(orphans).filter(|d| !named.contains(d)).collect();
+        let blobs: BTreeSet<Digest> =
+            of_results.chain(orphans).filter(|d| !named.blobs.contains(d)).collect();
         for digest in blobs {
             let path = self.store.blob(&digest);
             let known = self.census.blobs.get(&digest).copied();
@@ -115,11 +127,17 @@ impl Remover<'_> {
                 (_, None) => {}
             }
         }
-        Ok(())
+        Ok(named)
     }
 
-    fn files(&mut self, garbage: &Garbage) -> Result<(), Error> {
+    /// Removes what is no result, unless it changed since the search or something needs it by now.
+    fn files(&mut self, garbage: &Garbage, named: &Named) -> Result<(), Error> {
+        let claimed = census::with_jobs(self.store)?;
         for file in garbage.files.iter().filter(|f| f.blob.is_none()) {
+            if is_needed(file, named, &claimed) {
+                self.removed.in_use += 1;
+                continue;
+            }
             let key = file.path.file_name().and_then(|n| Digest::parse(n.to_str()?));
             let lock = match key.filter(|_| file.kind == GarbageKind::Checkpoints) {
                 Some(key) => self.store.try_lock(&key)?.map(Some),
@@ -133,5 +151,20 @@ impl Remover<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether something that is no result, and that the search had found, is needed by now.
+fn is_needed(file: &GarbageFile, named: &Named, claimed: &BTreeSet<String>) -> bool {
+    let name = file.path.file_name().and_then(|n| n.to_str());
+    match file.kind {
+        // The files in it are links, which change with the files that were removed.
+        GarbageKind::Orphan => {
+            file.content.iter().any(|tree| named.trees.contains(tree))
+                || census::blob(&file.path).is_some_and(|now| Some(now.changed) != file.changed)
+        }
+        GarbageKind::Download if file.content.iter().any(|d| named.inputs.contains(d)) => true,
+        GarbageKind::Run if name.is_some_and(|n| claimed.contains(n)) => true,
+        _ => census::changed(&file.path).is_some_and(|now| Some(now) != file.changed),
     }
 }

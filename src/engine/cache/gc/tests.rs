@@ -1,11 +1,13 @@
 //! What goes and what stays, over small stores.
 
+mod care;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::super::tests::{publication, recipe};
-use super::super::{History, InputNote, Manifest, Miss, Pin, Publication, verify};
+use super::super::{Damage, History, InputNote, Manifest, Miss, Pin, Publication, verify};
 use super::*;
 use crate::cache::Store;
 use xpipe_base::value::Checksum;
@@ -46,9 +48,14 @@ impl Bench {
     }
 
     fn history(&self, study: &Path, results: &[&Manifest]) {
+        self.used_by(study, results, false);
+    }
+
+    /// Records results in the history of a study; `limited` for a run with `--keep-days`.
+    fn used_by(&self, study: &Path, results: &[&Manifest], limited: bool) {
         std::fs::write(study, "edition 2026\n").unwrap();
         let mut history: History = self.store.history(&study.display().to_string());
-        results.iter().for_each(|m| history.record(&m.address, m.key));
+        results.iter().for_each(|m| history.record(&m.address, m.key, limited));
         history.save().unwrap();
     }
 
@@ -135,15 +142,17 @@ fn results_of_runs_with_a_limit_go_when_it_is_over_unless_another_run_has_none()
     let bench = Bench::new();
     let (only, shared, open) =
         (bench.result(1, "only", &[]), bench.result(2, "shared", &[]), bench.result(3, "open", &[]));
-    bench.history(&bench.dir.path().join("s.xpipe"), &[&only, &shared, &open]);
+    let study = bench.dir.path().join("s.xpipe");
+    bench.history(&study, &[&shared]);
+    bench.used_by(&study, &[&only, &shared, &open], true);
     let limited = bench.run(8, &[&only, &shared], Some(7));
     let unlimited = bench.run(90, &[&shared], None);
     bench.run(3, &[&open, &shared], Some(7));
     let (results, files) = bench.finds(&request(30 * DAY));
-    assert_eq!((results, files), (names(&[1]), 1), "although they are the latest of a study, and young");
+    assert_eq!((results, files), (names(&[1]), 2), "although they are the latest of a study, and young");
     bench.sweep(&request(30 * DAY));
-    // The old run says that what it shares with the limited one has no limit.
-    assert!(!limited.exists() && unlimited.exists());
+    // The history says that what the old run shares with the limited one has no limit.
+    assert!(!limited.exists() && !unlimited.exists());
     assert!(bench.store.get(&only.key).is_err() && bench.store.get(&shared.key).is_ok());
     let limit = bench.run(0, &[], None).with_file_name("x");
     std::fs::create_dir(&limit).unwrap();
@@ -280,7 +289,7 @@ fn studies_that_are_gone_keep_their_results_unless_they_are_to_be_forgotten() {
     assert_eq!(bench.finds(&request(Duration::ZERO)), (vec![], 0));
     let forget = GcRequest { forget_gone: true, ..request(Duration::ZERO) };
     assert_eq!(bench.sweep(&forget).results, 1);
-    assert!(bench.store.histories().is_empty());
+    assert!(bench.store.histories().unwrap().is_empty());
 }
 
 #[test]
@@ -328,4 +337,61 @@ fn results_of_a_newer_version_are_left_alone() {
     std::fs::write(&manifest, text.replace("\"format\": 2", "\"format\": 9")).unwrap();
     let error = find_garbage(&bench.store, &request(Duration::ZERO)).unwrap_err().to_string();
     assert!(error.contains("layout version 9"), "{error}");
+}
+
+#[test]
+fn a_run_with_a_limit_does_not_take_results_of_an_earlier_run_without_one() {
+    let bench = Bench::new();
+    let study = bench.dir.path().join("s.xpipe");
+    let both = bench.result(1, "both", &[]);
+    age(&bench.store.manifest_path(&both.key), 90);
+    bench.used_by(&study, &[&both], false);
+    let first = bench.run(90, &[&both], None);
+    bench.sweep(&request(30 * DAY));
+    assert!(!first.exists());
+    // A run with a limit finds one result and makes another; then its days are over.
+    let second = bench.result(2, "second", &[]);
+    age(&bench.store.manifest_path(&second.key), 90);
+    bench.used_by(&study, &[&both, &second], true);
+    bench.run(8, &[&both, &second], Some(7));
+    assert_eq!(bench.sweep(&request(30 * DAY)).results, 1);
+    assert!(bench.store.get(&both.key).is_ok() && bench.store.get(&second.key).is_err());
+    // A run without a limit lifts the limit of what it finds, also when its folder is gone.
+    let third = bench.result(3, "third", &[]);
+    age(&bench.store.manifest_path(&third.key), 90);
+    bench.used_by(&study, &[&third], true);
+    bench.used_by(&study, &[&third], false);
+    bench.run(8, &[&third], Some(7));
+    assert_eq!(bench.sweep(&request(30 * DAY)).results, 0);
+    assert!(bench.store.get(&third.key).is_ok());
+}
+
+#[test]
+fn a_record_without_files_is_held_like_a_result_goes_like_one_and_is_verified() {
+    let bench = Bench::new();
+    let (base, top) = (bench.result(1, "base", &[]), bench.result(2, "top", &[]));
+    let top = bench.result(3, "above", &[&base, &top]);
+    [&base, &top].iter().for_each(|m| age(&bench.store.manifest_path(&m.key), 90));
+    // The result came without its files: its manifest stands among the records.
+    let text = std::fs::read_to_string(bench.store.manifest_path(&top.key)).unwrap();
+    bench.store.add_record(&top.key, &text).unwrap();
+    std::fs::remove_file(bench.store.manifest_path(&top.key)).unwrap();
+    std::fs::remove_file(bench.store.blob(&top.outputs[0].digest)).unwrap();
+    std::fs::remove_dir_all(bench.store.tree_path(&top)).unwrap();
+    let record = bench.store.record_path(&top.key);
+    age(&record, 90);
+    let study = bench.dir.path().join("s.xpipe");
+    bench.history(&study, &[&top]);
+    assert_eq!(bench.sweep(&request(30 * DAY)).results, 0, "the record holds what it was made from");
+    let verified = verify(&bench.store, false, &|_, _| {}).unwrap();
+    assert_eq!((verified.manifests, verified.damage.len()), (3, 0));
+    std::fs::write(&record, text.replace("\"seconds\": 1.5", "\"seconds\": 2.5")).unwrap();
+    let damage = verify(&bench.store, false, &|_, _| {}).unwrap().damage;
+    assert!(matches!(damage.as_slice(), [Damage::Manifest { key, .. }] if *key == top.key), "{damage:?}");
+    std::fs::write(&record, &text).unwrap();
+    // Nothing needs it any more.
+    std::fs::remove_file(&study).unwrap();
+    let forget = GcRequest { forget_gone: true, ..request(Duration::ZERO) };
+    assert_eq!(bench.sweep(&forget).results, 3);
+    assert!(!record.exists());
 }
