@@ -103,6 +103,7 @@ fn plural(kind: GarbageKind) -> &'static str {
         GarbageKind::Partial => "incomplete downloads",
         GarbageKind::Checkpoints => "folders of checkpoints",
         GarbageKind::Damaged => "quarantined files",
+        GarbageKind::Upload => "states of uploads that did not end",
         GarbageKind::Orphan => "files that no result names",
         GarbageKind::Answer => "answers of language models",
         GarbageKind::History => "histories of studies that are gone",

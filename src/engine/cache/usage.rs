@@ -113,7 +113,7 @@ pub fn usage(store: &Store) -> Result<Usage, Error> {
         usage.downloads.bytes += record.size;
     }
     usage.other = size(&downloads::part_files(store));
-    usage.other += ["scratch", "answers", "tmp", "runs", "damaged"]
+    usage.other += ["scratch", "answers", "tmp", "runs", "damaged", "uploads"]
         .iter()
         .map(|f| size(&store.dir().join(f)))
         .sum::<u64>();

@@ -84,7 +84,7 @@ impl Finder<'_> {
         }
     }
 
-    /// Checkpoints, incomplete downloads, quarantined files, and answers where they are asked for.
+    /// Checkpoints, incomplete downloads and uploads, quarantined files, and answers where they are asked for.
     fn leftovers(&mut self) -> Result<(), Error> {
         for (key, path) in census::checkpoints(self.store) {
             let done = self.census.results.contains_key(&key);
@@ -103,6 +103,13 @@ impl Finder<'_> {
         for path in census::sorted(&self.store.dir().join("damaged"))? {
             if self.is_old_file(&path) {
                 self.add(GarbageKind::Damaged, path);
+            }
+        }
+        for remote in census::sorted(&self.store.dir().join("uploads"))? {
+            for path in census::sorted(&remote)? {
+                if self.is_old_file(&path) {
+                    self.add(GarbageKind::Upload, path);
+                }
             }
         }
         if self.request.answers {
@@ -170,7 +177,7 @@ impl Finder<'_> {
 
     /// The size of the store now, each file once.
     fn total(&self) -> u64 {
-        let folders = ["scratch", "answers", "tmp", "runs", "studies", "damaged", "downloads"];
+        let folders = ["scratch", "answers", "tmp", "runs", "studies", "damaged", "downloads", "uploads"];
         let other: u64 = folders.iter().map(|f| size(&self.store.dir().join(f))).sum();
         self.census.blobs.values().map(|b| b.bytes).sum::<u64>() + other
     }

@@ -81,6 +81,8 @@ pub enum GarbageKind {
     Checkpoints,
     /// A quarantined file.
     Damaged,
+    /// The state of an upload to a remote cache that did not end.
+    Upload,
     /// A file or folder that no result names.
     Orphan,
     /// An answer of a language model.

@@ -260,10 +260,11 @@ fn leftovers_go_by_age_and_answers_only_on_request() {
         file(v1.join("damaged/x.1-1")),
         file(v1.join("answers/ab/cd.json")),
         file(v1.join("downloads/parts/x.part")),
+        file(v1.join("uploads/ab/cd.json")),
     ];
     bench.history(&bench.dir.path().join("s.xpipe"), &[&done]);
     assert_eq!(bench.finds(&request(30 * DAY)), (vec![], 1), "checkpoints of what has a result");
-    assert_eq!(bench.finds(&request(3 * DAY)), (vec![], 4));
+    assert_eq!(bench.finds(&request(3 * DAY)), (vec![], 5));
     // An orphan, and a file of a manifest that cannot be read, which is kept.
     let blob = bench.store.blob(&Digest::of(b"nobody's"));
     file(blob.clone());
