@@ -166,8 +166,15 @@ fn an_operation_that_leaves_a_file_beside_its_input_runs_once() {
 #[test]
 fn an_operation_that_removes_files_of_its_input_fails_with_a_message() {
     let bench = Bench::new();
-    let report = bench.run(&job(vec![made("data", "d", &[]), action("untidy", "u", of("robs", &[0]))]));
+    let mark = bench.dir.path().join("mark");
+    let args = Record::of([
+        ("text", Value::str("robs")),
+        ("from", Value::list(vec![Value::Artifact(ActionId(0))])),
+        ("mark", Value::str(&mark.display().to_string())),
+    ]);
+    let report = bench.run(&job(vec![made("data", "d", &[]), action("untidy", "u", args)]));
     assert_eq!(states(&report)[1], Failed);
+    assert_eq!(std::fs::read_to_string(&mark).unwrap().lines().count(), 3);
     let failure = report.actions[1].failure.clone().unwrap();
     assert!(failure.message.starts_with("found the stored folder of data removed"), "{failure}");
     assert!(failure.help.is_some());

@@ -13,6 +13,7 @@ fn unreadable(path: &Path) {
 }
 
 fn readable(path: &Path) {
+    std::fs::remove_file(path).unwrap();
     std::fs::rename(path.with_extension("sound"), path).unwrap();
 }
 
@@ -35,6 +36,23 @@ fn what_cannot_be_read_is_an_error_and_not_damage() {
     }
     assert!(verify(&store, true, &|_, _| {}).unwrap().damage.is_empty());
     assert!(!store.dir().join("damaged").exists());
+}
+
+#[test]
+fn a_folder_that_cannot_be_listed_is_an_error_and_not_empty() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let r = recipe(1);
+    let m = publish(&store, &r, "hello");
+    let (blob, manifest) = (store.blob(&m.outputs[0].digest), store.manifest_path(&r.key()));
+    for path in [blob.parent().unwrap(), manifest.parent().unwrap()] {
+        unreadable(path);
+        let found = verify(&store, true, &|_, _| {});
+        assert!(matches!(&found, Err(Error::Io { path: at, .. }) if at == path), "{found:?}");
+        assert!(usage(&store).is_err() || path != manifest.parent().unwrap());
+        readable(path);
+    }
+    assert!(blob.exists() && store.get(&r.key()).is_ok());
 }
 
 #[test]
