@@ -116,7 +116,7 @@ impl Item {
     }
 
     /// Prepares for another attempt. `node` is where the last one was, `id` the job or array.
-    pub(super) fn again(&mut self, again: Again, node: Option<String>, id: Option<String>) {
+    pub(super) fn again(&mut self, again: Again, node: Option<String>, id: Option<&str>) {
         match again {
             Again::Lost { node_failed } => {
                 self.tries.lost += 1;
@@ -132,11 +132,11 @@ impl Item {
     }
 
     /// Makes an attempt an earlier one, with the jobs that share it.
-    pub(super) fn put_aside(&mut self, live: &Live, id: Option<String>) {
+    pub(super) fn put_aside(&mut self, live: &Live, id: Option<&str>) {
         self.reached = self.reached.max(live.reached);
         self.next = self.next.max(live.attempt + 1);
         for task in live.tasks() {
-            let (name, id) = (live.name.clone(), id.clone());
+            let (name, id) = (live.name.clone(), id.map(str::to_owned));
             self.earlier.push(Earlier { name, id, task, folder: live.folder_of(task) });
         }
     }

@@ -176,12 +176,12 @@ impl<'env> Driver<'env> {
             return self.finish(id, End::Hit(Box::new(manifest)));
         }
         if let Some(claim) = self.found.remove(&key) {
-            self.adopt(id, claim);
+            self.adopt(id, &claim);
         }
     }
 
     /// Takes over the job of another run, unless that has ended.
-    fn adopt(&mut self, id: ActionId, claim: Claim) {
+    fn adopt(&mut self, id: ActionId, claim: &Claim) {
         let Some(item) = self.items.get_mut(&id) else { return };
         let key = item.assignment.prepared.key;
         item.next = claim.attempt + 1;
@@ -196,7 +196,7 @@ impl<'env> Driver<'env> {
         let ended = !attempt.look().reports.is_empty();
         let live = Live::new(claim.attempt, attempt, claim.name.clone(), claim.task).with_helpers(&key);
         if ended || !folder.is_dir() {
-            return item.put_aside(&live, recorded_id(&folder));
+            return item.put_aside(&live, recorded_id(&folder).as_deref());
         }
         let batch = self.batches.entry(claim.name.clone()).or_insert_with(|| Batch {
             resources: Resources::default(),
@@ -253,7 +253,7 @@ impl<'env> Driver<'env> {
     fn again(&mut self, id: ActionId, why: Again, node: Option<String>) {
         let Some(item) = self.items.get_mut(&id) else { return };
         let Some(name) = item.live.as_ref().map(|live| live.name.clone()) else { return };
-        item.again(why, node, self.batches.get(&name).and_then(|batch| batch.id.clone()));
+        item.again(why, node, self.batches.get(&name).and_then(|batch| batch.id.as_deref()));
         self.leave(&name);
     }
 

@@ -180,7 +180,7 @@ impl Driver<'_> {
                 Err(Ok(_)) if forced => claim.attempt += 1,
                 Err(Ok(other)) if other.run == claim.run => claim.attempt += 1,
                 Err(Ok(other)) => {
-                    self.adopt(id, other);
+                    self.adopt(id, &other);
                     return Ok(());
                 }
             }
