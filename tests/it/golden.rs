@@ -13,7 +13,7 @@ use xpipe_data::table::{Kind, TableReader};
 use crate::space::{Space, TRAINING, repository};
 
 /// A learned sparse first stage by a masked language model in `masked/`.
-const SPARSE: &str = r#"edition 2026
+pub(crate) const SPARSE: &str = r#"edition 2026
 use std.sparse { splade_run }
 dataset tiny: TestCollection = local { docs = "data/corpus.jsonl", queries = "data/queries.jsonl", qrels = "data/qrels.tsv", role = train }
 let model = checkpoint("masked")
@@ -28,7 +28,7 @@ stage whole     = splade_run(collection = tiny, model = model, depth = 4)
 "#;
 
 /// Dense first stages by a bi-encoder in `bi/`, and feedback over BM25.
-const DENSE: &str = r#"edition 2026
+pub(crate) const DENSE: &str = r#"edition 2026
 use std.dense { dense_run }
 use std.retrieval { rm3_run }
 dataset tiny: TestCollection = local { docs = "data/corpus.jsonl", queries = "data/queries.jsonl", qrels = "data/qrels.tsv", role = train }
@@ -248,15 +248,7 @@ fn ranking(space: &Space, cell: &str, queries: usize) -> String {
 #[test]
 fn golden_outputs_of_sparse_retrieval() {
     let space = Space::new(SPARSE);
-    std::fs::create_dir(space.path("masked")).unwrap();
-    for file in ["config.json", "model.safetensors"] {
-        let from = repository("tests/data/made/bert-masked").join(file);
-        std::fs::copy(from, space.path("masked").join(file)).unwrap();
-    }
-    let mut words: Vec<String> = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(String::from).to_vec();
-    words.extend(('a'..='z').map(String::from));
-    words.extend(('a'..='z').map(|c| format!("##{c}")));
-    space.write("masked/vocab.txt", &words.join("\n"));
+    space.add_masked_model();
     let ended = space.xpipe(&["run", "study.xpipe", "--kernels", "portable"]);
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     let outputs = [
@@ -291,15 +283,7 @@ fn embeddings(space: &Space, cell: &str, texts: usize) -> String {
 #[test]
 fn golden_outputs_of_dense_retrieval_and_feedback() {
     let space = Space::new(DENSE);
-    // The normalising module has an empty folder, or none.
-    for folder in ["bi", "bi/1_Pooling"] {
-        std::fs::create_dir(space.path(folder)).unwrap();
-        let from =
-            repository("tests/data/dense/tiny").join(folder.trim_start_matches("bi").trim_start_matches('/'));
-        for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap).filter(|e| e.path().is_file()) {
-            std::fs::copy(entry.path(), space.path(folder).join(entry.file_name())).unwrap();
-        }
-    }
+    space.add_bi_encoder();
     let ended = space.xpipe(&["run", "study.xpipe", "--kernels", "portable"]);
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     let outputs = [

@@ -134,6 +134,31 @@ impl Space {
         std::fs::read_to_string(self.path(name)).unwrap()
     }
 
+    /// A masked language model in `masked/`.
+    pub(crate) fn add_masked_model(&self) {
+        std::fs::create_dir(self.path("masked")).unwrap();
+        for file in ["config.json", "model.safetensors"] {
+            let from = repository("tests/data/made/bert-masked").join(file);
+            std::fs::copy(from, self.path("masked").join(file)).unwrap();
+        }
+        let mut words: Vec<String> =
+            ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(String::from).to_vec();
+        words.extend(('a'..='z').map(String::from));
+        words.extend(('a'..='z').map(|c| format!("##{c}")));
+        self.write("masked/vocab.txt", &words.join("\n"));
+    }
+
+    /// A bi-encoder in `bi/`. The normalising module has an empty folder, or none.
+    pub(crate) fn add_bi_encoder(&self) {
+        for folder in ["", "1_Pooling"] {
+            std::fs::create_dir(self.path("bi").join(folder)).unwrap();
+            let from = repository("tests/data/dense/tiny").join(folder);
+            for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap).filter(|e| e.path().is_file()) {
+                std::fs::copy(entry.path(), self.path("bi").join(folder).join(entry.file_name())).unwrap();
+            }
+        }
+    }
+
     /// Replaces a text that must be in a file.
     #[track_caller]
     pub(crate) fn edit(&self, name: &str, from: &str, to: &str) {

@@ -48,7 +48,7 @@ pub(crate) fn op() -> Op {
     )
     .takes("precision", "'fp32' | 'bf16'", Value::str("fp32"), PRECISION)
     .heavy()
-    .policy_keys(&["batch"])
+    .policy_keys(&["batch", "jobs"])
     .checks(check)
     .runs(run::run)
 }
@@ -62,14 +62,15 @@ fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
 }
 
 mod run {
+    use std::ops::Range;
     use std::time::Instant;
 
     use serde_json::json;
 
     use super::super::threads::with_threads;
-    use super::super::{encoding, models};
-    use crate::train::texts::{self, Reading};
-    use xpipe_base::task::{Failure, Job, Outcome};
+    use super::super::{encoding, models, shared_encoding};
+    use crate::train::texts::{self, Reading, Take};
+    use xpipe_base::task::{Failure, Job, Outcome, Progress};
     use xpipe_base::value::Value;
     use xpipe_data::ir::dense::EmbeddingWriter;
     use xpipe_nn::load;
@@ -103,14 +104,18 @@ mod run {
         };
         let width = model.width();
         let mut writer = EmbeddingWriter::create(&job.spec.out, width)?;
+        let kernels = model.kernels().to_owned();
         let mut compute = |packed: &_| -> Result<Vec<Vec<f32>>, Failure> {
             Ok(model.vectors(packed)?.chunks_exact(width).map(<[f32]>::to_vec).collect())
         };
+        let mut encode = |range: Range<usize>, progress: &dyn Progress, take: &mut Take<'_, Vec<f32>>| {
+            texts::encode(&tokenizer, (&texts, range), &reading, progress, &mut compute, take)
+        };
         let mut take = |i: usize, vector: &Vec<f32>| writer.push(texts.id(i), vector);
-        let encoded = texts::encode(&tokenizer, &texts, &reading, job.progress, &mut compute, &mut take)?;
+        let encoded = shared_encoding::encode(job, &kernels, texts.len(), &mut encode, &mut take)?;
         writer.finish()?;
         let kinds = pooling.kinds.iter().filter_map(|kind| NAMED.iter().find(|(_, k)| k == kind));
-        let mut outcome = encoding::outcome(texts.len(), encoded, model.kernels(), started);
+        let mut outcome = encoding::outcome(texts.len(), encoded, &kernels, started);
         for (name, value) in [
             ("width", json!(width)),
             ("pooling", json!(kinds.map(|(name, _)| *name).collect::<Vec<_>>().join("+"))),

@@ -51,9 +51,17 @@ pub(super) fn open(job: &Job<'_>) -> Result<TextStore, Failure> {
     TextStore::open(job.path(if job.has("corpus") { "corpus" } else { "queries" })?)
 }
 
-/// The facts of an encoding of so many texts.
-pub(super) fn outcome(texts: usize, encoded: Encoded, kernels: &str, started: Instant) -> Outcome {
+/// The facts of an encoding of so many texts, some of them by other jobs.
+pub(super) fn outcome(
+    texts: usize,
+    (encoded, elsewhere): (Encoded, usize),
+    kernels: &str,
+    started: Instant,
+) -> Outcome {
     let mut outcome = Outcome::default();
+    if elsewhere > 0 {
+        outcome.facts.insert("texts_of_other_jobs".into(), json!(elsewhere));
+    }
     for (name, value) in [
         ("texts", json!(texts)),
         ("texts_cut", json!(encoded.cut)),

@@ -3,6 +3,7 @@
 //! To add one: write a file with `pub(crate) fn op() -> Op` and add its line to [`operations!`] below. Everything that
 //! other parts of xpipe know of an operation is in its signature.
 
+mod chunks;
 mod compatibility;
 mod encoding;
 pub mod exec;
@@ -17,6 +18,7 @@ mod pair_scoring;
 mod resources;
 mod retrieval;
 mod sampling;
+mod shared_encoding;
 mod shared_scoring;
 #[cfg(test)]
 mod testing;

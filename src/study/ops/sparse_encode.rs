@@ -30,7 +30,7 @@ pub(crate) fn op() -> Op {
     .optional("terms", "Int", "Maximum number of terms per text, those with the largest weights (≥ 1). Default: all.")
     .takes("precision", "'fp32' | 'bf16'", Value::str("fp32"), PRECISION)
     .heavy()
-    .policy_keys(&["batch"])
+    .policy_keys(&["batch", "jobs"])
     .checks(check)
     .runs(run::run)
 }
@@ -45,15 +45,17 @@ fn check(args: &Record, facts: &dyn Facts) -> Vec<Issue> {
 }
 
 mod run {
+    use std::ops::Range;
     use std::time::Instant;
 
     use serde_json::json;
 
     use super::super::threads::with_threads;
-    use super::super::{encoding as texts_of, models};
-    use crate::train::encoding::{self, Encoding};
+    use super::super::{encoding as texts_of, models, shared_encoding};
+    use crate::train::encoding::{self, Encoding, Terms};
     use crate::train::scoring::Batching;
-    use xpipe_base::task::{Failure, Job, Outcome};
+    use crate::train::texts::Take;
+    use xpipe_base::task::{Failure, Job, Outcome, Progress};
     use xpipe_data::ir::vectors::{VectorWriter, Vocabulary};
     use xpipe_nn::load;
 
@@ -78,10 +80,14 @@ mod run {
             batching: Batching { pairs, ..Batching::default() },
         };
         let mut writer = VectorWriter::create(&job.spec.out, vocabulary)?;
-        let mut take = |i: usize, terms: &[(u32, f32)]| writer.push(texts.id(i), terms);
-        let encoded = encoding::encode(model, &tokenizer, &texts, &encoding, job.progress, &mut take)?;
+        let mut take = |i: usize, terms: &Terms| writer.push(texts.id(i), terms);
+        let kernels = model.kernels().to_owned();
+        let mut encode = |range: Range<usize>, progress: &dyn Progress, take: &mut Take<'_, Terms>| {
+            encoding::encode(model, &tokenizer, (&texts, range), &encoding, progress, take)
+        };
+        let encoded = shared_encoding::encode(job, &kernels, texts.len(), &mut encode, &mut take)?;
         let weights = writer.finish()?;
-        let mut outcome = texts_of::outcome(texts.len(), encoded, model.kernels(), started);
+        let mut outcome = texts_of::outcome(texts.len(), encoded, &kernels, started);
         outcome.facts.insert("weights".into(), json!(weights));
         let per_text = weights as f64 / texts.len().max(1) as f64;
         outcome.facts.insert("terms_per_text".into(), json!(per_text));

@@ -35,20 +35,30 @@ pub(crate) fn run_with(
     let scratch = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(out).unwrap();
     let spec = Spec {
-        op: op.name.into(),
         version: op.version,
+        args: Record::new(all),
+        out: out.to_owned(),
+        ..spec(op.name, scratch.path())
+    };
+    op.run.unwrap()(&Job { spec: &spec, progress })
+}
+
+/// What a job of an operation without arguments is given.
+pub(crate) fn spec(op: &str, scratch: &Path) -> Spec {
+    Spec {
+        op: op.into(),
+        version: 1,
         key: "0".into(),
         address: "test".into(),
-        args: Record::new(all),
+        args: Record::default(),
         policy: Policy::default(),
-        out: out.to_owned(),
-        temp: scratch.path().join("temp"),
-        log: scratch.path().join("log"),
-        scratch: scratch.path().to_owned(),
-        answers: scratch.path().join("answers"),
+        out: scratch.join("out"),
+        temp: scratch.join("temp"),
+        log: scratch.join("log"),
+        scratch: scratch.to_owned(),
+        answers: scratch.join("answers"),
         threads: 1,
         device: "cpu".into(),
         kernels: xpipe_base::task::Kernels::Auto,
-    };
-    op.run.unwrap()(&Job { spec: &spec, progress })
+    }
 }

@@ -5,10 +5,12 @@
 //!
 //! **Source:** Formal et al. 2021, "SPLADE v2"; sentence-transformers `SpladePooling` (max, relu).
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::scoring::Batching;
-use super::texts::{self, Encoded, Reading};
+use super::texts::{self, Encoded, Reading, Take};
 use xpipe_base::task::{Failure, Progress};
 use xpipe_data::store::TextStore;
 use xpipe_nn::masked_lm::MaskedLm;
@@ -28,20 +30,17 @@ pub struct Encoding {
 /// A text's terms, rising, each with its weight.
 pub type Terms = Vec<(u32, f32)>;
 
-/// Takes the vector of a text: its place, and the words with their weights.
-pub type Take<'a> = dyn FnMut(usize, &[(u32, f32)]) -> Result<(), Failure> + 'a;
-
-/// Encodes all texts and gives each, in order, to `take`.
+/// Encodes the texts of a range and gives each, in order, to `take`.
 ///
 /// # Errors
 /// Cancellation; errors of the tokenizer, the model and `take`.
 pub fn encode(
     model: &mut dyn MaskedLm,
     tokenizer: &Tokenizer,
-    texts: &TextStore,
+    texts: (&TextStore, Range<usize>),
     encoding: &Encoding,
     progress: &dyn Progress,
-    take: &mut Take<'_>,
+    take: &mut Take<'_, Terms>,
 ) -> Result<Encoded, Failure> {
     let Encoding { input, terms: most, batching } = *encoding;
     let reading = Reading { input, batching, ..Reading::default() };
@@ -49,7 +48,7 @@ pub fn encode(
         let peaks = model.peaks(packed)?;
         Ok(peaks.par_chunks_exact(model.vocabulary()).map(|peaks| terms(peaks, most)).collect())
     };
-    texts::encode(tokenizer, texts, &reading, progress, &mut weigh, &mut |i, terms: &Terms| take(i, terms))
+    texts::encode(tokenizer, texts, &reading, progress, &mut weigh, take)
 }
 
 /// The terms that a text's largest logits give weight, the `most` heaviest; of equals those of smaller number.

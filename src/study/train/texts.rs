@@ -4,6 +4,7 @@
 //! changes anything; results come in the order of the texts.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
@@ -54,23 +55,23 @@ pub type Compute<'a, T> = dyn FnMut(&Packed) -> Result<Vec<T>, Failure> + Send +
 /// Takes what was made of a text, with its place.
 pub type Take<'a, T> = dyn FnMut(usize, &T) -> Result<(), Failure> + 'a;
 
-/// Makes something of all texts and gives it, in order, to `take`.
+/// Makes something of the texts of a range and gives it, in order, to `take`.
 ///
 /// # Errors
 /// Cancellation; errors of the tokenizer, `compute` and `take`.
 pub fn encode<T: Clone + Default + Send>(
     tokenizer: &Tokenizer,
-    texts: &TextStore,
+    (texts, range): (&TextStore, Range<usize>),
     reading: &Reading<'_>,
     progress: &dyn Progress,
     compute: &mut Compute<'_, T>,
     take: &mut Take<'_, T>,
 ) -> Result<Encoded, Failure> {
-    let count = texts.len();
+    let count = range.len();
     let start = std::time::Instant::now();
     let read = |from: usize| -> Result<Vec<Vec<u32>>, Failure> {
         // One token more than the limit shows that the text was cut.
-        let ids = |i: usize| tokenizer.ids(&reading.text(texts.text(i)), reading.input + 1);
+        let ids = |i: usize| tokenizer.ids(&reading.text(texts.text(range.start + i)), reading.input + 1);
         (from..(from + WINDOW).min(count)).into_par_iter().map(ids).collect()
     };
     let (mut done, mut encoded, mut next) = (0, Encoded::default(), read(0)?);
@@ -85,7 +86,7 @@ pub fn encode<T: Clone + Default + Send>(
         next = ahead?;
         let (part, of_window) = part?;
         for (i, made) in part.iter().enumerate() {
-            take(done + i, made)?;
+            take(range.start + done + i, made)?;
         }
         encoded.tokens += of_window.tokens;
         encoded.cut += of_window.cut;

@@ -7,6 +7,8 @@ mod driver;
 mod faults;
 mod forty;
 mod outside;
+mod sharing;
+mod spooler;
 mod verbs;
 
 use std::os::unix::fs::PermissionsExt as _;

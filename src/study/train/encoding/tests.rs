@@ -64,16 +64,35 @@ fn texts_come_in_order_and_batches_change_nothing() {
     let run = |pairs, tokens, terms| {
         let (mut toy, mut all) = (Toy { calls: Vec::new() }, Vec::new());
         let encoding = Encoding { input: 8, terms, batching: Batching { pairs, tokens } };
-        let encoded = encode(&mut toy, &tokenizer(), &texts, &encoding, &Silent, &mut |i, terms| {
-            assert_eq!(i, all.len());
-            all.push(terms.to_vec());
-            Ok(())
-        });
+        let encoded = encode(
+            &mut toy,
+            &tokenizer(),
+            (&texts, 0..texts.len()),
+            &encoding,
+            &Silent,
+            &mut |i, terms: &Terms| {
+                assert_eq!(i, all.len());
+                all.push(terms.to_vec());
+                Ok(())
+            },
+        );
         assert!(toy.calls.iter().all(|n| *n <= pairs));
         (all, encoded.unwrap())
     };
     let (all, encoded) = run(64, 8192, None);
     assert_eq!((all.len(), &run(1, 8192, None).0, &run(64, 20, None).0), (texts.len(), &all, &all));
+    // A range gives the texts of these places.
+    let (mut toy, from) = (Toy { calls: Vec::new() }, 700);
+    let encoding = Encoding { input: 8, terms: None, batching: Batching::default() };
+    let mut part = Vec::new();
+    let mut take = |i: usize, terms: &Terms| {
+        part.push((i, terms.clone()));
+        Ok(())
+    };
+    encode(&mut toy, &tokenizer(), (&texts, from..WINDOW + 20), &encoding, &Silent, &mut take).unwrap();
+    let expected: Vec<(usize, Terms)> =
+        all.iter().cloned().enumerate().skip(from).take(WINDOW + 20 - from).collect();
+    assert_eq!(part, expected);
     // Six words and two special tokens fit.
     let words = |i: usize| (i % 9).min(6) as u64 + 2;
     assert_eq!(encoded.tokens, (0..texts.len()).map(words).sum::<u64>());
@@ -105,8 +124,9 @@ fn it_stops_when_asked_and_passes_failures_on() {
     let encoding = Encoding { input: 8, terms: None, batching: Batching::default() };
     let mut toy = Toy { calls: Vec::new() };
     let mut run = |progress: &dyn Progress| {
-        let full = |_: usize, _: &[(u32, f32)]| Err(Failure::missing("full"));
-        encode(&mut toy, &tokenizer(), &texts, &encoding, progress, &mut { full }).unwrap_err()
+        let full = |_: usize, _: &Terms| Err(Failure::missing("full"));
+        encode(&mut toy, &tokenizer(), (&texts, 0..texts.len()), &encoding, progress, &mut { full })
+            .unwrap_err()
     };
     assert_eq!(run(&Stop).kind, FailureKind::Interrupted);
     assert_eq!(run(&Silent).message, "full");
@@ -135,7 +155,7 @@ fn weights_of_a_real_model_are_those_of_sentence_transformers() {
     let texts = store(dir.path(), &figures.texts.iter().map(|t| t.text.clone()).collect::<Vec<_>>());
     let (mut model, tokenizer) = load::masked_lm(&folder, &Options::default()).unwrap();
     let encoding = Encoding { input: figures.limit, terms: None, batching: Batching::default() };
-    encode(&mut *model, &tokenizer, &texts, &encoding, &Silent, &mut |i, terms| {
+    encode(&mut *model, &tokenizer, (&texts, 0..texts.len()), &encoding, &Silent, &mut |i, terms: &Terms| {
         let expected = &figures.texts[i];
         // A weight of about zero may be above it or not.
         assert!(terms.len().abs_diff(expected.terms) <= 1, "{i}: {} {}", terms.len(), expected.terms);
