@@ -100,6 +100,18 @@ impl Driver<'_> {
         u32::try_from(jobs.min(most)).unwrap_or(1).max(1)
     }
 
+    /// Says when fewer jobs share an action than its stage asks for.
+    fn tell_fewer(&self, id: ActionId) {
+        let (asked, jobs) = (self.context.job.action(id).policy.jobs.unwrap_or(1), self.jobs(id));
+        if asked > jobs as usize {
+            let most = match self.scheduler.max_array() {
+                1 => "a queue that is reached by commands has no arrays",
+                _ => "`max_array` and `max_jobs` of the cluster allow no more",
+            };
+            self.say(Some(id), format!("`jobs = {asked}`, and {jobs} of them compute it: {most}"));
+        }
+    }
+
     /// A new name for a job: of a stage where all are of one, unique by run and number.
     fn name(&mut self, ids: &[ActionId]) -> String {
         let stage = |id: &ActionId| {
@@ -146,6 +158,9 @@ impl Driver<'_> {
         if self.batches.get(&name).is_none_or(|b| b.live == 0) {
             self.batches.remove(&name);
             return;
+        }
+        for id in ids {
+            self.tell_fewer(*id);
         }
         if let Err(e) = self.claims.sync() {
             self.say(None, format!("claims of jobs are not safe from a power failure: {e}"));

@@ -17,6 +17,15 @@ fn a_result_of_a_job_that_helps_counts_and_the_first_one_is_cancelled() {
 }
 
 #[test]
+fn more_jobs_than_the_queue_allows_are_told() {
+    let bench = Bench::new(&[]);
+    let outcomes = bench.run(shared("make", 5));
+    assert_eq!((outcomes.ends, bench.submitted()), (vec!["ran".to_owned()], vec![3]));
+    let told = outcomes.notes.iter().filter(|n| n.contains("`jobs = 5`, and 3 of them compute it")).count();
+    assert_eq!(told, 1, "{:?}", outcomes.notes);
+}
+
+#[test]
 fn jobs_of_earlier_attempts_are_cancelled_when_the_action_has_ended_or_failed() {
     for (op, end) in [("make", "ran"), ("fail", "line 3 is odd")] {
         let bench = Bench::new(&[Act::LoseFirst]);
