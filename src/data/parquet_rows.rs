@@ -15,10 +15,6 @@ use super::parquet_footer;
 use super::parts::{Meter, Part};
 use xpipe_base::place;
 use xpipe_base::task::{Failure, caught};
-use xpipe_base::value::human;
-
-/// The most bytes of one column in one row group, unpacked.
-const MAX_CHUNK: u64 = 4 << 30;
 
 /// The rows of a Parquet file, one after another.
 pub struct ParquetRows<'a> {
@@ -165,7 +161,6 @@ fn select(
 ) -> Result<RowIter<'static>, Failure> {
     let chunks = wanted_chunks(file.metadata(), wanted);
     packed(name, &chunks)?;
-    unpackable(name, &chunks, MAX_CHUNK)?;
     intact(name, || {
         let schema = file.metadata().file_metadata().schema();
         let all = schema.get_fields();
@@ -189,22 +184,6 @@ fn wanted_chunks<'m>(metadata: &'m ParquetMetaData, wanted: &[&str]) -> Vec<&'m 
         chunk.column_path().parts().first().is_some_and(|name| wanted.contains(&name.as_str()))
     };
     chunks.filter(is_wanted).collect()
-}
-
-/// Refuses chunks that may need too much memory.
-fn unpackable(name: &str, chunks: &[&ColumnChunkMetaData], limit: u64) -> Result<(), Failure> {
-    let size = |chunk: &ColumnChunkMetaData| u64::try_from(chunk.uncompressed_size()).unwrap_or(u64::MAX);
-    let Some(large) = chunks.iter().find(|chunk| size(chunk) > limit) else { return Ok(()) };
-    Err(Failure::wrong(format!(
-        "{name}: found {} of the column {} in one row group, expected at most {}",
-        human::size(size(large)),
-        place::quote(&large.column_path().string()),
-        human::size(limit),
-    ))
-    .help(
-        "write it again with smaller row groups, for instance with pyarrow: `pq.write_table(pq.read_table(\"a.parquet\"), \
-         \"b.parquet\", row_group_size=100_000)`",
-    ))
 }
 
 /// Refuses pages that this build cannot unpack.

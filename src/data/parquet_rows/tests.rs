@@ -61,21 +61,6 @@ fn only_wanted_columns_are_unpacked() {
 }
 
 #[test]
-fn a_column_that_would_fill_the_memory_is_refused() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("t.parquet");
-    table(&path);
-    let file = SerializedFileReader::new(File::open(&path).unwrap()).unwrap();
-    let all = wanted_chunks(file.metadata(), &["id", "text"]);
-    assert_eq!(all.len(), 2);
-    let text = u64::try_from(all[1].uncompressed_size()).unwrap();
-    assert!(unpackable("t", &all, text).is_ok());
-    let e = unpackable("t", &all, text - 1).unwrap_err();
-    assert!(e.message.contains("of the column `text` in one row group, expected at most"), "{e}");
-    assert!(unpackable("t", &wanted_chunks(file.metadata(), &["grade"]), text - 1).is_ok());
-}
-
-#[test]
 fn a_crafted_schema_is_a_plain_error_and_ends_no_process() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.parquet");

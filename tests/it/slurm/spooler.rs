@@ -1,4 +1,4 @@
-//! A queue that others made: task-spooler (`tsp`), reached by the commands of a settings file.
+//! Another queue than Slurm: task-spooler (`tsp`), reached by the commands of a settings file.
 
 use std::process::Command;
 

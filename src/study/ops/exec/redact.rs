@@ -1,7 +1,8 @@
 //! Keeps secrets out of what a program leaves: in its log and in failures they are replaced by their names, in its output
 //! they are an error. The output is searched as the program wrote it, with compressed files and archives unpacked, and
-//! again as the readers stored it, where escapes of JSON are resolved. What cannot be found is another encoding of a value
-//! (base64, percent-encoding) and a part of it.
+//! texts and models again as the readers stored them, where escapes of JSON are resolved. Tables (runs, scores, qrels) are
+//! stored in compressed columns; only what the program wrote of them is searched. What cannot be found is another encoding
+//! of a value (base64, percent-encoding) and a part of it.
 
 use std::fs::File;
 use std::io::Read;
