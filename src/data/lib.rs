@@ -10,6 +10,7 @@ pub mod ir;
 pub mod json;
 pub mod judgements;
 pub mod known;
+pub mod layers;
 pub mod lines;
 mod names;
 mod noted;

@@ -19,7 +19,9 @@ use xpipe_base::task::{Failure, Progress};
 
 /// Number of bytes of each part that can be inspected before it is read.
 pub const HEAD: usize = 4096;
-const BUFFER: usize = 256 << 10;
+pub(super) const BUFFER: usize = 256 << 10;
+/// How many levels of packing are undone.
+pub(super) const LEVELS: usize = 3;
 const REPORT_EVERY: u64 = 4 << 20;
 
 /// Counts bytes read from disk and reports them.
@@ -156,13 +158,13 @@ impl Walk<'_> {
         each: Each<'_>,
     ) -> Result<(), Failure> {
         let (head, mut reader) = peek(reader).map_err(|e| read_failed(at.name, None, e))?;
-        if depth < 3
+        if depth < LEVELS
             && let Some(inner) = unpacked(&head, &mut reader).map_err(|e| read_failed(at.name, None, e))?
         {
             let mut inner = BufReader::with_capacity(BUFFER, inner);
             return self.open(At { path: None, ..at }, &mut inner, depth + 1, each);
         }
-        if depth < 3 && is_tar(&head) {
+        if depth < LEVELS && is_tar(&head) {
             return self.members(at, &mut reader, depth + 1, each);
         }
         if !self.source.takes(at.inside) {
@@ -218,7 +220,10 @@ impl Walk<'_> {
 }
 
 /// A decompressing reader; `None` for data in no supported compression.
-fn unpacked<'r>(head: &[u8], reader: &'r mut dyn BufRead) -> std::io::Result<Option<Box<dyn Read + 'r>>> {
+pub(super) fn unpacked<'r>(
+    head: &[u8],
+    reader: &'r mut dyn BufRead,
+) -> std::io::Result<Option<Box<dyn Read + 'r>>> {
     // A block of bzip2 begins with the digits of pi, an empty file with those of its square root.
     let bzip2 = head.starts_with(b"BZh")
         && head.get(4..10).is_some_and(|b| matches!(b, b"1AY&SY" | b"\x17\x72\x45\x38\x50\x90"));
@@ -237,9 +242,11 @@ fn unpacked<'r>(head: &[u8], reader: &'r mut dyn BufRead) -> std::io::Result<Opt
 /// How zstd-compressed data begins.
 const ZSTD: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
 
-type Peeked<R> = Chain<Cursor<Vec<u8>>, R>;
+/// What was looked at, and the rest.
+pub(super) type Peeked<R> = Chain<Cursor<Vec<u8>>, R>;
 
-fn peek<R: BufRead>(mut reader: R) -> std::io::Result<(Vec<u8>, Peeked<R>)> {
+/// The first bytes, and a reader of all.
+pub(super) fn peek<R: BufRead>(mut reader: R) -> std::io::Result<(Vec<u8>, Peeked<R>)> {
     let mut head = Vec::with_capacity(HEAD);
     reader.by_ref().take(HEAD as u64).read_to_end(&mut head)?;
     Ok((head.clone(), Cursor::new(head).chain(reader)))
@@ -294,7 +301,7 @@ fn foreign(head: &[u8]) -> Option<(&'static str, &'static str)> {
 }
 
 /// Whether the first block is a tar header: its checksum is right.
-fn is_tar(head: &[u8]) -> bool {
+pub(super) fn is_tar(head: &[u8]) -> bool {
     let Some(block) = head.get(..512) else { return false };
     let stated = std::str::from_utf8(&block[148..156]).unwrap_or_default();
     let stated = u32::from_str_radix(stated.trim_matches(['\0', ' ']), 8);

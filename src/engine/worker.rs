@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::call::{call, caught};
 use super::protocol::{FromWorker, ToWorker};
 use super::runner::Runner;
+use crate::cache::{Taken, try_alone_in};
 use xpipe_base::task::{Caveat, Failure, FailureKind, Job, Outcome, Progress, Spec, Throttle};
 
 /// Runs the one action that the parent names on standard input, and returns the exit code. When the parent goes away,
@@ -132,19 +133,6 @@ fn alone_in(scratch: &std::path::Path) -> Result<Option<std::fs::File>, Failure>
                 });
             }
         }
-    }
-}
-
-/// Another process works in the folder for checkpoints.
-pub(crate) struct Taken;
-
-/// Locks the folder for checkpoints, if nobody else has. `None` where there is no such folder, or no locks.
-pub(crate) fn try_alone_in(scratch: &std::path::Path) -> Result<Option<std::fs::File>, Taken> {
-    let Ok(folder) = std::fs::File::open(scratch) else { return Ok(None) };
-    match folder.try_lock() {
-        Ok(()) => Ok(Some(folder)),
-        Err(std::fs::TryLockError::WouldBlock) => Err(Taken),
-        Err(std::fs::TryLockError::Error(_)) => Ok(None),
     }
 }
 

@@ -194,6 +194,14 @@ fn a_secret_that_a_program_packs_or_escapes_or_misspells_is_kept_nowhere() {
     of("Queries", escaped).says(1, &["the program wrote the value of LAB_TOKEN into"]);
     let elsewhere = "echo \"q1 Q0 $TOKEN 1 1.0 x\" > ../run; ln -s \"$PWD/../run\" \"$XPIPE_OUT/run.txt\"";
     of("Run", elsewhere).says(1, &["run.txt", "which is no file or folder"]);
+    let comment =
+        r#"printf '# {"t": "%s\\u0074pw"}\nq1 Q0 d1 1 1.0 x\n' "${TOKEN%tpw}" > "$XPIPE_OUT/run.txt""#;
+    let told = of("Run", comment);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    assert!(told.err.contains("a text with the value of LAB_TOKEN is left out"), "{told:?}");
+    let hidden = "printf %s \"$TOKEN\" > .t; tar cz .t > \"$XPIPE_OUT/extra.tgz\"; cd \"$XPIPE_OUT\"; \
+                  for f in config.json model.safetensors tokenizer.json; do echo '{}' > $f; done";
+    of("Model", hidden).says(1, &["the program wrote the value of LAB_TOKEN into extra.tgz"]);
     let clean = of("Run", "echo 'q1 Q0 d1 1 1.0 x' > \"$XPIPE_OUT/run.txt\"");
     assert_eq!(clean.code, Some(0), "{clean:?}");
 }

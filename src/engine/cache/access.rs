@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access as Mode, access};
 
+use super::disk;
 use xpipe_base::modes;
 
 /// A folder of a cache that this user may not write.
@@ -35,6 +36,33 @@ pub fn access_of(root: &Path) -> Access {
     look(root, 3, &mut closed);
     closed.sort_by(|a, b| a.path.cmp(&b.path));
     Access { owner: meta.uid(), group: modes::is_shared(&meta).then(|| meta.gid()), closed }
+}
+
+/// Folders below `v1` in which folders are written again, with the number of levels below them that are.
+const WRITTEN_AGAIN: [(&str, u32); 3] = [("answers", 1), ("downloads", 3), ("scratch", 2)];
+
+/// Opens what a killed process of this user left closed to the group in a shared cache: the folders in `v1`, and those below
+/// the ones that are written again. What cannot be read or opened is another user's; `doctor` tells of it.
+pub(super) fn open_own(root: &Path, dir: &Path) {
+    if !std::fs::metadata(root).is_ok_and(|meta| modes::is_shared(&meta)) {
+        return;
+    }
+    open_below(dir, 1);
+    for (name, levels) in WRITTEN_AGAIN {
+        open_below(&dir.join(name), levels);
+    }
+}
+
+fn open_below(folder: &Path, levels: u32) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            let path = entry.path();
+            let _ = disk::open_to_group(&path);
+            if levels > 1 {
+                open_below(&path, levels - 1);
+            }
+        }
+    }
 }
 
 fn look(folder: &Path, levels: u32, closed: &mut Vec<ClosedFolder>) {

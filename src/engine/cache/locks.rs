@@ -74,6 +74,26 @@ pub(crate) fn is_free(path: &Path) -> bool {
     File::open(path).is_ok_and(|file| file.try_lock().is_ok())
 }
 
+/// Another process works in the folder for checkpoints.
+pub(crate) struct Taken;
+
+/// Locks the folder for checkpoints, if nobody else has. `None` where there is no such folder, or no locks.
+///
+/// # Errors
+/// Another process has locked it.
+pub(crate) fn try_alone_in(scratch: &Path) -> Result<Option<File>, Taken> {
+    loop {
+        let Ok(folder) = File::open(scratch) else { return Ok(None) };
+        match folder.try_lock() {
+            // Else it was removed, and perhaps made anew, before it was locked.
+            Ok(()) if is_at(&folder, scratch).unwrap_or(true) => return Ok(Some(folder)),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Taken),
+            Err(TryLockError::Error(_)) => return Ok(None),
+        }
+    }
+}
+
 fn open(path: &Path) -> io::Result<File> {
     match OpenOptions::new().create(true).truncate(false).write(true).read(true).open(path) {
         Ok(file) => {

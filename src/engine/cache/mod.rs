@@ -81,6 +81,7 @@ pub use history::{History, LastFailure};
 pub use inputs::{ExpectedInput, InputSnapshot};
 pub use json::{read as read_recipe, write as write_recipe};
 pub use locks::{FileLock, exclusive, lock_if_free};
+pub(crate) use locks::{Taken, try_alone_in};
 pub use manifest::{InputNote, Manifest, Miss, Output};
 pub use pins::Pin;
 pub use publish::{Publication, Published};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::locks::{self, FileLock};
 use super::owner::{Owner, is_old};
-use super::{Error, disk};
+use super::{Error, access, disk};
 use xpipe_base::modes;
 use xpipe_base::value::Digest;
 
@@ -33,6 +33,7 @@ impl Session {
             disk::make_folder(&path)?;
             disk::open_to_group(&path)?;
         }
+        access::open_own(root, dir);
         complete(&root.join("CACHEDIR.TAG"), CACHEDIR_TAG)?;
         complete(&dir.join("FORMAT"), FORMAT)?;
         sweep(dir, local, &|path| locks::try_lock(path, true));
@@ -113,12 +114,16 @@ fn new_folder(tmp: &Path) -> io::Result<(PathBuf, FileLock)> {
     unreachable!("some name is free")
 }
 
-/// Removes the lock file of a key, and its scratch folder if that is empty or the key has a result, unless the lock is
-/// held.
+/// Removes the lock file of a key, and its scratch folder if that is empty or the key has a result, unless the lock of one
+/// of them is held: the worker of a killed run may work on for a moment without the key.
 pub(super) fn remove_leftovers(dir: &Path, key: &Digest) {
     if let Ok(Some(held)) = locks::try_lock(&dir.join("locks").join(key.hex()), true) {
         let scratch = dir.join("scratch").join(key.hex());
-        if held.real && std::fs::remove_dir(&scratch).is_err() && manifest_path(dir, key).exists() {
+        if held.real
+            && let Ok(_alone) = locks::try_alone_in(&scratch)
+            && std::fs::remove_dir(&scratch).is_err()
+            && manifest_path(dir, key).exists()
+        {
             let _ = std::fs::remove_dir_all(&scratch);
         }
         drop(held);
@@ -272,6 +277,58 @@ mod tests {
         assert!(v1.join("scratch").join(key.hex()).exists(), "its process may just begin");
         sweep(&v1, true, &really);
         assert!(!living.exists() && !elsewhere.exists());
+    }
+
+    #[test]
+    fn the_folder_of_a_process_that_works_without_its_key_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let (empty, done) = (Digest::of(b"empty"), Digest::of(b"done"));
+        let folders = [&empty, &done].map(|key| store.scratch(key).unwrap());
+        std::fs::write(folders[1].join("checkpoint"), "x").unwrap();
+        let manifest = store.manifest_path(&done);
+        std::fs::create_dir_all(manifest.parent().unwrap()).unwrap();
+        std::fs::write(manifest, "{}").unwrap();
+        let works = folders.each_ref().map(|folder| locks::try_alone_in(folder).ok().flatten().unwrap());
+        drop(Store::open(dir.path()).unwrap());
+        assert!(folders.iter().all(|folder| folder.exists()));
+        drop(works);
+        drop(Store::open(dir.path()).unwrap());
+        assert!(!folders.iter().any(|folder| folder.exists()));
+    }
+
+    #[test]
+    fn folders_that_a_kill_left_closed_are_opened_at_every_depth_that_is_written_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let set = |path: &Path, bits: u32| {
+            std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(bits)).unwrap();
+        };
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o7777;
+        for (bits, opened) in [(0o2770, 0o2770), (0o700, 0o750)] {
+            let root = dir.path().join(format!("{bits:o}"));
+            std::fs::create_dir(&root).unwrap();
+            set(&root, bits);
+            let v1 = root.canonicalize().unwrap().join("v1");
+            let key = Digest::of(b"k").hex();
+            let below = [
+                "claims".into(),
+                "answers/ab".into(),
+                "downloads/n/members/m".into(),
+                format!("scratch/{key}/chunks"),
+            ];
+            for folder in &below {
+                std::fs::create_dir_all(v1.join(folder)).unwrap();
+                for part in Path::new(folder).ancestors().filter(|p| !p.as_os_str().is_empty()) {
+                    set(&v1.join(part), 0o750);
+                }
+            }
+            drop(Store::open(&root).unwrap());
+            for part in below.iter().flat_map(|folder| Path::new(folder).ancestors()) {
+                if part.iter().next().is_some_and(|top| top != "scratch" || part.iter().count() > 1) {
+                    assert_eq!(mode(&v1.join(part)), opened, "{}", part.display());
+                }
+            }
+        }
     }
 
     #[test]

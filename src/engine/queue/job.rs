@@ -9,13 +9,12 @@ use std::time::{Duration, Instant};
 use super::files::{AttemptFolder, ProgressWriter, Report, Verdict, host};
 use super::spec::AttemptSpec;
 use crate::attempt::{Attempt, Attempted, OTHER_CONTENT};
-use crate::cache::{Error, FileLock, Manifest, Store, WatchedReads};
+use crate::cache::{Error, FileLock, Manifest, Store, WatchedReads, try_alone_in};
 use crate::call::{call, caught};
 use crate::cancel::CancelToken;
 use crate::protocol::FromWorker;
 use crate::recipes::Prepared;
 use crate::runner::Runner;
-use crate::worker::try_alone_in;
 use xpipe_base::task::{Caveat, Failure, FailureKind, Job, Progress, Spec, Throttle};
 
 /// How long a job waits for the lock of its key. Then it goes on without: the lock may be one of a machine that is gone, and

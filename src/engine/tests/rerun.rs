@@ -21,6 +21,10 @@ pub(super) fn moody(job: &Task<'_>) -> Result<Outcome, Failure> {
         "not a number" => drop(outcome.values.insert("n".into(), f64::NAN)),
         "changes its input" => std::fs::write(&read, "other")?,
         "removes its input" => std::fs::remove_file(read.join("value"))?,
+        "changed code" => {
+            std::fs::write(out.join("value"), "other")?;
+            outcome.facts.insert("kernels".into(), "portable".into());
+        }
         "kernels" => {
             std::fs::write(out.join("value"), "fast")?;
             outcome.facts.insert("kernels".into(), "avx2".into());
@@ -55,11 +59,16 @@ impl Stored {
     }
 
     fn again(&self, mood: &str) -> Rerun {
+        self.again_as_of(&self.manifest, mood)
+    }
+
+    /// As if its result had another manifest.
+    fn again_as_of(&self, manifest: &Manifest, mood: &str) -> Rerun {
         std::fs::write(&self.mood, mood).unwrap();
         let store = Store::open(&self.bench.root()).unwrap().durable(false);
         let action = StoredAction {
             store: &store,
-            manifest: &self.manifest,
+            manifest,
             runner: &self.bench.runner,
             options: &self.bench.options,
             cancel: &CancelToken::new(),
@@ -94,6 +103,27 @@ fn other_kernels_are_named_as_the_reason() {
     let (portable, avx2) = ("portable".to_owned(), "avx2".to_owned());
     let reasons = vec![Reason::Kernels { stored: portable, here: avx2 }];
     assert_eq!(Stored::result().again("kernels"), Rerun::Different { reasons });
+}
+
+#[test]
+fn another_version_and_another_device_are_named_as_the_reasons() {
+    let stored = Stored::result();
+    let here = concat!("xpipe ", env!("CARGO_PKG_VERSION")).to_owned();
+    let version = Reason::Version { stored: "xpipe 0.0.1".into(), here };
+    let device = Reason::Device { stored: "cuda:0".into(), here: "cpu".into() };
+    let older = Manifest { tool: "xpipe 0.0.1".into(), ..Manifest::clone(&stored.manifest) };
+    let elsewhere = Manifest { device: "cuda:0".into(), ..Manifest::clone(&stored.manifest) };
+    let both = Manifest { device: "cuda:0".into(), ..older.clone() };
+    for (manifest, reasons) in [
+        (&*stored.manifest, vec![Reason::Unknown]),
+        (&older, vec![version.clone()]),
+        (&elsewhere, vec![device.clone()]),
+        (&both, vec![version, device]),
+    ] {
+        assert_eq!(stored.again_as_of(manifest, "calm"), Rerun::Same, "no reason to ask");
+        let differs = stored.again_as_of(manifest, "changed code");
+        assert_eq!(differs, Rerun::Different { reasons });
+    }
 }
 
 #[test]

@@ -157,8 +157,9 @@ mod run {
         };
         process::run(job, &call)?;
         redact::refuse_secrets(&raw, &secrets)?;
-        let mut outcome =
-            read_output(job, &label, &raw).map_err(|failure| redact::redacted(failure, &secrets))?;
+        let progress = redact::Redacting { inner: job.progress, secrets: &secrets };
+        let mut outcome = read_output(&Job { spec: job.spec, progress: &progress }, &label, &raw)
+            .map_err(|failure| redact::redacted(failure, &secrets))?;
         // What was escaped is plain now.
         redact::refuse_secrets(&job.spec.out, &secrets)?;
         if let Some(installed) = &installed {

@@ -12,7 +12,7 @@ use xpipe_lang::types::op::{Facts, Issue};
 const NAME: &str = "secret";
 
 /// The shortest value that can be replaced in a log without replacing half of it.
-const SHORTEST: usize = 6;
+pub(super) const SHORTEST: usize = 6;
 
 /// The constructor.
 pub(crate) fn op() -> Op {

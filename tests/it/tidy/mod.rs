@@ -4,5 +4,6 @@
 mod cycles;
 mod documents;
 mod map;
+mod promises;
 mod sizes;
 mod sources;

@@ -83,8 +83,6 @@ impl Node {
     fn other(&self) -> (File, Store) {
         let store = Store::open(&self.spec.cache).unwrap();
         let scratch = store.scratch(&self.spec.key).unwrap();
-        // An empty folder is taken for a leftover.
-        std::fs::write(scratch.join("checkpoint"), "").unwrap();
         (try_alone_in(&scratch).ok().flatten().unwrap(), store)
     }
 

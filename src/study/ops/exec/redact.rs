@@ -1,18 +1,17 @@
-//! Keeps secrets out of what a program leaves: in its log and in failures they are replaced by their names, in its output
-//! they are an error. The output is searched as the program wrote it, with compressed files and archives unpacked, and
-//! texts and models again as the readers stored them, where escapes of JSON are resolved. Tables (runs, scores, qrels) are
-//! stored in compressed columns; only what the program wrote of them is searched. What cannot be found is another encoding
-//! of a value (base64, percent-encoding) and a part of it.
+//! Keeps secrets out of what a program leaves: in its log, in failures and in reports of readers they are replaced by their
+//! names, in its output they are an error. The output is searched as the program wrote it, with compressed files and
+//! archives unpacked, and texts and models again as the readers stored them, where escapes of JSON are resolved. Tables
+//! (runs, scores, qrels) are stored in compressed columns; only what the program wrote of them is searched. What cannot be
+//! found is another encoding of a value (base64, percent-encoding) and a part of it.
 
-use std::fs::File;
-use std::io::Read;
+use std::cell::Cell;
 use std::path::Path;
 
-use super::super::secret::Secret;
+use super::super::secret::{SHORTEST, Secret};
 use memchr::memmem;
 use xpipe_base::place;
-use xpipe_base::task::{Failure, Silent};
-use xpipe_data::parts::{Part, each_part};
+use xpipe_base::task::{Caveat, Failure, Progress};
+use xpipe_data::layers::each_layer;
 
 /// Replaces secrets in a stream, also where a value arrives in pieces.
 #[derive(Debug, Default)]
@@ -71,17 +70,118 @@ impl Redactor {
     }
 }
 
+/// A text without the values of secrets. One that holds a value with escapes, or the beginning of one where it was cut, is
+/// left out as a whole.
+pub(super) fn clean(text: &str, secrets: &[Secret]) -> String {
+    let mut redactor = Redactor::new(secrets);
+    let mut bytes = redactor.pass(text.as_bytes());
+    bytes.extend(redactor.end());
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    match hidden(&text, secrets) {
+        Some(secret) => format!("(a text with the value of {} is left out)", secret.variable),
+        None => text,
+    }
+}
+
+/// How often a text may have been escaped: by a program, and where a message quotes it.
+const ESCAPED: usize = 3;
+
+/// A secret that a text holds with escapes, or of which it holds at least [`SHORTEST`] characters before a cut.
+fn hidden<'s>(text: &str, secrets: &'s [Secret]) -> Option<&'s Secret> {
+    let mut text = text.to_owned();
+    for _ in 0..=ESCAPED {
+        let cut = |value: &str| {
+            let begins = |before: &str| {
+                (SHORTEST..value.len()).any(|n| value.is_char_boundary(n) && before.ends_with(&value[..n]))
+            };
+            text.match_indices('…').any(|(at, _)| begins(&text[..at]))
+        };
+        if let Some(secret) = secrets.iter().find(|s| text.contains(&s.value) || cut(&s.value)) {
+            return Some(secret);
+        }
+        let plain = unescaped(&text);
+        if plain == text {
+            return None;
+        }
+        text = plain;
+    }
+    None
+}
+
+/// A text with the escapes of JSON and of Rust's messages resolved once; what is none stays.
+fn unescaped(text: &str) -> String {
+    // In units of UTF-16, since JSON escapes other characters as pairs of them.
+    let (mut units, mut rest) = (Vec::with_capacity(text.len()), text);
+    while let Some(c) = rest.chars().next() {
+        let (c, length) = if c == '\\' { escape(rest) } else { (Some(c as u32), c.len_utf8()) };
+        match c.map(|c| (u16::try_from(c), char::from_u32(c))) {
+            Some((Ok(unit), _)) => units.push(unit),
+            Some((Err(_), Some(c))) => units.extend_from_slice(c.encode_utf16(&mut [0; 2])),
+            Some((Err(_), None)) | None => units.extend(rest[..length].encode_utf16()),
+        }
+        rest = &rest[length..];
+    }
+    String::from_utf16_lossy(&units)
+}
+
+/// The character of the escape that a text begins with, and its length; `None` with the length of a backslash.
+fn escape(text: &str) -> (Option<u32>, usize) {
+    let hex = |digits: Option<&str>| {
+        let digits = digits.filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()))?;
+        u32::from_str_radix(digits, 16).ok()
+    };
+    let (c, length) = match text[1..].chars().next() {
+        Some('u') if text[2..].starts_with('{') => {
+            let end = text.find('}').unwrap_or(2);
+            (hex(text.get(3..end)), end + 1)
+        }
+        Some('u') => (hex(text.get(2..6)), 6),
+        Some('x') => (hex(text.get(2..4)), 4),
+        Some('n') => (Some(10), 2),
+        Some('r') => (Some(13), 2),
+        Some('t') => (Some(9), 2),
+        Some('b') => (Some(8), 2),
+        Some('f') => (Some(12), 2),
+        Some('0') => (Some(0), 2),
+        Some(c @ ('"' | '\'' | '\\' | '/')) => (Some(c as u32), 2),
+        _ => (None, 1),
+    };
+    if c.is_some() { (c, length) } else { (None, 1) }
+}
+
 /// A failure without the values of secrets, for instance one that quotes a line of the output.
 pub(super) fn redacted(mut failure: Failure, secrets: &[Secret]) -> Failure {
-    let clean = |text: &str| {
-        let mut redactor = Redactor::new(secrets);
-        let mut bytes = redactor.pass(text.as_bytes());
-        bytes.extend(redactor.end());
-        String::from_utf8_lossy(&bytes).into_owned()
-    };
-    failure.message = clean(&failure.message);
-    failure.help = failure.help.map(|help| clean(&help));
+    failure.message = clean(&failure.message, secrets);
+    failure.help = failure.help.map(|help| clean(&help, secrets));
     failure
+}
+
+/// Passes reports on without the values of secrets: a reader may quote what it leaves out of the result.
+pub(super) struct Redacting<'p> {
+    pub(super) inner: &'p dyn Progress,
+    pub(super) secrets: &'p [Secret],
+}
+
+impl Progress for Redacting<'_> {
+    fn progress(&self, done: u64, total: u64, unit: &str, note: &str) {
+        self.inner.progress(done, total, unit, &clean(note, self.secrets));
+    }
+
+    fn note(&self, text: &str) {
+        self.inner.note(&clean(text, self.secrets));
+    }
+
+    fn caveat(&self, caveat: &Caveat) {
+        self.inner.caveat(&Caveat {
+            cause: clean(&caveat.cause, self.secrets),
+            example: caveat.example.as_deref().map(|example| clean(example, self.secrets)),
+            ..caveat.clone()
+        });
+    }
+
+    fn cancelled(&self) -> bool {
+        self.inner.cancelled()
+    }
 }
 
 /// Refuses an output with the value of a secret in a name or file. With a link it is refused as well: what is behind it
@@ -119,55 +219,28 @@ fn found(secret: &Secret, place: &str) -> Failure {
         .help("nothing was stored; let the program leave it out of its output")
 }
 
-/// A secret in a file, or in what readers unpack from it: the content of a compressed file, names and contents of an
-/// archive.
+/// A secret in a file or in what can be unpacked from it, names and hidden members of archives included.
 fn in_file<'s>(path: &Path, secrets: &'s [Secret]) -> Result<Option<&'s Secret>, Failure> {
-    let mut file = File::open(path).map_err(|e| place::io(path, e))?;
-    let mut found = inside(&mut file, secrets).map_err(|e| place::io(path, e))?;
-    let outer = path.display().to_string();
-    let mut search = |part: Part<'_>| {
-        // It was read above.
-        if part.path.is_some() {
-            return Ok(());
-        }
-        let name = part.name.strip_prefix(&outer).unwrap_or(part.name);
-        found = match named(name.as_bytes(), secrets) {
-            None => inside(part.reader, secrets).map_err(|e| place::io(path, e))?,
-            named => named,
-        };
-        if found.is_some() { Err(Failure::interrupted()) } else { Ok(()) }
-    };
-    // What cannot be unpacked to its end is searched up to there: readers do not come further either.
-    let _ = each_part(path, &Silent, &mut search);
-    Ok(found)
+    let found = Cell::new(None);
+    let overlap = secrets.iter().map(|s| s.value.len()).max().unwrap_or(1) - 1;
+    each_layer(path, &mut || {
+        let (mut seen, found) = (Vec::new(), &found);
+        Box::new(move |piece: &[u8]| {
+            if found.get().is_none() {
+                // With the end of the pieces before.
+                seen.extend_from_slice(piece);
+                found.set(named(&seen, secrets));
+                seen.drain(..seen.len().saturating_sub(overlap));
+            }
+        })
+    })
+    .map_err(|e| place::io(path, e))?;
+    Ok(found.get())
 }
 
 /// A secret that a text contains.
 fn named<'s>(text: &[u8], secrets: &'s [Secret]) -> Option<&'s Secret> {
     secrets.iter().find(|s| memmem::find(text, s.value.as_bytes()).is_some())
-}
-
-/// A secret in a stream, which is read in pieces that overlap.
-fn inside<'s, R: Read + ?Sized>(
-    reader: &mut R,
-    secrets: &'s [Secret],
-) -> std::io::Result<Option<&'s Secret>> {
-    let overlap = secrets.iter().map(|s| s.value.len()).max().unwrap_or(1) - 1;
-    let (mut buffer, mut have) = (vec![0; (1 << 20) + overlap], 0);
-    loop {
-        match reader.read(&mut buffer[have..]) {
-            Ok(0) => return Ok(None),
-            Ok(n) => have += n,
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(e) => return Err(e),
-        }
-        if let Some(secret) = named(&buffer[..have], secrets) {
-            return Ok(Some(secret));
-        }
-        let rest = have.min(overlap);
-        buffer.copy_within(have - rest..have, 0);
-        have = rest;
-    }
 }
 
 #[cfg(test)]
@@ -214,6 +287,45 @@ mod tests {
     }
 
     #[test]
+    fn a_text_with_an_escaped_or_cut_secret_is_left_out() {
+        let left_out = |variable: &str| format!("(a text with the value of {variable} is left out)");
+        for text in [
+            r#"`# {"a": "s3\u0063r3\u0074"}`"#,
+            r#""{\"a\": \"s3\\u0063r3t\"}""#,
+            r"s3\u{63}r3t",
+            r"s3\x63r3t",
+        ] {
+            assert_eq!(clean(text, &secrets()), left_out("SHORT"), "{text}");
+        }
+        assert_eq!(clean("`s3cr3t-and-mo…`", &secrets()), "`[SHORT]-and-mo…`");
+        let long = [Secret { variable: "LONG".into(), value: "begin-and-more \u{1f600}\n/\"".into() }];
+        assert_eq!(clean("`x begin-and-mo…`", &long), left_out("LONG"));
+        assert_eq!(clean(r#""begin-and-more \ud83d\ude00\n\/\"""#, &long), left_out("LONG"));
+        for text in [r"a \u00", r"\u{", r"\u{110000}", r"\", r"\ud83d", r"\é", "begin…", "ü…", r"\uzzzz \x+1"]
+        {
+            assert_eq!(clean(text, &long), text);
+        }
+    }
+
+    #[test]
+    fn reports_of_readers_are_passed_on_without_secrets() {
+        let log = xpipe_testing::CaveatLog::default();
+        let secrets = secrets();
+        let progress = Redacting { inner: &log, secrets: &secrets };
+        let dropped = |example: &str| {
+            let caveat = Caveat::counted(xpipe_base::task::CaveatKind::Dropped, 1, "lines were left out");
+            progress.caveat(&caveat.example(example));
+        };
+        dropped("line 1: `# s3cr3t`");
+        dropped(r"line 2: `# s3cr3\u0074`");
+        let told = log.caveats();
+        assert!(
+            told[0].contains("`# [SHORT]`") && told[1].contains("the value of SHORT is left out"),
+            "{told:?}"
+        );
+    }
+
+    #[test]
     fn a_secret_in_a_compressed_file_or_an_archive_is_found() {
         let dir = tempfile::tempdir().unwrap();
         let check = |name: &str, bytes: &[u8]| {
@@ -238,6 +350,7 @@ mod tests {
         let member = |name: &str, text: &str| tar(&[(name, text.as_bytes())]);
         assert_eq!(check("docs.tar", &member("s3cr3t.txt", "")), wrote("SHORT", "docs.tar"));
         assert_eq!(check("docs.tgz", &gzip(&member("d", "s3cr3t"))), wrote("SHORT", "docs.tgz"));
+        assert_eq!(check("docs.tgz", &gzip(&member(".d", "s3cr3t"))), wrote("SHORT", "docs.tgz"), "hidden");
         assert_eq!(check("docs.tgz", &gzip(&member("d", "none"))), Ok(()));
         assert_eq!(check("run.txt.gz", b"\x1f\x8bno gzip"), Ok(()), "the reader refuses it");
     }
