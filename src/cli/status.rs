@@ -51,7 +51,8 @@ fn print(status: &RunStatus) {
     for job in live.iter().take(SHOWN) {
         let node = job.node.as_ref().map(|n| format!(" on {n}")).unwrap_or_default();
         let id = job.id.as_deref().unwrap_or("–");
-        out::line(&format!("job {id}  {}  attempt {}  {}{node}", job.address, job.attempt, job.state));
+        let from = job.taken_from.as_ref().map(|run| format!(" (of run {run})")).unwrap_or_default();
+        out::line(&format!("job {id}  {}  attempt {}  {}{node}{from}", job.address, job.attempt, job.state));
     }
     if live.len() > SHOWN {
         out::line(&format!("and {} more jobs", human::thousands((live.len() - SHOWN) as u64)));

@@ -27,6 +27,16 @@ pub(crate) struct Claim {
     pub(crate) attempt: u32,
 }
 
+impl Claim {
+    /// The folder of its submission; `None` for one that leads elsewhere, since others may have written it. `runs`: the
+    /// folder of all runs of the cache.
+    pub(super) fn submission(&self, runs: &Path) -> Option<PathBuf> {
+        let is_name = |text: &str| !text.is_empty() && !text.contains(['/', '\0']) && !text.starts_with('.');
+        let good = is_name(&self.run) && is_name(&self.name);
+        good.then(|| runs.join(&self.run).join("jobs").join(&self.name))
+    }
+}
+
 /// How often a claim is tried anew that another run released between the link and the look at it.
 const RELEASED: u32 = 100;
 

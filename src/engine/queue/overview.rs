@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::files::{AttemptFolder, Verdict};
-use super::run_files::recorded_id;
-use super::scheduler::{Names, Seen};
+use super::item::Live;
+use super::run_files::{TakenOver, recorded_id, taken_over};
+use super::scheduler::{Names, Row, Seen};
 use super::spec::AttemptSpec;
 use crate::options::QueueOptions;
 use xpipe_base::task::Failure;
@@ -29,60 +30,107 @@ pub struct JobOverview {
     pub live: bool,
     /// Its log.
     pub log: PathBuf,
+    /// The run that submitted it, when this one took it over.
+    pub taken_from: Option<String>,
     #[serde(skip)]
     name: String,
     #[serde(skip)]
     folder: PathBuf,
 }
 
-/// The jobs of a run, by submission and task. The error is why the queue did not answer.
+/// A job whose files were found.
+struct Found {
+    /// The name of its submission.
+    name: String,
+    task: u32,
+    folder: AttemptFolder,
+    spec: AttemptSpec,
+    /// The action and the run that submitted it, for one that was taken over.
+    taken: Option<(String, String)>,
+}
+
+/// The jobs that a run submitted.
+fn submitted(run: &Path) -> std::io::Result<Vec<Found>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(run.join("jobs")).into_iter().flatten() {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        for task in std::fs::read_dir(entry.path())?.flatten() {
+            let number = task.file_name().to_str().and_then(|n| n.parse().ok());
+            let folder = AttemptFolder { path: task.path() };
+            if let (Some(task), Ok(spec)) = (number, folder.spec::<AttemptSpec>()) {
+                found.push(Found { name: name.clone(), task, folder, spec, taken: None });
+            }
+        }
+    }
+    found.sort_by(|a, b| (&a.name, a.task).cmp(&(&b.name, b.task)));
+    Ok(found)
+}
+
+/// The jobs that a run took over from others, with those that share their actions.
+fn adopted(run: &Path) -> Vec<Found> {
+    let mut found = Vec::new();
+    let Some(runs) = run.parent() else { return found };
+    for TakenOver { address, claim } in taken_over(run) {
+        let Some(submission) = claim.submission(runs) else { continue };
+        let folder = AttemptFolder { path: submission.join(claim.task.to_string()) };
+        let Ok(spec) = folder.spec::<AttemptSpec>() else { continue };
+        let first = Live::new(claim.attempt, folder, claim.name.clone(), claim.task).with_helpers(&spec.key);
+        for task in first.tasks() {
+            let folder = first.folder_of(task);
+            let Ok(spec) = folder.spec::<AttemptSpec>() else { continue };
+            let taken = Some((address.clone(), claim.run.clone()));
+            found.push(Found { name: claim.name.clone(), task, folder, spec, taken });
+        }
+    }
+    found
+}
+
+/// The jobs of a run, by submission and task: those that it submitted, then those that it took over from other runs. The
+/// error is why the queue did not answer.
 ///
 /// # Errors
 /// The folder of the run cannot be read.
 pub fn overview(run: &Path, queue: &QueueOptions) -> std::io::Result<(Vec<JobOverview>, Option<String>)> {
-    let mut batches: BTreeMap<String, PathBuf> = BTreeMap::new();
-    let jobs = run.join("jobs");
-    for entry in std::fs::read_dir(&jobs).into_iter().flatten() {
-        let entry = entry?;
-        batches.insert(entry.file_name().to_string_lossy().into_owned(), entry.path());
-    }
-    let asked: Names = batches.iter().map(|(name, path)| (name.clone(), recorded_id(path))).collect();
+    let mut found = submitted(run)?;
+    found.extend(adopted(run));
+    let id = |job: &Found| job.folder.path.parent().and_then(recorded_id);
+    let asked: Names = found.iter().map(|job| (job.name.clone(), id(job))).collect();
     let (rows, silent) = match super::scheduler(queue).poll(&asked) {
         Ok(rows) => (rows, None),
         Err(why) => (BTreeMap::new(), Some(why)),
     };
-    let mut found = Vec::new();
-    for (name, path) in batches {
-        let mut tasks: Vec<u32> = std::fs::read_dir(&path)?
-            .flatten()
-            .filter_map(|e| e.file_name().to_str()?.parse().ok())
-            .collect();
-        tasks.sort_unstable();
-        for task in tasks {
-            let folder = AttemptFolder { path: path.join(task.to_string()) };
-            let Ok(spec) = folder.spec::<AttemptSpec>() else { continue };
-            let row = rows.get(&(name.clone(), task));
-            let report = folder.look().reports.pop();
-            let (state, live) = match (&report, row) {
-                (Some(report), _) => (told(&report.verdict), false),
-                (None, Some(row)) => (queue_state(&row.word, &row.seen), !matches!(row.seen, Seen::Ended(_))),
-                (None, None) if silent.is_some() => ("the queue does not answer".to_owned(), true),
-                (None, None) => ("not in the queue, without a report".to_owned(), false),
-            };
-            found.push(JobOverview {
-                address: spec.address,
-                attempt: spec.attempt,
-                id: row.map(|r| r.id.clone()),
-                state,
-                node: row.and_then(|r| r.node.clone()).or(report.map(|r| r.host)),
-                live,
-                log: spec.log,
-                name: name.clone(),
-                folder: folder.path,
-            });
+    let jobs = found.into_iter().map(|job| {
+        let row = rows.get(&(job.name.clone(), job.task));
+        job.overview(row, silent.is_some())
+    });
+    Ok((jobs.collect(), silent))
+}
+
+impl Found {
+    /// What became of it; `row`: what the queue says of it.
+    fn overview(self, row: Option<&Row>, silent: bool) -> JobOverview {
+        let report = self.folder.look().reports.pop();
+        let (state, live) = match (&report, row) {
+            (Some(report), _) => (told(&report.verdict), false),
+            (None, Some(row)) => (queue_state(&row.word, &row.seen), !matches!(row.seen, Seen::Ended(_))),
+            (None, None) if silent => ("the queue does not answer".to_owned(), true),
+            (None, None) => ("not in the queue, without a report".to_owned(), false),
+        };
+        let (address, taken_from) = self.taken.unzip();
+        JobOverview {
+            address: address.unwrap_or(self.spec.address),
+            attempt: self.spec.attempt,
+            id: row.map(|r| r.id.clone()),
+            state,
+            node: row.and_then(|r| r.node.clone()).or(report.map(|r| r.host)),
+            live,
+            log: self.spec.log,
+            taken_from,
+            name: self.name,
+            folder: self.folder.path,
         }
     }
-    Ok((found, silent))
 }
 
 fn told(verdict: &Verdict) -> String {

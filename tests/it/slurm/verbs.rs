@@ -53,6 +53,42 @@ fn a_run_is_seen_and_ended_from_outside() {
 }
 
 #[test]
+fn jobs_that_a_run_took_over_are_seen_and_ended_like_its_own() {
+    let space = slow("60");
+    with_queue(&space);
+    // Killed: its jobs go on.
+    drop(running(&space));
+    let first = verb(&space, &["status", "--json"]).json()["run"].as_str().unwrap().to_owned();
+    let run = Run::start(&mut command(&space, &[]));
+    let begun = Instant::now();
+    let status = loop {
+        let status = verb(&space, &["status", "--json"]).json();
+        if status["run"] != first.as_str() && status["jobs"].as_array().is_some_and(|jobs| jobs.len() == 4) {
+            break status;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "its jobs are not shown: {status:#}");
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    for job in status["jobs"].as_array().unwrap() {
+        assert_eq!((job["live"].as_bool(), job["taken_from"].as_str()), (Some(true), Some(first.as_str())));
+    }
+    let name = status["run"].as_str().unwrap();
+    let shown = verb(&space, &["status"]).out;
+    assert!(shown.contains(&format!("slow[a]  attempt 1  running (of run {first})")), "{shown}");
+    let one = verb(&space, &["cancel", name, "slow[b]"]);
+    assert!(one.out.contains("cancelled 1 job"), "{one:?}");
+    let begun = Instant::now();
+    while verb(&space, &["status", "--json"]).json()["counts"]["failed"] != 1 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the stage does not fail");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let all = verb(&space, &["cancel", name]);
+    assert!(all.out.contains("asked to stop"), "{all:?}");
+    run.end().says(130, &["its job", "is taken over", "stopped  slow[a]"]);
+    assert_eq!(started(&space), [1; 4], "nothing was submitted again");
+}
+
+#[test]
 fn another_process_follows_a_run_to_its_end() {
     let space = slow("2");
     with_queue(&space);

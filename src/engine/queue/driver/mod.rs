@@ -19,7 +19,7 @@ use super::decision::Again;
 use super::files::AttemptFolder;
 use super::item::{Item, Live};
 use super::lease::Lease;
-use super::run_files::{is_asked_to_stop, recorded_id};
+use super::run_files::{TakenOver, is_asked_to_stop, record_taken_over, recorded_id};
 use super::scheduler::{Resources, Rows, Scheduler, Seen};
 use crate::cache::RunDir;
 use crate::context::RunContext;
@@ -185,13 +185,8 @@ impl<'env> Driver<'env> {
         let Some(item) = self.items.get_mut(&id) else { return };
         let key = item.assignment.prepared.key;
         item.next = claim.attempt + 1;
-        // A claim names folders; one that leads elsewhere is none of ours.
-        let is_name = |text: &str| !text.is_empty() && !text.contains(['/', '\0']) && !text.starts_with('.');
-        if !is_name(&claim.run) || !is_name(&claim.name) {
-            return;
-        }
-        let run = self.context.store.dir().join("runs").join(&claim.run);
-        let folder = run.join("jobs").join(&claim.name);
+        let runs = self.context.store.dir().join("runs");
+        let Some(folder) = claim.submission(&runs) else { return };
         let attempt = AttemptFolder { path: folder.join(claim.task.to_string()) };
         let ended = !attempt.look().reports.is_empty();
         let live = Live::new(claim.attempt, attempt, claim.name.clone(), claim.task).with_helpers(&key);
@@ -205,11 +200,13 @@ impl<'env> Driver<'env> {
             folder,
             doubts: 0,
             not_before: Instant::now(),
-            foreign: Some(run),
+            foreign: Some(runs.join(&claim.run)),
             live: 0,
         });
         batch.live += 1;
         item.live = Some(live);
+        let address = self.context.job.action(id).address.clone();
+        record_taken_over(&self.run.path, &TakenOver { address, claim: claim.clone() });
         self.say(Some(id), format!("its job {} of run {} is taken over", claim.name, claim.run));
         self.clock.hurry();
     }
