@@ -289,6 +289,13 @@ pub(crate) mod tests {
         assert!(Index::open(dir.path()).unwrap_err().message.contains("not an index"));
         let dir = tempfile::tempdir().unwrap();
         small(dir.path(), &TEXTS, usize::MAX).unwrap();
+        let header = dir.path().join("index.json");
+        let text = fs::read_to_string(&header).unwrap();
+        let mut newer: serde_json::Value = serde_json::from_str(&text).unwrap();
+        newer["format"] = (FORMAT + 1).into();
+        fs::write(&header, newer.to_string()).unwrap();
+        assert!(Index::open(dir.path()).unwrap_err().message.contains("index format 2, expected 1"));
+        fs::write(header, text).unwrap();
         fs::write(dir.path().join("lengths.u32"), [0; 7]).unwrap();
         assert!(Index::open(dir.path()).unwrap_err().message.contains("7 bytes, expected 20"));
     }

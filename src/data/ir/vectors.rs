@@ -252,6 +252,9 @@ pub(crate) mod tests {
             std::fs::write(path, whole).unwrap();
             found.unwrap_err()
         };
+        let newer = br#"{"format": 2, "vocabulary": {"terms": 10, "digest": "words of 10"}, "texts": 1, "weights": 2}"#;
+        let told = spoil("vectors.json", newer).message;
+        assert!(told.contains("vectors of format 2, expected 1"), "{told}");
         let three = [3u32, 3].map(u32::to_le_bytes).concat();
         for (file, bytes) in [
             ("terms.u32", &three[..]),

@@ -123,6 +123,16 @@ mod tests {
     }
 
     #[test]
+    fn a_pin_of_a_newer_version_is_an_error_and_not_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let pin = Pin::new("model[1]", vec![Digest::of(b"a")], None);
+        store.pin(&Pin { format: FORMAT + 1, ..pin }).unwrap();
+        let told = store.pins().unwrap_err().to_string();
+        assert!(told.contains("a newer xpipe wrote it (version 2)"), "{told}");
+    }
+
+    #[test]
     fn a_pin_is_kept_until_it_is_removed_and_a_damaged_one_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();

@@ -45,6 +45,15 @@ fn a_record_without_a_signature() {
 }
 
 #[test]
+fn a_record_of_a_newer_format() {
+    let (lab, key) = Lab::with_result();
+    let mut record = lab.record(&key);
+    record["format"] = 2.into();
+    lab.write_record(&key, &record);
+    refused(&lab.reader(), &key, "has format 2, and this program reads format 1");
+}
+
+#[test]
 fn a_record_signed_by_a_stranger() {
     let (lab, key) = Lab::with_result();
     let (stranger, public) = new_key();

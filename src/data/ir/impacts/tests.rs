@@ -171,3 +171,17 @@ fn a_damaged_index_is_an_error_and_never_a_panic() {
         std::fs::write(&file, &bytes).unwrap();
     }
 }
+
+#[test]
+fn an_index_of_another_format_is_an_error() {
+    let (dir, index) = index(&random(1, 20, 9, 3), 9, 100.0);
+    drop(index);
+    let header = dir.path().join("index/impacts.json");
+    let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(&header).unwrap()).unwrap();
+    for other in [FORMAT - 1, FORMAT + 1] {
+        json["format"] = other.into();
+        std::fs::write(&header, json.to_string()).unwrap();
+        let told = Impacts::open(&dir.path().join("index")).unwrap_err().message;
+        assert!(told.contains(&format!("index format {other}, expected {FORMAT}")), "{told}");
+    }
+}
