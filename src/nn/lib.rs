@@ -9,6 +9,7 @@ pub mod bi_encoder;
 mod byte_pairs;
 pub mod config;
 pub mod cpu;
+pub mod explicit;
 pub mod files;
 pub mod flops;
 pub mod layers;

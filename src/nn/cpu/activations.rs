@@ -3,9 +3,9 @@
 use super::attention::softmax::SoftmaxStats;
 use super::buffers::resize;
 use super::group::{Group, by_row, by_token};
-use super::shape::Shape;
-use super::spec::EncoderSpec;
 use crate::Packed;
+use crate::explicit::shape::Shape;
+use crate::explicit::spec::EncoderSpec;
 
 /// Of one layer and a whole batch, see [`LayerActivationsMut`].
 #[derive(Debug, Default)]

@@ -3,25 +3,6 @@
 use super::gemm::isa::{Isa, Kernel};
 use crate::layers::dropout::Mask;
 
-/// Dropout of one layer.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct LayerMasks {
-    pub attention: Option<Mask>,
-    pub attention_output: Option<Mask>,
-    pub output: Option<Mask>,
-}
-
-/// Dropout of one batch.
-#[derive(Clone, Debug, Default)]
-pub(super) struct DropoutMasks {
-    pub embeddings: Option<Mask>,
-    pub pooled: Option<Mask>,
-    pub classifier: Option<Mask>,
-    pub layers: Vec<LayerMasks>,
-    /// By layer: of the table of relative positions.
-    pub relative: Vec<Option<Mask>>,
-}
-
 /// Blocks drawn together, of four words each.
 const BLOCKS: usize = 8;
 const WORDS: usize = 4 * BLOCKS;

@@ -19,63 +19,37 @@ use super::activations::Activations;
 use super::engine::{GROUP_TOKENS, MIN_GROUP_TOKENS};
 use super::gemm::layout::{packed_len, strips_len};
 use super::layer::BLOCK;
-use super::shape::Shape;
-use super::spec::EncoderSpec;
 use super::weight_grads::STRIPE;
 use crate::arch::{self, Architecture};
+use crate::explicit::shape::Shape;
+use crate::explicit::spec::EncoderSpec;
+use crate::explicit::{BatchSize, Footprint};
 use crate::{BLOCK as BLOCK_TOKENS, Parameter};
 
-/// The size of a batch, or of a micro-batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BatchSize {
-    /// Tokens of all pairs.
-    pub tokens: usize,
-    /// Number of pairs, at least 1.
-    pub pairs: usize,
-    /// Tokens of the longest pair.
-    pub longest: usize,
+/// The memory of scoring. `None` if the engine does not run this model.
+pub fn scoring(model: &dyn Architecture, size: BatchSize, threads: usize) -> Option<Footprint> {
+    let e = Estimator::new(model, size, threads)?;
+    let (groups, group) = e.parts_of(GROUP_TOKENS);
+    let threads = threads.clamp(1, groups.max(1));
+    let Shape { hidden, embedding_width, .. } = e.spec.shape;
+    let normed = if e.spec.is_pre_norm() { hidden } else { 0 };
+    let states = group * (hidden.max(embedding_width) + 4 * hidden + normed);
+    let ffn_input = if e.spec.is_pre_norm() { BLOCK * e.spec.shape.ffn_width() } else { 0 };
+    let scratch = states + ffn_input + e.layer_blocks() + e.attention(1);
+    Some(e.bytes(e.weights + e.packed(false), threads * scratch))
 }
 
-/// Bytes that the engine needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Footprint {
-    /// Independent of the batch: weights, packed weights, gradients.
-    pub model: u64,
-    /// For the batch.
-    pub batch: u64,
-}
-
-impl Footprint {
-    /// Of scoring. `None` if the engine does not run this model.
-    pub fn scoring(model: &dyn Architecture, size: BatchSize, threads: usize) -> Option<Self> {
-        let e = Estimator::new(model, size, threads)?;
-        let (groups, group) = e.parts_of(GROUP_TOKENS);
-        let threads = threads.clamp(1, groups.max(1));
-        let Shape { hidden, embedding_width, .. } = e.spec.shape;
-        let normed = if e.spec.is_pre_norm() { hidden } else { 0 };
-        let states = group * (hidden.max(embedding_width) + 4 * hidden + normed);
-        let ffn_input = if e.spec.is_pre_norm() { BLOCK * e.spec.shape.ffn_width() } else { 0 };
-        let scratch = states + ffn_input + e.layer_blocks() + e.attention(1);
-        Some(e.bytes(e.weights + e.packed(false), threads * scratch))
-    }
-
-    /// Of a training step over the largest micro-batch. `None` if the engine does not run this model.
-    pub fn training(
-        model: &dyn Architecture,
-        size: BatchSize,
-        threads: usize,
-        recompute: bool,
-    ) -> Option<Self> {
-        let e = Estimator::new(model, size, threads)?;
-        let fixed = 2 * e.weights + e.packed(false) + e.packed(true);
-        let activations = Activations::numbers(size.tokens, size.pairs, &e.spec, recompute);
-        Some(e.bytes(fixed, activations + e.buffers() + e.states_gradient() + threads * e.training_scratch()))
-    }
-
-    /// Bytes in total.
-    pub fn total(&self) -> u64 {
-        self.model + self.batch
-    }
+/// The memory of a training step over the largest micro-batch. `None` if the engine does not run this model.
+pub fn training(
+    model: &dyn Architecture,
+    size: BatchSize,
+    threads: usize,
+    recompute: bool,
+) -> Option<Footprint> {
+    let e = Estimator::new(model, size, threads)?;
+    let fixed = 2 * e.weights + e.packed(false) + e.packed(true);
+    let activations = Activations::numbers(size.tokens, size.pairs, &e.spec, recompute);
+    Some(e.bytes(fixed, activations + e.buffers() + e.states_gradient() + threads * e.training_scratch()))
 }
 
 /// A model and a batch.
@@ -181,9 +155,11 @@ impl Estimator {
 
 #[cfg(test)]
 mod tests {
+    use super::{scoring, training};
     use crate::Reranker;
+    use crate::cpu::CpuReranker;
     use crate::cpu::tests::{random, shapes};
-    use crate::cpu::{BatchSize, CpuReranker, Footprint};
+    use crate::explicit::BatchSize;
     use crate::testing::random_batch;
     use xpipe_base::value::rng::Stream;
 
@@ -207,14 +183,14 @@ mod tests {
                 };
                 let mut engine = CpuReranker::new(checkpoint, 1).unwrap();
                 engine.score(&batch).unwrap();
-                let estimated = Footprint::scoring(&*model, size, 1).unwrap();
+                let estimated = scoring(&*model, size, 1).unwrap();
                 let [fixed, scratch] = engine.held();
                 check("scoring, model", estimated.model, fixed - engine.weights().len());
                 check("scoring, batch", estimated.batch - 4 * ids, scratch);
                 let mut engine = CpuReranker::new(random(&config), 1).unwrap().recomputing(recompute);
                 engine.forward(&batch, Some(Stream::new(1, &["d"]))).unwrap();
                 engine.backward(&vec![0.25; pairs]).unwrap();
-                let estimated = Footprint::training(&*model, size, 1, recompute).unwrap();
+                let estimated = training(&*model, size, 1, recompute).unwrap();
                 let [fixed, batch] = engine.held();
                 check("training, model", estimated.model, fixed);
                 // Given back at the end of backward: the gradient of the hidden states, and what the head worked in.

@@ -3,7 +3,7 @@
 
 use super::buffers::{resize, split_lengths};
 use super::group::{Group, by_pair, by_row, by_token};
-use super::shape::Shape;
+use crate::explicit::shape::Shape;
 
 /// Gradients that a layer's backward leaves for [`super::weight_grads`], of one group. Rows are tokens; those of
 /// `attention`, `output` and `pre_activation` are pairs where a layer computes first tokens only.

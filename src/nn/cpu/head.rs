@@ -12,7 +12,7 @@ use super::gemm::layout::{Layout, Store};
 use super::gemm::pack::{PackedRhs, Rhs};
 use super::norm::{Norm, NormBackward};
 use super::packed::{PackedLinear, with_bias};
-use super::params::LinearParams;
+use crate::explicit::params::LinearParams;
 use crate::layers::activation::Activation;
 use crate::layers::dropout::Mask;
 

@@ -5,8 +5,7 @@
 //! - [`gemm`]: instruction sets and matrix products;
 //! - kernels over them: [`math`], [`norm`], [`activation_fn`], [`dropout`], [`dots`] (vectors stored as binary16);
 //! - [`attention`] of one pair, [`layer`] over a group of pairs ([`group`]), [`head`] after the layers;
-//! - what they read and write: [`spec`] and [`shape`] of a model, its parameters ([`params`]) and packed weights
-//!   ([`packed`]), saved activations ([`activations`]), gradients of outputs ([`grad_outputs`]) and of weights
+//! - what they read and write beside the specification of a model ([`crate::explicit`]): packed weights ([`packed`]), saved activations ([`activations`]), gradients of outputs ([`grad_outputs`]) and of weights
 //!   ([`weight_grads`]);
 //! - [`engine`]: a whole cross-encoder, masked language model or bi-encoder; [`footprint`]: the memory they need.
 //!
@@ -22,7 +21,7 @@ mod buffers;
 mod dots;
 mod dropout;
 mod engine;
-mod footprint;
+pub mod footprint;
 mod gemm;
 mod grad_outputs;
 mod group;
@@ -31,17 +30,13 @@ mod layer;
 mod math;
 mod norm;
 mod packed;
-mod params;
 mod pool;
 mod probe;
-mod shape;
-mod spec;
 #[cfg(test)]
 mod tests;
 mod weight_grads;
 
 pub use dots::PackedVectors;
 pub use engine::{CpuBiEncoder, CpuMaskedLm, CpuReranker, supports};
-pub use footprint::{BatchSize, Footprint};
 pub use gemm::dispatch::Level;
 pub use probe::probe;

@@ -5,8 +5,8 @@ use std::ops::Range;
 use super::gemm::dispatch::Level;
 use super::gemm::layout::Store;
 use super::gemm::pack::{PackedRhs, Rhs};
-use super::params::{LayerParams, LinearParams};
-use super::shape::Shape;
+use crate::explicit::params::{LayerParams, LinearParams};
+use crate::explicit::shape::Shape;
 
 /// Which products weights are packed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,8 +101,9 @@ impl PackedLayer {
         weights: &[f32],
         shape: &Shape,
         direction: Direction,
+        level: Level,
     ) {
-        let Shape { level, hidden, intermediate, .. } = *shape;
+        let Shape { hidden, intermediate, .. } = *shape;
         self.qkv.pack(&params.qkv, weights, hidden, direction, level);
         if let Some(own) = &params.positions {
             self.positions.get_or_insert_default().pack(own, weights, hidden, direction, level);

@@ -12,8 +12,8 @@ use super::gemm::Gemm;
 use super::gemm::dispatch::Level;
 use super::gemm::layout::{Layout, Store, strips_len};
 use super::gemm::pack::{PackedRhs, PanelsMut, Rhs, pack_strips};
-use super::params::LinearParams;
 use super::pool::ThreadPool;
+use crate::explicit::params::LinearParams;
 
 /// Rows of a weight in one task; a multiple of a strip's rows and of eight.
 pub(super) const STRIPE: usize = 96;

@@ -8,12 +8,12 @@ use crate::Packed;
 use crate::arch::head::HeadPooling;
 use crate::cpu::activations::{Activations, LayerActivations};
 use crate::cpu::buffers::zeroed;
-use crate::cpu::dropout::DropoutMasks;
 use crate::cpu::grad_outputs::BackwardBuffers;
 use crate::cpu::group::Group;
-use crate::cpu::params::LinearParams;
-use crate::cpu::shape::Shape;
 use crate::cpu::weight_grads::{LinearGrads, accumulate};
+use crate::explicit::masks::DropoutMasks;
+use crate::explicit::params::LinearParams;
+use crate::explicit::shape::Shape;
 
 /// A batch with its dropout, and how backward cuts it.
 pub(super) struct BackwardBatch<'a> {
@@ -222,7 +222,8 @@ impl CpuReranker {
         gradients: &mut [f32],
     ) {
         let (shape, params) = (self.spec.shape, &self.params.layers[l]);
-        let Shape { level, hidden, intermediate, .. } = shape;
+        let level = self.level;
+        let Shape { hidden, intermediate, .. } = shape;
         // Inputs of the projections of queries, keys and values, and of the feed-forward network.
         let (qkv_input, ffn_input) = match (self.spec.is_pre_norm(), l) {
             (false, 0) => (&buffers.embedded, &saved.x_hat1),

@@ -6,16 +6,17 @@ use super::CpuReranker;
 use crate::Packed;
 use crate::cpu::activations::Activations;
 use crate::cpu::buffers::{disjoint_slices, resize};
-use crate::cpu::dropout::{ApplyDropout, DropoutMasks};
+use crate::cpu::dropout::ApplyDropout;
 use crate::cpu::gemm::Gemm;
 use crate::cpu::gemm::layout::{Layout, Store};
 use crate::cpu::grad_outputs::BackwardBuffers;
 use crate::cpu::group::{Group, by_pair, by_token};
 use crate::cpu::norm::{Affine, Norm, NormBackward};
 use crate::cpu::packed::with_bias;
-use crate::cpu::params::LinearParams;
-use crate::cpu::shape::Shape;
 use crate::cpu::weight_grads::{LinearGrads, accumulate};
+use crate::explicit::masks::DropoutMasks;
+use crate::explicit::params::LinearParams;
+use crate::explicit::shape::Shape;
 use crate::layers::EmbeddingRows;
 
 impl CpuReranker {
@@ -26,13 +27,14 @@ impl CpuReranker {
     /// γ x̂ + β, in place.
     pub(super) fn affine(&self, x_hat: &mut [f32], norm: &LinearParams) {
         let (gamma, beta) = (&self.weights[norm.weight.clone()], self.beta(norm));
-        self.spec.shape.level.run(Affine { x: x_hat, gamma, beta });
+        self.level.run(Affine { x: x_hat, gamma, beta });
     }
 
     /// A norm of rows, in place; `save` is for x̂ and reciprocal standard deviation.
     pub(super) fn norm(&self, norm: &LinearParams, x: &mut [f32], save: Option<(&mut [f32], &mut [f32])>) {
         let (gamma, beta) = (&self.weights[norm.weight.clone()], self.beta(norm));
-        let Shape { level, epsilon, .. } = self.spec.shape;
+        let level = self.level;
+        let Shape { epsilon, .. } = self.spec.shape;
         level.run(Norm { x, z: None, dropout: None, gamma, beta, epsilon, save });
     }
 
@@ -54,14 +56,15 @@ impl CpuReranker {
     pub(super) fn drop_embeddings(&self, masks: &DropoutMasks, group: &Group<'_>, x: &mut [f32]) {
         if let Some(mask) = &masks.embeddings {
             let first = (group.first_token() * self.spec.shape.embedding_width) as u64;
-            self.spec.shape.level.run(ApplyDropout { mask, first, x });
+            self.level.run(ApplyDropout { mask, first, x });
         }
     }
 
     /// The embeddings `[tokens, width]` projected to hidden states, if the model does that.
     pub(super) fn project(&self, embedded: &[f32]) -> Option<Vec<f32>> {
         let params = self.params.projection.as_ref()?;
-        let Shape { level, embedding_width, hidden, .. } = self.spec.shape;
+        let level = self.level;
+        let Shape { embedding_width, hidden, .. } = self.spec.shape;
         let rows = embedded.len() / embedding_width;
         let mut x = vec![0.0; rows * hidden];
         level.gemm(Gemm {
@@ -118,7 +121,7 @@ impl CpuReranker {
             for (pair, norms) in group.pair_ranges().zip(norms.chunks_exact_mut(2 * width)) {
                 let (dgamma, dbeta) = norms.split_at_mut(width);
                 let here = first + pair.start..first + pair.end;
-                self.spec.shape.level.run(NormBackward {
+                self.level.run(NormBackward {
                     d: &mut d[pair.start * width..pair.end * width],
                     dz: None,
                     dropout: None,
@@ -170,7 +173,8 @@ impl CpuReranker {
         buffers: &mut BackwardBuffers,
         gradients: &mut [f32],
     ) {
-        let Shape { level, embedding_width, hidden, .. } = self.spec.shape;
+        let level = self.level;
+        let Shape { embedding_width, hidden, .. } = self.spec.shape;
         let linear = LinearGrads {
             inputs: &buffers.unprojected,
             width: embedding_width,

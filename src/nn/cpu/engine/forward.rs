@@ -6,12 +6,12 @@ use crate::arch::head::HeadPooling;
 use crate::cpu::activations::{Activations, LayerActivationsMut};
 use crate::cpu::attention::positions::RelativePositions;
 use crate::cpu::buffers::grow;
-use crate::cpu::dropout::DropoutMasks;
 use crate::cpu::group::{Group, by_pair, by_token};
 use crate::cpu::head::HeadView;
 use crate::cpu::layer::{AttentionContext, LayerView};
 use crate::cpu::pool::Scratch;
-use crate::cpu::shape::Shape;
+use crate::explicit::masks::DropoutMasks;
+use crate::explicit::shape::Shape;
 use crate::layers::EmbeddingRows;
 
 /// What a group's forward pass saves for backward.
@@ -38,6 +38,7 @@ impl CpuReranker {
     ) -> LayerView<'a> {
         let attention = self.spec.layer_attention.get(l);
         LayerView {
+            level: self.level,
             shape: self.spec.shape,
             params: &self.params.layers[l],
             weights: &self.weights,
@@ -52,7 +53,8 @@ impl CpuReranker {
     }
 
     pub(super) fn head_view<'a>(&'a self, masks: &'a DropoutMasks) -> HeadView<'a> {
-        let Shape { level, hidden, .. } = self.spec.shape;
+        let level = self.level;
+        let Shape { hidden, .. } = self.spec.shape;
         let epsilon = self.spec.head.norm.map_or(0.0, |n| n.epsilon as f32);
         HeadView {
             level,

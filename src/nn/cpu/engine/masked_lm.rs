@@ -17,8 +17,8 @@ use crate::cpu::gemm::layout::Layout;
 use crate::cpu::group::{Group, by_pair};
 use crate::cpu::norm::Norm;
 use crate::cpu::packed::{Direction, PackedLinear, with_bias};
-use crate::cpu::params::{ByName, LinearParams};
-use crate::cpu::shape::Shape;
+use crate::explicit::params::{ByName, LinearParams};
+use crate::explicit::shape::Shape;
 use crate::masked_lm::{MaskedLm, check_finite};
 use crate::weights::Checkpoint;
 use crate::{Packed, Reranker as _};
@@ -60,7 +60,8 @@ impl CpuMaskedLm {
 
     /// What the output table is multiplied with, for all tokens of a group: `[tokens, hidden]`.
     fn transform(&self, states: &[f32]) -> Vec<f32> {
-        let Shape { level, hidden, .. } = self.encoder.spec.shape;
+        let level = self.encoder.level;
+        let Shape { hidden, .. } = self.encoder.spec.shape;
         let weights = &self.encoder.weights;
         let mut x = vec![0.0; states.len()];
         level.gemm(Gemm {
@@ -89,7 +90,8 @@ impl CpuMaskedLm {
 
     /// Gives the logits of tokens in blocks of the vocabulary: the block, and `[tokens, block]`.
     fn for_each_block(&self, x: &[f32], memory: &mut Vec<f32>, mut f: impl FnMut(Range<usize>, &[f32])) {
-        let Shape { level, hidden, .. } = self.encoder.spec.shape;
+        let level = self.encoder.level;
+        let Shape { hidden, .. } = self.encoder.spec.shape;
         let bias = &self.encoder.weights[self.bias.clone()];
         let rows = x.len() / hidden;
         for first in (0..bias.len()).step_by(VOCABULARY_BLOCK) {
@@ -153,7 +155,7 @@ impl MaskedLm for CpuMaskedLm {
                 for (text, peaks) in group.pair_ranges().zip(peaks.chunks_exact_mut(width)) {
                     for row in logits.chunks_exact(block.len()).take(text.end).skip(text.start) {
                         let peaks = &mut peaks[block.clone()];
-                        this.encoder.spec.shape.level.run(Larger { x: peaks, than: row });
+                        this.encoder.level.run(Larger { x: peaks, than: row });
                     }
                 }
             });

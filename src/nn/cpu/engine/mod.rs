@@ -19,15 +19,16 @@ pub use bi_encoder::CpuBiEncoder;
 pub use masked_lm::CpuMaskedLm;
 
 use super::activations::Activations;
-use super::dropout::DropoutMasks;
 use super::gemm::dispatch::Level;
 use super::grad_outputs::BackwardBuffers;
 use super::group::{Group, by_pair};
 use super::packed::{Direction, PackedWeights};
-use super::params::ParamLayout;
 use super::pool::ThreadPool;
-use super::spec::{EncoderSpec, RotaryTables};
 use crate::arch::Architecture;
+use crate::explicit::masks::DropoutMasks;
+use crate::explicit::params::ParamLayout;
+use crate::explicit::rotary::RotaryTables;
+use crate::explicit::spec::EncoderSpec;
 use crate::weights::{self, Checkpoint};
 use crate::{Packed, Parameter, Reranker};
 use xpipe_base::task::Failure;
@@ -43,6 +44,7 @@ pub(super) const MIN_GROUP_TOKENS: usize = 128;
 pub struct CpuReranker {
     model: Arc<dyn Architecture>,
     spec: EncoderSpec,
+    level: Level,
     parameters: Vec<Parameter>,
     params: ParamLayout,
     weights: Vec<f32>,
@@ -87,6 +89,7 @@ impl CpuReranker {
             recompute: false,
             params: ParamLayout::find(&*model, &parameters)?,
             spec,
+            level: Level::detect(),
             model,
             parameters,
             weights,
@@ -96,7 +99,7 @@ impl CpuReranker {
     /// The same at another kernel level.
     #[must_use]
     pub fn at_level(mut self, level: Level) -> Self {
-        self.spec.shape.level = level;
+        self.level = level;
         self.packed.mark_stale();
         self
     }
@@ -197,6 +200,6 @@ impl Reranker for CpuReranker {
     }
 
     fn kernels(&self) -> &'static str {
-        self.spec.shape.level.name()
+        self.level.name()
     }
 }

@@ -3,11 +3,12 @@
 use super::CpuReranker;
 use crate::cpu::activations::Activations;
 use crate::cpu::buffers::grow;
-use crate::cpu::dropout::{ApplyDropout, DropoutMasks};
+use crate::cpu::dropout::ApplyDropout;
 use crate::cpu::gemm::Gemm;
 use crate::cpu::gemm::layout::Layout;
 use crate::cpu::packed::{Direction, PackedLayer, with_bias};
-use crate::cpu::shape::Shape;
+use crate::explicit::masks::DropoutMasks;
+use crate::explicit::shape::Shape;
 
 impl CpuReranker {
     /// Packs the weights for a direction if they may have changed.
@@ -15,7 +16,8 @@ impl CpuReranker {
         if self.packed.mark_fresh(direction) {
             return;
         }
-        let shape @ Shape { level, hidden, embedding_width, .. } = self.spec.shape;
+        let level = self.level;
+        let shape @ Shape { hidden, embedding_width, .. } = self.spec.shape;
         let (weights, params) = (&self.weights, &self.params);
         self.packed.layers.resize_with(self.spec.layers, PackedLayer::default);
         if let Some(dense) = &params.dense {
@@ -25,7 +27,7 @@ impl CpuReranker {
             self.packed.projection.pack(&weights[p.weight.clone()], embedding_width, direction, level);
         }
         let tasks = self.packed.layers.iter_mut().zip(&params.layers).collect();
-        self.pool.each(tasks, |(packed, params), _| packed.pack(params, weights, &shape, direction));
+        self.pool.each(tasks, |(packed, params), _| packed.pack(params, weights, &shape, direction, level));
         if direction == Direction::Forward {
             self.norm_and_project_positions();
         }
@@ -55,7 +57,8 @@ impl CpuReranker {
 
     /// A layer's projected relative positions: queries and keys of the table's rows.
     fn project_positions(&self, layer: &PackedLayer, table: &[f32], projected: &mut Vec<f32>) {
-        let Shape { level, hidden, .. } = self.spec.shape;
+        let level = self.level;
+        let Shape { hidden, .. } = self.spec.shape;
         let rows = table.len() / hidden;
         let projection = layer.position_projection();
         projected.resize(rows * 2 * hidden, 0.0);
@@ -80,7 +83,7 @@ impl CpuReranker {
             let Some(mask) = mask else { return };
             let table = grow(&mut scratch.normed, self.packed.position_table.rows.len());
             table.copy_from_slice(&self.packed.position_table.rows);
-            self.spec.shape.level.run(ApplyDropout { mask, first: 0, x: table });
+            self.level.run(ApplyDropout { mask, first: 0, x: table });
             self.project_positions(layer, table, &mut saved.projected);
         });
     }

@@ -4,21 +4,22 @@ use std::ops::Range;
 
 use super::CpuReranker;
 use crate::cpu::buffers::{disjoint_slices, grow};
-use crate::cpu::dropout::{ApplyDropout, DropoutMasks};
+use crate::cpu::dropout::ApplyDropout;
 use crate::cpu::gemm::Gemm;
 use crate::cpu::gemm::layout::{Layout, Store};
 use crate::cpu::grad_outputs::BackwardBuffers;
 use crate::cpu::group::Group;
 use crate::cpu::norm::NormBackward;
-use crate::cpu::shape::Shape;
 use crate::cpu::weight_grads::{LinearGrads, accumulate};
+use crate::explicit::masks::DropoutMasks;
+use crate::explicit::shape::Shape;
 
 impl CpuReranker {
     /// The table of relative positions as a layer of this batch reads it.
     pub(super) fn dropped_table(&self, l: usize, masks: &DropoutMasks) -> Vec<f32> {
         let mut table = self.packed.position_table.rows.clone();
         if let Some(mask) = &masks.relative[l] {
-            self.spec.shape.level.run(ApplyDropout { mask, first: 0, x: &mut table });
+            self.level.run(ApplyDropout { mask, first: 0, x: &mut table });
         }
         table
     }
@@ -38,7 +39,8 @@ impl CpuReranker {
         buffers: &mut BackwardBuffers,
         gradients: &mut [f32],
     ) {
-        let Shape { level, hidden, .. } = self.spec.shape;
+        let level = self.level;
+        let Shape { hidden, .. } = self.spec.shape;
         let (stride, rows) = (self.position_grad_stride(l), self.table_rows(group));
         let first = i * table.len() / hidden;
         let params = &self.params.layers[l];
@@ -66,7 +68,8 @@ impl CpuReranker {
         groups: &[Group<'_>],
         buffers: &mut BackwardBuffers,
     ) {
-        let Shape { level, hidden, .. } = self.spec.shape;
+        let level = self.level;
+        let Shape { hidden, .. } = self.spec.shape;
         let (stride, layer) = (self.position_grad_stride(l), &self.packed.layers[l]);
         let numbers = self.packed.position_table.rows.len();
         let backward = layer.position_projection().linear.backward.panels();
@@ -99,7 +102,7 @@ impl CpuReranker {
     /// Adds the gradients of the table of relative positions and its norm, group by group from the last to the first.
     pub(super) fn table_backward(&self, buffers: &mut BackwardBuffers, gradients: &mut [f32]) {
         let Some(table) = &self.params.position_table else { return };
-        let level = self.spec.shape.level;
+        let level = self.level;
         let (gamma, beta) = table.norm.as_ref().map_or((0..0, 0..0), |n| (n.weight.clone(), n.bias.clone()));
         let mut slices = disjoint_slices(gradients, &[table.rows.clone(), gamma.clone(), beta]);
         for d in buffers.position_table.chunks_exact_mut(table.rows.len()).rev() {

@@ -13,16 +13,17 @@ use std::ops::Range;
 use super::activations::LayerActivationsMut;
 use super::attention::Attention;
 use super::attention::positions::RelativePositions;
-use super::dropout::LayerMasks;
 use super::gemm::Gemm;
+use super::gemm::dispatch::Level;
 use super::gemm::layout::{Layout, Store};
 use super::gemm::pack::PackedRhs;
 use super::grad_outputs::GradOutputs;
 use super::group::Group;
 use super::packed::PackedLayer;
-use super::params::{LayerParams, LinearParams};
 use super::pool::Scratch;
-use super::shape::Shape;
+use crate::explicit::masks::LayerMasks;
+use crate::explicit::params::{LayerParams, LinearParams};
+use crate::explicit::shape::Shape;
 
 /// Rows that pass through a sub-layer together, while they are in the second-level cache.
 pub(super) const BLOCK: usize = 96;
@@ -39,6 +40,7 @@ pub(super) struct AttentionContext<'a> {
 /// One layer with its weights and its dropout.
 #[derive(Clone, Copy)]
 pub(super) struct LayerView<'a> {
+    pub level: Level,
     pub shape: Shape,
     pub params: &'a LayerParams,
     pub weights: &'a [f32],
@@ -88,7 +90,7 @@ impl<'a> LayerView<'a> {
     /// `c` = or += `a` · `b` for row-major `a` and `c` without gaps.
     fn gemm(&self, a: &[f32], depth: usize, b: &PackedRhs, columns: usize, c: &mut [f32], store: Store<'_>) {
         let (rows, layout, b) = (c.len() / columns, Layout::RowMajor(depth), b.panels());
-        self.shape.level.gemm(Gemm { a, layout, rows, b, depth, columns, c, c_stride: columns, store });
+        self.level.gemm(Gemm { a, layout, rows, b, depth, columns, c, c_stride: columns, store });
     }
 
     fn weight(&self, range: &Range<usize>) -> &'a [f32] {
@@ -108,7 +110,7 @@ impl<'a> LayerView<'a> {
     /// The attention of a pair of a group whose first token has this index in the whole batch.
     fn attention(&'a self, first_token: usize, pair: &Range<usize>) -> Attention<'a> {
         Attention {
-            level: self.shape.level,
+            level: self.level,
             heads: self.shape.heads,
             size: self.shape.head_size(),
             length: pair.len(),

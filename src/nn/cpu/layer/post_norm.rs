@@ -12,7 +12,7 @@ use crate::cpu::group::Group;
 use crate::cpu::norm::{Affine, Norm, NormBackward, RowDropout, RowIndex};
 use crate::cpu::packed::with_bias;
 use crate::cpu::pool::Scratch;
-use crate::cpu::shape::Shape;
+use crate::explicit::shape::Shape;
 use crate::layers::dropout::Mask;
 
 /// Where a forward pass saves what comes after attention, by row of output.
@@ -88,7 +88,8 @@ impl LayerView<'_> {
         mut saved: Option<&mut SavedRows<'_>>,
         (sublayer, ffn): (&mut Vec<f32>, &mut Vec<f32>),
     ) {
-        let Shape { level, hidden, intermediate, epsilon, activation, .. } = self.shape;
+        let level = self.level;
+        let Shape { hidden, intermediate, epsilon, activation, .. } = self.shape;
         let ((gamma1, beta1), (gamma2, beta2)) = (self.affine1(), self.affine(&self.params.norm2));
         let states = elements(rows, hidden);
         let x = &mut x[states.clone()];
@@ -159,7 +160,7 @@ impl LayerView<'_> {
             part: 0,
         };
         self.residual_norm_backward(group, &norm1, d, grads.attention, grads.norms);
-        self.shape.level.run(Affine { x: saved.x_hat1, gamma, beta });
+        self.level.run(Affine { x: saved.x_hat1, gamma, beta });
         self.attention_backward(group, d, scratch, saved, grads);
     }
 
@@ -172,7 +173,8 @@ impl LayerView<'_> {
         dz: &mut [f32],
         norms: &mut [f32],
     ) {
-        let Shape { level, hidden, .. } = self.shape;
+        let level = self.level;
+        let Shape { hidden, .. } = self.shape;
         let ResidualNorm { mask, x_hat, rstd, gamma, part } = *norm;
         for ((rows, pair), norms) in self.output_rows(group).zip(norms.chunks_exact_mut(4 * hidden)) {
             let states = elements(&rows, hidden);
@@ -199,7 +201,8 @@ impl LayerView<'_> {
         pre_activation: &mut [f32],
         grads: &mut GradOutputs<'_>,
     ) {
-        let Shape { level, hidden, intermediate, activation, .. } = self.shape;
+        let level = self.level;
+        let Shape { hidden, intermediate, activation, .. } = self.shape;
         for rows in blocks(self.output_len(group)) {
             let (states, active) = (elements(&rows, hidden), elements(&rows, intermediate));
             let dactive = &mut grads.pre_activation[active.clone()];

@@ -13,9 +13,9 @@ use crate::cpu::grad_outputs::GradOutputs;
 use crate::cpu::group::Group;
 use crate::cpu::norm::{Affine, Norm, NormBackward};
 use crate::cpu::packed::with_bias;
-use crate::cpu::params::LinearParams;
 use crate::cpu::pool::Scratch;
-use crate::cpu::shape::Shape;
+use crate::explicit::params::LinearParams;
+use crate::explicit::shape::Shape;
 use crate::layers::dropout::Mask;
 
 /// Rotates queries and keys of a pair's rows by their positions, or back.
@@ -47,14 +47,14 @@ struct SavedRows<'a> {
 impl LayerView<'_> {
     fn drop(&self, mask: Option<&Mask>, first: usize, x: &mut [f32]) {
         if let Some(mask) = mask {
-            self.shape.level.run(ApplyDropout { mask, first: first as u64, x });
+            self.level.run(ApplyDropout { mask, first: first as u64, x });
         }
     }
 
     fn norm(&self, norm: &LinearParams, x: &mut [f32], save: Option<(&mut [f32], &mut [f32])>) {
         let (gamma, beta) = self.affine(norm);
         let epsilon = self.shape.epsilon;
-        self.shape.level.run(Norm { x, z: None, dropout: None, gamma, beta, epsilon, save });
+        self.level.run(Norm { x, z: None, dropout: None, gamma, beta, epsilon, save });
     }
 
     /// Backward of a norm before a sub-layer: `dy` holds the gradient of its output, which is added to the gradient `d`
@@ -69,7 +69,7 @@ impl LayerView<'_> {
     ) {
         let (gamma, beta) = self.affine(norm);
         let (dgamma, dbeta) = dnorm.split_at_mut(self.shape.hidden);
-        let level = self.shape.level;
+        let level = self.level;
         level.run(NormBackward { d: dy, dz: None, dropout: None, x_hat, rstd, gamma, dgamma, dbeta });
         add(d, dy);
         level.run(Affine { x: x_hat, gamma, beta });
@@ -127,7 +127,8 @@ impl LayerView<'_> {
         mut saved: Option<&mut SavedRows<'_>>,
         [sublayer, ffn_input, ffn]: [&mut Vec<f32>; 3],
     ) {
-        let Shape { level, hidden, intermediate, activation, .. } = self.shape;
+        let level = self.level;
+        let Shape { hidden, intermediate, activation, .. } = self.shape;
         let first_token = group.first_token() + rows.start;
         let z = grow(sublayer, x.len());
         let bias = with_bias(self.weight(&self.params.output.bias));
@@ -196,7 +197,8 @@ impl LayerView<'_> {
         pre_activation: &mut [f32],
         grads: &mut GradOutputs<'_>,
     ) {
-        let Shape { level, hidden, intermediate, activation, .. } = self.shape;
+        let level = self.level;
+        let Shape { hidden, intermediate, activation, .. } = self.shape;
         let mask = self.masks.output.as_ref();
         grads.output.copy_from_slice(d);
         for rows in blocks(group.tokens().len()) {

@@ -5,7 +5,8 @@ use crate::train::samples::Shape;
 use crate::train::scoring::{Batching, WINDOW};
 use xpipe_base::task::{Estimate, EstimateRequest, Memory, Work};
 use xpipe_base::value::Value;
-use xpipe_nn::cpu::{BatchSize, Footprint};
+use xpipe_nn::cpu::footprint;
+use xpipe_nn::explicit::BatchSize;
 
 /// Peak memory: while loading the weights or while scoring a batch.
 pub(in crate::ops) fn memory(ask: &EstimateRequest<'_>) -> Result<Estimate<Memory>, String> {
@@ -29,7 +30,7 @@ fn bytes(
     let tokens =
         batch.map_or(default.tokens.min(default.pairs * longest), |n| n.min(pairs).saturating_mul(longest));
     let load = BatchSize { tokens, pairs: tokens.div_ceil(longest), longest };
-    let all = Footprint::scoring(&*model.architecture, load, threads)
+    let all = footprint::scoring(&*model.architecture, load, threads)
         .ok_or("this model runs in the reference engine, whose memory is not estimated")?;
     // While it is loaded, the file is mapped beside the weights.
     let loading = 8 * model.weights();

@@ -7,7 +7,8 @@ use crate::train::schedule;
 use crate::train::trainer::MICRO_BATCH;
 use xpipe_base::task::{Estimate, EstimateRequest, Memory, Work};
 use xpipe_base::value::{Budget, Value};
-use xpipe_nn::cpu::{BatchSize, Footprint};
+use xpipe_nn::cpu::footprint;
+use xpipe_nn::explicit::BatchSize;
 
 /// A training run, before it starts.
 struct Training {
@@ -59,7 +60,7 @@ impl Training {
         let tokens = micro_batch.max(xpipe_nn::BLOCK).max(longest).min(all);
         let pairs = ((tokens as f64 / self.mean()).ceil() as usize).max(1);
         let load = BatchSize { tokens, pairs, longest };
-        let engine = Footprint::training(&*self.model.architecture, load, threads, recompute)?;
+        let engine = footprint::training(&*self.model.architecture, load, threads, recompute)?;
         // Two moments, and the best weights so far.
         let kept = 4 * self.model.weights() * if self.selects { 3 } else { 2 };
         // This step's tokens and the next one's; ids of texts that come again.

@@ -1,12 +1,10 @@
 //! Sizes that all layers of an encoder share.
 
-use super::gemm::dispatch::Level;
 use crate::layers::activation::Activation;
 
 /// Sizes and settings of every layer.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shape {
-    pub level: Level,
+pub(crate) struct Shape {
     pub embedding_width: usize,
     pub hidden: usize,
     pub heads: usize,
@@ -21,12 +19,12 @@ pub(super) struct Shape {
 
 impl Shape {
     /// Width of the feed-forward network before activation and gate.
-    pub(super) fn ffn_width(&self) -> usize {
+    pub(crate) fn ffn_width(&self) -> usize {
         if self.gated { 2 * self.intermediate } else { self.intermediate }
     }
 
     /// Width of one attention head.
-    pub(super) fn head_size(&self) -> usize {
+    pub(crate) fn head_size(&self) -> usize {
         self.hidden / self.heads
     }
 }

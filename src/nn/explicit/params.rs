@@ -11,14 +11,14 @@ use xpipe_base::task::Failure;
 
 /// Weight and bias of a linear layer, or γ and β of a norm. The bias is empty if the model has none.
 #[derive(Clone, Debug)]
-pub(super) struct LinearParams {
+pub(crate) struct LinearParams {
     pub weight: Range<usize>,
     pub bias: Range<usize>,
 }
 
 /// The parameters of one layer.
 #[derive(Clone, Debug)]
-pub(super) struct LayerParams {
+pub(crate) struct LayerParams {
     /// Query, key, value; or all three in one.
     pub qkv: Vec<LinearParams>,
     /// The layer's own projections of relative positions: query, key.
@@ -33,14 +33,14 @@ pub(super) struct LayerParams {
 
 /// The table of relative positions.
 #[derive(Clone, Debug)]
-pub(super) struct PositionTable {
+pub(crate) struct PositionTable {
     pub rows: Range<usize>,
     pub norm: Option<LinearParams>,
 }
 
 /// The parameters of a model.
 #[derive(Clone, Debug)]
-pub(super) struct ParamLayout {
+pub(crate) struct ParamLayout {
     /// Embedding tables in the order of [`Architecture::lookups`].
     pub embeddings: Vec<Range<usize>>,
     pub norm: LinearParams,
@@ -56,7 +56,7 @@ pub(super) struct ParamLayout {
 }
 
 /// Parameters by name.
-pub(super) struct ByName<'a>(pub &'a [Parameter]);
+pub(crate) struct ByName<'a>(pub &'a [Parameter]);
 
 impl ByName<'_> {
     fn optional(&self, name: &str) -> Option<Range<usize>> {
@@ -67,7 +67,7 @@ impl ByName<'_> {
     ///
     /// # Errors
     /// When there is none of this name, which is a defect.
-    pub(super) fn range(&self, name: &str) -> Result<Range<usize>, Failure> {
+    pub(crate) fn range(&self, name: &str) -> Result<Range<usize>, Failure> {
         self.optional(name).ok_or_else(|| Failure::bug(format!("the layout has no parameter `{name}`")))
     }
 
@@ -75,7 +75,7 @@ impl ByName<'_> {
     ///
     /// # Errors
     /// As [`Self::range`].
-    pub(super) fn linear(&self, stem: &str) -> Result<LinearParams, Failure> {
+    pub(crate) fn linear(&self, stem: &str) -> Result<LinearParams, Failure> {
         Ok(LinearParams {
             weight: self.range(&format!("{stem}.weight"))?,
             bias: self.optional(&format!("{stem}.bias")).unwrap_or_default(),
@@ -89,7 +89,7 @@ impl ByName<'_> {
 
 impl ParamLayout {
     /// Finds the parameters by their names.
-    pub(super) fn find(model: &dyn Architecture, parameters: &[Parameter]) -> Result<Self, Failure> {
+    pub(crate) fn find(model: &dyn Architecture, parameters: &[Parameter]) -> Result<Self, Failure> {
         let by_name = ByName(parameters);
         let lookups = model.lookups(&Packed::new());
         let embeddings = lookups.iter().map(|l| by_name.range(l.parameter)).collect::<Result<_, _>>()?;

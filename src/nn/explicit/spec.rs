@@ -1,7 +1,6 @@
-//! What the engine computes for a model: sizes, dropout rates, the attention of each layer.
+//! What an explicit engine computes for a model: sizes, dropout rates, the attention of each layer.
 
-use super::dropout::{DropoutMasks, LayerMasks};
-use super::gemm::dispatch::Level;
+use super::masks::{DropoutMasks, LayerMasks};
 use super::shape::Shape;
 use crate::arch::head::{Head, HeadPooling};
 use crate::arch::post_norm::{PostNorm, Projection};
@@ -9,7 +8,6 @@ use crate::arch::pre_norm::{LayerAttention, PreNorm};
 use crate::arch::{Architecture, EncoderForm};
 use crate::layers::disentangled::Relative;
 use crate::layers::dropout::{Mask, Site};
-use crate::layers::rotary;
 use xpipe_base::value::rng::Stream;
 
 /// Dropout probabilities.
@@ -21,9 +19,9 @@ struct DropoutRates {
     output: f64,
 }
 
-/// A model as the engine sees it.
+/// A model as an explicit engine sees it.
 #[derive(Clone, Debug)]
-pub(super) struct EncoderSpec {
+pub(crate) struct EncoderSpec {
     pub shape: Shape,
     pub layers: usize,
     /// Of a pre-norm encoder: windows and rotary positions. Empty for a post-norm one.
@@ -34,9 +32,9 @@ pub(super) struct EncoderSpec {
 }
 
 impl EncoderSpec {
-    /// Reads a model. `None` if the engine does not run it: because of a width that is no multiple of eight, a
+    /// Reads a model. `None` if no explicit engine runs it: because of a width that is no multiple of eight, a
     /// convolution, or a projection before the embeddings' norm.
-    pub(super) fn of(model: &dyn Architecture) -> Option<Self> {
+    pub(crate) fn of(model: &dyn Architecture) -> Option<Self> {
         let spec = match model.form() {
             EncoderForm::PostNorm(m) => Self::post_norm(m)?,
             EncoderForm::PreNorm(m) => Self::pre_norm(m),
@@ -51,7 +49,6 @@ impl EncoderSpec {
         }
         Some(Self {
             shape: Shape {
-                level: Level::detect(),
                 embedding_width: m.width,
                 hidden: m.hidden,
                 heads: m.heads,
@@ -76,7 +73,6 @@ impl EncoderSpec {
     fn pre_norm(m: &PreNorm) -> Self {
         Self {
             shape: Shape {
-                level: Level::detect(),
                 embedding_width: m.hidden,
                 hidden: m.hidden,
                 heads: m.heads,
@@ -99,22 +95,22 @@ impl EncoderSpec {
     }
 
     /// Whether a layer computes first tokens only: the last layer of a post-norm encoder whose head reads no other.
-    pub(super) fn first_token_only(&self, layer: usize) -> bool {
+    pub(crate) fn first_token_only(&self, layer: usize) -> bool {
         !self.is_pre_norm() && self.head.pooling == HeadPooling::First && layer + 1 == self.layers
     }
 
     /// Whether a norm stands before every sub-layer and after the last layer.
-    pub(super) fn is_pre_norm(&self) -> bool {
+    pub(crate) fn is_pre_norm(&self) -> bool {
         !self.layer_attention.is_empty()
     }
 
     /// Rows of the table of relative positions; 0 without one.
-    pub(super) fn relative_rows(&self) -> usize {
+    pub(crate) fn relative_rows(&self) -> usize {
         self.relative.map_or(0, |r| 2 * r.span)
     }
 
     /// The dropout of a batch with this stream.
-    pub(super) fn masks(&self, stream: Option<Stream>) -> DropoutMasks {
+    pub(crate) fn masks(&self, stream: Option<Stream>) -> DropoutMasks {
         let mask = |site, p: f64| stream.filter(|_| p > 0.0).map(|s| Mask::new(&s, site, p));
         let layer = |l: usize| LayerMasks {
             attention: mask(Site::Attention(l), self.rates.attention),
@@ -130,36 +126,5 @@ impl EncoderSpec {
             layers: (0..self.layers).map(layer).collect(),
             relative: self.relative.iter().flat_map(|_| (0..self.layers).map(relative)).collect(),
         }
-    }
-}
-
-/// Rotary angles for each θ of a model.
-#[derive(Debug, Default)]
-pub(super) struct RotaryTables {
-    /// Positions that the tables cover.
-    positions: usize,
-    /// θ, cosines and sines `[positions, head size / 2]`.
-    tables: Vec<(f64, Vec<f32>, Vec<f32>)>,
-}
-
-impl RotaryTables {
-    /// Covers pairs of up to `length` tokens.
-    pub(super) fn cover(&mut self, length: usize, spec: &EncoderSpec) {
-        if length <= self.positions {
-            return;
-        }
-        self.positions = length.next_power_of_two();
-        self.tables.clear();
-        for layer in &spec.layer_attention {
-            if !self.tables.iter().any(|t| t.0 == layer.theta) {
-                let (cos, sin) = rotary::angles(0..self.positions, spec.shape.head_size(), layer.theta);
-                self.tables.push((layer.theta, cos, sin));
-            }
-        }
-    }
-
-    /// Cosines and sines for a θ.
-    pub(super) fn of(&self, theta: f64) -> (&[f32], &[f32]) {
-        self.tables.iter().find(|t| t.0 == theta).map_or((&[], &[]), |t| (&t.1, &t.2))
     }
 }
