@@ -15,6 +15,7 @@ pub mod flops;
 pub mod layers;
 pub mod load;
 pub mod masked_lm;
+pub mod optimiser;
 pub mod pooling;
 pub mod preflight;
 pub mod reference;
@@ -27,8 +28,10 @@ mod tests;
 pub mod tokenizer;
 pub mod weights;
 
+use std::borrow::Cow;
 use std::path::Path;
 
+use optimiser::{AdamW, Moments};
 use xpipe_base::task::Failure;
 use xpipe_base::value::rng::Stream;
 
@@ -176,19 +179,60 @@ impl Parameter {
     }
 }
 
+/// Replaces the weights of an engine that keeps them in main memory.
+///
+/// # Errors
+/// [`xpipe_base::task::FailureKind::Bug`] when their number is another one.
+pub fn replace_weights(weights: &mut [f32], by: &[f32]) -> Result<(), Failure> {
+    if weights.len() != by.len() {
+        return Err(Failure::bug(format!("{} weights in place of {}", by.len(), weights.len())));
+    }
+    weights.copy_from_slice(by);
+    Ok(())
+}
+
 /// A cross-encoder: packed pairs in, one logit per pair out.
 ///
-/// Parameters and gradients are two flat f32 buffers with one layout, so optimiser, clipping, checkpoints and tests
-/// need no knowledge of the architecture.
+/// Parameters, gradients and moments are flat f32 buffers with one layout, so optimiser, clipping, checkpoints and tests
+/// need no knowledge of the architecture. They belong to the engine, which may keep them on another device: callers read
+/// and replace them as a whole.
 pub trait Reranker: Send {
     /// The tensors of the flat buffers, in order, without gaps.
     fn parameters(&self) -> &[Parameter];
     /// Master weights.
     fn weights(&self) -> &[f32];
-    /// Master weights, for the optimiser or a checkpoint to change.
-    fn weights_mut(&mut self) -> &mut [f32];
-    /// Accumulated gradient of the loss, and the master weights.
-    fn gradients_mut(&mut self) -> (&mut [f32], &mut [f32]);
+    /// Replaces the master weights. A forward pass before can no longer be followed by a backward pass.
+    ///
+    /// # Errors
+    /// [`xpipe_base::task::FailureKind::Bug`] when their number is another one.
+    fn set_weights(&mut self, weights: &[f32]) -> Result<(), Failure>;
+    /// The gradients summed since they were last zero.
+    ///
+    /// # Errors
+    /// When they cannot be read from the engine's device.
+    fn gradients(&mut self) -> Result<&[f32], Failure>;
+    /// Sets the gradients to zero.
+    ///
+    /// # Errors
+    /// When the engine's device fails.
+    fn clear_gradients(&mut self) -> Result<(), Failure>;
+    /// Takes one optimiser step at learning rate `rate`, sets the gradients to zero and returns their norm before
+    /// clipping: see [`optimiser::step`]. When the norm is not finite, nothing changes. A forward pass before can no longer
+    /// be followed by a backward pass.
+    ///
+    /// # Errors
+    /// [`xpipe_base::task::FailureKind::Bug`] when no moments were set.
+    fn step(&mut self, adamw: &AdamW, rate: f64) -> Result<f64, Failure>;
+    /// The optimiser's moments; empty until they are set.
+    ///
+    /// # Errors
+    /// When they cannot be read from the engine's device.
+    fn moments(&self) -> Result<Cow<'_, Moments>, Failure>;
+    /// Replaces the optimiser's moments; [`Moments::new`] before the first step.
+    ///
+    /// # Errors
+    /// [`xpipe_base::task::FailureKind::Bug`] when they belong to another number of weights.
+    fn set_moments(&mut self, moments: Moments) -> Result<(), Failure>;
     /// Logits without dropout. Saves nothing for a backward pass.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! Embedding rows are gathered and their gradients scattered here, outside the graph: a table's gradient stays as sparse
 //! as the batch.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -16,8 +17,9 @@ use rayon::prelude::*;
 
 use super::arch::Architecture;
 use super::layers::{EmbeddingRows, ForwardGraph};
+use super::optimiser::{self, AdamW, Moments};
 use super::weights::{self, Checkpoint};
-use super::{Packed, Parameter, Reranker};
+use super::{Packed, Parameter, Reranker, replace_weights};
 use xpipe_base::task::Failure;
 use xpipe_base::value::rng::Stream;
 
@@ -31,6 +33,7 @@ pub struct Reference {
     parameters: Vec<Parameter>,
     weights: Vec<f32>,
     gradients: Vec<f32>,
+    moments: Moments,
     device: Device,
     pool: rayon::ThreadPool,
     /// How many blocks run at the same time.
@@ -110,6 +113,7 @@ impl Reference {
             parameters,
             weights,
             gradients,
+            moments: Moments::default(),
             device,
             pool,
             together,
@@ -327,14 +331,36 @@ impl Reranker for Reference {
         &self.weights
     }
 
-    fn weights_mut(&mut self) -> &mut [f32] {
+    fn set_weights(&mut self, weights: &[f32]) -> Result<(), Failure> {
         self.variables = None;
-        &mut self.weights
+        self.last = None;
+        replace_weights(&mut self.weights, weights)
     }
 
-    fn gradients_mut(&mut self) -> (&mut [f32], &mut [f32]) {
+    fn gradients(&mut self) -> Result<&[f32], Failure> {
+        Ok(&self.gradients)
+    }
+
+    fn clear_gradients(&mut self) -> Result<(), Failure> {
+        self.gradients.fill(0.0);
+        Ok(())
+    }
+
+    fn step(&mut self, adamw: &AdamW, rate: f64) -> Result<f64, Failure> {
         self.variables = None;
-        (&mut self.gradients, &mut self.weights)
+        self.last = None;
+        let buffers = (&mut self.gradients[..], &mut self.weights[..]);
+        optimiser::step(adamw, rate, &self.parameters, &mut self.moments, buffers)
+    }
+
+    fn moments(&self) -> Result<Cow<'_, Moments>, Failure> {
+        Ok(Cow::Borrowed(&self.moments))
+    }
+
+    fn set_moments(&mut self, moments: Moments) -> Result<(), Failure> {
+        moments.check(self.weights.len())?;
+        self.moments = moments;
+        Ok(())
     }
 
     fn score(&mut self, batch: &Packed) -> Result<Vec<f32>, Failure> {

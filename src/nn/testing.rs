@@ -7,6 +7,7 @@ use std::path::Path;
 
 use safetensors::SafeTensors;
 
+use super::optimiser::{self, AdamW, Moments};
 use super::weights::{Checkpoint, Labels};
 use super::{Packed, Reranker};
 use xpipe_base::value::rng::Stream;
@@ -151,7 +152,7 @@ pub(crate) fn check_fixture(name: &str, engine: &mut dyn Reranker) -> Errors {
     let mut errors = Errors::default();
     let scores = engine.score(&f.batch).unwrap();
     errors.logits = within(&format!("{name}: scores"), &scores, &f.logits, floor, FORWARD_TOLERANCE);
-    engine.gradients_mut().0.fill(0.0);
+    engine.clear_gradients().unwrap();
     let logits = engine.forward(&f.batch, None).unwrap();
     errors.logits =
         within(&format!("{name}: logits"), &logits, &f.logits, floor, FORWARD_TOLERANCE).max(errors.logits);
@@ -160,7 +161,7 @@ pub(crate) fn check_fixture(name: &str, engine: &mut dyn Reranker) -> Errors {
     engine.backward(&slope).unwrap();
     let parameters = engine.parameters().to_vec();
     assert_eq!(parameters.len(), f.gradients.len(), "{name}: number of parameters");
-    let gradients = engine.gradients_mut().0.to_vec();
+    let gradients = engine.gradients().unwrap().to_vec();
     for p in &parameters {
         let (shape, expected) = &f.gradients[&p.name];
         assert_eq!(shape, &p.shape, "{name}: shape of {}", p.name);
@@ -168,17 +169,73 @@ pub(crate) fn check_fixture(name: &str, engine: &mut dyn Reranker) -> Errors {
         let e = within(&format!("{name}: gradient of {}", p.name), got, expected, floor, BACKWARD_TOLERANCE);
         errors.gradients = errors.gradients.max(e);
     }
-    let (gradients, weights) = engine.gradients_mut();
+    let mut weights = engine.weights().to_vec();
     for p in &parameters {
         for i in p.offset..p.offset + p.len() {
             let decay = if p.decays { 0.01 } else { 0.0 };
             weights[i] -= 1e-3 * (decay * weights[i] + gradients[i] / (gradients[i].abs() + 1e-3));
         }
     }
+    engine.set_weights(&weights).unwrap();
     let after = engine.score(&f.batch).unwrap();
     errors.after =
         within(&format!("{name}: logits after a step"), &after, &f.after, floor, FORWARD_TOLERANCE);
     errors
+}
+
+/// Checks the optimiser step of an engine: that of [`optimiser::step`] bit by bit, after which the engine computes with the
+/// new weights, and misuse is told. `fresh` is the same engine.
+pub(crate) fn check_step(engine: &mut dyn Reranker, fresh: &mut dyn Reranker, batch: &Packed) {
+    let adamw = AdamW {
+        learning_rate: 1e-2,
+        weight_decay: 0.01,
+        clip_norm: 1.0,
+        beta1: 0.9,
+        beta2: 0.999,
+        eps: 1e-8,
+    };
+    let slope: Vec<f32> = (0..batch.len()).map(|i| 1.0 - 0.3 * i as f32).collect();
+    let pass = |engine: &mut dyn Reranker| {
+        engine.forward(batch, None).unwrap();
+        engine.backward(&slope).unwrap();
+    };
+    let bug = Some(xpipe_base::task::FailureKind::Bug);
+    let count = engine.weights().len();
+    pass(engine);
+    assert_eq!(engine.step(&adamw, 1e-2).err().map(|f| f.kind), bug, "a step without moments");
+    assert_eq!(engine.set_weights(&[0.0]).err().map(|f| f.kind), bug, "another number of weights");
+    assert_eq!(engine.set_moments(Moments::new(1)).err().map(|f| f.kind), bug, "other moments");
+    engine.set_moments(Moments::new(count)).unwrap();
+    engine.clear_gradients().unwrap();
+    let mut moments = Moments::new(count);
+    for rate in [1e-2, 5e-3] {
+        pass(engine);
+        let (mut gradients, mut weights) = (engine.gradients().unwrap().to_vec(), engine.weights().to_vec());
+        let scores = engine.score(batch).unwrap();
+        engine.forward(batch, None).unwrap();
+        let norm = engine.step(&adamw, rate).unwrap();
+        let buffers = (&mut gradients[..], &mut weights[..]);
+        let expected = optimiser::step(&adamw, rate, engine.parameters(), &mut moments, buffers).unwrap();
+        assert_eq!(norm.to_bits(), expected.to_bits());
+        assert!(engine.weights() == weights && *engine.moments().unwrap() == moments);
+        assert!(engine.gradients().unwrap().iter().all(|g| *g == 0.0));
+        assert_eq!(
+            engine.backward(&slope).err().map(|f| f.kind),
+            bug,
+            "the forward pass was before the step"
+        );
+        fresh.set_weights(&weights).unwrap();
+        let after = engine.score(batch).unwrap();
+        assert_eq!(after, fresh.score(batch).unwrap());
+        assert_ne!(after, scores);
+    }
+}
+
+/// Changes weights of an engine.
+pub(crate) fn change_weights(engine: &mut dyn Reranker, change: impl FnOnce(&mut [f32])) {
+    let mut weights = engine.weights().to_vec();
+    change(&mut weights);
+    engine.set_weights(&weights).unwrap();
 }
 
 /// Mean binary cross-entropy with logits, and its gradient.
@@ -229,7 +286,7 @@ pub(crate) fn check_splits(engine: &mut dyn Reranker, vocabulary: u64, positions
     let slope: Vec<f32> = (0..batch.len()).map(|i| 0.5 - i as f32 / batch.len() as f32).collect();
     let dropout = Some(Stream::new(4, &["splits"]));
     let mut run = |together: usize| {
-        engine.gradients_mut().0.fill(0.0);
+        engine.clear_gradients().unwrap();
         let mut logits = vec![0.0; batch.len()];
         for blocks in blocks.chunks(together).rev() {
             let pairs = blocks[0].start..blocks[blocks.len() - 1].end;
@@ -237,7 +294,7 @@ pub(crate) fn check_splits(engine: &mut dyn Reranker, vocabulary: u64, positions
             logits[pairs.clone()].copy_from_slice(&part);
             engine.backward(&slope[pairs]).unwrap();
         }
-        logits.iter().chain(engine.gradients_mut().0.iter()).map(|x| x.to_bits()).collect::<Vec<_>>()
+        logits.iter().chain(engine.gradients().unwrap().iter()).map(|x| x.to_bits()).collect::<Vec<_>>()
     };
     let whole = run(usize::MAX);
     assert!(run(1) == whole && run(2) == whole && run(3) == whole);
@@ -253,10 +310,10 @@ pub(crate) fn check_same(
     assert_eq!(a.parameters(), b.parameters());
     let slope: Vec<f32> = (0..batch.len()).map(|i| 0.5 - i as f32 / batch.len() as f32).collect();
     let run = |e: &mut dyn Reranker| {
-        e.gradients_mut().0.fill(0.0);
+        e.clear_gradients().unwrap();
         let logits = e.forward(batch, dropout).unwrap();
         e.backward(&slope).unwrap();
-        (logits, e.gradients_mut().0.to_vec())
+        (logits, e.gradients().unwrap().to_vec())
     };
     let (la, ga) = run(a);
     let (lb, gb) = run(b);

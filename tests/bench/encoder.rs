@@ -16,9 +16,9 @@ use xpipe_base::value::rng::Stream;
 use xpipe_nn::arch;
 use xpipe_nn::config::Fields;
 use xpipe_nn::cpu::{CpuReranker, Level};
+use xpipe_nn::optimiser::{AdamW, Moments};
 use xpipe_nn::weights::Checkpoint;
 use xpipe_nn::{Packed, Reranker};
-use xpipe_study::train::optimiser::{self, AdamW, Moments};
 
 fn main() -> Result<(), Failure> {
     let args: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
@@ -152,8 +152,7 @@ fn train(engine: &mut CpuReranker, threads: usize, length: usize, runs: usize) -
     for i in 0..16 {
         push(&mut batch, length, Stream::new(3, &["benchmark training"]).sub(i));
     }
-    let mut moments = Moments::new(engine.weights().len());
-    let parameters = engine.parameters().to_vec();
+    engine.set_moments(Moments::new(engine.weights().len()))?;
     let (learning_rate, weight_decay, clip_norm) = (2e-5, 0.01, 1.0);
     let adamw = AdamW { learning_rate, weight_decay, clip_norm, beta1: 0.9, beta2: 0.999, eps: 1e-8 };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
@@ -166,7 +165,7 @@ fn train(engine: &mut CpuReranker, threads: usize, length: usize, runs: usize) -
         let slope: Vec<f32> = logits.iter().map(|l| l.tanh() + 0.1).collect();
         engine.backward(&slope)?;
         let t2 = Instant::now();
-        pool.install(|| optimiser::step(&adamw, 2e-5, &parameters, &mut moments, engine.gradients_mut()));
+        pool.install(|| engine.step(&adamw, 2e-5))?;
         let t3 = Instant::now();
         if run > 0 {
             for (list, d) in times.iter_mut().zip([t3 - t0, t1 - t0, t2 - t1, t3 - t2]) {

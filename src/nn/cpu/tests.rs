@@ -7,8 +7,8 @@ use crate::arch;
 use crate::config::Fields;
 use crate::reference::Reference;
 use crate::testing::{
-    Fixture, MADE, check_batch_independence, check_fixture, check_hidden, check_same, check_splits,
-    checkpoint, random_batch, real,
+    Fixture, MADE, change_weights, check_batch_independence, check_fixture, check_hidden, check_same,
+    check_splits, check_step, checkpoint, random_batch, real,
 };
 use crate::weights::Checkpoint;
 use crate::{Packed, Reranker};
@@ -115,7 +115,7 @@ fn no_architecture_lets_batches_threads_or_splits_change_a_bit() {
             let mut e = CpuReranker::new(random(&config), threads).unwrap();
             let mut bits = e.forward(&batch, Some(Stream::new(1, &["d"]))).unwrap();
             e.backward(&[0.25; 12]).unwrap();
-            bits.extend(e.gradients_mut().0.iter());
+            bits.extend(e.gradients().unwrap().iter());
             bits.extend(e.score(&batch).unwrap());
             bits.iter().map(|b| b.to_bits()).collect::<Vec<_>>()
         };
@@ -141,7 +141,7 @@ fn recomputation_changes_no_bit() {
             let batch = random_batch(&[130; 9], 50, 5);
             bits.extend(e.forward(&batch, None).unwrap());
             e.backward(&[0.5; 9]).unwrap();
-            bits.extend(e.gradients_mut().0.iter());
+            bits.extend(e.gradients().unwrap().iter());
             bits.iter().map(|b| b.to_bits()).collect::<Vec<_>>()
         };
         assert!(run(false) == run(true));
@@ -164,9 +164,8 @@ fn bfloat16_products_stay_near_and_keep_every_promise() {
         let pass = |e: &mut dyn Reranker| {
             let logits = e.forward(&batch, stream).unwrap();
             e.backward(&slope).unwrap();
-            let gradients = e.gradients_mut().0;
-            let sums = gradients.to_vec();
-            gradients.fill(0.0);
+            let sums = e.gradients().unwrap().to_vec();
+            e.clear_gradients().unwrap();
             (logits, sums)
         };
         let (mut three, mut recomputing) = (rounding(3), rounding(1).recomputing(true));
@@ -232,11 +231,11 @@ fn threads_change_no_bit_and_a_score_is_the_forward_without_dropout() {
             for step in 0..2 {
                 bits.extend(e.forward(&batch, Some(Stream::new(1, &["d"]).sub(step))).unwrap());
                 e.backward(&slope).unwrap();
-                let (g, w) = e.gradients_mut();
-                w.iter_mut().zip(g).for_each(|(w, g)| *w -= 0.01 * *g);
+                let g = e.gradients().unwrap().to_vec();
+                change_weights(&mut e, |w| w.iter_mut().zip(g).for_each(|(w, g)| *w -= 0.01 * g));
             }
             bits.extend(e.score(&batch).unwrap());
-            bits.extend(e.gradients_mut().0.iter());
+            bits.extend(e.gradients().unwrap().iter());
             bits.iter().map(|b| b.to_bits()).collect::<Vec<_>>()
         };
         let one = run(1);
@@ -260,7 +259,7 @@ fn gradients_with_dropout_are_the_slopes_of_the_same_dropout() {
     let slope: Vec<f32> = (0..batch.len()).map(|i| 1.0 - 0.3 * i as f32).collect();
     engine.forward(&batch, stream).unwrap();
     engine.backward(&slope).unwrap();
-    let gradients = engine.gradients_mut().0.to_vec();
+    let gradients = engine.gradients().unwrap().to_vec();
     let direction = Stream::new(9, &["direction"]);
     for p in engine.parameters().to_vec() {
         // Along a random direction of each parameter, scaled to its gradient so that the change stands out.
@@ -269,11 +268,11 @@ fn gradients_with_dropout_are_the_slopes_of_the_same_dropout() {
         let expected: f64 = g.iter().zip(&along).map(|(g, a)| f64::from(g * a)).sum();
         let mut at = |h: f32| {
             let before = engine.weights()[p.offset..p.offset + p.len()].to_vec();
-            for (w, a) in engine.weights_mut()[p.offset..].iter_mut().zip(&along) {
-                *w += h * a;
-            }
+            change_weights(&mut engine, |w| {
+                w[p.offset..].iter_mut().zip(&along).for_each(|(w, a)| *w += h * a);
+            });
             let logits = engine.forward(&batch, stream).unwrap();
-            engine.weights_mut()[p.offset..p.offset + p.len()].copy_from_slice(&before);
+            change_weights(&mut engine, |w| w[p.offset..p.offset + p.len()].copy_from_slice(&before));
             logits.iter().zip(&slope).map(|(l, s)| f64::from(*l) * f64::from(*s)).sum::<f64>()
         };
         let h = 1e-3f32;
@@ -301,6 +300,15 @@ fn dropout_keeps_the_mean_of_the_input_and_changes_with_the_stream() {
 }
 
 #[test]
+fn a_step_is_that_of_the_optimiser_and_the_engine_goes_on_with_its_weights() {
+    for config in shapes() {
+        let batch = random_batch(&LENGTHS, 50, 1);
+        let engine = || CpuReranker::new(random(&config), 2).unwrap();
+        check_step(&mut engine(), &mut engine(), &batch);
+    }
+}
+
+#[test]
 fn gradients_add_up_and_backward_needs_a_forward() {
     let mut engine = load("bert", 1);
     let f = Fixture::open("bert");
@@ -308,12 +316,12 @@ fn gradients_add_up_and_backward_needs_a_forward() {
     assert_eq!(engine.backward(&ones).unwrap_err().kind, xpipe_base::task::FailureKind::Bug);
     engine.forward(&f.batch, None).unwrap();
     engine.backward(&ones).unwrap();
-    let once = engine.gradients_mut().0.to_vec();
+    let once = engine.gradients().unwrap().to_vec();
     assert!(engine.backward(&ones).is_err());
     engine.forward(&f.batch, None).unwrap();
     engine.backward(&ones).unwrap();
     let scale = once.iter().fold(0.0f32, |m, x| m.max(x.abs()));
-    for (a, b) in engine.gradients_mut().0.iter().zip(&once) {
+    for (a, b) in engine.gradients().unwrap().iter().zip(&once) {
         assert!((a - 2.0 * b).abs() < 1e-5 * scale);
     }
     engine.forward(&f.batch, None).unwrap();
@@ -340,7 +348,7 @@ fn a_batch_that_does_not_fit_the_model_is_an_error() {
 fn a_saved_model_loads_and_scores_the_same() {
     let mut engine = load("minilm", 1);
     let batch = Fixture::open("minilm").batch;
-    engine.weights_mut().iter_mut().for_each(|w| *w *= 1.01);
+    change_weights(&mut engine, |w| w.iter_mut().for_each(|w| *w *= 1.01));
     let folder = tempfile::tempdir().unwrap();
     engine.save(folder.path()).unwrap();
     let mut again = CpuReranker::new(Checkpoint::load(folder.path(), 0).unwrap(), 2).unwrap();

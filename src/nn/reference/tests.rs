@@ -165,10 +165,15 @@ fn gradients_are_the_derivative() {
 }
 
 #[test]
+fn a_step_is_that_of_the_optimiser_and_the_engine_goes_on_with_its_weights() {
+    testing::check_step(&mut engine("bert"), &mut engine("bert"), &Fixture::open("bert").batch);
+}
+
+#[test]
 fn a_saved_model_is_the_same_model() {
     let folder = tempfile::tempdir().unwrap();
     let mut e = engine("minilm");
-    e.weights_mut()[7] += 0.25;
+    testing::change_weights(&mut e, |w| w[7] += 0.25);
     e.save(folder.path()).unwrap();
     let mut again = open(folder.path());
     let batch = testing::random_batch(&[5, 60, 31], 128, 2);
@@ -182,7 +187,7 @@ fn gradients_add_up_until_they_are_cleared() {
     let batch = Fixture::open("bert").batch;
     assert!(e.backward(&[0.0; 3]).is_err(), "backward without a forward");
     e.forward(&batch, None).unwrap();
-    e.gradients_mut().0.fill(0.0);
+    e.clear_gradients().unwrap();
     e.backward(&[1.0, 0.5, -2.0]).unwrap();
     let once = e.gradients.clone();
     e.forward(&batch, None).unwrap();

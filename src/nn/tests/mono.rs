@@ -148,11 +148,11 @@ fn scores_are_those_of_the_encoder_under_a_linear_layer() {
                     error(&scores, &logits, 1e-3) < FORWARD_TOLERANCE,
                     "{name}: {scores:?} for {logits:?}"
                 );
-                engine.gradients_mut().0.fill(0.0);
+                engine.clear_gradients().unwrap();
                 let forward = engine.forward(&f.batch, None).unwrap();
                 let (_, slope) = bce(&forward, &f.labels);
                 engine.backward(&slope).unwrap();
-                gradients.push(engine.gradients_mut().0.to_vec());
+                gradients.push(engine.gradients().unwrap().to_vec());
                 // The linear layer's gradient is the sum of what was pooled, by slope.
                 let linear = engine.parameters().iter().find(|p| p.name == "linear.weight").unwrap();
                 let sum = |j: usize| {

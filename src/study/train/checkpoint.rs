@@ -11,10 +11,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::optimiser::Moments;
 use xpipe_base::task::Failure;
 use xpipe_base::value::Digest;
 use xpipe_base::{modes, place};
+use xpipe_nn::optimiser::Moments;
 
 /// Names the format and its version.
 const MAGIC: &[u8; 16] = b"xpipe training 1";

@@ -1,5 +1,6 @@
 //! Counts what a model computes and how long that takes: what later estimates are made from.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,6 +8,7 @@ use std::time::Instant;
 use xpipe_base::task::{Failure, Work};
 use xpipe_base::value::rng::Stream;
 use xpipe_nn::arch::Architecture;
+use xpipe_nn::optimiser::{AdamW, Moments};
 use xpipe_nn::{Packed, Parameter, Reranker, flops};
 
 /// What was computed in one direction.
@@ -96,12 +98,28 @@ impl Reranker for Metered {
         self.inner.weights()
     }
 
-    fn weights_mut(&mut self) -> &mut [f32] {
-        self.inner.weights_mut()
+    fn set_weights(&mut self, weights: &[f32]) -> Result<(), Failure> {
+        self.inner.set_weights(weights)
     }
 
-    fn gradients_mut(&mut self) -> (&mut [f32], &mut [f32]) {
-        self.inner.gradients_mut()
+    fn gradients(&mut self) -> Result<&[f32], Failure> {
+        self.inner.gradients()
+    }
+
+    fn clear_gradients(&mut self) -> Result<(), Failure> {
+        self.inner.clear_gradients()
+    }
+
+    fn step(&mut self, adamw: &AdamW, rate: f64) -> Result<f64, Failure> {
+        self.inner.step(adamw, rate)
+    }
+
+    fn moments(&self) -> Result<Cow<'_, Moments>, Failure> {
+        self.inner.moments()
+    }
+
+    fn set_moments(&mut self, moments: Moments) -> Result<(), Failure> {
+        self.inner.set_moments(moments)
     }
 
     fn score(&mut self, batch: &Packed) -> Result<Vec<f32>, Failure> {

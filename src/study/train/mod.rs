@@ -1,4 +1,4 @@
-//! Training and scoring of re-rankers: objectives, sampling, optimiser, schedule, checkpoints, the training loop,
+//! Training and scoring of re-rankers: objectives, sampling, schedule, checkpoints, the training loop,
 //! the scoring loop and the loops of encoding texts.
 //!
 //! A model is seen only through [`xpipe_nn::Reranker`] and [`xpipe_nn::masked_lm::MaskedLm`]; only the meter asks its
@@ -11,7 +11,6 @@ pub mod schedule;
 pub mod checkpoint;
 pub mod encoding;
 pub mod meter;
-pub mod optimiser;
 pub mod ranker;
 pub mod scoring;
 pub mod source;

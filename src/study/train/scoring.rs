@@ -104,7 +104,9 @@ fn score_window(
 mod tests {
     use super::*;
     use crate::train::trainer::toy::Toy;
+    use std::borrow::Cow;
     use xpipe_base::task::Silent;
+    use xpipe_nn::optimiser::{AdamW, Moments};
 
     fn encode(i: usize) -> Result<Tokens, Failure> {
         let n = 1 + (i * 31) % 17;
@@ -161,11 +163,23 @@ mod tests {
         fn weights(&self) -> &[f32] {
             self.0.weights()
         }
-        fn weights_mut(&mut self) -> &mut [f32] {
-            self.0.weights_mut()
+        fn set_weights(&mut self, weights: &[f32]) -> Result<(), Failure> {
+            self.0.set_weights(weights)
         }
-        fn gradients_mut(&mut self) -> (&mut [f32], &mut [f32]) {
-            self.0.gradients_mut()
+        fn gradients(&mut self) -> Result<&[f32], Failure> {
+            self.0.gradients()
+        }
+        fn clear_gradients(&mut self) -> Result<(), Failure> {
+            self.0.clear_gradients()
+        }
+        fn step(&mut self, adamw: &AdamW, rate: f64) -> Result<f64, Failure> {
+            self.0.step(adamw, rate)
+        }
+        fn moments(&self) -> Result<Cow<'_, Moments>, Failure> {
+            self.0.moments()
+        }
+        fn set_moments(&mut self, moments: Moments) -> Result<(), Failure> {
+            self.0.set_moments(moments)
         }
         fn score(&mut self, batch: &Packed) -> Result<Vec<f32>, Failure> {
             let begun = std::time::Instant::now();

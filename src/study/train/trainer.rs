@@ -15,11 +15,11 @@ pub use record::{CurvePoint, State, ValidationPoint};
 
 use super::checkpoint;
 use super::objectives::Objective;
-use super::optimiser::{self, AdamW, Moments};
 use super::schedule::Schedule;
 use xpipe_base::task::{Failure, FailureKind, Progress};
 use xpipe_base::value::rng::Stream;
 use xpipe_nn::Reranker;
+use xpipe_nn::optimiser::{AdamW, Moments};
 
 /// Default number of tokens in a micro-batch.
 pub const MICRO_BATCH: usize = 4096;
@@ -73,7 +73,7 @@ pub fn train(
     progress: &dyn Progress,
 ) -> Result<State, Failure> {
     let path = plan.scratch.join("checkpoint");
-    let mut run = Run::start(plan, model, &path, progress);
+    let mut run = Run::start(plan, model, &path, progress)?;
     let first = run.state.step;
     let mut clock = Instant::now();
     let mut shown: Option<Instant> = None;
@@ -115,7 +115,7 @@ pub fn train(
             shown = Some(Instant::now());
         }
     }
-    Ok(run.finish(plan, model))
+    run.finish(plan, model)
 }
 
 /// The examples of a step; none past the end.
@@ -131,7 +131,6 @@ fn batch_at(plan: &TrainingPlan<'_>, feed: &Feed<'_>, step: u64) -> Result<Vec<E
 /// A training under way.
 struct Run {
     state: State,
-    moments: Moments,
     best: Option<Vec<f32>>,
     dropout: Stream,
 }
@@ -142,22 +141,27 @@ impl Run {
         model: &mut dyn Reranker,
         path: &Path,
         progress: &dyn Progress,
-    ) -> Self {
+    ) -> Result<Self, Failure> {
         let dropout = Stream::new(plan.seed, &["train.cross_encoder", "dropout"]);
         let len = model.weights().len();
-        model.gradients_mut().0.fill(0.0);
+        model.clear_gradients()?;
         match checkpoint::load::<State>(path, plan.key, len) {
             Some(saved) if saved.state.step <= plan.steps => {
-                model.weights_mut().copy_from_slice(&saved.weights);
+                model.set_weights(&saved.weights)?;
+                model.set_moments(saved.moments)?;
                 progress.note(&format!("goes on from step {} of {}", saved.state.step, plan.steps));
-                Self { state: saved.state, moments: saved.moments, best: saved.best, dropout }
+                Ok(Self { state: saved.state, best: saved.best, dropout })
             }
-            _ => Self { state: State::default(), moments: Moments::new(len), best: None, dropout },
+            _ => {
+                model.set_moments(Moments::new(len))?;
+                Ok(Self { state: State::default(), best: None, dropout })
+            }
         }
     }
 
     fn save(&self, plan: &TrainingPlan<'_>, model: &dyn Reranker, path: &Path) -> Result<(), Failure> {
-        checkpoint::save(path, plan.key, &self.state, model.weights(), &self.moments, self.best.as_deref())
+        let moments = model.moments()?;
+        checkpoint::save(path, plan.key, &self.state, model.weights(), &moments, self.best.as_deref())
     }
 
     /// One optimiser step over `examples`; the loss.
@@ -171,9 +175,7 @@ impl Run {
         let stream = self.dropout.sub(step);
         let loss = batch::accumulate(plan, model, examples, stream)?;
         let rate = plan.optimiser.learning_rate * plan.schedule.factor(step);
-        let parameters = model.parameters().to_vec();
-        let norm =
-            optimiser::step(&plan.optimiser, rate, &parameters, &mut self.moments, model.gradients_mut());
+        let norm = model.step(&plan.optimiser, rate)?;
         if !norm.is_finite() || !loss.is_finite() {
             let queries: Vec<&str> = examples.iter().map(|e| e.query.as_str()).collect();
             return Err(Failure::wrong(format!(
@@ -220,13 +222,13 @@ impl Run {
         Ok(())
     }
 
-    fn finish(mut self, plan: &TrainingPlan<'_>, model: &mut dyn Reranker) -> State {
+    fn finish(mut self, plan: &TrainingPlan<'_>, model: &mut dyn Reranker) -> Result<State, Failure> {
         self.state.selected = plan.steps;
         if let (Some((step, _)), Some(best)) = (self.state.best, &self.best) {
             self.state.selected = step;
-            model.weights_mut().copy_from_slice(best);
+            model.set_weights(best)?;
         }
-        self.state
+        Ok(self.state)
     }
 }
 

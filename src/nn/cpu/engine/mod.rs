@@ -12,6 +12,7 @@ mod masked_lm;
 mod packing;
 mod position_grads;
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -29,8 +30,9 @@ use crate::explicit::masks::DropoutMasks;
 use crate::explicit::params::ParamLayout;
 use crate::explicit::rotary::RotaryTables;
 use crate::explicit::spec::EncoderSpec;
+use crate::optimiser::{self, AdamW, Moments};
 use crate::weights::{self, Checkpoint};
-use crate::{Packed, Parameter, Reranker};
+use crate::{Packed, Parameter, Reranker, replace_weights};
 use xpipe_base::task::Failure;
 use xpipe_base::value::rng::Stream;
 
@@ -49,6 +51,7 @@ pub struct CpuReranker {
     params: ParamLayout,
     weights: Vec<f32>,
     gradients: Vec<f32>,
+    moments: Moments,
     packed: PackedWeights,
     rotary: RotaryTables,
     /// As wide as any norm: β of those that have none.
@@ -79,6 +82,7 @@ impl CpuReranker {
         };
         Ok(Self {
             gradients: vec![0.0; weights.len()],
+            moments: Moments::default(),
             zeros: vec![0.0; spec.shape.hidden.max(spec.shape.embedding_width)],
             packed: PackedWeights::default(),
             rotary: RotaryTables::default(),
@@ -112,7 +116,7 @@ impl CpuReranker {
         self
     }
 
-    /// Numbers held in memory: of the model (weights, gradients, packed weights), and of batches.
+    /// Numbers held in memory: of the model (weights, gradients, packed weights; not the moments), and of batches.
     pub fn held(&self) -> [usize; 2] {
         let model = self.weights.len() + self.gradients.len() + self.packed.held();
         [model, self.activations.held() + self.buffers.held() + self.pool.held()]
@@ -142,15 +146,36 @@ impl Reranker for CpuReranker {
         &self.weights
     }
 
-    fn weights_mut(&mut self) -> &mut [f32] {
+    fn set_weights(&mut self, weights: &[f32]) -> Result<(), Failure> {
         self.packed.mark_stale();
         self.last_forward = None;
-        &mut self.weights
+        replace_weights(&mut self.weights, weights)
     }
 
-    fn gradients_mut(&mut self) -> (&mut [f32], &mut [f32]) {
+    fn gradients(&mut self) -> Result<&[f32], Failure> {
+        Ok(&self.gradients)
+    }
+
+    fn clear_gradients(&mut self) -> Result<(), Failure> {
+        self.gradients.fill(0.0);
+        Ok(())
+    }
+
+    fn step(&mut self, adamw: &AdamW, rate: f64) -> Result<f64, Failure> {
         self.packed.mark_stale();
-        (&mut self.gradients, &mut self.weights)
+        self.last_forward = None;
+        let buffers = (&mut self.gradients[..], &mut self.weights[..]);
+        optimiser::step(adamw, rate, &self.parameters, &mut self.moments, buffers)
+    }
+
+    fn moments(&self) -> Result<Cow<'_, Moments>, Failure> {
+        Ok(Cow::Borrowed(&self.moments))
+    }
+
+    fn set_moments(&mut self, moments: Moments) -> Result<(), Failure> {
+        moments.check(self.weights.len())?;
+        self.moments = moments;
+        Ok(())
     }
 
     fn score(&mut self, batch: &Packed) -> Result<Vec<f32>, Failure> {

@@ -8,7 +8,6 @@ use serde_json::json;
 use super::super::models;
 use super::super::threads::with_threads;
 use crate::train::objectives::{Objective, Teacher};
-use crate::train::optimiser::AdamW;
 use crate::train::ranker::Reader;
 use crate::train::samples::Samples;
 use crate::train::schedule::{self, Schedule};
@@ -20,6 +19,7 @@ use xpipe_base::task::{Failure, Job, Outcome, Progress, located};
 use xpipe_base::value::{Budget, Call, Record, Value};
 use xpipe_data::ir::metrics::Measure;
 use xpipe_nn::Reranker;
+use xpipe_nn::optimiser::AdamW;
 
 pub(super) fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
     with_threads(job, || train(job))

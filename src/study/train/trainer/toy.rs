@@ -1,16 +1,19 @@
 //! A model small enough to follow by hand: a logit is the sum of one weight a token, plus a bias.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use xpipe_base::task::Failure;
 use xpipe_base::value::rng::Stream;
-use xpipe_nn::{Packed, Parameter, Reranker};
+use xpipe_nn::optimiser::{self, AdamW, Moments};
+use xpipe_nn::{Packed, Parameter, Reranker, replace_weights};
 
 /// A linear model over token ids; with `dropout` > 0 tokens are dropped and the others scaled.
 pub(crate) struct Toy {
     parameters: Vec<Parameter>,
     pub(crate) weights: Vec<f32>,
     gradients: Vec<f32>,
+    moments: Moments,
     dropout: f64,
     saved: Option<(Packed, Vec<f32>)>,
     /// Forward passes that kept something for a backward pass.
@@ -28,6 +31,7 @@ impl Toy {
             ],
             weights: vec![0.0; vocabulary + 1],
             gradients: vec![0.0; vocabulary + 1],
+            moments: Moments::default(),
             dropout,
             saved: None,
             forwards: 0,
@@ -51,11 +55,27 @@ impl Reranker for Toy {
     fn weights(&self) -> &[f32] {
         &self.weights
     }
-    fn weights_mut(&mut self) -> &mut [f32] {
-        &mut self.weights
+    fn set_weights(&mut self, weights: &[f32]) -> Result<(), Failure> {
+        replace_weights(&mut self.weights, weights)
     }
-    fn gradients_mut(&mut self) -> (&mut [f32], &mut [f32]) {
-        (&mut self.gradients, &mut self.weights)
+    fn gradients(&mut self) -> Result<&[f32], Failure> {
+        Ok(&self.gradients)
+    }
+    fn clear_gradients(&mut self) -> Result<(), Failure> {
+        self.gradients.fill(0.0);
+        Ok(())
+    }
+    fn step(&mut self, adamw: &AdamW, rate: f64) -> Result<f64, Failure> {
+        let buffers = (&mut self.gradients[..], &mut self.weights[..]);
+        optimiser::step(adamw, rate, &self.parameters, &mut self.moments, buffers)
+    }
+    fn moments(&self) -> Result<Cow<'_, Moments>, Failure> {
+        Ok(Cow::Borrowed(&self.moments))
+    }
+    fn set_moments(&mut self, moments: Moments) -> Result<(), Failure> {
+        moments.check(self.weights.len())?;
+        self.moments = moments;
+        Ok(())
     }
     fn score(&mut self, batch: &Packed) -> Result<Vec<f32>, Failure> {
         Ok(self.logits(batch, &vec![1.0; batch.tokens()]))

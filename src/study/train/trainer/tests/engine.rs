@@ -43,8 +43,8 @@ fn a_list_of_fifty_documents_trains_in_bounded_memory_with_the_same_gradient() {
             // The sums of one batch before the optimiser sees them, then three steps.
             let examples = [list(0).unwrap(), list(1).unwrap()];
             let loss = batch::accumulate(&plan, &mut model, &examples, Stream::new(1, &["dropout"])).unwrap();
-            let gradient: Vec<u32> = model.gradients_mut().0.iter().map(|g| g.to_bits()).collect();
-            model.gradients_mut().0.fill(0.0);
+            let gradient: Vec<u32> = model.gradients().unwrap().iter().map(|g| g.to_bits()).collect();
+            model.clear_gradients().unwrap();
             train(&plan, &mut model, &list, &mut no_validation, &Silent).unwrap();
             (loss.to_bits(), gradient, bits(&model), model.held()[1])
         };

@@ -1,4 +1,5 @@
-//! AdamW over the flat buffers of a model, with the global-norm clip fused in.
+//! AdamW over the flat buffers of a model, with the global-norm clip fused in: the step of engines whose buffers are in
+//! main memory, and the definition for others.
 //!
 //! Decoupled decay only where [`Parameter::decays`], bias-corrected moments, eps outside the square root: PyTorch's
 //! `torch.optim.AdamW` after `torch.nn.utils.clip_grad_norm_`, checked on committed figures. The bits do not depend
@@ -6,9 +7,9 @@
 
 use rayon::prelude::*;
 
+use crate::Parameter;
 use xpipe_base::task::Failure;
 use xpipe_base::value::Call;
-use xpipe_nn::Parameter;
 
 /// Elements in a unit of parallel work; fixed, since the norm is summed unit by unit.
 const CHUNK: usize = 1 << 16;
@@ -78,6 +79,17 @@ impl Moments {
     pub fn new(len: usize) -> Self {
         Self { first: vec![0.0; len], second: vec![0.0; len], steps: 0 }
     }
+
+    /// Checks that they belong to a flat buffer of `len` elements.
+    ///
+    /// # Errors
+    /// [`xpipe_base::task::FailureKind::Bug`] when they do not.
+    pub fn check(&self, len: usize) -> Result<(), Failure> {
+        match [self.first.len(), self.second.len()].iter().find(|n| **n != len) {
+            None => Ok(()),
+            Some(n) => Err(Failure::bug(format!("{n} moments for {len} weights"))),
+        }
+    }
 }
 
 /// The Euclidean norm of a flat buffer, in f64, summed over fixed chunks in order.
@@ -101,6 +113,9 @@ struct Piece<'a> {
 /// The clip factor is min(1, `clip_norm` / (norm + 1e-6)). When the norm is not finite nothing but the norm is
 /// computed: the caller reports it.
 ///
+/// # Errors
+/// As [`Moments::check`].
+///
 /// **Source:** Loshchilov and Hutter, "Decoupled weight decay regularization", 2019; `torch/optim/adamw.py`.
 pub fn step(
     adamw: &AdamW,
@@ -108,10 +123,11 @@ pub fn step(
     parameters: &[Parameter],
     moments: &mut Moments,
     (gradients, weights): (&mut [f32], &mut [f32]),
-) -> f64 {
+) -> Result<f64, Failure> {
+    moments.check(weights.len())?;
     let norm = norm(gradients);
     if !norm.is_finite() {
-        return norm;
+        return Ok(norm);
     }
     let clip = if adamw.clip_norm > 0.0 { (adamw.clip_norm / (norm + 1e-6)).min(1.0) as f32 } else { 1.0 };
     moments.steps += 1;
@@ -132,7 +148,7 @@ pub fn step(
             *w = *w * keep - size * (*m / (v.sqrt() / root + eps));
         }
     });
-    norm
+    Ok(norm)
 }
 
 /// Cuts the buffers at tensor ends and every [`CHUNK`] elements.
@@ -198,7 +214,7 @@ mod tests {
 
     #[test]
     fn five_steps_equal_torch() {
-        let text = include_str!("../../../tests/data/optimiser/reference.json");
+        let text = include_str!("../../tests/data/optimiser/reference.json");
         let cases: Vec<Case> = serde_json::from_str(text).unwrap();
         assert!(cases.len() >= 3);
         for case in cases {
@@ -214,7 +230,7 @@ mod tests {
             let mut moments = Moments::new(weights.len());
             for (i, rate) in case.learning_rates.iter().enumerate() {
                 let mut gradients = case.gradients[i].clone();
-                let n = step(&adamw, *rate, &layout(), &mut moments, (&mut gradients, &mut weights));
+                let n = step(&adamw, *rate, &layout(), &mut moments, (&mut gradients, &mut weights)).unwrap();
                 assert!((n - case.norms[i]).abs() < 1e-6 * (1.0 + n), "norm {n} is not {}", case.norms[i]);
                 assert!(gradients.iter().all(|g| *g == 0.0));
                 for (ours, theirs) in weights.iter().zip(&case.weights[i]) {
@@ -246,7 +262,8 @@ mod tests {
             pool.install(|| {
                 let (mut weights, mut moments) = (vec![0.5f32; n], Moments::new(n));
                 for _ in 0..3 {
-                    step(&adamw, 0.1, &parameters, &mut moments, (&mut gradient.clone(), &mut weights));
+                    step(&adamw, 0.1, &parameters, &mut moments, (&mut gradient.clone(), &mut weights))
+                        .unwrap();
                 }
                 weights.iter().map(|w| w.to_bits()).collect::<Vec<_>>()
             })
@@ -266,7 +283,7 @@ mod tests {
         };
         let (mut weights, mut moments) = (vec![1.0f32; 10], Moments::new(10));
         let mut gradients = vec![f32::NAN; 10];
-        let n = step(&adamw, 0.1, &layout(), &mut moments, (&mut gradients, &mut weights));
+        let n = step(&adamw, 0.1, &layout(), &mut moments, (&mut gradients, &mut weights)).unwrap();
         assert!(n.is_nan() && weights == vec![1.0; 10] && moments == Moments::new(10));
     }
 }
