@@ -31,7 +31,8 @@
 //!
 //! Tested with a queue in memory (`tests.rs`), and with a real Slurm and injected faults in `tests/slurm`.
 
-pub(crate) mod claims;
+pub(crate) mod accounting;
+mod claims;
 mod command;
 mod commands;
 mod decision;
@@ -47,6 +48,7 @@ mod probe;
 mod run_files;
 pub(crate) mod scheduler;
 mod slurm;
+mod slurm_states;
 pub(crate) mod spec;
 
 pub use driver_job::{DriverJob, submit_driver};
@@ -99,7 +101,7 @@ impl Queue {
 fn scheduler(options: &QueueOptions) -> Box<dyn Scheduler> {
     let (cluster, program) = (options.cluster.clone(), options.program.clone());
     match options.cluster.kind {
-        QueueKind::Slurm => Box::new(slurm::Slurm { cluster, program }),
+        QueueKind::Slurm => Box::new(slurm::Slurm::new(cluster, program)),
         QueueKind::Commands => Box::new(commands::Commands { cluster, program }),
     }
 }

@@ -106,7 +106,12 @@ fn partitions() -> Check {
 
 fn accounting() -> Check {
     match ask("sacct", &["--noheader", "--allocations", "--starttime=now"]) {
-        Ok(_) => check("accounting", Health::Fine, "sacct answers; xpipe does not need it", ""),
+        Ok(_) => check(
+            "accounting",
+            Health::Fine,
+            "sacct answers; it tells how jobs ended that squeue has forgotten",
+            "",
+        ),
         Err(why) => check(
             "accounting",
             Health::Fine,

@@ -1,10 +1,12 @@
-//! Slurm, by its programs `sbatch`, `squeue` and `scancel`, in their text formats: the JSON of `squeue` ignores its
-//! filters and changes between versions.
+//! Slurm, by its programs `sbatch`, `squeue` and `scancel` (and `sacct`: `accounting.rs`), in their text formats: the JSON of
+//! `squeue` ignores its filters and changes between versions.
 
 use std::path::PathBuf;
 
+use super::accounting::Accounting;
 use super::command::{Silent, call, shell_word};
-use super::scheduler::{Ending, Names, Resources, Row, Rows, Scheduler, Seen, Submission, Submitted};
+use super::scheduler::{Names, Resources, Row, Rows, Scheduler, Seen, Submission, Submitted};
+use super::slurm_states;
 use crate::cluster::Cluster;
 
 /// Slurm with the settings of a cluster.
@@ -13,6 +15,7 @@ pub(crate) struct Slurm {
     pub(crate) cluster: Cluster,
     /// The program that jobs run.
     pub(crate) program: PathBuf,
+    accounting: Accounting,
 }
 
 /// Seconds between the signal that a job's time is nearly over and its end.
@@ -37,6 +40,11 @@ const PERMANENT: [&str; 14] = [
 ];
 
 impl Slurm {
+    /// With the settings of a cluster, for jobs that run a program.
+    pub(crate) fn new(cluster: Cluster, program: PathBuf) -> Self {
+        Self { cluster, program, accounting: Accounting::default() }
+    }
+
     /// The arguments of `sbatch`.
     fn arguments(&self, submission: &Submission<'_>) -> Vec<String> {
         let (name, cluster) = (submission.name, &self.cluster);
@@ -140,6 +148,7 @@ impl Scheduler for Slurm {
             }
             all.extend(rows(&said.out));
         }
+        self.accounting.add_forgotten(asked, &mut all);
         Ok(all)
     }
 
@@ -192,9 +201,9 @@ fn rows(text: &str) -> Rows {
         let &[name, task, id, word, node, reason] = fields.as_slice() else { continue };
         let row = Row {
             id: id.to_owned(),
-            seen: seen(word, reason),
+            seen: slurm_states::seen(word, reason),
             word: word.to_owned(),
-            node: Some(node).filter(|n| !n.is_empty() && *n != "(null)").map(str::to_owned),
+            node: slurm_states::node(node),
         };
         let at = (name.to_owned(), task.parse().unwrap_or(0));
         // Of two jobs with one name, the one that has not ended counts.
@@ -207,27 +216,13 @@ fn rows(text: &str) -> Rows {
     rows
 }
 
-/// The meaning of a state. A word that is not known is taken for a job that lives.
-fn seen(word: &str, reason: &str) -> Seen {
-    match word.split([' ', '+']).next().unwrap_or_default() {
-        "PENDING" => Seen::Pending(reason.to_owned()),
-        "COMPLETED" => Seen::Ended(Ending::Completed),
-        "FAILED" => Seen::Ended(Ending::Failed),
-        "CANCELLED" => Seen::Ended(Ending::Cancelled),
-        "TIMEOUT" | "DEADLINE" => Seen::Ended(Ending::Time),
-        "OUT_OF_MEMORY" => Seen::Ended(Ending::Memory),
-        "NODE_FAIL" | "BOOT_FAIL" | "REVOKED" => Seen::Ended(Ending::Node),
-        "PREEMPTED" => Seen::Ended(Ending::Preempted),
-        _ => Seen::Alive,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queue::scheduler::Ending;
 
     fn slurm(settings: &str) -> Slurm {
-        Slurm { cluster: serde_json::from_str(settings).unwrap(), program: "/opt/x pipe".into() }
+        Slurm::new(serde_json::from_str(settings).unwrap(), "/opt/x pipe".into())
     }
 
     #[test]
@@ -289,7 +284,7 @@ mod tests {
         assert_eq!(rows[&("a".into(), 3)].seen, Seen::Ended(Ending::Cancelled));
         assert_eq!(rows[&("b".into(), 0)].seen, Seen::Pending("(Res|x)".into()));
         for word in ["COMPLETING", "SUSPENDED", "REQUEUED", "A_WORD_OF_TOMORROW"] {
-            assert_eq!(seen(word, ""), Seen::Alive, "{word}");
+            assert_eq!(slurm_states::seen(word, ""), Seen::Alive, "{word}");
         }
     }
 
