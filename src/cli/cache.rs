@@ -67,10 +67,10 @@ pub(super) fn run(args: &Args, common: &Common) -> Result<u8, Error> {
         What::Keygen => remote::keygen(common),
         What::Verify { rerun: Some(count), seed, .. } => rerun::run(*count, *seed, common),
         What::Verify { set_aside: true, .. } => {
-            print_verification(&settings.open_to_write()?, true, common.json)
+            Ok(print_verification(&settings.open_to_write()?, true, common.json))
         }
         What::Verify { set_aside: false, .. } => {
-            print_verification(&settings.open_to_read()?, false, common.json)
+            Ok(print_verification(&settings.open_to_read()?, false, common.json))
         }
         What::Gc(args) => gc::run(args, common),
         What::Pin(args) => pins::pin(args, common),
@@ -96,6 +96,7 @@ fn line(damage: &Damage) -> String {
         Damage::Manifest { key, why } => {
             format!("damaged: the manifest of key {}: {why}", &key.hex()[..12])
         }
+        Damage::NotRead { why } => format!("not read, so that nothing is known of its content: {why}"),
         Damage::Answer { file, why } => {
             format!("damaged: the kept answer of a language model {}: {why}", file.display())
         }
@@ -146,17 +147,19 @@ fn print_usage(store: &Store, json: bool) -> Result<u8, Error> {
     Ok(0)
 }
 
-fn print_verification(store: &Store, set_aside: bool, json: bool) -> Result<u8, Error> {
-    let found = verify(store, set_aside, &|_, _| ())?;
+fn print_verification(store: &Store, set_aside: bool, json: bool) -> u8 {
+    let found = verify(store, set_aside, &|_, _| ());
     let code = if found.damage.is_empty() { 0 } else { exit::DAMAGED };
     if json {
         out::json(&serde_json::to_value(&found).unwrap_or_default());
-        return Ok(code);
+        return code;
     }
     found.damage.iter().for_each(|d| out::line(&line(d)));
-    let damaged = match found.damage.len() {
-        0 => "nothing damaged".to_owned(),
-        n => format!("{n} damaged"),
+    let not_read = found.damage.iter().filter(|d| matches!(d, Damage::NotRead { .. })).count();
+    let damaged = match (found.damage.len() - not_read, not_read) {
+        (0, 0) => "nothing damaged".to_owned(),
+        (n, 0) => format!("{n} damaged"),
+        (n, not_read) => format!("{n} damaged, {not_read} not read"),
     };
     let also =
         |n: u64, what: &str| if n == 0 { String::new() } else { format!(" and {}", human::counted(n, what)) };
@@ -180,5 +183,5 @@ fn print_verification(store: &Store, set_aside: bool, json: bool) -> Result<u8, 
             "help: `xpipe cache verify --set-aside` moves damaged files away; the next run computes or downloads them again",
         );
     }
-    Ok(code)
+    code
 }

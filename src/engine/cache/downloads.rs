@@ -186,8 +186,7 @@ impl Store {
 
     /// The newest record of an address, whatever the digest.
     pub fn downloaded(&self, url: &str) -> Option<Record> {
-        let mut found: Vec<Record> =
-            records(self).ok()?.into_iter().map(|(_, r)| r).filter(|r| r.url == url).collect();
+        let mut found: Vec<Record> = readable(self).map(|(_, r)| r).filter(|r| r.url == url).collect();
         found.retain(|r| r.member.is_none());
         found.sort_by(|a, b| a.time.cmp(&b.time));
         found.pop()
@@ -195,8 +194,7 @@ impl Store {
 
     /// The file of a download, or of a member, by the digest that keys see; `None` if it is not here as a whole.
     pub fn download_of(&self, identity: &Digest) -> Option<PathBuf> {
-        let (home, record) =
-            records(self).ok()?.into_iter().find(|(_, r)| r.identity() == Some(*identity))?;
+        let (home, record) = readable(self).find(|(_, r)| r.identity() == Some(*identity))?;
         let path = record.file.below(&home);
         let meta = std::fs::metadata(&path).ok()?;
         let same =
@@ -275,38 +273,60 @@ impl Store {
 /// # Errors
 /// A folder or record is there and cannot be read.
 pub(super) fn records(store: &Store) -> Result<Vec<(PathBuf, Record)>, Error> {
-    let all = texts(store)?.into_iter();
-    Ok(all.filter_map(|(home, text)| Some((home, parse(&text).ok()?))).collect())
+    let mut records = Vec::new();
+    for (home, text) in texts(store)? {
+        records.extend(parse(&text?).ok().map(|record| (home, record)));
+    }
+    Ok(records)
 }
 
-/// The folders with a damaged record, and why.
+/// The records that can be read, each with the folder of its file: one that cannot hides no other.
+pub(super) fn readable(store: &Store) -> impl Iterator<Item = (PathBuf, Record)> {
+    let all = texts(store).unwrap_or_default().into_iter();
+    all.filter_map(|(home, text)| Some((home, parse(&text.ok()?).ok()?)))
+}
+
+/// The folders with a record that is damaged, and why, or that cannot be read.
 ///
 /// # Errors
-/// As [`records`].
-pub(super) fn damaged_records(store: &Store) -> Result<Vec<(PathBuf, String)>, Error> {
+/// The folder of downloads cannot be read.
+pub(super) fn damaged_records(store: &Store) -> Result<Vec<(PathBuf, Result<String, Error>)>, Error> {
+    let damaged = |text: Result<Vec<u8>, Error>| match text {
+        Ok(text) => parse(&text).err().map(Ok),
+        Err(e) => Some(Err(e)),
+    };
     let all = texts(store)?.into_iter();
-    Ok(all.filter_map(|(home, text)| Some((home, parse(&text).err()?))).collect())
+    Ok(all.filter_map(|(home, text)| Some((home, damaged(text)?))).collect())
 }
 
 fn is_gone(e: &std::io::Error) -> bool {
     matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
-/// The folders of all downloads and members that have a record, sorted, each with the text of its record.
-fn texts(store: &Store) -> Result<Vec<(PathBuf, Vec<u8>)>, Error> {
+/// A folder of a download or a member with the text of its record.
+type RecordText = (PathBuf, Result<Vec<u8>, Error>);
+
+/// The folders of all downloads and members that have a record, sorted.
+///
+/// # Errors
+/// The folder of downloads cannot be read.
+fn texts(store: &Store) -> Result<Vec<RecordText>, Error> {
     let mut homes = folders::entries(&store.dir().join(FOLDER))?;
     homes.retain(|home| !home.is_file());
-    for home in homes.clone() {
-        homes.extend(folders::entries(&home.join("members"))?);
-    }
-    homes.sort();
     let mut texts = Vec::new();
+    for home in homes.clone() {
+        match folders::entries(&home.join("members")) {
+            Ok(members) => homes.extend(members),
+            Err(e) => texts.push((home, Err(e))),
+        }
+    }
     for home in homes {
         match std::fs::read(home.join(RECORD)) {
             Err(e) if is_gone(&e) => {}
-            text => texts.push((home.clone(), text.at("reading", &home.join(RECORD))?)),
+            text => texts.push((home.clone(), text.at("reading", &home.join(RECORD)))),
         }
     }
+    texts.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(texts)
 }
 
@@ -424,7 +444,7 @@ mod tests {
         let text = std::fs::read_to_string(&record).unwrap();
         std::fs::write(&record, text.replace("\"from\": \"test\"", "\"from\": \"rest\"")).unwrap();
         assert!(!store.has_download(&download, None));
-        let found = crate::cache::verify(&store, true, &|_, _| {}).unwrap();
+        let found = crate::cache::verify(&store, true, &|_, _| {});
         assert!(
             matches!(&found.damage[..], [crate::cache::Damage::Download { why, .. }] if why.contains("checksum")),
             "{:?}",
@@ -432,7 +452,7 @@ mod tests {
         );
         kept(&store, "http://a.org/x.tar", None, b"whole");
         assert!(store.has_download(&download, None));
-        assert!(crate::cache::verify(&store, false, &|_, _| {}).unwrap().damage.is_empty());
+        assert!(crate::cache::verify(&store, false, &|_, _| {}).damage.is_empty());
     }
 
     #[test]

@@ -147,7 +147,9 @@ impl Error {
                 "raise the limit (`ulimit -f`), or choose a cache on a file system that allows larger files with `--cache DIR`"
             }
             Self::Full { .. } => "free space and run again; finished results are kept",
-            Self::Io { .. } => "`xpipe cache verify` finds damage",
+            Self::Io { .. } => {
+                "see the disk, the permissions and the number of open files; `xpipe cache verify` looks at the rest"
+            }
             Self::NoInput { .. } => {
                 "check the path; relative paths are relative to the file that contains them"
             }

@@ -63,6 +63,9 @@ pub struct History {
     last: BTreeMap<String, Digest>,
     /// Addresses whose last result only runs with `--keep-days` used.
     limited: BTreeSet<String>,
+    /// Addresses whose last result a run without `--keep-days` used before the last line about it. A run with it that
+    /// began earlier does not know that.
+    unlimited: BTreeSet<String>,
     failed: BTreeMap<String, LastFailure>,
     owner: Option<Owner>,
     pending: String,
@@ -97,7 +100,8 @@ impl History {
     /// The folder or a history is there and cannot be read.
     pub(crate) fn all(folder: &Path) -> Result<Vec<Self>, Error> {
         let mut files = super::folders::entries(folder)?;
-        files.retain(|p| p.extension().is_none_or(|e| e != "tmp"));
+        let is_folder = |p: &Path| std::fs::metadata(p).is_ok_and(|meta| meta.is_dir());
+        files.retain(|p| p.extension().is_none_or(|e| e != "tmp") && !is_folder(p));
         files.sort();
         let mut all = Vec::new();
         for path in files {
@@ -134,6 +138,7 @@ impl History {
             path,
             last: BTreeMap::new(),
             limited: BTreeSet::new(),
+            unlimited: BTreeSet::new(),
             failed: BTreeMap::new(),
             owner: None,
             pending: String::new(),
@@ -161,7 +166,9 @@ impl History {
             },
             "limited" => match serde_json::from_str::<Limited>(rest) {
                 Ok(limited) => {
-                    if self.last.get(&limited.address) == Some(&limited.key) {
+                    if self.last.get(&limited.address) == Some(&limited.key)
+                        && !self.unlimited.contains(&limited.address)
+                    {
                         self.limited.insert(limited.address);
                     }
                 }
@@ -170,7 +177,12 @@ impl History {
             key => match (Digest::parse(key), serde_json::from_str::<String>(rest)) {
                 (Some(key), Ok(address)) => {
                     self.failed.remove(&address);
-                    self.limited.remove(&address);
+                    let was_limited = self.limited.remove(&address);
+                    if self.last.get(&address) != Some(&key) {
+                        self.unlimited.remove(&address);
+                    } else if !was_limited {
+                        self.unlimited.insert(address.clone());
+                    }
                     self.last.insert(address, key);
                 }
                 _ => return false,

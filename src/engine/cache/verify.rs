@@ -51,6 +51,12 @@ pub enum Damage {
         /// What is wrong.
         why: String,
     },
+    /// Something is there and cannot be read, which says nothing about its content: a failing disk, a file of another
+    /// user, too many open files. It is never moved.
+    NotRead {
+        /// What failed: the path and the system's error.
+        why: String,
+    },
     /// A kept answer of a language model was changed.
     Answer {
         /// The answer's file.
@@ -83,21 +89,14 @@ pub struct Verification {
 /// Reads every manifest, blob, download and kept answer again. With `quarantine`, damaged files are moved to `damaged/`
 /// and damaged downloads removed, so that the next run makes them again. `progress` gets the number of blobs done and
 /// their total.
-///
-/// # Errors
-/// Something in the store cannot be read, which says nothing about its content: a failing disk, too many open files.
-pub fn verify(
-    store: &Store,
-    quarantine: bool,
-    progress: &(dyn Fn(usize, usize) + Sync),
-) -> Result<Verification, Error> {
+pub fn verify(store: &Store, quarantine: bool, progress: &(dyn Fn(usize, usize) + Sync)) -> Verification {
     let mut verifier = Verifier { store, quarantine, found: Verification::default() };
-    let users = verifier.manifests()?;
-    verifier.records()?;
-    verifier.blobs(&users, progress)?;
-    verifier.downloads()?;
-    verifier.answers()?;
-    Ok(verifier.found)
+    let users = verifier.manifests();
+    verifier.records();
+    verifier.blobs(&users, progress);
+    verifier.downloads();
+    verifier.answers();
+    verifier.found
 }
 
 /// Addresses of the results that use a blob.
@@ -110,16 +109,22 @@ struct Verifier<'a> {
 }
 
 impl Verifier<'_> {
-    fn manifests(&mut self) -> Result<Users, Error> {
+    /// What was read; `None`, and a finding, when it cannot be.
+    fn read<T>(&mut self, read: Result<T, Error>) -> Option<T> {
+        read.map_err(|e| self.found.damage.push(Damage::NotRead { why: e.to_string() })).ok()
+    }
+
+    fn manifests(&mut self) -> Users {
         let mut users = Users::new();
-        for key in keys(self.store)? {
+        for key in self.read(keys(self.store)).unwrap_or_default() {
             self.found.manifests += 1;
             let bad = |why: &str| Damage::Manifest { key, why: why.to_owned() };
             match self.store.get(&key) {
                 // Removed since the folder was listed.
                 Err(Miss::Absent) => self.found.manifests -= 1,
                 Err(Miss::NotRead { path, why }) => {
-                    return Err(Error::io("reading", &path, std::io::Error::other(why)));
+                    let why = format!("reading {}: {why}", path.display());
+                    self.found.damage.push(Damage::NotRead { why });
                 }
                 Err(Miss::Unreadable { why, path }) => {
                     self.found.damage.push(bad(&why));
@@ -146,17 +151,18 @@ impl Verifier<'_> {
                 }
             }
         }
-        Ok(users)
+        users
     }
 
     /// Results whose files were left out: their records.
-    fn records(&mut self) -> Result<(), Error> {
-        for key in record_keys(self.store)? {
+    fn records(&mut self) {
+        for key in self.read(record_keys(self.store)).unwrap_or_default() {
             match self.store.left_out(&key) {
                 // Dropped meanwhile, since its files were needed.
                 Err(Miss::Absent) => continue,
                 Err(Miss::NotRead { path, why }) => {
-                    return Err(Error::io("reading", &path, std::io::Error::other(why)));
+                    let why = format!("reading {}: {why}", path.display());
+                    self.found.damage.push(Damage::NotRead { why });
                 }
                 Err(miss) => {
                     self.found.damage.push(Damage::Manifest { key, why: miss.to_string() });
@@ -169,23 +175,23 @@ impl Verifier<'_> {
             }
             self.found.manifests += 1;
         }
-        Ok(())
     }
 
-    fn blobs(&mut self, users: &Users, progress: &(dyn Fn(usize, usize) + Sync)) -> Result<(), Error> {
-        let blobs = blobs(self.store)?;
+    fn blobs(&mut self, users: &Users, progress: &(dyn Fn(usize, usize) + Sync)) {
+        let blobs = self.read(blobs(self.store)).unwrap_or_default();
         let done = AtomicUsize::new(0);
         let read = blobs
             .par_iter()
             .map(|digest| {
                 let path = self.store.blob(digest);
                 let size = std::fs::metadata(&path).map_or(0, |m| m.len());
-                let found = present(blob_digest(&path))?;
+                let found = present(blob_digest(&path));
                 progress(done.fetch_add(1, Ordering::Relaxed) + 1, blobs.len());
-                Ok(found.map(|found| (*digest, size, found == *digest)))
+                found.map(|found| found.map(|found| (*digest, size, found == *digest)))
             })
-            .collect::<Result<Vec<_>, Error>>()?;
-        for (digest, size, intact) in read.into_iter().flatten() {
+            .collect::<Vec<_>>();
+        for one in read {
+            let Some((digest, size, intact)) = self.read(one).flatten() else { continue };
             self.found.blobs += 1;
             self.found.bytes += size;
             if !intact {
@@ -196,15 +202,16 @@ impl Verifier<'_> {
                 self.found.damage.push(Damage::Blob { digest, used_by });
             }
         }
-        Ok(())
     }
 
-    fn downloads(&mut self) -> Result<(), Error> {
-        let read = downloads::records(self.store)?
+    fn downloads(&mut self) {
+        let records: Vec<_> = downloads::readable(self.store).collect();
+        let read = records
             .into_par_iter()
-            .map(|(folder, record)| Ok((downloads::damage(&folder, &record)?, folder, record)))
-            .collect::<Result<Vec<_>, Error>>()?;
+            .map(|(folder, record)| (downloads::damage(&folder, &record), folder, record))
+            .collect::<Vec<_>>();
         for (why, folder, record) in read {
+            let Some(why) = self.read(why) else { continue };
             self.found.downloads += 1;
             self.found.bytes += record.size;
             self.found.without_checksum += usize::from(!record.has_checksum());
@@ -216,25 +223,28 @@ impl Verifier<'_> {
                 self.found.damage.push(Damage::Download { address: format!("{}{member}", record.url), why });
             }
         }
-        for (folder, why) in downloads::damaged_records(self.store)? {
+        let damaged = self.read(downloads::damaged_records(self.store)).unwrap_or_default();
+        for (folder, why) in damaged {
+            let Some(why) = self.read(why) else { continue };
             self.found.damage.push(Damage::Download { address: folder.display().to_string(), why });
             if self.quarantine {
                 downloads::forget_record(&folder);
             }
         }
-        Ok(())
     }
 
-    fn answers(&mut self) -> Result<(), Error> {
-        let mut answers = files(&self.store.answers())?;
+    fn answers(&mut self) {
+        let mut answers = self.read(files(&self.store.answers())).unwrap_or_default();
         answers.sort_unstable();
         let read = answers
             .into_par_iter()
             .map(|file| {
-                Ok(present(std::fs::read(&file).at("reading", &file))?.map(|text| (answer(&text), file)))
+                let text = present(std::fs::read(&file).at("reading", &file));
+                text.map(|text| text.map(|text| (answer(&text), file)))
             })
-            .collect::<Result<Vec<_>, Error>>()?;
-        for (state, file) in read.into_iter().flatten() {
+            .collect::<Vec<_>>();
+        for one in read {
+            let Some((state, file)) = self.read(one).flatten() else { continue };
             self.found.answers += 1;
             match state {
                 Ok(checked) => self.found.without_checksum += usize::from(!checked),
@@ -246,7 +256,6 @@ impl Verifier<'_> {
                 }
             }
         }
-        Ok(())
     }
 }
 

@@ -121,9 +121,13 @@ pub(super) fn blob(path: &Path) -> Option<Blob> {
     Some(Blob { bytes: meta.len(), changed })
 }
 
-/// When a file, or a folder with anything below it, last changed, in nanoseconds since 1970; `None` if it is gone.
+/// When a file, or a folder with anything below it, last changed, in nanoseconds since 1970; `None` if it is gone. Links
+/// are not followed. What is in a folder that cannot be read counts for nothing: such a folder cannot be removed either.
 pub(super) fn changed(path: &Path) -> Option<i128> {
     let own = blob(path)?.changed;
+    if !std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir()) {
+        return Some(own);
+    }
     let below = std::fs::read_dir(path).into_iter().flatten().flatten();
     below.filter_map(|entry| changed(&entry.path())).chain([own]).max()
 }
@@ -240,6 +244,8 @@ impl Loose {
 /// Every folder of a run, by name.
 fn runs(store: &Store) -> Result<Vec<Run>, Error> {
     let mut paths = folders::entries(&store.dir().join("runs"))?;
+    // A file browser leaves files of its own.
+    paths.retain(|path| !std::fs::metadata(path).is_ok_and(|meta| !meta.is_dir()));
     paths.sort();
     let claimed = with_jobs(store)?;
     let runs: Result<Vec<Option<Run>>, Error> = paths.into_par_iter().map(|p| run(p, &claimed)).collect();
@@ -262,8 +268,11 @@ pub(super) fn with_jobs(store: &Store) -> Result<BTreeSet<String>, Error> {
             continue;
         }
         let Some(text) = there(std::fs::read(&path), &path)? else { continue };
-        let claim: Claim =
-            serde_json::from_slice(&text).map_err(|e| Error::io("reading", &path, e.into()))?;
+        let claim: Claim = serde_json::from_slice(&text).map_err(|e| {
+            let why =
+                format!("it is no claim of a job ({e}); remove it if no job of its stage is in the queue");
+            Error::io("reading", &path, io::Error::other(why))
+        })?;
         runs.insert(claim.run);
     }
     Ok(runs)

@@ -152,8 +152,8 @@ impl Finder<'_> {
         }
     }
 
-    /// Downloads that no result that stays was made from, and no lock file pins. One with a damaged record stays: what it
-    /// is for is not known.
+    /// Downloads that no result that stays was made from, and no lock file pins. One with a record that is damaged or
+    /// cannot be read stays: what it is for is not known.
     fn downloads(&mut self) -> Result<(), Error> {
         let read: BTreeSet<Digest> = self.stays().flat_map(|(_, r)| r.inputs.iter().copied()).collect();
         let damaged = downloads::damaged_records(self.store)?;
@@ -161,7 +161,7 @@ impl Finder<'_> {
         for (home, _) in &damaged {
             folders.entry(downloads::whole(home).to_owned()).or_default().0 = true;
         }
-        for (home, record) in downloads::records(self.store)? {
+        for (home, record) in downloads::readable(self.store) {
             let wanted = self.request.pinned_downloads.contains(&record.digest)
                 || record.identity().is_none_or(|identity| read.contains(&identity))
                 || !self.is_old_file(&home);

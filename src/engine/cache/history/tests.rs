@@ -74,6 +74,32 @@ fn a_result_is_limited_until_a_run_without_a_limit_uses_it() {
 }
 
 #[test]
+fn a_run_without_a_limit_counts_beside_one_with_it_whoever_writes_first() {
+    let key = Digest::of(b"k");
+    for order in [[true, false], [false, true]] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("study");
+        // Both began before either recorded a result.
+        let mut runs = [History::load(path.clone(), true), History::load(path.clone(), true)];
+        for (history, limited) in runs.iter_mut().zip(order) {
+            history.record("f", key, limited);
+            history.save().unwrap();
+        }
+        let held = |history: &History| history.held().count();
+        assert_eq!(held(&History::load(path.clone(), true)), 1, "{order:?}");
+        // A later run with a limit changes nothing, and another result is its own.
+        let mut later = History::load(path.clone(), true);
+        later.record("f", key, true);
+        later.save().unwrap();
+        assert_eq!(held(&History::load(path.clone(), true)), 1, "{order:?}");
+        let mut other = History::load(path.clone(), true);
+        other.record("f", Digest::of(b"l"), true);
+        other.save().unwrap();
+        assert_eq!(held(&History::load(path, true)), 0, "{order:?}");
+    }
+}
+
+#[test]
 fn what_the_first_version_wrote_is_read() {
     let dir = tempfile::tempdir().unwrap();
     let key = Digest::of(b"k");

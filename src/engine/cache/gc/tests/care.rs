@@ -42,6 +42,30 @@ fn what_cannot_be_read_is_an_error_and_nothing_goes() {
 }
 
 #[test]
+fn strange_files_are_passed_over_and_links_are_not_followed() {
+    let bench = Bench::new();
+    let result = bench.result(1, "x", &[]);
+    bench.run(1, &[&result], None);
+    let v1 = bench.store.dir();
+    std::fs::write(v1.join("runs/.DS_Store"), "x").unwrap();
+    std::fs::create_dir(v1.join("studies/folder")).unwrap();
+    let scratch = v1.join("scratch").join("0".repeat(64));
+    std::fs::create_dir_all(&scratch).unwrap();
+    for name in ["a", "b", "c"] {
+        std::os::unix::fs::symlink(".", scratch.join(name)).unwrap();
+    }
+    let begun = std::time::Instant::now();
+    let garbage = find_garbage(&bench.store, &request(Duration::ZERO)).unwrap();
+    assert_eq!(garbage.results.len(), 1);
+    assert!(census::changed(&scratch).is_some());
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    std::fs::create_dir_all(v1.join("claims")).unwrap();
+    std::fs::write(v1.join("claims/x.1"), "{\"run\":").unwrap();
+    let error = find_garbage(&bench.store, &request(Duration::ZERO)).unwrap_err().to_string();
+    assert!(error.contains("claims/x.1") && error.contains("remove it if no job"), "{error}");
+}
+
+#[test]
 fn what_changed_or_is_needed_since_the_search_stays() {
     let bench = Bench::new();
     let partial = bench.store.dir().join("downloads/parts/x.part");
