@@ -114,7 +114,10 @@ impl Scheduler for Commands {
                 let line = said.out.lines().next().unwrap_or_default();
                 match line.split_whitespace().last() {
                     Some(id) => Submitted::Accepted(id.to_owned()),
-                    None => Submitted::Unknown("`submit` printed no id".into()),
+                    None => Submitted::Refused(
+                        "`submit` printed no id; it must print the id as the last word of its first line"
+                            .into(),
+                    ),
                 }
             }
             // Of a shell: the program cannot be run, or is not there.
@@ -201,7 +204,7 @@ mod tests {
         assert!(matches!(said("{script}"), Submitted::Refused(_)), "a file that is no program");
         assert_eq!(said("echo full >&2; exit 3"), Submitted::Failed("full".into()));
         assert!(matches!(said("kill -9 $$"), Submitted::Unknown(_)));
-        assert!(matches!(said("true"), Submitted::Unknown(why) if why.contains("no id")));
+        assert!(matches!(said("true"), Submitted::Refused(why) if why.contains("no id")));
     }
 
     #[test]

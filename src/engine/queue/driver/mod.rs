@@ -43,6 +43,8 @@ struct Batch {
     id: Option<String>,
     /// Submissions without a clear answer.
     doubts: u32,
+    /// Those of them without any answer of the program that submits.
+    unknown: u32,
     /// Not submitted again before this.
     not_before: Instant,
     /// Whether another run has submitted it.
@@ -199,6 +201,7 @@ impl<'env> Driver<'env> {
             id: recorded_id(&folder),
             folder,
             doubts: 0,
+            unknown: 0,
             not_before: Instant::now(),
             foreign: Some(runs.join(&claim.run)),
             live: 0,

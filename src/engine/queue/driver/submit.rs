@@ -26,9 +26,10 @@ pub(in crate::queue) fn one_line(text: &str) -> String {
     text.lines().map(bare).filter(|l| !l.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
-/// How often a submission is tried without a clear answer before one more failure of its program counts as a refusal, that
-/// one included.
+/// So many failures of the program that submits, one after another, count as a refusal.
 const FAILED: u32 = 5;
+/// So many submissions without a clear answer are made to a queue that finds no jobs by their names.
+const UNKNOWN: u32 = 2;
 
 /// Between two submissions of a job for which the queue gave no clear answer.
 fn back_off(doubts: u32, poll: Duration) -> Duration {
@@ -140,6 +141,7 @@ impl Driver<'_> {
             array: ids.len() > 1 || self.jobs(ids[0]) > 1,
             id: None,
             doubts: 0,
+            unknown: 0,
             not_before: Instant::now(),
             foreign: None,
             live: 0,
@@ -287,10 +289,35 @@ impl Driver<'_> {
                 self.say(None, format!("submitted job {job} ({name}) with {stages}"));
             }
             Submitted::Refused(why) => self.refused(name, ids, node, &one_line(&why)),
-            Submitted::Failed(why) if batch.doubts + 1 >= FAILED => {
+            // After an unclear answer a job may be in the queue: then no failure is a refusal.
+            Submitted::Failed(why) if batch.unknown == 0 && batch.doubts + 1 >= FAILED => {
                 self.refused(name, ids, node, &one_line(&why));
             }
-            Submitted::Failed(why) | Submitted::Unknown(why) => self.doubt(name, &one_line(&why)),
+            Submitted::Failed(why) => self.doubt(name, &one_line(&why)),
+            Submitted::Unknown(why) => {
+                let unknown = batch.unknown + 1;
+                if let Some(batch) = self.batches.get_mut(name) {
+                    batch.unknown = unknown;
+                }
+                if unknown >= UNKNOWN && !self.scheduler.finds_names() {
+                    self.unanswered(ids, name, &one_line(&why));
+                } else {
+                    self.doubt(name, &one_line(&why));
+                }
+            }
+        }
+    }
+
+    /// A queue that finds no names gave no clear answer again and again: another submission may be another job.
+    fn unanswered(&mut self, ids: &[ActionId], name: &str, why: &str) {
+        let failure = Failure::missing(format!(
+            "`submit` gave no clear answer {UNKNOWN} times ({why}): {name} may be in the queue"
+        ))
+        .help(
+            "look for it there and cancel it, then run again; `submit` must answer, with the id of the job",
+        );
+        for id in ids {
+            self.fail(*id, failure.clone());
         }
     }
 

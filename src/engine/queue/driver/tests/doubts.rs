@@ -57,6 +57,23 @@ fn a_program_that_always_fails_to_submit_is_a_refusal_in_the_end() {
 }
 
 #[test]
+fn a_queue_that_finds_no_names_is_not_asked_for_ever_without_an_answer() {
+    let silent = blind(&vec![Act::Vanish; 9], Duration::ZERO);
+    let outcomes = silent.run(made(1));
+    assert!(outcomes.ends[0].contains("may be in the queue"), "{:?}", outcomes.ends);
+    assert_eq!((silent.submitted(), silent.claims()), (vec![1, 1], 0));
+}
+
+#[test]
+fn after_an_unclear_answer_failures_are_no_refusal() {
+    let mut acts = vec![Act::Vanish];
+    acts.extend(vec![Act::Fail; 6]);
+    let bench = Bench::new(&acts);
+    let outcomes = bench.run(made(1));
+    assert_eq!((outcomes.ends, bench.submitted().len()), (vec!["ran".to_owned()], 8));
+}
+
+#[test]
 fn a_stage_that_the_user_cancelled_fails_without_another_attempt() {
     let mut bench = Bench::new(&[Act::Pend("Priority")]);
     bench.cluster.grace = Duration::from_secs(60);
