@@ -286,11 +286,14 @@ pub(super) fn readable(store: &Store) -> impl Iterator<Item = (PathBuf, Record)>
     all.filter_map(|(home, text)| Some((home, parse(&text.ok()?).ok()?)))
 }
 
-/// The folders with a record that is damaged, and why, or that cannot be read.
+/// The folder of a download or a member, and what is wrong with its record, or why that cannot be read.
+pub(super) type RecordProblem = (PathBuf, Result<String, Error>);
+
+/// The folders with a record that is damaged or cannot be read.
 ///
 /// # Errors
 /// The folder of downloads cannot be read.
-pub(super) fn damaged_records(store: &Store) -> Result<Vec<(PathBuf, Result<String, Error>)>, Error> {
+pub(super) fn damaged_records(store: &Store) -> Result<Vec<RecordProblem>, Error> {
     let damaged = |text: Result<Vec<u8>, Error>| match text {
         Ok(text) => parse(&text).err().map(Ok),
         Err(e) => Some(Err(e)),
