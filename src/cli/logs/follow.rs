@@ -146,7 +146,7 @@ pub(super) fn follow_logs(store: &Store, run: &RunFolder, what: &str) -> Result<
     let mut logs = FollowedLogs::default();
     loop {
         // Asked before the last look, so that nothing is missed.
-        let mut over = !store.has_live_processes();
+        let mut over = !store.has_live_processes()?;
         for event in events.more()? {
             states.take(&event.what);
             over |= matches!(event.what, Event::RunFinished { .. });
@@ -164,7 +164,7 @@ pub(super) fn follow_logs(store: &Store, run: &RunFolder, what: &str) -> Result<
 pub(super) fn follow_run(store: &Store, run: &RunFolder) -> Result<(), Error> {
     let (mut events, mut view) = (GrowingEvents::of(run)?, progress::Plain::new(Lines));
     loop {
-        let alive = store.has_live_processes();
+        let alive = store.has_live_processes()?;
         for event in events.more()? {
             view.event(event.at, &event.what);
             if matches!(event.what, Event::RunFinished { .. }) {

@@ -57,6 +57,18 @@ impl Store {
     /// # Errors
     /// Why it is a miss. A blob of the wrong size is quarantined.
     pub fn get(&self, key: &Digest) -> Result<Manifest, Miss> {
+        self.find(key, true)
+    }
+
+    /// The same for those who only look: nothing is moved.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn look(&self, key: &Digest) -> Result<Manifest, Miss> {
+        self.find(key, false)
+    }
+
+    fn find(&self, key: &Digest, moves: bool) -> Result<Manifest, Miss> {
         let path = self.manifest_path(key);
         let read = || match std::fs::read(&path) {
             Err(e) if is_absent(&e) => None,
@@ -69,7 +81,8 @@ impl Store {
         };
         let manifest = Manifest::parse(&bytes, key).map_err(|why| Miss::Unreadable { path, why })?;
         match manifest.outputs.iter().find_map(|output| self.size_problem(output)) {
-            Some(problem) => Err(self.set_aside(&problem)),
+            Some(problem) if moves => Err(self.set_aside(&problem)),
+            Some(problem) => Err(problem.miss()),
             None => Ok(manifest),
         }
     }

@@ -73,7 +73,7 @@ pub fn list(store: &Store) -> Result<Vec<Entry>, Error> {
         .map(|m| Entry {
             key: m.key,
             size: m.size(),
-            complete: store.get(&m.key).is_ok(),
+            complete: store.look(&m.key).is_ok(),
             op: m.op,
             study: m.study,
             address: m.address,

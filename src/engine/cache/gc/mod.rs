@@ -129,9 +129,12 @@ pub struct Garbage {
 }
 
 impl super::Store {
-    /// Whether another process has this store open for writing, or may have.
-    pub fn has_live_processes(&self) -> bool {
-        census::live_since(self).map_or(true, |since| since.is_some())
+    /// Whether another process has this store open for writing.
+    ///
+    /// # Errors
+    /// The folders of processes cannot be read.
+    pub fn has_live_processes(&self) -> Result<bool, Error> {
+        Ok(census::live_since(self)?.is_some())
     }
 }
 

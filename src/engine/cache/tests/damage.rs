@@ -45,6 +45,20 @@ fn what_cannot_be_read_is_told_and_not_moved_and_the_rest_is_checked() {
 }
 
 #[test]
+fn looking_moves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let m = publish(&store, &recipe(1), "hello");
+    tamper(&store.blob(&m.outputs[0].digest), b"hel");
+    assert!(!list(&store).unwrap()[0].complete);
+    assert!(store.look(&m.key).unwrap_err().to_string().contains("recorded size"));
+    assert!(store.damage(&m).unwrap().is_some());
+    assert!(!store.dir().join("damaged").exists());
+    assert!(store.get(&m.key).is_err());
+    assert!(store.dir().join("damaged").exists());
+}
+
+#[test]
 fn a_folder_that_cannot_be_listed_is_an_error_and_not_empty() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
