@@ -107,7 +107,7 @@ fn shell(command: &str) -> Result<super::command::Said, Silent> {
 impl Scheduler for Commands {
     fn submit(&self, submission: &Submission<'_>) -> Submitted {
         if let Err(e) = std::fs::write(Self::script_file(submission), self.script(submission)) {
-            return Submitted::Unknown(format!("the job's script cannot be written: {e}"));
+            return Submitted::Failed(format!("the job's script cannot be written: {e}"));
         }
         match shell(&self.submit_command(submission)) {
             Ok(said) if said.ok => {

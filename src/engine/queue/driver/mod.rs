@@ -45,6 +45,8 @@ struct Batch {
     doubts: u32,
     /// Those of them without any answer of the program that submits.
     unknown: u32,
+    /// Failures of that program since the last one without any answer.
+    failures: u32,
     /// Not submitted again before this.
     not_before: Instant,
     /// Whether another run has submitted it.
@@ -202,6 +204,7 @@ impl<'env> Driver<'env> {
             folder,
             doubts: 0,
             unknown: 0,
+            failures: 0,
             not_before: Instant::now(),
             foreign: Some(runs.join(&claim.run)),
             live: 0,

@@ -142,6 +142,7 @@ impl Driver<'_> {
             id: None,
             doubts: 0,
             unknown: 0,
+            failures: 0,
             not_before: Instant::now(),
             foreign: None,
             live: 0,
@@ -289,15 +290,23 @@ impl Driver<'_> {
                 self.say(None, format!("submitted job {job} ({name}) with {stages}"));
             }
             Submitted::Refused(why) => self.refused(name, ids, node, &one_line(&why)),
-            // After an unclear answer a job may be in the queue: then no failure is a refusal.
-            Submitted::Failed(why) if batch.unknown == 0 && batch.doubts + 1 >= FAILED => {
-                self.refused(name, ids, node, &one_line(&why));
+            Submitted::Failed(why) => {
+                let failures = batch.failures + 1;
+                let (known, why) = (batch.unknown == 0 || self.scheduler.finds_names(), one_line(&why));
+                if let Some(batch) = self.batches.get_mut(name) {
+                    batch.failures = failures;
+                }
+                match failures >= FAILED {
+                    false => self.doubt(name, &why),
+                    // It was looked up by its name before each submission.
+                    true if known => self.refused(name, ids, node, &why),
+                    true => self.unanswered(ids, name, &why),
+                }
             }
-            Submitted::Failed(why) => self.doubt(name, &one_line(&why)),
             Submitted::Unknown(why) => {
                 let unknown = batch.unknown + 1;
                 if let Some(batch) = self.batches.get_mut(name) {
-                    batch.unknown = unknown;
+                    (batch.unknown, batch.failures) = (unknown, 0);
                 }
                 if unknown >= UNKNOWN && !self.scheduler.finds_names() {
                     self.unanswered(ids, name, &one_line(&why));
@@ -311,7 +320,7 @@ impl Driver<'_> {
     /// A queue that finds no names gave no clear answer again and again: another submission may be another job.
     fn unanswered(&mut self, ids: &[ActionId], name: &str, why: &str) {
         let failure = Failure::missing(format!(
-            "`submit` gave no clear answer {UNKNOWN} times ({why}): {name} may be in the queue"
+            "`submit` gave no clear answer ({why}): {name} may be in the queue"
         ))
         .help(
             "look for it there and cancel it, then run again; `submit` must answer, with the id of the job",
