@@ -72,11 +72,11 @@ pub(super) struct Args {
 /// Where to compute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum DeviceArg {
-    /// On a GPU where a stage asks for one and there is one, else on the CPU.
+    /// On the CPU; GPUs of this machine are not used yet.
     Auto,
     /// On the CPU.
     Cpu,
-    /// On GPUs only.
+    /// On GPUs only, which this version does not find on its own machine.
     Cuda,
 }
 
