@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::options::Common;
 use super::out;
+use super::pieces::Pieces;
 use xpipe_engine::{CancelToken, DriverJob, QueueOptions, submit_driver};
 use xpipe_study::session::{Error, NotifyRequest, exit};
 
@@ -131,12 +132,13 @@ pub(super) fn read_notify(path: &Path) -> Result<NotifyRequest, Error> {
 
 /// Prints what the job prints, until it has ended.
 fn follow(queue: &QueueOptions, job: &DriverJob, stop: &CancelToken) -> Result<u8, Error> {
-    let (mut at, mut asked) = (0, Instant::now());
+    let (mut at, mut asked, mut pieces) = (0, Instant::now(), Pieces::default());
     let mut ended_since: Option<Instant> = None;
     loop {
         let code = exit_code(&job.exit);
-        at += show(&job.log, at);
+        at += show(&job.log, at, &mut pieces);
         if let Some(code) = code {
+            out::raw(&pieces.end());
             return Ok(code.trim().parse().unwrap_or(exit::BUG));
         }
         if stop.stopping() {
@@ -175,13 +177,13 @@ fn exit_code(path: &PathBuf) -> Option<String> {
     std::fs::read_to_string(path).ok()
 }
 
-/// Prints what a log has from a place on; gives how many bytes.
-fn show(log: &Path, at: u64) -> u64 {
+/// Prints what a log has from a place on; gives how many bytes. A character whose end is not there yet waits in `pieces`.
+fn show(log: &Path, at: u64, pieces: &mut Pieces) -> u64 {
     let mut bytes = Vec::new();
     if let Ok(mut file) = std::fs::File::open(log) {
         let _ = file.seek(SeekFrom::Start(at)).and_then(|_| file.read_to_end(&mut bytes));
     }
-    out::raw(&String::from_utf8_lossy(&bytes));
+    out::raw(&pieces.take(&bytes));
     bytes.len() as u64
 }
 

@@ -25,6 +25,7 @@ mod init;
 mod logs;
 mod options;
 mod out;
+mod pieces;
 mod plan;
 mod printable;
 mod progress;

@@ -18,8 +18,11 @@ use crate::runner::Runner;
 use xpipe_base::task::{Caveat, Failure, FailureKind, Job, Progress, Spec, Throttle};
 
 /// How long a job waits for the lock of its key. Then it goes on without: the lock may be one of a machine that is gone, and
-/// twins publish the same result. Two of them never work in one folder for checkpoints.
+/// twins publish the same result. Where folders can be locked, two of them never work in one folder for checkpoints.
 const LOCKED: Duration = Duration::from_secs(600);
+
+/// Between two notes that a job still waits.
+const TOLD: Duration = Duration::from_secs(600);
 
 /// The exit code of a job that could not read what it needs.
 const UNREADABLE: i32 = 64;
@@ -28,7 +31,7 @@ const STOPPED: i32 = 143;
 
 /// Carries out the attempt in a folder; returns the exit code. `cancel` is requested by SIGTERM.
 pub fn attempt_main(runner: &dyn Runner, folder: PathBuf, cancel: &CancelToken) -> i32 {
-    let execution = execution();
+    let (execution, begun) = (execution(), Instant::now());
     let folder = AttemptFolder { path: folder };
     let spec = match patiently(Duration::from_secs(60), cancel, || folder.spec::<AttemptSpec>().ok()) {
         Some(spec) => spec,
@@ -39,6 +42,7 @@ pub fn attempt_main(runner: &dyn Runner, folder: PathBuf, cancel: &CancelToken) 
         spec: &spec,
         cancel,
         progress: Mutex::new(ProgressWriter::create(&folder, &execution)),
+        begun,
     };
     let (verdict, ran) = match caught(|| Ok(job.carry_out())) {
         Ok(Ok(verdict)) => verdict,
@@ -91,6 +95,8 @@ struct OnNode<'a> {
     spec: &'a AttemptSpec,
     cancel: &'a CancelToken,
     progress: Mutex<ProgressWriter>,
+    /// When the job began: its time also passes while it waits.
+    begun: Instant,
 }
 
 /// How an attempt ended, and whether the operation was run.
@@ -119,6 +125,7 @@ impl OnNode<'_> {
                 Locked::Mine(held) => Some(held),
                 Locked::Found => return Ok((Verdict::Done, false)),
                 Locked::Stopped => return Ok((Verdict::Interrupted, false)),
+                Locked::Late => return Ok((Verdict::OutOfTime, false)),
             },
         };
         if let Err(e) = self.spec.find_inputs(&store, &mut prepared) {
@@ -158,7 +165,7 @@ impl OnNode<'_> {
     /// Waits while another process makes the same result.
     fn lock(&self, store: &Store) -> Result<Locked, Error> {
         let begun = Instant::now();
-        let (mut key, mut told) = (None, false);
+        let (mut key, mut told) = (None, None::<Instant>);
         loop {
             if key.is_none() {
                 key = store.try_lock(&self.spec.key)?;
@@ -171,7 +178,8 @@ impl OnNode<'_> {
                 if let Ok(scratch) = try_alone_in(&scratch) {
                     return Ok(Locked::Mine(Held { _scratch: scratch, _key: key }));
                 }
-                if !std::mem::replace(&mut told, true) {
+                if told.is_none_or(|told| told.elapsed() >= TOLD) {
+                    told = Some(Instant::now());
                     let at = scratch.display();
                     self.say(&format!("another process computes this in {at}; waiting for its end"));
                 }
@@ -179,8 +187,18 @@ impl OnNode<'_> {
             if self.cancel.stopping() {
                 return Ok(Locked::Stopped);
             }
+            if self.deadline().is_some_and(|at| Instant::now() >= at) {
+                self.say("the time of the stage is over, and another process still computes it");
+                return Ok(Locked::Late);
+            }
             std::thread::sleep(Duration::from_millis(200));
         }
+    }
+
+    /// When the time of the stage is over.
+    fn deadline(&self) -> Option<Instant> {
+        let seconds = self.spec.seconds?.clamp(0.0, 1e9);
+        self.begun.checked_add(Duration::from_secs_f64(seconds))
     }
 
     /// Where it computes: on a GPU of the job, which are numbered from 0.
@@ -221,9 +239,7 @@ impl OnNode<'_> {
             device: self.device(),
             kernels: self.spec.kernels,
         };
-        let begun = Instant::now();
-        let deadline =
-            self.spec.seconds.and_then(|s| begun.checked_add(Duration::from_secs_f64(s.clamp(0.0, 1e9))));
+        let deadline = self.deadline();
         let attempt = Attempt { store, study: &self.spec.study, prepared, reads, replace: self.spec.forced };
         let done = attempt.run(work, spec, |spec, caveats| {
             let progress = NodeProgress { job: self, caveats, deadline, throttle: Throttle::default() };
@@ -267,6 +283,8 @@ enum Locked {
     /// Another process has made the result.
     Found,
     Stopped,
+    /// The time of the stage was over before that.
+    Late,
 }
 
 /// Writes progress into the file of the attempt.

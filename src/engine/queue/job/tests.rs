@@ -126,6 +126,13 @@ fn a_job_waits_for_the_process_that_works_in_its_folder_as_long_as_that_does() {
 }
 
 #[test]
+fn the_time_of_a_stage_also_passes_while_its_job_waits() {
+    let node = Node::new("make", Some(0.3));
+    let _other = node.other();
+    assert_eq!((node.run(), node.verdict()), (STOPPED, Verdict::OutOfTime));
+}
+
+#[test]
 fn a_job_says_whether_its_own_time_is_over_or_it_was_stopped() {
     let late = Node::new("endless", Some(0.05));
     assert_eq!((late.run(), late.verdict()), (STOPPED, Verdict::OutOfTime));
