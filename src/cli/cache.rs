@@ -178,7 +178,7 @@ fn print_verification(store: &Store, set_aside: bool, json: bool) -> u8 {
             found.without_checksum
         ));
     }
-    if !found.damage.is_empty() && !set_aside {
+    if found.damage.len() > not_read && !set_aside {
         out::warn(
             "help: `xpipe cache verify --set-aside` moves damaged files away; the next run computes or downloads them again",
         );

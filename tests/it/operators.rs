@@ -263,23 +263,65 @@ stage gone = exec { program = "gone.sh", gives = "Queries" }
         text.out.contains("2 actions of a sample of 3 (seed 0): 0 gave the same, 2 something else, 0 failed"),
         "{text:?}"
     );
+}
 
-    // A stored file that was changed.
-    program(&space, "gone.sh", "#!/bin/sh\nprintf 'q1\\tbread\\n' > \"$XPIPE_OUT/queries.tsv\"\n");
-    space.write("said", "bread");
-    let key = of("steady")["key"].as_str().unwrap().to_owned();
+#[test]
+fn a_rerun_names_damage_and_sets_nothing_aside() {
+    let study = "edition 2026\nstage made = exec { program = \"made.sh\", gives = \"Queries\" }\n";
+    let space = Space::new(study);
+    program(&space, "made.sh", "#!/bin/sh\nprintf 'q1\\tbread\\n' > \"$XPIPE_OUT/queries.tsv\"\n");
+    assert_eq!(space.run(), (1, 0, 0));
+    let stored = space.xpipe(&["cache", "verify", "--rerun", "--json"]).json();
+    let key = stored["actions"][0]["key"].as_str().unwrap().to_owned();
     let manifest = space.cache().join("v1/actions").join(&key[..2]).join(format!("{key}.json"));
     let manifest: Json = serde_json::from_str(&std::fs::read_to_string(manifest).unwrap()).unwrap();
     let digest = manifest["outputs"][0]["digest"].as_str().unwrap();
     let blob = space.cache().join("v1/objects").join(&digest[..2]).join(&digest[2..]);
     std::fs::set_permissions(&blob, std::fs::Permissions::from_mode(0o644)).unwrap();
-    let mut bytes = std::fs::read(&blob).unwrap();
-    bytes[0] ^= 1;
-    std::fs::write(&blob, bytes).unwrap();
-    let damaged = space.xpipe(&["cache", "verify", "--rerun", "9", "--json"]).json();
-    let steady =
-        damaged["actions"].as_array().unwrap().iter().find(|a| a["address"] == "steady").unwrap().clone();
-    assert_eq!(steady["reasons"][0]["reason"], "damage", "{damaged:#}");
+    let sound = std::fs::read(&blob).unwrap();
+    let mut changed = sound.clone();
+    changed[0] ^= 1;
+    for (bytes, why) in [(&changed[..], "recorded content"), (&sound[1..], "recorded size")] {
+        std::fs::write(&blob, bytes).unwrap();
+        let damaged = space.xpipe(&["cache", "verify", "--rerun", "9", "--json"]).json();
+        let reason = &damaged["actions"][0]["reasons"][0];
+        assert_eq!(reason["reason"], "damage", "{damaged:#}");
+        let what = reason["what"].as_str().unwrap();
+        assert!(what.contains(&format!("does not have its {why}")), "{what}");
+        assert_eq!(space.xpipe(&["cache", "ls"]).code, Some(0));
+        assert_eq!(space.xpipe(&["cache", "du"]).code, Some(0));
+        assert_eq!(std::fs::read(&blob).unwrap(), bytes, "nothing is set aside");
+        assert!(!space.cache().join("v1/damaged").exists());
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_told_and_not_set_aside() {
+    let space = Space::new(RETRIEVAL);
+    space.run();
+    assert_eq!(space.xpipe(&["cache", "verify"]).code, Some(0));
+    let first = |path: &Path| std::fs::read_dir(path).unwrap().next().unwrap().unwrap().path();
+    let answer = space.cache().join("v1/answers/ab/1.json");
+    std::fs::create_dir_all(answer.parent().unwrap()).unwrap();
+    let blob = first(&first(&space.cache().join("v1/objects")));
+    // First nothing is damaged; without a blob its result cannot be used either.
+    for (path, damaged) in [(answer, false), (blob, true)] {
+        let _ = std::fs::remove_file(&path);
+        std::os::unix::fs::symlink(&path, &path).unwrap();
+        for args in [&["cache", "verify"][..], &["cache", "verify", "--set-aside"]] {
+            let text = space.xpipe(args);
+            assert_eq!(text.code, Some(5), "{text:?}");
+            assert!(text.out.contains("not read, so that") && text.out.contains(" not read\n"), "{text:?}");
+            let helps = text.err.contains("`xpipe cache verify --set-aside` moves damaged files");
+            assert_eq!(helps, damaged && args.len() == 2, "{text:?}");
+            let json = space.xpipe(&[args, &["--json"]].concat()).json();
+            let why = format!("reading {}", path.display());
+            let told = |d: &Json| d["damage"] == "not_read" && d["why"].as_str().unwrap().contains(&why);
+            assert!(json["damage"].as_array().unwrap().iter().any(told), "{json:#}");
+            assert!(path.is_symlink(), "it was set aside");
+        }
+    }
+    assert!(!space.cache().join("v1/damaged").exists());
 }
 
 #[test]

@@ -459,6 +459,29 @@ mod tests {
     }
 
     #[test]
+    fn a_record_that_cannot_be_read_hides_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let (lost, found) = ("http://a.org/lost.tar", "http://a.org/found.tar");
+        let download = kept(&store, lost, None, b"lost");
+        let path = kept(&store, found, None, b"found").path(None);
+        let identity = Download::identity(&digest("a"), Some("d/a.tsv"));
+        let member = kept(&store, found, Some("d/a.tsv"), b"member").path(Some("d/a.tsv"));
+        // Links to themselves: they are there, and the system gives an error for them.
+        let record = download.folder(None).join(RECORD);
+        std::fs::remove_file(&record).unwrap();
+        for unreadable in [record, download.folder(None).join("members")] {
+            std::os::unix::fs::symlink(&unreadable, &unreadable).unwrap();
+            assert!(records(&store).is_err(), "`gc` must not take it for absent");
+            assert_eq!(store.downloaded(found).unwrap().size, 5);
+            assert!(store.downloaded(lost).is_none());
+            assert_eq!(store.download_of(&identity), Some(member.clone()));
+            assert_eq!(store.download_of(&Download::identity(&digest("a"), None)), Some(path.clone()));
+            std::fs::remove_file(&unreadable).unwrap();
+        }
+    }
+
+    #[test]
     fn one_process_at_a_time_grows_a_file() {
         let dir = tempfile::tempdir().unwrap();
         let (a, b) = (Store::open(dir.path()).unwrap(), Store::open(dir.path()).unwrap());

@@ -66,6 +66,20 @@ fn strange_files_are_passed_over_and_links_are_not_followed() {
 }
 
 #[test]
+fn whether_processes_live_is_not_guessed() {
+    let bench = Bench::new();
+    assert!(!bench.store.has_live_processes().unwrap());
+    let other = Store::open(bench.store.root()).unwrap();
+    other.session_folder().unwrap();
+    assert!(bench.store.has_live_processes().unwrap());
+    drop(other);
+    assert!(!bench.store.has_live_processes().unwrap());
+    make_unreadable(&bench.store.dir().join("tmp"));
+    let error = bench.store.has_live_processes().unwrap_err().to_string();
+    assert!(error.contains("reading") && error.contains("tmp"), "{error}");
+}
+
+#[test]
 fn what_changed_or_is_needed_since_the_search_stays() {
     let bench = Bench::new();
     let partial = bench.store.dir().join("downloads/parts/x.part");
