@@ -127,7 +127,7 @@ fn cluster_program(name: &str) -> String {
 fn jobs_outlive_a_run_that_is_killed_or_hung_up_and_the_next_run_takes_them_over() {
     let Some(cluster) = cluster() else { return };
     for signal in [Signal::KILL, Signal::HUP] {
-        let space = slow("4");
+        let space = slow("8");
         cluster.settings(&space, "");
         let run = cluster.start(&space);
         cluster.wait_for_four(&space);
@@ -181,7 +181,8 @@ fn a_training_whose_time_is_over_goes_on_from_its_checkpoint() {
     let Some(cluster) = cluster() else { return };
     let space = Space::new(TRAINING);
     space.edit("study.xpipe", "with { checkpoint = steps(4) }", "with { checkpoint = steps(4), time = 3s }");
-    space.edit("study.xpipe", "steps(24)", "steps(40)");
+    // Seconds on a fast machine, and a minute on a slow one.
+    space.edit("study.xpipe", "steps(24)", "steps(160)");
     cluster.settings(&space, "");
     cluster.run(&space).says(0, &["it goes on from its checkpoint"]);
     let late = reports(&space).iter().filter(|r| r["verdict"] == "out_of_time").count();
