@@ -80,7 +80,13 @@ fn power_failures_would_damage_a_cache_that_is_not_synced() {
         let space = Space::new(RETRIEVAL);
         assert_eq!(run(&space, None).counts(), (8, 0, 0));
         let calls = space.read("calls");
-        let unsynced: Vec<&str> = calls.lines().filter(|line| !line.contains("\"sync\"")).collect();
+        // Without any sync the whole cache is often gone, which is no damage; without those of files it is there.
+        let is_left_out = |line: &str| {
+            let call: serde_json::Value = serde_json::from_str(line).unwrap();
+            let is_folder = std::path::Path::new(call["path"].as_str().unwrap()).is_dir();
+            call["call"] == "sync" && (seed % 2 == 0 || !is_folder)
+        };
+        let unsynced: Vec<&str> = calls.lines().filter(|line| !is_left_out(line)).collect();
         space.write("calls", &unsynced.join("\n"));
         lose_power(&space, &Loss::seeded(seed));
         space.xpipe(&["cache", "verify"]).code == Some(5)
