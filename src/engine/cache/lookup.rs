@@ -97,8 +97,11 @@ impl Store {
         if self.network.promised(&path, || has_size(&path, output)).is_some() {
             return None;
         }
-        if !path.exists() {
-            return Some(Problem::of(output, "is missing", false));
+        match std::fs::metadata(&path) {
+            Ok(_) => {}
+            Err(e) if is_absent(&e) => return Some(Problem::of(output, "is missing", false)),
+            // Says nothing about its content.
+            Err(_) => return Some(Problem::of(output, "cannot be read", false)),
         }
         // On a network file system the size that this host sees may be an old one.
         let damaged = self.network.is_local() || blob_digest(&path).is_ok_and(|found| found != output.digest);

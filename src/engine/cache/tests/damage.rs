@@ -59,6 +59,21 @@ fn looking_moves_nothing() {
 }
 
 #[test]
+fn a_file_that_cannot_be_read_is_not_said_to_be_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let m = publish(&store, &recipe(1), "hello");
+    let blob = store.blob(&m.outputs[0].digest);
+    unreadable(&blob);
+    let miss = store.get(&m.key).unwrap_err().to_string();
+    assert!(miss.contains("cannot be read"), "{miss}");
+    readable(&blob);
+    std::fs::remove_file(&blob).unwrap();
+    let miss = store.get(&m.key).unwrap_err().to_string();
+    assert!(miss.contains("is missing"), "{miss}");
+}
+
+#[test]
 fn a_folder_that_cannot_be_listed_is_an_error_and_not_empty() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
